@@ -1,0 +1,1 @@
+"""Distributed ASHA sweeps of CNNs on CIFAR-10 with Ray."""

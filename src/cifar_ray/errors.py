@@ -1,0 +1,112 @@
+"""The exceptions of the package, one tree.
+
+CifarRayError                    what a person can act on; carries a hint and an exit code
+├── ConfigurationError           an option, a URI, a study or an environment variable is wrong
+│   ├── UnknownNameError         no study or sweep of that name
+│   ├── SweepExistsError         the sweep id is taken
+│   └── CapacityError            no node can ever hold one trial
+├── DataError                    the data set is missing, damaged or not what it says
+├── StorageError                 the object store refuses or cannot be reached
+│   └── ObjectNotFoundError      there is no object of that key
+├── CheckpointError              a checkpoint is not whole or not ours
+├── ClusterError                 the one-machine cluster cannot be started, found or stopped
+│   └── UnreachableError         no answer from the cluster
+└── JobFailedError               a submitted job ended other than with success
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import IO, Any
+
+import click
+
+
+class CifarRayError(click.ClickException):
+    """An error with one line that says what is wrong and a hint that says what to do next.
+
+    It is a click exception so that every command and job ends with that line, the hint and `exit_code`
+    instead of a traceback. `hint` is an attribute, not an argument of the base class, so it survives the
+    pickling between Ray's processes.
+    """
+
+    exit_code: int = 1
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the error, then the hint, to stderr (or `file`)."""
+        click.echo(f"error: {self.message}", file=file, err=True)
+        if self.hint:
+            click.echo(f"hint: {self.hint}", file=file, err=True)
+
+
+class ConfigurationError(CifarRayError):
+    """An option, a URI, a study or an environment variable is wrong."""
+
+    exit_code: int = 2
+
+
+class UnknownNameError(ConfigurationError):
+    """No study or sweep has that name; names the nearest that exist."""
+
+    @classmethod
+    def of(cls, kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
+        """The error for a `name` of a `kind` ("study", "sweep") that is not among `known`."""
+        names = sorted(known)
+        nearest = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or names[:8]
+        hint = f"did you mean {', '.join(nearest)}?" if nearest else f"there is no {kind} yet"
+        return cls(f"unknown {kind} {name!r}", hint)
+
+
+class SweepExistsError(ConfigurationError):
+    """The sweep id is taken."""
+
+
+class CapacityError(ConfigurationError):
+    """No node of the cluster, present or to come, can hold one trial."""
+
+
+class DataError(CifarRayError):
+    """The data set is missing, damaged or not what it says it is."""
+
+    exit_code: int = 2
+
+
+class StorageError(CifarRayError):
+    """The object store refuses or cannot be reached."""
+
+    exit_code: int = 2
+
+
+class ObjectNotFoundError(StorageError):
+    """There is no object of that key."""
+
+
+class CheckpointError(CifarRayError):
+    """A checkpoint is not whole or not ours."""
+
+
+class ClusterError(CifarRayError):
+    """The one-machine cluster cannot be started, found or stopped."""
+
+    exit_code: int = 2
+
+
+class UnreachableError(ClusterError):
+    """No answer from the cluster within the deadline."""
+
+    exit_code: int = 4
+
+
+class JobFailedError(CifarRayError):
+    """A submitted job ended other than with success."""
+
+    exit_code: int = 1
+
+    def __init__(self, message: str, hint: str | None = None, exit_code: int = 1) -> None:
+        super().__init__(message, hint)
+        self.exit_code = exit_code

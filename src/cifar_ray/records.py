@@ -1,0 +1,285 @@
+"""What is kept about a run: frozen records, JSON both ways."""
+
+from __future__ import annotations
+
+import json
+import math
+import types
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
+
+from cifar_ray.errors import StorageError
+
+Outcome = Literal["running", "completed", "stopped", "diverged", "failed"]
+"""completed: trained to its last epoch; stopped: ended early by ASHA; diverged: a loss that is not finite."""
+
+
+class Record:
+    """A frozen dataclass that is written as a JSON object and checked when read back."""
+
+    def to_json(self, indent: int | None = 2) -> str:
+        """JSON text; NaN and infinities become null."""
+        assert is_dataclass(self)
+        return json.dumps(_finite(asdict(self)), indent=indent, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """The record in `text`; StorageError where it is not one."""
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise StorageError(f"not a {cls.__name__}: {error}") from error
+        record = _decode(cls, values, cls.__name__)
+        assert isinstance(record, cls)
+        return record
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetRecord(Record):
+    """Which images a run saw."""
+
+    source: str
+    """The string that named it: `cifar10`, `shapes`, a folder or an `s3://` prefix."""
+    name: str
+    """What tables and figures call it."""
+    fingerprint: str
+    """SHA-256 over pixels and labels of the training images, as read (before the split)."""
+    num_train: int
+    num_validation: int
+    classes: tuple[str, ...]
+    mean: tuple[float, float, float]
+    """Per channel (RGB) in [0, 1], of the training part alone."""
+    standard_deviation: tuple[float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepRecord(Record):
+    """What a sweep set out to do, and on what."""
+
+    sweep_id: str
+    study: str
+    seed: int
+    """Of the sampled configurations, the split, the batches and the augmentation."""
+    num_trials: int
+    max_epochs: int
+    grace_period: int
+    reduction_factor: int
+    accelerators_per_trial: float
+    cpus_per_trial: float
+    dataset: DatasetRecord
+    versions: Mapping[str, str]
+    """Of Python and the packages that numbers depend on."""
+    commit: str | None
+    """Of the source that ran, where it is known."""
+    hardware: Mapping[str, str]
+    started_at: str
+    """ISO 8601, UTC."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochMetrics(Record):
+    """One epoch of one trial. Losses are mean cross-entropies, None where not finite; accuracies fractions."""
+
+    trial_id: str
+    epoch: int
+    """From 1."""
+    train_loss: float | None
+    train_accuracy: float
+    validation_loss: float | None
+    validation_accuracy: float
+    learning_rate: float
+    """In the epoch's last step."""
+    seconds: float
+    """Wall time of the epoch, training and validation."""
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether both losses are finite numbers; a trial where they are not has diverged."""
+        losses = (self.train_loss, self.validation_loss)
+        return all(loss is not None and math.isfinite(loss) for loss in losses)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord(Record):
+    """What became of one sampled configuration."""
+
+    trial_id: str
+    config: Mapping[str, Any]
+    outcome: Outcome
+    num_epochs: int = 0
+    """Epochs trained, each counted once."""
+    best_epoch: int | None = None
+    """The epoch of the best validation accuracy: its weights are the trial's."""
+    best_validation_accuracy: float | None = None
+    node: str | None = None
+    """Address of the node that it ran on last."""
+    seconds: float = 0.0
+    """Wall time of its epochs."""
+    accelerator_seconds: float = 0.0
+    """`seconds` times the accelerators that it held."""
+    error: str | None = None
+    """Of a failed trial: the last line of its traceback."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepResult(Record):
+    """How a finished sweep ended. Its presence in the store says that the sweep has finished."""
+
+    sweep_id: str
+    study: str
+    ranking: tuple[str, ...]
+    """Trial ids by best validation accuracy, best first; the winner is the first."""
+    winner: TrialRecord | None
+    """None where no trial finished an epoch with a finite loss."""
+    outcomes: Mapping[str, int]
+    """From outcome to the number of its trials."""
+    num_epochs: int
+    wall_s: float
+    accelerator_seconds: float
+    finished_at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestScores(Record):
+    """A winner on the test set, which is opened once for it."""
+
+    __test__ = False  # not a test class, whatever pytest thinks of the name
+
+    sweep_id: str
+    study: str
+    trial_id: str
+    epoch: int
+    """Whose weights were scored."""
+    config: Mapping[str, Any]
+    validation_accuracy: float
+    validation_loss: float | None
+    dataset: DatasetRecord
+    test_fingerprint: str
+    """SHA-256 over pixels and labels of the test images."""
+    num_images: int
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+    """95 % Wilson score interval."""
+    loss: float
+    accuracy_by_class: Mapping[str, float]
+    class_mean: float
+    class_standard_deviation: float
+    """Population standard deviation between classes."""
+    animals: float | None
+    vehicles: float | None
+    confusion_matrix: tuple[tuple[int, ...], ...]
+    """Rows are true classes, columns predicted ones."""
+    device: str
+    commit: str | None
+    versions: Mapping[str, str]
+    scored_at: str
+    remarks: tuple[str, ...] = field(default=())
+    """What a reader must know, such as a damaged checkpoint that was passed over."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepProgress:
+    """Where a running sweep stands, as one line of its job's log."""
+
+    elapsed_s: float
+    trials: int
+    running: int
+    stopped: int
+    completed: int
+    diverged: int
+    failed: int
+    epochs: int
+    """Epochs trained so far, over all trials."""
+    best_validation_accuracy: float | None
+    best_trial: str | None
+    dataset: str
+
+    @property
+    def ended(self) -> int:
+        """Trials that have an outcome."""
+        return self.stopped + self.completed + self.diverged + self.failed
+
+    def to_line(self) -> str:
+        """`progress key=value …`, for people and `from_line`."""
+        values = {name: "-" if value is None else value for name, value in asdict(self).items()}
+        values["elapsed_s"] = f"{self.elapsed_s:.1f}"
+        if self.best_validation_accuracy is not None:
+            values["best_validation_accuracy"] = f"{self.best_validation_accuracy:.4f}"
+        values["dataset"] = str(self.dataset).replace(" ", "_")
+        return "progress " + " ".join(f"{name}={value}" for name, value in values.items())
+
+    @classmethod
+    def from_line(cls, line: str) -> SweepProgress | None:
+        """The progress that a log line holds; None for any other line."""
+        words = line.split()
+        if not words or words[0] != "progress":
+            return None
+        values = dict(word.partition("=")[::2] for word in words[1:])
+        try:
+            return cls(
+                elapsed_s=float(values["elapsed_s"]),
+                **{name: int(values[name]) for name in _PROGRESS_COUNTS},
+                best_validation_accuracy=(
+                    None
+                    if values["best_validation_accuracy"] == "-"
+                    else float(values["best_validation_accuracy"])
+                ),
+                best_trial=None if values["best_trial"] == "-" else values["best_trial"],
+                dataset=values["dataset"],
+            )
+        except (KeyError, ValueError):
+            return None
+
+
+_PROGRESS_COUNTS = ("trials", "running", "stopped", "completed", "diverged", "failed", "epochs")
+
+
+def _finite(value: Any) -> Any:
+    """`value` with NaN and infinities as None, since JSON has neither."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def _decode(kind: Any, value: Any, where: str) -> Any:
+    """`value`, from JSON, as an instance of the annotated type `kind`; StorageError where it is none."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return value
+    if is_dataclass(kind):
+        return _decode_record(kind, value, where)
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        return _decode(next(each for each in arguments if each is not type(None)), value, where)
+    if origin is Literal and value in arguments:
+        return value
+    if origin is tuple and isinstance(value, list):
+        kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
+        if len(kinds) == len(value):
+            return tuple(_decode(each, item, where) for each, item in zip(kinds, value, strict=True))
+    if origin is not None and issubclass(origin, Mapping) and isinstance(value, dict):
+        return {key: _decode(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if kind in (int, str) and type(value) is kind:
+        return value
+    raise StorageError(f"{where}: {value!r} is not {kind}", "the record is damaged or from another version")
+
+
+def _decode_record(kind: Any, value: Any, where: str) -> Any:
+    if not isinstance(value, dict):
+        raise StorageError(f"{where}: not a JSON object", "the record is damaged or from another version")
+    hints = get_type_hints(kind)
+    names = {each.name for each in fields(kind)}
+    if unknown := sorted(set(value) - names):
+        raise StorageError(f"{where}: unknown fields {', '.join(unknown)}", "written by a newer version?")
+    try:
+        return kind(**{name: _decode(hints[name], item, f"{where}.{name}") for name, item in value.items()})
+    except TypeError as error:
+        raise StorageError(f"{where}: {error}", "the record is damaged or from another version") from error

@@ -1,0 +1,64 @@
+"""Reads the environment, once, into frozen dataclasses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_REGION = "us-east-1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class S3Settings:
+    """Where an S3-compatible store answers. Credentials are left to boto3's and Arrow's own provider chains."""
+
+    endpoint_url: str | None
+    """`AWS_ENDPOINT_URL_S3`, else `AWS_ENDPOINT_URL`; None for AWS itself."""
+    region: str
+    """`AWS_REGION`, else `AWS_DEFAULT_REGION`, else us-east-1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the environment says."""
+
+    home: Path
+    """`CIFAR_RAY_HOME`, else ~/.cifar-ray: the one-machine cluster's state and the default results."""
+    cache: Path
+    """`CIFAR_RAY_CACHE`, else `<home>/cache`: where the official archive is kept."""
+    data: str | None
+    """`CIFAR_RAY_DATA`: the data source where no option names one."""
+    storage: str | None
+    """`CIFAR_RAY_STORAGE`: `s3://bucket/prefix` or a folder."""
+    ray_address: str | None
+    """`RAY_API_SERVER_ADDRESS`: the dashboard of the cluster that jobs go to."""
+    ray_auth_token: str | None
+    """`RAY_AUTH_TOKEN`."""
+    ray_auth_token_path: Path | None
+    """`RAY_AUTH_TOKEN_PATH`: a file that holds the token."""
+    s3: S3Settings
+
+
+def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings that `environ` holds. An empty variable counts as unset."""
+
+    def get(*names: str) -> str | None:
+        return next((environ[name] for name in names if environ.get(name)), None)
+
+    home = Path(get("CIFAR_RAY_HOME") or Path.home() / ".cifar-ray").expanduser().absolute()
+    token_path = get("RAY_AUTH_TOKEN_PATH")
+    return Settings(
+        home=home,
+        cache=Path(get("CIFAR_RAY_CACHE") or home / "cache").expanduser().absolute(),
+        data=get("CIFAR_RAY_DATA"),
+        storage=get("CIFAR_RAY_STORAGE"),
+        ray_address=get("RAY_API_SERVER_ADDRESS"),
+        ray_auth_token=get("RAY_AUTH_TOKEN"),
+        ray_auth_token_path=Path(token_path) if token_path else None,
+        s3=S3Settings(
+            endpoint_url=get("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+            region=get("AWS_REGION", "AWS_DEFAULT_REGION") or DEFAULT_REGION,
+        ),
+    )

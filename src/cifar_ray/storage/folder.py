@@ -1,0 +1,85 @@
+"""An object store in a folder."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cifar_ray.errors import ObjectNotFoundError, StorageError
+from cifar_ray.storage.object_store import check_key
+
+PARTIAL = ".partial-"
+"""Begins the names of files still being written; no key of the layout begins so."""
+
+
+class FolderStore:
+    """Objects as files below `root`, which is made on the first write."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    @property
+    def uri(self) -> str:
+        """The folder's absolute path."""
+        return str(self._root)
+
+    def read(self, key: str) -> bytes:
+        """The file's bytes."""
+        with self._translated("read", key):
+            return self._path(key).read_bytes()
+
+    def write(self, key: str, content: bytes) -> None:
+        """Write beside the target, then rename: a reader sees the old file or the whole new one."""
+        path = self._path(key)
+        partial = path.with_name(f"{PARTIAL}{uuid.uuid4().hex}")
+        with self._translated("write", key):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                partial.write_bytes(content)
+                os.replace(partial, path)
+            finally:
+                partial.unlink(missing_ok=True)
+
+    def delete(self, key: str) -> None:
+        """Remove the file, and the folders that it leaves empty."""
+        path = self._path(key)
+        with self._translated("delete", key):
+            path.unlink(missing_ok=True)
+        for folder in path.parents:
+            if folder == self._root or self._root not in folder.parents:
+                return
+            try:
+                folder.rmdir()
+            except OSError:
+                return
+
+    def list(self, prefix: str = "") -> list[str]:
+        """All files below `prefix`."""
+        start = self._path(prefix) if prefix else self._root
+        with self._translated("list", prefix):
+            paths = [path for path in start.rglob("*") if path.is_file()] if start.is_dir() else []
+        return sorted(
+            path.relative_to(self._root).as_posix() for path in paths if not path.name.startswith(PARTIAL)
+        )
+
+    def list_folders(self) -> list[str]:
+        """The folders right below the root."""
+        with self._translated("list", ""):
+            return sorted(path.name for path in self._root.iterdir() if path.is_dir()) if self._root.is_dir() else []
+
+    def _path(self, key: str) -> Path:
+        return self._root / check_key(key)
+
+    @contextmanager
+    def _translated(self, call: str, key: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise ObjectNotFoundError(f"no object {key!r} in {self.uri}") from error
+        except OSError as error:
+            reason = error.strerror or str(error)
+            hint = "check the folder's path, rights and free space, or set CIFAR_RAY_STORAGE"
+            raise StorageError(f"{call} {key!r} in folder {self.uri}: {reason}", hint) from error

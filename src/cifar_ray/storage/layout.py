@@ -1,0 +1,87 @@
+"""Makes every key of the object store, and nothing else does."""
+
+from __future__ import annotations
+
+import re
+
+from cifar_ray.errors import ConfigurationError
+
+SWEEP_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,61}[a-z0-9]")
+TRIAL_ID = re.compile(r"t[0-9]{4,6}")
+
+SWEEP_RECORD = "sweep.json"
+RESULT = "result.json"
+
+WEIGHTS = "model.safetensors"
+TRAINER_STATE = "trainer.pt"
+MANIFEST = "manifest.json"
+
+
+def check_sweep_id(sweep_id: str) -> str:
+    """`sweep_id`, or ConfigurationError where it could not stand in a key."""
+    if not SWEEP_ID.fullmatch(sweep_id):
+        raise ConfigurationError(
+            f"sweep id {sweep_id!r} is malformed", "take 2 to 63 lower-case letters, digits and dashes"
+        )
+    return sweep_id
+
+
+def trial_id(index: int) -> str:
+    """The id of a sweep's trial number `index`, counted from 0."""
+    return f"t{index:04d}"
+
+
+def sweep_record(sweep_id: str) -> str:
+    """sweep.json."""
+    return f"{check_sweep_id(sweep_id)}/{SWEEP_RECORD}"
+
+
+def tune_state(sweep_id: str) -> str:
+    """The folder of Ray Tune's own experiment state."""
+    return f"{check_sweep_id(sweep_id)}/tune"
+
+
+def metrics(sweep_id: str) -> str:
+    """metrics.jsonl: a line for each trial and epoch."""
+    return f"{check_sweep_id(sweep_id)}/metrics.jsonl"
+
+
+def result(sweep_id: str) -> str:
+    """result.json."""
+    return f"{check_sweep_id(sweep_id)}/{RESULT}"
+
+
+def trials(sweep_id: str) -> str:
+    """The folder of all trials."""
+    return f"{check_sweep_id(sweep_id)}/trials"
+
+
+def trial_record(sweep_id: str, trial: str) -> str:
+    """trial.json."""
+    return f"{_trial(sweep_id, trial)}/trial.json"
+
+
+def checkpoints(sweep_id: str, trial: str) -> str:
+    """The folder of a trial's checkpoints."""
+    return f"{_trial(sweep_id, trial)}/checkpoints"
+
+
+def checkpoint(sweep_id: str, trial: str, epoch: int) -> str:
+    """The folder of one checkpoint."""
+    return f"{checkpoints(sweep_id, trial)}/epoch-{epoch:04d}"
+
+
+def test_scores(sweep_id: str) -> str:
+    """evaluation/test_scores.json."""
+    return f"{check_sweep_id(sweep_id)}/evaluation/test_scores.json"
+
+
+def report(sweep_id: str, name: str) -> str:
+    """A file of the report, such as `table.md` or `figures/curves.png`."""
+    return f"{check_sweep_id(sweep_id)}/report/{name}"
+
+
+def _trial(sweep_id: str, trial: str) -> str:
+    if not TRIAL_ID.fullmatch(trial):
+        raise ConfigurationError(f"trial id {trial!r} is malformed", "trial ids look like t0007")
+    return f"{trials(sweep_id)}/{trial}"

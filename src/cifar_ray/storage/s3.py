@@ -1,0 +1,125 @@
+"""An object store in an S3 bucket, or a bucket of a server that speaks S3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+from cifar_ray.errors import ObjectNotFoundError, StorageError
+from cifar_ray.settings import S3Settings
+from cifar_ray.storage.object_store import check_key
+
+CONNECT_TIMEOUT_S = 10
+READ_TIMEOUT_S = 60
+MAX_ATTEMPTS = 5
+
+_CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, where the cluster's processes see them"
+_HINTS = {
+    "NoSuchBucket": "create the bucket first, or correct CIFAR_RAY_STORAGE",
+    "AccessDenied": "give these credentials read, write, list and delete on the prefix",
+    "SignatureDoesNotMatch": f"the secret key is wrong: {_CREDENTIALS}",
+    "InvalidAccessKeyId": f"the access key is unknown there: {_CREDENTIALS}",
+    "ExpiredToken": "the session token has expired: renew the credentials",
+    "SlowDown": "the store asks for fewer requests: try again later",
+}
+
+
+class S3Store:
+    """Objects under a prefix of a bucket."""
+
+    def __init__(self, bucket: str, prefix: str, settings: S3Settings) -> None:
+        self._bucket = bucket
+        self._prefix = prefix
+        self._settings = settings
+        self._made_client: Any = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the address alone: a client holds credentials, which never travel."""
+        return S3Store, (self._bucket, self._prefix, self._settings)
+
+    @property
+    def uri(self) -> str:
+        """`s3://bucket/prefix`."""
+        return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
+
+    def read(self, key: str) -> bytes:
+        """The object's bytes."""
+        with self._translated("GetObject", key):
+            body: bytes = self._client.get_object(Bucket=self._bucket, Key=self._key(key))["Body"].read()
+            return body
+
+    def write(self, key: str, content: bytes) -> None:
+        """One PutObject, which S3 makes visible whole or not at all."""
+        with self._translated("PutObject", key):
+            self._client.put_object(Bucket=self._bucket, Key=self._key(key), Body=content)
+
+    def delete(self, key: str) -> None:
+        """One DeleteObject."""
+        with self._translated("DeleteObject", key):
+            self._client.delete_object(Bucket=self._bucket, Key=self._key(key))
+
+    def list(self, prefix: str = "") -> list[str]:
+        """All keys below `prefix`."""
+        folder = f"{self._key(prefix)}/" if prefix else self._root
+        with self._translated("ListObjectsV2", prefix):
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=folder)
+            keys = [item["Key"] for page in pages for item in page.get("Contents", ())]
+        return sorted(key.removeprefix(self._root) for key in keys)
+
+    def list_folders(self) -> list[str]:
+        """The common prefixes right below the store's own."""
+        with self._translated("ListObjectsV2", ""):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=self._root, Delimiter="/"
+            )
+            folders = [item["Prefix"] for page in pages for item in page.get("CommonPrefixes", ())]
+        return sorted(folder.removeprefix(self._root).rstrip("/") for folder in folders)
+
+    @property
+    def _root(self) -> str:
+        return f"{self._prefix}/" if self._prefix else ""
+
+    def _key(self, key: str) -> str:
+        return self._root + check_key(key)
+
+    @property
+    def _client(self) -> Any:
+        """Made on first use, by each process for itself."""
+        if self._made_client is None:
+            config = Config(
+                connect_timeout=CONNECT_TIMEOUT_S,
+                read_timeout=READ_TIMEOUT_S,
+                retries={"mode": "standard", "total_max_attempts": MAX_ATTEMPTS},
+                s3={"addressing_style": "path" if self._settings.endpoint_url else "auto"},
+            )
+            self._made_client = boto3.session.Session().client(
+                "s3",
+                endpoint_url=self._settings.endpoint_url,
+                region_name=self._settings.region,
+                config=config,
+            )
+        return self._made_client
+
+    @contextmanager
+    def _translated(self, call: str, key: str) -> Iterator[None]:
+        """Turn boto3's errors into ours: which call, which bucket, which endpoint, what to set."""
+        endpoint = self._settings.endpoint_url or f"AWS ({self._settings.region})"
+        where = f"{call} {key!r} in bucket {self._bucket!r} at {endpoint}"
+        try:
+            yield
+        except ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code", "unknown"))
+            if code in ("NoSuchKey", "404"):
+                raise ObjectNotFoundError(f"no object {key!r} in {self.uri}") from error
+            hint = _HINTS.get(code, "check CIFAR_RAY_STORAGE, AWS_ENDPOINT_URL_S3 and the credentials")
+            raise StorageError(f"{where}: {code}", hint) from error
+        except NoCredentialsError as error:
+            raise StorageError(f"{where}: no credentials", _CREDENTIALS) from error
+        except (BotoCoreError, ValueError) as error:
+            hint = "check AWS_ENDPOINT_URL_S3, AWS_REGION and that the store runs"
+            raise StorageError(f"{where}: {error}", hint) from error

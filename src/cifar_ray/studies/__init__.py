@@ -1,0 +1,30 @@
+"""What to search: the studies by name."""
+
+from __future__ import annotations
+
+from cifar_ray.errors import UnknownNameError
+from cifar_ray.studies.published import CNN, RESNET, RESNET_SCHEDULE
+from cifar_ray.studies.space import Choice, LogUniform
+from cifar_ray.studies.study import Budget, PublishedResult, Study
+from cifar_ray.studies.trial_config import TrialConfig
+
+STUDIES = {study.name: study for study in (CNN, RESNET, RESNET_SCHEDULE)}
+
+__all__ = [
+    "STUDIES",
+    "Budget",
+    "Choice",
+    "LogUniform",
+    "PublishedResult",
+    "Study",
+    "TrialConfig",
+    "get_study",
+]
+
+
+def get_study(name: str) -> Study:
+    """The study of that name; UnknownNameError with the nearest names where there is none."""
+    try:
+        return STUDIES[name]
+    except KeyError:
+        raise UnknownNameError.of("study", name, STUDIES) from None

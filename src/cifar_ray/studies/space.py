@@ -1,0 +1,59 @@
+"""Search spaces: what a setting may be, sampled from a seed without Ray."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cifar_ray.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of some values, each as likely."""
+
+    values: tuple[Any, ...]
+
+    def __post_init__(self) -> None:
+        if not self.values:
+            raise ConfigurationError("a choice needs at least one value")
+
+    def sample(self, rng: random.Random) -> Any:
+        """One draw."""
+        return self.values[rng.randrange(len(self.values))]
+
+    def __str__(self) -> str:
+        return "one of " + ", ".join(str(value) for value in self.values)
+
+
+@dataclass(frozen=True)
+class LogUniform:
+    """A number between two bounds, its logarithm uniform."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.low < self.high < math.inf:
+            raise ConfigurationError(f"log-uniform bounds {self.low}, {self.high}: need 0 < low < high")
+
+    def sample(self, rng: random.Random) -> float:
+        """One draw, within the bounds."""
+        value = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
+        return min(max(value, self.low), self.high)
+
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g}, log-uniform"
+
+
+Domain = Choice | LogUniform
+SearchSpace = Mapping[str, Domain]
+"""From the name of a TrialConfig field to what it may be."""
+
+
+def sample_space(space: SearchSpace, rng: random.Random) -> dict[str, Any]:
+    """One draw of every setting, in the order of the space."""
+    return {name: domain.sample(rng) for name, domain in space.items()}

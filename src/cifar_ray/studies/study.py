@@ -1,0 +1,101 @@
+"""Study: what is searched, what is held fixed, within which budget."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from cifar_ray.errors import ConfigurationError
+from cifar_ray.studies.space import SearchSpace, sample_space
+from cifar_ray.studies.trial_config import TrialConfig
+
+MAX_TRIALS = 100_000
+MAX_EPOCHS = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How much a sweep may spend, and how ASHA (Li et al. 2018) spends it."""
+
+    num_trials: int
+    max_epochs: int
+    """The most epochs of one trial."""
+    grace_period: int = 1
+    """Epochs that every trial gets."""
+    reduction_factor: int = 4
+    """Of the trials that reach a rung, one in this many goes on."""
+
+    def __post_init__(self) -> None:
+        _check_range("trials", self.num_trials, 1, MAX_TRIALS)
+        _check_range("max epochs", self.max_epochs, 1, MAX_EPOCHS)
+        _check_range("grace period", self.grace_period, 1, self.max_epochs)
+        _check_range("reduction factor", self.reduction_factor, 2, MAX_TRIALS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedResult:
+    """What the report says of a study. Accuracies are fractions."""
+
+    column: str
+    """The report's name of the study in its table of test accuracies."""
+    validation_accuracy: float
+    test_accuracy: float
+    accuracy_by_class: Mapping[str, float]
+    winner: Mapping[str, Any]
+    """The settings that it names; a setting that it does not name is absent."""
+    epoch: int | None
+    """Epochs after which the best validation accuracy was reached; None where the report does not say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A search space, fixed settings, a budget and what one trial asks of the cluster."""
+
+    name: str
+    title: str
+    space: SearchSpace
+    fixed: Mapping[str, Any]
+    """TrialConfig fields that every trial shares."""
+    budget: Budget
+    job: str
+    """The file under jobs/ that runs it."""
+    accelerators_per_trial: float
+    """On a cluster that has accelerators: how much of one a trial takes."""
+    published: PublishedResult | None = None
+
+    def __post_init__(self) -> None:
+        for names in (self.space, self.fixed):
+            if unknown := sorted(set(names) - {field.name for field in fields(TrialConfig)}):
+                raise ConfigurationError(f"study {self.name}: unknown settings {', '.join(unknown)}")
+        if both := sorted(set(self.space) & set(self.fixed)):
+            raise ConfigurationError(f"study {self.name}: searched and fixed at once: {', '.join(both)}")
+
+    def with_budget(self, *, num_trials: int | None = None, max_epochs: int | None = None) -> Study:
+        """The same study with fewer or more trials or epochs; None keeps the study's own."""
+        epochs = self.budget.max_epochs if max_epochs is None else max_epochs
+        budget = replace(
+            self.budget,
+            num_trials=self.budget.num_trials if num_trials is None else num_trials,
+            max_epochs=epochs,
+        )
+        return replace(self, budget=budget)
+
+    def sample(self, seed: int) -> list[TrialConfig]:
+        """The configurations of a sweep: the budget's number of independent draws.
+
+        The first n draws of a seed are the same whatever the number of trials.
+        """
+        rng = random.Random(f"{self.name}:{seed}")
+        return [
+            TrialConfig(
+                **self.fixed, **sample_space(self.space, rng), max_epochs=self.budget.max_epochs
+            )
+            for _ in range(self.budget.num_trials)
+        ]
+
+
+def _check_range(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise ConfigurationError(f"{name}: {value} is out of range", f"take {low} to {high}")
