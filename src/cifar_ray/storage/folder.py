@@ -68,7 +68,11 @@ class FolderStore:
     def list_folders(self) -> list[str]:
         """The folders right below the root."""
         with self._translated("list", ""):
-            return sorted(path.name for path in self._root.iterdir() if path.is_dir()) if self._root.is_dir() else []
+            return (
+                sorted(path.name for path in self._root.iterdir() if path.is_dir())
+                if self._root.is_dir()
+                else []
+            )
 
     def _path(self, key: str) -> Path:
         return self._root / check_key(key)

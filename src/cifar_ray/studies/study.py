@@ -89,9 +89,7 @@ class Study:
         """
         rng = random.Random(f"{self.name}:{seed}")
         return [
-            TrialConfig(
-                **self.fixed, **sample_space(self.space, rng), max_epochs=self.budget.max_epochs
-            )
+            TrialConfig(**self.fixed, **sample_space(self.space, rng), max_epochs=self.budget.max_epochs)
             for _ in range(self.budget.num_trials)
         ]
 
