@@ -11,14 +11,15 @@ CifarRayError                    what a person can act on; carries a hint and an
 ├── CheckpointError              a checkpoint is not whole or not ours
 ├── ClusterError                 the one-machine cluster cannot be started, found or stopped
 │   └── UnreachableError         no answer from the cluster
-└── JobFailedError               a submitted job ended other than with success
+├── JobFailedError               a submitted job failed
+└── JobStoppedError              a submitted job was stopped before its end
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import click
 
@@ -31,7 +32,7 @@ class CifarRayError(click.ClickException):
     pickling between Ray's processes.
     """
 
-    exit_code: int = 1
+    exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
@@ -47,7 +48,7 @@ class CifarRayError(click.ClickException):
 class ConfigurationError(CifarRayError):
     """An option, a URI, a study or an environment variable is wrong."""
 
-    exit_code: int = 2
+    exit_code: ClassVar[int] = 2
 
 
 class UnknownNameError(ConfigurationError):
@@ -73,13 +74,13 @@ class CapacityError(ConfigurationError):
 class DataError(CifarRayError):
     """The data set is missing, damaged or not what it says it is."""
 
-    exit_code: int = 2
+    exit_code: ClassVar[int] = 2
 
 
 class StorageError(CifarRayError):
     """The object store refuses or cannot be reached."""
 
-    exit_code: int = 2
+    exit_code: ClassVar[int] = 2
 
 
 class ObjectNotFoundError(StorageError):
@@ -93,20 +94,20 @@ class CheckpointError(CifarRayError):
 class ClusterError(CifarRayError):
     """The one-machine cluster cannot be started, found or stopped."""
 
-    exit_code: int = 2
+    exit_code: ClassVar[int] = 2
 
 
 class UnreachableError(ClusterError):
     """No answer from the cluster within the deadline."""
 
-    exit_code: int = 4
+    exit_code: ClassVar[int] = 4
 
 
 class JobFailedError(CifarRayError):
-    """A submitted job ended other than with success."""
+    """A submitted job failed."""
 
-    exit_code: int = 1
 
-    def __init__(self, message: str, hint: str | None = None, exit_code: int = 1) -> None:
-        super().__init__(message, hint)
-        self.exit_code = exit_code
+class JobStoppedError(CifarRayError):
+    """A submitted job was stopped before its end."""
+
+    exit_code: ClassVar[int] = 3

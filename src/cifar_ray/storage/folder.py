@@ -56,7 +56,7 @@ class FolderStore:
             except OSError:
                 return
 
-    def list(self, prefix: str = "") -> list[str]:
+    def keys(self, prefix: str = "") -> list[str]:
         """All files below `prefix`."""
         start = self._path(prefix) if prefix else self._root
         with self._translated("list", prefix):
@@ -65,7 +65,7 @@ class FolderStore:
             path.relative_to(self._root).as_posix() for path in paths if not path.name.startswith(PARTIAL)
         )
 
-    def list_folders(self) -> list[str]:
+    def folders(self) -> list[str]:
         """The folders right below the root."""
         with self._translated("list", ""):
             return (

@@ -31,10 +31,10 @@ class ObjectStore(Protocol):
     def delete(self, key: str) -> None:
         """Remove the object; no error where there is none."""
 
-    def list(self, prefix: str = "") -> list[str]:
+    def keys(self, prefix: str = "") -> list[str]:
         """All keys in the folder `prefix` and below it, sorted."""
 
-    def list_folders(self) -> list[str]:
+    def folders(self) -> list[str]:
         """The names of the top folders, sorted."""
 
 

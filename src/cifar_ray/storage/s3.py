@@ -65,7 +65,7 @@ class S3Store:
         with self._translated("DeleteObject", key):
             self._client.delete_object(Bucket=self._bucket, Key=self._key(key))
 
-    def list(self, prefix: str = "") -> list[str]:
+    def keys(self, prefix: str = "") -> list[str]:
         """All keys below `prefix`."""
         folder = f"{self._key(prefix)}/" if prefix else self._root
         with self._translated("ListObjectsV2", prefix):
@@ -73,7 +73,7 @@ class S3Store:
             keys = [item["Key"] for page in pages for item in page.get("Contents", ())]
         return sorted(key.removeprefix(self._root) for key in keys)
 
-    def list_folders(self) -> list[str]:
+    def folders(self) -> list[str]:
         """The common prefixes right below the store's own."""
         with self._translated("ListObjectsV2", ""):
             pages = self._client.get_paginator("list_objects_v2").paginate(
