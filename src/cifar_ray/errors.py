@@ -7,12 +7,14 @@ CifarRayError                    what a person can act on; carries a hint and an
 │   └── CapacityError            no node can ever hold one trial
 ├── DataError                    the data set is missing, damaged or not what it says
 ├── StorageError                 the object store refuses or cannot be reached
-│   └── ObjectNotFoundError      there is no object of that key
+│   ├── ObjectNotFoundError      there is no object of that key
+│   └── RecordError              an object is not the record that it should be
 ├── CheckpointError              a checkpoint is not whole or not ours
 ├── ClusterError                 the one-machine cluster cannot be started, found or stopped
 │   └── UnreachableError         no answer from the cluster
 ├── JobFailedError               a submitted job failed
-└── JobStoppedError              a submitted job was stopped before its end
+├── JobStoppedError              a submitted job was stopped before its end
+└── InterruptedSweepError        a signal ended a sweep; it can be resumed
 """
 
 from __future__ import annotations
@@ -66,6 +68,13 @@ class UnknownNameError(ConfigurationError):
 class SweepExistsError(ConfigurationError):
     """The sweep id is taken."""
 
+    @classmethod
+    def of(cls, sweep_id: str, store: str) -> SweepExistsError:
+        """The error for a `sweep_id` that is in the store already."""
+        return cls(
+            f"sweep {sweep_id!r} exists in {store}", "take another --sweep-id, or --resume to go on with it"
+        )
+
 
 class CapacityError(ConfigurationError):
     """No node of the cluster, present or to come, can hold one trial."""
@@ -85,6 +94,10 @@ class StorageError(CifarRayError):
 
 class ObjectNotFoundError(StorageError):
     """There is no object of that key."""
+
+
+class RecordError(StorageError):
+    """A stored object is not the record that it should be."""
 
 
 class CheckpointError(CifarRayError):
@@ -111,3 +124,9 @@ class JobStoppedError(CifarRayError):
     """A submitted job was stopped before its end."""
 
     exit_code: ClassVar[int] = 3
+
+
+class InterruptedSweepError(CifarRayError):
+    """A signal ended a sweep before all its trials had ended; it can be resumed."""
+
+    exit_code: ClassVar[int] = 130

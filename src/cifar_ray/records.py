@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
-from cifar_ray.errors import StorageError
+from cifar_ray.errors import RecordError
 
 Outcome = Literal["running", "completed", "stopped", "diverged", "failed"]
 """completed: trained to its last epoch; stopped: ended early by ASHA; diverged: a loss that is not finite."""
@@ -25,11 +25,11 @@ class Record:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """The record in `text`; StorageError where it is not one."""
+        """The record in `text`; RecordError where it is not one."""
         try:
             values = json.loads(text)
         except ValueError as error:
-            raise StorageError(f"not a {cls.__name__}: {error}") from error
+            raise RecordError(f"not a {cls.__name__}: {error}") from error
         record = _decode(cls, values, cls.__name__)
         assert isinstance(record, cls)
         return record
@@ -79,7 +79,7 @@ class SweepRecord(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class EpochMetrics(Record):
-    """One epoch of one trial. Losses are mean cross-entropies, None where not finite; accuracies fractions."""
+    """One epoch of one trial. Losses are mean cross-entropies (None: not finite), accuracies fractions."""
 
     trial_id: str
     epoch: int
@@ -247,7 +247,7 @@ def _finite(value: Any) -> Any:
 
 
 def _decode(kind: Any, value: Any, where: str) -> Any:
-    """`value`, from JSON, as an instance of the annotated type `kind`; StorageError where it is none."""
+    """`value`, from JSON, as an instance of the annotated type `kind`; RecordError where it is none."""
     origin, arguments = get_origin(kind), get_args(kind)
     if kind is Any:
         return value
@@ -269,17 +269,17 @@ def _decode(kind: Any, value: Any, where: str) -> Any:
         return float(value)
     if kind in (int, str) and type(value) is kind:
         return value
-    raise StorageError(f"{where}: {value!r} is not {kind}", "the record is damaged or from another version")
+    raise RecordError(f"{where}: {value!r} is not {kind}", "the record is damaged or from another version")
 
 
 def _decode_record(kind: Any, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
-        raise StorageError(f"{where}: not a JSON object", "the record is damaged or from another version")
+        raise RecordError(f"{where}: not a JSON object", "the record is damaged or from another version")
     hints = get_type_hints(kind)
     names = {each.name for each in fields(kind)}
     if unknown := sorted(set(value) - names):
-        raise StorageError(f"{where}: unknown fields {', '.join(unknown)}", "written by a newer version?")
+        raise RecordError(f"{where}: unknown fields {', '.join(unknown)}", "written by a newer version?")
     try:
         return kind(**{name: _decode(hints[name], item, f"{where}.{name}") for name, item in value.items()})
     except TypeError as error:
-        raise StorageError(f"{where}: {error}", "the record is damaged or from another version") from error
+        raise RecordError(f"{where}: {error}", "the record is damaged or from another version") from error

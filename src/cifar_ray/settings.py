@@ -12,7 +12,7 @@ DEFAULT_REGION = "us-east-1"
 
 @dataclass(frozen=True, kw_only=True)
 class S3Settings:
-    """Where an S3-compatible store answers. Credentials are left to boto3's and Arrow's own provider chains."""
+    """Where an S3-compatible store answers. Credentials are left to boto3's and Arrow's own chains."""
 
     endpoint_url: str | None
     """`AWS_ENDPOINT_URL_S3`, else `AWS_ENDPOINT_URL`; None for AWS itself."""
@@ -38,6 +38,8 @@ class Settings:
     """`RAY_AUTH_TOKEN`."""
     ray_auth_token_path: Path | None
     """`RAY_AUTH_TOKEN_PATH`: a file that holds the token."""
+    commit: str | None
+    """`CIFAR_RAY_COMMIT`: the source's commit, where the code was installed without its history."""
     s3: S3Settings
 
 
@@ -57,6 +59,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         ray_address=get("RAY_API_SERVER_ADDRESS"),
         ray_auth_token=get("RAY_AUTH_TOKEN"),
         ray_auth_token_path=Path(token_path) if token_path else None,
+        commit=get("CIFAR_RAY_COMMIT"),
         s3=S3Settings(
             endpoint_url=get("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
             region=get("AWS_REGION", "AWS_DEFAULT_REGION") or DEFAULT_REGION,

@@ -1,0 +1,6 @@
+"""Sweep the study `cnn` on the cluster that runs this: ray job submit --working-dir . -- python jobs/tune_cnn.py"""
+
+from cifar_ray.tuning.command import tune_command
+
+if __name__ == "__main__":
+    tune_command("cnn")()

@@ -1,0 +1,6 @@
+"""Sweep the study `resnet` on the cluster that runs this: ray job submit --working-dir . -- python jobs/tune_resnet.py"""
+
+from cifar_ray.tuning.command import tune_command
+
+if __name__ == "__main__":
+    tune_command("resnet")()

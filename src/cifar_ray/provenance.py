@@ -1,0 +1,65 @@
+"""Which software and machine a number comes from."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from cifar_ray.settings import read_settings
+
+PACKAGES = ("cifar-ray", "torch", "torchvision", "pytorch-lightning", "ray", "numpy", "pillow")
+GIT_TIMEOUT_S = 10
+
+
+def now() -> str:
+    """The time, ISO 8601 in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the installed packages that numbers depend on."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def source_commit() -> str | None:
+    """The commit of the source that runs, with `-dirty` where tracked files differ from it.
+
+    `CIFAR_RAY_COMMIT`, which an image sets, goes first; None where neither it nor a checkout is there.
+    """
+    if commit := read_settings().commit:
+        return commit
+    folder = Path(__file__).parent
+    head = _git(folder, "rev-parse", "--short=12", "HEAD")
+    # an installed copy may lie inside some other project's checkout
+    if head is None or not _git(folder, "ls-files", Path(__file__).name):
+        return None
+    return f"{head}-dirty" if _git(folder, "status", "--porcelain", "--untracked-files=no") else head
+
+
+def cpu_model() -> str:
+    """The processor's name as the system gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=GIT_TIMEOUT_S, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,40 @@
+"""Checks that a store takes, gives back and removes an object, from wherever it runs."""
+
+from __future__ import annotations
+
+import uuid
+
+from cifar_ray.errors import ObjectNotFoundError, StorageError
+from cifar_ray.storage.object_store import ObjectStore
+
+FOLDER = ".probe"
+
+
+def check_write_read_delete(store: ObjectStore) -> None:
+    """Write, read and delete a small object; StorageError that names the call that failed."""
+    key = f"{FOLDER}/{uuid.uuid4().hex}"
+    content = uuid.uuid4().bytes
+    store.write(key, content)
+    try:
+        if store.read(key) != content:
+            raise StorageError(f"{store.uri} gave back other bytes than were written")
+    finally:
+        store.delete(key)
+
+
+def leave_marker(store: ObjectStore) -> str:
+    """Write an object for other nodes to find; returns its key."""
+    key = f"{FOLDER}/{uuid.uuid4().hex}"
+    store.write(key, b"marker")
+    return key
+
+
+def check_marker(store: ObjectStore, key: str) -> None:
+    """StorageError where the marker that another node left is not seen from here."""
+    try:
+        store.read(key)
+    except ObjectNotFoundError as error:
+        raise StorageError(
+            f"{store.uri} is not the same store on every node",
+            "a folder must be mounted on all nodes; else take s3://bucket/prefix",
+        ) from error

@@ -1,0 +1,112 @@
+"""The records of sweeps in the object store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from cifar_ray.errors import ObjectNotFoundError, SweepExistsError, UnknownNameError
+from cifar_ray.records import EpochMetrics, Record, SweepRecord, SweepResult, TestScores, TrialRecord
+from cifar_ray.storage import layout
+from cifar_ray.storage.object_store import ObjectStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepSummary:
+    """A sweep as a list shows it."""
+
+    sweep: SweepRecord
+    result: SweepResult | None
+    """None while it has not finished."""
+    scores: TestScores | None
+    """None while it has not been evaluated."""
+
+
+class RunStore:
+    """Reads and writes everything that is kept about sweeps, apart from checkpoints."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self.objects = store
+
+    def create_sweep(self, sweep: SweepRecord) -> None:
+        """Claim the sweep id; SweepExistsError where it is taken."""
+        if self.has_sweep(sweep.sweep_id):
+            raise SweepExistsError.of(sweep.sweep_id, self.objects.uri)
+        self._write(layout.sweep_record(sweep.sweep_id), sweep)
+
+    def has_sweep(self, sweep_id: str) -> bool:
+        """Whether the sweep id is taken."""
+        try:
+            self.objects.read(layout.sweep_record(sweep_id))
+        except ObjectNotFoundError:
+            return False
+        return True
+
+    def sweep(self, sweep_id: str) -> SweepRecord:
+        """sweep.json; UnknownNameError with the nearest ids where there is none."""
+        try:
+            return SweepRecord.from_json(self.objects.read(layout.sweep_record(sweep_id)))
+        except ObjectNotFoundError:
+            raise UnknownNameError.of("sweep", sweep_id, self.sweep_ids()) from None
+
+    def sweep_ids(self) -> list[str]:
+        """The ids of all sweeps, sorted."""
+        folders = [name for name in self.objects.folders() if layout.SWEEP_ID.fullmatch(name)]
+        return [name for name in folders if self.has_sweep(name)]
+
+    def summaries(self) -> list[SweepSummary]:
+        """All sweeps, the newest first."""
+        found = [
+            SweepSummary(
+                sweep=self.sweep(sweep_id), result=self.result(sweep_id), scores=self.test_scores(sweep_id)
+            )
+            for sweep_id in self.sweep_ids()
+        ]
+        return sorted(found, key=lambda summary: summary.sweep.started_at, reverse=True)
+
+    def write_trial(self, sweep_id: str, trial: TrialRecord) -> None:
+        """Put trial.json."""
+        self._write(layout.trial_record(sweep_id, trial.trial_id), trial)
+
+    def trials(self, sweep_id: str) -> list[TrialRecord]:
+        """All trials that have started, by trial id."""
+        keys = [key for key in self.objects.keys(layout.trials(sweep_id)) if key.endswith("/trial.json")]
+        return [TrialRecord.from_json(self.objects.read(key)) for key in keys]
+
+    def write_metrics(self, sweep_id: str, metrics: Iterable[EpochMetrics]) -> None:
+        """Put metrics.jsonl, whole."""
+        lines = "".join(f"{line.to_json(indent=None)}\n" for line in metrics)
+        self.objects.write(layout.metrics(sweep_id), lines.encode())
+
+    def metrics(self, sweep_id: str) -> list[EpochMetrics]:
+        """The lines of metrics.jsonl, in the order in which they came; none before the first epoch."""
+        try:
+            text = self.objects.read(layout.metrics(sweep_id)).decode()
+        except ObjectNotFoundError:
+            return []
+        return [EpochMetrics.from_json(line) for line in text.splitlines()]
+
+    def write_result(self, result: SweepResult) -> None:
+        """Put result.json, which says that the sweep has finished."""
+        self._write(layout.result(result.sweep_id), result)
+
+    def result(self, sweep_id: str) -> SweepResult | None:
+        """result.json; None while the sweep has not finished."""
+        try:
+            return SweepResult.from_json(self.objects.read(layout.result(sweep_id)))
+        except ObjectNotFoundError:
+            return None
+
+    def write_test_scores(self, scores: TestScores) -> None:
+        """Put test_scores.json."""
+        self._write(layout.test_scores(scores.sweep_id), scores)
+
+    def test_scores(self, sweep_id: str) -> TestScores | None:
+        """test_scores.json; None while the winner has not been evaluated."""
+        try:
+            return TestScores.from_json(self.objects.read(layout.test_scores(sweep_id)))
+        except ObjectNotFoundError:
+            return None
+
+    def _write(self, key: str, record: Record) -> None:
+        self.objects.write(key, record.to_json().encode())

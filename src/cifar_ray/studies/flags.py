@@ -1,0 +1,61 @@
+"""A sweep's options as click flags, the same for `cifar-ray job submit` and for `jobs/tune_*.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce, wraps
+from typing import Any
+
+import click
+
+from cifar_ray.studies.options import SweepOptions
+
+_FLAGS = (
+    click.option("--trials", type=int, metavar="N", help="Number of trials. [default: the study's]"),
+    click.option(
+        "--max-epochs", type=int, metavar="N", help="Most epochs of one trial. [default: the study's]"
+    ),
+    click.option(
+        "--data",
+        metavar="SOURCE",
+        help="cifar10, shapes, a folder or s3:// prefix with CIFAR-10 as pickled batches or Parquet, or auto "
+        "(the first of these that can be had). [default: CIFAR_RAY_DATA, else cifar10]",
+    ),
+    click.option(
+        "--storage",
+        metavar="URI",
+        help="s3://bucket/prefix or a folder. [default: CIFAR_RAY_STORAGE, else ~/.cifar-ray/results on one node]",
+    ),
+    click.option(
+        "--seed",
+        type=int,
+        default=0,
+        show_default=True,
+        help="Of the sampled configurations, the split, the batches and the augmentation.",
+    ),
+    click.option(
+        "--accelerators-per-trial",
+        type=float,
+        metavar="X",
+        help="A share (0.25) or whole accelerators. [default: the study's where the cluster has any, else 0]",
+    ),
+    click.option(
+        "--cpus-per-trial", type=float, default=1.0, show_default=True, metavar="X", help="CPU cores."
+    ),
+    click.option(
+        "--sweep-id", metavar="ID", help="Name of the sweep in the store. [default: study and time]"
+    ),
+    click.option("--resume", is_flag=True, help="Go on with the sweep of that id; finished trials stay."),
+)
+
+
+def sweep_flags(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the flags of a sweep; it receives them as `options`, a SweepOptions."""
+
+    @wraps(command)
+    def with_options(**arguments: Any) -> Any:
+        names = SweepOptions.__dataclass_fields__
+        options = SweepOptions(**{name: arguments.pop(name) for name in names})
+        return command(options=options, **arguments)
+
+    return reduce(lambda wrapped, flag: flag(wrapped), reversed(_FLAGS), with_options)

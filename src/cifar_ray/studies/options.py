@@ -1,0 +1,62 @@
+"""The options of a sweep: what a person may change about a study without writing a new one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+from cifar_ray.errors import ConfigurationError
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepOptions:
+    """None keeps the study's own value or what the environment says."""
+
+    trials: int | None = None
+    """Number of trials."""
+    max_epochs: int | None = None
+    """Most epochs of one trial."""
+    data: str | None = None
+    """cifar10, shapes, auto, a folder or an s3:// prefix."""
+    storage: str | None = None
+    """s3://bucket/prefix or a folder."""
+    seed: int = 0
+    """Of configurations, split, batches and augmentation."""
+    accelerators_per_trial: float | None = None
+    """Share or number of accelerators of a trial."""
+    cpus_per_trial: float = 1.0
+    """CPU cores of a trial, and its threads."""
+    sweep_id: str | None = None
+    """Name of the sweep in the store."""
+    resume: bool = False
+    """Go on with the sweep of that id."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**32:
+            raise ConfigurationError(f"seed {self.seed} is out of range", "take 0 to 4294967295")
+        if self.accelerators_per_trial is not None:
+            _check_share("accelerators per trial", self.accelerators_per_trial, is_zero_allowed=True)
+        _check_share("CPUs per trial", self.cpus_per_trial, is_zero_allowed=False)
+        if self.resume and self.sweep_id is None:
+            raise ConfigurationError("--resume needs to know which sweep", "add --sweep-id")
+
+    def to_arguments(self) -> list[str]:
+        """The same options as a job's command line."""
+        arguments: list[str] = []
+        for field in fields(self):
+            value = getattr(self, field.name)
+            flag = "--" + field.name.replace("_", "-")
+            if value is True:
+                arguments.append(flag)
+            elif value is not False and value != field.default:
+                arguments += [flag, str(value)]
+        return arguments
+
+
+def _check_share(name: str, value: float, *, is_zero_allowed: bool) -> None:
+    """Ray schedules whole accelerators and cores, or a share of one."""
+    is_whole_or_share = value == int(value) if math.isfinite(value) and value > 1 else True
+    if not math.isfinite(value) or value < 0 or (value == 0 and not is_zero_allowed) or not is_whole_or_share:
+        raise ConfigurationError(
+            f"{name}: {value:g} is out of range", "take a share up to 1, or a whole number"
+        )

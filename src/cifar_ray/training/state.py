@@ -1,0 +1,58 @@
+"""What a trial's checkpoint holds: tensors and plain values in, bytes out, and back without running code."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from cifar_ray.errors import CheckpointError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerState:
+    """Everything besides the weights that the next epoch depends on, and what the earlier ones gave."""
+
+    optimizer: dict[str, Any]
+    """Its `state_dict()`."""
+    scheduler: dict[str, Any] | None
+    """Its `state_dict()`; None for a fixed learning rate."""
+    history: list[dict[str, Any]]
+    """EpochMetrics of every epoch so far, as plain values."""
+
+
+def pack_weights(weights: Mapping[str, Tensor]) -> bytes:
+    """safetensors of a `state_dict()`."""
+    return safetensors.torch.save({name: tensor.cpu().contiguous() for name, tensor in weights.items()})
+
+
+def unpack_weights(content: bytes) -> dict[str, Tensor]:
+    """The `state_dict()`; CheckpointError where the bytes are no safetensors."""
+    try:
+        return safetensors.torch.load(content)
+    except (SafetensorError, ValueError) as error:
+        raise CheckpointError(f"the weights are not safetensors: {error}") from error
+
+
+def pack_trainer_state(state: TrainerState) -> bytes:
+    """Bytes that `unpack_trainer_state` reads."""
+    buffer = io.BytesIO()
+    torch.save(vars(state), buffer)
+    return buffer.getvalue()
+
+
+def unpack_trainer_state(content: bytes) -> TrainerState:
+    """The state; CheckpointError where the bytes hold anything but tensors and plain values."""
+    try:
+        values = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
+        return TrainerState(**values)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"the trainer state cannot be read safely: {reason}") from error

@@ -1,0 +1,87 @@
+"""How many trials of a sweep fit the cluster at once, now and at its autoscaler's limits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import ray
+from ray._private.state import state as ray_state
+
+from cifar_ray.errors import CapacityError
+
+ACCELERATOR = "GPU"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeKind:
+    """Nodes of one size."""
+
+    name: str
+    resources: Mapping[str, float]
+    max_nodes: int
+    """How many there are or may come to be."""
+
+    def trials_per_node(self, demand: Mapping[str, float]) -> int:
+        """How many trials fit one node."""
+        asked = {name: amount for name, amount in demand.items() if amount > 0}
+        shares = [_fits(self.resources.get(name, 0.0), amount) for name, amount in asked.items()]
+        return min(shares, default=0)
+
+
+def _fits(available: float, amount: float) -> int:
+    """How often `amount` fits; a share of an accelerator never reaches over two of them."""
+    if amount < 1:
+        return math.floor(available) * math.floor(1 / amount + 1e-9) + math.floor(
+            (available - math.floor(available)) / amount + 1e-9
+        )
+    return math.floor(available / amount + 1e-9)
+
+
+def read_node_kinds() -> list[NodeKind]:
+    """The nodes of the connected cluster and those that its autoscaler may add."""
+    alive = [
+        NodeKind(name=str(node["NodeManagerAddress"]), resources=dict(node["Resources"]), max_nodes=1)
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+    # Ray has no public call for the autoscaler's limits; this is what its own libraries ask
+    config = ray_state.get_cluster_config()
+    groups = list(config.node_group_configs) if config is not None else []
+    scalable = [
+        NodeKind(name=group.name, resources=dict(group.resources), max_nodes=_max_nodes(group.max_count))
+        for group in groups
+        if group.max_count != 0
+    ]
+    if not scalable:
+        return alive
+    # the groups count the nodes that they have started already; the head is in no group
+    heads = [kind for kind in alive if "node:__internal_head__" in kind.resources]
+    return heads + scalable
+
+
+def has_accelerator(kinds: Sequence[NodeKind]) -> bool:
+    """Whether any node has one."""
+    return any(kind.resources.get(ACCELERATOR, 0) > 0 for kind in kinds)
+
+
+def max_concurrent_trials(kinds: Sequence[NodeKind], demand: Mapping[str, float]) -> int:
+    """Trials that can run at once; CapacityError where no node can ever hold one."""
+    total = sum(kind.trials_per_node(demand) * kind.max_nodes for kind in kinds)
+    if total < 1:
+        asked = ", ".join(f"{amount:g} {name}" for name, amount in demand.items() if amount > 0)
+        have = "; ".join(
+            f"{kind.name}: {kind.resources.get('CPU', 0):g} CPU, {kind.resources.get(ACCELERATOR, 0):g} GPU"
+            for kind in kinds
+        )
+        raise CapacityError(
+            f"no node can hold one trial, which asks for {asked} (nodes: {have or 'none'})",
+            "lower --cpus-per-trial or --accelerators-per-trial, or add larger nodes",
+        )
+    return total
+
+
+def _max_nodes(max_count: int) -> int:
+    """-1 is the autoscaler's word for no limit."""
+    return max_count if max_count >= 0 else 1_000

@@ -1,0 +1,167 @@
+"""The command line of a tuning job: from options to a checked plan, then the sweep."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import click
+import ray
+
+from cifar_ray.data.sources import load_images, resolve_source
+from cifar_ray.data.split import split
+from cifar_ray.errors import CifarRayError, ConfigurationError, SweepExistsError
+from cifar_ray.provenance import cpu_model, now, package_versions, source_commit
+from cifar_ray.records import SweepRecord, SweepResult
+from cifar_ray.settings import Settings, read_settings
+from cifar_ray.storage.layout import check_sweep_id
+from cifar_ray.storage.object_store import open_store
+from cifar_ray.storage.runs import RunStore
+from cifar_ray.studies import Study, get_study
+from cifar_ray.studies.flags import sweep_flags
+from cifar_ray.studies.options import SweepOptions
+from cifar_ray.tuning.capacity import (
+    ACCELERATOR,
+    NodeKind,
+    has_accelerator,
+    max_concurrent_trials,
+    read_node_kinds,
+)
+from cifar_ray.tuning.preflight import check_store_from_every_node, choose_storage
+from cifar_ray.tuning.sweep import SweepPlan, run_sweep
+
+
+def tune_command(study_name: str) -> click.Command:
+    """The command of `jobs/tune_*.py` for that study."""
+    study = get_study(study_name)
+
+    @click.command(
+        help=f"Sweep the study {study.name!r} ({study.title}) with ASHA on the Ray cluster that this runs on: "
+        f"{study.budget.num_trials} trials of at most {study.budget.max_epochs} epochs by default."
+    )
+    @sweep_flags
+    def command(options: SweepOptions) -> None:
+        ray.init(logging_level=logging.WARNING)
+        run_job(study, options, read_settings())
+
+    return command
+
+
+def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
+    """Check everything that can be checked at once, then run the sweep on the connected cluster."""
+    study = study.with_budget(num_trials=options.trials, max_epochs=options.max_epochs)
+    sweep_id = check_sweep_id(options.sweep_id or _new_sweep_id(study))
+    kinds = read_node_kinds()
+    storage = choose_storage(options.storage, settings, num_nodes=sum(kind.max_nodes for kind in kinds))
+    runs = RunStore(open_store(storage, settings.s3))
+    check_store_from_every_node(storage)
+    recorded = runs.sweep(sweep_id) if options.resume else None
+    if recorded is None and runs.has_sweep(sweep_id):
+        raise SweepExistsError.of(sweep_id, storage)
+    if recorded and (result := runs.result(sweep_id)):
+        return _say_result(result, storage)
+    plan = _make_plan(study, options, settings, kinds, sweep_id, storage, recorded)
+    if recorded is None:
+        runs.create_sweep(plan.sweep)
+    click.echo(
+        f"sweep {sweep_id}: {plan.sweep.num_trials} trials of {study.name}, at most {plan.sweep.max_epochs} "
+        f"epochs, {plan.max_concurrent_trials} at once, data {plan.sweep.dataset.name}, results in {storage}"
+    )
+    _say_result(run_sweep(plan, runs, settings, click.echo), storage)
+
+
+def _make_plan(
+    study: Study,
+    options: SweepOptions,
+    settings: Settings,
+    kinds: list[NodeKind],
+    sweep_id: str,
+    storage: str,
+    recorded: SweepRecord | None,
+) -> SweepPlan:
+    accelerators = options.accelerators_per_trial
+    if accelerators is None:
+        accelerators = study.accelerators_per_trial if has_accelerator(kinds) else 0.0
+    num_concurrent = max_concurrent_trials(kinds, {"CPU": options.cpus_per_trial, ACCELERATOR: accelerators})
+    source = resolve_source(options.data, settings)
+    click.echo(f"loading data {source}")
+    data = split(load_images(source, "train", settings), options.seed)
+    sweep = SweepRecord(
+        sweep_id=sweep_id,
+        study=study.name,
+        seed=options.seed,
+        num_trials=study.budget.num_trials,
+        max_epochs=study.budget.max_epochs,
+        grace_period=study.budget.grace_period,
+        reduction_factor=study.budget.reduction_factor,
+        accelerators_per_trial=accelerators,
+        cpus_per_trial=options.cpus_per_trial,
+        dataset=data.record,
+        versions=package_versions(),
+        commit=source_commit(),
+        hardware=_hardware(kinds),
+        started_at=now(),
+    )
+    if recorded is not None:
+        _check_same(recorded, sweep)
+    return SweepPlan(
+        sweep=recorded or sweep,
+        configs=study.sample(options.seed),
+        data=data,
+        storage=storage,
+        max_concurrent_trials=min(num_concurrent, study.budget.num_trials),
+    )
+
+
+def _check_same(recorded: SweepRecord, sweep: SweepRecord) -> None:
+    """A resumed sweep must be the one that was started."""
+    names = ("study", "seed", "num_trials", "max_epochs", "accelerators_per_trial", "cpus_per_trial")
+    pairs = {name: (getattr(recorded, name), getattr(sweep, name)) for name in names}
+    pairs["data"] = (recorded.dataset.fingerprint[:12], sweep.dataset.fingerprint[:12])
+    changed = [f"{name} was {old}, now {new}" for name, (old, new) in pairs.items() if old != new]
+    if changed:
+        raise ConfigurationError(
+            f"sweep {recorded.sweep_id} was started otherwise: {'; '.join(changed)}",
+            "resume with the options of its first run",
+        )
+
+
+def _hardware(kinds: list[NodeKind]) -> Mapping[str, str]:
+    def total(name: str) -> str:
+        return f"{sum(kind.resources.get(name, 0) * kind.max_nodes for kind in kinds):g}"
+
+    types = {
+        name.partition(":")[2]
+        for kind in kinds
+        for name in kind.resources
+        if name.startswith("accelerator_type:")
+    }
+    return {
+        "nodes": str(sum(kind.max_nodes for kind in kinds)),
+        "cpus": total("CPU"),
+        "cpu_model": cpu_model(),
+        "accelerators": total(ACCELERATOR),
+        "accelerator_types": ", ".join(sorted(types)),
+    }
+
+
+def _say_result(result: SweepResult, storage: str) -> None:
+    outcomes = ", ".join(f"{count} {name}" for name, count in sorted(result.outcomes.items()))
+    click.echo(f"sweep {result.sweep_id} finished in {result.wall_s:.0f} s: {outcomes}")
+    if result.winner is None or result.winner.best_validation_accuracy is None:
+        raise CifarRayError(
+            f"no trial of sweep {result.sweep_id} finished an epoch with a finite loss",
+            f"see the errors in {storage}/{result.sweep_id}/trials/*/trial.json",
+        )
+    winner = result.winner
+    click.echo(
+        f"winner {winner.trial_id}: validation accuracy {100 * result.winner.best_validation_accuracy:.2f} % "
+        f"after epoch {winner.best_epoch}; results in {storage}/{result.sweep_id}"
+    )
+
+
+def _new_sweep_id(study: Study) -> str:
+    """Study, time and two random bytes, so that two sweeps of one second do not meet."""
+    return f"{study.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"

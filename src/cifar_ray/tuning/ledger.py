@@ -1,0 +1,168 @@
+"""Keeps a sweep's books: trial records, metrics and progress lines, as Ray Tune reports them."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+
+from cifar_ray.records import EpochMetrics, Outcome, SweepProgress, SweepRecord, SweepResult, TrialRecord
+from cifar_ray.storage.runs import RunStore
+
+METRICS_PERIOD_S = 5.0
+"""The metrics object is written whole, so not after every epoch."""
+PROGRESS_PERIOD_S = 2.0
+MAX_ERROR_LENGTH = 500
+
+METRICS_KEY = "metrics"
+"""Under which a trial reports its EpochMetrics as plain values; Ray Tune has a `trial_id` of its own beside."""
+
+
+class Ledger(Callback):
+    """Ray Tune's callback in the driver. Every trial has one record, every (trial, epoch) one line."""
+
+    def __init__(self, runs: RunStore, sweep: SweepRecord, say: Callable[[str], None]) -> None:
+        self._runs = runs
+        self._sweep = sweep
+        self._say = say
+        self._trials: dict[str, TrialRecord] = {}
+        self._metrics: dict[tuple[str, int], EpochMetrics] = {}
+
+    def setup(self, *args: Any, **info: Any) -> None:
+        """Read the books: Ray Tune calls this in every driver that the sweep has, on a copy of the first."""
+        self._trials = {trial.trial_id: trial for trial in self._runs.trials(self._sweep.sweep_id)}
+        self._metrics = {
+            (line.trial_id, line.epoch): line for line in self._runs.metrics(self._sweep.sweep_id)
+        }
+        self._started = self._metrics_written = self._progress_said = time.monotonic()
+        self._has_new_metrics = False
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """A trial got its resources, for the first time or again."""
+        trial_id = trial.config["trial_id"]
+        known = self._trials.get(trial_id)
+        self._put(
+            replace(known, outcome="running", error=None)
+            if known
+            else TrialRecord(trial_id=trial_id, config=trial.config["settings"], outcome="running")
+        )
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        """A trial finished an epoch; repeated epochs of a resumed trial change nothing."""
+        line = EpochMetrics(**result[METRICS_KEY])
+        if (line.trial_id, line.epoch) not in self._metrics:
+            self._metrics[line.trial_id, line.epoch] = line
+            self._has_new_metrics = True
+            self._trials[line.trial_id] = self._with_epoch(line, str(result.get("node_ip")))
+        self.on_step_end()
+
+    def on_step_end(self, iteration: int = 0, trials: list[Trial] | None = None, **info: Any) -> None:
+        """Write and say what is due."""
+        now = time.monotonic()
+        if self._has_new_metrics and now - self._metrics_written >= METRICS_PERIOD_S:
+            self._flush_metrics()
+        if now - self._progress_said >= PROGRESS_PERIOD_S:
+            self._progress_said = now
+            self._say(self.progress().to_line())
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """A trial ended without an error: of itself, or stopped by ASHA."""
+        record = self._trials[trial.config["trial_id"]]
+        last = self._metrics.get((record.trial_id, record.num_epochs))
+        outcome: Outcome = "stopped"
+        if last is not None and not last.is_finite:
+            outcome = "diverged"
+        elif record.num_epochs >= self._sweep.max_epochs:
+            outcome = "completed"
+        self._put(replace(record, outcome=outcome))
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """A trial failed, and failed again when it was retried."""
+        record = self._trials[trial.config["trial_id"]]
+        lines = str(trial.get_error() or "unknown error").strip().splitlines()
+        error = lines[-1][:MAX_ERROR_LENGTH]
+        self._put(replace(record, outcome="failed", error=error))
+        self._say(f"trial {record.trial_id} failed: {error}")
+
+    def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
+        """The sweep ended, or was interrupted: write what is left."""
+        self._flush_metrics()
+        self._say(self.progress().to_line())
+
+    def progress(self) -> SweepProgress:
+        """Where the sweep stands."""
+        outcomes = Counter(trial.outcome for trial in self._trials.values())
+        best = max(
+            (trial for trial in self._trials.values() if trial.best_validation_accuracy is not None),
+            key=lambda trial: trial.best_validation_accuracy or 0.0,
+            default=None,
+        )
+        return SweepProgress(
+            elapsed_s=time.monotonic() - self._started,
+            trials=self._sweep.num_trials,
+            running=outcomes["running"],
+            stopped=outcomes["stopped"],
+            completed=outcomes["completed"],
+            diverged=outcomes["diverged"],
+            failed=outcomes["failed"],
+            epochs=len(self._metrics),
+            best_validation_accuracy=best.best_validation_accuracy if best else None,
+            best_trial=best.trial_id if best else None,
+            dataset=self._sweep.dataset.name,
+        )
+
+    def _with_epoch(self, line: EpochMetrics, node: str) -> TrialRecord:
+        trial = self._trials[line.trial_id]
+        seconds = trial.seconds + line.seconds
+        trial = replace(
+            trial,
+            num_epochs=max(trial.num_epochs, line.epoch),
+            node=node,
+            seconds=seconds,
+            accelerator_seconds=seconds * self._sweep.accelerators_per_trial,
+        )
+        best = trial.best_validation_accuracy
+        if line.is_finite and (best is None or line.validation_accuracy > best):
+            return replace(trial, best_epoch=line.epoch, best_validation_accuracy=line.validation_accuracy)
+        return trial
+
+    def _put(self, trial: TrialRecord) -> None:
+        self._trials[trial.trial_id] = trial
+        self._runs.write_trial(self._sweep.sweep_id, trial)
+
+    def _flush_metrics(self) -> None:
+        self._metrics_written = time.monotonic()
+        self._has_new_metrics = False
+        self._runs.write_metrics(self._sweep.sweep_id, self._metrics.values())
+
+
+def summarise_sweep(runs: RunStore, sweep: SweepRecord, finished_at: str) -> SweepResult | None:
+    """How the sweep ended, from its books; None where a trial has no outcome yet."""
+    trials = runs.trials(sweep.sweep_id)
+    outcomes = Counter(trial.outcome for trial in trials)
+    if len(trials) < sweep.num_trials or outcomes["running"]:
+        return None
+    ranked = sorted(
+        (trial for trial in trials if trial.best_validation_accuracy is not None),
+        key=lambda trial: (-(trial.best_validation_accuracy or 0.0), trial.trial_id),
+    )
+    wall = datetime.fromisoformat(finished_at) - datetime.fromisoformat(sweep.started_at)
+    return SweepResult(
+        sweep_id=sweep.sweep_id,
+        study=sweep.study,
+        ranking=tuple(trial.trial_id for trial in ranked),
+        winner=ranked[0] if ranked else None,
+        outcomes=dict(outcomes),
+        num_epochs=sum(trial.num_epochs for trial in trials),
+        wall_s=wall.total_seconds(),
+        accelerator_seconds=sum(trial.accelerator_seconds for trial in trials),
+        finished_at=finished_at,
+    )

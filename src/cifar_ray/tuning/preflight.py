@@ -1,0 +1,72 @@
+"""What must hold before a sweep starts: a store that every node can use."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from cifar_ray.errors import CifarRayError, ConfigurationError, StorageError
+from cifar_ray.settings import Settings
+from cifar_ray.storage.object_store import open_store
+from cifar_ray.storage.probe import check_marker, check_write_read_delete, leave_marker
+
+DEADLINE_S = 120
+
+
+def choose_storage(option: str | None, settings: Settings, num_nodes: int) -> str:
+    """The URI of the store; refused where it is unset and the cluster has, or may get, several nodes."""
+    if uri := option or settings.storage:
+        return open_store(uri, settings.s3).uri
+    if num_nodes > 1:
+        raise ConfigurationError(
+            f"no storage is set, and a folder of each of {num_nodes} nodes' own is no store",
+            "set CIFAR_RAY_STORAGE or --storage to s3://bucket/prefix, or to a folder mounted on all nodes",
+        )
+    return str(settings.home / "results")
+
+
+def check_store_from_every_node(uri: str) -> None:
+    """Write, read and delete from every node that is alive; StorageError names the first that cannot."""
+    store = open_store(uri)
+    check_write_read_delete(store)
+    marker = leave_marker(store)
+    try:
+        checks = {
+            str(node["NodeManagerAddress"]): _check_from_node.options(
+                scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            ).remote(uri, marker)
+            for node in ray.nodes()
+            if node["Alive"]
+        }
+        for address, check in checks.items():
+            _wait_for(address, check)
+    finally:
+        store.delete(marker)
+
+
+def _wait_for(address: str, check: ray.ObjectRef) -> None:
+    try:
+        failure = cast("CifarRayError | None", ray.get(check, timeout=DEADLINE_S))
+    except ray.exceptions.GetTimeoutError as error:
+        raise StorageError(
+            f"node {address} did not finish its check of the store within {DEADLINE_S} s",
+            "look at that node's load and network",
+        ) from error
+    except ray.exceptions.RayError as error:
+        raise StorageError(f"node {address} could not check the store: {error}".splitlines()[0]) from error
+    if failure is not None:
+        raise StorageError(f"from node {address}: {failure.message}", failure.hint)
+
+
+@ray.remote(num_cpus=0, max_retries=1)
+def _check_from_node(uri: str, marker: str) -> CifarRayError | None:
+    """Runs on the node; the error is returned so that it arrives as it is, without Ray's traceback."""
+    try:
+        store = open_store(uri)
+        check_marker(store, marker)
+        check_write_read_delete(store)
+    except CifarRayError as error:
+        return error
+    return None

@@ -1,0 +1,147 @@
+"""The sweep: the one place that drives Ray Tune."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+from ray import tune
+from ray.tune.schedulers import ASHAScheduler
+
+from cifar_ray.data.split import TrainingData
+from cifar_ray.errors import InterruptedSweepError
+from cifar_ray.provenance import now
+from cifar_ray.records import SweepRecord, SweepResult
+from cifar_ray.settings import Settings
+from cifar_ray.storage import layout
+from cifar_ray.storage.arrow import arrow_filesystem
+from cifar_ray.storage.runs import RunStore
+from cifar_ray.studies import TrialConfig
+from cifar_ray.tuning.ledger import Ledger, summarise_sweep
+from cifar_ray.tuning.trainable import METRIC, TIME_ATTRIBUTE, TrialPlan, run_trial
+
+MAX_RETRIES = 2
+"""How often a trial that raises is started again before it is recorded as failed."""
+
+_TUNE_ENVIRONMENT = {
+    # our ledger keeps the books; CSV, JSON and TensorBoard copies of them would cost more than small epochs
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # relative data folders mean the job's working directory
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    # an error is in its trial's record and in one line of the log
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    # a thread that Lightning is winding down gets this long before its actor is given up
+    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "10",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepPlan:
+    """A sweep that has passed its checks."""
+
+    sweep: SweepRecord
+    configs: list[TrialConfig]
+    data: TrainingData
+    storage: str
+    max_concurrent_trials: int
+
+
+def run_sweep(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callable[[str], None]) -> SweepResult:
+    """Run, or go on with, a sweep whose record is in the store; returns and stores its result.
+
+    Raises InterruptedSweepError where a signal ended it before every trial had an outcome.
+    """
+    os.environ.update(_TUNE_ENVIRONMENT)
+    tuner = _build_tuner(plan, runs, settings, say)
+    with _sigterm_as_interrupt():
+        tuner.fit()
+    result = summarise_sweep(runs, plan.sweep, now())
+    if result is None:
+        raise InterruptedSweepError(
+            f"sweep {plan.sweep.sweep_id} was interrupted before all trials had ended",
+            f"go on with it: --sweep-id {plan.sweep.sweep_id} --resume",
+        )
+    runs.write_result(result)
+    return result
+
+
+def _build_tuner(
+    plan: SweepPlan, runs: RunStore, settings: Settings, say: Callable[[str], None]
+) -> tune.Tuner:
+    sweep = plan.sweep
+    filesystem, root = arrow_filesystem(plan.storage, settings.s3)
+    trainable = tune.with_resources(
+        tune.with_parameters(
+            run_trial,
+            data=plan.data,
+            plan=TrialPlan(
+                sweep_id=sweep.sweep_id,
+                storage=plan.storage,
+                data_seed=sweep.seed,
+                cpus_per_trial=sweep.cpus_per_trial,
+            ),
+        ),
+        {"CPU": sweep.cpus_per_trial, "GPU": sweep.accelerators_per_trial},
+    )
+    folder, name = layout.tune_state(sweep.sweep_id).rsplit("/", 1)
+    experiment = f"{root}/{folder}/{name}"
+    if tune.Tuner.can_restore(experiment, storage_filesystem=filesystem):
+        return tune.Tuner.restore(experiment, trainable, storage_filesystem=filesystem)
+    return tune.Tuner(
+        trainable,
+        param_space=tune.grid_search(
+            [
+                {"trial_id": layout.trial_id(index), "settings": config.to_dict()}
+                for index, config in enumerate(plan.configs)
+            ]
+        ),
+        tune_config=_tune_config(plan),
+        run_config=tune.RunConfig(
+            name=name,
+            storage_path=f"{root}/{folder}",
+            storage_filesystem=filesystem,
+            failure_config=tune.FailureConfig(max_failures=MAX_RETRIES),
+            callbacks=[Ledger(runs, sweep, say)],
+            verbose=0,
+        ),
+    )
+
+
+def _tune_config(plan: SweepPlan) -> tune.TuneConfig:
+    return tune.TuneConfig(
+        metric=METRIC,
+        mode="max",
+        scheduler=ASHAScheduler(
+            time_attr=TIME_ATTRIBUTE,
+            max_t=plan.sweep.max_epochs,
+            grace_period=plan.sweep.grace_period,
+            reduction_factor=plan.sweep.reduction_factor,
+        ),
+        max_concurrent_trials=plan.max_concurrent_trials,
+        reuse_actors=True,
+        trial_name_creator=_name_trial,
+        trial_dirname_creator=_name_trial,
+    )
+
+
+def _name_trial(trial: tune.experiment.Trial) -> str:
+    """Ray Tune's folder of a trial has our name for it."""
+    return str(trial.config["trial_id"])
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Ray Tune saves its state on SIGINT; a stopped job gets SIGTERM."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
