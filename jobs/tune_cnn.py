@@ -1,4 +1,7 @@
-"""Sweep the study `cnn` on the cluster that runs this: ray job submit --working-dir . -- python jobs/tune_cnn.py"""
+"""Sweep the study `cnn`.
+
+ray job submit --working-dir . -- python jobs/tune_cnn.py
+"""
 
 from cifar_ray.tuning.command import tune_command
 

@@ -1,4 +1,7 @@
-"""Sweep the study `resnet` on the cluster that runs this: ray job submit --working-dir . -- python jobs/tune_resnet.py"""
+"""Sweep the study `resnet`.
+
+ray job submit --working-dir . -- python jobs/tune_resnet.py
+"""
 
 from cifar_ray.tuning.command import tune_command
 

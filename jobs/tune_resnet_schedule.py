@@ -1,4 +1,7 @@
-"""Sweep the study `resnet-schedule` on the cluster that runs this: ray job submit --working-dir . -- python jobs/tune_resnet_schedule.py"""
+"""Sweep the study `resnet-schedule`.
+
+ray job submit --working-dir . -- python jobs/tune_resnet_schedule.py
+"""
 
 from cifar_ray.tuning.command import tune_command
 

@@ -221,9 +221,7 @@ class SweepProgress:
                 elapsed_s=float(values["elapsed_s"]),
                 **{name: int(values[name]) for name in _PROGRESS_COUNTS},
                 best_validation_accuracy=(
-                    None
-                    if values["best_validation_accuracy"] == "-"
-                    else float(values["best_validation_accuracy"])
+                    None if values["best_validation_accuracy"] == "-" else float(values["best_validation_accuracy"])
                 ),
                 best_trial=None if values["best_trial"] == "-" else values["best_trial"],
                 dataset=values["dataset"],

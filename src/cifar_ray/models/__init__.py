@@ -16,9 +16,7 @@ def build_model(config: TrialConfig) -> nn.Module:
     """The network of `config`, its weights drawn from `config.seed`, in channels-last memory format."""
     torch.manual_seed(config.seed)
     if config.model == "classic_cnn":
-        model: nn.Module = classic_cnn(
-            batch_norm=config.batch_norm, dropout=config.dropout, xavier=config.xavier
-        )
+        model: nn.Module = classic_cnn(batch_norm=config.batch_norm, dropout=config.dropout, xavier=config.xavier)
     else:
         model = resnet(depth=config.depth, dropout=config.dropout, stem=config.stem)
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]  # torch's stub lacks it

@@ -107,9 +107,7 @@ class CheckpointStore:
                 on_damaged(error.message)
             else:
                 accuracies[epoch] = manifest.validation_accuracy
-        return self._first_whole(
-            sorted(accuracies, key=lambda epoch: (-accuracies[epoch], epoch)), on_damaged
-        )
+        return self._first_whole(sorted(accuracies, key=lambda epoch: (-accuracies[epoch], epoch)), on_damaged)
 
     def epochs(self) -> list[int]:
         """The epochs whose checkpoints have a manifest, ascending."""

@@ -61,18 +61,12 @@ class FolderStore:
         start = self._path(prefix) if prefix else self._root
         with self._translated("list", prefix):
             paths = [path for path in start.rglob("*") if path.is_file()] if start.is_dir() else []
-        return sorted(
-            path.relative_to(self._root).as_posix() for path in paths if not path.name.startswith(PARTIAL)
-        )
+        return sorted(path.relative_to(self._root).as_posix() for path in paths if not path.name.startswith(PARTIAL))
 
     def folders(self) -> list[str]:
         """The folders right below the root."""
         with self._translated("list", ""):
-            return (
-                sorted(path.name for path in self._root.iterdir() if path.is_dir())
-                if self._root.is_dir()
-                else []
-            )
+            return sorted(path.name for path in self._root.iterdir() if path.is_dir()) if self._root.is_dir() else []
 
     def _path(self, key: str) -> Path:
         return self._root / check_key(key)

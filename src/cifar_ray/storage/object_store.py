@@ -49,9 +49,7 @@ def open_store(uri: str, s3: S3Settings | None = None) -> ObjectStore:
     if not separator:
         return FolderStore(Path(uri).expanduser().absolute())
     if scheme != "s3":
-        raise ConfigurationError(
-            f"storage {uri!r}: unknown scheme {scheme!r}", "take s3://bucket/prefix or a folder"
-        )
+        raise ConfigurationError(f"storage {uri!r}: unknown scheme {scheme!r}", "take s3://bucket/prefix or a folder")
     bucket, _, prefix = rest.partition("/")
     if not BUCKET.fullmatch(bucket):
         raise ConfigurationError(
@@ -68,11 +66,6 @@ def open_store(uri: str, s3: S3Settings | None = None) -> ObjectStore:
 
 def check_key(key: str) -> str:
     """`key`, or ConfigurationError where it would leave the store's prefix."""
-    if (
-        not key
-        or key.startswith("/")
-        or "\\" in key
-        or any(part in ("", ".", "..") for part in key.split("/"))
-    ):
+    if not key or key.startswith("/") or "\\" in key or any(part in ("", ".", "..") for part in key.split("/")):
         raise ConfigurationError(f"object key {key!r} is malformed")
     return key

@@ -57,9 +57,7 @@ class RunStore:
     def summaries(self) -> list[SweepSummary]:
         """All sweeps, the newest first."""
         found = [
-            SweepSummary(
-                sweep=self.sweep(sweep_id), result=self.result(sweep_id), scores=self.test_scores(sweep_id)
-            )
+            SweepSummary(sweep=self.sweep(sweep_id), result=self.result(sweep_id), scores=self.test_scores(sweep_id))
             for sweep_id in self.sweep_ids()
         ]
         return sorted(found, key=lambda summary: summary.sweep.started_at, reverse=True)

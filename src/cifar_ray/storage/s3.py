@@ -18,9 +18,7 @@ CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
 MAX_ATTEMPTS = 5
 
-_CREDENTIALS = (
-    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, where the cluster's processes see them"
-)
+_CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, where the cluster's processes see them"
 _HINTS = {
     "NoSuchBucket": "create the bucket first, or correct CIFAR_RAY_STORAGE",
     "AccessDenied": "give these credentials read, write, list and delete on the prefix",

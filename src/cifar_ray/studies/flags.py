@@ -12,9 +12,7 @@ from cifar_ray.studies.options import SweepOptions
 
 _FLAGS = (
     click.option("--trials", type=int, metavar="N", help="Number of trials. [default: the study's]"),
-    click.option(
-        "--max-epochs", type=int, metavar="N", help="Most epochs of one trial. [default: the study's]"
-    ),
+    click.option("--max-epochs", type=int, metavar="N", help="Most epochs of one trial. [default: the study's]"),
     click.option(
         "--data",
         metavar="SOURCE",
@@ -39,12 +37,8 @@ _FLAGS = (
         metavar="X",
         help="A share (0.25) or whole accelerators. [default: the study's where the cluster has any, else 0]",
     ),
-    click.option(
-        "--cpus-per-trial", type=float, default=1.0, show_default=True, metavar="X", help="CPU cores."
-    ),
-    click.option(
-        "--sweep-id", metavar="ID", help="Name of the sweep in the store. [default: study and time]"
-    ),
+    click.option("--cpus-per-trial", type=float, default=1.0, show_default=True, metavar="X", help="CPU cores."),
+    click.option("--sweep-id", metavar="ID", help="Name of the sweep in the store. [default: study and time]"),
     click.option("--resume", is_flag=True, help="Go on with the sweep of that id; finished trials stay."),
 )
 

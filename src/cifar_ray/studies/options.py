@@ -57,6 +57,4 @@ def _check_share(name: str, value: float, *, is_zero_allowed: bool) -> None:
     """Ray schedules whole accelerators and cores, or a share of one."""
     is_whole_or_share = value == int(value) if math.isfinite(value) and value > 1 else True
     if not math.isfinite(value) or value < 0 or (value == 0 and not is_zero_allowed) or not is_whole_or_share:
-        raise ConfigurationError(
-            f"{name}: {value:g} is out of range", "take a share up to 1, or a whole number"
-        )
+        raise ConfigurationError(f"{name}: {value:g} is out of range", "take a share up to 1, or a whole number")

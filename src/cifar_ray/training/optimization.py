@@ -14,9 +14,7 @@ from cifar_ray.studies import TrialConfig
 def build_optimizer(config: TrialConfig, parameters: Iterable[nn.Parameter], *, is_fused: bool) -> Optimizer:
     """Adam or SGD with momentum; weight decay is the L2 penalty that torch's own of that name is."""
     if config.optimizer == "adam":
-        return Adam(
-            parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=is_fused or None
-        )
+        return Adam(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=is_fused or None)
     return SGD(
         parameters,
         lr=config.learning_rate,
@@ -34,9 +32,7 @@ def build_scheduler(config: TrialConfig, optimizer: Optimizer, steps_per_epoch: 
     """
     num_steps = steps_per_epoch * config.max_epochs
     if config.schedule == "steps":
-        return MultiStepLR(
-            optimizer, milestones=[max(1, num_steps // 2), max(1, num_steps * 3 // 4)], gamma=0.1
-        )
+        return MultiStepLR(optimizer, milestones=[max(1, num_steps // 2), max(1, num_steps * 3 // 4)], gamma=0.1)
     if config.schedule == "cosine":
         return CosineAnnealingLR(optimizer, T_max=num_steps)
     if config.schedule == "one_cycle":

@@ -133,10 +133,7 @@ def _hardware(kinds: list[NodeKind]) -> Mapping[str, str]:
         return f"{sum(kind.resources.get(name, 0) * kind.max_nodes for kind in kinds):g}"
 
     types = {
-        name.partition(":")[2]
-        for kind in kinds
-        for name in kind.resources
-        if name.startswith("accelerator_type:")
+        name.partition(":")[2] for kind in kinds for name in kind.resources if name.startswith("accelerator_type:")
     }
     return {
         "nodes": str(sum(kind.max_nodes for kind in kinds)),

@@ -37,9 +37,7 @@ class Ledger(Callback):
     def setup(self, *args: Any, **info: Any) -> None:
         """Read the books: Ray Tune calls this in every driver that the sweep has, on a copy of the first."""
         self._trials = {trial.trial_id: trial for trial in self._runs.trials(self._sweep.sweep_id)}
-        self._metrics = {
-            (line.trial_id, line.epoch): line for line in self._runs.metrics(self._sweep.sweep_id)
-        }
+        self._metrics = {(line.trial_id, line.epoch): line for line in self._runs.metrics(self._sweep.sweep_id)}
         self._started = self._metrics_written = self._progress_said = time.monotonic()
         self._has_new_metrics = False
 

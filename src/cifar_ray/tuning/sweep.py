@@ -69,9 +69,7 @@ def run_sweep(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callable
     return result
 
 
-def _build_tuner(
-    plan: SweepPlan, runs: RunStore, settings: Settings, say: Callable[[str], None]
-) -> tune.Tuner:
+def _build_tuner(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callable[[str], None]) -> tune.Tuner:
     sweep = plan.sweep
     filesystem, root = arrow_filesystem(plan.storage, settings.s3)
     trainable = tune.with_resources(

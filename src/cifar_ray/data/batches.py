@@ -1,0 +1,80 @@
+"""Reads `cifar-10-batches-py`, the pickled batches that torchvision and the official archive hold."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cifar_ray.data.image_set import IMAGE_SHAPE, check_labels
+from cifar_ray.errors import DataError, ObjectNotFoundError
+from cifar_ray.statistics import CLASSES
+from cifar_ray.storage.object_store import ObjectStore
+
+FOLDER = "cifar-10-batches-py"
+FILES: Mapping[str, Sequence[str]] = {
+    "train": tuple(f"data_batch_{number}" for number in range(1, 6)),
+    "test": ("test_batch",),
+}
+NUM_BYTES = 3 * 32 * 32
+
+_ALLOWED = {
+    # where numpy's reconstruction has lived over the years
+    ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
+    ("numpy._core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+}
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Unpickles plain values and numpy arrays, and refuses whatever else a file asks for."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return _ALLOWED[module, name]
+        except KeyError:
+            raise pickle.UnpicklingError(f"asks for {module}.{name}, which no batch needs") from None
+
+
+def find_batches(keys: Sequence[str]) -> str | None:
+    """The prefix of the folder that holds the batches among `keys`, "" for the top; None where none does."""
+    for prefix in ("", f"{FOLDER}/"):
+        if any(f"{prefix}{name}" in keys for names in FILES.values() for name in names):
+            return prefix
+    return None
+
+
+def read_batches(
+    store: ObjectStore, prefix: str, part: Literal["train", "test"]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Images (N, 3, 32, 32) and labels (N,); DataError that names the file, and the row, at fault."""
+    batches = [_read_batch(store, f"{prefix}{name}") for name in FILES[part]]
+    return np.concatenate([images for images, _ in batches]), np.concatenate([labels for _, labels in batches])
+
+
+def _read_batch(store: ObjectStore, key: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    where = f"{store.uri}/{key}"
+    try:
+        content = store.read(key)
+    except ObjectNotFoundError as error:
+        raise DataError(f"{where} is missing", "unpack the archive again, whole") from error
+    try:
+        batch = _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
+        images, labels = batch[b"data"], np.asarray(batch[b"labels"], dtype=np.int64)
+    except Exception as error:  # a damaged pickle raises nearly anything
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{where} is truncated or damaged: {reason}", "unpack the archive again, whole") from error
+    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 2:
+        raise DataError(f"{where}: its data are no table of bytes")
+    if images.shape != (len(labels), NUM_BYTES):
+        raise DataError(
+            f"{where}: {images.shape[0]} images of {images.shape[1]} bytes and {len(labels)} labels",
+            f"an image of 32x32 RGB has {NUM_BYTES} bytes, and every image one label",
+        )
+    check_labels(labels, len(CLASSES), where)
+    return images.reshape(-1, *IMAGE_SHAPE), labels

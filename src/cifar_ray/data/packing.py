@@ -1,0 +1,29 @@
+"""Packs images into one 32-bit word a pixel, so that augmentation moves a whole pixel at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PackedImages:
+    """Images and labels as trials share them through Ray's object store."""
+
+    pixels: NDArray[np.int32]
+    """(N, 1024): a pixel each, its bytes R, G, B, 0."""
+    labels: NDArray[np.int64]
+    """(N,)."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def pack(images: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """(N, 3, 32, 32) bytes as (N, 1024) words."""
+    num_images = len(images)
+    words = np.zeros((num_images, 1024, 4), dtype=np.uint8)
+    words[..., :3] = images.reshape(num_images, 3, 1024).transpose(0, 2, 1)
+    return words.view(np.int32).reshape(num_images, 1024)

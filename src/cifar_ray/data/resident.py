@@ -1,0 +1,86 @@
+"""Whole batches from images that lie on the trial's device."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cifar_ray.data.augmentation import Augmenter, draw
+from cifar_ray.data.packing import PackedImages
+
+MAX_CHUNK = 512
+"""Images augmented and normalised at once: enough to make the cost a step small, few enough for the cache."""
+
+
+class ResidentBatches:
+    """An iterable for Lightning's Trainer: one pass is one epoch.
+
+    The order and the augmentation of an epoch depend on the seed and the epoch alone: all trials of a sweep see
+    the same, and a resumed trial goes on as if it had never stopped. A last training batch of one image is left
+    out, since batch norm cannot use it.
+    """
+
+    def __init__(
+        self,
+        images: PackedImages,
+        *,
+        batch_size: int,
+        device: torch.device,
+        mean: Sequence[float],
+        standard_deviation: Sequence[float],
+        shuffle: bool,
+        augment: bool,
+        seed: int,
+    ) -> None:
+        self._pixels = _to_tensor(images.pixels).to(device)
+        self._labels = _to_tensor(images.labels).to(device)
+        self._batch_size = batch_size
+        self._device = device
+        self._scale = 1 / (255 * torch.tensor(standard_deviation, device=device))
+        self._shift = -torch.tensor(mean, device=device) * 255 * self._scale
+        self._shuffle = shuffle
+        self._augmenter = Augmenter(device) if augment else None
+        self._seed = seed
+        self._epoch = 0
+        drop_last = shuffle and len(images) % batch_size == 1
+        self._num_used = len(images) - 1 if drop_last else len(images)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Which epoch the next pass is."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-self._num_used // self._batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Normalised float32 (B, 3, 32, 32) in channels-last format, int64 labels (B,)."""
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
+        num_images = len(self._labels)
+        order = torch.randperm(num_images, generator=generator) if self._shuffle else torch.arange(num_images)
+        order = order.to(self._device)
+        draws = draw(num_images, generator).to(self._device) if self._augmenter else None
+        chunk = max(1, MAX_CHUNK // self._batch_size) * self._batch_size
+        for start in range(0, self._num_used, chunk):
+            rows = slice(start, min(start + chunk, self._num_used))
+            pixels = self._pixels[order[rows]]
+            if self._augmenter is not None and draws is not None:
+                pixels = self._augmenter(pixels, draws[rows])
+            images, labels = self._normalise(pixels), self._labels[order[rows]]
+            yield from zip(images.split(self._batch_size), labels.split(self._batch_size), strict=True)
+
+    def _normalise(self, pixels: Tensor) -> Tensor:
+        """(n, 1024) int32 to (n, 3, 32, 32): the bytes of a pixel lie together, so it is channels-last already."""
+        channels = pixels.view(torch.uint8).view(len(pixels), 32, 32, 4)[..., :3]
+        normalised = torch.addcmul(self._shift, channels.to(torch.float32), self._scale)
+        return normalised.permute(0, 3, 1, 2)
+
+
+def _to_tensor(array: NDArray) -> Tensor:
+    """A tensor over the array's own memory, which Ray's object store keeps read-only. We only read it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)

@@ -1,0 +1,77 @@
+"""Data sources, named by one string."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from cifar_ray.data.batches import find_batches, read_batches
+from cifar_ray.data.image_set import ImageSet
+from cifar_ray.data.official import fetch_official, is_available
+from cifar_ray.data.parquet import has_parquet, read_parquet
+from cifar_ray.data.shapes import SHAPES, draw_shapes
+from cifar_ray.errors import ConfigurationError, DataError
+from cifar_ray.settings import Settings
+from cifar_ray.statistics import CLASSES
+from cifar_ray.storage.object_store import open_store
+
+Part = Literal["train", "test"]
+
+SHAPES_SOURCE = re.compile(r"shapes(?::(?P<num_train>[0-9]{1,6}))?")
+NUM_SHAPES = 20_000
+MIN_SHAPES, MAX_SHAPES = 100, 200_000
+ALLOWED = "take cifar10, shapes, shapes:N, auto, a folder, or s3://bucket/prefix"
+
+
+def resolve_source(source: str | None, settings: Settings) -> str:
+    """The source that `source` means: where None, `CIFAR_RAY_DATA`, else `cifar10`.
+
+    `auto` means `CIFAR_RAY_DATA` if set, else `cifar10` if it is cached or can be downloaded, else `shapes`.
+    """
+    chosen = source or settings.data or "cifar10"
+    if chosen == "auto":
+        chosen = settings.data or ("cifar10" if is_available(settings.cache) else "shapes")
+    is_word = "/" not in chosen and not chosen.startswith((".", "~"))
+    if is_word and chosen != "cifar10" and not SHAPES_SOURCE.fullmatch(chosen) and not Path(chosen).is_dir():
+        raise ConfigurationError(f"data {chosen!r} is no source and no folder", ALLOWED)
+    if is_word and (match := SHAPES_SOURCE.fullmatch(chosen)):
+        _num_shapes(match)
+    elif is_word and chosen == "cifar10":
+        return chosen
+    elif not is_word or Path(chosen).is_dir():
+        return open_store(chosen, settings.s3).uri
+    return chosen
+
+
+def load_images(source: str, part: Part, settings: Settings) -> ImageSet:
+    """Decode one part of a resolved source; DataError where it is missing or damaged."""
+    if match := SHAPES_SOURCE.fullmatch(source):
+        return _load_shapes(source, part, _num_shapes(match))
+    folder = str(fetch_official(settings.cache)) if source == "cifar10" else source
+    store = open_store(folder, settings.s3)
+    keys = store.keys()
+    if (prefix := find_batches(keys)) is not None:
+        images, labels = read_batches(store, prefix, part)
+    elif has_parquet(keys):
+        images, labels = read_parquet(store, keys, part)
+    else:
+        raise DataError(
+            f"{source} holds no CIFAR-10",
+            "it needs data_batch_1 … test_batch (cifar-10-batches-py), or train-*.parquet and test-*.parquet",
+        )
+    name = source if source == "cifar10" else source.rstrip("/").rpartition("/")[2]
+    return ImageSet(source=source, name=name, images=images, labels=labels, classes=CLASSES)
+
+
+def _load_shapes(source: str, part: Part, num_train: int) -> ImageSet:
+    is_train = part == "train"
+    images, labels = draw_shapes(num_train if is_train else max(num_train // 5, 10), seed=0 if is_train else 1)
+    return ImageSet(source=source, name="shapes", images=images, labels=labels, classes=tuple(SHAPES))
+
+
+def _num_shapes(match: re.Match[str]) -> int:
+    num_train = int(match["num_train"] or NUM_SHAPES)
+    if not MIN_SHAPES <= num_train <= MAX_SHAPES:
+        raise ConfigurationError(f"shapes:{num_train} is out of range", f"take {MIN_SHAPES} to {MAX_SHAPES} images")
+    return num_train

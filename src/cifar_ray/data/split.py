@@ -1,0 +1,76 @@
+"""Splits the training images into a training and a validation part, stratified by class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cifar_ray.data.image_set import ImageSet
+from cifar_ray.data.packing import PackedImages, pack
+from cifar_ray.errors import DataError
+from cifar_ray.records import DatasetRecord
+
+VALIDATION_SHARE = 0.1
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainingData:
+    """What all trials of a sweep train and validate on."""
+
+    train: PackedImages
+    validation: PackedImages
+    record: DatasetRecord
+
+
+def split(image_set: ImageSet, seed: int) -> TrainingData:
+    """90:10, the same for every trial of a sweep: it depends on the seed and the labels alone."""
+    is_validation = _choose_validation(image_set.labels, seed)
+    train, validation = image_set.images[~is_validation], image_set.images[is_validation]
+    mean, deviation = _channel_moments(train)
+    return TrainingData(
+        train=PackedImages(pixels=pack(train), labels=image_set.labels[~is_validation]),
+        validation=PackedImages(pixels=pack(validation), labels=image_set.labels[is_validation]),
+        record=DatasetRecord(
+            source=image_set.source,
+            name=image_set.name,
+            fingerprint=image_set.fingerprint(),
+            num_train=len(train),
+            num_validation=len(validation),
+            classes=image_set.classes,
+            mean=mean,
+            standard_deviation=deviation,
+        ),
+    )
+
+
+def _choose_validation(labels: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
+    """(N,), true for a tenth of each class, rounded, at least one image."""
+    rng = np.random.default_rng(seed)
+    chosen = np.zeros(len(labels), dtype=bool)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        num_chosen = max(1, round(len(members) * VALIDATION_SHARE))
+        if num_chosen >= len(members):
+            raise DataError(f"class {label} has {len(members)} image, too few to split")
+        chosen[rng.permutation(members)[:num_chosen]] = True
+    return chosen
+
+
+def _channel_moments(
+    images: NDArray[np.uint8],
+) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Mean and population standard deviation of each channel in [0, 1], exact, from histograms."""
+    levels = np.arange(256) / 255
+    means, deviations = [], []
+    for channel in range(3):
+        counts = np.bincount(images[:, channel].ravel(), minlength=256)
+        mean = float(counts @ levels / counts.sum())
+        means.append(mean)
+        deviations.append(float(np.sqrt(counts @ (levels - mean) ** 2 / counts.sum())))
+    # a channel of one colour is left as it is
+    return (
+        (means[0], means[1], means[2]),
+        (deviations[0] or 1.0, deviations[1] or 1.0, deviations[2] or 1.0),
+    )

@@ -1,0 +1,76 @@
+"""Job specs: what is submitted, as data. Pure."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cifar_ray.errors import ConfigurationError
+from cifar_ray.studies import Study
+from cifar_ray.studies.options import SweepOptions
+
+EVALUATION_JOB = "evaluate_best.py"
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobSpec:
+    """A request to Ray's Jobs API."""
+
+    submission_id: str
+    entrypoint: tuple[str, ...]
+    """The command, run in `working_dir` on the cluster's head."""
+    working_dir: str
+    """Folder that is uploaded: the jobs alone, since the cluster has the package."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for a dry run."""
+        return asdict(self)
+
+
+def new_id(name: str) -> str:
+    """A name, the time and two random bytes, so that two of one second do not meet."""
+    return f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def tuning_job(study: Study, options: SweepOptions, jobs: Path) -> JobSpec:
+    """The job that sweeps `study`. A new sweep gets its id here, so that the submitter knows it."""
+    sweep_id = options.sweep_id or new_id(study.name)
+    options = replace(options, sweep_id=sweep_id)
+    # a resumed sweep is a second job of the same sweep
+    submission_id = new_id(sweep_id) if options.resume else sweep_id
+    return JobSpec(
+        submission_id=submission_id,
+        entrypoint=("python", study.job, *options.to_arguments()),
+        working_dir=_check_jobs(jobs, study.job),
+        metadata={"study": study.name, "sweep_id": sweep_id},
+    )
+
+
+def evaluation_job(sweep_ids: Sequence[str], storage: str | None, jobs: Path) -> JobSpec:
+    """The job that scores the winners of those sweeps; of the newest of each study where none is named."""
+    arguments = [*sweep_ids, *(("--storage", storage) if storage else ())]
+    return JobSpec(
+        submission_id=new_id("evaluate"),
+        entrypoint=("python", EVALUATION_JOB, *arguments),
+        working_dir=_check_jobs(jobs, EVALUATION_JOB),
+        metadata={"study": "evaluate"},
+    )
+
+
+def find_jobs(start: Path) -> Path:
+    """The nearest `jobs` folder at or above `start`, else the one of the checkout that this code lies in."""
+    for folder in (start, *start.parents, Path(__file__).parents[3]):
+        if (folder / "jobs" / EVALUATION_JOB).is_file():
+            return folder / "jobs"
+    raise ConfigurationError("no jobs/ folder here or above", "run from a checkout, or name it with --jobs")
+
+
+def _check_jobs(jobs: Path, name: str) -> str:
+    if not (jobs / name).is_file():
+        raise ConfigurationError(f"{jobs} holds no {name}", "name the checkout's jobs folder with --jobs")
+    return str(jobs.absolute())

@@ -1,0 +1,119 @@
+"""Ray's Jobs API, its errors turned into ours."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import requests
+from ray.job_submission import JobSubmissionClient
+
+from cifar_ray.errors import ConfigurationError, UnknownNameError, UnreachableError
+from cifar_ray.submission.job_spec import JobSpec
+
+ENDED = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobStatus:
+    """A job as the cluster sees it."""
+
+    submission_id: str
+    state: str
+    """PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED."""
+    message: str
+    entrypoint: str
+    started_at_ms: int | None
+    ended_at_ms: int | None
+    metadata: dict[str, str]
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether the state is final."""
+        return self.state in ENDED
+
+
+class JobsClient:
+    """Submits, looks at and stops the jobs of one cluster.
+
+    The token comes from the environment (`RAY_AUTH_MODE`, `RAY_AUTH_TOKEN` or `RAY_AUTH_TOKEN_PATH`), where
+    Ray's own client looks for it. Every method raises UnreachableError where the cluster does not answer.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        with self._translated():
+            self._client = JobSubmissionClient(address)
+
+    def submit(self, spec: JobSpec) -> str:
+        """Upload the jobs and start the command; returns the submission id."""
+        with self._translated():
+            submission_id: str = self._client.submit_job(
+                entrypoint=shlex.join(spec.entrypoint),
+                submission_id=spec.submission_id,
+                runtime_env={"working_dir": spec.working_dir},
+                metadata=dict(spec.metadata),
+            )
+            return submission_id
+
+    def status(self, submission_id: str) -> JobStatus:
+        """Where the job stands; UnknownNameError where there is none of that id."""
+        with self._translated(submission_id):
+            return _to_status(self._client.get_job_info(submission_id))
+
+    def list(self) -> list[JobStatus]:
+        """All submitted jobs, the newest first."""
+        with self._translated():
+            jobs = [_to_status(job) for job in self._client.list_jobs() if job.submission_id]
+        return sorted(jobs, key=lambda job: job.started_at_ms or 0, reverse=True)
+
+    def logs(self, submission_id: str) -> str:
+        """Everything that the job has printed."""
+        with self._translated(submission_id):
+            text: str = self._client.get_job_logs(submission_id)
+            return text
+
+    def stop(self, submission_id: str) -> bool:
+        """Ask the job to stop; False where it has ended already."""
+        with self._translated(submission_id):
+            return bool(self._client.stop_job(submission_id))
+
+    @contextmanager
+    def _translated(self, submission_id: str | None = None) -> Iterator[None]:
+        try:
+            yield
+        except (ConnectionError, requests.RequestException) as error:
+            raise UnreachableError(
+                f"no Ray cluster answers at {self._address}",
+                "start one with `cifar-ray local up`, or set RAY_API_SERVER_ADDRESS",
+            ) from error
+        except (RuntimeError, ValueError) as error:
+            raise self._explain(error, submission_id) from error
+
+    def _explain(self, error: Exception, submission_id: str | None) -> Exception:
+        """Ray puts the HTTP status and the server's traceback into a RuntimeError's text."""
+        text = str(error)
+        if "401" in text or "403" in text or "token" in text.lower():
+            return UnreachableError(
+                f"the cluster at {self._address} refuses the token",
+                "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH)",
+            )
+        if submission_id is not None and ("404" in text or "does not exist" in text):
+            return UnknownNameError.of("job", submission_id, [job.submission_id for job in self.list()])
+        lines = [line for line in text.strip().splitlines() if line.strip()]
+        return ConfigurationError(f"the cluster refused: {lines[-1] if lines else type(error).__name__}")
+
+
+def _to_status(job: object) -> JobStatus:
+    status = getattr(job, "status", None)
+    return JobStatus(
+        submission_id=str(getattr(job, "submission_id", "")),
+        state=str(getattr(status, "value", status)),
+        message=str(getattr(job, "message", "") or ""),
+        entrypoint=str(getattr(job, "entrypoint", "")),
+        started_at_ms=getattr(job, "start_time", None),
+        ended_at_ms=getattr(job, "end_time", None),
+        metadata=dict(getattr(job, "metadata", None) or {}),
+    )

@@ -1,0 +1,118 @@
+"""Waits for a job to end, through lost connections, and says how it ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from cifar_ray.errors import JobFailedError, JobStoppedError, UnreachableError
+from cifar_ray.records import SweepProgress
+from cifar_ray.submission.jobs_client import JobStatus
+
+POLL_PERIOD_S = 1.0
+LOST_DEADLINE_S = 300.0
+"""How long the cluster may stay silent before waiting is given up. The job goes on without us."""
+STOP_DEADLINE_S = 30.0
+
+
+class Jobs(Protocol):
+    """What waiting needs of a JobsClient."""
+
+    def status(self, submission_id: str) -> JobStatus:
+        """Where the job stands."""
+
+    def logs(self, submission_id: str) -> str:
+        """Everything that it has printed."""
+
+    def stop(self, submission_id: str) -> bool:
+        """Ask it to stop."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observation:
+    """What one look at a job saw."""
+
+    state: str
+    """As in JobStatus, or LOST while the cluster does not answer."""
+    progress: SweepProgress | None
+    """The newest that the log holds."""
+    new_lines: tuple[str, ...]
+    """Of the log, since the last look, without progress lines."""
+
+
+def wait_for_job(
+    jobs: Jobs,
+    submission_id: str,
+    observe: Callable[[Observation], None],
+    *,
+    lost_deadline_s: float = LOST_DEADLINE_S,
+    period_s: float = POLL_PERIOD_S,
+) -> JobStatus:
+    """Look at the job until it has ended; returns its last status.
+
+    Raises UnreachableError where the cluster has not answered for `lost_deadline_s`.
+    """
+    num_read, progress = 0, None
+    answered = time.monotonic()
+    while True:
+        try:
+            status = jobs.status(submission_id)
+            log = jobs.logs(submission_id)
+        except UnreachableError as error:
+            silent_s = time.monotonic() - answered
+            if silent_s > lost_deadline_s:
+                raise UnreachableError(
+                    f"{error.message} for {silent_s:.0f} s; job {submission_id} may still run",
+                    f"look again with `cifar-ray job status {submission_id}`",
+                ) from error
+            observe(Observation(state="LOST", progress=progress, new_lines=()))
+        else:
+            answered = time.monotonic()
+            # a line that is still being written waits for its end, unless there will be none
+            end = len(log) if status.is_ended else log.rfind("\n") + 1
+            lines = log[num_read:end].splitlines()
+            num_read = max(num_read, end)
+            found = [each for line in lines if (each := SweepProgress.from_line(line))]
+            progress = found[-1] if found else progress
+            others = tuple(line for line in lines if SweepProgress.from_line(line) is None)
+            observe(Observation(state=status.state, progress=progress, new_lines=others))
+            if status.is_ended:
+                return status
+        time.sleep(period_s)
+
+
+def check_succeeded(status: JobStatus, log: str) -> None:
+    """Raise JobFailedError or JobStoppedError, with what the job said last, unless it succeeded."""
+    if status.state == "SUCCEEDED":
+        return
+    if status.state == "STOPPED":
+        sweep_id = status.metadata.get("sweep_id")
+        hint = f"go on with `--sweep-id {sweep_id} --resume`" if sweep_id else None
+        raise JobStoppedError(f"job {status.submission_id} was stopped", hint)
+    said = [line for line in log.splitlines() if line.startswith(("error: ", "hint: "))]
+    if said:
+        message = next((line for line in reversed(said) if line.startswith("error: ")), said[-1])
+        hint = said[-1].removeprefix("hint: ") if said[-1].startswith("hint: ") else None
+        raise JobFailedError(f"job {status.submission_id}: {message.removeprefix('error: ')}", hint)
+    last = status.message.strip().splitlines()
+    raise JobFailedError(
+        f"job {status.submission_id} failed{': ' + last[-1] if last else ''}",
+        f"see `cifar-ray job logs {status.submission_id}`",
+    )
+
+
+def stop_and_wait(jobs: Jobs, submission_id: str, deadline_s: float = STOP_DEADLINE_S) -> JobStatus:
+    """Ask the job to stop and wait until it has ended; UnreachableError where it has not by then."""
+    jobs.stop(submission_id)
+    until = time.monotonic() + deadline_s
+    while time.monotonic() < until:
+        status = jobs.status(submission_id)
+        if status.is_ended:
+            return status
+        time.sleep(POLL_PERIOD_S / 2)
+    raise UnreachableError(
+        f"job {submission_id} has not stopped within {deadline_s:.0f} s",
+        f"look again with `cifar-ray job status {submission_id}`",
+    )
