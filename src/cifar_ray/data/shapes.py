@@ -12,9 +12,12 @@ Floats = NDArray[np.float32]
 
 SIZE = 32
 CHUNK = 500
-NUM_CLUTTER = 4
-NOISE = 28.0
+NUM_CLUTTER = 3
+NOISE = 14.0
 """Standard deviation of the pixel noise, in levels of 255."""
+DARK, ANY, BRIGHT = (0.0, 150.0), (0.0, 255.0), (90.0, 255.0)
+"""Levels of background, clutter and shape: they overlap, so that colour alone does not tell them apart."""
+MAX_TURN = math.radians(35)
 
 
 def draw_shapes(num_images: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -35,14 +38,13 @@ def _draw_chunk(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[
     num_images = len(labels)
     rows, columns = np.divmod(np.arange(SIZE * SIZE, dtype=np.float32), SIZE)
     canvas = _backgrounds(num_images, rows, columns, rng)
-    background = canvas.mean(axis=2)
     for _ in range(NUM_CLUTTER):
-        canvas = _paint(canvas, _stroke(num_images, rows, columns, rng), _colours(num_images, rng))
-    radius = _uniform(rng, 6.0, 11.0, num_images)
+        canvas = _paint(canvas, _stroke(num_images, rows, columns, rng), _colours(num_images, rng, *ANY))
+    radius = _uniform(rng, 7.0, 12.0, num_images)
     margin = radius - 2.0
     x = columns - (margin + (SIZE - 1 - 2 * margin) * _uniform(rng, 0, 1, num_images))
     y = rows - (margin + (SIZE - 1 - 2 * margin) * _uniform(rng, 0, 1, num_images))
-    angle = _uniform(rng, 0, 2 * math.pi, num_images)
+    angle = _uniform(rng, -MAX_TURN, MAX_TURN, num_images)
     u = (np.cos(angle) * x + np.sin(angle) * y) / radius
     v = (np.cos(angle) * y - np.sin(angle) * x) / radius
     depth = np.empty_like(u)
@@ -51,7 +53,7 @@ def _draw_chunk(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[
         depth[members] = inside(u[members], v[members])
     # an edge of one pixel's width
     cover = np.clip(0.5 + depth * radius, 0, 1)
-    canvas = _paint(canvas, cover, _contrasting(background, rng))
+    canvas = _paint(canvas, cover, _colours(num_images, rng, *BRIGHT))
     canvas += rng.normal(0, NOISE, canvas.shape).astype(np.float32)
     return np.clip(canvas, 0, 255).astype(np.uint8).reshape(num_images, 3, SIZE, SIZE)
 
@@ -61,19 +63,9 @@ def _uniform(rng: np.random.Generator, low: float, high: float, num_images: int)
     return rng.uniform(low, high, (num_images, 1)).astype(np.float32)
 
 
-def _colours(num_images: int, rng: np.random.Generator) -> Floats:
-    """(n, 3)."""
-    return rng.uniform(0, 255, (num_images, 3)).astype(np.float32)
-
-
-def _contrasting(background: Floats, rng: np.random.Generator) -> Floats:
-    """Colours at least 60 levels away from the background's in one channel."""
-    colours = _colours(len(background), rng)
-    channel = rng.integers(3, size=len(background))
-    every = np.arange(len(background))
-    shift = rng.uniform(60, 127, len(background)) * np.where(background[every, channel] > 127, -1, 1)
-    colours[every, channel] = background[every, channel] + shift
-    return colours
+def _colours(num_images: int, rng: np.random.Generator, low: float, high: float) -> Floats:
+    """(n, 3), levels between two bounds."""
+    return rng.uniform(low, high, (num_images, 3)).astype(np.float32)
 
 
 def _backgrounds(num_images: int, rows: Floats, columns: Floats, rng: np.random.Generator) -> Floats:
@@ -81,7 +73,9 @@ def _backgrounds(num_images: int, rows: Floats, columns: Floats, rng: np.random.
     angle = _uniform(rng, 0, 2 * math.pi, num_images)
     slope = (np.cos(angle) * (columns - 15.5) + np.sin(angle) * (rows - 15.5)) / SIZE + 0.5
     share = np.clip(slope, 0, 1)[:, None, :]
-    return _colours(num_images, rng)[..., None] * (1 - share) + _colours(num_images, rng)[..., None] * share
+    return (
+        _colours(num_images, rng, *DARK)[..., None] * (1 - share) + _colours(num_images, rng, *DARK)[..., None] * share
+    )
 
 
 def _stroke(num_images: int, rows: Floats, columns: Floats, rng: np.random.Generator) -> Floats:

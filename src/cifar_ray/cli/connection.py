@@ -1,0 +1,50 @@
+"""Which cluster and store a command means: the environment's, else the one-machine cluster's."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from cifar_ray.cluster import local
+from cifar_ray.errors import ClusterError
+from cifar_ray.settings import Settings, read_settings
+from cifar_ray.storage.object_store import open_store
+from cifar_ray.storage.runs import RunStore
+
+if TYPE_CHECKING:
+    from cifar_ray.submission.jobs_client import JobsClient
+
+LOCAL_FOLDER = "local"
+"""Below the settings' home: the one-machine cluster's state."""
+
+
+def use_local_cluster() -> None:
+    """Where the environment names no cluster, take up the one-machine cluster's address, token and keys."""
+    settings = read_settings()
+    if settings.ray_address is None and (cluster := local.find(settings.home / LOCAL_FOLDER)) is not None:
+        # what the person has set goes first
+        os.environ.update({name: value for name, value in cluster.environment().items() if name not in os.environ})
+
+
+def connect_jobs() -> JobsClient:
+    """The Jobs API of the cluster; ClusterError where none is known."""
+    # Ray takes most of a second to load, which help need not wait for
+    from cifar_ray.submission.jobs_client import JobsClient  # noqa: PLC0415
+
+    use_local_cluster()
+    address = read_settings().ray_address
+    if address is None:
+        raise ClusterError("no cluster is known", "start one with `cifar-ray local up`, or set RAY_API_SERVER_ADDRESS")
+    return JobsClient(address)
+
+
+def connect_runs(storage: str | None) -> RunStore:
+    """The store of results: the option's, the environment's, the local cluster's, else the default folder."""
+    use_local_cluster()
+    settings = read_settings()
+    return RunStore(open_store(storage or settings.storage or default_storage(settings), settings.s3))
+
+
+def default_storage(settings: Settings) -> str:
+    """Where a cluster of one node puts results if nothing else is said."""
+    return str(settings.home / "results")

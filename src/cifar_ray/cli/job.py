@@ -1,0 +1,145 @@
+"""`cifar-ray job`: submit sweeps and evaluations, watch and stop them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+
+from cifar_ray.cli.connection import connect_jobs
+from cifar_ray.errors import ConfigurationError, JobStoppedError
+from cifar_ray.studies import get_study
+from cifar_ray.studies.flags import sweep_flags
+from cifar_ray.studies.options import SweepOptions
+from cifar_ray.submission.job_spec import JobSpec, evaluation_job, find_jobs, tuning_job
+
+if TYPE_CHECKING:
+    from cifar_ray.submission.jobs_client import JobsClient
+
+INTERRUPTED = 130
+
+
+@click.group()
+def job() -> None:
+    """Submit sweeps and evaluations, watch and stop them.
+
+    \b
+    Exit codes: 0 succeeded, 1 failed, 2 bad input, 3 stopped, 4 cluster unreachable, 130 interrupted.
+    """
+
+
+@job.command()
+@click.argument("what", metavar="STUDY|evaluate")
+@click.argument("sweeps", nargs=-1, metavar="[SWEEP ...]")
+@sweep_flags
+@click.option("--jobs", "jobs_folder", type=click.Path(path_type=Path), help="The checkout's jobs folder.")
+@click.option("--dry-run", is_flag=True, help="Print the job instead of submitting it.")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Stay until the job has ended.")
+def submit(
+    what: str, sweeps: tuple[str, ...], options: SweepOptions, jobs_folder: Path | None, dry_run: bool, wait: bool
+) -> None:
+    """Submit a study's sweep, or the evaluation of finished sweeps' winners on the test set.
+
+    `evaluate` takes the sweeps to evaluate; without any, the newest finished one of each study. Ctrl-C asks the
+    job to stop.
+    """
+    jobs_folder = jobs_folder or find_jobs(Path.cwd())
+    if what == "evaluate":
+        if options != SweepOptions(storage=options.storage):
+            raise ConfigurationError("evaluate takes --storage and sweep ids only", "drop the other options")
+        spec = evaluation_job(sweeps, options.storage, jobs_folder)
+    else:
+        study = get_study(what).with_budget(num_trials=options.trials, max_epochs=options.max_epochs)
+        if sweeps:
+            raise ConfigurationError(f"unexpected {sweeps[0]!r}", "only `evaluate` takes sweep ids")
+        spec = tuning_job(study, options, jobs_folder)
+    if dry_run:
+        click.echo(json.dumps(spec.to_dict(), indent=2))
+        return
+    client = connect_jobs()
+    client.submit(spec)
+    click.echo(f"submitted {spec.submission_id}")
+    if wait:
+        watch(client, spec.submission_id)
+    else:
+        click.echo(f"look at it with `cifar-ray job status {spec.submission_id}`")
+
+
+@job.command()
+@click.argument("submission_id", required=False)
+@click.option("--watch", "is_watching", is_flag=True, help="Stay until the job has ended.")
+def status(submission_id: str | None, is_watching: bool) -> None:
+    """Say where a job stands (default: the newest), with its last progress."""
+    client = connect_jobs()
+    submission_id = submission_id or _newest(client)
+    if is_watching:
+        watch(client, submission_id, stop_on_interrupt=False)
+        return
+    found = client.status(submission_id)
+    click.echo(f"{found.submission_id} {found.state}: {found.message}")
+    progress = [line for line in client.logs(submission_id).splitlines() if line.startswith("progress ")]
+    if progress:
+        click.echo(progress[-1])
+
+
+@job.command()
+@click.argument("submission_id", required=False)
+def logs(submission_id: str | None) -> None:
+    """Print everything that a job has said (default: the newest)."""
+    client = connect_jobs()
+    click.echo(client.logs(submission_id or _newest(client)), nl=False)
+
+
+@job.command()
+@click.argument("submission_id")
+def stop(submission_id: str) -> None:
+    """Ask a job to stop and wait until it has. Its sweep can be resumed."""
+    # loads Ray, which help need not wait for
+    from cifar_ray.submission.waiting import stop_and_wait  # noqa: PLC0415
+
+    ended = stop_and_wait(connect_jobs(), submission_id)
+    click.echo(f"{submission_id} {ended.state}")
+
+
+@job.command("list")
+def list_jobs() -> None:
+    """List all jobs of the cluster, the newest first."""
+    for each in connect_jobs().list():
+        click.echo(f"{each.submission_id:44} {each.state:10} {each.entrypoint}")
+
+
+def watch(client: JobsClient, submission_id: str, *, stop_on_interrupt: bool = True) -> None:
+    """Show the job until it has ended; raise unless it succeeded. Ctrl-C asks it to stop."""
+    # both load Ray, which help need not wait for
+    from cifar_ray.cli.live import LiveView  # noqa: PLC0415
+    from cifar_ray.submission.waiting import check_succeeded, stop_and_wait, wait_for_job  # noqa: PLC0415
+
+    try:
+        with LiveView(Console(), submission_id) as view:
+            ended = wait_for_job(client, submission_id, view.observe)
+    except KeyboardInterrupt:
+        if stop_on_interrupt:
+            click.echo(f"\nstopping {submission_id}", err=True)
+            stopped = stop_and_wait(client, submission_id)
+            JobStoppedError(f"job {submission_id}: {stopped.state}", _resume_hint(stopped.metadata)).show()
+        sys.exit(INTERRUPTED)
+    check_succeeded(ended, client.logs(submission_id))
+
+
+def _resume_hint(metadata: dict[str, str]) -> str | None:
+    sweep_id = metadata.get("sweep_id")
+    return f"go on with `--sweep-id {sweep_id} --resume`" if sweep_id else None
+
+
+def _newest(client: JobsClient) -> str:
+    jobs = client.list()
+    if not jobs:
+        raise ConfigurationError("the cluster has no job yet", "submit one with `cifar-ray job submit cnn`")
+    return jobs[0].submission_id
+
+
+__all__ = ["JobSpec", "job", "watch"]

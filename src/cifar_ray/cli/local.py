@@ -1,0 +1,64 @@
+"""`cifar-ray local`: the one-machine cluster."""
+
+from __future__ import annotations
+
+import shlex
+
+import click
+
+from cifar_ray.cli.connection import LOCAL_FOLDER
+from cifar_ray.cluster import local as cluster
+from cifar_ray.errors import ClusterError
+from cifar_ray.settings import read_settings
+
+
+@click.group()
+def local() -> None:
+    """Start, look at and stop the one-machine cluster."""
+
+
+@local.command()
+@click.option("--cpus", type=click.IntRange(1), metavar="N", help="CPU cores it may use. [default: all]")
+@click.option("--gpus", type=click.IntRange(0), metavar="N", help="Accelerators it may use. [default: all]")
+@click.option("--dashboard-port", type=click.IntRange(1, 65535), metavar="PORT", help="[default: a free one]")
+@click.option("--s3-port", type=click.IntRange(1, 65535), metavar="PORT", help="[default: a free one]")
+def up(cpus: int | None, gpus: int | None, dashboard_port: int | None, s3_port: int | None) -> None:
+    """Start a Ray head and an S3 server that answer on loopback only, with a token and keys of their own."""
+    options = cluster.LocalClusterOptions(
+        home=read_settings().home / LOCAL_FOLDER,
+        num_cpus=cpus,
+        num_gpus=gpus,
+        dashboard_port=dashboard_port,
+        s3_port=s3_port,
+    )
+    started = cluster.up(options, click.echo)
+    click.echo(f"dashboard  {started.dashboard_url}  (token: {started.token_path})")
+    click.echo(f"store      {started.storage} at {started.s3_endpoint_url}")
+    click.echo("next       cifar-ray job submit cnn --trials 8 --max-epochs 8")
+    click.echo('           for `ray job submit`: eval "$(cifar-ray local env)"')
+
+
+@local.command()
+def down() -> None:
+    """Stop what `up` started. Results stay."""
+    if not cluster.down(read_settings().home / LOCAL_FOLDER, click.echo):
+        click.echo("no local cluster is running")
+
+
+@local.command()
+def env() -> None:
+    """Print the variables with which other programs reach the cluster, as shell exports.
+
+    They name files that hold the token and the keys, never the secrets themselves.
+    """
+    found = cluster.find(read_settings().home / LOCAL_FOLDER)
+    if found is None:
+        raise ClusterError("no local cluster is running", "start one with `cifar-ray local up`")
+    for name, value in found.environment().items():
+        click.echo(f"export {name}={shlex.quote(value)}")
+
+
+@local.command()
+def status() -> None:
+    """Say whether the cluster runs and each of its parts answers; exit code 4 where one does not."""
+    click.echo(cluster.status(read_settings().home / LOCAL_FOLDER).describe())

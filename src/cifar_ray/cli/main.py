@@ -1,0 +1,54 @@
+"""The `cifar-ray` command: finds a verb group's module when it is asked for, so that help answers at once."""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import version
+
+import click
+
+_GROUPS = {
+    "demo": "The whole way on this machine in under five minutes: cluster, sweep, test table.",
+    "local": "Start, look at and stop the one-machine cluster.",
+    "study": "Look at what can be searched.",
+    "job": "Submit sweeps and evaluations, watch and stop them.",
+    "results": "Look at finished and running sweeps, and fetch them.",
+}
+
+
+class LazyGroup(click.Group):
+    """Imports `cifar_ray.cli.<name>` only for the command that is run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which a newcomer meets them."""
+        return list(_GROUPS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """The module's command of the same name."""
+        if name not in _GROUPS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"cifar_ray.cli.{name}"), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """From the table above, without importing any group."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_GROUPS.items()))
+
+
+@click.command(cls=LazyGroup)
+@click.version_option(version("cifar-ray"), prog_name="cifar-ray")
+def main() -> None:
+    """ASHA sweeps of CNNs on CIFAR-10 on a Ray cluster, results in S3, winners scored once on the test set.
+
+    \b
+    On this machine:    cifar-ray local up
+                        cifar-ray job submit cnn
+                        cifar-ray job submit evaluate
+                        cifar-ray results show
+    On a cluster:       set RAY_API_SERVER_ADDRESS and RAY_AUTH_TOKEN first
+    """
+
+
+if __name__ == "__main__":
+    main()

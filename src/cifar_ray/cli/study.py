@@ -1,0 +1,35 @@
+"""`cifar-ray study`: look at what can be searched."""
+
+from __future__ import annotations
+
+import click
+from rich.console import Console
+
+from cifar_ray.reporting.terminal import studies_renderable, study_renderable
+from cifar_ray.studies import STUDIES, get_study
+
+
+@click.group()
+def study() -> None:
+    """Look at what can be searched."""
+
+
+@study.command("list")
+def list_studies() -> None:
+    """List the studies."""
+    Console().print(studies_renderable(list(STUDIES.values())))
+
+
+@study.command()
+@click.argument("name")
+@click.option("--sample", type=click.IntRange(0, 1000), default=0, metavar="N", help="Also print N configurations.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of those configurations.")
+def show(name: str, sample: int, seed: int) -> None:
+    """Show a study: its space, its budget and what the report found."""
+    chosen = get_study(name)
+    console = Console()
+    console.print(study_renderable(chosen))
+    if sample:
+        for index, config in enumerate(chosen.with_budget(num_trials=sample).sample(seed)):
+            settings = {key: value for key, value in config.to_dict().items() if key in chosen.space}
+            console.print(f"t{index:04d} {settings}", markup=False, soft_wrap=True)
