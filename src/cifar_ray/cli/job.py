@@ -15,7 +15,7 @@ from cifar_ray.errors import ConfigurationError, JobStoppedError
 from cifar_ray.studies import get_study
 from cifar_ray.studies.flags import sweep_flags
 from cifar_ray.studies.options import SweepOptions
-from cifar_ray.submission.job_spec import JobSpec, evaluation_job, find_jobs, tuning_job
+from cifar_ray.submission.job_spec import evaluation_job, find_jobs, tuning_job
 
 if TYPE_CHECKING:
     from cifar_ray.submission.jobs_client import JobsClient
@@ -140,6 +140,3 @@ def _newest(client: JobsClient) -> str:
     if not jobs:
         raise ConfigurationError("the cluster has no job yet", "submit one with `cifar-ray job submit cnn`")
     return jobs[0].submission_id
-
-
-__all__ = ["JobSpec", "job", "watch"]

@@ -8,7 +8,7 @@ import click
 
 from cifar_ray.cli.connection import LOCAL_FOLDER
 from cifar_ray.cluster import local as cluster
-from cifar_ray.errors import ClusterError
+from cifar_ray.errors import ClusterError, UnreachableError
 from cifar_ray.settings import read_settings
 
 
@@ -61,4 +61,16 @@ def env() -> None:
 @local.command()
 def status() -> None:
     """Say whether the cluster runs and each of its parts answers; exit code 4 where one does not."""
-    click.echo(cluster.status(read_settings().home / LOCAL_FOLDER).describe())
+    found = cluster.status(read_settings().home / LOCAL_FOLDER)
+    if found.cluster is None:
+        click.echo("no local cluster is running: start one with `cifar-ray local up`")
+        return
+    for part in found.parts:
+        click.echo(f"{part.name:9} {part.url}  {part.problem or 'answers'}")
+    click.echo(f"store     {found.cluster.storage}")
+    if found.capacity is not None:
+        click.echo(f"capacity  {found.capacity.num_cpus:g} CPU, {found.capacity.num_gpus:g} GPU")
+    if not found.is_healthy:
+        raise UnreachableError(
+            "a part of the local cluster does not answer", "cifar-ray local down; cifar-ray local up"
+        )

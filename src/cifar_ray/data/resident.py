@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -70,7 +71,7 @@ class ResidentBatches:
             if self._augmenter is not None and draws is not None:
                 pixels = self._augmenter(pixels, draws[rows])
             images, labels = self._normalise(pixels), self._labels[order[rows]]
-            yield from zip(images.split(self._batch_size), labels.split(self._batch_size), strict=True)
+            yield from zip(torch.split(images, self._batch_size), torch.split(labels, self._batch_size), strict=True)
 
     def _normalise(self, pixels: Tensor) -> Tensor:
         """(n, 1024) int32 to (n, 3, 32, 32): the bytes of a pixel lie together, so it is channels-last already."""
@@ -79,7 +80,7 @@ class ResidentBatches:
         return normalised.permute(0, 3, 1, 2)
 
 
-def _to_tensor(array: NDArray) -> Tensor:
+def _to_tensor(array: NDArray[np.generic]) -> Tensor:
     """A tensor over the array's own memory, which Ray's object store keeps read-only. We only read it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")

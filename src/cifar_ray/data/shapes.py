@@ -73,9 +73,9 @@ def _backgrounds(num_images: int, rows: Floats, columns: Floats, rng: np.random.
     angle = _uniform(rng, 0, 2 * math.pi, num_images)
     slope = (np.cos(angle) * (columns - 15.5) + np.sin(angle) * (rows - 15.5)) / SIZE + 0.5
     share = np.clip(slope, 0, 1)[:, None, :]
-    return (
-        _colours(num_images, rng, *DARK)[..., None] * (1 - share) + _colours(num_images, rng, *DARK)[..., None] * share
-    )
+    one, other = (_colours(num_images, rng, *DARK)[..., None] for _ in range(2))
+    blend: Floats = one * (1 - share) + other * share
+    return blend
 
 
 def _stroke(num_images: int, rows: Floats, columns: Floats, rng: np.random.Generator) -> Floats:
@@ -85,7 +85,7 @@ def _stroke(num_images: int, rows: Floats, columns: Floats, rng: np.random.Gener
     dx, dy = columns - x, rows - y
     along = np.clip(np.cos(angle) * dx + np.sin(angle) * dy, 0, length)
     distance = np.hypot(dx - along * np.cos(angle), dy - along * np.sin(angle))
-    return np.clip(_uniform(rng, 0.8, 2.2, num_images) - distance, 0, 1)
+    return np.asarray(np.clip(_uniform(rng, 0.8, 2.2, num_images) - distance, 0, 1))
 
 
 def _paint(canvas: Floats, cover: Floats, colours: Floats) -> Floats:
@@ -106,11 +106,11 @@ def _ring(u: Floats, v: Floats) -> Floats:
 
 
 def _crescent(u: Floats, v: Floats) -> Floats:
-    return np.minimum(_circle(u, v), np.hypot(u - 0.55, v) - 0.75)
+    return np.asarray(np.minimum(_circle(u, v), np.hypot(u - 0.55, v) - 0.75))
 
 
 def _half_disc(u: Floats, v: Floats) -> Floats:
-    return np.minimum(_circle(u, v), u + 0.2)
+    return np.asarray(np.minimum(_circle(u, v), u + 0.2))
 
 
 def _polygon(num_sides: int) -> Callable[[Floats, Floats], Floats]:
@@ -135,7 +135,7 @@ def _star(u: Floats, v: Floats) -> Floats:
 
 
 def _cross(u: Floats, v: Floats) -> Floats:
-    return np.maximum(_box(u, v, 1, 0.32), _box(u, v, 0.32, 1))
+    return np.asarray(np.maximum(_box(u, v, 1, 0.32), _box(u, v, 0.32, 1)))
 
 
 def _bar(u: Floats, v: Floats) -> Floats:
@@ -143,7 +143,7 @@ def _bar(u: Floats, v: Floats) -> Floats:
 
 
 def _box(u: Floats, v: Floats, half_width: float, half_height: float) -> Floats:
-    return np.minimum(half_width - np.abs(u), half_height - np.abs(v))
+    return np.asarray(np.minimum(half_width - np.abs(u), half_height - np.abs(v)))
 
 
 SHAPES: dict[str, Callable[[Floats, Floats], Floats]] = {

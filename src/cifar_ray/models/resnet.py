@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 from torch import nn
 
@@ -18,10 +18,10 @@ def resnet(*, depth: Literal[18, 34], dropout: float, stem: Literal["cifar", "im
     pooling leaves 8x8 of a 32x32 image. Takes (N, 3, 32, 32) float, gives (N, 10) logits.
     """
     build = {18: torchvision.models.resnet18, 34: torchvision.models.resnet34}[depth]
-    model: nn.Module = build(weights=None, num_classes=NUM_CLASSES)
+    model = build(weights=None, num_classes=NUM_CLASSES)
     if stem == "cifar":
         model.conv1 = nn.Conv2d(3, 64, kernel_size=3, stride=1, padding=1, bias=False)
         nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
         model.maxpool = nn.Identity()
     model.fc = nn.Sequential(nn.Dropout(dropout), model.fc)
-    return model
+    return cast("nn.Module", model)

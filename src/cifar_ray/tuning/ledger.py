@@ -158,7 +158,7 @@ def summarise_sweep(runs: RunStore, sweep: SweepRecord, finished_at: str) -> Swe
         study=sweep.study,
         ranking=tuple(trial.trial_id for trial in ranked),
         winner=ranked[0] if ranked else None,
-        outcomes=dict(outcomes),
+        outcomes={str(outcome): count for outcome, count in outcomes.items()},
         num_epochs=sum(trial.num_epochs for trial in trials),
         wall_s=wall.total_seconds(),
         accelerator_seconds=sum(trial.accelerator_seconds for trial in trials),

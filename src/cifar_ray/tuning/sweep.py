@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -36,6 +37,8 @@ _TUNE_ENVIRONMENT = {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     # a thread that Lightning is winding down gets this long before its actor is given up
     "TUNE_FUNCTION_THREAD_TIMEOUT_S": "10",
+    # the job prints its own progress
+    "RAY_AIR_NEW_OUTPUT": "0",
 }
 
 
@@ -56,6 +59,8 @@ def run_sweep(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callable
     Raises InterruptedSweepError where a signal ended it before every trial had an outcome.
     """
     os.environ.update(_TUNE_ENVIRONMENT)
+    # it misses the result files that our ledger replaces
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
     tuner = _build_tuner(plan, runs, settings, say)
     with _sigterm_as_interrupt():
         tuner.fit()

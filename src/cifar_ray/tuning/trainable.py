@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import warnings
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -33,7 +34,7 @@ class TrialPlan:
 
 def run_trial(assignment: dict[str, Any], *, data: TrainingData, plan: TrialPlan) -> None:
     """Ray Tune's function trainable; `assignment` holds `trial_id` and `settings`."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    _quieten_lightning()
     trial_id = assignment["trial_id"]
     trial = Trial(
         trial_id=trial_id,
@@ -44,6 +45,12 @@ def run_trial(assignment: dict[str, Any], *, data: TrainingData, plan: TrialPlan
         num_threads=max(1, math.floor(plan.cpus_per_trial)),
     )
     train_trial(trial, _report)
+
+
+def _quieten_lightning() -> None:
+    """Its notes on devices and loggers, once a trial, would drown the job's log."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
 
 
 def _report(metrics: EpochMetrics) -> None:

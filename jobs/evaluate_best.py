@@ -1,0 +1,44 @@
+"""Score sweeps' winners on the test set, once, and write the report.
+
+ray job submit --working-dir . -- python jobs/evaluate_best.py [SWEEP ...]
+"""
+
+import logging
+
+import click
+import ray
+from rich.console import Console
+
+from cifar_ray.errors import ConfigurationError
+from cifar_ray.evaluation.scoring import score_sweep
+from cifar_ray.evaluation.winners import newest_finished_sweeps
+from cifar_ray.reporting.document import render_report
+from cifar_ray.reporting.terminal import scores_renderable
+from cifar_ray.settings import read_settings
+from cifar_ray.storage.object_store import open_store
+from cifar_ray.storage.runs import RunStore
+from cifar_ray.tuning.capacity import read_node_kinds
+from cifar_ray.tuning.preflight import choose_storage
+from cifar_ray.tuning.remote import run_on_best_node
+
+
+@click.command(help=__doc__)
+@click.argument("sweeps", nargs=-1)
+@click.option("--storage", metavar="URI", help="s3://bucket/prefix or a folder. [default: CIFAR_RAY_STORAGE]")
+def evaluate_best(sweeps: tuple[str, ...], storage: str | None) -> None:
+    ray.init(logging_level=logging.WARNING)
+    kinds, settings = read_node_kinds(), read_settings()
+    uri = choose_storage(storage, settings, num_nodes=sum(kind.max_nodes for kind in kinds))
+    runs = RunStore(open_store(uri, settings.s3))
+    chosen = list(dict.fromkeys(sweeps)) or newest_finished_sweeps(runs)
+    if not chosen:
+        raise ConfigurationError(f"no finished sweep in {uri}", "run one first: jobs/tune_cnn.py")
+    scores = [run_on_best_node(kinds, score_sweep, uri, sweep_id) for sweep_id in chosen]
+    for key, content in render_report(runs, scores).items():
+        runs.objects.write(key, content)
+    Console(width=110).print(scores_renderable(scores))
+    click.echo(f"report: {', '.join(f'{uri}/{sweep_id}/report/table.md' for sweep_id in chosen)}")
+
+
+if __name__ == "__main__":
+    evaluate_best()

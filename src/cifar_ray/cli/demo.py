@@ -1,0 +1,69 @@
+"""`cifar-ray demo`: from nothing to a test table on this machine, and nothing left running."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from cifar_ray.cli.connection import connect_jobs, connect_runs
+from cifar_ray.cli.job import watch
+from cifar_ray.cli.results import pull_sweep
+from cifar_ray.cluster import local
+from cifar_ray.reporting.terminal import scores_renderable
+from cifar_ray.settings import read_settings
+from cifar_ray.studies import get_study
+from cifar_ray.studies.options import SweepOptions
+from cifar_ray.submission.job_spec import evaluation_job, find_jobs, tuning_job
+
+DEMO_FOLDER = "demo"
+NUM_TRIALS, MAX_EPOCHS = 10, 8
+
+
+@click.command()
+@click.option("--trials", type=int, default=NUM_TRIALS, show_default=True, help="Of the study cnn.")
+@click.option("--max-epochs", type=int, default=MAX_EPOCHS, show_default=True, help="Of one trial.")
+@click.option(
+    "--data",
+    default="auto",
+    show_default=True,
+    help="auto: CIFAR_RAY_DATA, else CIFAR-10 if it can be had, else shapes.",
+)
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("demo-results"),
+    show_default=True,
+    help="Where the results are copied.",
+)
+def demo(trials: int, max_epochs: int, data: str, folder: Path) -> None:
+    """Start a cluster of its own, sweep a small `cnn`, score the winner on the test set, stop everything.
+
+    Ctrl-C stops what was started; results so far stay in the store's folder.
+    """
+    study = get_study("cnn").with_budget(num_trials=trials, max_epochs=max_epochs)
+    options = SweepOptions(trials=trials, max_epochs=max_epochs, data=data)
+    home = read_settings().home / DEMO_FOLDER
+    try:
+        cluster = local.up(local.LocalClusterOptions(home=home), click.echo)
+        os.environ.update(cluster.environment())
+        jobs = find_jobs(Path.cwd())
+        client = connect_jobs()
+        sweep = tuning_job(study, options, jobs)
+        client.submit(sweep)
+        watch(client, sweep.submission_id)
+        sweep_id = sweep.metadata["sweep_id"]
+        evaluation = evaluation_job([sweep_id], None, jobs)
+        client.submit(evaluation)
+        watch(client, evaluation.submission_id)
+        runs = connect_runs(None)
+        pull_sweep(runs, sweep_id, folder)
+        if scores := runs.test_scores(sweep_id):
+            Console().print(scores_renderable([scores]))
+    finally:
+        local.down(home, click.echo)
+    click.echo(f"results: {folder / sweep_id}/report/table.md and figures/; checkpoints stay in {home}/s3")
+    click.echo("next: cifar-ray local up; cifar-ray job submit cnn")

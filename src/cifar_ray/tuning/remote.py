@@ -1,0 +1,33 @@
+"""Runs a function once on the cluster, on an accelerator if it has one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import ray
+
+from cifar_ray.errors import CifarRayError
+from cifar_ray.tuning.capacity import NodeKind, has_accelerator
+
+Result = TypeVar("Result")
+
+DEADLINE_S = 3600
+"""For a node to come up and the work to be done."""
+
+
+def run_on_best_node(kinds: Sequence[NodeKind], function: Callable[..., Result], *arguments: Any) -> Result:
+    """The function's result; its own errors come back as they were raised."""
+    num_gpus = 1 if has_accelerator(kinds) else 0
+    task = ray.remote(num_cpus=1, num_gpus=num_gpus, max_retries=2)(function)
+    try:
+        result: Result = ray.get(task.remote(*arguments), timeout=DEADLINE_S)
+    except ray.exceptions.GetTimeoutError as error:
+        raise CifarRayError(
+            f"no result within {DEADLINE_S} s", "see whether the cluster has a free node: cifar-ray job list"
+        ) from error
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, CifarRayError):
+            raise error.cause from error
+        raise
+    return result
