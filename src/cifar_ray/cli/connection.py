@@ -28,14 +28,16 @@ def use_local_cluster() -> None:
 
 def connect_jobs() -> JobsClient:
     """The Jobs API of the cluster; ClusterError where none is known."""
-    # Ray takes most of a second to load, which help need not wait for
+    use_local_cluster()
+    settings = read_settings()
+    if settings.ray_address is None:
+        raise ClusterError("no cluster is known", "start one with `cifar-ray local up`, or set RAY_API_SERVER_ADDRESS")
+    if settings.ray_auth_token or settings.ray_auth_token_path:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    # Ray takes most of a second to load, and reads those variables as it loads
     from cifar_ray.submission.jobs_client import JobsClient  # noqa: PLC0415
 
-    use_local_cluster()
-    address = read_settings().ray_address
-    if address is None:
-        raise ClusterError("no cluster is known", "start one with `cifar-ray local up`, or set RAY_API_SERVER_ADDRESS")
-    return JobsClient(address)
+    return JobsClient(settings.ray_address)
 
 
 def connect_runs(storage: str | None) -> RunStore:

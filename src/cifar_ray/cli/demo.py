@@ -6,13 +6,11 @@ import os
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from cifar_ray.cli.connection import connect_jobs, connect_runs
 from cifar_ray.cli.job import watch
 from cifar_ray.cli.results import pull_sweep
 from cifar_ray.cluster import local
-from cifar_ray.reporting.terminal import scores_renderable
 from cifar_ray.settings import read_settings
 from cifar_ray.studies import get_study
 from cifar_ray.studies.options import SweepOptions
@@ -59,10 +57,7 @@ def demo(trials: int, max_epochs: int, data: str, folder: Path) -> None:
         evaluation = evaluation_job([sweep_id], None, jobs)
         client.submit(evaluation)
         watch(client, evaluation.submission_id)
-        runs = connect_runs(None)
-        pull_sweep(runs, sweep_id, folder)
-        if scores := runs.test_scores(sweep_id):
-            Console().print(scores_renderable([scores]))
+        pull_sweep(connect_runs(None), sweep_id, folder)
     finally:
         local.down(home, click.echo)
     click.echo(f"results: {folder / sweep_id}/report/table.md and figures/; checkpoints stay in {home}/s3")

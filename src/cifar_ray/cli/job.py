@@ -11,11 +11,13 @@ import click
 from rich.console import Console
 
 from cifar_ray.cli.connection import connect_jobs
+from cifar_ray.cli.live import LiveView
 from cifar_ray.errors import ConfigurationError, JobStoppedError
 from cifar_ray.studies import get_study
 from cifar_ray.studies.flags import sweep_flags
 from cifar_ray.studies.options import SweepOptions
 from cifar_ray.submission.job_spec import evaluation_job, find_jobs, tuning_job
+from cifar_ray.submission.waiting import check_succeeded, stop_and_wait, wait_for_job
 
 if TYPE_CHECKING:
     from cifar_ray.submission.jobs_client import JobsClient
@@ -98,9 +100,6 @@ def logs(submission_id: str | None) -> None:
 @click.argument("submission_id")
 def stop(submission_id: str) -> None:
     """Ask a job to stop and wait until it has. Its sweep can be resumed."""
-    # loads Ray, which help need not wait for
-    from cifar_ray.submission.waiting import stop_and_wait  # noqa: PLC0415
-
     ended = stop_and_wait(connect_jobs(), submission_id)
     click.echo(f"{submission_id} {ended.state}")
 
@@ -114,10 +113,6 @@ def list_jobs() -> None:
 
 def watch(client: JobsClient, submission_id: str, *, stop_on_interrupt: bool = True) -> None:
     """Show the job until it has ended; raise unless it succeeded. Ctrl-C asks it to stop."""
-    # both load Ray, which help need not wait for
-    from cifar_ray.cli.live import LiveView  # noqa: PLC0415
-    from cifar_ray.submission.waiting import check_succeeded, stop_and_wait, wait_for_job  # noqa: PLC0415
-
     try:
         with LiveView(Console(), submission_id) as view:
             ended = wait_for_job(client, submission_id, view.observe)

@@ -47,4 +47,5 @@ class LiveView:
         if seen.state != self._state or now - self._said_at >= PLAIN_PERIOD_S:
             self._state, self._said_at = seen.state, now
             said = seen.progress.to_line() if seen.progress else ""
-            self._console.print(f"{self._job} {seen.state} {said}".rstrip(), markup=False, soft_wrap=True)
+            text = f"{self._job} {seen.state} {said}".rstrip()
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)

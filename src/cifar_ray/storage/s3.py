@@ -69,7 +69,8 @@ class S3Store:
         with self._translated("ListObjectsV2", prefix):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=folder)
             keys = [item["Key"] for page in pages for item in page.get("Contents", ())]
-        return sorted(key.removeprefix(self._root) for key in keys)
+        # Arrow marks folders with empty objects of this ending
+        return sorted(key.removeprefix(self._root) for key in keys if not key.endswith("/"))
 
     def folders(self) -> list[str]:
         """The common prefixes right below the store's own."""

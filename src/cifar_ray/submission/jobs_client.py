@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import requests
+from ray.exceptions import AuthenticationError
 from ray.job_submission import JobSubmissionClient
 
 from cifar_ray.errors import ConfigurationError, UnknownNameError, UnreachableError
 from cifar_ray.submission.job_spec import JobSpec
-
-ENDED = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobStatus:
-    """A job as the cluster sees it."""
-
-    submission_id: str
-    state: str
-    """PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED."""
-    message: str
-    entrypoint: str
-    started_at_ms: int | None
-    ended_at_ms: int | None
-    metadata: dict[str, str]
-
-    @property
-    def is_ended(self) -> bool:
-        """Whether the state is final."""
-        return self.state in ENDED
+from cifar_ray.submission.job_status import JobStatus
 
 
 class JobsClient:
@@ -44,6 +25,9 @@ class JobsClient:
 
     def __init__(self, address: str) -> None:
         self._address = address
+        # its notes on every upload would break up the live view
+        for name in ("ray.dashboard", "ray._private.runtime_env"):
+            logging.getLogger(name).setLevel(logging.WARNING)
         with self._translated():
             self._client = JobSubmissionClient(address)
 
@@ -89,17 +73,22 @@ class JobsClient:
                 f"no Ray cluster answers at {self._address}",
                 "start one with `cifar-ray local up`, or set RAY_API_SERVER_ADDRESS",
             ) from error
+        except AuthenticationError as error:
+            raise self._refused() from error
         except (RuntimeError, ValueError) as error:
             raise self._explain(error, submission_id) from error
+
+    def _refused(self) -> UnreachableError:
+        return UnreachableError(
+            f"the cluster at {self._address} refuses the token",
+            "set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to a file that holds it",
+        )
 
     def _explain(self, error: Exception, submission_id: str | None) -> Exception:
         """Ray puts the HTTP status and the server's traceback into a RuntimeError's text."""
         text = str(error)
-        if "401" in text or "403" in text or "token" in text.lower():
-            return UnreachableError(
-                f"the cluster at {self._address} refuses the token",
-                "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH)",
-            )
+        if "401" in text or "403" in text:
+            return self._refused()
         if submission_id is not None and ("404" in text or "does not exist" in text):
             return UnknownNameError.of("job", submission_id, [job.submission_id for job in self.list()])
         lines = [line for line in text.strip().splitlines() if line.strip()]

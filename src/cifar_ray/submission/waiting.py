@@ -9,7 +9,7 @@ from typing import Protocol
 
 from cifar_ray.errors import JobFailedError, JobStoppedError, UnreachableError
 from cifar_ray.records import SweepProgress
-from cifar_ray.submission.jobs_client import JobStatus
+from cifar_ray.submission.job_status import JobStatus
 
 POLL_PERIOD_S = 1.0
 LOST_DEADLINE_S = 300.0

@@ -1,0 +1,26 @@
+"""Where a submitted job stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ENDED = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobStatus:
+    """A job as the cluster sees it."""
+
+    submission_id: str
+    state: str
+    """PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED."""
+    message: str
+    entrypoint: str
+    started_at_ms: int | None
+    ended_at_ms: int | None
+    metadata: dict[str, str]
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether the state is final."""
+        return self.state in ENDED
