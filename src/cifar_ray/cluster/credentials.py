@@ -1,0 +1,92 @@
+"""Makes the secrets of one cluster and keeps them in files that only their owner can read."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import os
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cifar_ray.errors import ClusterError
+
+_ACTIONS = ("Admin", "Read", "Write", "List", "Tagging")
+
+
+@dataclass(frozen=True, kw_only=True)
+class S3Keys:
+    """A key pair of the S3 server."""
+
+    access_key: str
+    secret_key: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecretFiles:
+    """Where the secrets lie."""
+
+    folder: Path
+
+    @property
+    def token(self) -> Path:
+        """Ray's token and nothing else."""
+        return self.folder / "ray-token"
+
+    @property
+    def credentials(self) -> Path:
+        """An AWS shared-credentials file with the S3 keys in its default profile."""
+        return self.folder / "aws-credentials"
+
+    @property
+    def s3_config(self) -> Path:
+        """The S3 keys as the server reads them."""
+        return self.folder / "s3.json"
+
+
+def make_secrets(files: SecretFiles) -> S3Keys:
+    """Write a new token and new S3 keys to `files`; returns the keys."""
+    keys = S3Keys(access_key=secrets.token_hex(10), secret_key=secrets.token_hex(20))
+    files.folder.mkdir(parents=True, exist_ok=True)
+    files.folder.chmod(0o700)
+    _write_private(files.token, secrets.token_hex(32))
+    _write_private(
+        files.credentials,
+        f"[default]\naws_access_key_id = {keys.access_key}\naws_secret_access_key = {keys.secret_key}\n",
+    )
+    credentials = [{"accessKey": keys.access_key, "secretKey": keys.secret_key}]
+    identity = {"name": "cifar-ray", "credentials": credentials, "actions": list(_ACTIONS)}
+    _write_private(files.s3_config, json.dumps({"identities": [identity]}))
+    return keys
+
+
+def read_token(path: Path) -> str:
+    """Ray's token; ClusterError where the file cannot be read."""
+    try:
+        return path.read_text().strip()
+    except OSError as error:
+        raise ClusterError(f"the token file {path} cannot be read: {error.strerror}") from error
+
+
+def read_s3_keys(path: Path) -> S3Keys:
+    """The keys in a shared-credentials file; ClusterError where it has none."""
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(path.read_text())
+        profile = parser["default"]
+        return S3Keys(access_key=profile["aws_access_key_id"], secret_key=profile["aws_secret_access_key"])
+    except (OSError, configparser.Error, KeyError) as error:
+        raise ClusterError(f"the credentials file {path} cannot be read") from error
+
+
+def remove_secrets(files: SecretFiles) -> None:
+    """Delete the files: with the cluster gone they open nothing."""
+    for path in (files.token, files.credentials, files.s3_config):
+        path.unlink(missing_ok=True)
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Put `text` in a new file of mode 0600: an old one could have other rights, or be open elsewhere."""
+    path.unlink(missing_ok=True)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)

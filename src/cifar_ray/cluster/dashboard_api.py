@@ -1,0 +1,57 @@
+"""Asks the HTTP API of Ray's dashboard with the cluster's token."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import Any
+
+from cifar_ray.errors import UnreachableError
+
+TIMEOUT_S = 5.0
+
+# 127.0.0.1 is never behind a proxy, whatever http_proxy says
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capacity:
+    """What the cluster's living nodes hold together."""
+
+    num_nodes: int
+    num_cpus: float
+    num_gpus: float
+
+
+def num_jobs(url: str, token: str) -> int:
+    """How many jobs the Jobs API lists; UnreachableError where it does not answer or refuses the token."""
+    return len(_get(f"{url}/api/jobs/", token))
+
+
+def capacity(url: str, token: str) -> Capacity:
+    """The living nodes' CPUs and GPUs; UnreachableError as for `num_jobs`."""
+    answer = _get(f"{url}/api/v0/nodes?detail=true&limit=1000", token)
+    try:
+        nodes = [node for node in answer["data"]["result"]["result"] if node["state"] == "ALIVE"]
+    except (KeyError, TypeError) as error:
+        raise UnreachableError(f"{url} lists its nodes in a way that is not Ray's") from error
+    totals = [node.get("resources_total") or {} for node in nodes]
+    return Capacity(
+        num_nodes=len(nodes),
+        num_cpus=sum(float(total.get("CPU", 0)) for total in totals),
+        num_gpus=sum(float(total.get("GPU", 0)) for total in totals),
+    )
+
+
+def _get(url: str, token: str) -> Any:
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+    try:
+        with _OPENER.open(request, timeout=TIMEOUT_S) as response:
+            return json.load(response)
+    except urllib.error.HTTPError as error:
+        with error:
+            raise UnreachableError(f"{url} answers {error.code}") from error
+    except (OSError, ValueError) as error:
+        raise UnreachableError(f"{url} does not answer: {error}") from error

@@ -1,0 +1,156 @@
+"""Starts and stops the one-machine cluster: a Ray head with its Jobs API beside an S3 server."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cifar_ray.cluster import processes, ray_head, s3_server, server
+from cifar_ray.cluster.credentials import make_secrets, read_token, remove_secrets
+from cifar_ray.cluster.environment import joined
+from cifar_ray.cluster.health import ClusterStatus, PartHealth, status
+from cifar_ray.cluster.ports import HOST, check_port_free, free_ports
+from cifar_ray.cluster.state import LocalCluster, StateFolder, find
+from cifar_ray.errors import ClusterError, ConfigurationError
+
+__all__ = [
+    "ClusterStatus",
+    "LocalCluster",
+    "LocalClusterOptions",
+    "PartHealth",
+    "down",
+    "find",
+    "status",
+    "up",
+]
+
+# Ray's sockets lie below it and a Unix socket's path has at most 107 bytes: the user's TMPDIR may be too long
+_TEMP_ROOT = "/tmp"
+_TEMP_PREFIX = "cifar-ray-"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalClusterOptions:
+    """What a one-machine cluster is made of."""
+
+    home: Path
+    """Its state folder: results, secrets, logs, state.json."""
+    num_cpus: int | None = None
+    """None: as many as the machine has."""
+    num_gpus: int | None = None
+    """None: as many as Ray finds."""
+    dashboard_port: int | None = None
+    """None: a free one."""
+    s3_port: int | None = None
+    """None: a free one."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("num_cpus", 1), ("num_gpus", 0)):
+            if (number := getattr(self, name)) is not None and number < least:
+                raise ConfigurationError(f"{name} is {number}; it must be {least} or more")
+        for name in ("dashboard_port", "s3_port"):
+            if (port := getattr(self, name)) is not None and not 1024 <= port <= 65535:
+                raise ConfigurationError(f"{name} is {port}; it must be from 1024 to 65535")
+
+
+def _say_nothing(_line: str) -> None: ...
+
+
+def up(
+    options: LocalClusterOptions,
+    say: Callable[[str], None] = _say_nothing,
+    environ: Mapping[str, str] = os.environ,
+) -> LocalCluster:
+    """Start the cluster and wait until both servers answer.
+
+    Its processes get `environ`, less what would shadow the cluster's own variables. ClusterError where one
+    runs already, a port is taken or a server does not start; nothing of it is left running then.
+    """
+    processes.check_platform()
+    program = s3_server.binary()
+    state = StateFolder(home=options.home.expanduser().absolute())
+    state.prepare()
+    with state.locked():
+        if running := find(state.home):
+            raise ClusterError(
+                f"a cluster runs already at {running.dashboard_url}",
+                "stop it with `cifar-ray local down`, or use it",
+            )
+        if _clear(state):
+            say("cleaned up after a cluster that had died")
+        for port, option in ((options.dashboard_port, "--dashboard-port"), (options.s3_port, "--s3-port")):
+            if port is not None:
+                check_port_free(port, option)
+        say("starting Ray and the S3 server")
+        try:
+            return _start(options, state, program, environ)
+        except BaseException:
+            _clear(state, keeps_ray_logs=True)
+            raise
+
+
+def down(home: Path, say: Callable[[str], None] = _say_nothing) -> bool:
+    """Stop the cluster of `home`, with whatever runs on it; whether there was one. Results stay."""
+    state = StateFolder(home=home.expanduser().absolute())
+    if not state.home.is_dir():
+        return False
+    with state.locked():
+        if state.read() is not None:
+            say("stopping Ray and the S3 server")
+        return _clear(state)
+
+
+def _start(options: LocalClusterOptions, state: StateFolder, program: str, environ: Mapping[str, str]) -> LocalCluster:
+    """Start both servers at once, then wait for both. Each step is in state.json before the next is taken."""
+    keys = make_secrets(state.secrets)
+    cluster = _plan(options, state)
+    state.write(cluster)
+    inherited = joined(environ, cluster.environment())
+    s3 = s3_server.start(program, cluster, state, inherited)
+    cluster = replace(cluster, s3=s3.process)
+    state.write(cluster)
+    ray = ray_head.start(cluster, state, inherited, num_cpus=options.num_cpus, num_gpus=options.num_gpus)
+    cluster = replace(cluster, ray=ray.process)
+    state.write(cluster)
+    s3_server.wait(s3, cluster.s3_endpoint_url, keys)
+    ray_head.wait(ray, cluster.dashboard_url, read_token(state.secrets.token))
+    cluster = replace(cluster, ready_at=datetime.now(UTC).isoformat(timespec="seconds"))
+    state.write(cluster)
+    return cluster
+
+
+def _plan(options: LocalClusterOptions, state: StateFolder) -> LocalCluster:
+    """The cluster before its first process: its ports and its temp dir."""
+    first, second, *internal = free_ports(2 + len(s3_server.PORTS))
+    return LocalCluster(
+        dashboard_url=f"http://{HOST}:{options.dashboard_port or first}",
+        s3_endpoint_url=f"http://{HOST}:{options.s3_port or second}",
+        storage=s3_server.STORAGE,
+        token_path=str(state.secrets.token),
+        credentials_path=str(state.secrets.credentials),
+        s3_internal_ports=tuple(internal),
+        temp_dir=tempfile.mkdtemp(prefix=_TEMP_PREFIX, dir=_TEMP_ROOT),
+        ray_log_path=str(state.log("ray")),
+        s3_log_path=str(state.log("s3")),
+    )
+
+
+def _clear(state: StateFolder, *, keeps_ray_logs: bool = False) -> bool:
+    """Stop what state.json names, Ray before the store that its jobs write to; whether there was any."""
+    cluster = state.read()
+    if cluster is None:
+        return False
+    stopped = ray_head.stop(cluster)
+    stopped |= s3_server.stop(cluster)
+    server.reap()
+    if keeps_ray_logs:
+        ray_head.keep_logs(cluster, state)
+    shutil.rmtree(cluster.temp_dir, ignore_errors=True)
+    remove_secrets(state.secrets)
+    state.forget()
+    return stopped

@@ -1,0 +1,110 @@
+"""Starts the Ray head of the one-machine cluster."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from cifar_ray.cluster import dashboard_api, processes
+from cifar_ray.cluster.environment import MARK
+from cifar_ray.cluster.ports import HOST, free_ports
+from cifar_ray.cluster.server import Server, launch, wait_until
+from cifar_ray.cluster.state import LocalCluster, StateFolder
+from cifar_ray.errors import UnreachableError
+
+DEADLINE_S = 60.0
+STOP_DEADLINE_S = 8.0
+_STORE_MIN_BYTES = 100_000_000
+_STORE_MAX_BYTES = 2_000_000_000
+"""CIFAR-10 is 200 MB."""
+
+
+def start(
+    cluster: LocalCluster,
+    state: StateFolder,
+    environ: Mapping[str, str],
+    *,
+    num_cpus: int | None,
+    num_gpus: int | None,
+) -> Server:
+    """Start the head, its dashboard on the port in `cluster`, every other port a free one."""
+    (Path(cluster.temp_dir) / "tmp").mkdir()
+    port = cluster.dashboard_url.rpartition(":")[2]
+    command = [
+        # the interpreter that runs this, so that its packages are the cluster's
+        sys.executable,
+        *("-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"),
+        *("--node-ip-address", HOST, "--dashboard-host", HOST, "--dashboard-port", port),
+        # 0: Ray takes a free port of its own; for its client server it does not accept that
+        *("--port", "0", "--dashboard-agent-listen-port", "0", "--metrics-export-port", "0"),
+        *("--min-worker-port", "0", "--max-worker-port", "0"),
+        *("--ray-client-server-port", str(free_ports(1)[0])),
+        *("--temp-dir", cluster.temp_dir, "--object-store-memory", str(_object_store_bytes())),
+    ]
+    if num_cpus is not None:
+        command += ["--num-cpus", str(num_cpus)]
+    if num_gpus is not None:
+        command += ["--num-gpus", str(num_gpus)]
+    return launch("Ray", command, _environment(environ, cluster.temp_dir), Path(cluster.ray_log_path), state.home)
+
+
+def wait(server: Server, dashboard_url: str, token: str) -> dashboard_api.Capacity:
+    """Wait until the Jobs API answers and the node is there; ClusterError where that does not come."""
+
+    def probe() -> dashboard_api.Capacity | None:
+        try:
+            dashboard_api.num_jobs(dashboard_url, token)
+            found = dashboard_api.capacity(dashboard_url, token)
+        except UnreachableError:
+            return None
+        return found if found.num_nodes else None
+
+    return wait_until(server, probe, DEADLINE_S)
+
+
+def stop(cluster: LocalCluster) -> bool:
+    """Stop the head, its jobs and their workers; whether there was any."""
+    roots = [cluster.ray] if cluster.ray else []
+    return processes.stop(roots, _mark(cluster.temp_dir), STOP_DEADLINE_S)
+
+
+def keep_logs(cluster: LocalCluster, state: StateFolder) -> None:
+    """Copy the logs of Ray's own processes from the temp dir to beside ray.log."""
+    folder = state.log("ray").parent / "ray-failed-start"
+    shutil.rmtree(folder, ignore_errors=True)
+    # a start that fails early leaves none, and a file that vanishes meanwhile is no loss
+    with suppress(OSError, shutil.Error):
+        shutil.copytree(Path(cluster.temp_dir) / "session_latest" / "logs", folder)
+
+
+def _mark(temp_dir: str) -> str:
+    return f"{temp_dir}:ray"
+
+
+def _environment(environ: Mapping[str, str], temp_dir: str) -> dict[str, str]:
+    """What the head, and with it every job and worker, gets to see."""
+    folder = str(Path(sys.executable).parent)
+    return dict(environ) | {
+        # an entrypoint `python ...` is this interpreter
+        "PATH": os.pathsep.join(filter(None, (folder, environ.get("PATH")))),
+        # left-overs of Ray's dashboard and of jobs go with the temp dir
+        "TMPDIR": str(Path(temp_dir) / "tmp"),
+        MARK: _mark(temp_dir),
+        # Ray fixes these ports otherwise; a free one for each
+        "AUTOSCALER_METRIC_PORT": "0",
+        "DASHBOARD_METRIC_PORT": "0",
+        # on SIGTERM Ray would let running jobs go on for 30 s
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
+    }
+
+
+def _object_store_bytes() -> int:
+    """As much as the data needs and the machine has: Ray's own default takes 30 % of any machine."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    shared = Path("/dev/shm")
+    room = shutil.disk_usage(shared).free if shared.is_dir() else 0
+    return max(_STORE_MIN_BYTES, min(_STORE_MAX_BYTES, int(0.3 * memory), int(0.9 * room)))

@@ -1,0 +1,78 @@
+"""Starts a server process of its own session and watches it until it answers."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from cifar_ray.cluster.processes import Process, identify, is_alive
+from cifar_ray.errors import ClusterError
+
+POLL_S = 0.1
+NUM_LOG_LINES = 12
+T = TypeVar("T")
+
+# A Popen object that is forgotten while its process runs warns; these processes outlive this one by design.
+_started: list[subprocess.Popen[bytes]] = []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """A server that has been started."""
+
+    name: str
+    """What messages call it."""
+    process: Process
+    log_path: Path
+
+
+def launch(name: str, command: Sequence[str], environ: Mapping[str, str], log_path: Path, cwd: Path) -> Server:
+    """Start `command`, its output going to `log_path`, which is begun anew; ClusterError where it cannot."""
+    try:
+        with log_path.open("wb") as log:
+            child = subprocess.Popen(
+                command,
+                env=dict(environ),
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise ClusterError(f"{name} cannot be started: {error}") from error
+    _started.append(child)
+    return Server(name=name, process=identify(child.pid), log_path=log_path)
+
+
+def reap() -> None:
+    """Take note of the servers of this process that have ended, so that none stays a zombie."""
+    _started[:] = [child for child in _started if child.poll() is None]
+
+
+def wait_until(server: Server, probe: Callable[[], T | None], deadline_s: float) -> T:
+    """What `probe` returns as soon as that is not None.
+
+    ClusterError, with the last lines of the log, where the server ends first or `deadline_s` passes.
+    """
+    deadline = time.monotonic() + deadline_s
+    while (answer := probe()) is None:
+        if not is_alive(server.process):
+            raise _failure(server, "ended as it started")
+        if time.monotonic() > deadline:
+            raise _failure(server, f"did not answer within {deadline_s:.0f} s")
+        time.sleep(POLL_S)
+    return answer
+
+
+def _failure(server: Server, what: str) -> ClusterError:
+    try:
+        lines = server.log_path.read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    tail = "\n".join(lines[-NUM_LOG_LINES:])
+    return ClusterError(f"{server.name} {what}; its log ends\n{tail}", f"the log is {server.log_path}")

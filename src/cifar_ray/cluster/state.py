@@ -1,0 +1,126 @@
+"""Keeps what is known of the running cluster in the state folder."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cifar_ray.cluster.credentials import SecretFiles
+from cifar_ray.cluster.environment import client_variables
+from cifar_ray.cluster.processes import Process, is_alive
+from cifar_ray.errors import ClusterError, RecordError
+from cifar_ray.records import Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalCluster(Record):
+    """A one-machine cluster: where it answers and what it consists of. It holds no secrets."""
+
+    dashboard_url: str
+    """Ray's dashboard and Jobs API: `http://127.0.0.1:<port>`."""
+    s3_endpoint_url: str
+    s3_internal_ports: tuple[int, ...]
+    """What the S3 server's own parts meet at."""
+    storage: str
+    """The store for results, `s3://bucket/prefix`."""
+    token_path: str
+    """Ray's token, mode 0600."""
+    credentials_path: str
+    """The S3 keys as an AWS shared-credentials file, mode 0600."""
+    temp_dir: str
+    """Ray's sessions and sockets; removed when the cluster stops."""
+    ray_log_path: str
+    s3_log_path: str
+    ray: Process | None = None
+    """None before it is started."""
+    s3: Process | None = None
+    """None before it is started."""
+    ready_at: str | None = None
+    """ISO 8601, UTC. None while it starts: should the start be killed, the rest says what to clean up."""
+
+    def environment(self) -> dict[str, str]:
+        """The variables that a client of this cluster needs: addresses and paths, no secrets."""
+        return client_variables(
+            dashboard_url=self.dashboard_url,
+            s3_endpoint_url=self.s3_endpoint_url,
+            storage=self.storage,
+            token_path=self.token_path,
+            credentials_path=self.credentials_path,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateFolder:
+    """Where the cluster of one home keeps its files."""
+
+    home: Path
+
+    @property
+    def secrets(self) -> SecretFiles:
+        """The token and the keys."""
+        return SecretFiles(folder=self.home / "secrets")
+
+    @property
+    def s3_data(self) -> Path:
+        """The objects; they outlive the cluster."""
+        return self.home / "s3"
+
+    def log(self, name: str) -> Path:
+        """The log of the server `name`."""
+        return self.home / "logs" / f"{name}.log"
+
+    @property
+    def _record(self) -> Path:
+        return self.home / "state.json"
+
+    def prepare(self) -> None:
+        """Make the folders; ClusterError where that is not allowed."""
+        try:
+            self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.log("any").parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise ClusterError(f"{self.home} cannot be made: {error.strerror}") from error
+
+    def read(self) -> LocalCluster | None:
+        """state.json; None where there is none. ClusterError where it is damaged."""
+        try:
+            return LocalCluster.from_json(self._record.read_text())
+        except FileNotFoundError:
+            return None
+        except RecordError as error:
+            raise ClusterError(f"{self._record} is damaged: {error.message}", f"remove {self._record}") from error
+
+    def write(self, cluster: LocalCluster) -> None:
+        """Put state.json, whole."""
+        draft = self._record.with_suffix(".new")
+        draft.write_text(cluster.to_json())
+        draft.replace(self._record)
+
+    def forget(self) -> None:
+        """Remove state.json."""
+        self._record.unlink(missing_ok=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other starts and stops out; ClusterError where one is at work."""
+        with (self.home / "lock").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise ClusterError(
+                    f"another start or stop of the cluster in {self.home} is at work",
+                    "wait until it has ended, then look with `cifar-ray local status`",
+                ) from error
+            yield
+
+
+def find(home: Path) -> LocalCluster | None:
+    """The running cluster of `home`; None where there is none, or not all of it lives."""
+    cluster = StateFolder(home=home.expanduser().absolute()).read()
+    if cluster is None or cluster.ready_at is None:
+        return None
+    parts = (cluster.ray, cluster.s3)
+    return cluster if all(part is not None and is_alive(part) for part in parts) else None
