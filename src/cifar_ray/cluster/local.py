@@ -117,8 +117,8 @@ def _start(options: LocalClusterOptions, state: StateFolder, program: str, envir
     ray = ray_head.start(cluster, state, inherited, num_cpus=options.num_cpus, num_gpus=options.num_gpus)
     cluster = replace(cluster, ray=ray.process)
     state.write(cluster)
-    s3_server.wait(s3, cluster.s3_endpoint_url, keys)
-    ray_head.wait(ray, cluster.dashboard_url, read_token(state.secrets.token))
+    s3_server.wait(s3, ray, cluster.s3_endpoint_url, keys)
+    ray_head.wait(ray, s3, cluster.dashboard_url, read_token(state.secrets.token))
     cluster = replace(cluster, ready_at=datetime.now(UTC).isoformat(timespec="seconds"))
     state.write(cluster)
     return cluster

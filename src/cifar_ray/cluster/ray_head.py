@@ -52,7 +52,7 @@ def start(
     return launch("Ray", command, _environment(environ, cluster.temp_dir), Path(cluster.ray_log_path), state.home)
 
 
-def wait(server: Server, dashboard_url: str, token: str) -> dashboard_api.Capacity:
+def wait(server: Server, beside: Server, dashboard_url: str, token: str) -> dashboard_api.Capacity:
     """Wait until the Jobs API answers and the node is there; ClusterError where that does not come."""
 
     def probe() -> dashboard_api.Capacity | None:
@@ -63,7 +63,7 @@ def wait(server: Server, dashboard_url: str, token: str) -> dashboard_api.Capaci
             return None
         return found if found.num_nodes else None
 
-    return wait_until(server, probe, DEADLINE_S)
+    return wait_until(server, probe, DEADLINE_S, beside)
 
 
 def stop(cluster: LocalCluster) -> bool:

@@ -93,7 +93,7 @@ def _mark(cluster: LocalCluster) -> str:
     return f"{cluster.temp_dir}:s3"
 
 
-def wait(server: Server, endpoint_url: str, keys: S3Keys) -> None:
+def wait(server: Server, beside: Server, endpoint_url: str, keys: S3Keys) -> None:
     """Wait until the bucket exists and takes an object; ClusterError where that does not come."""
 
     def probe() -> bool | None:
@@ -103,7 +103,7 @@ def wait(server: Server, endpoint_url: str, keys: S3Keys) -> None:
             return None
         return True
 
-    wait_until(server, probe, DEADLINE_S)
+    wait_until(server, probe, DEADLINE_S, beside)
 
 
 def check(endpoint_url: str, keys: S3Keys, *, is_first: bool = False) -> None:
@@ -133,7 +133,7 @@ def _client(endpoint_url: str, keys: S3Keys) -> Any:
     from botocore.session import Session  # noqa: PLC0415 - as in `check`
 
     # the user's own profile and configuration file have no say here
-    own = {"profile": (None, [], None, None), "config_file": (None, None, os.devnull, None)}
+    own: dict[str, Any] = {"profile": (None, [], None, None), "config_file": (None, None, os.devnull, None)}
     return Session(session_vars=own).create_client(
         "s3",
         endpoint_url=endpoint_url,

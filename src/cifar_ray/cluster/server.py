@@ -54,15 +54,17 @@ def reap() -> None:
     _started[:] = [child for child in _started if child.poll() is None]
 
 
-def wait_until(server: Server, probe: Callable[[], T | None], deadline_s: float) -> T:
+def wait_until(server: Server, probe: Callable[[], T | None], deadline_s: float, beside: Server | None = None) -> T:
     """What `probe` returns as soon as that is not None.
 
-    ClusterError, with the last lines of the log, where the server ends first or `deadline_s` passes.
+    ClusterError, with the last lines of the log, where the server, or the one `beside` it, ends first or
+    `deadline_s` passes.
     """
     deadline = time.monotonic() + deadline_s
     while (answer := probe()) is None:
-        if not is_alive(server.process):
-            raise _failure(server, "ended as it started")
+        for each in filter(None, (server, beside)):
+            if not is_alive(each.process):
+                raise _failure(each, "ended as it started")
         if time.monotonic() > deadline:
             raise _failure(server, f"did not answer within {deadline_s:.0f} s")
         time.sleep(POLL_S)

@@ -1,0 +1,34 @@
+"""What of the user's environment reaches the cluster."""
+
+from pathlib import Path
+
+from cifar_ray.cluster.environment import joined
+
+
+def test_what_would_shadow_the_cluster_goes():
+    environ = {
+        "AWS_ACCESS_KEY_ID": "mine",
+        "AWS_SECRET_ACCESS_KEY": "mine",
+        "AWS_SESSION_TOKEN": "mine",
+        "AWS_PROFILE": "mine",
+        "AWS_ENDPOINT_URL": "http://elsewhere",
+        "RAY_AUTH_TOKEN": "mine",
+        "RAY_ADDRESS": "elsewhere:6379",
+        "CIFAR_RAY_STORAGE": "s3://mine",
+        "CIFAR_RAY_DATA": "shapes",
+        "RAY_memory_usage_threshold": "0.9",
+    }
+    made = joined(environ, {"CIFAR_RAY_STORAGE": "s3://cifar-ray/results"})
+    assert made == {
+        "CIFAR_RAY_STORAGE": "s3://cifar-ray/results",
+        "CIFAR_RAY_DATA": "shapes",
+        "RAY_memory_usage_threshold": "0.9",
+        "NO_PROXY": "127.0.0.1,localhost",
+        "no_proxy": "127.0.0.1,localhost",
+    }
+
+
+def test_relative_folders_become_absolute_and_proxy_exceptions_stay():
+    made = joined({"CIFAR_RAY_HOME": "state", "NO_PROXY": "intranet"}, {})
+    assert made["CIFAR_RAY_HOME"] == str(Path.cwd() / "state")
+    assert made["NO_PROXY"] == "intranet,127.0.0.1,localhost"
