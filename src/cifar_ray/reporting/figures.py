@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from matplotlib import colormaps
 from matplotlib.axes import Axes
@@ -14,90 +15,147 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from cifar_ray.records import EpochMetrics, SweepRecord, TestScores
-from cifar_ray.reporting.formats import percent
+from cifar_ray.reporting.formats import data_name, percent, plain
 
 DPI = 120
-NUM_IN_LEGEND = 10
+
+BEST_COLOURS = ("#000000", "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b")
+"""Of the trials in the legend: Okabe and Ito's, which colour-blind eyes tell apart, brown for their yellow."""
+BEST_MARKERS = "os^DvPX*"
+
+
+@dataclass(frozen=True)
+class _Look:
+    """How one trial is drawn."""
+
+    colour: str | tuple[float, ...]
+    width: float
+    opacity: float
+    label: str | None
+    marker: str
+    order: int
 
 
 def curves_figure(sweep: SweepRecord, metrics: Sequence[EpochMetrics]) -> bytes:
     """Accuracy by epoch of every trial: validation bold, training faint, one colour a trial.
 
-    The legend holds the best values of both, of the best trials where there are many.
+    The legend holds the best values of both, of the best trials where there are many; a marker sits on each
+    trial's best validation accuracy.
     """
-    lines: dict[str, list[EpochMetrics]] = defaultdict(list)
-    for line in sorted(metrics, key=lambda each: each.epoch):
-        lines[line.trial_id].append(line)
-    ranked = sorted(lines, key=lambda trial: -max(line.validation_accuracy for line in lines[trial]))
+    trials = _rank_trials(metrics)
     figure, axes = _new_figure(9.5, 5.6)
-    colours = colormaps["turbo"]
-    for rank, trial in enumerate(ranked):
-        # the best trials get colours far apart, and lie on top
-        colour = colours((rank * 0.618034 + 0.08) % 1.0)
-        _plot_trial(axes, lines[trial], colour, is_named=rank < NUM_IN_LEGEND, order=len(ranked) - rank)
+    for rank, lines in enumerate(trials):
+        _plot_trial(axes, lines, _look(rank, lines, len(trials)))
     axes.set_xlabel("epoch")
     axes.set_ylabel("accuracy (%)")
+    axes.set_xlim(left=0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.25)
-    title = f"{sweep.study}: {len(ranked)} trials on {_name_data(sweep)}"
-    axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
-    if ranked:
-        axes.legend(
-            title="best validation / training accuracy",
-            loc="upper left",
-            bbox_to_anchor=(1.01, 1),
-            fontsize=8,
-            title_fontsize=8,
-            frameon=False,
-        )
+    _set_title(
+        axes,
+        f"{plain(sweep.study)}: {len(trials)} {'trial' if len(trials) == 1 else 'trials'}, "
+        f"data: {data_name(sweep.dataset)}",
+    )
+    if trials:
+        _add_legend(axes, len(trials))
     figure.text(
         0.01,
         0.01,
-        f"bold: validation, faint: training   sweep {sweep.sweep_id}   seed {sweep.seed}   "
-        f"commit {sweep.commit or 'unknown'}   data SHA-256 {sweep.dataset.fingerprint[:12]}",
+        f"bold: validation, faint: training   sweep {plain(sweep.sweep_id)}   seed {sweep.seed}   "
+        f"commit {plain(sweep.commit or 'unknown')}   data SHA-256 {sweep.dataset.fingerprint[:12]}",
         fontsize=7,
         color="0.4",
+        parse_math=False,
     )
     return _to_png(figure)
 
 
 def confusion_figure(scores: TestScores) -> bytes:
     """Shares of each true class (rows) by predicted class, in per cent."""
-    classes = list(scores.accuracy_by_class)
+    classes = [plain(name) for name in scores.accuracy_by_class]
     shares = [[count / max(1, sum(row)) for count in row] for row in scores.confusion_matrix]
-    figure, axes = _new_figure(7.2, 6.4)
+    figure, axes = _new_figure(7.2, 6.6)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
-    axes.set_yticks(range(len(classes)), classes)
+    axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right", parse_math=False)
+    axes.set_yticks(range(len(classes)), classes, parse_math=False)
     axes.set_xlabel("predicted class")
-    axes.set_ylabel("true class")
+    axes.set_ylabel("true class (each row sums to 100 %)")
     for row, values in enumerate(shares):
         for column, share in enumerate(values):
             colour = "white" if share > 0.5 else "black"
             axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=8, color=colour)
-    title = f"{scores.study}: test accuracy {percent(scores.accuracy, 2)} % on {scores.dataset.name}"
-    axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
+    _set_title(
+        axes,
+        f"{plain(scores.study)}: test accuracy {percent(scores.accuracy, 2)} %\n"
+        f"{scores.num_images:,} images, data: {data_name(scores.dataset)}",
+    )
     return _to_png(figure)
 
 
-def _plot_trial(
-    axes: Axes, lines: Sequence[EpochMetrics], colour: tuple[float, ...], *, is_named: bool, order: int
-) -> None:
+def _set_title(axes: Axes, text: str) -> None:
+    """A dollar sign in a name is a dollar sign, not mathematics."""
+    axes.set_title(text, loc="left", fontsize=11, fontweight="bold", wrap=True, parse_math=False)
+
+
+def _rank_trials(metrics: Sequence[EpochMetrics]) -> list[list[EpochMetrics]]:
+    """Each trial's epochs in order, the trial of the best validation accuracy first."""
+    trials: dict[str, list[EpochMetrics]] = defaultdict(list)
+    for line in sorted(metrics, key=lambda each: each.epoch):
+        trials[line.trial_id].append(line)
+    return sorted(trials.values(), key=lambda lines: -max(line.validation_accuracy for line in lines))
+
+
+def _look(rank: int, lines: Sequence[EpochMetrics], num_trials: int) -> _Look:
+    """Strong colours and a name for the best trials; all others thinner, in pale hues as far apart as they go."""
+    order = 2 * (num_trials - rank)
+    if rank < len(BEST_COLOURS):
+        validation = max(line.validation_accuracy for line in lines)
+        training = max(line.train_accuracy for line in lines)
+        label = f"{plain(lines[0].trial_id)}: val {percent(validation)} %, train {percent(training)} %"
+        return _Look(BEST_COLOURS[rank], 2.2, 0.35, label, BEST_MARKERS[rank], order)
+    red, green, blue, _ = colormaps["hsv"](rank * 0.618034 % 1.0)
+    pale = tuple(0.35 * channel + 0.45 for channel in (red, green, blue))
+    return _Look(pale, 1.3, 0.3, None, ".", order)
+
+
+def _plot_trial(axes: Axes, lines: Sequence[EpochMetrics], look: _Look) -> None:
     epochs = [line.epoch for line in lines]
     validation = [100 * line.validation_accuracy for line in lines]
     training = [100 * line.train_accuracy for line in lines]
-    label = f"{lines[0].trial_id}: {max(validation):.1f} / {max(training):.1f} %" if is_named else None
-    # a trial of one epoch is a point
-    marker = "o" if len(lines) == 1 else None
-    axes.plot(epochs, training, color=colour, alpha=0.3, linewidth=1, marker=marker, markersize=3, zorder=order)
+    best = validation.index(max(validation))
+    # a trial of one epoch has no line: its training accuracy is a point too
+    point = "." if len(lines) == 1 else None
+    axes.plot(epochs, training, color=look.colour, alpha=look.opacity, linewidth=1, marker=point, zorder=2)
     axes.plot(
-        epochs, validation, color=colour, linewidth=2, marker=marker, markersize=4, label=label, zorder=order + 100
+        epochs,
+        validation,
+        color=look.colour,
+        linewidth=look.width,
+        marker=look.marker,
+        markevery=[best],
+        markersize=6,
+        label=look.label,
+        zorder=10 + look.order,
     )
 
 
-def _name_data(sweep: SweepRecord) -> str:
-    is_cifar = "airplane" in sweep.dataset.classes
-    return sweep.dataset.name if is_cifar else f"{sweep.dataset.name} (NOT CIFAR-10)"
+def _add_legend(axes: Axes, num_trials: int) -> None:
+    others = num_trials - len(BEST_COLOURS)
+    if others > 0:
+        axes.plot([], [], color="0.7", linewidth=1.3, label=f"and {others} other{'s' if others > 1 else ''}")
+    handles = [handle for handle in axes.get_lines() if not str(handle.get_label()).startswith("_child")]
+    legend = axes.legend(
+        handles=handles,
+        labels=[str(handle.get_label()) for handle in handles],
+        title="best validation and training accuracy",
+        loc="upper left",
+        bbox_to_anchor=(1.01, 1),
+        fontsize=8,
+        title_fontsize=8,
+        frameon=False,
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
 
 
 def _new_figure(width: float, height: float) -> tuple[Figure, Axes]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cifar_ray.records import DatasetRecord
+from cifar_ray.statistics import CLASSES
 
 MISSING = "–"
 
@@ -25,7 +26,7 @@ def seconds(duration_s: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def setting(name: str, config: Mapping[str, Any]) -> str:
+def setting(name: str, config: Mapping[str, Any], digits: int = 3) -> str:
     """A setting of a trial; MISSING where it has none or does not use it."""
     is_unused = name == "momentum" and config.get("optimizer") != "sgd"
     is_of_resnet = name in ("depth", "stem")
@@ -33,21 +34,46 @@ def setting(name: str, config: Mapping[str, Any]) -> str:
     model = config.get("model")
     if is_unused or (is_of_resnet and model == "classic_cnn") or (is_of_classic and model == "resnet"):
         return MISSING
-    value = config.get(name)
+    return value_text(config.get(name), digits)
+
+
+def value_text(value: object, digits: int = 3) -> str:
+    """One value of a setting; MISSING for None."""
     if value is None:
         return MISSING
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.{digits}g}"
+    return plain(str(value)).replace("_", " ")
+
+
+def plain(text: str) -> str:
+    """Text on one line without control characters, such as an error's colours or a name's line break."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def is_cifar10(dataset: DatasetRecord) -> bool:
+    """Whether the classes are CIFAR-10's, whoever copied the images."""
+    return set(dataset.classes) == set(CLASSES)
+
+
+def data_name(dataset: DatasetRecord) -> str:
+    """The data set's name, loud where it is not CIFAR-10."""
+    name = plain(dataset.name)
+    return name if is_cifar10(dataset) else f"{name} (NOT CIFAR-10)"
 
 
 def caution(dataset: DatasetRecord) -> str | None:
     """What a reader must know who compares with the report; None for the official archive."""
     if dataset.source == "cifar10":
         return None
-    if "airplane" not in dataset.classes:
-        return f"data: {dataset.name}, which is not CIFAR-10. Nothing here compares with the report."
+    name = plain(dataset.name)
+    if not is_cifar10(dataset):
+        return f"measured on {name}, which is not CIFAR-10: the report's column is on CIFAR-10 and not comparable."
+    source = plain(dataset.source)
+    where = name if source == name else f"{name} ({source})"
     return (
-        f"data: {dataset.name}, read from a copy and not from the official archive; a lossy copy scores lower. "
-        "Compare with the report with care."
+        f"measured on {where}, a copy and not the official archive; a lossy copy scores lower: "
+        "compare with the report's column with care."
     )

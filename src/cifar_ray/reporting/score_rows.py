@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cifar_ray.records import TestScores
-from cifar_ray.reporting.formats import MISSING, percent, setting
+from cifar_ray.reporting.formats import MISSING, percent, plain, setting
 from cifar_ray.statistics import CLASSES, summarise_classes
 from cifar_ray.studies import STUDIES, PublishedResult
 
@@ -26,6 +26,12 @@ SETTINGS = {
     "seed": "weight seed",
 }
 """From the name of a TrialConfig field to what tables call it."""
+
+REPORT_DIFFERS = {
+    "cnn": "60.0 for the animals of its CNN",
+    "resnet-schedule": "6.0 for the standard deviation between classes of its ResNet + schedule",
+}
+"""By study: what the report prints where the average of its own figures by class is another number."""
 
 
 @dataclass(frozen=True)
@@ -55,19 +61,38 @@ def score_columns(scores: Sequence[TestScores]) -> tuple[list[str], list[Column]
         *SETTINGS.values(),
     ]
     columns = []
-    for each in scores:
-        columns.append(Column(f"{each.study}, ours", _our_cells(each)))
-        study = STUDIES.get(each.study)
-        if study is not None and study.published is not None:
-            columns.append(Column(f"{study.published.column}, report", report_cells(study.published)))
+    for study, group in _by_study(scores).items():
+        published = STUDIES[study].published if study in STUDIES else None
+        name = published.column if published else plain(study)
+        for each in group:
+            which = f" ({plain(each.sweep_id)})" if len(group) > 1 else ""
+            columns.append(Column(f"ours: {name}{which}", _our_cells(each)))
+        if published:
+            columns.append(Column(f"report: {name}", report_cells(published)))
     used = [label for label in labels if any(column.cells.get(label, MISSING) != MISSING for column in columns)]
     return used, columns
+
+
+def report_note(scores: Sequence[TestScores]) -> str | None:
+    """How the averages in the report's columns came about, and where it prints others; None without such columns."""
+    if not any(study in STUDIES and STUDIES[study].published for study in _by_study(scores)):
+        return None
+    note = "The report's averages, standard deviation (population) and groups are computed from its figures by class."
+    differing = [text for study, text in REPORT_DIFFERS.items() if study in _by_study(scores)]
+    return f"{note} The report itself prints {', and '.join(differing)}." if differing else note
+
+
+def _by_study(scores: Sequence[TestScores]) -> dict[str, list[TestScores]]:
+    groups: dict[str, list[TestScores]] = {}
+    for each in scores:
+        groups.setdefault(each.study, []).append(each)
+    return groups
 
 
 def _our_cells(scores: TestScores) -> dict[str, str]:
     low, high = scores.accuracy_interval
     return {
-        "data": scores.dataset.name,
+        "data": plain(scores.dataset.name),
         "test images": f"{scores.num_images:,}",
         "accuracy": percent(scores.accuracy, 2),
         "95 % interval": f"{percent(low, 2)} to {percent(high, 2)}",

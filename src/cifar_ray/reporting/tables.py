@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from cifar_ray.records import SweepRecord, SweepResult, TestScores
-from cifar_ray.reporting.formats import caution, percent, seconds
-from cifar_ray.reporting.score_rows import score_columns
+from cifar_ray.reporting.formats import MISSING, caution, percent, plain, seconds
+from cifar_ray.reporting.score_rows import report_note, score_columns
 
 CURVES = "figures/curves.png"
 CONFUSION = "figures/confusion.png"
@@ -15,7 +16,7 @@ CONFUSION = "figures/confusion.png"
 def scores_table(scores: Sequence[TestScores]) -> str:
     """Test scores, ours beside the report's, accuracies in per cent."""
     labels, columns = score_columns(scores)
-    rows = [[label, *(column.cells.get(label, "–") for column in columns)] for label in labels]
+    rows = [[label, *(column.cells.get(label, MISSING) for column in columns)] for label in labels]
     return _table(["", *(column.heading for column in columns)], rows)
 
 
@@ -23,7 +24,7 @@ def confusion_table(scores: TestScores) -> str:
     """Images by true class (rows) and predicted class (columns)."""
     classes = list(scores.accuracy_by_class)
     rows = [[name, *map(str, row)] for name, row in zip(classes, scores.confusion_matrix, strict=True)]
-    return _table(["true \\ predicted", *classes], rows)
+    return _table(["true ↓ predicted →", *classes], rows)
 
 
 def report_markdown(
@@ -31,9 +32,10 @@ def report_markdown(
 ) -> str:
     """The whole document; `sweeps` and `results` are by sweep id. Figures are linked relative to it."""
     parts = ["# Test scores of the sweeps' winners", "Accuracies in per cent.", scores_table(scores)]
-    cautions = dict.fromkeys(f"- {each.study}: {text}" for each in scores if (text := caution(each.dataset)))
-    if cautions:
-        parts.append("\n".join(cautions))
+    cautions = dict.fromkeys(f"{each.study}: {text}" for each in scores if (text := caution(each.dataset)))
+    notes = [text for text in (*cautions, report_note(scores)) if text]
+    if notes:
+        parts.append("\n".join(f"- {_escape(text)}" for text in notes))
     for each in scores:
         parts += _section(each, sweeps[each.sweep_id], results.get(each.sweep_id))
     return "\n\n".join(parts) + "\n"
@@ -43,37 +45,39 @@ def _section(scores: TestScores, sweep: SweepRecord, result: SweepResult | None)
     versions = ", ".join(f"{name} {version}" for name, version in scores.versions.items())
     hardware = ", ".join(f"{name}: {value}" for name, value in sweep.hardware.items() if value)
     lines = [
-        f"- winner: trial {scores.trial_id}, epoch {scores.epoch}, validation accuracy "
+        f"winner: trial {scores.trial_id}, epoch {scores.epoch}, validation accuracy "
         f"{percent(scores.validation_accuracy, 2)} %; scored on {scores.device} at {scores.scored_at}",
-        f"- data: {scores.dataset.name}, {scores.dataset.num_train:,} images to train, "
+        f"data: {scores.dataset.name} (source: {scores.dataset.source}), {scores.dataset.num_train:,} images to train, "
         f"{scores.dataset.num_validation:,} to validate; SHA-256 {scores.dataset.fingerprint[:12]} (train), "
         f"{scores.test_fingerprint[:12]} (test)",
-        f"- seed {sweep.seed}; ASHA: grace period {sweep.grace_period}, reduction factor {sweep.reduction_factor}, "
+        f"seed {sweep.seed}; ASHA: grace period {sweep.grace_period}, reduction factor {sweep.reduction_factor}, "
         f"at most {sweep.max_epochs} epochs",
-        f"- commit {sweep.commit or 'unknown'} (sweep), {scores.commit or 'unknown'} (test); {versions}",
-        f"- hardware: {hardware}",
+        f"commit {sweep.commit or 'unknown'} (sweep), {scores.commit or 'unknown'} (test); {versions}",
+        f"hardware: {hardware}",
     ]
     if result is not None:
         outcomes = ", ".join(f"{count} {name}" for name, count in sorted(result.outcomes.items()))
         lines.append(
-            f"- cost: {sweep.num_trials} trials ({outcomes}), {result.num_epochs} epochs, {seconds(result.wall_s)} of "
+            f"cost: {sweep.num_trials} trials ({outcomes}), {result.num_epochs} epochs, {seconds(result.wall_s)} of "
             f"wall time, {seconds(result.accelerator_seconds)} of accelerators"
         )
-    lines += [f"- remark: {remark}" for remark in scores.remarks]
+    lines += [f"remark: {remark}" for remark in scores.remarks]
     return [
-        f"## {scores.study}: sweep {scores.sweep_id}",
-        _escape("\n".join(lines)),
+        f"## {_escape(scores.study)}: sweep {_escape(scores.sweep_id)}",
+        "\n".join(f"- {_escape(line)}" for line in lines),
         f"![Accuracy by epoch of every trial](../../{scores.sweep_id}/report/{CURVES})",
+        f"![Predicted by true class](../../{scores.sweep_id}/report/{CONFUSION})",
         confusion_table(scores),
     ]
 
 
 def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     alignment = [":--", *["--:"] * (len(heading) - 1)]
-    lines = [[_escape(cell).replace("|", "\\|") for cell in row] for row in (heading, *rows)]
+    lines = [[_escape(cell) for cell in row] for row in (heading, *rows)]
     return "\n".join("| " + " | ".join(row) + " |" for row in (lines[0], alignment, *lines[1:]))
 
 
 def _escape(text: str) -> str:
     """Text that Markdown shows as it is, whatever a name or an error holds."""
-    return text.replace("<", "&lt;").replace("`", "'")
+    # an underscore inside a word is no emphasis, and reads better bare
+    return re.sub(r"[\\`*\[\]<>|~]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", plain(text)).replace("&", "&amp;")
