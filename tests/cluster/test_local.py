@@ -92,8 +92,7 @@ def _own_s3(cluster):
 
 
 def _family(cluster):
-    roots = [part for part in (cluster.ray, cluster.s3) if part]
-    return family(roots, f"{cluster.temp_dir}:ray") | family(roots, f"{cluster.temp_dir}:s3")
+    return family(local.ray_head.lineage(cluster)) | family(s3_server.lineage(cluster))
 
 
 def _secrets(cluster):
@@ -247,7 +246,7 @@ def test_an_interrupt_while_it_starts_is_undone(home, monkeypatch):
     seen = []
     write = StateFolder.write
     monkeypatch.setattr(StateFolder, "write", lambda self, made: (seen.append(made), write(self, made))[1])
-    monkeypatch.setattr(local.ray_head, "wait", interrupt)
+    monkeypatch.setattr(s3_server, "wait", interrupt)
     with pytest.raises(KeyboardInterrupt):
         up(LocalClusterOptions(home=home))
     assert seen[-1].ray is not None

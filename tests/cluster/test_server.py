@@ -7,12 +7,16 @@ import time
 import pytest
 
 from cifar_ray.cluster import server
-from cifar_ray.cluster.processes import stop
+from cifar_ray.cluster.processes import Lineage, stop
 from cifar_ray.errors import ClusterError
 
 
 def _launch(tmp_path, code):
     return server.launch("it", [sys.executable, "-c", code], os.environ, tmp_path / "it.log", tmp_path)
+
+
+def _stop(started):
+    return stop(Lineage(root=started.process, mark="none", folder=started.log_path.parent), 5)
 
 
 def test_one_that_ends_early_is_told_with_its_last_words(tmp_path):
@@ -25,12 +29,12 @@ def test_one_that_ends_early_is_told_with_its_last_words(tmp_path):
 
 def test_the_end_of_another_ends_the_wait(tmp_path):
     waiting = _launch(tmp_path, "import time; time.sleep(60)")
-    ended = _launch(tmp_path, "pass")
+    ended = server.launch("ended", ["/bin/false"], {}, tmp_path / "ended.log", tmp_path)
     begun = time.monotonic()
-    with pytest.raises(ClusterError, match="ended as it started"):
+    with pytest.raises(ClusterError, match=r"^ended ended as it started"):
         server.wait_until(waiting, lambda: None, 20, ended)
     assert time.monotonic() - begun < 10
-    assert stop([waiting.process], "none", 5)
+    assert _stop(waiting)
     server.reap()
 
 
@@ -40,7 +44,7 @@ def test_one_that_never_answers_meets_the_deadline(tmp_path):
     with pytest.raises(ClusterError, match="did not answer within"):
         server.wait_until(started, lambda: None, 0.3)
     assert time.monotonic() - begun < 3
-    assert stop([started.process], "none", 5)
+    assert _stop(started)
     server.reap()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,9 +49,9 @@ def check_platform() -> None:
 
 
 def identify(pid: int) -> Process:
-    """The process of that number; ClusterError where there is none."""
-    if (entry := _entry(pid)) is None:
-        raise ClusterError(f"process {pid} ended as it started")
+    """The process of that number, which may have ended as long as nobody took note; else ClusterError."""
+    if (entry := _entry(pid, even_ended=True)) is None:
+        raise ClusterError(f"there is no process {pid}")
     return entry.process
 
 
@@ -61,51 +61,67 @@ def is_alive(process: Process) -> bool:
     return entry is not None and entry.process == process
 
 
-def family(roots: Collection[Process], mark: str) -> set[Process]:
-    """The living ones among `roots`, all their descendants and every process that carries `mark`.
+@dataclass(frozen=True, kw_only=True)
+class Lineage:
+    """What the processes of one server have in common."""
 
-    Three nets, since each has a hole: a process may lose its parent, leave its session or, by setting its
-    title, overwrite the environment that the mark is in.
+    root: Process | None
+    """The server; None where it was never recorded."""
+    mark: str
+    """The value of the variable MARK in their environment."""
+    folder: Path
+    """Its own: a process of its session that has a file open below it is one of them."""
+
+
+def family(lineage: Lineage) -> set[Process]:
+    """The root where it lives, all its descendants and every other process of the lineage.
+
+    Several nets, since each has a hole: a process may lose its parent, leave its session or, by setting its
+    title, overwrite the environment that the mark is in. A session alone is no proof once its leader is
+    gone: the number may be another's by now.
     """
     table = {entry.process.pid: entry for entry in _table()}
-    living = {root.pid for root in roots if root.pid in table and table[root.pid].process == root}
-    found = {pid for pid, entry in table.items() if pid in living or entry.session in living or _has_mark(pid, mark)}
+    root = lineage.root
+    lives = root is not None and root.pid in table and table[root.pid].process == root
+    found = {
+        pid
+        for pid, entry in table.items()
+        if (root is not None and entry.session == root.pid and (lives or _uses(pid, lineage.folder)))
+        or _has_mark(pid, lineage.mark)
+    }
     while more := {pid for pid, entry in table.items() if entry.parent in found} - found:
         found |= more
     return {table[pid].process for pid in found - {os.getpid()}}
 
 
-def stop(roots: Collection[Process], mark: str, deadline_s: float) -> bool:
-    """Ask `roots` to end, wait, then kill what is left of their family; whether there was anything.
+def stop(lineage: Lineage, deadline_s: float) -> bool:
+    """Ask the root to end, wait, then kill what is left of its family; whether there was anything.
 
     ClusterError where a process outlives even that.
     """
-    known = family(roots, mark)
+    known = family(lineage)
     if not known:
         return False
     # orphans of a root that has died have nobody else to ask them
-    for process in [root for root in roots if is_alive(root)] or known:
+    root = lineage.root
+    for process in [root] if root is not None and is_alive(root) else known:
         _send(process, signal.SIGTERM)
-    known = _wait_for_end(known, roots, mark, deadline_s)
+    known = _wait_for_end(known, lineage, deadline_s)
     for process in known:
         _send(process, signal.SIGKILL)
-    if left := _wait_for_end(known, roots, mark, KILL_DEADLINE_S, with_signal=signal.SIGKILL):
+    if left := _wait_for_end(known, lineage, KILL_DEADLINE_S, with_signal=signal.SIGKILL):
         numbers = ", ".join(str(process.pid) for process in left)
         raise ClusterError(f"processes {numbers} cannot be killed", "look at them with `ps -fp`")
     return True
 
 
 def _wait_for_end(
-    known: set[Process],
-    roots: Collection[Process],
-    mark: str,
-    deadline_s: float,
-    with_signal: signal.Signals | None = None,
+    known: set[Process], lineage: Lineage, deadline_s: float, with_signal: signal.Signals | None = None
 ) -> set[Process]:
     """Those of the family, newcomers included, that still live `deadline_s` from now."""
     deadline = time.monotonic() + deadline_s
     while True:
-        newcomers = family(roots, mark) - known
+        newcomers = family(lineage) - known
         if with_signal:
             for process in newcomers:
                 _send(process, with_signal)
@@ -130,8 +146,8 @@ def _table() -> Iterator[_Entry]:
                     yield entry
 
 
-def _entry(pid: int) -> _Entry | None:
-    """What /proc/<pid>/stat says; None where the process has ended (a zombie has)."""
+def _entry(pid: int, *, even_ended: bool = False) -> _Entry | None:
+    """What /proc/<pid>/stat says; None where the process has ended (a zombie has, unless `even_ended`)."""
     try:
         text = (_PROC / str(pid) / "stat").read_text()
         boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
@@ -139,7 +155,7 @@ def _entry(pid: int) -> _Entry | None:
         return None
     # after the name, which is in parentheses and may hold any character: fields 3 and on of proc(5)
     state, parent, _, session, *rest = text.rpartition(")")[2].split()
-    if state in "ZX":
+    if state in "ZX" and not even_ended:
         return None
     process = Process(pid=pid, start_ticks=int(rest[15]), boot=boot)
     return _Entry(process=process, parent=int(parent), session=int(session))
@@ -151,3 +167,13 @@ def _has_mark(pid: int, mark: str) -> bool:
     except OSError:
         return False
     return f"{MARK}={mark}".encode() in environ.split(b"\0")
+
+
+def _uses(pid: int, folder: Path) -> bool:
+    """Whether the process has a file open below `folder`."""
+    with suppress(OSError):
+        for link in (_PROC / str(pid) / "fd").iterdir():
+            with suppress(OSError):
+                if os.readlink(link).startswith(f"{folder}/"):
+                    return True
+    return False

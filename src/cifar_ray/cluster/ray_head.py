@@ -68,8 +68,12 @@ def wait(server: Server, beside: Server, dashboard_url: str, token: str) -> dash
 
 def stop(cluster: LocalCluster) -> bool:
     """Stop the head, its jobs and their workers; whether there was any."""
-    roots = [cluster.ray] if cluster.ray else []
-    return processes.stop(roots, _mark(cluster.temp_dir), STOP_DEADLINE_S)
+    return processes.stop(lineage(cluster), STOP_DEADLINE_S)
+
+
+def lineage(cluster: LocalCluster) -> processes.Lineage:
+    """By what the head's descendants are known."""
+    return processes.Lineage(root=cluster.ray, mark=_mark(cluster.temp_dir), folder=Path(cluster.temp_dir))
 
 
 def keep_logs(cluster: LocalCluster, state: StateFolder) -> None:

@@ -82,11 +82,16 @@ def start(program: str, cluster: LocalCluster, state: StateFolder, environ: Mapp
 
 def stop(cluster: LocalCluster) -> bool:
     """Stop the server; whether it ran."""
-    was_running = processes.stop([cluster.s3] if cluster.s3 else [], _mark(cluster), STOP_DEADLINE_S)
+    was_running = processes.stop(lineage(cluster), STOP_DEADLINE_S)
     for port in cluster.s3_internal_ports:
         for socket in _SOCKET_FOLDER.glob(f"seaweedfs-*-grpc-{port}.sock"):
             socket.unlink(missing_ok=True)
     return was_running
+
+
+def lineage(cluster: LocalCluster) -> processes.Lineage:
+    """By what the server's process is known."""
+    return processes.Lineage(root=cluster.s3, mark=_mark(cluster), folder=Path(cluster.temp_dir))
 
 
 def _mark(cluster: LocalCluster) -> str:
