@@ -2,7 +2,7 @@
 
 torchvision's wheel on PyPI is built against CUDA. Beside a CPU-only torch its extension does not load, and
 `import torchvision` fails with "operator torchvision::nms does not exist". Declaring the missing operators
-first lets the import through; nothing here ever calls them. Every use of torchvision goes through this module.
+lets the import through; nothing here ever calls them. Every use of torchvision goes through this module.
 """
 
 from __future__ import annotations
@@ -11,11 +11,15 @@ import torch
 
 _SIGNATURE = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
-if torch.version.cuda is None:
+# tried first without: a torchvision whose extension does load (a CPU, ROCm or macOS build beside its own torch)
+# declares the operators itself, and a second declaration of one ends the process
+try:
+    import torchvision
+except RuntimeError:
+    if torch.version.cuda is not None:
+        raise
     for _name in ("nms", "qnms"):
-        if not hasattr(torch.ops.torchvision, _name):
-            torch.library.define(f"torchvision::{_name}", _SIGNATURE)
-
-import torchvision  # noqa: E402  # after the declarations, or it does not load
+        torch.library.define(f"torchvision::{_name}", _SIGNATURE)
+    import torchvision
 
 __all__ = ["torchvision"]

@@ -131,7 +131,7 @@ def _star(u: Floats, v: Floats) -> Floats:
     radius = np.hypot(u, v)
     x, y = radius * np.cos(angle), radius * np.sin(angle)
     edge = math.hypot(notch_x - 1, notch_y)
-    return np.asarray(((notch_x - 1) * y - notch_y * (x - 1)) / -edge)
+    return np.asarray(((notch_x - 1) * y - notch_y * (x - 1)) / edge)
 
 
 def _cross(u: Floats, v: Floats) -> Floats:
