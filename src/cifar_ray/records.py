@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import types
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
@@ -28,7 +29,7 @@ class Record:
         """The record in `text`; RecordError where it is not one."""
         try:
             values = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RecordError(f"not a {cls.__name__}: {error}") from error
         record = _decode(cls, values, cls.__name__)
         assert isinstance(record, cls)
@@ -261,9 +262,11 @@ def _decode(kind: Any, value: Any, where: str) -> Any:
         kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
         if len(kinds) == len(value):
             return tuple(_decode(each, item, where) for each, item in zip(kinds, value, strict=True))
-    if origin is not None and issubclass(origin, Mapping) and isinstance(value, dict):
+    if isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, dict):
         return {key: _decode(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    # NaN and infinities, which JSON has not, and integers that no float holds, are damage
+    if kind is float and is_number and abs(value) <= sys.float_info.max:
         return float(value)
     if kind in (int, str) and type(value) is kind:
         return value

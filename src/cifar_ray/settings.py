@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cifar_ray.errors import ConfigurationError
+
 DEFAULT_REGION = "us-east-1"
 
 
@@ -44,16 +46,19 @@ class Settings:
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    """The settings that `environ` holds. An empty variable counts as unset."""
+    """The settings that `environ` holds. An empty variable counts as unset.
+
+    ConfigurationError where a folder stands below the home of an unknown user (`~nobody-here/x`).
+    """
 
     def get(*names: str) -> str | None:
         return next((environ[name] for name in names if environ.get(name)), None)
 
-    home = Path(get("CIFAR_RAY_HOME") or Path.home() / ".cifar-ray").expanduser().absolute()
+    home = _absolute("CIFAR_RAY_HOME", get("CIFAR_RAY_HOME") or Path.home() / ".cifar-ray")
     token_path = get("RAY_AUTH_TOKEN_PATH")
     return Settings(
         home=home,
-        cache=Path(get("CIFAR_RAY_CACHE") or home / "cache").expanduser().absolute(),
+        cache=_absolute("CIFAR_RAY_CACHE", get("CIFAR_RAY_CACHE") or home / "cache"),
         data=get("CIFAR_RAY_DATA"),
         storage=get("CIFAR_RAY_STORAGE"),
         ray_address=get("RAY_API_SERVER_ADDRESS"),
@@ -65,3 +70,10 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             region=get("AWS_REGION", "AWS_DEFAULT_REGION") or DEFAULT_REGION,
         ),
     )
+
+
+def _absolute(name: str, folder: str | Path) -> Path:
+    try:
+        return Path(folder).expanduser().absolute()
+    except RuntimeError as error:
+        raise ConfigurationError(f"{name} is {str(folder)!r}: {error}", "take an absolute path") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from cifar_ray.records import EpochMetrics, SweepRecord, TestScores
 from cifar_ray.reporting.formats import data_name, percent, plain
 
 DPI = 120
+TITLE_WIDTH = 64
+"""In characters."""
 
 BEST_COLOURS = ("#000000", "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b")
 """Of the trials in the legend: Okabe and Ito's, which colour-blind eyes tell apart, brown for their yellow."""
@@ -93,8 +96,9 @@ def confusion_figure(scores: TestScores) -> bytes:
 
 
 def _set_title(axes: Axes, text: str) -> None:
-    """A dollar sign in a name is a dollar sign, not mathematics."""
-    axes.set_title(text, loc="left", fontsize=11, fontweight="bold", wrap=True, parse_math=False)
+    """A dollar sign in a name is a dollar sign: matplotlib's own wrapping takes it for mathematics."""
+    wrapped = "\n".join(textwrap.fill(line, TITLE_WIDTH) for line in text.splitlines())
+    axes.set_title(wrapped, loc="left", fontsize=11, fontweight="bold", parse_math=False)
 
 
 def _rank_trials(metrics: Sequence[EpochMetrics]) -> list[list[EpochMetrics]]:

@@ -44,10 +44,13 @@ def open_store(uri: str, s3: S3Settings | None = None) -> ObjectStore:
     from cifar_ray.storage.folder import FolderStore  # noqa: PLC0415
 
     scheme, separator, rest = uri.partition("://")
-    if not uri.strip() or "\0" in uri:
-        raise ConfigurationError("the storage URI is empty", "take s3://bucket/prefix or a folder")
+    if not uri.strip() or not _is_encodable(uri):
+        raise ConfigurationError(f"storage {uri!r} is empty or malformed", "take s3://bucket/prefix or a folder")
     if not separator:
-        return FolderStore(Path(uri).expanduser().absolute())
+        try:
+            return FolderStore(Path(uri).expanduser().absolute())
+        except RuntimeError as error:
+            raise ConfigurationError(f"storage {uri!r}: {error}", "take s3://bucket/prefix or a folder") from error
     if scheme != "s3":
         raise ConfigurationError(f"storage {uri!r}: unknown scheme {scheme!r}", "take s3://bucket/prefix or a folder")
     bucket, _, prefix = rest.partition("/")
@@ -66,6 +69,12 @@ def open_store(uri: str, s3: S3Settings | None = None) -> ObjectStore:
 
 def check_key(key: str) -> str:
     """`key`, or ConfigurationError where it would leave the store's prefix."""
-    if not key or key.startswith("/") or "\\" in key or any(part in ("", ".", "..") for part in key.split("/")):
+    is_climbing = any(part in ("", ".", "..") for part in key.split("/"))
+    if is_climbing or "\\" in key or not _is_encodable(key):
         raise ConfigurationError(f"object key {key!r} is malformed")
     return key
+
+
+def _is_encodable(text: str) -> bool:
+    """Whether a file system and S3 can hold the text: UTF-8 without NUL."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)

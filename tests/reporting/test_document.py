@@ -1,0 +1,24 @@
+from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TestScores
+from cifar_ray.reporting.document import render_report
+from cifar_ray.storage.runs import RunStore
+
+
+def test_every_link_of_the_document_is_a_file_of_the_report(
+    runs: RunStore,
+    sweep_record: SweepRecord,
+    epoch_metrics: list[EpochMetrics],
+    result: SweepResult,
+    scores: TestScores,
+) -> None:
+    runs.create_sweep(sweep_record)
+    runs.write_metrics("cnn-1", epoch_metrics)
+    runs.write_result(result)
+    files = render_report(runs, [scores])
+    assert set(files) == {
+        f"cnn-1/report/{name}" for name in ("table.md", "figures/curves.png", "figures/confusion.png")
+    }
+    document = files["cnn-1/report/table.md"].decode()
+    for key in set(files) - {"cnn-1/report/table.md"}:
+        assert f"(../../{key})" in document
+        assert files[key].startswith(b"\x89PNG")
+    assert "5 epochs" in document

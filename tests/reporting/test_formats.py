@@ -1,0 +1,62 @@
+from dataclasses import replace
+
+import pytest
+
+from cifar_ray.records import DatasetRecord
+from cifar_ray.reporting.formats import MISSING, caution, data_name, percent, plain, seconds, setting
+
+
+@pytest.mark.parametrize(("duration_s", "text"), [(7.4, "7 s"), (59.6, "1 min 00 s"), (187, "3 min 07 s")])
+def test_seconds(duration_s: float, text: str) -> None:
+    assert seconds(duration_s) == text
+
+
+def test_hours_drop_their_seconds() -> None:
+    assert seconds(2 * 3600 + 5 * 60 + 9) == "2 h 05 min"
+
+
+def test_percent() -> None:
+    assert (percent(0.644), percent(0.9237, 2), percent(None)) == ("64.4", "92.37", MISSING)
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "text"),
+    [
+        ("momentum", {"optimizer": "sgd", "momentum": 0.9}, "0.9"),
+        ("momentum", {"optimizer": "adam", "momentum": 0.9}, MISSING),
+        ("depth", {"model": "resnet", "depth": 34}, "34"),
+        ("depth", {"model": "classic_cnn", "depth": 18}, MISSING),
+        ("batch_norm", {"model": "resnet", "batch_norm": False}, MISSING),
+        ("xavier", {"model": "classic_cnn", "xavier": True}, "yes"),
+        ("learning_rate", {"learning_rate": 0.00260523}, "0.00261"),
+        ("dropout", {}, MISSING),
+    ],
+)
+def test_a_setting_that_a_trial_does_not_use_is_missing(name: str, config: dict[str, object], text: str) -> None:
+    assert setting(name, config) == text
+
+
+def test_the_official_archive_needs_no_caution(dataset_record: DatasetRecord) -> None:
+    assert caution(dataset_record) is None
+    assert data_name(dataset_record) == "cifar10"
+
+
+def test_a_copy_is_cautioned_about_even_under_the_official_name(dataset_record: DatasetRecord) -> None:
+    said = caution(replace(dataset_record, source="/data/cifar10"))
+    assert said is not None
+    assert "/data/cifar10" in said
+    assert "not the official archive" in said
+    assert "with care" in said
+
+
+def test_other_classes_are_not_cifar10(dataset_record: DatasetRecord) -> None:
+    shapes = replace(dataset_record, source="shapes", name="shapes", classes=("circle", "airplane"))
+    assert data_name(shapes) == "shapes (NOT CIFAR-10)"
+    said = caution(shapes)
+    assert said is not None
+    assert "not CIFAR-10" in said
+    assert "not comparable" in said
+
+
+def test_plain_text_has_neither_line_breaks_nor_escapes() -> None:
+    assert plain("a\nb\x1b[31mc") == "a b [31mc"

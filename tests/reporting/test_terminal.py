@@ -1,0 +1,192 @@
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console, RenderableType
+
+from cifar_ray.records import SweepProgress, SweepRecord, SweepResult, TestScores, TrialRecord
+from cifar_ray.reporting.terminal import (
+    progress_renderable,
+    scores_renderable,
+    studies_renderable,
+    study_renderable,
+    sweeps_renderable,
+    trials_renderable,
+)
+from cifar_ray.storage.runs import SweepSummary
+from cifar_ray.studies import STUDIES
+
+HOSTILE = "[red]x[/red]\x1b[31m"
+PROGRESS = SweepProgress(
+    elapsed_s=3725.0,
+    trials=30,
+    running=4,
+    stopped=12,
+    completed=2,
+    diverged=1,
+    failed=3,
+    epochs=131,
+    best_validation_accuracy=0.6712,
+    best_trial="t0007",
+    dataset="cifar10",
+)
+
+
+def show(renderable: RenderableType, width: int = 80) -> str:
+    """What a terminal without colours shows; fails where a line is too wide."""
+    console = Console(width=width, file=io.StringIO(), record=True, force_terminal=False)
+    console.print(renderable)
+    text = console.export_text()
+    assert max(map(len, text.splitlines())) <= width
+    return text
+
+
+def words(text: str, first: str) -> list[str]:
+    """The words of the first line that begins with `first`."""
+    return next(line for line in text.splitlines() if line.startswith(first)).split()
+
+
+def test_scores_beside_the_reports(scores: TestScores) -> None:
+    text = show(scores_renderable([scores]))
+    assert words(text, "accuracy") == ["accuracy", "64.38", "64.4"]
+    assert words(text, "data") == ["data", "cifar10", "cifar10"]
+    assert words(show(scores_renderable([replace(scores, accuracy=0.7)])), "accuracy")[1] == "70.00"
+
+
+def test_three_studies_keep_every_digit_at_80_columns(scores: TestScores) -> None:
+    three = [replace(scores, study=study, sweep_id=f"{study}-1") for study in STUDIES]
+    text = show(scores_renderable(three))
+    assert words(text, "accuracy") == ["accuracy", "64.38", "64.4", "64.38", "87.8", "64.38", "92.37"]
+    assert "…" not in text
+
+
+def test_scores_on_other_data_carry_their_caution(scores: TestScores, shapes_scores: TestScores) -> None:
+    assert "not CIFAR-10" not in show(scores_renderable([scores]))
+    assert "which is not CIFAR-10" in show(scores_renderable([shapes_scores]))
+
+
+def test_remarks_are_shown(scores: TestScores) -> None:
+    assert "epoch 28 was damaged" in show(scores_renderable([replace(scores, remarks=("epoch 28 was damaged",))]))
+
+
+@pytest.mark.parametrize("sweep_id", ["cnn-1", "resnet-schedule-20260101-120000"])
+def test_a_sweeps_id_can_be_copied(
+    sweep_record: SweepRecord, result: SweepResult, scores: TestScores, sweep_id: str
+) -> None:
+    sweep = replace(sweep_record, sweep_id=sweep_id)
+    text = show(sweeps_renderable([SweepSummary(sweep=sweep, result=result, scores=scores)]))
+    assert words(text, sweep_id)[:6] == [sweep_id, "evaluated", "2", "45.00", "64.38", "2026-01-01"]
+    assert "cnn, data: cifar10" in text
+
+
+def test_a_sweeps_state(sweep_record: SweepRecord, result: SweepResult) -> None:
+    for ended, state in ((None, "unfinished"), (result, "finished"), (replace(result, winner=None), "finished")):
+        text = show(sweeps_renderable([SweepSummary(sweep=sweep_record, result=ended, scores=None)]))
+        assert words(text, "cnn-1")[1] == state
+
+
+def test_no_sweep_yet_says_what_to_do() -> None:
+    assert "cifar-ray job submit cnn" in show(sweeps_renderable([]))
+
+
+def test_trials_stand_best_first_with_what_they_differ_in(sweep_record: SweepRecord) -> None:
+    trials = [
+        TrialRecord(
+            trial_id=f"t{index:04d}",
+            config=config.to_dict(),
+            outcome="stopped",
+            num_epochs=4,
+            best_epoch=3,
+            best_validation_accuracy=index / 10 or None,
+        )
+        for index, config in enumerate(STUDIES["cnn"].with_budget(num_trials=6).sample(0))
+    ]
+    text = show(trials_renderable(sweep_record, trials))
+    ids = [line.split()[0] for line in text.splitlines() if line.startswith("t0")]
+    assert ids == ["t0005", "t0004", "t0003", "t0002", "t0001", "t0000"]
+    assert words(text, "t0005")[:4] == ["t0005", "stopped", "50.00", "3/4"]
+    assert words(text, "trial")[-8:] == ["opt.", "rate", "decay", "drop", "norm", "Xav.", "aug.", "seed"]
+    assert "momentum" not in text
+
+
+def test_a_failed_trial_shows_its_error_as_it_is(sweep_record: SweepRecord, trial_record: TrialRecord) -> None:
+    failed = replace(trial_record, trial_id=HOSTILE, outcome="failed", error=f"KeyError: {HOSTILE}")
+    text = show(trials_renderable(sweep_record, [failed]), width=120)
+    assert "KeyError: [red]x[/red] [31m" in text
+    assert "\x1b" not in text
+
+
+def test_hostile_names_are_text_everywhere(
+    sweep_record: SweepRecord, result: SweepResult, scores: TestScores, trial_record: TrialRecord
+) -> None:
+    dataset = replace(sweep_record.dataset, name=HOSTILE, source=HOSTILE)
+    sweep = replace(sweep_record, dataset=dataset, study=HOSTILE)
+    hostile = replace(scores, dataset=dataset, study=HOSTILE, remarks=(HOSTILE,))
+    for shown in (
+        scores_renderable([hostile]),
+        sweeps_renderable([SweepSummary(sweep=sweep, result=result, scores=hostile)]),
+        trials_renderable(sweep, [trial_record]),
+        progress_renderable(replace(PROGRESS, dataset=HOSTILE, best_trial=HOSTILE), state="RUNNING", job=HOSTILE),
+        study_renderable(replace(STUDIES["cnn"], title=HOSTILE)),
+        studies_renderable([replace(STUDIES["cnn"], title=HOSTILE)]),
+    ):
+        text = show(shown, width=200)
+        assert "[red]x[/red]" in text
+        assert "\x1b" not in text
+
+
+def test_studies() -> None:
+    text = show(studies_renderable(list(STUDIES.values())))
+    assert [words(text, name)[-3:] for name in ("cnn", "resnet ", "resnet-schedule")] == [
+        ["30", "30", "64.4"],
+        ["30", "30", "87.8"],
+        ["10", "50", "92.37"],
+    ]
+
+
+def test_a_study_shows_space_budget_and_what_the_report_found() -> None:
+    text = show(study_renderable(STUDIES["cnn"]))
+    assert "30 trials of at most 30 epochs" in text
+    assert "validation 67.1 %, test 64.4 %" in text
+    assert words(text, "learning rate") == ["learning", "rate", "0.0001", "to", "0.01,", "log-uniform", "0.0039"]
+    assert words(text, "batch norm") == ["batch", "norm", "no", "or", "yes", "no"]
+    assert words(text, "batch size") == ["batch", "size", "always", "64", "–"]
+
+
+def test_a_study_that_the_report_lacks() -> None:
+    assert "report: validation" not in show(study_renderable(replace(STUDIES["cnn"], published=None)))
+
+
+def test_progress() -> None:
+    text = show(progress_renderable(PROGRESS, state="RUNNING", job="raysubmit_1"))
+    assert "raysubmit_1  RUNNING" in text
+    assert "18/30 trials  1 h 02 min" in text
+    counts = dict(zip(words(text, "running"), words(text, "      4"), strict=True))
+    assert counts == {
+        "running": "4",
+        "stopped": "12",
+        "completed": "2",
+        "diverged": "1",
+        "failed": "3",
+        "epochs": "131",
+    }
+    assert "67.12 % (trial t0007), data: cifar10" in text
+    assert "does not answer" not in text
+
+
+def test_the_bar_grows_with_the_trials_that_ended() -> None:
+    def filled(running: int) -> int:
+        bar = progress_renderable(replace(PROGRESS, running=running, stopped=24 - running), state="RUNNING", job="j")
+        return show(bar).count("━")
+
+    assert filled(20) < filled(4) < filled(0)
+
+
+def test_progress_before_the_first_line_and_the_first_epoch() -> None:
+    assert show(progress_renderable(None, state="PENDING", job="j")).strip() == "j  PENDING"
+    early = replace(PROGRESS, trials=0, best_validation_accuracy=None, best_trial=None)
+    assert "best" not in show(progress_renderable(early, state="RUNNING", job="j"))
+
+
+def test_a_lost_cluster_is_said() -> None:
+    assert "the cluster does not answer" in show(progress_renderable(PROGRESS, state="LOST", job="j"))

@@ -1,0 +1,94 @@
+import threading
+from pathlib import Path
+
+import pytest
+
+from cifar_ray.errors import ConfigurationError, ObjectNotFoundError, StorageError
+from cifar_ray.storage.folder import PARTIAL, FolderStore
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FolderStore:
+    return FolderStore(tmp_path / "root")
+
+
+def test_there_and_back(store: FolderStore) -> None:
+    store.write("a/b.txt", b"one")
+    store.write("a/b.txt", b"two")
+    assert store.read("a/b.txt") == b"two"
+    assert store.keys() == ["a/b.txt"]
+    assert store.keys("a") == ["a/b.txt"]
+    assert store.folders() == ["a"]
+
+
+def test_an_empty_store_lists_nothing(store: FolderStore) -> None:
+    assert (store.keys(), store.folders(), store.keys("x")) == ([], [], [])
+
+
+def test_missing_objects(store: FolderStore) -> None:
+    with pytest.raises(ObjectNotFoundError, match="a/b"):
+        store.read("a/b")
+    store.delete("a/b")
+
+
+def test_delete_leaves_no_empty_folders(store: FolderStore, tmp_path: Path) -> None:
+    store.write("a/b/c", b"")
+    store.write("a/d", b"")
+    store.delete("a/b/c")
+    assert not (tmp_path / "root/a/b").exists()
+    assert store.keys() == ["a/d"]
+
+
+@pytest.mark.parametrize("key", ["../x", "/etc/passwd", "a/../../x", "", "a//b", "."])
+def test_keys_cannot_leave_the_root(store: FolderStore, key: str) -> None:
+    with pytest.raises(ConfigurationError, match="malformed"):
+        store.write(key, b"")
+
+
+def test_a_broken_write_leaves_the_old_object(
+    store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.write("a", b"old")
+
+    def fail(path: Path, content: bytes) -> int:
+        with path.open("wb") as file:
+            file.write(content[:1])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with pytest.raises(StorageError, match="No space left"):
+        store.write("a", b"new")
+    assert store.read("a") == b"old"
+    assert [path.name for path in (tmp_path / "root").iterdir()] == ["a"]
+
+
+def test_a_root_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError) as caught:
+        FolderStore(tmp_path / "file").write("a", b"")
+    assert "CIFAR_RAY_STORAGE" in str(caught.value.hint)
+
+
+def test_half_written_files_are_no_objects(store: FolderStore, tmp_path: Path) -> None:
+    store.write("a/b", b"whole")
+    (tmp_path / "root/a" / f"{PARTIAL}1").write_bytes(b"ha")
+    assert store.keys() == ["a/b"]
+
+
+def test_a_reader_sees_the_old_object_or_the_new_one(store: FolderStore) -> None:
+    old, new = b"o" * 1_000_000, b"n" * 1_000_000
+    store.write("a", old)
+    done = threading.Event()
+    seen: set[bytes] = set()
+
+    def look() -> None:
+        while not done.is_set():
+            seen.add(store.read("a"))
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    for content in [new, old] * 20:
+        store.write("a", content)
+    done.set()
+    reader.join(timeout=30)
+    assert seen <= {old, new}

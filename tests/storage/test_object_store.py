@@ -1,0 +1,69 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cifar_ray.errors import ConfigurationError
+from cifar_ray.storage.object_store import check_key, open_store
+
+
+@pytest.mark.parametrize(
+    ("uri", "canonical"),
+    [
+        ("s3://bucket", "s3://bucket"),
+        ("s3://bucket/", "s3://bucket"),
+        ("s3://my.bucket-1/a/b/", "s3://my.bucket-1/a/b"),
+        ("/tmp/x", "/tmp/x"),
+    ],
+)
+def test_uris_that_are_taken(uri: str, canonical: str) -> None:
+    assert open_store(uri).uri == canonical
+
+
+def test_a_relative_folder_becomes_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert open_store("some/folder").uri == str(tmp_path / "some/folder")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *("", "  ", "gs://bucket/x", "http://host/x", "s3://", "s3://a", "s3://UPPER/x", "s3://b_c/x"),
+        *("s3://1.2.3.4/x", "s3://bucket/../x", "s3://bucket/a//b", "file:///tmp/x", "s3:// bucket", "a\0b"),
+    ],
+)
+def test_malformed_uris(uri: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        open_store(uri)
+    assert "s3://bucket/prefix" in str(caught.value.hint)
+
+
+@given(st.text(max_size=60))
+def test_any_string_is_a_store_or_bad_input(uri: str) -> None:
+    try:
+        open_store(uri)
+    except ConfigurationError:
+        return
+
+
+@given(st.text(alphabet="ab/.\\", max_size=12))
+def test_a_key_never_climbs(key: str) -> None:
+    try:
+        check_key(key)
+    except ConfigurationError:
+        return
+    resolved = (Path("/root") / key).resolve()
+    assert Path("/root") in resolved.parents
+
+
+@pytest.mark.parametrize("uri", ["~no-such-user/x", "a\ud800"])
+def test_folders_that_cannot_be(uri: str) -> None:
+    with pytest.raises(ConfigurationError, match="storage"):
+        open_store(uri)
+
+
+@pytest.mark.parametrize("key", ["a\0b", "a\ud800", "a/../b", "/a", "a/", "a\\b", ""])
+def test_malformed_keys(key: str) -> None:
+    with pytest.raises(ConfigurationError, match="object key"):
+        check_key(key)

@@ -1,0 +1,62 @@
+"""The report's search spaces, written out again from its table."""
+
+from dataclasses import asdict
+
+from cifar_ray.studies import STUDIES, Choice, LogUniform
+
+SHARED = {
+    "learning_rate": LogUniform(1e-4, 1e-2),
+    "optimizer": Choice(("adam", "sgd")),
+    "weight_decay": LogUniform(0.001, 0.01),
+    "augmentation": Choice((False, True)),
+}
+
+
+def test_cnn() -> None:
+    study = STUDIES["cnn"]
+    assert study.space == {
+        **SHARED,
+        "dropout": Choice((0.1, 0.3, 0.5)),
+        "batch_norm": Choice((False, True)),
+        "xavier": Choice((False, True)),
+        "seed": Choice((7, 42, 77)),
+    }
+    assert (study.budget.num_trials, study.budget.max_epochs) == (30, 30)
+    assert study.fixed["model"] == "classic_cnn"
+
+
+def test_resnet() -> None:
+    study = STUDIES["resnet"]
+    assert study.space == {
+        **SHARED,
+        "dropout": Choice((0.1, 0.3, 0.5)),
+        "seed": Choice((7, 42, 77)),
+        "depth": Choice((18, 34)),
+    }
+    assert (study.budget.num_trials, study.budget.max_epochs) == (30, 30)
+
+
+def test_resnet_schedule() -> None:
+    study = STUDIES["resnet-schedule"]
+    assert study.space == {**SHARED, "dropout": Choice((0.0, 0.1, 0.3, 0.5))}
+    assert (study.budget.num_trials, study.budget.max_epochs) == (10, 50)
+    assert (study.fixed["depth"], study.fixed["schedule"]) == (34, "steps")
+
+
+def test_all_share_batch_size_momentum_and_asha() -> None:
+    for study in STUDIES.values():
+        assert (study.fixed["batch_size"], study.fixed["momentum"]) == (64, 0.9)
+        assert asdict(study.budget) | {"grace_period": 1, "reduction_factor": 4} == asdict(study.budget)
+
+
+def test_the_reports_winners_lie_in_their_spaces() -> None:
+    for study in STUDIES.values():
+        assert study.published is not None
+        for name, value in study.published.winner.items():
+            domain = study.space.get(name)
+            if isinstance(domain, Choice):
+                assert value in domain.values, (study.name, name)
+            elif isinstance(domain, LogUniform):
+                assert domain.low <= value <= domain.high, (study.name, name)
+            else:
+                assert study.fixed[name] == value, (study.name, name)

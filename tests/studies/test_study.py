@@ -1,0 +1,109 @@
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cifar_ray.errors import ConfigurationError, UnknownNameError
+from cifar_ray.studies import STUDIES, Budget, Choice, LogUniform, TrialConfig, get_study
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_samples_lie_in_the_space(seed: int) -> None:
+    study = STUDIES["cnn"]
+    for config in study.with_budget(num_trials=5).sample(seed):
+        assert 1e-4 <= config.learning_rate <= 1e-2
+        assert config.dropout in (0.1, 0.3, 0.5)
+        assert config.max_epochs == 30
+
+
+def test_one_seed_one_sample() -> None:
+    study = STUDIES["resnet"]
+    assert study.sample(3) == study.sample(3)
+    assert study.sample(3) != study.sample(4)
+
+
+def test_more_trials_keep_the_first_ones() -> None:
+    study = STUDIES["cnn"]
+    assert study.with_budget(num_trials=40).sample(0)[:30] == study.sample(0)
+
+
+def test_every_value_of_a_choice_is_drawn() -> None:
+    configs = STUDIES["cnn"].with_budget(num_trials=200).sample(0)
+    assert {config.seed for config in configs} == {7, 42, 77}
+    assert {config.optimizer for config in configs} == {"adam", "sgd"}
+
+
+@pytest.mark.parametrize("budget", [{"num_trials": 0}, {"num_trials": 200_000}, {"max_epochs": 0}, {"max_epochs": -3}])
+def test_budgets_out_of_range(budget: dict[str, int]) -> None:
+    with pytest.raises(ConfigurationError, match="out of range"):
+        STUDIES["cnn"].with_budget(**budget)
+
+
+def test_a_grace_period_beyond_the_last_epoch() -> None:
+    with pytest.raises(ConfigurationError, match="grace period"):
+        Budget(num_trials=1, max_epochs=2, grace_period=3)
+
+
+def test_a_setting_that_is_none_or_stands_twice() -> None:
+    study = STUDIES["cnn"]
+    with pytest.raises(ConfigurationError, match="widht"):
+        dataclasses.replace(study, fixed={"widht": 3})
+    with pytest.raises(ConfigurationError, match="at once: seed"):
+        dataclasses.replace(study, fixed={**study.fixed, "seed": 3})
+
+
+def test_unknown_study_names_the_nearest() -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        get_study("resnet-shedule")
+    assert "resnet-schedule" in str(caught.value.hint)
+
+
+def test_malformed_domains() -> None:
+    with pytest.raises(ConfigurationError):
+        Choice(())
+    with pytest.raises(ConfigurationError):
+        LogUniform(0, 1)
+
+
+GOOD = {
+    "model": "classic_cnn",
+    "max_epochs": 3,
+    "learning_rate": 0.01,
+    "optimizer": "sgd",
+    "weight_decay": 0.0,
+    "dropout": 0.0,
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": "vgg"},
+        {"optimizer": "lion"},
+        {"schedule": "later"},
+        {"depth": 50},
+        {"max_epochs": 0},
+        {"learning_rate": 0.0},
+        {"learning_rate": float("inf")},
+        {"dropout": 1.0},
+        {"momentum": 1.0},
+        {"seed": -1},
+        {"batch_size": 1},
+    ],
+)
+def test_trial_settings_out_of_range_are_named(change: dict[str, object]) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(change))):
+        TrialConfig.from_dict({**GOOD, **change})
+
+
+def test_trial_settings_there_and_back() -> None:
+    config = TrialConfig.from_dict(GOOD)
+    assert TrialConfig.from_dict(config.to_dict()) == config
+
+
+def test_unknown_and_missing_trial_settings() -> None:
+    with pytest.raises(ConfigurationError, match="colour"):
+        TrialConfig.from_dict({**GOOD, "colour": 1})
+    with pytest.raises(ConfigurationError, match="model"):
+        TrialConfig.from_dict({name: value for name, value in GOOD.items() if name != "model"})

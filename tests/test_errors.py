@@ -1,0 +1,29 @@
+import pickle
+
+import pytest
+
+from cifar_ray.errors import CifarRayError, ConfigurationError, StorageError, UnknownNameError, UnreachableError
+
+
+def test_shows_message_and_hint_without_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    ConfigurationError("it is wrong", "do this").show()
+    assert capsys.readouterr().err == "error: it is wrong\nhint: do this\n"
+
+
+def test_hint_survives_pickling_between_processes() -> None:
+    error = pickle.loads(pickle.dumps(StorageError("no", "set it")))  # noqa: S301  # our own bytes
+    assert (type(error), error.message, error.hint) == (StorageError, "no", "set it")
+
+
+def test_exit_codes_tell_bad_input_and_unreachable_apart() -> None:
+    codes = [error.exit_code for error in (CifarRayError, ConfigurationError, UnreachableError)]
+    assert codes == [1, 2, 4]
+
+
+@pytest.mark.parametrize(("name", "hint"), [("resnte", "did you mean resnet?"), ("zzz", "did you mean cnn, resnet?")])
+def test_unknown_name_hints_at_the_nearest(name: str, hint: str) -> None:
+    assert UnknownNameError.of("study", name, ["resnet", "cnn"]).hint == hint
+
+
+def test_unknown_name_where_there_is_none() -> None:
+    assert UnknownNameError.of("sweep", "x", []).hint == "there is no sweep yet"

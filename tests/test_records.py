@@ -1,0 +1,122 @@
+import json
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cifar_ray.errors import RecordError
+from cifar_ray.records import EpochMetrics, SweepProgress, SweepRecord, TrialRecord
+
+accuracies = st.floats(0, 1)
+metrics = st.builds(
+    EpochMetrics,
+    trial_id=st.from_regex(r"t[0-9]{4}", fullmatch=True),
+    epoch=st.integers(1, 10_000),
+    train_loss=st.none() | st.floats(0, 100),
+    train_accuracy=accuracies,
+    validation_loss=st.none() | st.floats(0, 100),
+    validation_accuracy=accuracies,
+    learning_rate=accuracies,
+    seconds=st.floats(0, 1e6),
+)
+progress = st.builds(
+    SweepProgress,
+    elapsed_s=st.integers(0, 10**6).map(float),
+    trials=st.integers(0, 10**5),
+    running=st.integers(0, 10**5),
+    stopped=st.integers(0, 10**5),
+    completed=st.integers(0, 10**5),
+    diverged=st.integers(0, 10**5),
+    failed=st.integers(0, 10**5),
+    epochs=st.integers(0, 10**6),
+    best_validation_accuracy=st.none() | st.integers(0, 10_000).map(lambda n: n / 10_000),
+    best_trial=st.none() | st.from_regex(r"t[0-9]{4}", fullmatch=True),
+    dataset=st.sampled_from(["shapes", "cifar10"]),
+)
+
+
+@given(metrics)
+def test_metrics_there_and_back(line: EpochMetrics) -> None:
+    assert EpochMetrics.from_json(line.to_json(indent=None)) == line
+
+
+@given(progress)
+def test_progress_there_and_back(seen: SweepProgress) -> None:
+    assert SweepProgress.from_line(seen.to_line()) == seen
+
+
+@given(st.text())
+def test_any_other_line_is_no_progress(line: str) -> None:
+    assert SweepProgress.from_line(line) is None or line.split()[0] == "progress"
+
+
+@given(st.binary(max_size=200))
+def test_rubbish_is_refused(content: bytes) -> None:
+    with pytest.raises(RecordError):
+        EpochMetrics.from_json(content)
+
+
+def test_not_a_number_becomes_null(epoch_metrics: list[EpochMetrics]) -> None:
+    text = replace(epoch_metrics[0], train_loss=math.nan).to_json()
+    assert json.loads(text)["train_loss"] is None
+    assert not EpochMetrics.from_json(text).is_finite
+
+
+def test_nested_records_there_and_back(sweep_record: SweepRecord) -> None:
+    assert SweepRecord.from_json(sweep_record.to_json()) == sweep_record
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        ({"outcome": "odd"}, "outcome"),
+        ({"num_epochs": "4"}, "num_epochs"),
+        ({"num_epochs": True}, "num_epochs"),
+        ({"config": []}, "config"),
+        ({"new_field": 1}, "new_field"),
+    ],
+)
+def test_a_damaged_record_is_named(trial_record: TrialRecord, change: dict[str, object], names: str) -> None:
+    text = json.dumps(json.loads(trial_record.to_json()) | change)
+    with pytest.raises(RecordError, match=names):
+        TrialRecord.from_json(text)
+
+
+def test_a_missing_field_is_named(trial_record: TrialRecord) -> None:
+    values = json.loads(trial_record.to_json())
+    del values["trial_id"]
+    with pytest.raises(RecordError, match="trial_id"):
+        TrialRecord.from_json(json.dumps(values))
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999", "1" + 400 * "0", "true", '"1"'])
+def test_a_number_that_no_float_holds_is_damage(epoch_metrics: list[EpochMetrics], number: str) -> None:
+    text = epoch_metrics[0].to_json().replace('"seconds": 1.5', f'"seconds": {number}')
+    with pytest.raises(RecordError, match="seconds"):
+        EpochMetrics.from_json(text)
+
+
+def test_endless_nesting_is_damage() -> None:
+    with pytest.raises(RecordError):
+        EpochMetrics.from_json("[" * 100_000)
+
+
+def test_progress_survives_a_name_with_blanks() -> None:
+    line = SweepProgress(
+        elapsed_s=1.0,
+        trials=2,
+        running=1,
+        stopped=1,
+        completed=0,
+        diverged=0,
+        failed=0,
+        epochs=3,
+        best_validation_accuracy=None,
+        best_trial=None,
+        dataset="my data",
+    ).to_line()
+    seen = SweepProgress.from_line(line)
+    assert seen is not None
+    assert (seen.dataset, seen.ended, seen.best_trial) == ("my_data", 1, None)

@@ -1,0 +1,45 @@
+from pathlib import Path
+
+import pytest
+
+from cifar_ray.errors import ConfigurationError
+from cifar_ray.settings import read_settings
+
+
+def test_defaults() -> None:
+    settings = read_settings({})
+    assert settings.home == Path.home() / ".cifar-ray"
+    assert settings.cache == settings.home / "cache"
+    assert (settings.data, settings.storage, settings.ray_address) == (None, None, None)
+    assert (settings.s3.endpoint_url, settings.s3.region) == (None, "us-east-1")
+
+
+def test_an_empty_variable_counts_as_unset() -> None:
+    assert read_settings({"CIFAR_RAY_STORAGE": "", "AWS_REGION": ""}).storage is None
+
+
+def test_the_s3_endpoint_goes_before_the_general_one() -> None:
+    both = {"AWS_ENDPOINT_URL_S3": "http://s3", "AWS_ENDPOINT_URL": "http://all", "AWS_DEFAULT_REGION": "eu-west-1"}
+    assert read_settings(both).s3.endpoint_url == "http://s3"
+    assert read_settings(both).s3.region == "eu-west-1"
+
+
+def test_home_moves_the_cache() -> None:
+    assert read_settings({"CIFAR_RAY_HOME": "/x"}).cache == Path("/x/cache")
+
+
+@pytest.mark.parametrize("name", ["CIFAR_RAY_HOME", "CIFAR_RAY_CACHE"])
+def test_the_home_of_an_unknown_user_is_named(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        read_settings({name: "~no-such-user/x"})
+
+
+def test_a_folder_becomes_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = read_settings({"CIFAR_RAY_HOME": "here", "CIFAR_RAY_CACHE": "~/there"})
+    assert (settings.home, settings.cache) == (tmp_path / "here", Path.home() / "there")
+
+
+def test_the_token_and_its_file() -> None:
+    settings = read_settings({"RAY_AUTH_TOKEN": "secret", "RAY_AUTH_TOKEN_PATH": "/run/token"})
+    assert (settings.ray_auth_token, settings.ray_auth_token_path) == ("secret", Path("/run/token"))
