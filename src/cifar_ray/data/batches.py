@@ -22,12 +22,32 @@ FILES: Mapping[str, Sequence[str]] = {
 }
 NUM_BYTES = 3 * 32 * 32
 
+
+def _encode(text: str, encoding: str | bytes) -> bytes:
+    """How Python 3 writes bytes for protocol 2; every other codec is refused, since some of them unpack."""
+    if encoding not in ("latin1", b"latin1"):
+        raise pickle.UnpicklingError(f"asks for the codec {encoding!r}, which no batch needs")
+    return text.encode("latin1")
+
+
+_RECONSTRUCT = np.empty(0).__reduce__()[0]
+
+
+def _encode_latin1(text: str, encoding: str) -> bytes:
+    """Stands in for `_codecs.encode`, with which Python 3 writes bytes into a pickle that Python 2 can read."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"asks for the codec {encoding}")
+    return text.encode("latin1")
+
+
 _ALLOWED = {
+    ("_codecs", "encode"): _encode_latin1,
     # where numpy's reconstruction has lived over the years
-    ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
-    ("numpy._core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
+    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
+    ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
+    ("_codecs", "encode"): _encode,
 }
 
 
@@ -71,9 +91,9 @@ def _read_batch(store: ObjectStore, key: str) -> tuple[NDArray[np.uint8], NDArra
         raise DataError(f"{where} is truncated or damaged: {reason}", "unpack the archive again, whole") from error
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 2:
         raise DataError(f"{where}: its data are no table of bytes")
-    if images.shape != (len(labels), NUM_BYTES):
+    if labels.ndim != 1 or images.shape != (len(labels), NUM_BYTES):
         raise DataError(
-            f"{where}: {images.shape[0]} images of {images.shape[1]} bytes and {len(labels)} labels",
+            f"{where}: {images.shape[0]} images of {images.shape[1]} bytes and {labels.size} labels",
             f"an image of 32x32 RGB has {NUM_BYTES} bytes, and every image one label",
         )
     check_labels(labels, len(CLASSES), where)

@@ -1,0 +1,113 @@
+"""The pickles of the official archive, which Python 2 wrote, and pickles that no batch would be."""
+
+import pickle
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from cifar_ray.data.batches import FILES, find_batches, read_batches
+from cifar_ray.data.image_set import ImageSet
+from cifar_ray.errors import DataError
+from cifar_ray.storage.folder import FolderStore
+
+
+class PythonTwoPickler(pickle._Pickler):  # type: ignore[name-defined,misc]  # only the Python pickler can be bent
+    """Writes what Python 2's cPickle wrote: every string as bytes, every flag of a dtype as a whole number."""
+
+    dispatch: ClassVar[dict[type, Callable[..., None]]] = dict(pickle._Pickler.dispatch)  # type: ignore[attr-defined]
+
+    def save_string(self, text: str | bytes) -> None:
+        content = text.encode("latin1") if isinstance(text, str) else text
+        self.write(b"T" + struct.pack("<i", len(content)) + content)
+        self.memoize(text)
+
+    def save_flag(self, flag: bool) -> None:
+        self.save(int(flag))
+
+    dispatch[str] = dispatch[bytes] = save_string
+    dispatch[bool] = save_flag
+
+
+def write_python_two(path: Path, batch: dict[str, Any]) -> None:
+    with path.open("wb") as file:
+        PythonTwoPickler(file, protocol=2).dump(batch)
+    path.write_bytes(path.read_bytes().replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
+
+
+@pytest.fixture
+def official(tmp_path: Path, image_set: ImageSet) -> FolderStore:
+    """As the official archive is: five batches, one for the test, names as well."""
+    rows = image_set.images.reshape(-1, 3072)
+    for name, part in zip(FILES["train"], np.array_split(np.arange(len(rows)), 5), strict=True):
+        batch = {"batch_label": name, "labels": image_set.labels[part].tolist(), "data": rows[part], "filenames": ["a"]}
+        write_python_two(tmp_path / name, batch)
+    write_python_two(tmp_path / "test_batch", {"labels": image_set.labels[:5].tolist(), "data": rows[:5]})
+    write_python_two(tmp_path / "batches.meta", {"label_names": ["airplane"]})
+    return FolderStore(tmp_path)
+
+
+def test_batches_as_python_two_wrote_them(official: FolderStore, image_set: ImageSet) -> None:
+    content = official.read("data_batch_1")
+    assert b"numpy.core.multiarray" in content
+    assert b"_codecs" not in content
+    images, labels = read_batches(official, "", "train")
+    assert np.array_equal(images, image_set.images)
+    assert np.array_equal(labels, image_set.labels)
+    assert labels.dtype == np.int64
+    assert np.array_equal(read_batches(official, "", "test")[0], image_set.images[:5])
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_batches_that_python_three_wrote_again(official: FolderStore, image_set: ImageSet, protocol: int) -> None:
+    batch = {b"data": image_set.images.reshape(-1, 3072)[:7], b"labels": image_set.labels[:7].tolist()}
+    official.write("test_batch", pickle.dumps(batch, protocol=protocol))
+    assert np.array_equal(read_batches(official, "", "test")[0], image_set.images[:7])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"cos\nsystem\n(S'true'\ntR.",
+        b"cbuiltins\neval\n(S'1'\ntR.",
+        b"cnumpy.core.multiarray\nscalar\n.",
+        b"cnumpy\nload\n(S'x'\ntR.",
+        b"\x80\x04\x8c\x05numpy\x8c\x0cndarray.dump\x93.",
+        b"c_codecs\nencode\n(V\x31\nV\x7a\x6c\x69\x62\ntR.",
+        b"\x80\x02U\x01xQ.",
+        b"",
+        b"not a pickle",
+    ],
+)
+def test_whatever_is_no_array_is_refused_with_the_files_name(official: FolderStore, content: bytes) -> None:
+    official.write("data_batch_4", content)
+    with pytest.raises(DataError, match="data_batch_4 is truncated or damaged"):
+        read_batches(official, "", "train")
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        {b"data": np.zeros((2, 3072), np.uint8)},
+        {b"data": np.zeros((2, 3072), np.uint8), b"labels": 3},
+        {b"data": np.zeros((2, 3072), np.uint8), b"labels": [[1], [2]]},
+        {b"data": np.zeros((2, 3072), np.uint8), b"labels": [1, -1]},
+        {b"data": np.zeros((2, 3072), np.uint8), b"labels": [1, None]},
+        {b"data": np.zeros((2, 3072), object), b"labels": [1, 2]},
+        {b"data": np.zeros(2 * 3072, np.uint8), b"labels": [1, 2]},
+        [1, 2],
+    ],
+)
+def test_a_batch_of_the_wrong_make_is_refused_with_the_files_name(official: FolderStore, batch: object) -> None:
+    official.write("test_batch", pickle.dumps(batch, protocol=4))
+    with pytest.raises(DataError, match="test_batch"):
+        read_batches(official, "", "test")
+
+
+def test_the_folder_itself_or_the_one_that_holds_it() -> None:
+    assert find_batches(["batches.meta", "data_batch_1"]) == ""
+    assert find_batches(["cifar-10-batches-py/test_batch"]) == "cifar-10-batches-py/"
+    assert find_batches(["train-0.parquet", "elsewhere/test_batch"]) is None
