@@ -23,23 +23,17 @@ FILES: Mapping[str, Sequence[str]] = {
 NUM_BYTES = 3 * 32 * 32
 
 
-def _encode(text: str, encoding: str | bytes) -> bytes:
-    """How Python 3 writes bytes for protocol 2; every other codec is refused, since some of them unpack."""
+def _encode_latin1(text: str, encoding: str | bytes) -> bytes:
+    """Stands in for `_codecs.encode`, with which Python 3 writes bytes into a pickle that Python 2 can read.
+
+    Every other codec is refused: some of them unpack, and a small file would fill the memory.
+    """
     if encoding not in ("latin1", b"latin1"):
         raise pickle.UnpicklingError(f"asks for the codec {encoding!r}, which no batch needs")
     return text.encode("latin1")
 
 
 _RECONSTRUCT = np.empty(0).__reduce__()[0]
-
-
-def _encode_latin1(text: str, encoding: str) -> bytes:
-    """Stands in for `_codecs.encode`, with which Python 3 writes bytes into a pickle that Python 2 can read."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"asks for the codec {encoding}")
-    return text.encode("latin1")
-
-
 _ALLOWED = {
     ("_codecs", "encode"): _encode_latin1,
     # where numpy's reconstruction has lived over the years
@@ -47,7 +41,6 @@ _ALLOWED = {
     ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
-    ("_codecs", "encode"): _encode,
 }
 
 

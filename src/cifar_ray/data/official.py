@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
+import http.client
+import os
 import socket
 import tempfile
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from cifar_ray.errors import DataError
 from cifar_ray.torchvision_import import torchvision
 
 CONNECT_TIMEOUT_S = 20
-FOLDER = torchvision.datasets.CIFAR10.base_folder
+CIFAR10 = torchvision.datasets.CIFAR10
+FOLDER = str(CIFAR10.base_folder)
 _HINT = "set CIFAR_RAY_DATA to a folder that holds CIFAR-10, or take --data shapes"
 
 
@@ -27,41 +31,60 @@ def fetch_official(cache: Path) -> Path:
     if not _is_whole(cache):
         if (reason := _answers()) is not None:
             raise DataError(f"CIFAR-10 cannot be downloaded: {reason}", _HINT)
-        _download(cache)
-    return cache / str(FOLDER)
+        try:
+            _download(cache)
+        except (RuntimeError, OSError, http.client.HTTPException) as error:
+            raise DataError(f"the download of CIFAR-10 into {cache} failed: {error}", _HINT) from error
+    return cache / FOLDER
 
 
 def _is_whole(cache: Path) -> bool:
+    """Whether every batch is there with torchvision's checksum. Nothing is unpickled."""
+    files = [*CIFAR10.train_list, *CIFAR10.test_list]
     try:
-        torchvision.datasets.CIFAR10(cache, download=False)
-    except RuntimeError:  # torchvision's word for missing or not of its checksums
+        return all(torchvision.datasets.utils.check_integrity(cache / FOLDER / name, md5) for name, md5 in files)
+    except OSError:
         return False
-    return True
 
 
 def _answers() -> str | None:
     """None where the server of the archive answers; else why not."""
     try:
-        with urllib.request.urlopen(torchvision.datasets.CIFAR10.url, timeout=CONNECT_TIMEOUT_S):
+        with urllib.request.urlopen(CIFAR10.url, timeout=CONNECT_TIMEOUT_S):
             return None
     except urllib.error.URLError as error:
         return str(error.reason)
-    except OSError as error:
-        return str(error)
+    except (OSError, http.client.HTTPException) as error:
+        return str(error) or type(error).__name__
 
 
 def _download(cache: Path) -> None:
     """Into a folder beside the cache's, renamed when whole: a reader, or a second download, sees no half."""
     cache.mkdir(parents=True, exist_ok=True)
-    timeout = socket.getdefaulttimeout()
     with tempfile.TemporaryDirectory(dir=cache, prefix=".partial-") as folder:
-        socket.setdefaulttimeout(CONNECT_TIMEOUT_S)  # torchvision's download has none of its own
+        # what is there is not whole. Moved away now, not after the download, when it could be another process's
+        if (cache / FOLDER).exists():
+            os.rename(cache / FOLDER, Path(folder) / "broken")
+        with _connect_timeout():
+            torchvision.datasets.utils.download_and_extract_archive(
+                CIFAR10.url, folder, filename=CIFAR10.filename, md5=CIFAR10.tgz_md5
+            )
+        if not _is_whole(Path(folder)):
+            raise RuntimeError("its batches have not torchvision's checksums")
         try:
-            torchvision.datasets.CIFAR10(folder, download=True)
-        except (RuntimeError, OSError) as error:
-            raise DataError(f"the download of CIFAR-10 failed: {error}", _HINT) from error
-        finally:
-            socket.setdefaulttimeout(timeout)
-        if not _is_whole(cache):
-            shutil.rmtree(cache / str(FOLDER), ignore_errors=True)
-            shutil.move(Path(folder) / str(FOLDER), cache / str(FOLDER))
+            os.rename(Path(folder) / FOLDER, cache / FOLDER)
+        except OSError:
+            # another process was faster: its copy is as good
+            if not _is_whole(cache):
+                raise
+
+
+@contextmanager
+def _connect_timeout() -> Iterator[None]:
+    """torchvision's download sets none of its own, and would wait for ever."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(CONNECT_TIMEOUT_S)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
