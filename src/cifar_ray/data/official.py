@@ -9,7 +9,7 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cifar_ray.errors import DataError
@@ -62,9 +62,10 @@ def _download(cache: Path) -> None:
     """Into a folder beside the cache's, renamed when whole: a reader, or a second download, sees no half."""
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix=".partial-") as folder:
-        # what is there is not whole. Moved away now, not after the download, when it could be another process's
-        if (cache / FOLDER).exists():
-            os.rename(cache / FOLDER, Path(folder) / "broken")
+        # a broken copy is moved away now, not after the download, when it could be another process's whole one
+        if (cache / FOLDER).exists() and not _is_whole(cache):
+            with suppress(FileNotFoundError):
+                os.rename(cache / FOLDER, Path(folder) / "broken")
         with _connect_timeout():
             torchvision.datasets.utils.download_and_extract_archive(
                 CIFAR10.url, folder, filename=CIFAR10.filename, md5=CIFAR10.tgz_md5
