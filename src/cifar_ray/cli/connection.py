@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from cifar_ray.cluster import local
+from cifar_ray.cluster import environment, local
 from cifar_ray.errors import ClusterError
 from cifar_ray.settings import Settings, read_settings
 from cifar_ray.storage.object_store import open_store
@@ -22,8 +22,15 @@ def use_local_cluster() -> None:
     """Where the environment names no cluster, take up the one-machine cluster's address, token and keys."""
     settings = read_settings()
     if settings.ray_address is None and (cluster := local.find(settings.home / LOCAL_FOLDER)) is not None:
-        # what the person has set goes first
-        os.environ.update({name: value for name, value in cluster.environment().items() if name not in os.environ})
+        enter(cluster)
+
+
+def enter(cluster: local.LocalCluster) -> None:
+    """Make this process a client of `cluster`: the person's own keys for other clusters must not shadow its."""
+    joined = environment.joined(os.environ, cluster.environment())
+    for name in set(os.environ) - set(joined):
+        del os.environ[name]
+    os.environ.update(joined)
 
 
 def connect_jobs() -> JobsClient:
@@ -42,7 +49,8 @@ def connect_jobs() -> JobsClient:
 
 def connect_runs(storage: str | None) -> RunStore:
     """The store of results: the option's, the environment's, the local cluster's, else the default folder."""
-    use_local_cluster()
+    if storage is None and read_settings().storage is None:
+        use_local_cluster()
     settings = read_settings()
     return RunStore(open_store(storage or settings.storage or default_storage(settings), settings.s3))
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
-from cifar_ray.cli.connection import connect_jobs, connect_runs
+from cifar_ray.cli.connection import connect_jobs, connect_runs, enter
 from cifar_ray.cli.job import watch
 from cifar_ray.cli.results import pull_sweep
 from cifar_ray.cluster import local
@@ -47,7 +46,7 @@ def demo(trials: int, max_epochs: int, data: str, folder: Path) -> None:
     home = read_settings().home / DEMO_FOLDER
     try:
         cluster = local.up(local.LocalClusterOptions(home=home), click.echo)
-        os.environ.update(cluster.environment())
+        enter(cluster)
         jobs = find_jobs(Path.cwd())
         client = connect_jobs()
         sweep = tuning_job(study, options, jobs)

@@ -47,7 +47,7 @@ def _read_shard(store: ObjectStore, key: str) -> tuple[NDArray[np.uint8], NDArra
     try:
         table = pyarrow.parquet.read_table(pa.BufferReader(store.read(key)))
     except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise DataError(f"{where} is truncated or damaged: {reason}", "download it again, whole") from error
     column = next((name for name in IMAGE_COLUMNS if name in table.column_names), None)
     if column is None or "label" not in table.column_names:

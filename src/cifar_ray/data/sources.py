@@ -20,7 +20,7 @@ Part = Literal["train", "test"]
 
 SHAPES_SOURCE = re.compile(r"shapes(?::(?P<num_train>[0-9]{1,6}))?")
 NUM_SHAPES = 20_000
-MIN_SHAPES, MAX_SHAPES = 100, 200_000
+MIN_SHAPES, MAX_SHAPES = 10, 200_000
 ALLOWED = "take cifar10, shapes, shapes:N, auto, a folder, or s3://bucket/prefix"
 
 
@@ -29,19 +29,29 @@ def resolve_source(source: str | None, settings: Settings) -> str:
 
     `auto` means `CIFAR_RAY_DATA` if set, else `cifar10` if it is cached or can be downloaded, else `shapes`.
     """
+    default = settings.data if settings.data != "auto" else None
     chosen = source or settings.data or "cifar10"
     if chosen == "auto":
-        chosen = settings.data or ("cifar10" if is_available(settings.cache) else "shapes")
-    is_word = "/" not in chosen and not chosen.startswith((".", "~"))
-    if is_word and chosen != "cifar10" and not SHAPES_SOURCE.fullmatch(chosen) and not Path(chosen).is_dir():
-        raise ConfigurationError(f"data {chosen!r} is no source and no folder", ALLOWED)
-    if is_word and (match := SHAPES_SOURCE.fullmatch(chosen)):
-        _num_shapes(match)
-    elif is_word and chosen == "cifar10":
+        chosen = default or ("cifar10" if is_available(settings.cache) else "shapes")
+    if chosen == "cifar10":
         return chosen
-    elif not is_word or Path(chosen).is_dir():
+    if match := SHAPES_SOURCE.fullmatch(chosen):
+        _num_shapes(match)
+        return chosen
+    is_word = "/" not in chosen and not chosen.startswith((".", "~"))
+    if is_word and not _is_folder(chosen):
+        raise ConfigurationError(f"data {chosen!r} is no source and no folder", ALLOWED)
+    try:
         return open_store(chosen, settings.s3).uri
-    return chosen
+    except ConfigurationError as error:
+        raise ConfigurationError(f"data {chosen!r} is no source: {error.message}", ALLOWED) from error
+
+
+def _is_folder(path: str) -> bool:
+    try:
+        return Path(path).is_dir()
+    except OSError:  # such as a name that is too long
+        return False
 
 
 def load_images(source: str, part: Part, settings: Settings) -> ImageSet:
@@ -67,7 +77,8 @@ def load_images(source: str, part: Part, settings: Settings) -> ImageSet:
 def _load_shapes(source: str, part: Part, num_train: int) -> ImageSet:
     is_train = part == "train"
     images, labels = draw_shapes(num_train if is_train else max(num_train // 5, 10), seed=0 if is_train else 1)
-    return ImageSet(source=source, name="shapes", images=images, labels=labels, classes=tuple(SHAPES))
+    name = "shapes" if source == "shapes" else f"shapes ({num_train})"
+    return ImageSet(source=source, name=name, images=images, labels=labels, classes=tuple(SHAPES))
 
 
 def _num_shapes(match: re.Match[str]) -> int:

@@ -24,9 +24,12 @@ class TrainingData:
     record: DatasetRecord
 
 
-def split(image_set: ImageSet, seed: int) -> TrainingData:
-    """90:10, the same for every trial of a sweep: it depends on the seed and the labels alone."""
-    is_validation = _choose_validation(image_set.labels, seed)
+def split(image_set: ImageSet, seed: int, validation_share: float = VALIDATION_SHARE) -> TrainingData:
+    """90:10, the same for every trial of a sweep: it depends on the seed and the labels alone.
+
+    DataError where a class has too few images for both parts.
+    """
+    is_validation = _choose_validation(image_set.labels, seed, validation_share)
     train, validation = image_set.images[~is_validation], image_set.images[is_validation]
     mean, deviation = _channel_moments(train)
     return TrainingData(
@@ -45,15 +48,15 @@ def split(image_set: ImageSet, seed: int) -> TrainingData:
     )
 
 
-def _choose_validation(labels: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
-    """(N,), true for a tenth of each class, rounded, at least one image."""
+def _choose_validation(labels: NDArray[np.int64], seed: int, share: float) -> NDArray[np.bool_]:
+    """(N,), true for that share of each class, rounded, at least one image."""
     rng = np.random.default_rng(seed)
     chosen = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        num_chosen = max(1, round(len(members) * VALIDATION_SHARE))
+        num_chosen = max(1, round(len(members) * share))
         if num_chosen >= len(members):
-            raise DataError(f"class {label} has {len(members)} image, too few to split")
+            raise DataError(f"class {label} has {len(members)} image, too few to split", "take more images")
         chosen[rng.permutation(members)[:num_chosen]] = True
     return chosen
 

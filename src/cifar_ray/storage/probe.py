@@ -14,6 +14,8 @@ def check_write_read_delete(store: ObjectStore) -> None:
     """Write, read and delete a small object; StorageError that names the call that failed."""
     key = f"{FOLDER}/{uuid.uuid4().hex}"
     content = uuid.uuid4().bytes
+    # some servers make a missing bucket on the first write: a mistyped one would go unnoticed
+    store.keys(FOLDER)
     store.write(key, content)
     try:
         if store.read(key) != content:

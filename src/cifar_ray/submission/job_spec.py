@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from cifar_ray.errors import ConfigurationError
+from cifar_ray.storage.layout import check_sweep_id
+from cifar_ray.storage.object_store import open_store
 from cifar_ray.studies import Study
 from cifar_ray.studies.options import SweepOptions
 
@@ -39,7 +41,9 @@ def new_id(name: str) -> str:
 
 def tuning_job(study: Study, options: SweepOptions, jobs: Path) -> JobSpec:
     """The job that sweeps `study`. A new sweep gets its id here, so that the submitter knows it."""
-    sweep_id = options.sweep_id or new_id(study.name)
+    sweep_id = check_sweep_id(options.sweep_id or new_id(study.name))
+    if options.storage is not None:
+        open_store(options.storage)  # refuses a malformed one here, before anything runs
     options = replace(options, sweep_id=sweep_id)
     # a resumed sweep is a second job of the same sweep
     submission_id = new_id(sweep_id) if options.resume else sweep_id

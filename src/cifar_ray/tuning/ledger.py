@@ -36,8 +36,12 @@ class Ledger(Callback):
 
     def setup(self, *args: Any, **info: Any) -> None:
         """Read the books: Ray Tune calls this in every driver that the sweep has, on a copy of the first."""
-        self._trials = {trial.trial_id: trial for trial in self._runs.trials(self._sweep.sweep_id)}
         self._metrics = {(line.trial_id, line.epoch): line for line in self._runs.metrics(self._sweep.sweep_id)}
+        self._trials = {}
+        for trial in self._runs.trials(self._sweep.sweep_id):
+            self._trials[trial.trial_id] = trial
+            if trial.outcome == "running":
+                self._recount(trial)
         self._started = self._metrics_written = self._progress_said = time.monotonic()
         self._has_new_metrics = False
 
@@ -117,7 +121,15 @@ class Ledger(Callback):
             dataset=self._sweep.dataset.name,
         )
 
-    def _with_epoch(self, line: EpochMetrics, node: str) -> TrialRecord:
+    def _recount(self, trial: TrialRecord) -> None:
+        """From its metrics: a driver that was killed writes them more often than records."""
+        fresh = TrialRecord(trial_id=trial.trial_id, config=trial.config, outcome="running", node=trial.node)
+        self._trials[trial.trial_id] = fresh
+        for line in self._metrics.values():
+            if line.trial_id == trial.trial_id:
+                self._trials[trial.trial_id] = self._with_epoch(line, trial.node)
+
+    def _with_epoch(self, line: EpochMetrics, node: str | None) -> TrialRecord:
         trial = self._trials[line.trial_id]
         seconds = trial.seconds + line.seconds
         trial = replace(

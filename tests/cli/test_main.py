@@ -1,0 +1,90 @@
+import resource
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cifar_ray.cli.main import main
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["--help", "study --help", "job --help", "job submit --help", "local up --help", "results --help", "demo --help"],
+)
+def test_help_answers_in_half_a_second_without_torch_and_ray(arguments: str) -> None:
+    code = (
+        "import sys, runpy; sys.argv = ['cifar-ray', *sys.argv[1:]]\n"
+        "try: runpy.run_module('cifar_ray.cli.main', run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "print({'torch', 'ray', 'pytorch_lightning', 'matplotlib'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", code, *arguments.split()]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert "Usage: " in done.stdout
+    assert done.stdout.endswith("set()\n")
+    # of the processor's time, which other work on the machine does not lengthen
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
+
+
+def test_study_list_and_show() -> None:
+    listed = run("study", "list").output
+    assert all(name in listed for name in ("cnn", "resnet", "resnet-schedule", "92.37"))
+    shown = run("study", "show", "resnet", "--sample", "2").output
+    assert "0.0001 to 0.01, log-uniform" in shown
+    assert "t0001" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["study", "show", "resnt"], "did you mean resnet"),
+        (["job", "submit", "cnnn"], "did you mean cnn?"),
+        (["job", "submit", "cnn", "--trials", "0"], "trials: 0 is out of range"),
+        (["job", "submit", "cnn", "--max-epochs", "-1"], "max epochs: -1 is out of range"),
+        (["job", "submit", "cnn", "--accelerators-per-trial", "1.5"], "accelerators per trial: 1.5"),
+        (["job", "submit", "cnn", "extra"], "unexpected 'extra'"),
+        (["job", "submit", "evaluate", "--trials", "3"], "evaluate takes --storage"),
+        (["job", "submit", "cnn", "--resume"], "--resume needs to know which sweep"),
+        (["job", "submit", "cnn", "--sweep-id", "../x"], "sweep id '../x' is malformed"),
+        (["job", "submit", "cnn", "--storage", "gs://x"], "unknown scheme"),
+        (["job", "submit", "cnn"], "cifar-ray local up"),
+        (["job", "status"], "cifar-ray local up"),
+        (["results", "show", "--storage", "s3://UP"], "no bucket name"),
+        (["results", "show", "--storage", "/no/such"], "there is no sweep"),
+        (["results", "pull", "nope", "--storage", "/no/such"], "unknown sweep"),
+        (["local", "env"], "no local cluster is running"),
+    ],
+)
+def test_bad_input_is_one_line_and_a_hint(arguments: list[str], says: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2, result.output
+    assert says in result.output
+    assert "Traceback" not in result.output
+    lines = result.output.strip().splitlines()
+    assert lines[0].startswith("error: ")
+    assert len(lines) == 1 or (lines[1].startswith("hint: ") and len(lines) == 2)
+
+
+def test_dry_run_prints_the_job_and_needs_no_cluster() -> None:
+    result = run("job", "submit", "resnet", "--trials", "3", "--dry-run")
+    assert result.exit_code == 0
+    assert '"tune_resnet.py"' in result.output
+
+
+def test_an_unreachable_cluster_has_its_own_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:9")
+    result = run("job", "list")
+    assert (result.exit_code, "Traceback" in result.output) == (4, False)
+    assert "no Ray cluster answers at http://127.0.0.1:9" in result.output
+
+
+def test_down_without_a_cluster_is_no_error() -> None:
+    result = run("local", "down")
+    assert (result.exit_code, result.output) == (0, "no local cluster is running\n")

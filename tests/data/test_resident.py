@@ -1,0 +1,81 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from cifar_ray.data.packing import PackedImages
+from cifar_ray.data.resident import ResidentBatches
+from cifar_ray.data.split import TrainingData
+
+
+def batches(data: TrainingData, *, shuffle: bool = True, augment: bool = False, seed: int = 0) -> ResidentBatches:
+    return ResidentBatches(
+        data.train,
+        batch_size=32,
+        device=torch.device("cpu"),
+        mean=data.record.mean,
+        standard_deviation=data.record.standard_deviation,
+        shuffle=shuffle,
+        augment=augment,
+        seed=seed,
+    )
+
+
+def epoch(resident: ResidentBatches, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+    resident.set_epoch(number)
+    images, labels = zip(*resident, strict=True)
+    return torch.cat(images), torch.cat(labels)
+
+
+def test_one_pass_has_every_image_once(training_data: TrainingData) -> None:
+    resident = batches(training_data)
+    sizes = [len(labels) for _, labels in resident]
+    assert sizes == [32] * 5 + [20]
+    assert len(resident) == 6
+    _, labels = epoch(resident, 1)
+    assert sorted(labels.tolist()) == sorted(training_data.train.labels.tolist())
+
+
+def test_images_are_normalised_and_channels_last(training_data: TrainingData) -> None:
+    images, _ = epoch(batches(training_data), 1)
+    assert images.mean(dim=(0, 2, 3)).abs().max() < 1e-4
+    assert (images.std(dim=(0, 2, 3), correction=0) - 1).abs().max() < 1e-4
+    first, _ = next(iter(batches(training_data)))
+    assert first.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_pixels_are_the_packed_ones(training_data: TrainingData) -> None:
+    images, _ = epoch(batches(training_data, shuffle=False), 1)
+    words = training_data.train.pixels.view(np.uint8).reshape(-1, 32, 32, 4)[..., :3]
+    mean, deviation = (np.array(getattr(training_data.record, name)) for name in ("mean", "standard_deviation"))
+    assert np.allclose(images.permute(0, 2, 3, 1).numpy(), (words / 255 - mean) / deviation, atol=1e-5)
+
+
+def test_order_and_augmentation_follow_seed_and_epoch_alone(training_data: TrainingData) -> None:
+    one, other = batches(training_data, augment=True), batches(training_data, augment=True)
+    epoch(other, 7)  # what came before does not matter
+    assert torch.equal(epoch(one, 3)[0], epoch(other, 3)[0])
+    assert not torch.equal(epoch(one, 3)[0], epoch(one, 4)[0])
+    assert not torch.equal(epoch(one, 3)[0], epoch(batches(training_data, augment=True, seed=1), 3)[0])
+
+
+def test_augmentation_can_be_off(training_data: TrainingData) -> None:
+    plain, _ = epoch(batches(training_data, shuffle=False), 1)
+    moved, _ = epoch(batches(training_data, shuffle=False, augment=True), 1)
+    assert not torch.equal(plain, moved)
+    assert torch.equal(plain, epoch(batches(training_data, shuffle=False), 2)[0])
+
+
+@pytest.mark.parametrize(("shuffle", "sizes"), [(True, [32, 32]), (False, [32, 32, 1])])
+def test_a_last_training_batch_of_one_is_left_out(training_data: TrainingData, shuffle: bool, sizes: list[int]) -> None:
+    few = PackedImages(pixels=training_data.train.pixels[:65], labels=training_data.train.labels[:65])
+    resident = batches(replace(training_data, train=few), shuffle=shuffle)
+    assert [len(labels) for _, labels in resident] == sizes
+    assert len(resident) == len(sizes)
+
+
+def test_read_only_arrays_of_rays_object_store(training_data: TrainingData) -> None:
+    pixels, labels = training_data.train.pixels.copy(), training_data.train.labels.copy()
+    pixels.flags.writeable = labels.flags.writeable = False
+    epoch(batches(replace(training_data, train=PackedImages(pixels=pixels, labels=labels))), 1)

@@ -1,0 +1,204 @@
+import io
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from cifar_ray.data import official
+from cifar_ray.data.image_set import ImageSet
+from cifar_ray.data.sources import load_images, resolve_source
+from cifar_ray.errors import CifarRayError, ConfigurationError, DataError
+from cifar_ray.settings import Settings, read_settings
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return read_settings({"CIFAR_RAY_HOME": str(tmp_path / "home")})
+
+
+def encode(image: np.ndarray[Any, Any], kind: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def write_parquet(folder: Path, part: str, images: list[bytes], labels: list[Any], column: str = "img") -> Path:
+    folder.mkdir(exist_ok=True)
+    table = pa.table({column: [{"bytes": image, "path": None} for image in images], "label": labels})
+    path = folder / f"{part}-00000-of-00001.parquet"
+    pyarrow.parquet.write_table(table, path)
+    return path
+
+
+def write_batches(folder: Path, images: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> Path:
+    """As the official archive has them: pickles whose keys are bytes."""
+    base = folder / "cifar-10-batches-py"
+    base.mkdir(parents=True)
+    rows = images.reshape(len(images), -1)
+    names = [f"data_batch_{number}" for number in range(1, 6)]
+    for name, part in zip(names, np.array_split(np.arange(len(rows)), 5), strict=True):
+        batch = {b"data": rows[part], b"labels": labels[part].tolist()}
+        (base / name).write_bytes(pickle.dumps(batch, protocol=2))
+    (base / "test_batch").write_bytes(pickle.dumps({b"data": rows[:10], b"labels": labels[:10].tolist()}, protocol=2))
+    return base
+
+
+@pytest.fixture
+def png_folder(tmp_path: Path, image_set: ImageSet) -> Path:
+    images = [encode(image.transpose(1, 2, 0)) for image in image_set.images]
+    write_parquet(tmp_path / "my-cifar", "train", images, image_set.labels.tolist())
+    write_parquet(tmp_path / "my-cifar", "test", images[:10], image_set.labels[:10].tolist())
+    return tmp_path / "my-cifar"
+
+
+def test_parquet_there_and_back(png_folder: Path, image_set: ImageSet, settings: Settings) -> None:
+    loaded = load_images(str(png_folder), "train", settings)
+    assert np.array_equal(loaded.images, image_set.images)
+    assert np.array_equal(loaded.labels, image_set.labels)
+    assert (loaded.name, loaded.fingerprint()) == ("my-cifar", image_set.fingerprint())
+    assert len(load_images(str(png_folder), "test", settings).labels) == 10
+
+
+@pytest.mark.parametrize("is_inner", [True, False])
+def test_batches_there_and_back(tmp_path: Path, image_set: ImageSet, settings: Settings, is_inner: bool) -> None:
+    base = write_batches(tmp_path / "data", image_set.images, image_set.labels)
+    loaded = load_images(str(base if is_inner else base.parent), "train", settings)
+    assert np.array_equal(loaded.images, image_set.images)
+    assert np.array_equal(loaded.labels, image_set.labels)
+
+
+def test_shards_and_the_other_column_name(tmp_path: Path, image_set: ImageSet, settings: Settings) -> None:
+    images = [encode(image.transpose(1, 2, 0)) for image in image_set.images[:20]]
+    first = write_parquet(tmp_path / "d", "train", images[:10], image_set.labels[:10].tolist(), column="image")
+    first.rename(first.with_name("train-00000-of-00002.parquet"))
+    second = write_parquet(tmp_path / "d", "train", images[10:], image_set.labels[10:20].tolist(), column="image")
+    second.rename(second.with_name("train-00001-of-00002.parquet"))
+    assert np.array_equal(load_images(str(tmp_path / "d"), "train", settings).images, image_set.images[:20])
+
+
+Damage = Callable[[Path, list[bytes], list[Any]], None]
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda path, images, labels: path.write_bytes(path.read_bytes()[:-100]), "train-.*truncated or damaged"),
+        (lambda path, images, labels: path.unlink(), r"holds no train-\*.parquet"),
+        (
+            lambda path, images, labels: write_parquet(path.parent, "train", images, [*labels[:7], 10, *labels[8:]]),
+            "row 7: label 10",
+        ),
+        (
+            lambda path, images, labels: write_parquet(path.parent, "train", images, [None, *labels[1:]]),
+            "row 0: no label",
+        ),
+        (
+            lambda path, images, labels: write_parquet(
+                path.parent, "train", [*images[:3], images[3][:40], *images[4:]], labels
+            ),
+            "row 3: the image cannot be decoded",
+        ),
+        (
+            lambda path, images, labels: write_parquet(
+                path.parent, "train", [encode(np.zeros((31, 32, 3), np.uint8)), *images[1:]], labels
+            ),
+            "row 0: the image is 32x31",
+        ),
+        (lambda path, images, labels: write_parquet(path.parent, "train", images, labels, column="pix"), "columns pix"),
+        (
+            lambda path, images, labels: write_parquet(path.parent, "train", images, ["a"] * len(labels)),
+            "labels are string",
+        ),
+    ],
+)
+def test_damaged_parquet_names_file_and_row(
+    png_folder: Path, image_set: ImageSet, settings: Settings, damage: Damage, says: str
+) -> None:
+    images = [encode(image.transpose(1, 2, 0)) for image in image_set.images]
+    damage(png_folder / "train-00000-of-00001.parquet", images, image_set.labels.tolist())
+    with pytest.raises(DataError, match=says):
+        load_images(str(png_folder), "train", settings)
+
+
+class Hostile:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return print, ("code from a data file ran",)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "data_batch_3 is missing"),
+        (b"\x80\x02}q", "data_batch_3 is truncated or damaged"),
+        (pickle.dumps({b"data": Hostile(), b"labels": []}), "asks for builtins.print"),
+        (pickle.dumps({b"data": np.zeros((2, 3072), np.uint8), b"labels": [1]}, protocol=2), "2 images"),
+        (pickle.dumps({b"data": np.zeros((2, 3000), np.uint8), b"labels": [1, 2]}, protocol=2), "3000 bytes"),
+        (pickle.dumps({b"data": np.zeros((2, 3072), np.uint8), b"labels": [1, 12]}, protocol=2), "row 1: label 12"),
+        (pickle.dumps({b"data": np.zeros((2, 3072)), b"labels": [1, 2]}, protocol=2), "no table of bytes"),
+        (pickle.dumps([1, 2], protocol=2), "truncated or damaged"),
+    ],
+)
+def test_damaged_or_hostile_batches(
+    tmp_path: Path,
+    image_set: ImageSet,
+    settings: Settings,
+    capsys: pytest.CaptureFixture[str],
+    content: bytes | None,
+    says: str,
+) -> None:
+    base = write_batches(tmp_path / "data", image_set.images, image_set.labels)
+    if content is None:
+        (base / "data_batch_3").unlink()
+    else:
+        (base / "data_batch_3").write_bytes(content)
+    with pytest.raises(DataError, match=says):
+        load_images(str(base), "train", settings)
+    assert "code from a data file ran" not in capsys.readouterr().out
+
+
+def test_a_folder_without_data(tmp_path: Path, settings: Settings) -> None:
+    with pytest.raises(DataError, match="holds no CIFAR-10"):
+        load_images(str(tmp_path), "train", settings)
+
+
+@pytest.mark.parametrize("source", ["cifar100", "shapes:5", "shapes:x", "shapes:9999999", "ftp://x/y", "s3://B/x"])
+def test_malformed_sources(source: str, settings: Settings) -> None:
+    with pytest.raises(ConfigurationError):
+        resolve_source(source, settings)
+
+
+@given(st.text(max_size=40))
+def test_any_string_is_a_source_or_bad_input(source: str) -> None:
+    try:
+        resolve_source(source, read_settings({"CIFAR_RAY_DATA": "shapes"}))
+    except CifarRayError:
+        return
+
+
+def test_what_an_unset_source_means(tmp_path: Path, settings: Settings) -> None:
+    assert resolve_source(None, settings) == "cifar10"
+    chosen = read_settings({"CIFAR_RAY_DATA": str(tmp_path)})
+    assert resolve_source(None, chosen) == resolve_source("auto", chosen) == str(tmp_path)
+
+
+def test_auto_falls_back_to_shapes_where_nothing_answers(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(official.torchvision.datasets.CIFAR10, "url", "http://127.0.0.1:9/cifar.tar.gz")
+    assert resolve_source("auto", settings) == "shapes"
+    with pytest.raises(DataError, match="cannot be downloaded") as caught:
+        load_images("cifar10", "train", settings)
+    assert "shapes" in str(caught.value.hint)
+    assert not settings.cache.exists()
+
+
+@pytest.mark.slow
+def test_the_real_test_set(real_data: Path, settings: Settings) -> None:
+    loaded = load_images(str(real_data), "test", settings)
+    assert np.bincount(loaded.labels).tolist() == [1000] * 10

@@ -1,0 +1,77 @@
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cifar_ray.data.image_set import ImageSet
+from cifar_ray.data.packing import pack
+from cifar_ray.data.sources import load_images
+from cifar_ray.data.split import split
+from cifar_ray.errors import DataError
+from cifar_ray.settings import read_settings
+
+
+def test_ninety_to_ten_within_every_class(image_set: ImageSet) -> None:
+    data = split(image_set, seed=0)
+    assert np.bincount(data.train.labels).tolist() == [18] * 10
+    assert np.bincount(data.validation.labels).tolist() == [2] * 10
+
+
+def test_every_image_is_in_one_part(image_set: ImageSet) -> None:
+    data = split(image_set, seed=5)
+    both = np.concatenate([data.train.pixels, data.validation.pixels])
+    assert sorted(map(bytes, both)) == sorted(map(bytes, pack(image_set.images)))
+
+
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 2**32 - 1))
+def test_one_seed_one_split(image_set: ImageSet, seed: int) -> None:
+    one, other = split(image_set, seed), split(image_set, seed)
+    assert np.array_equal(one.validation.pixels, other.validation.pixels)
+
+
+def test_seeds_split_otherwise(image_set: ImageSet) -> None:
+    assert not np.array_equal(split(image_set, 0).validation.pixels, split(image_set, 1).validation.pixels)
+
+
+def test_moments_are_of_the_training_part_alone(image_set: ImageSet) -> None:
+    # the validation images made bright: nothing may change
+    before = split(image_set, seed=0)
+    bright = image_set.images.copy()
+    chosen = {bytes(row) for row in before.validation.pixels}
+    bright[[bytes(row) in chosen for row in pack(image_set.images)]] = 255
+    after = split(replace(image_set, images=bright), seed=0)
+    assert after.record.mean == before.record.mean
+    assert after.record.standard_deviation == before.record.standard_deviation
+    train = before.train.pixels.view(np.uint8).reshape(-1, 4)[:, :3] / 255
+    assert np.allclose(before.record.mean, train.mean(axis=0))
+    assert np.allclose(before.record.standard_deviation, train.std(axis=0))
+
+
+def test_the_fingerprint_follows_pixels_and_labels(image_set: ImageSet) -> None:
+    images, labels = image_set.images.copy(), image_set.labels.copy()
+    images[3, 2, 1, 0] ^= 1
+    labels[3] = (labels[3] + 1) % 10
+    prints = {each.fingerprint() for each in (image_set, replace(image_set, images=images))}
+    prints.add(replace(image_set, labels=labels).fingerprint())
+    assert len(prints) == 3
+
+
+def test_a_class_of_one_image_cannot_be_split(image_set: ImageSet) -> None:
+    few = replace(image_set, images=image_set.images[:10], labels=image_set.labels[:10])
+    with pytest.raises(DataError, match="too few"):
+        split(few, seed=0)
+
+
+@pytest.mark.slow
+def test_the_real_set(real_data: Path) -> None:
+    data = split(load_images(str(real_data), "train", read_settings(os.environ)), seed=0)
+    assert np.bincount(data.train.labels).tolist() == [4500] * 10
+    assert np.bincount(data.validation.labels).tolist() == [500] * 10
+    # of all 50,000 lossy training images; the 45,000 differ by less than the last digit or two
+    assert data.record.mean == pytest.approx((0.4913, 0.4821, 0.4465), abs=5e-4)
+    assert data.record.standard_deviation == pytest.approx((0.2452, 0.2428, 0.2606), abs=5e-4)

@@ -1,0 +1,88 @@
+from dataclasses import replace
+
+import pytest
+
+from cifar_ray.errors import CheckpointError, ConfigurationError, UnknownNameError
+from cifar_ray.evaluation.winners import load_winner, newest_finished_sweeps
+from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TrialRecord
+from cifar_ray.storage import layout
+from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
+from cifar_ray.storage.runs import RunStore
+
+
+def finish(runs: RunStore, sweep: SweepRecord, winner: TrialRecord | None) -> None:
+    runs.create_sweep(sweep)
+    runs.write_result(
+        SweepResult(
+            sweep_id=sweep.sweep_id,
+            study=sweep.study,
+            ranking=(),
+            winner=winner,
+            outcomes={},
+            num_epochs=1,
+            wall_s=1.0,
+            accelerator_seconds=0.0,
+            finished_at=sweep.started_at,
+        )
+    )
+
+
+def test_the_newest_finished_sweep_of_each_study(
+    runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord
+) -> None:
+    for sweep_id, study, hour in (("a-1", "cnn", 1), ("a-2", "cnn", 3), ("a-3", "resnet", 2)):
+        sweep = replace(sweep_record, sweep_id=sweep_id, study=study, started_at=f"2026-01-01T0{hour}:00:00+00:00")
+        finish(runs, sweep, trial_record)
+    unfinished = replace(sweep_record, sweep_id="a-4", started_at="2026-01-01T09:00:00+00:00")
+    runs.create_sweep(unfinished)
+    without_winner = replace(sweep_record, sweep_id="a-5", started_at="2026-01-01T10:00:00+00:00")
+    finish(runs, without_winner, None)
+    assert newest_finished_sweeps(runs) == ["a-2", "a-3"]
+
+
+@pytest.fixture
+def checkpoints(
+    runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord, epoch_metrics: list[EpochMetrics]
+) -> CheckpointStore:
+    finish(runs, sweep_record, trial_record)
+    runs.write_metrics("cnn-1", epoch_metrics)
+    store = CheckpointStore(runs.objects, "cnn-1", "t0000")
+    for epoch in (3, 4):
+        store.save(
+            Checkpoint(
+                epoch=epoch, validation_accuracy=0.1 * epoch, config={}, weights=b"w%d" % epoch, trainer_state=b""
+            )
+        )
+    return store
+
+
+def test_the_best_epoch_on_validation_wins(runs: RunStore, checkpoints: CheckpointStore) -> None:
+    winner = load_winner(runs, "cnn-1")
+    assert (winner.checkpoint.epoch, winner.remarks) == (4, ())
+    assert {line.trial_id for line in winner.metrics} == {"t0000"}
+
+
+def test_a_damaged_best_checkpoint_is_passed_over_and_said_so(runs: RunStore, checkpoints: CheckpointStore) -> None:
+    key = f"{layout.checkpoint('cnn-1', 't0000', 4)}/{layout.WEIGHTS}"
+    runs.objects.write(key, b"W4")
+    winner = load_winner(runs, "cnn-1")
+    assert winner.checkpoint.epoch == 3
+    assert "does not match its manifest" in winner.remarks[0]
+    assert winner.remarks[1] == "scored with the weights of epoch 3, not 4"
+
+
+def test_no_whole_checkpoint_left(runs: RunStore, checkpoints: CheckpointStore) -> None:
+    checkpoints.prune(keep=(), known=(3, 4))
+    with pytest.raises(CheckpointError, match="no whole checkpoint"):
+        load_winner(runs, "cnn-1")
+
+
+def test_unfinished_unknown_and_winnerless_sweeps(runs: RunStore, sweep_record: SweepRecord) -> None:
+    runs.create_sweep(sweep_record)
+    finish(runs, replace(sweep_record, sweep_id="cnn-2"), None)
+    with pytest.raises(ConfigurationError, match="has not finished"):
+        load_winner(runs, "cnn-1")
+    with pytest.raises(ConfigurationError, match="has no winner"):
+        load_winner(runs, "cnn-2")
+    with pytest.raises(UnknownNameError, match="cnn-3"):
+        load_winner(runs, "cnn-3")

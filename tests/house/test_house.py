@@ -1,0 +1,68 @@
+"""What the layout promises."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
+CONSTRAINTS = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT / "src")))
+def test_every_module_states_its_duty_and_stays_readable(path: Path) -> None:
+    text = path.read_text()
+    if text.strip():
+        assert ast.get_docstring(ast.parse(text)), "no docstring"
+    assert text.count("\n") < 300
+
+
+def test_jobs_are_thin() -> None:
+    for path in (ROOT / "jobs").glob("*.py"):
+        assert path.read_text().count("\n") <= 45, path.name
+
+
+@pytest.mark.parametrize(
+    "package", ["cli.main", "submission.waiting", "reporting.document", "storage.runs", "cluster.local"]
+)
+def test_the_laptops_half_loads_without_torch(package: str) -> None:
+    code = f"import sys, cifar_ray.{package}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+def test_training_loads_without_ray() -> None:
+    code = "import sys, cifar_ray.training.trial, cifar_ray.evaluation.scoring; sys.exit('ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+def test_every_requirement_is_pinned() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [
+        *project["dependencies"],
+        *project["optional-dependencies"]["local"],
+        *project["optional-dependencies"]["dev"],
+    ]
+    pinned = {normal(name) for name in CONSTRAINTS}
+    names = {normal(re.split(r"[\[<>=!~ ]", requirement)[0]) for requirement in wanted} - {"cifar-ray"}
+    assert names <= pinned
+
+
+def test_top_level_is_the_fixed_one() -> None:
+    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip("not a git checkout")
+    top = {line.partition("/")[0] for line in done.stdout.splitlines()}
+    assert top <= {
+        *("src", "jobs", "tests", "cluster", "helm", "docs", "benchmarks", ".ci"),
+        *("Dockerfile", "Makefile", "pyproject.toml", "constraints.txt", ".gitignore", ".dockerignore"),
+        *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"),
+    }

@@ -1,0 +1,174 @@
+"""The jobs, end to end: a real Ray cluster, its Jobs API, a real S3 server, real training."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet
+import pytest
+from click.testing import CliRunner, Result
+
+from cifar_ray.cli.connection import connect_runs
+from cifar_ray.cli.main import main
+from cifar_ray.cluster.local import LocalCluster
+from cifar_ray.errors import CifarRayError
+from cifar_ray.storage.runs import RunStore
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(400)]
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+def submit(*arguments: str) -> str:
+    result = run("job", "submit", *arguments)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.fixture
+def small_cifar(real_data: Path, tmp_path: Path) -> str:
+    """The first images of the real set, in the same layout."""
+    for part, count in (("train", 640), ("test", 200)):
+        (path,) = real_data.glob(f"{part}-*.parquet")
+        pyarrow.parquet.write_table(pyarrow.parquet.read_table(path).slice(0, count), tmp_path / path.name)
+    return str(tmp_path)
+
+
+def check_books(runs: RunStore, sweep_id: str, num_trials: int) -> None:
+    """Every trial one outcome, every (trial, epoch) one line, every best epoch a whole checkpoint."""
+    trials, metrics, result = runs.trials(sweep_id), runs.metrics(sweep_id), runs.result(sweep_id)
+    assert result is not None
+    assert len(trials) == num_trials == sum(result.outcomes.values())
+    assert all(trial.outcome in ("completed", "stopped") for trial in trials)
+    expected = {(trial.trial_id, epoch) for trial in trials for epoch in range(1, trial.num_epochs + 1)}
+    assert len(metrics) == len(expected)
+    assert {(line.trial_id, line.epoch) for line in metrics} == expected
+    keys = runs.objects.keys(sweep_id)
+    for trial in trials:
+        assert f"{sweep_id}/trials/{trial.trial_id}/checkpoints/epoch-{trial.best_epoch:04d}/manifest.json" in keys
+        best = max(line.validation_accuracy for line in metrics if line.trial_id == trial.trial_id)
+        assert trial.best_validation_accuracy == best
+    assert result.winner is not None
+    assert result.winner.trial_id == result.ranking[0]
+    assert result.winner.best_validation_accuracy == max(line.validation_accuracy for line in metrics)
+
+
+def test_cnn_sweep_and_evaluation(cluster: LocalCluster, tmp_path: Path) -> None:
+    output = submit("cnn", "--trials", "5", "--max-epochs", "4", "--data", "shapes:1000", "--sweep-id", "books-1")
+    assert "progress elapsed_s=" in output
+    assert "data shapes" in output
+    runs = connect_runs(None)
+    check_books(runs, "books-1", num_trials=5)
+    assert max(trial.num_epochs for trial in runs.trials("books-1")) == 4
+
+    # a taken id is refused; a finished sweep is not run again
+    again = run("job", "submit", "cnn", "--trials", "5", "--data", "shapes:1000", "--sweep-id", "books-1")
+    assert again.exit_code != 0
+    before = runs.metrics("books-1")
+
+    table = submit("evaluate", "books-1")
+    assert "not CIFAR-10" in table
+    scores = runs.test_scores("books-1")
+    assert scores is not None
+    assert scores.num_images == 200
+    assert sum(map(sum, scores.confusion_matrix)) == 200
+    keys = runs.objects.keys("books-1")
+    assert {f"books-1/report/{name}" for name in ("table.md", "figures/curves.png", "figures/confusion.png")} <= set(
+        keys
+    )
+
+    # the test set is opened once: a second evaluation gives the stored scores back
+    submit("evaluate")
+    assert runs.test_scores("books-1") == scores
+    assert runs.metrics("books-1") == before
+
+    pulled = run("results", "pull", "books-1", "--to", str(tmp_path / "pulled"))
+    assert pulled.exit_code == 0, pulled.output
+    assert "shapes" in (tmp_path / "pulled/books-1/report/table.md").read_text()
+    assert "books-1" in run("results", "list").output
+    assert "t0000" in run("results", "show", "books-1").output
+
+    # neither keys nor token are in anything that a sweep leaves, nor in the log
+    secrets = Path(cluster.token_path).read_text().split()
+    secrets += [line.partition("=")[2].strip() for line in Path(cluster.credentials_path).read_text().splitlines()]
+    left = [runs.objects.read(key) for key in keys] + [output.encode(), run("job", "logs", "books-1").output.encode()]
+    for secret in filter(None, secrets):
+        assert not [content for content in left if secret.encode() in content]
+
+
+@pytest.mark.parametrize(("study", "trials"), [("resnet", 2), ("resnet-schedule", 2)])
+def test_small_resnet_sweeps_on_the_real_set(cluster: LocalCluster, small_cifar: str, study: str, trials: int) -> None:
+    sweep_id = f"small-{study}"
+    submit(study, "--trials", str(trials), "--max-epochs", "2", "--data", small_cifar, "--sweep-id", sweep_id)
+    runs = connect_runs(None)
+    check_books(runs, sweep_id, num_trials=trials)
+    table = submit("evaluate", sweep_id)
+    assert "read from a copy" in table
+    scores = runs.test_scores(sweep_id)
+    assert scores is not None
+    assert scores.num_images == 200
+
+
+def test_ray_job_submit_and_a_folder_as_store(cluster: LocalCluster, tmp_path: Path) -> None:
+    """Ray's own command, as the README shows it; a store that is no S3."""
+    command = [str(Path(sys.executable).parent / "ray"), "job", "submit", "--working-dir", "jobs", "--", "python"]
+    command += ["tune_cnn.py", "--trials", "1", "--max-epochs", "1", "--data", "shapes:500", "--storage", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (sweep_id,) = connect_runs(str(tmp_path)).sweep_ids()
+    check_books(connect_runs(str(tmp_path)), sweep_id, num_trials=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["cnn", "--data", "cifar100"], "no source and no folder"),
+        (["cnn", "--data", "/no/such/folder"], "holds no CIFAR-10"),
+        (["cnn", "--data", "shapes:500", "--cpus-per-trial", "64"], "no node can hold one trial"),
+        (["cnn", "--data", "shapes:500", "--accelerators-per-trial", "1"], "no node can hold one trial"),
+        (["cnn", "--data", "shapes:500", "--storage", "s3://no-such-bucket/x"], "create the bucket"),
+        (["cnn", "--data", "shapes:500", "--sweep-id", "never-was", "--resume"], "unknown sweep 'never-was'"),
+        (["evaluate", "never-was"], "unknown sweep 'never-was'"),
+    ],
+)
+def test_a_job_refuses_bad_input_with_one_line(cluster: LocalCluster, arguments: list[str], says: str) -> None:
+    before = connect_runs(None).sweep_ids()
+    result = run("job", "submit", *arguments)
+    assert result.exit_code == 1
+    assert says in result.output
+    assert "Traceback" not in result.output
+    assert connect_runs(None).sweep_ids() == before
+
+
+def test_a_stopped_sweep_is_resumed_where_it_was(cluster: LocalCluster) -> None:
+    """The job is stopped in mid-sweep; nothing is lost, nothing is done twice."""
+    options = ["cnn", "--trials", "4", "--max-epochs", "6", "--data", "shapes:4000", "--sweep-id", "stop-1"]
+    assert run("job", "submit", *options, "--no-wait").exit_code == 0
+    runs = connect_runs(None)
+    wait_for_metrics(runs, "stop-1", num_lines=2)
+    stopped = run("job", "stop", "stop-1")
+    assert (stopped.exit_code, "STOPPED" in stopped.output) == (0, True), stopped.output
+    assert runs.result("stop-1") is None
+    before = runs.metrics("stop-1")
+    assert run("job", "status", "stop-1", "--watch").exit_code == 3
+
+    refused = run("job", "submit", *options, "--resume", "--seed", "7")
+    assert "was started otherwise" in refused.output
+    submit(*options, "--resume")
+    check_books(runs, "stop-1", num_trials=4)
+    assert runs.metrics("stop-1")[: len(before)] == before
+
+
+def wait_for_metrics(runs: RunStore, sweep_id: str, num_lines: int, deadline_s: float = 90) -> None:
+    until = time.monotonic() + deadline_s
+    while time.monotonic() < until:
+        try:
+            if len(runs.metrics(sweep_id)) >= num_lines:
+                return
+        except CifarRayError:
+            pass
+        time.sleep(0.5)
+    pytest.fail(f"{sweep_id} wrote no {num_lines} lines within {deadline_s} s")

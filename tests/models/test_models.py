@@ -1,0 +1,69 @@
+import pytest
+import torch
+from torch import nn
+
+from cifar_ray.models import build_model
+from cifar_ray.studies import TrialConfig
+
+BASE = {"max_epochs": 1, "learning_rate": 0.1, "optimizer": "sgd", "weight_decay": 0.0, "dropout": 0.0}
+
+
+def config(**settings: object) -> TrialConfig:
+    return TrialConfig.from_dict({**BASE, **settings})
+
+
+@pytest.mark.parametrize(
+    ("settings", "num_parameters"),
+    [
+        ({"model": "classic_cnn"}, 62_006),  # PyTorch's tutorial net
+        ({"model": "classic_cnn", "batch_norm": True}, 62_050),
+        ({"model": "resnet", "depth": 18}, 11_173_962),
+        ({"model": "resnet", "depth": 34}, 21_282_122),
+        # torchvision's own counts, less 990 outputs of 513 parameters
+        ({"model": "resnet", "depth": 18, "stem": "imagenet"}, 11_689_512 - 990 * 513),
+        ({"model": "resnet", "depth": 34, "stem": "imagenet"}, 21_797_672 - 990 * 513),
+    ],
+)
+def test_parameter_counts(settings: dict[str, object], num_parameters: int) -> None:
+    model = build_model(config(**settings))
+    assert sum(parameter.numel() for parameter in model.parameters()) == num_parameters
+    assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+
+
+@pytest.mark.parametrize(("model", "num_layers"), [("classic_cnn", 3), ("resnet", 1)])
+def test_drop_out_stands_before_each_dense_layer(model: str, num_layers: int) -> None:
+    layers = list(build_model(config(model=model, dropout=0.3)).modules())
+    dense = [number for number, layer in enumerate(layers) if isinstance(layer, nn.Linear)]
+    assert len(dense) == num_layers
+    for number in dense:
+        before = layers[number - 1]
+        assert isinstance(before, nn.Dropout)
+        assert before.p == 0.3
+
+
+def test_xavier_initialises_dense_layers_alone() -> None:
+    plain, xavier = (build_model(config(model="classic_cnn", xavier=each)) for each in (False, True))
+    for one, other in zip(plain.modules(), xavier.modules(), strict=True):
+        if isinstance(one, nn.Conv2d):
+            assert torch.equal(one.weight, other.weight)
+        if isinstance(other, nn.Linear):
+            bound = (6 / (other.in_features + other.out_features)) ** 0.5
+            assert 0.9 * bound < other.weight.abs().max() <= bound
+            assert other.bias.abs().max() == 0
+
+
+def test_one_seed_one_network() -> None:
+    def weights(seed: int) -> torch.Tensor:
+        return next(build_model(config(model="classic_cnn", seed=seed)).parameters())
+
+    assert torch.equal(weights(7), weights(7))
+    assert not torch.equal(weights(7), weights(42))
+
+
+def test_the_cifar_stem_keeps_the_size() -> None:
+    sizes = {}
+    for stem in ("cifar", "imagenet"):
+        model = build_model(config(model="resnet", stem=stem))
+        model.layer4.register_forward_hook(lambda _m, _i, out, stem=stem: sizes.update({stem: out.shape[-1]}))
+        model.eval()(torch.zeros(1, 3, 32, 32))
+    assert sizes == {"cifar": 4, "imagenet": 1}

@@ -1,0 +1,97 @@
+from dataclasses import replace
+
+import pytest
+
+from cifar_ray.errors import CheckpointError
+from cifar_ray.storage import layout
+from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
+from cifar_ray.storage.object_store import ObjectStore
+from cifar_ray.storage.runs import RunStore
+
+
+def checkpoint(epoch: int, accuracy: float) -> Checkpoint:
+    return Checkpoint(
+        epoch=epoch,
+        validation_accuracy=accuracy,
+        config={"model": "classic_cnn"},
+        weights=b"weights %d" % epoch,
+        trainer_state=b"state %d" % epoch,
+    )
+
+
+@pytest.fixture
+def objects(runs: RunStore) -> ObjectStore:
+    return runs.objects
+
+
+@pytest.fixture
+def store(objects: ObjectStore) -> CheckpointStore:
+    store = CheckpointStore(objects, "cnn-1", "t0000")
+    for epoch, accuracy in ((1, 0.3), (2, 0.5), (3, 0.4)):
+        store.save(checkpoint(epoch, accuracy))
+    return store
+
+
+def key(epoch: int, name: str) -> str:
+    return f"{layout.checkpoint('cnn-1', 't0000', epoch)}/{name}"
+
+
+def test_there_and_back(store: CheckpointStore) -> None:
+    assert store.load(2) == checkpoint(2, 0.5)
+    assert store.epochs() == [1, 2, 3]
+
+
+def test_newest_and_best(store: CheckpointStore) -> None:
+    passed_over: list[str] = []
+    assert store.load_newest(passed_over.append) == checkpoint(3, 0.4)
+    assert store.load_best(passed_over.append) == checkpoint(2, 0.5)
+    assert not passed_over
+
+
+def test_of_equal_accuracies_the_earlier_is_the_best(store: CheckpointStore) -> None:
+    store.save(checkpoint(4, 0.5))
+    assert store.load_best(lambda _: None) == checkpoint(2, 0.5)
+
+
+@pytest.mark.parametrize("name", [layout.WEIGHTS, layout.TRAINER_STATE, layout.MANIFEST])
+@pytest.mark.parametrize("damage", ["cut", "flip", "remove"])
+def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_used(
+    store: CheckpointStore, objects: ObjectStore, name: str, damage: str
+) -> None:
+    content = objects.read(key(3, name))
+    if damage == "remove":
+        objects.delete(key(3, name))
+    else:
+        changed = content[:-3] if damage == "cut" else bytes([content[0] ^ 1]) + content[1:]
+        objects.write(key(3, name), changed)
+    passed_over: list[str] = []
+    assert store.load_newest(passed_over.append) == checkpoint(2, 0.5)
+    with pytest.raises(CheckpointError, match="epoch-0003"):
+        store.load(3)
+    is_unseen = name == layout.MANIFEST and damage == "remove"  # without a manifest it is none at all
+    assert len(passed_over) == (0 if is_unseen else 1)
+
+
+def test_a_checkpoint_that_is_still_being_written_is_none(store: CheckpointStore, objects: ObjectStore) -> None:
+    objects.write(key(9, layout.WEIGHTS), b"half")
+    assert store.epochs() == [1, 2, 3]
+
+
+def test_a_manifest_of_another_trial_is_refused(store: CheckpointStore, objects: ObjectStore) -> None:
+    other = CheckpointStore(objects, "cnn-1", "t0001")
+    other.save(replace(checkpoint(3, 0.9)))
+    name = f"{layout.checkpoint('cnn-1', 't0001', 3)}/{layout.MANIFEST}"
+    objects.write(key(3, layout.MANIFEST), objects.read(name))
+    with pytest.raises(CheckpointError, match="another checkpoint"):
+        store.load(3)
+
+
+def test_prune_keeps_what_it_is_told(store: CheckpointStore, objects: ObjectStore) -> None:
+    store.prune(keep={2, 3}, known={1, 2, 3})
+    assert store.epochs() == [2, 3]
+    assert not any("epoch-0001" in key for key in objects.keys("cnn-1"))
+
+
+def test_no_checkpoint_is_no_error(runs: RunStore) -> None:
+    empty = CheckpointStore(runs.objects, "cnn-1", "t0005")
+    assert (empty.epochs(), empty.load_newest(print), empty.load_best(print)) == ([], None, None)

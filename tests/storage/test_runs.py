@@ -1,0 +1,39 @@
+import pytest
+
+from cifar_ray.errors import SweepExistsError, UnknownNameError
+from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
+from cifar_ray.storage.runs import RunStore
+
+
+def test_a_sweep_id_is_given_once(runs: RunStore, sweep_record: SweepRecord) -> None:
+    runs.create_sweep(sweep_record)
+    with pytest.raises(SweepExistsError) as caught:
+        runs.create_sweep(sweep_record)
+    assert "--resume" in str(caught.value.hint)
+
+
+def test_unknown_sweeps_name_the_nearest(runs: RunStore, sweep_record: SweepRecord) -> None:
+    runs.create_sweep(sweep_record)
+    with pytest.raises(UnknownNameError) as caught:
+        runs.sweep("cnn-2")
+    assert caught.value.hint == "did you mean cnn-1?"
+
+
+def test_records_there_and_back(
+    runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord, epoch_metrics: list[EpochMetrics]
+) -> None:
+    runs.create_sweep(sweep_record)
+    assert runs.metrics("cnn-1") == []
+    runs.write_trial("cnn-1", trial_record)
+    runs.write_metrics("cnn-1", epoch_metrics)
+    assert runs.sweep("cnn-1") == sweep_record
+    assert runs.trials("cnn-1") == [trial_record]
+    assert runs.metrics("cnn-1") == epoch_metrics
+    assert (runs.result("cnn-1"), runs.test_scores("cnn-1")) == (None, None)
+    assert [summary.sweep.sweep_id for summary in runs.summaries()] == ["cnn-1"]
+
+
+def test_other_folders_are_no_sweeps(runs: RunStore) -> None:
+    runs.objects.write("notes/readme.txt", b"")
+    runs.objects.write(".probe/x", b"")
+    assert runs.sweep_ids() == []

@@ -1,0 +1,44 @@
+from pathlib import Path
+
+import pytest
+
+from cifar_ray.errors import ConfigurationError
+from cifar_ray.studies import STUDIES
+from cifar_ray.studies.options import SweepOptions
+from cifar_ray.submission.job_spec import evaluation_job, find_jobs, tuning_job
+
+JOBS = find_jobs(Path(__file__).parent)
+
+
+@pytest.mark.parametrize("study", STUDIES.values(), ids=lambda study: study.name)
+def test_every_study_has_a_job_that_is_there(study: object) -> None:
+    spec = tuning_job(study, SweepOptions(), JOBS)  # type: ignore[arg-type]  # parametrised
+    assert (Path(spec.working_dir) / spec.entrypoint[1]).is_file()
+    assert spec.entrypoint[-2:] == ("--sweep-id", spec.metadata["sweep_id"])
+
+
+def test_the_options_reach_the_job() -> None:
+    spec = tuning_job(STUDIES["cnn"], SweepOptions(trials=3, data="shapes", sweep_id="mine-1"), JOBS)
+    assert spec.entrypoint == ("python", "tune_cnn.py", "--trials", "3", "--data", "shapes", "--sweep-id", "mine-1")
+    assert spec.submission_id == "mine-1"
+
+
+def test_a_resumed_sweep_is_another_job() -> None:
+    spec = tuning_job(STUDIES["cnn"], SweepOptions(sweep_id="mine-1", resume=True), JOBS)
+    assert spec.submission_id != "mine-1"
+    assert spec.metadata["sweep_id"] == "mine-1"
+
+
+def test_two_sweeps_of_one_second_do_not_meet() -> None:
+    ids = {tuning_job(STUDIES["cnn"], SweepOptions(), JOBS).submission_id for _ in range(20)}
+    assert len(ids) == 20
+
+
+def test_evaluation() -> None:
+    spec = evaluation_job(["a-1", "b-2"], "s3://bucket/x", JOBS)
+    assert spec.entrypoint == ("python", "evaluate_best.py", "a-1", "b-2", "--storage", "s3://bucket/x")
+
+
+def test_a_folder_without_jobs(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"holds no tune_cnn\.py"):
+        tuning_job(STUDIES["cnn"], SweepOptions(), tmp_path)

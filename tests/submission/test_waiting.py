@@ -1,0 +1,106 @@
+"""Waiting, against a cluster that does what the test says."""
+
+from collections.abc import Callable
+
+import pytest
+
+from cifar_ray.errors import JobFailedError, JobStoppedError, UnreachableError
+from cifar_ray.submission.job_status import JobStatus
+from cifar_ray.submission.waiting import Observation, check_succeeded, stop_and_wait, wait_for_job
+
+PROGRESS = (
+    "progress elapsed_s=1.0 trials=2 running={} stopped=0 completed=0 diverged=0 failed=0 epochs=1 "
+    "best_validation_accuracy=0.5000 best_trial=t0000 dataset=shapes"
+)
+
+
+def status(state: str, **metadata: str) -> JobStatus:
+    return JobStatus(
+        submission_id="job-1",
+        state=state,
+        message="",
+        entrypoint="",
+        started_at_ms=None,
+        ended_at_ms=None,
+        metadata=metadata,
+    )
+
+
+class FakeJobs:
+    """Answers the looks one after the other: a state and the log by then, or no answer."""
+
+    def __init__(self, *looks: tuple[str, str] | None) -> None:
+        self._looks = list(looks)
+        self.stopped = False
+
+    def status(self, submission_id: str) -> JobStatus:
+        look = self._looks[0]
+        if look is None:
+            self._next()
+            raise UnreachableError("no Ray cluster answers")
+        return status("STOPPED" if self.stopped else look[0])
+
+    def logs(self, submission_id: str) -> str:
+        look = self._looks[0]
+        assert look is not None
+        self._next()
+        return look[1]
+
+    def stop(self, submission_id: str) -> bool:
+        self.stopped = True
+        return True
+
+    def _next(self) -> None:
+        if len(self._looks) > 1:
+            self._looks.pop(0)
+
+
+def watch(jobs: FakeJobs, **options: float) -> list[Observation]:
+    seen: list[Observation] = []
+    wait_for_job(jobs, "job-1", seen.append, period_s=0.001, **options)
+    return seen
+
+
+def test_new_lines_come_once_and_progress_apart() -> None:
+    first = f"hello\n{PROGRESS.format(1)}\nhalf a li"
+    seen = watch(FakeJobs(("RUNNING", first), ("SUCCEEDED", f"{first}ne\n{PROGRESS.format(0)}\nbye")))
+    assert [each.new_lines for each in seen] == [("hello",), ("half a line", "bye")]
+    assert [each.progress.running for each in seen if each.progress] == [1, 0]
+
+
+def test_a_lost_connection_is_waited_out() -> None:
+    seen = watch(FakeJobs(("RUNNING", "a\n"), None, None, ("SUCCEEDED", "a\nb\n")))
+    assert [each.state for each in seen] == ["RUNNING", "LOST", "LOST", "SUCCEEDED"]
+    assert seen[-1].new_lines == ("b",)
+
+
+def test_a_connection_that_stays_lost_ends_the_wait() -> None:
+    with pytest.raises(UnreachableError, match="may still run") as caught:
+        watch(FakeJobs(None), lost_deadline_s=0.02)
+    assert "job status job-1" in str(caught.value.hint)
+
+
+def test_only_success_is_success() -> None:
+    check_succeeded(status("SUCCEEDED"), "")
+    with pytest.raises(JobStoppedError) as stopped:
+        check_succeeded(status("STOPPED", sweep_id="cnn-1"), "")
+    assert (stopped.value.exit_code, stopped.value.hint) == (3, "go on with `--sweep-id cnn-1 --resume`")
+    with pytest.raises(JobFailedError) as failed:
+        check_succeeded(status("FAILED"), "x\nerror: no bucket\nhint: make one\n")
+    assert (failed.value.exit_code, failed.value.message) == (1, "job job-1: no bucket")
+    assert failed.value.hint == "make one"
+    with pytest.raises(JobFailedError) as silent:
+        check_succeeded(status("FAILED"), "")
+    assert "job logs job-1" in str(silent.value.hint)
+
+
+def test_stop_waits_for_the_end() -> None:
+    assert stop_and_wait(FakeJobs(("RUNNING", "")), "job-1", deadline_s=5).state == "STOPPED"
+
+
+def test_a_job_that_does_not_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = FakeJobs(("RUNNING", ""))
+    ignore: Callable[[str], bool] = lambda submission_id: True  # noqa: E731  # stands in for the method
+    monkeypatch.setattr(jobs, "stop", ignore)
+    with pytest.raises(UnreachableError, match="has not stopped"):
+        stop_and_wait(jobs, "job-1", deadline_s=0.01)

@@ -1,0 +1,168 @@
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cifar_ray.data.split import TrainingData
+from cifar_ray.errors import CheckpointError
+from cifar_ray.models import build_model
+from cifar_ray.records import EpochMetrics
+from cifar_ray.storage import layout
+from cifar_ray.storage.checkpoints import CheckpointStore
+from cifar_ray.storage.runs import RunStore
+from cifar_ray.studies import TrialConfig
+from cifar_ray.training.state import unpack_weights
+from cifar_ray.training.trial import Trial, train_trial
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*")
+
+CONFIG = TrialConfig(
+    model="classic_cnn",
+    max_epochs=4,
+    learning_rate=0.003,
+    optimizer="adam",
+    weight_decay=0.001,
+    dropout=0.1,
+    augmentation=True,
+    batch_norm=True,
+    batch_size=16,
+)
+
+MakeTrial = Callable[..., Trial]
+
+
+@pytest.fixture
+def make_trial(runs: RunStore, training_data: TrainingData) -> MakeTrial:
+    def make(trial_id: str = "t0000", **settings: object) -> Trial:
+        return Trial(
+            trial_id=trial_id,
+            config=replace(CONFIG, **settings),  # type: ignore[arg-type]  # the test's own settings
+            data=training_data,
+            data_seed=0,
+            checkpoints=CheckpointStore(runs.objects, "cnn-1", trial_id),
+        )
+
+    return make
+
+
+def run(trial: Trial) -> list[EpochMetrics]:
+    lines: list[EpochMetrics] = []
+    train_trial(trial, lines.append)
+    return lines
+
+
+def without_times(lines: list[EpochMetrics]) -> list[EpochMetrics]:
+    return [replace(line, trial_id="", seconds=0.0) for line in lines]
+
+
+class KilledError(Exception):
+    pass
+
+
+def run_until(trial: Trial, epoch: int) -> None:
+    """Ends as Ray Tune ends a trial: by an exception out of the report."""
+
+    def report(line: EpochMetrics) -> None:
+        if line.epoch == epoch:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train_trial(trial, report)
+
+
+def test_it_learns(make_trial: MakeTrial) -> None:
+    lines = run(make_trial(max_epochs=8, augmentation=False, dropout=0.0))
+    assert [line.epoch for line in lines] == list(range(1, 9))
+    losses = [line.train_loss or 0.0 for line in lines]
+    assert losses[-1] < 0.8 * losses[0]
+    assert lines[-1].train_accuracy > lines[0].train_accuracy
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("schedule", ["none", "one_cycle"])
+def test_one_seed_one_result(make_trial: MakeTrial, optimizer: str, schedule: str) -> None:
+    one, other = (run(make_trial(trial, optimizer=optimizer, schedule=schedule)) for trial in ("t0000", "t0001"))
+    assert without_times(one) == without_times(other)
+    third = run(make_trial("t0002", optimizer=optimizer, schedule=schedule, seed=7))
+    assert without_times(one) != without_times(third)
+
+
+@pytest.mark.parametrize("schedule", ["none", "steps", "cosine", "one_cycle"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_resumed_trial_equals_an_undisturbed_one(make_trial: MakeTrial, optimizer: str, schedule: str) -> None:
+    settings = {"optimizer": optimizer, "schedule": schedule}
+    undisturbed = run(make_trial("t0000", **settings))
+    run_until(make_trial("t0001", **settings), epoch=2)
+    resumed = run(make_trial("t0001", **settings))
+    assert without_times(resumed) == without_times(undisturbed)
+
+
+def test_a_finished_trial_only_repeats_its_metrics(make_trial: MakeTrial) -> None:
+    first = run(make_trial())
+    assert run(make_trial()) == first
+
+
+def test_best_and_newest_checkpoints_are_kept(make_trial: MakeTrial) -> None:
+    trial = make_trial(max_epochs=8)
+    lines = run(trial)
+    best = max(lines, key=lambda line: (line.validation_accuracy, -line.epoch)).epoch
+    assert trial.checkpoints.epochs() == sorted({best, 7, 8})
+    checkpoint = trial.checkpoints.load_best(print)
+    assert checkpoint is not None
+    assert checkpoint.epoch == best
+    build_model(trial.config).load_state_dict(unpack_weights(checkpoint.weights))
+
+
+def test_a_damaged_newest_checkpoint_costs_one_epoch(
+    make_trial: MakeTrial, runs: RunStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    undisturbed = run(make_trial("t0000"))
+    run_until(make_trial("t0001"), epoch=3)
+    key = f"{layout.checkpoint('cnn-1', 't0001', 3)}/{layout.WEIGHTS}"
+    runs.objects.write(key, runs.objects.read(key)[:-1])
+    assert without_times(run(make_trial("t0001"))) == without_times(undisturbed)
+    assert "does not match its manifest: passed over" in caplog.text
+
+
+def test_a_checkpoint_of_other_settings_is_refused(make_trial: MakeTrial) -> None:
+    run_until(make_trial(), epoch=1)
+    with pytest.raises(CheckpointError, match="other settings"):
+        run(make_trial(learning_rate=0.1))
+
+
+def test_a_diverged_trial_ends_and_saves_nothing_of_it(make_trial: MakeTrial) -> None:
+    trial = make_trial(optimizer="sgd", learning_rate=1e12, batch_norm=False, augmentation=False)
+    lines = run(trial)
+    assert len(lines) == 1
+    assert not lines[0].is_finite
+    assert trial.checkpoints.epochs() == []
+
+
+def test_schedules_come_down(make_trial: MakeTrial) -> None:
+    def rates(schedule: str) -> list[float]:
+        return [
+            line.learning_rate / CONFIG.learning_rate
+            for line in run(make_trial(f"t{len(schedule):04d}", schedule=schedule))
+        ]
+
+    assert rates("none") == [1, 1, 1, 1]
+    assert rates("steps") == pytest.approx([1, 1, 0.1, 0.01])
+    cosine = rates("cosine")
+    assert cosine == sorted(cosine, reverse=True)
+    assert cosine[-1] < 0.01
+    one_cycle = rates("one_cycle")
+    assert max(one_cycle[:2]) > 0.8
+    assert one_cycle[-1] < 0.01
+
+
+def test_a_small_resnet_trains(make_trial: MakeTrial) -> None:
+    lines = run(make_trial(model="resnet", batch_norm=False, max_epochs=1))
+    assert lines[0].is_finite
+
+
+def test_threads_follow_the_cpus_of_the_trial(make_trial: MakeTrial) -> None:
+    run(replace(make_trial(max_epochs=1), num_threads=2))
+    assert torch.get_num_threads() == 2
+    run(make_trial("t0009", max_epochs=1))
+    assert torch.get_num_threads() == 1

@@ -1,0 +1,39 @@
+import pytest
+
+from cifar_ray.errors import CapacityError
+from cifar_ray.tuning.capacity import NodeKind, has_accelerator, max_concurrent_trials
+
+CPU_NODE = NodeKind(name="cpu", resources={"CPU": 4.0}, max_nodes=1)
+GPU_POOL = NodeKind(name="gpu", resources={"CPU": 8.0, "GPU": 2.0}, max_nodes=3)
+
+
+@pytest.mark.parametrize(
+    ("demand", "num_trials"),
+    [
+        ({"CPU": 1.0, "GPU": 0.0}, 4 + 3 * 8),
+        ({"CPU": 1.0, "GPU": 1.0}, 3 * 2),
+        ({"CPU": 1.0, "GPU": 0.25}, 3 * 8),
+        ({"CPU": 2.0, "GPU": 0.25}, 3 * 4),
+        ({"CPU": 1.0, "GPU": 2.0}, 3),
+        # a share of a GPU never reaches over two of them: 0.6 fits once on each
+        ({"CPU": 1.0, "GPU": 0.6}, 3 * 2),
+        ({"CPU": 0.5, "GPU": 0.0}, 8 + 3 * 16),
+    ],
+)
+def test_trials_at_once(demand: dict[str, float], num_trials: int) -> None:
+    assert max_concurrent_trials([CPU_NODE, GPU_POOL], demand) == num_trials
+
+
+@pytest.mark.parametrize("demand", [{"CPU": 16.0, "GPU": 0.0}, {"CPU": 1.0, "GPU": 3.0}])
+def test_a_trial_that_no_node_can_hold_is_refused_with_the_reason(demand: dict[str, float]) -> None:
+    with pytest.raises(CapacityError) as caught:
+        max_concurrent_trials([CPU_NODE, GPU_POOL], demand)
+    assert f"{demand['CPU']:g} CPU" in caught.value.message
+    assert "gpu: 8 CPU, 2 GPU" in caught.value.message
+
+
+def test_a_head_without_cpus_holds_nothing() -> None:
+    head = NodeKind(name="head", resources={"node:__internal_head__": 1.0}, max_nodes=1)
+    assert head.trials_per_node({"CPU": 1.0}) == 0
+    assert not has_accelerator([head, CPU_NODE])
+    assert has_accelerator([head, GPU_POOL])
