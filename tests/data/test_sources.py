@@ -1,6 +1,7 @@
 import io
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -202,3 +203,36 @@ def test_auto_falls_back_to_shapes_where_nothing_answers(settings: Settings, mon
 def test_the_real_test_set(real_data: Path, settings: Settings) -> None:
     loaded = load_images(str(real_data), "test", settings)
     assert np.bincount(loaded.labels).tolist() == [1000] * 10
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "num_images"),
+    [("shapes:10", "shapes (10)", (10, 10)), ("shapes:600", "shapes (600)", (600, 120))],
+)
+def test_names_in_tables(source: str, name: str, num_images: tuple[int, int], settings: Settings) -> None:
+    train, test = (load_images(resolve_source(source, settings), part, settings) for part in ("train", "test"))
+    assert train.name == test.name == name
+    assert (len(train.labels), len(test.labels)) == num_images
+    assert not np.array_equal(train.images[:10], test.images[:10])
+
+
+@pytest.mark.parametrize("source", ["cifar100", "x" * 300, "ftp://x/y", "s3://B/x", "~nobody-of-that-name", "a\0/b"])
+def test_the_hint_for_a_malformed_source_lists_what_is_allowed(source: str, settings: Settings) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        resolve_source(source, settings)
+    for word in ("cifar10", "shapes", "shapes:N", "auto", "folder", "s3://"):
+        assert word in str(caught.value.hint)
+
+
+def test_auto_as_the_default_means_auto(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(official.CIFAR10, "url", "http://127.0.0.1:9/cifar.tar.gz")
+    assert resolve_source(None, replace(settings, data="auto")) == "shapes"
+
+
+def test_a_folder_is_named_by_its_absolute_path(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert resolve_source("here", settings) == resolve_source("./here", settings) == str(tmp_path / "here")
+    assert resolve_source("s3://bucket/a/", settings) == "s3://bucket/a"

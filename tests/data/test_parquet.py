@@ -1,0 +1,129 @@
+"""Single images and shards; whole data sets are read in test_sources."""
+
+import io
+import struct
+import time
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from PIL import Image
+
+from cifar_ray.data.parquet import has_parquet, read_parquet
+from cifar_ray.errors import DataError
+from cifar_ray.storage.folder import FolderStore
+
+
+def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+GREY = Image.fromarray(np.full((32, 32), 77, np.uint8))
+
+
+def bomb(side: int = 9_000) -> bytes:
+    """A PNG of 0.2 MB whose pixels fill 243 MB; just below the size at which Pillow itself would warn."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    packer = zlib.compressobj(9)
+    row = bytes(1 + 3 * side)
+    rows = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def store_of(
+    folder: Path, images: list[Any], labels: list[int] | None = None, key: str = "train-0.parquet"
+) -> FolderStore:
+    table = pa.table({"img": [{"bytes": image, "path": ""} for image in images], "label": labels or [0] * len(images)})
+    path = folder / key
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pyarrow.parquet.write_table(table, path, row_group_size=2)
+    return FolderStore(folder)
+
+
+def read(store: FolderStore) -> np.ndarray[Any, Any]:
+    return read_parquet(store, store.keys(), "train")[0]
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind"),
+    [
+        (mode, kind)
+        for kind, modes in {"PNG": ("L", "RGB", "RGBA", "P"), "JPEG": ("L", "RGB")}.items()
+        for mode in modes
+    ],
+)
+def test_every_kind_of_image_becomes_rgb(tmp_path: Path, mode: str, kind: str) -> None:
+    content = encode(GREY.convert(mode), kind)
+    assert np.array_equal(read(store_of(tmp_path, [content])), np.full((1, 3, 32, 32), 77))
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    store = store_of(tmp_path, [encode(GREY, "PNG"), bomb()])
+    started = time.process_time()
+    with pytest.raises(DataError, match="row 1: the image is 9000x9000, not 32x32"):
+        read(store)
+    assert time.process_time() - started < 0.3  # unpacking takes a second
+
+
+@pytest.mark.parametrize(
+    "image", [None, b"", b"GIF89a", encode(GREY, "GIF"), encode(GREY, "JPEG")[:200], encode(GREY, "PNG")[:-30]]
+)
+def test_what_is_no_image_is_refused_with_file_and_row(tmp_path: Path, image: bytes | None) -> None:
+    good = encode(GREY, "PNG")
+    with pytest.raises(DataError, match=r"train-0\.parquet, row 3: "):
+        read(store_of(tmp_path, [good, good, good, image, good]))
+
+
+def test_shards_in_folders_in_the_order_of_their_names(tmp_path: Path) -> None:
+    images = [encode(Image.fromarray(np.full((32, 32), level, np.uint8)), "PNG") for level in range(4)]
+    for number in (2, 0, 3, 1):
+        store_of(tmp_path, [images[number]], [number], f"data/train-{number}.parquet")
+    store_of(tmp_path, images, [9, 9, 9, 9], "data/test-0.parquet")
+    store = store_of(tmp_path, images, [8, 8, 8, 8], "data/other-train-9.parquet")
+    pixels, labels = read_parquet(store, store.keys(), "train")
+    assert labels.tolist() == [0, 1, 2, 3]
+    assert pixels[:, 0, 0, 0].tolist() == [0, 1, 2, 3]
+
+
+def test_labels_of_any_whole_number_type(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "image": [{"bytes": encode(GREY, "PNG"), "path": None}] * 2,
+            "label": pa.array([3, 9], type=pa.uint8()),
+        }
+    )
+    pyarrow.parquet.write_table(table, tmp_path / "train-0.parquet")
+    store = FolderStore(tmp_path)
+    labels = read_parquet(store, store.keys(), "train")[1]
+    assert (labels.tolist(), labels.dtype) == ([3, 9], np.dtype(np.int64))
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" + bytes(100) + b"PAR1", b"no parquet at all"])
+def test_a_file_that_is_none_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "train-0.parquet").write_bytes(content)
+    with pytest.raises(DataError, match=r"train-0\.parquet is truncated or damaged"):
+        read(FolderStore(tmp_path))
+
+
+def test_damage_inside_a_file_is_refused_by_name(tmp_path: Path) -> None:
+    store = store_of(tmp_path, [encode(GREY, "PNG")] * 50)
+    content = bytearray(store.read("train-0.parquet"))
+    content[4:200] = bytes(196)
+    store.write("train-0.parquet", bytes(content))
+    with pytest.raises(DataError, match=r"train-0\.parquet"):
+        read(store)
+
+
+def test_only_shards_of_the_layout_count() -> None:
+    assert has_parquet(["data/test-00000-of-00001.parquet"])
+    assert not has_parquet(["train.parquet", "train-0.parquet.part", "my-train-0.parquet", "trainer-0.parquet"])
