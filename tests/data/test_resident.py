@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from cifar_ray.data.augmentation import Augmenter, draw
 from cifar_ray.data.packing import PackedImages
 from cifar_ray.data.resident import ResidentBatches
 from cifar_ray.data.split import TrainingData
@@ -79,3 +80,34 @@ def test_read_only_arrays_of_rays_object_store(training_data: TrainingData) -> N
     pixels, labels = training_data.train.pixels.copy(), training_data.train.labels.copy()
     pixels.flags.writeable = labels.flags.writeable = False
     epoch(batches(replace(training_data, train=PackedImages(pixels=pixels, labels=labels))), 1)
+
+
+@pytest.mark.parametrize("batch_size", [64, 96, 600, 2000])
+def test_chunks_do_not_show(batch_size: int) -> None:
+    """Images are moved up to 512 at once; the batches are those of moving all of them at once."""
+    rng = np.random.default_rng(0)
+    many = PackedImages(pixels=rng.integers(0, 2**24, (1300, 1024), np.int32), labels=np.arange(1300))
+    resident = ResidentBatches(
+        many,
+        batch_size=batch_size,
+        device=torch.device("cpu"),
+        mean=(0.5, 0.5, 0.5),
+        standard_deviation=(0.25, 0.25, 0.25),
+        shuffle=True,
+        augment=True,
+        seed=3,
+    )
+    sizes = [len(labels) for _, labels in resident]
+    assert sizes == [batch_size] * (1300 // batch_size) + [1300 % batch_size]
+    assert len(resident) == len(sizes)
+    images, labels = epoch(resident, 5)
+    whole = batches_at_once(many, labels, seed=3, number=5)
+    assert torch.allclose(images, whole, atol=1e-5)
+
+
+def batches_at_once(images: PackedImages, order: torch.Tensor, seed: int, number: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
+    assert torch.equal(torch.randperm(len(images), generator=generator), order)
+    moved = Augmenter(torch.device("cpu"))(torch.from_numpy(images.pixels)[order], draw(len(images), generator))
+    levels = moved.view(torch.uint8).view(-1, 32, 32, 4)[..., :3].permute(0, 3, 1, 2)
+    return (levels / 255 - 0.5) / 0.25

@@ -21,6 +21,20 @@ def test_ninety_to_ten_within_every_class(image_set: ImageSet) -> None:
     assert np.bincount(data.validation.labels).tolist() == [2] * 10
 
 
+def test_another_share(image_set: ImageSet) -> None:
+    data = split(image_set, seed=0, validation_share=0.25)
+    assert np.bincount(data.train.labels).tolist() == [15] * 10
+    assert (data.record.num_train, data.record.num_validation) == (150, 50)
+
+
+def test_the_split_depends_on_labels_and_seed_alone(image_set: ImageSet) -> None:
+    """Each image holds its own row number, on either set of pixels: the same rows are chosen."""
+    rows = np.arange(200, dtype=np.uint8)[:, None, None, None]
+    one = split(replace(image_set, images=np.broadcast_to(rows, image_set.images.shape).copy()), seed=4)
+    other = split(replace(image_set, images=np.broadcast_to(255 - rows, image_set.images.shape).copy()), seed=4)
+    assert np.array_equal(one.validation.pixels & 255, 255 - (other.validation.pixels & 255))
+
+
 def test_every_image_is_in_one_part(image_set: ImageSet) -> None:
     data = split(image_set, seed=5)
     both = np.concatenate([data.train.pixels, data.validation.pixels])
