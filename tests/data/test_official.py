@@ -156,3 +156,18 @@ def test_downloads_at_once_do_not_break_each_other(server: ArchiveServer, settin
         sizes = set(pool.map(fetch, range(6)))
     assert sizes == {sum(map(len, make_batches().values()))}
     assert leftovers(settings) == [official.FOLDER]
+
+
+def test_a_copy_that_another_process_has_just_finished_is_kept(
+    server: ArchiveServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one ends between our look at the cache and our download."""
+    answers, kept = official._answers, []
+
+    def meanwhile() -> str | None:
+        monkeypatch.setattr(official, "_answers", answers)
+        kept.append(official.fetch_official(settings.cache).stat().st_ino)
+        return answers()
+
+    monkeypatch.setattr(official, "_answers", meanwhile)
+    assert official.fetch_official(settings.cache).stat().st_ino == kept[0]

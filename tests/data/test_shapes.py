@@ -7,6 +7,7 @@ def test_balanced_shuffled_and_seeded() -> None:
     images, labels = draw_shapes(600, seed=0)
     assert images.shape == (600, 3, 32, 32)
     assert np.bincount(labels).tolist() == [60] * len(SHAPES)
+    assert labels[:60].tolist() != [number % 10 for number in range(60)]
     assert labels[:60].tolist() != sorted(labels[:60].tolist())
     again, _ = draw_shapes(600, seed=0)
     other, _ = draw_shapes(600, seed=1)

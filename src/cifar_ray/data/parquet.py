@@ -22,6 +22,8 @@ from cifar_ray.storage.object_store import ObjectStore
 IMAGE_COLUMNS = ("img", "image")
 NUM_THREADS = 4
 """Pillow decodes without Python's lock."""
+ROWS_PER_TASK = 500
+"""A task for every image would cost as much as decoding it."""
 
 _SHARD = re.compile(r"(?:^|/)(?P<part>train|test)-[^/]*\.parquet$")
 
@@ -55,9 +57,15 @@ def _read_shard(store: ObjectStore, key: str) -> tuple[NDArray[np.uint8], NDArra
     labels = _read_labels(table.column("label"), where)
     structs = table.column(column).to_pylist()
     images = np.empty((len(structs), 32, 32, 3), dtype=np.uint8)
+
+    def decode_from(start: int) -> None:
+        for row, struct in enumerate(structs[start : start + ROWS_PER_TASK], start):
+            images[row] = _decode(struct, row, where)
+
     with ThreadPoolExecutor(NUM_THREADS) as pool:
-        for row, image in enumerate(pool.map(_decode, structs, range(len(structs)), [where] * len(structs))):
-            images[row] = image
+        # in order, so that the first row at fault is the one that is named
+        for _ in pool.map(decode_from, range(0, len(structs), ROWS_PER_TASK)):
+            pass
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2)), labels
 
 
