@@ -30,15 +30,17 @@ def test_parameter_counts(settings: dict[str, object], num_parameters: int) -> N
     assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
 
 
-@pytest.mark.parametrize(("model", "num_layers"), [("classic_cnn", 3), ("resnet", 1)])
-def test_drop_out_stands_before_each_dense_layer(model: str, num_layers: int) -> None:
-    layers = list(build_model(config(model=model, dropout=0.3)).modules())
-    dense = [number for number, layer in enumerate(layers) if isinstance(layer, nn.Linear)]
-    assert len(dense) == num_layers
-    for number in dense:
-        before = layers[number - 1]
-        assert isinstance(before, nn.Dropout)
-        assert before.p == 0.3
+@pytest.mark.parametrize(
+    ("model", "tail"),
+    [
+        ("classic_cnn", ["Linear", "ReLU", "Dropout", "Linear", "ReLU", "Dropout", "Linear"]),
+        ("resnet", ["Dropout", "Linear"]),
+    ],
+)
+def test_where_drop_out_stands(model: str, tail: list[str]) -> None:
+    leaves = [layer for layer in build_model(config(model=model, dropout=0.3)).modules() if not list(layer.children())]
+    assert [type(layer).__name__ for layer in leaves[-len(tail) :]] == tail
+    assert {layer.p for layer in leaves if isinstance(layer, nn.Dropout)} == {0.3}
 
 
 def test_xavier_initialises_dense_layers_alone() -> None:

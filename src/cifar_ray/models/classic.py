@@ -14,16 +14,16 @@ def classic_cnn(*, batch_norm: bool, dropout: float, xavier: bool) -> nn.Sequent
 
     The report gives no widths; those of the PyTorch tutorial (6 and 16 channels of 5x5, then 120, 84, 10) fit
     its accuracy. Takes (N, 3, 32, 32) float, gives (N, 10) logits. 62,006 parameters; batch norm after each
-    convolution adds 44. Drop-out acts on the input of each dense layer, as in AlexNet.
+    convolution adds 44. Drop-out acts on the output of each hidden dense layer (docs/decisions/0004).
     """
     model = nn.Sequential(
         OrderedDict(
             conv1=_convolution(3, 6, batch_norm),
             conv2=_convolution(6, 16, batch_norm),
             flatten=nn.Flatten(),
-            dense1=nn.Sequential(nn.Dropout(dropout), nn.Linear(16 * 5 * 5, 120), nn.ReLU()),
-            dense2=nn.Sequential(nn.Dropout(dropout), nn.Linear(120, 84), nn.ReLU()),
-            dense3=nn.Sequential(nn.Dropout(dropout), nn.Linear(84, NUM_CLASSES)),
+            dense1=nn.Sequential(nn.Linear(16 * 5 * 5, 120), nn.ReLU(), nn.Dropout(dropout)),
+            dense2=nn.Sequential(nn.Linear(120, 84), nn.ReLU(), nn.Dropout(dropout)),
+            dense3=nn.Linear(84, NUM_CLASSES),
         )
     )
     if xavier:

@@ -26,7 +26,7 @@ class TrialConfig:
     optimizer: Optimizer
     weight_decay: float
     dropout: float
-    """Drop-out before each dense layer (classic CNN) or before the last layer (ResNet)."""
+    """Drop-out after each hidden dense layer (classic CNN) or before the last layer (ResNet)."""
     momentum: float = 0.9
     """For SGD only."""
     batch_size: int = 64
