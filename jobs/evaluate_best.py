@@ -26,7 +26,7 @@ from cifar_ray.tuning.remote import run_on_best_node
 @click.argument("sweeps", nargs=-1)
 @click.option("--storage", metavar="URI", help="s3://bucket/prefix or a folder. [default: CIFAR_RAY_STORAGE]")
 def evaluate_best(sweeps: tuple[str, ...], storage: str | None) -> None:
-    ray.init(logging_level=logging.WARNING)
+    ray.init(logging_level=logging.ERROR)
     kinds, settings = read_node_kinds(), read_settings()
     uri = choose_storage(storage, settings, num_nodes=sum(kind.max_nodes for kind in kinds))
     runs = RunStore(open_store(uri, settings.s3))

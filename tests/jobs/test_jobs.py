@@ -1,6 +1,7 @@
 """The jobs, end to end: a real Ray cluster, its Jobs API, a real S3 server, real training."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 from cifar_ray.cli.connection import connect_runs
 from cifar_ray.cluster.local import LocalCluster
 from cifar_ray.errors import CifarRayError
+from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
 from cifar_ray.storage.runs import RunStore
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(400)]
@@ -176,22 +178,49 @@ def test_a_refused_job_ends_with_one_line_and_a_hint(cluster: LocalCluster) -> N
 
 
 def test_a_stopped_sweep_is_resumed_where_it_was(cluster: LocalCluster) -> None:
-    """The job is stopped in mid-sweep; nothing is lost, nothing is done twice."""
-    options = ["cnn", "--trials", "4", "--max-epochs", "6", "--data", "shapes:4000", "--sweep-id", "stop-1"]
-    assert run("job", "submit", *options, "--no-wait").exit_code == 0
+    """Ctrl-C in mid-sweep, then `job stop` in mid-resume; nothing is lost, nothing is done twice."""
+    options = ["cnn", "--trials", "4", "--max-epochs", "6", "--data", "shapes:3000", "--sweep-id", "stop-1"]
     runs = connect_runs(None)
-    wait_for_metrics(runs, "stop-1", num_lines=2)
-    stopped = run("job", "stop", "stop-1")
-    assert (stopped.exit_code, "STOPPED" in stopped.output) == (0, True), stopped.output
+    with subprocess.Popen([BIN / "cifar-ray", "job", "submit", *options], stderr=subprocess.PIPE, text=True) as waiting:
+        wait_for_metrics(runs, "stop-1", num_lines=2)
+        waiting.send_signal(signal.SIGINT)
+        _, said = waiting.communicate(timeout=60)
+    assert waiting.returncode == 130
+    assert "go on with `--sweep-id stop-1 --resume`" in said
+    assert run("job", "status", "stop-1", "--watch").exit_code == 3
     assert runs.result("stop-1") is None
     before = runs.metrics("stop-1")
-    assert run("job", "status", "stop-1", "--watch").exit_code == 3
 
     refused = run("job", "submit", *options, "--resume", "--seed", "7")
     assert "was started otherwise" in refused.output
+    assert run("job", "submit", *options, "--resume", "--no-wait").exit_code == 0
+    (resumed, *_) = run("job", "list").output.split()
+    wait_for_metrics(runs, "stop-1", num_lines=len(before) + 1)
+    stopped = run("job", "stop", resumed)
+    assert (stopped.exit_code, stopped.output) == (0, f"{resumed} STOPPED\n")
+
     submit(*options, "--resume")
     check_books(runs, "stop-1", num_trials=4)
     assert runs.metrics("stop-1")[: len(before)] == before
+    # resuming what has finished says so and changes nothing
+    assert "finished in" in submit(*options, "--resume")
+
+
+def test_a_trial_that_fails_does_not_end_the_sweep(cluster: LocalCluster) -> None:
+    """A whole checkpoint of other settings lies where the trial looks for its own."""
+    runs = connect_runs(None)
+    foreign = Checkpoint(epoch=1, validation_accuracy=0.9, config={"model": "x"}, weights=b"", trainer_state=b"")
+    CheckpointStore(runs.objects, "fails-1", "t0001").save(foreign)
+    output = submit("cnn", "--trials", "3", "--max-epochs", "1", "--data", "shapes:500", "--sweep-id", "fails-1")
+    outcomes = {trial.trial_id: trial.outcome for trial in runs.trials("fails-1")}
+    assert outcomes == {"t0000": "completed", "t0001": "failed", "t0002": "completed"}
+    failed = runs.trials("fails-1")[1]
+    assert "other settings" in str(failed.error)
+    assert "trial t0001 failed" in output
+    result = runs.result("fails-1")
+    assert result is not None
+    assert result.outcomes == {"completed": 2, "failed": 1}
+    assert "t0001" not in result.ranking
 
 
 def wait_for_metrics(runs: RunStore, sweep_id: str, num_lines: int, deadline_s: float = 90) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import click
 
 from cifar_ray.cli.connection import connect_jobs, connect_runs, enter
-from cifar_ray.cli.job import watch
+from cifar_ray.cli.job import watch, with_absolute_folders
 from cifar_ray.cli.results import pull_sweep
 from cifar_ray.cluster import local
 from cifar_ray.settings import read_settings
@@ -42,8 +43,10 @@ def demo(trials: int, max_epochs: int, data: str, folder: Path) -> None:
     Ctrl-C stops what was started; results so far stay in the store's folder.
     """
     study = get_study("cnn").with_budget(num_trials=trials, max_epochs=max_epochs)
-    options = SweepOptions(trials=trials, max_epochs=max_epochs, data=data)
+    options = with_absolute_folders(SweepOptions(trials=trials, max_epochs=max_epochs, data=data))
     home = read_settings().home / DEMO_FOLDER
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # like Ctrl-C: nothing stays running
     try:
         cluster = local.up(local.LocalClusterOptions(home=home), click.echo)
         enter(cluster)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,7 @@ def submit(
     job to stop.
     """
     jobs_folder = jobs_folder or find_jobs(Path.cwd())
+    options = with_absolute_folders(options)
     if what == "evaluate":
         if options != SweepOptions(storage=options.storage):
             raise ConfigurationError("evaluate takes --storage and sweep ids only", "drop the other options")
@@ -123,6 +125,16 @@ def watch(client: JobsClient, submission_id: str, *, stop_on_interrupt: bool = T
             JobStoppedError(f"job {submission_id}: {stopped.state}", _resume_hint(stopped.metadata)).show()
         sys.exit(INTERRUPTED)
     check_succeeded(ended, client.logs(submission_id))
+
+
+def with_absolute_folders(options: SweepOptions) -> SweepOptions:
+    """A job runs in another folder than its submitter: folders that are here are named in full."""
+    absolute = {
+        name: str(Path(value).absolute())
+        for name in ("data", "storage")
+        if (value := getattr(options, name)) and "://" not in value and ("/" in value or Path(value).is_dir())
+    }
+    return replace(options, **absolute)
 
 
 def _resume_hint(metadata: dict[str, str]) -> str | None:

@@ -56,8 +56,9 @@ def show(sweep: str | None, storage: str | None) -> None:
 def pull(sweep: str | None, folder: Path, checkpoints: bool, storage: str | None) -> None:
     """Copy a sweep's records and report to a folder (default: the newest sweep, to ./results)."""
     runs = connect_runs(storage)
-    pulled = pull_sweep(runs, sweep or _newest(runs), folder, with_checkpoints=checkpoints)
-    click.echo(f"{pulled} files in {folder / (sweep or '')}")
+    sweep = sweep or _newest(runs)
+    num_files = pull_sweep(runs, sweep, folder, with_checkpoints=checkpoints)
+    click.echo(f"{num_files} files in {folder / sweep}")
 
 
 def pull_sweep(runs: RunStore, sweep_id: str, folder: Path, *, with_checkpoints: bool = False) -> int:

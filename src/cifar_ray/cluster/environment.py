@@ -19,6 +19,7 @@ _SHADOWING = frozenset(
     }
 )
 _FOLDERS = ("CIFAR_RAY_HOME", "CIFAR_RAY_CACHE")
+_DATA = "CIFAR_RAY_DATA"
 _NO_PROXY = "127.0.0.1,localhost"
 
 
@@ -52,5 +53,8 @@ def joined(environ: Mapping[str, str], variables: Mapping[str, str]) -> dict[str
     """
     kept = {name: value for name, value in environ.items() if not name.startswith("AWS_") and name not in _SHADOWING}
     folders = {name: str(Path(kept[name]).expanduser().absolute()) for name in _FOLDERS if kept.get(name)}
+    data = Path(kept.get(_DATA) or "/nowhere").expanduser()
+    if data.is_dir():  # else it is a word or a URI
+        folders[_DATA] = str(data.absolute())
     no_proxy = ",".join(filter(None, (kept.get("NO_PROXY") or kept.get("no_proxy"), _NO_PROXY)))
     return kept | folders | {"NO_PROXY": no_proxy, "no_proxy": no_proxy} | dict(variables)

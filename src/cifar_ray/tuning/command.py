@@ -43,7 +43,7 @@ def tune_command(study_name: str) -> click.Command:
     )
     @sweep_flags
     def command(options: SweepOptions) -> None:
-        ray.init(logging_level=logging.WARNING)
+        ray.init(logging_level=logging.ERROR)
         run_job(study, options, read_settings())
 
     return command

@@ -1,0 +1,60 @@
+"""The demo, as `make demo` runs it, small."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+
+DEMO = [Path(sys.executable).parent / "cifar-ray", "demo", "--data", "shapes:500", "--trials", "2", "--max-epochs", "1"]
+
+
+def processes_of(home: Path) -> list[str]:
+    """Command lines of everything that runs with a file or folder below `home`."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if str(home) in command:
+            found.append(command)
+    return found
+
+
+@pytest.fixture
+def home(own_home: None) -> Path:
+    return Path(os.environ["CIFAR_RAY_HOME"])
+
+
+def test_from_nothing_to_a_table_and_nothing_left_running(home: Path, tmp_path: Path) -> None:
+    command = [*DEMO, "--to", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "CNN, report" in done.stdout
+    assert "not CIFAR-10" in done.stdout
+    (sweep,) = (tmp_path / "out").iterdir()
+    assert (sweep / "report/table.md").is_file()
+    assert str(sweep) in done.stdout
+    assert processes_of(home) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_stops_what_it_started(home: Path, tmp_path: Path, number: signal.Signals) -> None:
+    with subprocess.Popen([*DEMO, "--to", str(tmp_path)], stdout=subprocess.PIPE, text=True) as demo:
+        assert demo.stdout is not None
+        until = time.monotonic() + 120
+        # in the middle: the sweep's job has been submitted
+        for line in demo.stdout:
+            if " RUNNING" in line or time.monotonic() > until:
+                break
+        assert processes_of(home)
+        demo.send_signal(number)
+        demo.communicate(timeout=90)
+    assert demo.returncode == 130
+    assert processes_of(home) == []
