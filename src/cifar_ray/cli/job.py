@@ -129,12 +129,13 @@ def watch(client: JobsClient, submission_id: str, *, stop_on_interrupt: bool = T
 
 def with_absolute_folders(options: SweepOptions) -> SweepOptions:
     """A job runs in another folder than its submitter: folders that are here are named in full."""
-    absolute = {
-        name: str(Path(value).absolute())
-        for name in ("data", "storage")
-        if (value := getattr(options, name)) and "://" not in value and ("/" in value or Path(value).is_dir())
-    }
-    return replace(options, **absolute)
+    return replace(options, data=_absolute(options.data), storage=_absolute(options.storage))
+
+
+def _absolute(value: str | None) -> str | None:
+    if value is None or "://" in value or not ("/" in value or Path(value).is_dir()):
+        return value
+    return str(Path(value).expanduser().absolute())
 
 
 def _resume_hint(metadata: dict[str, str]) -> str | None:
