@@ -155,7 +155,7 @@ class _Training:
 
 def _build_trainer(device: torch.device, num_epochs: int) -> pl.Trainer:
     """Lightning's Trainer without its own logging, checkpoints and bars, which cost more than a small step."""
-    has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=1,

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from types import FrameType
 
 from ray import tune
+from ray.tune.error import TuneError
 from ray.tune.schedulers import ASHAScheduler
 
 from cifar_ray.data.split import TrainingData
-from cifar_ray.errors import InterruptedSweepError
+from cifar_ray.errors import InterruptedSweepError, StorageError
 from cifar_ray.provenance import now
 from cifar_ray.records import SweepRecord, SweepResult
 from cifar_ray.settings import Settings
@@ -61,9 +62,16 @@ def run_sweep(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callable
     os.environ.update(_TUNE_ENVIRONMENT)
     # it misses the result files that our ledger replaces
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
-    tuner = _build_tuner(plan, runs, settings, say)
-    with _sigterm_as_interrupt():
-        tuner.fit()
+    try:
+        tuner = _build_tuner(plan, runs, settings, say)
+        with _sigterm_as_interrupt():
+            tuner.fit()
+    except (OSError, TuneError) as error:
+        # Arrow's filesystem, to which Ray Tune writes its own state, raises OSError
+        raise StorageError(
+            f"sweep {plan.sweep.sweep_id} broke off: {str(error).strip().splitlines()[-1]}",
+            f"check the store, then go on: --sweep-id {plan.sweep.sweep_id} --resume",
+        ) from error
     result = summarise_sweep(runs, plan.sweep, now())
     if result is None:
         raise InterruptedSweepError(
