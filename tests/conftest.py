@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from cifar_ray.cluster import local
 from cifar_ray.data.image_set import ImageSet
@@ -17,6 +18,12 @@ from cifar_ray.records import DatasetRecord, EpochMetrics, SweepRecord, TrialRec
 from cifar_ray.statistics import CLASSES
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Results are promised for one thread, and small batches on two busy cores are slower with two."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
