@@ -181,7 +181,8 @@ def test_a_stopped_sweep_is_resumed_where_it_was(cluster: LocalCluster) -> None:
     """Ctrl-C in mid-sweep, then `job stop` in mid-resume; nothing is lost, nothing is done twice."""
     options = ["cnn", "--trials", "4", "--max-epochs", "6", "--data", "shapes:3000", "--sweep-id", "stop-1"]
     runs = connect_runs(None)
-    with subprocess.Popen([BIN / "cifar-ray", "job", "submit", *options], stderr=subprocess.PIPE, text=True) as waiting:
+    command = [BIN / "cifar-ray", "job", "submit", *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts) as waiting:
         wait_for_metrics(runs, "stop-1", num_lines=2)
         waiting.send_signal(signal.SIGINT)
         _, said = waiting.communicate(timeout=60)
@@ -221,6 +222,11 @@ def test_a_trial_that_fails_does_not_end_the_sweep(cluster: LocalCluster) -> Non
     assert result is not None
     assert result.outcomes == {"completed": 2, "failed": 1}
     assert "t0001" not in result.ranking
+
+
+def heed_interrupts() -> None:
+    """A test run that was started in the background ignores SIGINT, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for_metrics(runs: RunStore, sweep_id: str, num_lines: int, deadline_s: float = 90) -> None:

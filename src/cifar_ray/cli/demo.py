@@ -45,8 +45,8 @@ def demo(trials: int, max_epochs: int, data: str, folder: Path) -> None:
     study = get_study("cnn").with_budget(num_trials=trials, max_epochs=max_epochs)
     options = with_absolute_folders(SweepOptions(trials=trials, max_epochs=max_epochs, data=data))
     home = read_settings().home / DEMO_FOLDER
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)  # like Ctrl-C: nothing stays running
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # whichever ends it, nothing stays running
     try:
         cluster = local.up(local.LocalClusterOptions(home=home), click.echo)
         enter(cluster)

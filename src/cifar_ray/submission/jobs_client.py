@@ -26,7 +26,7 @@ class JobsClient:
     def __init__(self, address: str) -> None:
         self._address = address
         # its notes on every upload would break up the live view
-        for name in ("ray.dashboard", "ray._private.runtime_env"):
+        for name in ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging"):
             logging.getLogger(name).setLevel(logging.WARNING)
         with self._translated():
             self._client = JobSubmissionClient(address)
