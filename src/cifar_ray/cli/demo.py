@@ -17,7 +17,7 @@ from cifar_ray.studies.options import SweepOptions
 from cifar_ray.submission.job_spec import evaluation_job, find_jobs, tuning_job
 
 DEMO_FOLDER = "demo"
-NUM_TRIALS, MAX_EPOCHS = 10, 8
+NUM_TRIALS, MAX_EPOCHS = 8, 4
 
 
 @click.command()
