@@ -179,7 +179,7 @@ def test_a_refused_job_ends_with_one_line_and_a_hint(cluster: LocalCluster) -> N
 
 def test_a_stopped_sweep_is_resumed_where_it_was(cluster: LocalCluster) -> None:
     """Ctrl-C in mid-sweep, then `job stop` in mid-resume; nothing is lost, nothing is done twice."""
-    options = ["cnn", "--trials", "4", "--max-epochs", "6", "--data", "shapes:3000", "--sweep-id", "stop-1"]
+    options = ["cnn", "--trials", "6", "--max-epochs", "6", "--data", "shapes:8000", "--sweep-id", "stop-1"]
     runs = connect_runs(None)
     command = [BIN / "cifar-ray", "job", "submit", *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts) as waiting:
@@ -201,7 +201,7 @@ def test_a_stopped_sweep_is_resumed_where_it_was(cluster: LocalCluster) -> None:
     assert (stopped.exit_code, stopped.output) == (0, f"{resumed} STOPPED\n")
 
     submit(*options, "--resume")
-    check_books(runs, "stop-1", num_trials=4)
+    check_books(runs, "stop-1", num_trials=6)
     assert runs.metrics("stop-1")[: len(before)] == before
     # resuming what has finished says so and changes nothing
     assert "finished in" in submit(*options, "--resume")
