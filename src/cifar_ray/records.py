@@ -67,7 +67,9 @@ class SweepRecord(Record):
     grace_period: int
     reduction_factor: int
     accelerators_per_trial: float
+    """Of a trial, or of the cohort that it trains in."""
     cpus_per_trial: float
+    """Of a trial, or of the cohort that it trains in."""
     dataset: DatasetRecord
     versions: Mapping[str, str]
     """Of Python and the packages that numbers depend on."""
@@ -76,6 +78,8 @@ class SweepRecord(Record):
     hardware: Mapping[str, str]
     started_at: str
     """ISO 8601, UTC."""
+    is_cohort: bool = False
+    """Whether its trials trained together, on shared batches."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +97,10 @@ class EpochMetrics(Record):
     """In the epoch's last step."""
     seconds: float
     """Wall time of the epoch, training and validation."""
+    num_sharing: int = 1
+    """Trials that trained as one cohort in that time."""
+    device: str | None = None
+    """What it was trained on, and in which precision."""
 
     @property
     def is_finite(self) -> bool:
@@ -118,7 +126,7 @@ class TrialRecord(Record):
     seconds: float = 0.0
     """Wall time of its epochs."""
     accelerator_seconds: float = 0.0
-    """`seconds` times the accelerators that it held."""
+    """Of its epochs, each divided by the trials that shared it, times the accelerators held."""
     error: str | None = None
     """Of a failed trial: the last line of its traceback."""
 
@@ -268,7 +276,7 @@ def _decode(kind: Any, value: Any, where: str) -> Any:
     # NaN and infinities, which JSON has not, and integers that no float holds, are damage
     if kind is float and is_number and abs(value) <= sys.float_info.max:
         return float(value)
-    if kind in (int, str) and type(value) is kind:
+    if kind in (int, str, bool) and type(value) is kind:
         return value
     raise RecordError(f"{where}: {value!r} is not {kind}", "the record is damaged or from another version")
 

@@ -1,23 +1,44 @@
 """Against the real S3 server of the one-machine cluster."""
 
 import pickle
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
+from botocore.awsrequest import AWSResponse
 
 from cifar_ray.cluster.local import LocalCluster
 from cifar_ray.errors import ObjectNotFoundError, StorageError
 from cifar_ray.settings import read_settings
 from cifar_ray.storage.arrow import arrow_filesystem
+from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
 from cifar_ray.storage.object_store import ObjectStore, open_store
 from cifar_ray.storage.probe import check_marker, check_write_read_delete, leave_marker
+from cifar_ray.storage.s3 import MULTIPART_BYTES
+from cifar_ray.storage.uploading import CheckpointUploader
 
 pytestmark = pytest.mark.cluster
+
+LARGE = MULTIPART_BYTES + 1
+Write = Callable[[ObjectStore], None]
+WRITES = pytest.mark.parametrize(
+    "write", [lambda store: store.write("y", b""), lambda store: store.write("y", bytes(LARGE))], ids=["small", "large"]
+)
 
 
 @pytest.fixture
 def store(cluster: LocalCluster, request: pytest.FixtureRequest) -> ObjectStore:
     return open_store(f"s3://cifar-ray/{request.node.name.replace('_', '-')}")
+
+
+@pytest.fixture
+def observer(cluster: LocalCluster) -> Any:
+    """Another client, which sees what the store's own does not tell."""
+    return boto3.client("s3", region_name="us-east-1")
 
 
 def test_there_and_back(store: ObjectStore) -> None:
@@ -37,6 +58,84 @@ def test_more_keys_than_a_page_holds(store: ObjectStore) -> None:
     for number in range(1010):
         store.write(f"many/{number:04d}", b"")
     assert len(store.keys("many")) == 1010
+
+
+@pytest.mark.parametrize(("num_bytes", "num_parts"), [(0, None), (MULTIPART_BYTES, None), (LARGE, 3)])
+def test_only_large_objects_go_up_in_parts(
+    store: ObjectStore, observer: Any, num_bytes: int, num_parts: int | None
+) -> None:
+    content = bytes(range(251)) * (num_bytes // 251) + bytes(num_bytes % 251)
+    store.write("x", content)
+    assert store.read("x") == content
+    tag = observer.head_object(Bucket="cifar-ray", Key=f"{store.uri.removeprefix('s3://cifar-ray/')}/x")["ETag"]
+    assert tag.strip('"').partition("-")[2] == (str(num_parts) if num_parts else "")
+
+
+def test_a_reader_sees_the_old_object_or_the_whole_new_one(store: ObjectStore) -> None:
+    old, new = b"old", b"n" * LARGE
+    store.write("x", old)
+    seen: set[int] = set()
+    has_ended = threading.Event()
+
+    def look() -> None:
+        while not has_ended.is_set():
+            seen.add(len(store.read("x")))
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    for content in (new, old, new):
+        store.write("x", content)
+    has_ended.set()
+    reader.join(timeout=30)
+    assert len(old) in seen
+    assert seen <= {len(old), LARGE}
+
+
+def test_a_part_that_is_refused_leaves_the_old_object_and_no_parts(store: ObjectStore, observer: Any) -> None:
+    refusal = b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
+    asked: list[str] = []
+
+    def refuse_the_second(request: Any, **_: Any) -> AWSResponse | None:
+        asked.append(request.url)
+        is_second = "partNumber=2" in request.url
+        return AWSResponse(request.url, 403, {}, FixedBody(refusal)) if is_second else None
+
+    store.write("x", b"old")
+    store._client.meta.events.register("before-send.s3.UploadPart", refuse_the_second)  # type: ignore[attr-defined]
+    with pytest.raises(StorageError, match=r"multipart upload of 'x' in bucket 'cifar-ray'.*AccessDenied") as caught:
+        store.write("x", bytes(LARGE))
+    assert "read, write, list and delete" in str(caught.value.hint)
+    assert len(asked) > 1, "no part was on its way"
+    assert store.read("x") == b"old"
+    assert "Uploads" not in observer.list_multipart_uploads(Bucket="cifar-ray")
+
+
+class FixedBody:
+    """The raw body of a response."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def stream(self) -> list[bytes]:
+        return [self._content]
+
+
+def test_checkpoints_go_up_in_the_background(store: ObjectStore) -> None:
+    checkpoints = CheckpointStore(store, "cnn-1", "t0000")
+    made = [
+        Checkpoint(
+            epoch=epoch, validation_accuracy=accuracy, config={}, weights=bytes([epoch]) * LARGE, trainer_state=b""
+        )
+        for epoch, accuracy in ((1, 0.9), (2, 0.1), (3, 0.2), (4, 0.3))
+    ]
+    with ThreadPoolExecutor(1) as executor:
+        uploader = CheckpointUploader(checkpoints, executor, {})
+        for each in made:
+            uploader.submit(each.epoch, each.validation_accuracy, lambda each=each: each)
+        uploader.drain(60)
+    assert checkpoints.epochs() == [1, 3, 4]
+    assert checkpoints.load_best(pytest.fail) == made[0]
+    assert checkpoints.load_newest(pytest.fail) == made[3]
 
 
 def test_missing_object(store: ObjectStore) -> None:
@@ -71,29 +170,32 @@ def test_a_bucket_that_is_not_there(cluster: LocalCluster) -> None:
     assert "create the bucket" in str(caught.value.hint)
 
 
-def test_a_wrong_key(cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@WRITES
+def test_a_wrong_key(write: Write, cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = Path(cluster.credentials_path).read_text()
     key = next(line.partition("=")[2].strip() for line in text.splitlines() if "access_key_id" in line)
     wrong = tmp_path / "credentials"
     wrong.write_text(f"[default]\naws_access_key_id = {key}\naws_secret_access_key = wrong\n")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(wrong))
     with pytest.raises(StorageError) as caught:
-        check_write_read_delete(open_store("s3://cifar-ray/x"))
+        write(open_store("s3://cifar-ray/x"))
     assert "SignatureDoesNotMatch" in caught.value.message
     assert "secret key is wrong" in str(caught.value.hint)
 
 
-def test_no_credentials(cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@WRITES
+def test_no_credentials(write: Write, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     with pytest.raises(StorageError, match="no credentials") as caught:
-        check_write_read_delete(open_store("s3://cifar-ray/x"))
+        write(open_store("s3://cifar-ray/x"))
     assert "AWS_ACCESS_KEY_ID" in str(caught.value.hint)
 
 
-def test_no_server(cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+@WRITES
+def test_no_server(write: Write, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
     with pytest.raises(StorageError) as caught:
-        open_store("s3://cifar-ray/x").read("y")
+        write(open_store("s3://cifar-ray/x"))
     assert "http://127.0.0.1:9" in caught.value.message
     assert "AWS_ENDPOINT_URL_S3" in str(caught.value.hint)
 

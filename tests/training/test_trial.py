@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -12,8 +12,9 @@ from cifar_ray.storage import layout
 from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig
+from cifar_ray.training.learner import Trial
 from cifar_ray.training.state import unpack_weights
-from cifar_ray.training.trial import Trial, train_trial
+from cifar_ray.training.trial import train_trial
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*")
 
@@ -29,26 +30,34 @@ CONFIG = TrialConfig(
     batch_size=16,
 )
 
-MakeTrial = Callable[..., Trial]
+
+@dataclass(frozen=True)
+class Run:
+    """A trial with the data that it trains on."""
+
+    trial: Trial
+    data: TrainingData
+
+    def train(self, on_epoch: Callable[[EpochMetrics], None], num_threads: int = 1) -> None:
+        train_trial(self.trial, self.data, on_epoch, data_seed=0, num_threads=num_threads)
+
+
+MakeTrial = Callable[..., Run]
 
 
 @pytest.fixture
 def make_trial(runs: RunStore, training_data: TrainingData) -> MakeTrial:
-    def make(trial_id: str = "t0000", **settings: object) -> Trial:
-        return Trial(
-            trial_id=trial_id,
-            config=replace(CONFIG, **settings),  # type: ignore[arg-type]  # the test's own settings
-            data=training_data,
-            data_seed=0,
-            checkpoints=CheckpointStore(runs.objects, "cnn-1", trial_id),
-        )
+    def make(trial_id: str = "t0000", **settings: object) -> Run:
+        config = replace(CONFIG, **settings)  # type: ignore[arg-type]  # the test's own settings
+        checkpoints = CheckpointStore(runs.objects, "cnn-1", trial_id)
+        return Run(Trial(trial_id=trial_id, config=config, checkpoints=checkpoints), training_data)
 
     return make
 
 
-def run(trial: Trial) -> list[EpochMetrics]:
+def run(trial: Run) -> list[EpochMetrics]:
     lines: list[EpochMetrics] = []
-    train_trial(trial, lines.append)
+    trial.train(lines.append)
     return lines
 
 
@@ -60,7 +69,7 @@ class KilledError(Exception):
     pass
 
 
-def run_until(trial: Trial, epoch: int) -> None:
+def run_until(trial: Run, epoch: int) -> None:
     """Ends as Ray Tune ends a trial: by an exception out of the report."""
 
     def report(line: EpochMetrics) -> None:
@@ -68,7 +77,7 @@ def run_until(trial: Trial, epoch: int) -> None:
             raise KilledError
 
     with pytest.raises(KilledError):
-        train_trial(trial, report)
+        trial.train(report)
 
 
 def test_it_learns(make_trial: MakeTrial) -> None:
@@ -104,8 +113,9 @@ def test_a_finished_trial_only_repeats_its_metrics(make_trial: MakeTrial) -> Non
 
 
 def test_best_and_newest_checkpoints_are_kept(make_trial: MakeTrial) -> None:
-    trial = make_trial(max_epochs=8)
-    lines = run(trial)
+    run_of_trial = make_trial(max_epochs=8)
+    lines = run(run_of_trial)
+    trial = run_of_trial.trial
     best = max(lines, key=lambda line: (line.validation_accuracy, -line.epoch)).epoch
     assert trial.checkpoints.epochs() == sorted({best, 7, 8})
     checkpoint = trial.checkpoints.load_best(print)
@@ -136,7 +146,7 @@ def test_a_diverged_trial_ends_and_saves_nothing_of_it(make_trial: MakeTrial) ->
     lines = run(trial)
     assert len(lines) == 1
     assert not lines[0].is_finite
-    assert trial.checkpoints.epochs() == []
+    assert trial.trial.checkpoints.epochs() == []
 
 
 def test_schedules_come_down(make_trial: MakeTrial) -> None:
@@ -162,7 +172,7 @@ def test_a_small_resnet_trains(make_trial: MakeTrial) -> None:
 
 
 def test_threads_follow_the_cpus_of_the_trial(make_trial: MakeTrial) -> None:
-    run(replace(make_trial(max_epochs=1), num_threads=2))
+    make_trial(max_epochs=1).train(lambda _: None, num_threads=2)
     assert torch.get_num_threads() == 2
     run(make_trial("t0009", max_epochs=1))
     assert torch.get_num_threads() == 1

@@ -1,7 +1,7 @@
 import pytest
 
 from cifar_ray.errors import CapacityError
-from cifar_ray.tuning.capacity import NodeKind, has_accelerator, max_concurrent_trials
+from cifar_ray.tuning.capacity import COHORT_SIZE, NodeKind, has_accelerator, place_alone, place_cohorts
 
 CPU_NODE = NodeKind(name="cpu", resources={"CPU": 4.0}, max_nodes=1)
 GPU_POOL = NodeKind(name="gpu", resources={"CPU": 8.0, "GPU": 2.0}, max_nodes=3)
@@ -21,13 +21,31 @@ GPU_POOL = NodeKind(name="gpu", resources={"CPU": 8.0, "GPU": 2.0}, max_nodes=3)
     ],
 )
 def test_trials_at_once(demand: dict[str, float], num_trials: int) -> None:
-    assert max_concurrent_trials([CPU_NODE, GPU_POOL], demand) == num_trials
+    placement = place_alone([CPU_NODE, GPU_POOL], demand["CPU"], demand["GPU"])
+    assert (placement.num_slots, placement.num_cohorts) == (num_trials, 0)
+
+
+@pytest.mark.parametrize(("num_trials", "num_cohorts"), [(1, 1), (COHORT_SIZE, 1), (COHORT_SIZE + 1, 2), (1000, 6)])
+def test_a_cohort_for_each_accelerator_as_many_as_are_needed(num_trials: int, num_cohorts: int) -> None:
+    placement = place_cohorts([CPU_NODE, GPU_POOL], num_trials)
+    assert (placement.cpus, placement.accelerators) == (1, 1)
+    assert placement.num_cohorts == num_cohorts
+    assert placement.num_slots == num_cohorts * COHORT_SIZE
+
+
+def test_without_accelerators_a_cohort_has_the_cores_of_a_node() -> None:
+    placement = place_cohorts([CPU_NODE], 30)
+    assert (placement.cpus, placement.accelerators, placement.num_cohorts) == (4, 0, 1)
+    many_cores = NodeKind(name="big", resources={"CPU": 64.0}, max_nodes=2)
+    assert place_cohorts([many_cores], 30).num_slots == 128
+    with pytest.raises(CapacityError):
+        place_cohorts([NodeKind(name="head", resources={}, max_nodes=1)], 30)
 
 
 @pytest.mark.parametrize("demand", [{"CPU": 16.0, "GPU": 0.0}, {"CPU": 1.0, "GPU": 3.0}])
 def test_a_trial_that_no_node_can_hold_is_refused_with_the_reason(demand: dict[str, float]) -> None:
     with pytest.raises(CapacityError) as caught:
-        max_concurrent_trials([CPU_NODE, GPU_POOL], demand)
+        place_alone([CPU_NODE, GPU_POOL], demand["CPU"], demand["GPU"])
     assert f"{demand['CPU']:g} CPU" in caught.value.message
     assert "gpu: 8 CPU, 2 GPU" in caught.value.message
 

@@ -1,13 +1,14 @@
 """The books, fed by hand with what Ray Tune would tell."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from cifar_ray.records import EpochMetrics, SweepRecord
 from cifar_ray.storage.runs import RunStore
-from cifar_ray.tuning.ledger import METRICS_KEY, Ledger, summarise_sweep
+from cifar_ray.tuning.epoch_report import to_result
+from cifar_ray.tuning.ledger import Ledger, summarise_sweep
 
 
 class FakeTrial:
@@ -32,7 +33,7 @@ class Books:
     def tell(self, event: str, trial: str, *lines: EpochMetrics) -> None:
         fake: Any = FakeTrial(trial)
         for line in lines:
-            result = {METRICS_KEY: asdict(line), "node_ip": "10.0.0.1"}
+            result = {**to_result(line), "node_ip": "10.0.0.1"}
             self.ledger.on_trial_result(0, [], fake, result)
         if event:
             getattr(self.ledger, event)(0, [], fake)

@@ -13,12 +13,15 @@ from torch import Tensor
 from cifar_ray.data.augmentation import Augmenter, draw
 from cifar_ray.data.packing import PackedImages
 
-MAX_CHUNK = 512
+MAX_BLOCK = 512
 """Images augmented and normalised at once: enough to make the cost a step small, few enough for the cache."""
+
+Block = Sequence[tuple[Tensor, Tensor]]
+"""Consecutive batches, made together: normalised float32 (B, 3, 32, 32), channels-last, and int64 labels (B,)."""
 
 
 class ResidentBatches:
-    """An iterable for Lightning's Trainer: one pass is one epoch.
+    """An iterable of blocks for Lightning's Trainer: one pass is one epoch.
 
     The order and the augmentation of an epoch depend on the seed and the epoch alone: all trials of a sweep see
     the same, and a resumed trial goes on as if it had never stopped. A last training batch of one image is left
@@ -49,29 +52,33 @@ class ResidentBatches:
         self._epoch = 0
         drop_last = shuffle and len(images) % batch_size == 1
         self._num_used = len(images) - 1 if drop_last else len(images)
+        self._block_size = max(1, MAX_BLOCK // batch_size) * batch_size
 
     def set_epoch(self, epoch: int) -> None:
         """Which epoch the next pass is."""
         self._epoch = epoch
 
-    def __len__(self) -> int:
+    @property
+    def num_batches(self) -> int:
+        """In one pass."""
         return -(-self._num_used // self._batch_size)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Normalised float32 (B, 3, 32, 32) in channels-last format, int64 labels (B,)."""
+    def __len__(self) -> int:
+        return -(-self._num_used // self._block_size)
+
+    def __iter__(self) -> Iterator[Block]:
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
         num_images = len(self._labels)
         order = torch.randperm(num_images, generator=generator) if self._shuffle else torch.arange(num_images)
         order = order.to(self._device)
         draws = draw(num_images, generator).to(self._device) if self._augmenter else None
-        chunk = max(1, MAX_CHUNK // self._batch_size) * self._batch_size
-        for start in range(0, self._num_used, chunk):
-            rows = slice(start, min(start + chunk, self._num_used))
+        for start in range(0, self._num_used, self._block_size):
+            rows = slice(start, min(start + self._block_size, self._num_used))
             pixels = self._pixels[order[rows]]
             if self._augmenter is not None and draws is not None:
                 pixels = self._augmenter(pixels, draws[rows])
             images, labels = self._normalise(pixels), self._labels[order[rows]]
-            yield from zip(torch.split(images, self._batch_size), torch.split(labels, self._batch_size), strict=True)
+            yield list(zip(torch.split(images, self._batch_size), torch.split(labels, self._batch_size), strict=True))
 
     def _normalise(self, pixels: Tensor) -> Tensor:
         """(n, 1024) int32 to (n, 3, 32, 32): the bytes of a pixel lie together, so it is channels-last already."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import torch
 from torch.nn import functional
 
@@ -18,8 +20,8 @@ from cifar_ray.statistics import summarise_classes, wilson_interval
 from cifar_ray.storage.object_store import open_store
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig
+from cifar_ray.training.device import choose_device
 from cifar_ray.training.state import unpack_weights
-from cifar_ray.training.trial import choose_device
 
 BATCH_SIZE = 1000
 
@@ -105,7 +107,7 @@ def _predict(
     """Confusion matrix (true classes by predicted ones) and mean cross-entropy, in float32."""
     confusion = torch.zeros(num_classes * num_classes, dtype=torch.int64, device=device)
     loss = torch.zeros((), dtype=torch.float64, device=device)
-    for images, labels in batches:
+    for images, labels in chain.from_iterable(batches):
         logits = model(images)
         loss += functional.cross_entropy(logits, labels, reduction="sum")
         cells = labels * num_classes + logits.argmax(dim=1)

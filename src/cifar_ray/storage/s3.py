@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from typing import Any
 
 import boto3
+from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
@@ -17,6 +19,15 @@ from cifar_ray.storage.object_store import check_key
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
 MAX_ATTEMPTS = 5
+MULTIPART_BYTES = 16 * 2**20
+"""Larger objects go up in parts, side by side; a part that fails is tried again alone."""
+_PARTS = TransferConfig(
+    multipart_threshold=MULTIPART_BYTES,
+    multipart_chunksize=8 * 2**20,
+    max_concurrency=4,
+    # the other one, taken where `awscrt` is installed, goes by neither these numbers nor the client's settings
+    preferred_transfer_client="classic",
+)
 
 _CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, where the cluster's processes see them"
 _HINTS = {
@@ -54,9 +65,19 @@ class S3Store:
             return body
 
     def write(self, key: str, content: bytes) -> None:
-        """One PutObject, which S3 makes visible whole or not at all."""
-        with self._translated("PutObject", key):
-            self._client.put_object(Bucket=self._bucket, Key=self._key(key), Body=content)
+        """One PutObject, or one multipart upload: S3 makes the object of either visible whole or not at all.
+
+        A multipart upload that fails is aborted, which removes its parts. The parts of one whose process was
+        killed stay, unseen but paid for, unless a lifecycle rule of the bucket aborts incomplete uploads.
+        """
+        name = self._key(key)
+        if len(content) <= MULTIPART_BYTES:
+            with self._translated("PutObject", key):
+                self._client.put_object(Bucket=self._bucket, Key=name, Body=content)
+        else:
+            # raises the errors of the client's own calls; `upload_file` would wrap them
+            with self._translated("multipart upload of", key):
+                self._client.upload_fileobj(BytesIO(content), self._bucket, name, Config=_PARTS)
 
     def delete(self, key: str) -> None:
         """One DeleteObject."""

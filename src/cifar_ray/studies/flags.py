@@ -37,7 +37,13 @@ _FLAGS = (
         metavar="X",
         help="A share (0.25) or whole accelerators. [default: the study's where the cluster has any, else 0]",
     ),
-    click.option("--cpus-per-trial", type=float, default=1.0, show_default=True, metavar="X", help="CPU cores."),
+    click.option("--cpus-per-trial", type=float, metavar="X", help="CPU cores, and threads. [default: 1]"),
+    click.option(
+        "--no-cohort",
+        is_flag=True,
+        help="Train the trials one by one. Those of `cnn` otherwise train together as one network, many times "
+        "faster, on the same batches.",
+    ),
     click.option("--sweep-id", metavar="ID", help="Name of the sweep in the store. [default: study and time]"),
     click.option("--resume", is_flag=True, help="Go on with the sweep of that id; finished trials stay."),
 )

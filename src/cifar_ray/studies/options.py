@@ -24,8 +24,10 @@ class SweepOptions:
     """Of configurations, split, batches and augmentation."""
     accelerators_per_trial: float | None = None
     """Share or number of accelerators of a trial."""
-    cpus_per_trial: float = 1.0
-    """CPU cores of a trial, and its threads."""
+    cpus_per_trial: float | None = None
+    """CPU cores of a trial, and its threads; one by default."""
+    no_cohort: bool = False
+    """Train the trials of a study that would train together one by one."""
     sweep_id: str | None = None
     """Name of the sweep in the store."""
     resume: bool = False
@@ -36,7 +38,8 @@ class SweepOptions:
             raise ConfigurationError(f"seed {self.seed} is out of range", "take 0 to 4294967295")
         if self.accelerators_per_trial is not None:
             _check_share("accelerators per trial", self.accelerators_per_trial, is_zero_allowed=True)
-        _check_share("CPUs per trial", self.cpus_per_trial, is_zero_allowed=False)
+        if self.cpus_per_trial is not None:
+            _check_share("CPUs per trial", self.cpus_per_trial, is_zero_allowed=False)
         if self.resume and self.sweep_id is None:
             raise ConfigurationError("--resume needs to know which sweep", "add --sweep-id")
 

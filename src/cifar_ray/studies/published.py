@@ -31,6 +31,7 @@ CNN = Study(
     fixed={"model": "classic_cnn", "momentum": 0.9, "batch_size": 64, "schedule": "none"},
     budget=Budget(num_trials=30, max_epochs=30),
     accelerators_per_trial=0.25,
+    is_cohort=True,
     published=PublishedResult(
         column="CNN",
         validation_accuracy=0.671,

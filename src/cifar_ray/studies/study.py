@@ -63,6 +63,8 @@ class Study:
     """The file under jobs/ that runs it."""
     accelerators_per_trial: float
     """On a cluster that has accelerators: how much of one a trial takes."""
+    is_cohort: bool = False
+    """Whether its trials train together, as one network on shared batches: small models of one shape."""
     published: PublishedResult | None = None
 
     def __post_init__(self) -> None:

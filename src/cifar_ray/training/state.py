@@ -25,6 +25,8 @@ class TrainerState:
     """Its `state_dict()`; None for a fixed learning rate."""
     history: list[dict[str, Any]]
     """EpochMetrics of every epoch so far, as plain values."""
+    data_pass: int = 0
+    """Which pass over the data the last epoch was: the epoch itself, or its cohort's count of passes."""
 
 
 def pack_weights(weights: Mapping[str, Tensor]) -> bytes:

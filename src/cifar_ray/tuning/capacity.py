@@ -12,6 +12,24 @@ from ray._private.state import state as ray_state
 from cifar_ray.errors import CapacityError
 
 ACCELERATOR = "GPU"
+COHORT_SIZE = 16
+"""Trials that train as one network: more gain little (docs/performance.md), and cost a process each."""
+TRIALS_PER_CPU = 2
+"""In a cohort of a node with many cores."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """How a sweep's trials are spread over the cluster."""
+
+    cpus: float
+    """Of a trial, or of a cohort."""
+    accelerators: float
+    """Of a trial, or of a cohort."""
+    num_cohorts: int
+    """0 where the trials train one by one."""
+    num_slots: int
+    """Trials that can train at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +84,26 @@ def has_accelerator(kinds: Sequence[NodeKind]) -> bool:
     return any(kind.resources.get(ACCELERATOR, 0) > 0 for kind in kinds)
 
 
-def max_concurrent_trials(kinds: Sequence[NodeKind], demand: Mapping[str, float]) -> int:
-    """Trials that can run at once; CapacityError where no node can ever hold one."""
+def place_alone(kinds: Sequence[NodeKind], cpus: float, accelerators: float) -> Placement:
+    """As many trials as fit, each by itself; CapacityError where no node can ever hold one."""
+    num_fitting = _count_fitting(kinds, {"CPU": cpus, ACCELERATOR: accelerators})
+    return Placement(cpus=cpus, accelerators=accelerators, num_cohorts=0, num_slots=num_fitting)
+
+
+def place_cohorts(kinds: Sequence[NodeKind], num_trials: int) -> Placement:
+    """As few cohorts as hold the trials: one for each accelerator, or one for all cores of a node without."""
+    if has_accelerator(kinds):
+        cpus, accelerators = 1.0, 1.0
+    else:
+        cpus, accelerators = float(math.floor(max((kind.resources.get("CPU", 0.0) for kind in kinds), default=0))), 0.0
+    num_fitting = _count_fitting(kinds, {"CPU": max(cpus, 1.0), ACCELERATOR: accelerators})
+    size = max(COHORT_SIZE, TRIALS_PER_CPU * int(cpus))
+    num_cohorts = min(num_fitting, math.ceil(num_trials / size))
+    return Placement(cpus=cpus, accelerators=accelerators, num_cohorts=num_cohorts, num_slots=num_cohorts * size)
+
+
+def _count_fitting(kinds: Sequence[NodeKind], demand: Mapping[str, float]) -> int:
+    """How often the demand fits the cluster; CapacityError where no node can ever meet it."""
     total = sum(kind.trials_per_node(demand) * kind.max_nodes for kind in kinds)
     if total < 1:
         asked = ", ".join(f"{amount:g} {name}" for name, amount in demand.items() if amount > 0)

@@ -25,8 +25,10 @@ from cifar_ray.studies.options import SweepOptions
 from cifar_ray.tuning.capacity import (
     ACCELERATOR,
     NodeKind,
+    Placement,
     has_accelerator,
-    max_concurrent_trials,
+    place_alone,
+    place_cohorts,
     read_node_kinds,
 )
 from cifar_ray.tuning.preflight import check_store_from_every_node, choose_storage
@@ -65,9 +67,10 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
     plan = _make_plan(study, options, settings, kinds, sweep_id, storage, recorded)
     if recorded is None:
         runs.create_sweep(plan.sweep)
+    together = " as one network" if plan.num_cohorts else ""
     click.echo(
         f"sweep {sweep_id}: {plan.sweep.num_trials} trials of {study.name}, at most {plan.sweep.max_epochs} "
-        f"epochs, {plan.max_concurrent_trials} at once, data {plan.sweep.dataset.name}, results in {storage}"
+        f"epochs, {plan.max_concurrent_trials} at once{together}, data {plan.sweep.dataset.name}, results in {storage}"
     )
     _say_result(run_sweep(plan, runs, settings, click.echo), storage)
 
@@ -81,10 +84,7 @@ def _make_plan(
     storage: str,
     recorded: SweepRecord | None,
 ) -> SweepPlan:
-    accelerators = options.accelerators_per_trial
-    if accelerators is None:
-        accelerators = study.accelerators_per_trial if has_accelerator(kinds) else 0.0
-    num_concurrent = max_concurrent_trials(kinds, {"CPU": options.cpus_per_trial, ACCELERATOR: accelerators})
+    placement = _place(study, options, kinds)
     source = resolve_source(options.data, settings)
     click.echo(f"loading data {source}")
     data = split(load_images(source, "train", settings), options.seed)
@@ -96,13 +96,14 @@ def _make_plan(
         max_epochs=study.budget.max_epochs,
         grace_period=study.budget.grace_period,
         reduction_factor=study.budget.reduction_factor,
-        accelerators_per_trial=accelerators,
-        cpus_per_trial=options.cpus_per_trial,
+        accelerators_per_trial=placement.accelerators,
+        cpus_per_trial=placement.cpus,
         dataset=data.record,
         versions=package_versions(),
         commit=source_commit(),
         hardware=_hardware(kinds),
         started_at=now(),
+        is_cohort=placement.num_cohorts > 0,
     )
     if recorded is not None:
         _check_same(recorded, sweep)
@@ -111,13 +112,31 @@ def _make_plan(
         configs=study.sample(options.seed),
         data=data,
         storage=storage,
-        max_concurrent_trials=min(num_concurrent, study.budget.num_trials),
+        max_concurrent_trials=min(placement.num_slots, study.budget.num_trials),
+        num_cohorts=placement.num_cohorts,
     )
+
+
+def _place(study: Study, options: SweepOptions, kinds: list[NodeKind]) -> Placement:
+    asked = (options.cpus_per_trial, options.accelerators_per_trial)
+    if study.is_cohort and not options.no_cohort:
+        if asked != (None, None):
+            raise ConfigurationError(
+                f"the trials of {study.name} train together, on all that a node has",
+                "add --no-cohort to give each of them --cpus-per-trial or --accelerators-per-trial",
+            )
+        return place_cohorts(kinds, study.budget.num_trials)
+    cpus, accelerators = asked
+    if accelerators is None:
+        accelerators = study.accelerators_per_trial if has_accelerator(kinds) else 0.0
+    return place_alone(kinds, 1.0 if cpus is None else cpus, accelerators)
 
 
 def _check_same(recorded: SweepRecord, sweep: SweepRecord) -> None:
     """A resumed sweep must be the one that was started."""
-    names = ("study", "seed", "num_trials", "max_epochs", "accelerators_per_trial", "cpus_per_trial")
+    names = ["study", "seed", "num_trials", "max_epochs", "is_cohort"]
+    if not recorded.is_cohort:
+        names += ["accelerators_per_trial", "cpus_per_trial"]
     pairs = {name: (getattr(recorded, name), getattr(sweep, name)) for name in names}
     pairs["data"] = (recorded.dataset.fingerprint[:12], sweep.dataset.fingerprint[:12])
     changed = [f"{name} was {old}, now {new}" for name, (old, new) in pairs.items() if old != new]

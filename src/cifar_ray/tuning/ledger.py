@@ -14,14 +14,12 @@ from ray.tune.experiment import Trial
 
 from cifar_ray.records import EpochMetrics, Outcome, SweepProgress, SweepRecord, SweepResult, TrialRecord
 from cifar_ray.storage.runs import RunStore
+from cifar_ray.tuning.epoch_report import from_result
 
 METRICS_PERIOD_S = 5.0
 """The metrics object is written whole, so not after every epoch."""
 PROGRESS_PERIOD_S = 2.0
 MAX_ERROR_LENGTH = 500
-
-METRICS_KEY = "metrics"
-"""Under which a trial reports its EpochMetrics as plain values; Ray Tune has a `trial_id` of its own beside."""
 
 
 class Ledger(Callback):
@@ -59,7 +57,7 @@ class Ledger(Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         """A trial finished an epoch; repeated epochs of a resumed trial change nothing."""
-        line = EpochMetrics(**result[METRICS_KEY])
+        line = from_result(result)
         if (line.trial_id, line.epoch) not in self._metrics:
             self._metrics[line.trial_id, line.epoch] = line
             self._has_new_metrics = True
@@ -131,13 +129,13 @@ class Ledger(Callback):
 
     def _with_epoch(self, line: EpochMetrics, node: str | None) -> TrialRecord:
         trial = self._trials[line.trial_id]
-        seconds = trial.seconds + line.seconds
+        accelerator_seconds = line.seconds / line.num_sharing * self._sweep.accelerators_per_trial
         trial = replace(
             trial,
             num_epochs=max(trial.num_epochs, line.epoch),
             node=node,
-            seconds=seconds,
-            accelerator_seconds=seconds * self._sweep.accelerators_per_trial,
+            seconds=trial.seconds + line.seconds,
+            accelerator_seconds=trial.accelerator_seconds + accelerator_seconds,
         )
         best = trial.best_validation_accuracy
         if line.is_finite and (best is None or line.validation_accuracy > best):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
+from typing import Any
 
+import ray
 from ray import tune
 from ray.tune.error import TuneError
 from ray.tune.schedulers import ASHAScheduler
@@ -23,8 +26,11 @@ from cifar_ray.storage import layout
 from cifar_ray.storage.arrow import arrow_filesystem
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig
+from cifar_ray.tuning.engine import EnginePlan, start_engines
+from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE
 from cifar_ray.tuning.ledger import Ledger, summarise_sweep
-from cifar_ray.tuning.trainable import METRIC, TIME_ATTRIBUTE, TrialPlan, run_trial
+from cifar_ray.tuning.member import MEMBER_RESOURCES, run_member
+from cifar_ray.tuning.trainable import TrialPlan, run_trial
 
 MAX_RETRIES = 2
 """How often a trial that raises is started again before it is recorded as failed."""
@@ -52,6 +58,8 @@ class SweepPlan:
     data: TrainingData
     storage: str
     max_concurrent_trials: int
+    num_cohorts: int
+    """0 where the trials train one by one."""
 
 
 def run_sweep(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callable[[str], None]) -> SweepResult:
@@ -63,9 +71,8 @@ def run_sweep(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callable
     # it misses the result files that our ledger replaces
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     try:
-        tuner = _build_tuner(plan, runs, settings, say)
-        with _sigterm_as_interrupt():
-            tuner.fit()
+        with _sigterm_as_interrupt(), _trainable(plan) as trainable:
+            _build_tuner(plan, trainable, runs, settings, say).fit()
     except (OSError, TuneError) as error:
         # Arrow's filesystem, to which Ray Tune writes its own state, raises OSError
         raise StorageError(
@@ -82,22 +89,11 @@ def run_sweep(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callable
     return result
 
 
-def _build_tuner(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callable[[str], None]) -> tune.Tuner:
+def _build_tuner(
+    plan: SweepPlan, trainable: Any, runs: RunStore, settings: Settings, say: Callable[[str], None]
+) -> tune.Tuner:
     sweep = plan.sweep
     filesystem, root = arrow_filesystem(plan.storage, settings.s3)
-    trainable = tune.with_resources(
-        tune.with_parameters(
-            run_trial,
-            data=plan.data,
-            plan=TrialPlan(
-                sweep_id=sweep.sweep_id,
-                storage=plan.storage,
-                data_seed=sweep.seed,
-                cpus_per_trial=sweep.cpus_per_trial,
-            ),
-        ),
-        {"CPU": sweep.cpus_per_trial, "GPU": sweep.accelerators_per_trial},
-    )
     folder, name = layout.tune_state(sweep.sweep_id).rsplit("/", 1)
     experiment = f"{root}/{folder}/{name}"
     if tune.Tuner.can_restore(experiment, storage_filesystem=filesystem):
@@ -120,6 +116,33 @@ def _build_tuner(plan: SweepPlan, runs: RunStore, settings: Settings, say: Calla
             verbose=0,
         ),
     )
+
+
+@contextmanager
+def _trainable(plan: SweepPlan) -> Iterator[Any]:
+    """What Ray Tune runs for each trial, and the engines behind it."""
+    sweep = plan.sweep
+    if not plan.num_cohorts:
+        trial_plan = TrialPlan(
+            sweep_id=sweep.sweep_id, storage=plan.storage, data_seed=sweep.seed, cpus_per_trial=sweep.cpus_per_trial
+        )
+        yield tune.with_resources(
+            tune.with_parameters(run_trial, data=plan.data, plan=trial_plan),
+            {"CPU": sweep.cpus_per_trial, "GPU": sweep.accelerators_per_trial},
+        )
+        return
+    engine_plan = EnginePlan(
+        sweep_id=sweep.sweep_id,
+        storage=plan.storage,
+        data_seed=sweep.seed,
+        num_threads=max(1, int(sweep.cpus_per_trial)),
+        num_slots=math.ceil(plan.max_concurrent_trials / plan.num_cohorts),
+        num_trials=math.ceil(sweep.num_trials / plan.num_cohorts),
+    )
+    demand = {"num_cpus": sweep.cpus_per_trial, "num_gpus": sweep.accelerators_per_trial}
+    data = ray.put(plan.data)  # once to a node, whoever starts there
+    engines = start_engines(plan.num_cohorts, data, engine_plan, demand)
+    yield tune.with_resources(tune.with_parameters(run_member, engines=engines), MEMBER_RESOURCES)
 
 
 def _tune_config(plan: SweepPlan) -> tune.TuneConfig:

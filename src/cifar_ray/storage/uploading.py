@@ -1,0 +1,151 @@
+"""Takes a trial's checkpoints to the store in the background, so that training never waits for an upload."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future, wait
+
+from cifar_ray.errors import StorageError
+from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
+
+NUM_NEWEST_KEPT = 2
+"""Newest checkpoints kept besides the best: if the newest is damaged, the one before it serves."""
+DRAIN_DEADLINE_S = 600.0
+"""Three checkpoints of 100 MB at 1 MB/s take half of it."""
+
+
+def best_epoch(accuracies: Mapping[int, float]) -> int:
+    """The epoch of the best validation accuracy, the earliest of several."""
+    return max(accuracies, key=lambda epoch: (accuracies[epoch], -epoch))
+
+
+def epochs_to_keep(accuracies: Mapping[int, float]) -> set[int]:
+    """The best epoch and the newest; none of none."""
+    return {best_epoch(accuracies), *sorted(accuracies)[-NUM_NEWEST_KEPT:]} if accuracies else set()
+
+
+class CheckpointUploader:
+    """Saves one trial's checkpoints from a background thread, one at a time.
+
+    Of the snapshots that wait for a slow store only those are held that are still to be kept, three at most:
+    the others are dropped, and never uploaded. A checkpoint is removed once those that replace it are whole, so
+    the store has the newest and the best whole one that it ever had at each moment.
+
+    The first error, of the store or of packing a snapshot, halts the uploads; the next call raises it, once, and
+    the one after that goes on without the checkpoint that failed. One thread may call `submit` and `drain`.
+    """
+
+    def __init__(self, checkpoints: CheckpointStore, executor: Executor, saved: Mapping[int, float]) -> None:
+        """`saved`: the validation accuracies, by epoch, of the checkpoints that the store has already."""
+        self._checkpoints = checkpoints
+        self._executor = executor
+        self._lock = threading.Lock()
+        """Never held while a snapshot is packed or the store is at work."""
+        self._pending: dict[int, tuple[float, Callable[[], Checkpoint]]] = {}
+        self._begun: dict[int, float] = {}
+        """The one that is being uploaded."""
+        self._whole: dict[int, float] = dict(saved)
+        self._present: set[int] = set(saved)
+        """The epochs of which the store may have any file: besides the whole ones, those begun or to be removed."""
+        self._step: Future[None] | None = None
+
+    def submit(self, epoch: int, validation_accuracy: float, make: Callable[[], Checkpoint]) -> None:
+        """Have the checkpoint that `make` packs saved; returns at once.
+
+        `make` is called in the background, or never, and let go of before the upload begins. An epoch that the
+        store has already, since it was damaged, is taken anew. Where this raises an earlier error, the snapshot
+        is not taken.
+        """
+        with self._lock:
+            self._raise_failure()
+            self._whole.pop(epoch, None)
+            self._pending[epoch] = (validation_accuracy, make)
+            self._drop_replaced()
+            self._go_on()
+
+    def drain(self, deadline_s: float = DRAIN_DEADLINE_S) -> None:
+        """Wait until the store has all that is to be kept and lacks what is not.
+
+        StorageError where that fails or takes longer than `deadline_s`; also raises what `make` raised.
+        """
+        deadline = time.monotonic() + deadline_s
+        while (step := self._current_step()) is not None:
+            wait([step], timeout=max(0.0, deadline - time.monotonic()))
+            if not step.done():
+                with self._lock:
+                    left = ", ".join(map(str, sorted({*self._begun, *self._pending}))) or "none"
+                raise StorageError(
+                    f"checkpoints were not all in the store after {deadline_s:g} s; epochs still to upload: {left}",
+                    "the store is slow or does not answer: look at its load and the network, then resume",
+                )
+
+    def _current_step(self) -> Future[None] | None:
+        with self._lock:
+            self._raise_failure()
+            self._go_on()
+            return self._step
+
+    def _raise_failure(self) -> None:
+        """With the lock held: raise what ended the last step, once."""
+        if self._step is not None and self._step.done():
+            failed, self._step, self._begun = self._step, None, {}
+            failed.result()
+
+    def _go_on(self) -> None:
+        """With the lock held: queue a step where there is work and none is queued or running.
+
+        Each step is queued anew, so that the trials that share the executor take turns.
+        """
+        if self._step is None and (self._pending or self._present != epochs_to_keep(self._whole)):
+            self._step = self._executor.submit(self._advance)
+
+    def _advance(self) -> None:
+        """In the background: save one checkpoint, then remove those that it replaces."""
+        if (checkpoint := self._pack_next()) is not None:
+            self._checkpoints.save(checkpoint)
+        with self._lock:
+            self._whole |= self._begun
+            self._begun = {}
+            self._drop_replaced()
+            # of the whole ones alone: one that waits replaces nothing in the store yet
+            keep = epochs_to_keep(self._whole)
+        self._checkpoints.prune(keep, self._present)
+        with self._lock:
+            self._present &= keep
+            self._whole = {epoch: accuracy for epoch, accuracy in self._whole.items() if epoch in keep}
+            self._step = None
+            self._go_on()
+
+    def _pack_next(self) -> Checkpoint | None:
+        """Begin the next checkpoint; None where none waits, and there is only something to remove.
+
+        The best goes first, then the newest. A resumed trial goes on from the newest whole one and trains the
+        epochs after it anew, but none before it: a best that is older than that and was not yet in the store
+        when the process was killed would be lost for good. In this order it is always there, and losing anything
+        else costs time alone. Nor do the best ones starve the newest: one that waits came in after the trial's
+        last upload began, so it takes the resumed trial nearly as far.
+        """
+        with self._lock:
+            if not self._pending:
+                return None
+            best = best_epoch(self._accuracies)
+            epoch = best if best in self._pending else max(self._pending)
+            accuracy, make = self._pending.pop(epoch)
+            self._begun = {epoch: accuracy}
+            self._present.add(epoch)
+        return make()
+
+    def _drop_replaced(self) -> None:
+        """With the lock held: let go of the snapshots that are no longer to be kept.
+
+        One that is being uploaded replaces none yet: should it fail, the next best is still there.
+        """
+        keep = epochs_to_keep(self._accuracies)
+        self._pending = {epoch: waiting for epoch, waiting in self._pending.items() if epoch in keep}
+
+    @property
+    def _accuracies(self) -> dict[int, float]:
+        """Of the checkpoints that are whole in the store and those that wait."""
+        return self._whole | {epoch: accuracy for epoch, (accuracy, _) in self._pending.items()}

@@ -1,0 +1,146 @@
+"""A cohort: many small trials that train as one network on shared batches."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, groupby, pairwise
+
+import torch
+
+from cifar_ray.data.resident import ResidentBatches
+from cifar_ray.data.split import TrainingData
+from cifar_ray.records import EpochMetrics
+from cifar_ray.studies import TrialConfig
+from cifar_ray.training.device import choose_device, choose_precision, keep_freed_memory, name_device
+from cifar_ray.training.feeds import training_feed, validation_feed
+from cifar_ray.training.fused_group import FusedGroup
+from cifar_ray.training.learner import Learner, Trial
+
+NUM_UPLOAD_THREADS = 2
+MAX_FUSED_ON_CPU = 8
+"""Models in one network: beyond that a step's activations outgrow the caches (docs/performance.md)."""
+
+
+class Cohort:
+    """Trials on one device that make each pass over the data together.
+
+    Trials come and go between passes, each at its own epoch; settings may differ in everything that the classic CNN
+    has. The batches of a pass are the same for all: their order and the augmentation follow `data_seed` and the
+    cohort's count of passes (docs/decisions/0005). On the CPU the trials are dealt to `num_threads` threads.
+    """
+
+    def __init__(self, data: TrainingData, *, data_seed: int, num_threads: int = 1) -> None:
+        keep_freed_memory()
+        self._data = data
+        self._data_seed = data_seed
+        self._device = choose_device()
+        self._num_threads = num_threads if self._device.type == "cpu" else 1
+        self._data_pass = 0
+        self._learners: dict[str, Learner] = {}
+        self._feeds: dict[tuple[int, bool], ResidentBatches] = {}
+        self._validation = validation_feed(data, self._device)
+        self._uploads = ThreadPoolExecutor(NUM_UPLOAD_THREADS, "upload")
+        self._threads = ThreadPoolExecutor(self._num_threads, "cohort")
+
+    def add(self, trial: Trial) -> Learner:
+        """Take a trial in, from its newest whole checkpoint if it has one; CheckpointError as `Learner` raises it."""
+        learner = Learner(
+            trial,
+            device=self._device,
+            steps_per_epoch=self._feed(trial.config).num_batches,
+            executor=self._uploads,
+        )
+        self._learners[trial.trial_id] = learner
+        return learner
+
+    def remove(self, trial_id: str) -> None:
+        """Let a trial go that is in no pass, once its checkpoints have arrived; StorageError where they cannot."""
+        self._learners.pop(trial_id).drain()
+
+    def train_epoch(self, trial_ids: Collection[str]) -> list[EpochMetrics]:
+        """One pass over the data for these unfinished trials: an epoch of each, in the order of their ids."""
+        learners = [self._learners[trial_id] for trial_id in sorted(trial_ids)]
+        self._data_pass = 1 + max(self._data_pass, *(learner.data_pass for learner in learners))
+        for feed in list(self._feeds.values()):
+            feed.set_epoch(self._data_pass)
+        started = time.perf_counter()
+        shares = _deal(learners, self._num_threads)
+        num_threads = self._num_threads // len(shares)
+        groups = list(chain.from_iterable(self._threads.map(lambda share: self._train(share, num_threads), shares)))
+        seconds = time.perf_counter() - started
+        metrics = [line for group in groups for line in self._read(group, seconds, len(learners))]
+        for line in metrics:
+            self._learners[line.trial_id].end_epoch(line, self._data_pass)
+        return sorted(metrics, key=lambda line: line.trial_id)
+
+    def _train(self, learners: Sequence[Learner], num_threads: int) -> list[FusedGroup]:
+        """Train and validate one thread's share."""
+        torch.set_num_threads(num_threads)
+        groups = []
+        for feed, of_feed in groupby(learners, key=lambda learner: self._feed(learner.trial.config)):
+            fused = [
+                self._fuse(members)
+                for _, of_one_shape in groupby(of_feed, key=lambda learner: learner.trial.config.batch_norm)
+                for members in self._limit(list(of_one_shape))
+            ]
+            for images, labels in chain.from_iterable(feed):
+                for group in fused:
+                    group.train(images, labels)
+            for group in fused:
+                group.end_pass(feed.num_batches)
+            groups += fused
+        for images, labels in chain.from_iterable(self._validation):
+            for group in groups:
+                group.validate(images, labels)
+        return groups
+
+    def _fuse(self, learners: Sequence[Learner]) -> FusedGroup:
+        precision = choose_precision(learners[0].trial.config, self._device)
+        return FusedGroup(learners, self._device, precision)
+
+    def _limit(self, learners: Sequence[Learner]) -> list[Sequence[Learner]]:
+        """Groups of nearly equal size that the CPU's caches can hold; an accelerator takes all at once."""
+        num_groups = math.ceil(len(learners) / MAX_FUSED_ON_CPU) if self._device.type == "cpu" else 1
+        return _cut(learners, num_groups)
+
+    def _feed(self, config: TrialConfig) -> ResidentBatches:
+        key = (config.batch_size, config.augmentation)
+        if key not in self._feeds:
+            self._feeds[key] = training_feed(self._data, config, self._device, self._data_seed)
+        return self._feeds[key]
+
+    def _read(self, group: FusedGroup, seconds: float, num_sharing: int) -> Iterator[EpochMetrics]:
+        """The metrics of its learners. Waits for the device."""
+        tallies = zip(group.train_tally.means(), group.validation_tally.means(), strict=True)
+        for index, (train, validation) in enumerate(tallies):
+            yield EpochMetrics(
+                trial_id=group.learners[index].trial.trial_id,
+                epoch=group.learners[index].epoch,
+                train_loss=train[0],
+                train_accuracy=train[1],
+                validation_loss=validation[0],
+                validation_accuracy=validation[1],
+                learning_rate=group.learning_rates[index],
+                seconds=seconds,
+                num_sharing=num_sharing,
+                device=name_device(self._device, group.precision),
+            )
+
+
+def _deal(learners: Sequence[Learner], num_shares: int) -> list[Sequence[Learner]]:
+    """Shares of nearly equal size, none empty, those of like settings together: fewer and larger groups."""
+    alike = sorted(learners, key=lambda learner: _traits(learner.trial.config))
+    return _cut(alike, min(num_shares, len(alike)))
+
+
+def _cut(learners: Sequence[Learner], num_parts: int) -> list[Sequence[Learner]]:
+    bounds = [len(learners) * index // num_parts for index in range(num_parts + 1)]
+    return [learners[start:end] for start, end in pairwise(bounds)]
+
+
+def _traits(config: TrialConfig) -> tuple[int, bool, bool]:
+    """What learners that are fused have in common: their batches, then their shape."""
+    return config.batch_size, config.augmentation, config.batch_norm

@@ -1,0 +1,52 @@
+"""The device that this process trains on, and how to get the most out of it."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from typing import Literal
+
+import torch
+
+from cifar_ray.studies import TrialConfig
+
+Precision = Literal["32-true", "bf16-mixed"]
+"""In Lightning's words: float32 throughout, or bfloat16 for products and convolutions with float32 weights."""
+
+_M_TRIM_THRESHOLD = -1
+_M_TOP_PAD = -2
+_M_MMAP_THRESHOLD = -3
+
+
+def choose_device() -> torch.device:
+    """The accelerator that this process sees, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def choose_precision(config: TrialConfig, device: torch.device) -> Precision:
+    """bfloat16 where the device computes in it and it pays: on the CPU that is for a ResNet alone."""
+    if device.type == "cuda":
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+    has_bf16 = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
+    return "bf16-mixed" if has_bf16 and config.model == "resnet" else "32-true"
+
+
+def name_device(device: torch.device, precision: Precision) -> str:
+    """For records, such as `NVIDIA H100 80GB HBM3, bf16-mixed`."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    return f"{name}, {precision}"
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep freed blocks for this process.
+
+    By default it gives each activation back to the system and asks for it anew at every step; the page faults
+    take up to a third of a step on the CPU (docs/performance.md).
+    """
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:  # musl has none
+        mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+        mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
+        mallopt(_M_TOP_PAD, 1 << 28)

@@ -1,0 +1,70 @@
+"""Learners whose networks have one shape, stepped as one network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from cifar_ray.models.fused import HIDDEN, FusedClassicCnn
+from cifar_ray.training.device import Precision
+from cifar_ray.training.learner import Learner
+from cifar_ray.training.tally import Tally
+
+
+class FusedGroup:
+    """K learners for one pass over the data. Every batch is a step of each, by its own optimiser."""
+
+    def __init__(self, learners: Sequence[Learner], device: torch.device, precision: Precision) -> None:
+        self.learners = learners
+        self._device = device
+        self.precision = precision
+        self._network = FusedClassicCnn([learner.network for learner in learners])
+        self._generators = [torch.Generator(device).manual_seed(learner.dropout_seed) for learner in learners]
+        self._dropout = [learner.trial.config.dropout for learner in learners]
+        self.train_tally = Tally(len(learners), device)
+        self.validation_tally = Tally(len(learners), device)
+        self.learning_rates = [0.0] * len(learners)
+
+    def train(self, images: Tensor, labels: Tensor) -> None:
+        """A step of every learner on the same batch."""
+        losses, logits = self._losses(images, labels, self._draw_noise(len(labels)))
+        losses.sum().backward()  # type: ignore[no-untyped-call]  # torch's own
+        self._network.hand_out_gradients()
+        for index, learner in enumerate(self.learners):
+            learner.optimizer.step()
+            self.learning_rates[index] = float(learner.optimizer.param_groups[0]["lr"])
+            if learner.scheduler is not None:
+                learner.scheduler.step()
+        self.train_tally.add(losses, logits, labels)
+
+    @torch.inference_mode()
+    def validate(self, images: Tensor, labels: Tensor) -> None:
+        """Count a batch of the validation set."""
+        losses, logits = self._losses(images, labels, None)
+        self.validation_tally.add(losses, logits, labels)
+
+    def end_pass(self, num_batches: int) -> None:
+        """Leave the learners as that many steps, each by itself, would have."""
+        self._network.count_batches(num_batches)
+        for learner in self.learners:
+            learner.optimizer.zero_grad(set_to_none=True)
+
+    def _losses(self, images: Tensor, labels: Tensor, noise: list[Tensor] | None) -> tuple[Tensor, Tensor]:
+        """Mean cross-entropies (K,) and logits (K, B, 10)."""
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self.precision == "bf16-mixed"):
+            logits = self._network(images, noise)
+            num_networks, batch_size, _ = logits.shape
+            losses = functional.cross_entropy(logits.flatten(0, 1), labels.repeat(num_networks), reduction="none")
+        return losses.view(num_networks, batch_size).mean(dim=1), logits
+
+    def _draw_noise(self, batch_size: int) -> list[Tensor]:
+        """Drop-out's factors, from a stream for each learner: on the CPU those that it would draw by itself."""
+        noise = [torch.ones(len(self.learners), batch_size, width, device=self._device) for width in HIDDEN]
+        for index, (share, generator) in enumerate(zip(self._dropout, self._generators, strict=True)):
+            if share > 0:
+                for factors in noise:
+                    factors[index].bernoulli_(1 - share, generator=generator).div_(1 - share)
+        return noise

@@ -1,0 +1,161 @@
+"""What one trial learns with: its network, optimiser, schedule and history, from checkpoint to checkpoint."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import Executor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from cifar_ray.errors import CheckpointError
+from cifar_ray.models import build_model
+from cifar_ray.records import EpochMetrics
+from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
+from cifar_ray.storage.uploading import CheckpointUploader
+from cifar_ray.studies import TrialConfig
+from cifar_ray.training.optimization import build_optimizer, build_scheduler
+from cifar_ray.training.state import (
+    TrainerState,
+    pack_trainer_state,
+    pack_weights,
+    unpack_trainer_state,
+    unpack_weights,
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What to train, and where its checkpoints go."""
+
+    trial_id: str
+    config: TrialConfig
+    checkpoints: CheckpointStore
+
+
+class Learner:
+    """A trial in training, restored from its newest whole checkpoint if it has one.
+
+    Whoever trains it steps `optimizer` and `scheduler` on the parameters of `network`, then hands over each epoch's
+    metrics. CheckpointError where the store has a checkpoint of other settings.
+    """
+
+    def __init__(self, trial: Trial, *, device: torch.device, steps_per_epoch: int, executor: Executor) -> None:
+        self.trial = trial
+        self.history: list[EpochMetrics] = []
+        self.data_pass = 0
+        checkpoint = trial.checkpoints.load_newest(_warn_of_damage)
+        state = self._check(checkpoint) if checkpoint else None
+        self.network = build_model(trial.config)
+        if checkpoint:
+            self.network.load_state_dict(unpack_weights(checkpoint.weights))
+        self.network.to(device)
+        self.optimizer = build_optimizer(trial.config, self.network.parameters())
+        self.scheduler = build_scheduler(trial.config, self.optimizer, steps_per_epoch)
+        if state is not None:
+            self._take_up(state)
+        stored = set(trial.checkpoints.epochs())
+        self._uploader = CheckpointUploader(
+            trial.checkpoints,
+            executor,
+            {each.epoch: each.validation_accuracy for each in self.history if each.epoch in stored},
+        )
+
+    @property
+    def epoch(self) -> int:
+        """The epoch, from 1, that comes next."""
+        return len(self.history) + 1
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all epochs are trained, or one had a loss that is not finite."""
+        is_diverged = bool(self.history) and not self.history[-1].is_finite
+        return is_diverged or self.epoch > self.trial.config.max_epochs
+
+    @property
+    def dropout_seed(self) -> int:
+        """Of the next epoch's drop-out masks: weight seed and epoch alone, so that resuming repeats them."""
+        return self.trial.config.seed * 100_003 + self.epoch
+
+    def end_epoch(self, metrics: EpochMetrics, data_pass: int) -> None:
+        """Take in an epoch; unless it diverged, its checkpoint leaves in the background.
+
+        Once the last epoch's metrics come, the checkpoints have arrived. `data_pass` says which pass over the data
+        the epoch was. StorageError where an upload failed.
+        """
+        self.history.append(metrics)
+        self.data_pass = data_pass
+        if metrics.is_finite:
+            self._uploader.submit(metrics.epoch, metrics.validation_accuracy, self._snapshot(metrics))
+        if self.is_finished:
+            self.drain()
+
+    def drain(self) -> None:
+        """Wait until the checkpoints have arrived; StorageError where they cannot."""
+        self._uploader.drain()
+
+    def _check(self, checkpoint: Checkpoint) -> TrainerState:
+        if dict(checkpoint.config) != self.trial.config.to_dict():
+            raise CheckpointError(
+                f"the checkpoint of {self.trial.trial_id} is of other settings than the trial",
+                "resume with the seed, trials and epochs of the sweep's first run",
+            )
+        return unpack_trainer_state(checkpoint.trainer_state)
+
+    def _take_up(self, state: TrainerState) -> None:
+        self.optimizer.load_state_dict(state.optimizer)
+        if self.scheduler is not None and state.scheduler is not None:
+            self.scheduler.load_state_dict(state.scheduler)
+        self.history = [EpochMetrics(**values) for values in state.history]
+        self.data_pass = state.data_pass
+
+    def _snapshot(self, metrics: EpochMetrics) -> _Snapshot:
+        """Copies, on the device: the next epoch changes the originals."""
+        return _Snapshot(
+            metrics=metrics,
+            config=self.trial.config.to_dict(),
+            weights=_clone(dict(self.network.state_dict())),
+            state=TrainerState(
+                optimizer=_clone(self.optimizer.state_dict()),
+                scheduler=None if self.scheduler is None else _clone(dict(self.scheduler.state_dict())),
+                history=[asdict(each) for each in self.history],
+                data_pass=self.data_pass,
+            ),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Snapshot:
+    """A checkpoint yet to be packed, which the uploader calls for."""
+
+    metrics: EpochMetrics
+    config: dict[str, Any]
+    weights: dict[str, Any]
+    state: TrainerState
+
+    def __call__(self) -> Checkpoint:
+        return Checkpoint(
+            epoch=self.metrics.epoch,
+            validation_accuracy=self.metrics.validation_accuracy,
+            config=self.config,
+            weights=pack_weights(self.weights),
+            trainer_state=pack_trainer_state(self.state),
+        )
+
+
+def _clone(value: Any) -> Any:
+    """A copy that shares no tensor."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return {key: _clone(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_clone(item) for item in value)
+    return value
+
+
+def _warn_of_damage(reason: str) -> None:
+    logger.warning("%s: passed over, the whole one before it is used", reason)

@@ -1,0 +1,31 @@
+"""Loss and hits of an epoch."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+class Tally:
+    """Of K models, summed on the device and read once an epoch, so that no step waits for the device."""
+
+    def __init__(self, num_models: int, device: torch.device) -> None:
+        self._loss = torch.zeros(num_models, device=device)
+        self._num_correct = torch.zeros(num_models, device=device, dtype=torch.int64)
+        self._num_images = 0
+
+    def add(self, losses: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Count a batch: (K,) mean losses, (K, B, C) logits, (B,) labels."""
+        self._loss += losses.detach() * len(labels)
+        self._num_correct += (logits.detach().argmax(dim=-1) == labels).sum(dim=-1)
+        self._num_images += len(labels)
+
+    def means(self) -> list[tuple[float | None, float]]:
+        """For each model, mean loss (None where not finite) and accuracy. Waits for the device."""
+        losses = (self._loss / self._num_images).tolist()
+        accuracies = (self._num_correct / self._num_images).tolist()
+        return [
+            (loss if math.isfinite(loss) else None, accuracy) for loss, accuracy in zip(losses, accuracies, strict=True)
+        ]

@@ -1,0 +1,144 @@
+"""The actor that trains a cohort: Ray Tune's trials join it, wait for their epochs, and leave."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.actor import ActorHandle
+
+from cifar_ray.data.split import TrainingData
+from cifar_ray.records import EpochMetrics
+from cifar_ray.storage.checkpoints import CheckpointStore
+from cifar_ray.storage.object_store import open_store
+from cifar_ray.studies import TrialConfig
+from cifar_ray.training.cohort import Cohort
+from cifar_ray.training.learner import Learner, Trial
+
+START_PATIENCE_S = 30.0
+"""Before the first pass: how long to wait for trials whose processes are still starting."""
+PATIENCE_S = 5.0
+"""Before any other: for Ray Tune's decisions, and for the trials that follow on those it stopped."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnginePlan:
+    """What an engine needs to know besides the data."""
+
+    sweep_id: str
+    storage: str
+    data_seed: int
+    num_threads: int
+    """Of its CPU."""
+    num_slots: int
+    """Trials that it holds at once."""
+    num_trials: int
+    """Trials that it may expect in all."""
+
+
+class CohortEngine:
+    """Makes passes over the data for whoever has joined. Every method may block its caller's thread.
+
+    A pass begins when all that have joined ask for their next epoch and the free slots are filled, or when
+    patience ends: a trial that is late sits the pass out, and one whose process died is waited for no more.
+    """
+
+    def __init__(self, data: TrainingData, plan: EnginePlan) -> None:
+        self._plan = plan
+        self._cohort = Cohort(data, data_seed=plan.data_seed, num_threads=plan.num_threads)
+        self._changed = threading.Condition()
+        self._members: dict[str, Learner] = {}
+        self._awaited: set[str] = set()
+        self._ready: set[str] = set()
+        self._outcomes: dict[str, EpochMetrics | Exception] = {}
+        self._seen: set[str] = set()
+        self._patience_s = START_PATIENCE_S
+        threading.Thread(target=self._make_passes, name="passes", daemon=True).start()
+
+    def num_members(self) -> int:
+        """Trials that it holds."""
+        return len(self._members)
+
+    def join(self, trial_id: str, settings: Mapping[str, Any]) -> list[EpochMetrics]:
+        """Take a trial in; gives the metrics of the epochs that it has already. Errors as `Cohort.add` raises them."""
+        with self._changed:
+            # the same trial's earlier process died in the middle of a pass
+            self._changed.wait_for(lambda: trial_id not in self._ready)
+        trial = Trial(
+            trial_id=trial_id,
+            config=TrialConfig.from_dict(settings),
+            checkpoints=CheckpointStore(open_store(self._plan.storage), self._plan.sweep_id, trial_id),
+        )
+        learner = self._cohort.add(trial)
+        with self._changed:
+            self._members[trial_id] = learner
+            self._awaited.add(trial_id)
+            self._seen.add(trial_id)
+            self._changed.notify_all()
+        return list(learner.history)
+
+    def next_epoch(self, trial_id: str) -> EpochMetrics | None:
+        """Wait for the trial's next epoch; None where it has no more. Raises what ended the pass."""
+        with self._changed:
+            if self._members[trial_id].is_finished:
+                return None
+            self._awaited.add(trial_id)
+            self._ready.add(trial_id)
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: trial_id in self._outcomes)
+            outcome = self._outcomes.pop(trial_id)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def leave(self, trial_id: str) -> None:
+        """Let a trial go, once its checkpoints have arrived."""
+        with self._changed:
+            if self._members.pop(trial_id, None) is None:
+                return
+            self._awaited.discard(trial_id)
+            self._changed.notify_all()
+        self._cohort.remove(trial_id)
+
+    def _make_passes(self) -> None:
+        while True:
+            trial_ids = self._wait_for_members()
+            outcomes: dict[str, EpochMetrics | Exception]
+            try:
+                outcomes = {line.trial_id: line for line in self._cohort.train_epoch(trial_ids)}
+            except Exception as error:  # noqa: BLE001  # raised again in the process of every trial of the pass
+                outcomes = dict.fromkeys(trial_ids, error)
+            with self._changed:
+                self._ready -= outcomes.keys()
+                self._outcomes |= outcomes
+                self._changed.notify_all()
+
+    def _wait_for_members(self) -> set[str]:
+        """Those to make the next pass with, at least one."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._members)
+            until = time.monotonic() + self._patience_s
+            self._changed.wait_for(self._is_complete, timeout=self._patience_s)
+            # decisions may take longer than patience, starting processes too: but somebody must be there
+            self._changed.wait_for(lambda: self._ready, timeout=max(0.0, until - time.monotonic()) or None)
+            self._patience_s = PATIENCE_S
+            self._awaited = set(self._ready)
+            return set(self._ready)
+
+    def _is_complete(self) -> bool:
+        num_to_come = min(self._plan.num_slots - len(self._members), self._plan.num_trials - len(self._seen))
+        return bool(self._ready) and self._awaited <= self._ready and num_to_come <= 0
+
+
+def start_engines(
+    num_engines: int, data: ray.ObjectRef, plan: EnginePlan, demand: Mapping[str, float]
+) -> list[ActorHandle]:
+    """Actors on the connected cluster, which Ray starts anew if they die, as long as `data` is held."""
+    # a thread for each trial that waits, and some for those that come and go
+    num_threads = 2 * plan.num_slots + 4
+    actor = ray.remote(CohortEngine).options(max_restarts=-1, max_concurrency=num_threads, **demand)
+    return [actor.remote(data, plan) for _ in range(num_engines)]

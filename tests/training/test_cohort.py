@@ -1,0 +1,248 @@
+"""Training together equals training alone, for everything that members may differ in."""
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional
+
+from cifar_ray.data.split import TrainingData
+from cifar_ray.errors import CheckpointError
+from cifar_ray.records import EpochMetrics
+from cifar_ray.storage.checkpoints import CheckpointStore
+from cifar_ray.storage.folder import FolderStore
+from cifar_ray.storage.runs import RunStore
+from cifar_ray.studies import TrialConfig
+from cifar_ray.training.cohort import Cohort
+from cifar_ray.training.fused_group import FusedGroup
+from cifar_ray.training.learner import Learner, Trial
+from cifar_ray.training.state import unpack_weights
+from cifar_ray.training.trial import train_trial
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*")
+
+CONFIG = TrialConfig(
+    model="classic_cnn",
+    max_epochs=3,
+    learning_rate=0.003,
+    optimizer="sgd",
+    weight_decay=0.001,
+    dropout=0.1,
+    batch_size=16,
+)
+DIFFERENCES: list[dict[str, object]] = [
+    {"learning_rate": 0.01},
+    {"momentum": 0.5},
+    {"weight_decay": 0.01},
+    {"dropout": 0.0},
+    {"dropout": 0.5},
+    {"optimizer": "adam"},
+    {"optimizer": "adam", "weight_decay": 0.01, "learning_rate": 0.0002},
+    {"xavier": True},
+    {"seed": 7},
+    {"schedule": "one_cycle"},
+    {"schedule": "cosine", "optimizer": "adam"},
+]
+CPU = torch.device("cpu")
+
+
+def config(**settings: object) -> TrialConfig:
+    return replace(CONFIG, **settings)  # type: ignore[arg-type]  # the test's own settings
+
+
+def make_trial(runs: RunStore, trial_id: str, sweep_id: str = "cnn-1", **settings: object) -> Trial:
+    checkpoints = CheckpointStore(runs.objects, sweep_id, trial_id)
+    return Trial(trial_id=trial_id, config=config(**settings), checkpoints=checkpoints)
+
+
+def without_times(lines: list[EpochMetrics]) -> list[EpochMetrics]:
+    return [replace(line, seconds=0.0, num_sharing=1) for line in lines]
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_ten_steps_together_are_ten_steps_alone(tmp_path: Path, batch_norm: bool) -> None:
+    """In float64, where what is left is the mathematics: Adam turns the rounding of float32 into steps of its own."""
+    settings = [{**each, "batch_norm": batch_norm} for each in ({}, *DIFFERENCES)]
+    generator = torch.Generator().manual_seed(0)
+    batches = [
+        (
+            torch.randn(16, 3, 32, 32, generator=generator, dtype=torch.float64),
+            torch.randint(10, (16,), generator=generator),
+        )
+        for _ in range(10)
+    ]
+    with ThreadPoolExecutor(1) as executor:
+        one, other = (
+            [make_learner(tmp_path / side, index, each, executor) for index, each in enumerate(settings)]
+            for side in ("alone", "together")
+        )
+    for learner in one:
+        torch.manual_seed(learner.dropout_seed)
+        for images, labels in batches:
+            step_alone(learner, images, labels)
+    torch.set_default_dtype(torch.float64)
+    try:
+        group = FusedGroup(other, CPU, "32-true")
+        for images, labels in batches:
+            group.train(images, labels)
+        group.end_pass(10)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for alone, together in zip(one, other, strict=True):
+        expected, found = alone.network.state_dict(), together.network.state_dict()
+        for name, weights in expected.items():
+            assert torch.allclose(found[name], weights, rtol=0, atol=1e-6), (alone.trial.config, name)
+        assert together.optimizer.param_groups[0]["lr"] == alone.optimizer.param_groups[0]["lr"]
+
+
+def make_learner(folder: Path, index: int, settings: dict[str, object], executor: ThreadPoolExecutor) -> Learner:
+    trial = make_trial(RunStore(FolderStore(folder)), f"t{index:04d}", **settings)
+    learner = Learner(trial, device=CPU, steps_per_epoch=10, executor=executor)
+    learner.network.double()
+    return learner
+
+
+def step_alone(learner: Learner, images: torch.Tensor, labels: torch.Tensor) -> None:
+    learner.optimizer.zero_grad()
+    functional.cross_entropy(learner.network(images), labels).backward()  # type: ignore[no-untyped-call]
+    learner.optimizer.step()
+    if learner.scheduler is not None:
+        learner.scheduler.step()
+
+
+def test_epochs_together_are_epochs_alone(runs: RunStore, training_data: TrainingData) -> None:
+    """Batches, augmentation, drop-out and validation too; in float32, so nearly."""
+    cohort = Cohort(training_data, data_seed=5, num_threads=2)
+    combinations = list(itertools.product([False, True], repeat=2))
+    alone: dict[str, list[EpochMetrics]] = {}
+    for index, (augmentation, batch_norm) in enumerate(combinations):
+        trial_id = f"t{index:04d}"
+        settings = {"augmentation": augmentation, "batch_norm": batch_norm, "dropout": 0.3}
+        cohort.add(make_trial(runs, trial_id, **settings))
+        alone[trial_id] = []
+        train_trial(make_trial(runs, trial_id, "alone", **settings), training_data, alone[trial_id].append, data_seed=5)
+    for epoch in range(3):
+        for line in cohort.train_epoch(alone):
+            expected = alone[line.trial_id][epoch]
+            assert line.epoch == expected.epoch
+            assert line.train_loss == pytest.approx(expected.train_loss, rel=1e-4)
+            assert line.validation_loss == pytest.approx(expected.validation_loss, rel=1e-3)
+            assert line.num_sharing == 4
+
+
+@pytest.mark.parametrize("first", ["alone", "together"])
+def test_checkpoints_are_interchangeable(runs: RunStore, training_data: TrainingData, first: str) -> None:
+    """A trial that changes between the two modes ends where one ends that does not."""
+    settings = {"batch_norm": True, "augmentation": True, "optimizer": "adam", "learning_rate": 0.0003}
+    undisturbed: list[EpochMetrics] = []
+    train_trial(make_trial(runs, "t0000", **settings), training_data, undisturbed.append, data_seed=0)
+    trial, neighbour = (make_trial(runs, trial_id, **settings) for trial_id in ("t0001", "t0002"))
+    lines: list[EpochMetrics] = []
+    if first == "alone":
+        with pytest.raises(KilledError):
+            train_trial(trial, training_data, until(2, lines), data_seed=0)
+    cohort = Cohort(training_data, data_seed=0)
+    lines += cohort.add(trial).history[len(lines) :]
+    if first == "together":
+        cohort.add(neighbour)
+        lines += [line for _ in range(2) for line in cohort.train_epoch(["t0001", "t0002"]) if line.trial_id == "t0001"]
+        cohort.remove("t0001")
+        lines.clear()
+        train_trial(trial, training_data, lines.append, data_seed=0)
+    else:
+        lines += cohort.train_epoch(["t0001"])
+    assert [line.epoch for line in lines] == [1, 2, 3]
+    for line, expected in zip(lines, undisturbed, strict=True):
+        assert line.train_loss == pytest.approx(expected.train_loss, rel=1e-3)
+
+
+class KilledError(Exception):
+    pass
+
+
+def until(epoch: int, lines: list[EpochMetrics]):  # type: ignore[no-untyped-def]  # a callback
+    def report(line: EpochMetrics) -> None:
+        lines.append(line)
+        if line.epoch == epoch:
+            raise KilledError
+
+    return report
+
+
+def test_a_member_that_diverges_touches_no_other(runs: RunStore, training_data: TrainingData) -> None:
+    """To the last bit, with and without the diverging one's weights of NaN beside it."""
+    wild = make_trial(runs, "t0001", learning_rate=1e12)
+    tame = make_trial(runs, "t0001", "tame")
+    lines = {}
+    for name, neighbour in (("wild", wild), ("tame", tame)):
+        cohort = Cohort(training_data, data_seed=0)
+        cohort.add(make_trial(runs, "t0000", name))
+        cohort.add(neighbour)
+        lines[name] = [cohort.train_epoch(["t0000", "t0001"])]
+        if name == "wild":
+            (_, diverged) = lines[name][0]
+            assert not diverged.is_finite
+            assert diverged.trial_id == "t0001"
+        # it may even stay for a pass more
+        learner = cohort.add(make_trial(runs, "t0002", name))
+        assert not learner.history
+        lines[name].append(cohort.train_epoch(["t0000", "t0002"]))
+    assert without_times([each[0] for each in lines["wild"]]) == without_times([each[0] for each in lines["tame"]])
+    assert wild.checkpoints.epochs() == []
+
+
+def test_members_come_and_go_at_epochs_of_their_own(runs: RunStore, training_data: TrainingData) -> None:
+    cohort = Cohort(training_data, data_seed=0, num_threads=2)
+    one, two = make_trial(runs, "t0000"), make_trial(runs, "t0001", batch_norm=True)
+    cohort.add(one)
+    assert [line.epoch for line in cohort.train_epoch(["t0000"])] == [1]
+    late = cohort.add(two)
+    assert [line.epoch for line in cohort.train_epoch(["t0000", "t0001"])] == [2, 1]
+    cohort.remove("t0000")
+    assert one.checkpoints.epochs() == [1, 2]
+    assert [line.epoch for line in cohort.train_epoch(["t0001"])] == [2]
+    # the order of the batches goes on with the cohort, not with the trial
+    assert late.data_pass == 3
+
+
+def test_a_cohort_goes_on_from_checkpoints(runs: RunStore, training_data: TrainingData) -> None:
+    undisturbed = Cohort(training_data, data_seed=0)
+    broken_off = Cohort(training_data, data_seed=0)
+    trials = ("t0000", "t0001")
+    for trial_id in trials:
+        undisturbed.add(make_trial(runs, trial_id, "whole"))
+        broken_off.add(make_trial(runs, trial_id))
+    expected = [undisturbed.train_epoch(trials) for _ in range(3)]
+    for _ in range(2):
+        broken_off.train_epoch(trials)
+    for trial_id in trials:
+        broken_off.remove(trial_id)
+    resumed = Cohort(training_data, data_seed=0)
+    for trial_id in trials:
+        learner = resumed.add(make_trial(runs, trial_id))
+        assert [line.epoch for line in learner.history] == [1, 2]
+    assert without_times(resumed.train_epoch(trials)) == without_times(expected[2])
+
+
+def test_weights_of_a_member_are_its_checkpoints(runs: RunStore, training_data: TrainingData) -> None:
+    cohort = Cohort(training_data, data_seed=0)
+    trial = make_trial(runs, "t0000")
+    learner = cohort.add(trial)
+    cohort.add(make_trial(runs, "t0001", seed=7))
+    cohort.train_epoch(["t0000", "t0001"])
+    learner.drain()
+    saved = unpack_weights(trial.checkpoints.load(1).weights)
+    for name, weights in learner.network.state_dict().items():
+        assert torch.equal(saved[name], weights), name
+
+
+def test_a_checkpoint_of_other_settings_is_refused(runs: RunStore, training_data: TrainingData) -> None:
+    cohort = Cohort(training_data, data_seed=0)
+    cohort.add(make_trial(runs, "t0000"))
+    cohort.train_epoch(["t0000"])
+    cohort.remove("t0000")
+    with pytest.raises(CheckpointError, match="other settings"):
+        cohort.add(make_trial(runs, "t0000", learning_rate=0.1))

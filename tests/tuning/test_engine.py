@@ -1,0 +1,133 @@
+"""The engine, with threads in the place of Ray Tune's trials."""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from cifar_ray.data.split import TrainingData
+from cifar_ray.records import EpochMetrics
+from cifar_ray.storage.checkpoints import CheckpointStore
+from cifar_ray.storage.runs import RunStore
+from cifar_ray.studies import get_study
+from cifar_ray.tuning import engine as engine_module
+from cifar_ray.tuning.engine import CohortEngine, EnginePlan
+
+SETTINGS = get_study("cnn").with_budget(num_trials=4, max_epochs=3).sample(0)
+DEADLINE_S = 60
+
+
+@pytest.fixture
+def callers() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(8) as executor:
+        yield executor
+
+
+@pytest.fixture
+def make_engine(
+    runs: RunStore, training_data: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., CohortEngine]:
+    def make(num_slots: int = 4, num_trials: int = 4, patience_s: float = 30.0) -> CohortEngine:
+        monkeypatch.setattr(engine_module, "START_PATIENCE_S", patience_s)
+        monkeypatch.setattr(engine_module, "PATIENCE_S", patience_s)
+        plan = EnginePlan(
+            sweep_id="cnn-1",
+            storage=runs.objects.uri,
+            data_seed=0,
+            num_threads=1,
+            num_slots=num_slots,
+            num_trials=num_trials,
+        )
+        return CohortEngine(training_data, plan)
+
+    return make
+
+
+def trial_id(index: int) -> str:
+    return f"t{index:04d}"
+
+
+def run_trial(engine: CohortEngine, index: int, stop_after: int = 3) -> list[EpochMetrics]:
+    """What a trial's process does, until Ray Tune stops it."""
+    lines = engine.join(trial_id(index), SETTINGS[index].to_dict())
+    while len(lines) < stop_after and (line := engine.next_epoch(trial_id(index))):
+        lines.append(line)
+    engine.leave(trial_id(index))
+    return lines
+
+
+def results(futures: list[Future[list[EpochMetrics]]]) -> list[list[EpochMetrics]]:
+    return [future.result(timeout=DEADLINE_S) for future in futures]
+
+
+def test_trials_make_their_passes_together(
+    make_engine: Callable[..., CohortEngine], callers: ThreadPoolExecutor
+) -> None:
+    engine = make_engine()
+    trials = results([callers.submit(run_trial, engine, index) for index in range(4)])
+    assert [[line.epoch for line in lines] for lines in trials] == [[1, 2, 3]] * 4
+    assert {line.num_sharing for lines in trials for line in lines} == {4}
+    assert engine.num_members() == 0
+
+
+def test_a_stopped_trial_makes_room_for_the_next(
+    make_engine: Callable[..., CohortEngine], callers: ThreadPoolExecutor, runs: RunStore
+) -> None:
+    engine = make_engine(num_slots=2, num_trials=3)
+
+    def two_after_another() -> list[EpochMetrics]:
+        return run_trial(engine, 1, stop_after=1) + run_trial(engine, 2)
+
+    one, others = results([callers.submit(run_trial, engine, 0), callers.submit(two_after_another)])
+    assert [(line.trial_id, line.epoch) for line in others] == [("t0001", 1), ("t0002", 1), ("t0002", 2), ("t0002", 3)]
+    # the third joined the first's second pass, and made its last pass alone
+    assert [line.num_sharing for line in one] == [2, 2, 2]
+    assert others[-1].num_sharing == 1
+    assert CheckpointStore(runs.objects, "cnn-1", "t0001").epochs() == [1]
+
+
+def test_a_dead_trial_is_waited_for_no_longer_than_patience(
+    make_engine: Callable[..., CohortEngine], callers: ThreadPoolExecutor
+) -> None:
+    engine = make_engine(num_slots=2, num_trials=2, patience_s=1.0)
+    engine.join("t0001", SETTINGS[1].to_dict())  # and is never heard of again
+    started = time.monotonic()
+    lines = run_trial(engine, 0)
+    assert [line.epoch for line in lines] == [1, 2, 3]
+    assert time.monotonic() - started < 3 + 1.0 * 2
+    # its next process takes its place, and goes on alone
+    assert [line.epoch for line in run_trial(engine, 1)] == [1, 2, 3]
+
+
+def test_a_trial_goes_on_where_its_checkpoints_end(make_engine: Callable[..., CohortEngine]) -> None:
+    run_trial(make_engine(num_slots=1, num_trials=1), 0, stop_after=2)
+    engine = make_engine(num_slots=1, num_trials=1)
+    history = engine.join("t0000", SETTINGS[0].to_dict())
+    assert [line.epoch for line in history] == [1, 2]
+    line = engine.next_epoch("t0000")
+    assert line is not None
+    assert line.epoch == 3
+    assert engine.next_epoch("t0000") is None
+
+
+def test_what_breaks_a_pass_reaches_each_of_its_trials(
+    make_engine: Callable[..., CohortEngine], callers: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make_engine(num_slots=2, num_trials=2)
+
+    def fail(_: object) -> list[EpochMetrics]:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(engine._cohort, "train_epoch", fail)
+    futures = [callers.submit(run_trial, engine, index) for index in range(2)]
+    for future in futures:
+        with pytest.raises(RuntimeError, match="out of memory"):
+            future.result(timeout=DEADLINE_S)
+    monkeypatch.undo()
+    # the engine lives on
+    engine._plan = replace(engine._plan, num_slots=1)
+    for index in range(2):
+        engine.leave(trial_id(index))
+    assert [line.epoch for line in run_trial(engine, 0)] == [1, 2, 3]
