@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from cifar_ray.data.split import TrainingData
+from cifar_ray.errors import StorageError
 from cifar_ray.records import EpochMetrics
 from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.runs import RunStore
@@ -99,6 +100,36 @@ def test_a_dead_trial_is_waited_for_no_longer_than_patience(
     assert time.monotonic() - started < 3 + 1.0 * 2
     # its next process takes its place, and goes on alone
     assert [line.epoch for line in run_trial(engine, 1)] == [1, 2, 3]
+
+
+def test_patience_with_those_who_never_come_is_spent_once(make_engine: Callable[..., CohortEngine]) -> None:
+    engine = make_engine(num_slots=2, num_trials=2, patience_s=2.0)
+    started = time.monotonic()
+    assert [line.epoch for line in run_trial(engine, 0)] == [1, 2, 3]
+    assert time.monotonic() - started < 2 * 2.0
+
+
+def test_what_a_trial_that_left_could_not_save_is_raised_at_the_end(
+    make_engine: Callable[..., CohortEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make_engine(num_slots=1, num_trials=1)
+
+    def refuse(trial_id: str) -> None:
+        raise StorageError(f"no room for {trial_id}")
+
+    monkeypatch.setattr(engine._cohort, "remove", refuse)
+    run_trial(engine, 0, stop_after=1)
+    with pytest.raises(StorageError, match="no room for t0000"):
+        engine.drain()
+
+
+def test_draining_lets_go_whoever_is_left(make_engine: Callable[..., CohortEngine], runs: RunStore) -> None:
+    engine = make_engine(num_slots=1, num_trials=1)
+    engine.join("t0000", SETTINGS[0].to_dict())
+    engine.next_epoch("t0000")
+    engine.drain()
+    assert engine.num_members() == 0
+    assert CheckpointStore(runs.objects, "cnn-1", "t0000").epochs() == [1]
 
 
 def test_a_trial_goes_on_where_its_checkpoints_end(make_engine: Callable[..., CohortEngine]) -> None:

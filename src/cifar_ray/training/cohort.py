@@ -60,6 +60,11 @@ class Cohort:
         """Let a trial go that is in no pass, once its checkpoints have arrived; StorageError where they cannot."""
         self._learners.pop(trial_id).drain()
 
+    def close(self) -> None:
+        """End its threads, once the uploads that they have begun are done."""
+        self._uploads.shutdown()
+        self._threads.shutdown(wait=False)
+
     def train_epoch(self, trial_ids: Collection[str]) -> list[EpochMetrics]:
         """One pass over the data for these unfinished trials: an epoch of each, in the order of their ids."""
         learners = [self._learners[trial_id] for trial_id in sorted(trial_ids)]

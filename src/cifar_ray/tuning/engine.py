@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +11,11 @@ import ray
 from ray.actor import ActorHandle
 
 from cifar_ray.data.split import TrainingData
+from cifar_ray.errors import CifarRayError, StorageError
 from cifar_ray.records import EpochMetrics
 from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.object_store import open_store
+from cifar_ray.storage.uploading import DRAIN_DEADLINE_S
 from cifar_ray.studies import TrialConfig
 from cifar_ray.training.cohort import Cohort
 from cifar_ray.training.learner import Learner, Trial
@@ -56,6 +57,8 @@ class CohortEngine:
         self._ready: set[str] = set()
         self._outcomes: dict[str, EpochMetrics | Exception] = {}
         self._seen: set[str] = set()
+        self._may_grow = True
+        self._failures: list[CifarRayError] = []
         self._patience_s = START_PATIENCE_S
         threading.Thread(target=self._make_passes, name="passes", daemon=True).start()
 
@@ -96,13 +99,25 @@ class CohortEngine:
         return outcome
 
     def leave(self, trial_id: str) -> None:
-        """Let a trial go, once its checkpoints have arrived."""
+        """Let a trial go, once its checkpoints have arrived; what prevents that is for `drain` to raise."""
         with self._changed:
             if self._members.pop(trial_id, None) is None:
                 return
             self._awaited.discard(trial_id)
+            self._may_grow = True
             self._changed.notify_all()
-        self._cohort.remove(trial_id)
+        try:
+            self._cohort.remove(trial_id)
+        except CifarRayError as error:
+            self._failures.append(error)
+
+    def drain(self) -> None:
+        """Let all go; raises the first error of any that left. To be called when no trial is left to run."""
+        for trial_id in list(self._members):
+            self.leave(trial_id)
+        self._cohort.close()
+        for error in self._failures:
+            raise error
 
     def _make_passes(self) -> None:
         while True:
@@ -121,17 +136,19 @@ class CohortEngine:
         """Those to make the next pass with, at least one."""
         with self._changed:
             self._changed.wait_for(lambda: self._members)
-            until = time.monotonic() + self._patience_s
-            self._changed.wait_for(self._is_complete, timeout=self._patience_s)
-            # decisions may take longer than patience, starting processes too: but somebody must be there
-            self._changed.wait_for(lambda: self._ready, timeout=max(0.0, until - time.monotonic()) or None)
+            if not self._changed.wait_for(self._is_complete, timeout=self._patience_s):
+                # whoever should have come since does not come soon
+                self._may_grow = False
+            self._changed.wait_for(lambda: self._ready)
             self._patience_s = PATIENCE_S
             self._awaited = set(self._ready)
             return set(self._ready)
 
     def _is_complete(self) -> bool:
+        """Whether waiting longer would bring nobody else."""
         num_to_come = min(self._plan.num_slots - len(self._members), self._plan.num_trials - len(self._seen))
-        return bool(self._ready) and self._awaited <= self._ready and num_to_come <= 0
+        is_full = num_to_come <= 0 or not self._may_grow
+        return is_full and bool(self._ready) and self._awaited <= self._ready
 
 
 def start_engines(
@@ -142,3 +159,20 @@ def start_engines(
     num_threads = 2 * plan.num_slots + 4
     actor = ray.remote(CohortEngine).options(max_restarts=-1, max_concurrency=num_threads, **demand)
     return [actor.remote(data, plan) for _ in range(num_engines)]
+
+
+def drain_engines(engines: Sequence[ActorHandle]) -> None:
+    """Wait until every checkpoint has arrived; StorageError where they cannot. An engine that died has none left."""
+    for engine in engines:
+        try:
+            ray.get(engine.drain.remote(), timeout=DRAIN_DEADLINE_S)
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, CifarRayError):
+                raise error.cause from error
+            raise
+        except ray.exceptions.RayActorError:
+            continue
+        except ray.exceptions.GetTimeoutError as error:
+            raise StorageError(
+                f"the last checkpoints have not arrived within {DRAIN_DEADLINE_S:.0f} s", "check the store, then resume"
+            ) from error

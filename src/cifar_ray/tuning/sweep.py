@@ -25,8 +25,9 @@ from cifar_ray.settings import Settings
 from cifar_ray.storage import layout
 from cifar_ray.storage.arrow import arrow_filesystem
 from cifar_ray.storage.runs import RunStore
+from cifar_ray.storage.uploading import DRAIN_DEADLINE_S
 from cifar_ray.studies import TrialConfig
-from cifar_ray.tuning.engine import EnginePlan, start_engines
+from cifar_ray.tuning.engine import EnginePlan, drain_engines, start_engines
 from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE
 from cifar_ray.tuning.ledger import Ledger, summarise_sweep
 from cifar_ray.tuning.member import MEMBER_RESOURCES, run_member
@@ -42,8 +43,9 @@ _TUNE_ENVIRONMENT = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     # an error is in its trial's record and in one line of the log
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    # a thread that Lightning is winding down gets this long before its actor is given up
-    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "10",
+    # a stopped trial's thread, whose last checkpoints are on their way, gets this long: then Ray Tune gives up the
+    # actor, and the trial that was to follow in it, too
+    "TUNE_FUNCTION_THREAD_TIMEOUT_S": f"{DRAIN_DEADLINE_S + 60:.0f}",
     # the job prints its own progress
     "RAY_AIR_NEW_OUTPUT": "0",
 }
@@ -97,7 +99,8 @@ def _build_tuner(
     folder, name = layout.tune_state(sweep.sweep_id).rsplit("/", 1)
     experiment = f"{root}/{folder}/{name}"
     if tune.Tuner.can_restore(experiment, storage_filesystem=filesystem):
-        return tune.Tuner.restore(experiment, trainable, storage_filesystem=filesystem)
+        # what failed, or lost its process, is tried again
+        return tune.Tuner.restore(experiment, trainable, resume_errored=True, storage_filesystem=filesystem)
     return tune.Tuner(
         trainable,
         param_space=tune.grid_search(
@@ -142,7 +145,10 @@ def _trainable(plan: SweepPlan) -> Iterator[Any]:
     demand = {"num_cpus": sweep.cpus_per_trial, "num_gpus": sweep.accelerators_per_trial}
     data = ray.put(plan.data)  # once to a node, whoever starts there
     engines = start_engines(plan.num_cohorts, data, engine_plan, demand)
-    yield tune.with_resources(tune.with_parameters(run_member, engines=engines), MEMBER_RESOURCES)
+    try:
+        yield tune.with_resources(tune.with_parameters(run_member, engines=engines), MEMBER_RESOURCES)
+    finally:
+        drain_engines(engines)
 
 
 def _tune_config(plan: SweepPlan) -> tune.TuneConfig:
