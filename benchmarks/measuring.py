@@ -1,0 +1,142 @@
+"""What is measured and judged: interleaved readings, figures of merit, their targets."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Self
+
+
+class Readings:
+    """Series of readings, one of each a round, as they come. A series is named `section/side`."""
+
+    def __init__(self, on_reading: Callable[[str, float], None] = lambda series, value: None) -> None:
+        self.series: dict[str, list[float]] = {}
+        self._on_reading = on_reading
+
+    def note(self, series: str, value: float) -> None:
+        """Add a reading, and tell whoever waits."""
+        self.series.setdefault(series, []).append(value)
+        self._on_reading(series, value)
+
+    def last(self, series: str) -> float:
+        """The newest of a series."""
+        return self.series[series][-1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """What several readings say."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Self:
+        """Of one reading or more."""
+        return cls(median=statistics.median(values), low=min(values), high=max(values))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What a figure has to reach."""
+
+    kind: Literal["at least", "at most"]
+    value: float
+
+    def is_met(self, value: float) -> bool:
+        """Whether `value` reaches it."""
+        return value >= self.value if self.kind == "at least" else value <= self.value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A line of the report: a series of ours, most often beside an opponent's."""
+
+    name: str
+    ours: str
+    """A series."""
+    unit: str
+    opponents: tuple[str, ...] = ()
+    """Series in the same unit. Of several the one of the lowest median is the opponent."""
+    ratio: Literal["opponent / ours", "ours / opponent"] = "opponent / ours"
+    """The first says how many times faster we are, the second how much of the opponent's we take or reach."""
+    target: Target | None = None
+    """Of the ratio; of our own value where there is no opponent."""
+
+    @property
+    def section(self) -> str:
+        """The section that measures it."""
+        return self.ours.partition("/")[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """A figure as it was measured."""
+
+    figure: Figure
+    ours: Spread
+    opponent: Spread | None
+    opponent_series: str | None
+    ratio: Spread | None
+    """Over the ratios of each round, whose two readings were taken one after the other."""
+    num_rounds: int
+    is_met: bool | None
+    """None where there is no target."""
+
+
+def interleave(readings: Readings, sides: Mapping[str, Callable[[], float]], num_rounds: int) -> None:
+    """Take a reading of each side in turn, round by round, so that a change of the machine's pace meets all."""
+    for _ in range(num_rounds):
+        for series, measure in sides.items():
+            readings.note(series, measure())
+
+
+def judge(figure: Figure, series: Mapping[str, Sequence[float]]) -> Verdict | None:
+    """The figure's verdict; None where one of its sides has no reading."""
+    ours = series.get(figure.ours)
+    measured = [name for name in figure.opponents if series.get(name)]
+    if not ours or (figure.opponents and not measured):
+        return None
+    if not measured:
+        spread = Spread.of(ours)
+        return _verdict(figure, spread, num_rounds=len(ours), judged=spread)
+    opponent = min(measured, key=lambda name: statistics.median(series[name]))
+    pairs = list(zip(ours, series[opponent], strict=False))  # an interrupted round has one side alone
+    ratio = Spread.of([_ratio(figure, mine, theirs) for mine, theirs in pairs])
+    return _verdict(
+        figure,
+        Spread.of([mine for mine, _ in pairs]),
+        opponent=Spread.of([theirs for _, theirs in pairs]),
+        opponent_series=opponent,
+        ratio=ratio,
+        num_rounds=len(pairs),
+        judged=ratio,
+    )
+
+
+def _ratio(figure: Figure, ours: float, opponent: float) -> float:
+    return opponent / ours if figure.ratio == "opponent / ours" else ours / opponent
+
+
+def _verdict(
+    figure: Figure,
+    ours: Spread,
+    *,
+    num_rounds: int,
+    judged: Spread,
+    opponent: Spread | None = None,
+    opponent_series: str | None = None,
+    ratio: Spread | None = None,
+) -> Verdict:
+    return Verdict(
+        figure=figure,
+        ours=ours,
+        opponent=opponent,
+        opponent_series=opponent_series,
+        ratio=ratio,
+        num_rounds=num_rounds,
+        is_met=figure.target.is_met(judged.median) if figure.target else None,
+    )

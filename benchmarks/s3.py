@@ -1,0 +1,74 @@
+"""The one-machine cluster's S3 server, by itself."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cifar_ray.cluster import s3_server, server
+from cifar_ray.cluster.credentials import make_secrets, remove_secrets
+from cifar_ray.cluster.environment import joined
+from cifar_ray.cluster.ports import HOST, free_ports
+from cifar_ray.cluster.state import LocalCluster, StateFolder
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningS3:
+    """Where it answers, and what a client needs to know."""
+
+    host: str
+    port: int
+    storage: str
+    """The URI of a store in it."""
+    environ: Mapping[str, str]
+    """A client's variables, but for the endpoint."""
+
+
+@contextmanager
+def running_s3() -> Iterator[RunningS3]:
+    """Start it on a free port, its objects in a temporary folder, and stop it in the end."""
+    program = s3_server.binary()
+    with (
+        tempfile.TemporaryDirectory(prefix="cifar-ray-", dir="/tmp") as home,
+        tempfile.TemporaryDirectory(prefix="cifar-ray-", dir="/tmp") as temp_dir,
+    ):
+        state = StateFolder(home=Path(home))
+        state.prepare()
+        keys = make_secrets(state.secrets)
+        cluster = _plan(state, temp_dir)
+        environ = cluster.environment()
+        started = s3_server.start(program, cluster, state, joined(os.environ, environ))
+        cluster = replace(cluster, s3=started.process)
+        try:
+            s3_server.wait(started, started, cluster.s3_endpoint_url, keys)
+            yield RunningS3(
+                host=HOST,
+                port=int(cluster.s3_endpoint_url.rpartition(":")[2]),
+                storage=cluster.storage,
+                environ=environ,
+            )
+        finally:
+            s3_server.stop(cluster)
+            # killed, but its last threads may still be on their way out, and it cannot be reaped before
+            os.waitid(os.P_PID, started.process.pid, os.WEXITED | os.WNOWAIT)
+            server.reap()
+            remove_secrets(state.secrets)
+
+
+def _plan(state: StateFolder, temp_dir: str) -> LocalCluster:
+    port, *internal = free_ports(1 + len(s3_server.PORTS))
+    return LocalCluster(
+        dashboard_url="",
+        s3_endpoint_url=f"http://{HOST}:{port}",
+        s3_internal_ports=tuple(internal),
+        storage=s3_server.STORAGE,
+        token_path=str(state.secrets.token),
+        credentials_path=str(state.secrets.credentials),
+        temp_dir=temp_dir,
+        ray_log_path=str(state.log("ray")),
+        s3_log_path=str(state.log("s3")),
+    )

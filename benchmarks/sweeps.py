@@ -1,0 +1,118 @@
+"""Our sweep on a Ray of its own, without the checks that a job makes before it."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from cifar_ray.data.split import TrainingData
+from cifar_ray.provenance import now
+from cifar_ray.records import SweepRecord
+from cifar_ray.settings import read_settings
+from cifar_ray.storage.object_store import open_store
+from cifar_ray.storage.runs import RunStore
+from cifar_ray.studies import TrialConfig
+from cifar_ray.tuning.capacity import place_alone, place_cohorts, read_node_kinds
+from cifar_ray.tuning.sweep import SweepPlan, run_sweep
+
+SWEEP_ID = "bench-sweep"
+ENVIRON = {
+    # Ray's own switch for keeping to 127.0.0.1
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepRun:
+    """How a sweep went."""
+
+    seconds: float
+    """From the making of its tuner to its last trial's end; Ray was up before."""
+    num_epochs: int
+    """Over all trials."""
+    peak_bytes: int
+    """Of the driver's memory, so far."""
+
+
+@contextmanager
+def local_ray(num_cpus: int) -> Iterator[None]:
+    """A Ray for this process alone."""
+    ray.init(
+        address="local",
+        num_cpus=num_cpus,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        # the process's own, which goes with it
+        _temp_dir=f"{tempfile.gettempdir()}/ray",
+    )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def run_ours(data: TrainingData, configs: Sequence[dict[str, Any]], seed: int, num_cpus: int) -> SweepRun:
+    """Sweep these configurations as the study does by default, each for all of its epochs."""
+    with tempfile.TemporaryDirectory() as folder, local_ray(num_cpus):
+        return run_plan(make_plan(data, configs, seed, folder, is_cohort=True))
+
+
+def make_plan(
+    data: TrainingData, configs: Sequence[dict[str, Any]], seed: int, folder: str, *, is_cohort: bool
+) -> SweepPlan:
+    """As a job plans it, but for the grace period: with that of all epochs ASHA stops no trial."""
+    trials = [TrialConfig.from_dict(config) for config in configs]
+    max_epochs = trials[0].max_epochs
+    kinds = read_node_kinds()
+    placement = place_cohorts(kinds, len(trials)) if is_cohort else place_alone(kinds, 1.0, 0.0)
+    sweep = SweepRecord(
+        sweep_id=SWEEP_ID,
+        study="cnn",
+        seed=seed,
+        num_trials=len(trials),
+        max_epochs=max_epochs,
+        grace_period=max_epochs,
+        reduction_factor=4,
+        accelerators_per_trial=placement.accelerators,
+        cpus_per_trial=placement.cpus,
+        dataset=data.record,
+        versions={},
+        commit=None,
+        hardware={},
+        started_at=now(),
+        is_cohort=is_cohort,
+    )
+    return SweepPlan(
+        sweep=sweep,
+        configs=trials,
+        data=data,
+        storage=folder,
+        max_concurrent_trials=min(placement.num_slots, len(trials)),
+        num_cohorts=placement.num_cohorts,
+    )
+
+
+def run_plan(plan: SweepPlan) -> SweepRun:
+    """Run it on the Ray that this process is connected to."""
+    settings = read_settings()
+    runs = RunStore(open_store(plan.storage, settings.s3))
+    runs.create_sweep(plan.sweep)
+    started = time.perf_counter()
+    result = run_sweep(plan, runs, settings, logging.getLogger(__name__).info)
+    return SweepRun(seconds=time.perf_counter() - started, num_epochs=result.num_epochs, peak_bytes=peak_memory_bytes())
+
+
+def peak_memory_bytes() -> int:
+    """Of this process since it began: `getrusage` would count what its parent held as it forked."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))

@@ -1,0 +1,59 @@
+import pytest
+
+from benchmarks.halving import choose_survivors, find_rungs, run_halving
+from cifar_ray.records import EpochMetrics
+from cifar_ray.studies import Budget, get_study
+from cifar_ray.training.learner import Trial
+
+
+class FakeCohort:
+    """The higher a trial's number, the better it is; t0003 diverges."""
+
+    def __init__(self) -> None:
+        self.epochs: dict[str, int] = {}
+        self.removed: list[str] = []
+
+    def add(self, trial: Trial) -> None:
+        self.epochs[trial.trial_id] = 0
+
+    def remove(self, trial_id: str) -> None:
+        self.removed.append(trial_id)
+
+    def train_epoch(self, trial_ids: list[str]) -> list[EpochMetrics]:
+        assert not set(trial_ids) & set(self.removed)
+        for trial_id in trial_ids:
+            self.epochs[trial_id] += 1
+        return [
+            EpochMetrics(
+                trial_id=trial_id,
+                epoch=self.epochs[trial_id],
+                train_loss=None if trial_id == "t0003" else 1.0,
+                train_accuracy=0.1,
+                validation_loss=1.0,
+                validation_accuracy=int(trial_id[1:]) / 10,
+                learning_rate=0.1,
+                seconds=1.0,
+            )
+            for trial_id in trial_ids
+        ]
+
+
+@pytest.mark.parametrize(("max_epochs", "rungs"), [(30, [1, 4, 16, 30]), (16, [1, 4, 16]), (1, [1])])
+def test_rungs_grow_by_the_reduction_factor(max_epochs: int, rungs: list[int]) -> None:
+    assert find_rungs(Budget(num_trials=1, max_epochs=max_epochs)) == rungs
+
+
+def test_the_best_of_each_four_go_on() -> None:
+    assert choose_survivors({"a": 0.1, "b": 0.3, "c": 0.2, "d": 0.3, "e": 0.0}, 4) == ["b", "d"]
+    assert choose_survivors({"a": 0.1}, 4) == ["a"]
+    assert choose_survivors({}, 4) == []
+
+
+def test_a_study_is_halved_to_its_best_trial() -> None:
+    study = get_study("cnn").with_budget(num_trials=6, max_epochs=5)
+    cohort = FakeCohort()
+    run = run_halving(cohort, study.sample(0), study.budget)
+    # six for an epoch, two of them to the fourth, one of these to the last
+    assert cohort.epochs == {"t0000": 1, "t0001": 1, "t0002": 1, "t0003": 1, "t0004": 4, "t0005": 5}
+    assert (run.num_epochs, run.best_validation_accuracy) == (13, 0.5)
+    assert sorted(cohort.removed) == sorted(cohort.epochs)
