@@ -200,7 +200,7 @@ def test_a_stopped_sweep_is_resumed_where_it_was(cluster: LocalCluster) -> None:
     stopped = run("job", "stop", resumed)
     assert (stopped.exit_code, stopped.output) == (0, f"{resumed} STOPPED\n")
 
-    submit(*options, "--resume")
+    submit(*options, "--start-or-resume")
     check_books(runs, "stop-1", num_trials=6)
     assert runs.metrics("stop-1")[: len(before)] == before
     # resuming what has finished says so and changes nothing

@@ -23,8 +23,9 @@ def test_the_options_reach_the_job() -> None:
     assert spec.submission_id == "mine-1"
 
 
-def test_a_resumed_sweep_is_another_job() -> None:
-    spec = tuning_job(STUDIES["cnn"], SweepOptions(sweep_id="mine-1", resume=True), JOBS)
+@pytest.mark.parametrize("flag", ["resume", "start_or_resume"])
+def test_a_resumed_sweep_is_another_job(flag: str) -> None:
+    spec = tuning_job(STUDIES["cnn"], SweepOptions(sweep_id="mine-1", **{flag: True}), JOBS)  # type: ignore[arg-type]
     assert spec.submission_id != "mine-1"
     assert spec.metadata["sweep_id"] == "mine-1"
 

@@ -46,6 +46,11 @@ _FLAGS = (
     ),
     click.option("--sweep-id", metavar="ID", help="Name of the sweep in the store. [default: study and time]"),
     click.option("--resume", is_flag=True, help="Go on with the sweep of that id; finished trials stay."),
+    click.option(
+        "--start-or-resume",
+        is_flag=True,
+        help="Go on with the sweep of that id if the store has it, else start it: for a job that is tried again.",
+    ),
 )
 
 

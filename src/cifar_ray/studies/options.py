@@ -32,6 +32,8 @@ class SweepOptions:
     """Name of the sweep in the store."""
     resume: bool = False
     """Go on with the sweep of that id."""
+    start_or_resume: bool = False
+    """Go on with the sweep of that id, or start it where the store has none: for a job that is tried again."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**32:
@@ -40,8 +42,9 @@ class SweepOptions:
             _check_share("accelerators per trial", self.accelerators_per_trial, is_zero_allowed=True)
         if self.cpus_per_trial is not None:
             _check_share("CPUs per trial", self.cpus_per_trial, is_zero_allowed=False)
-        if self.resume and self.sweep_id is None:
-            raise ConfigurationError("--resume needs to know which sweep", "add --sweep-id")
+        if (self.resume or self.start_or_resume) and self.sweep_id is None:
+            flag = "--resume" if self.resume else "--start-or-resume"
+            raise ConfigurationError(f"{flag} needs to know which sweep", "add --sweep-id")
 
     def to_arguments(self) -> list[str]:
         """The same options as a job's command line."""

@@ -46,7 +46,7 @@ def tuning_job(study: Study, options: SweepOptions, jobs: Path) -> JobSpec:
         open_store(options.storage)  # refuses a malformed one here, before anything runs
     options = replace(options, sweep_id=sweep_id)
     # a resumed sweep is a second job of the same sweep
-    submission_id = new_id(sweep_id) if options.resume else sweep_id
+    submission_id = new_id(sweep_id) if options.resume or options.start_or_resume else sweep_id
     return JobSpec(
         submission_id=submission_id,
         entrypoint=("python", study.job, *options.to_arguments()),

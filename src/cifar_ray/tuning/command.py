@@ -59,7 +59,8 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
     storage = choose_storage(options.storage, settings, num_nodes=sum(kind.max_nodes for kind in kinds))
     runs = RunStore(open_store(storage, settings.s3))
     check_store_from_every_node(storage)
-    recorded = runs.sweep(sweep_id) if options.resume else None
+    is_going_on = options.resume or (options.start_or_resume and runs.has_sweep(sweep_id))
+    recorded = runs.sweep(sweep_id) if is_going_on else None
     if recorded is None and runs.has_sweep(sweep_id):
         raise SweepExistsError.of(sweep_id, storage)
     if recorded and (result := runs.result(sweep_id)):
