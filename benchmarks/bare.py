@@ -14,7 +14,7 @@ from torch.optim import SGD, Optimizer
 from cifar_ray.data.split import TrainingData
 from cifar_ray.models import build_model
 from cifar_ray.studies import TrialConfig
-from cifar_ray.training.device import keep_freed_memory
+from cifar_ray.training.device import choose_precision, keep_freed_memory
 from cifar_ray.training.feeds import training_feed, validation_feed
 
 NUM_EPOCHS = 2
@@ -38,7 +38,8 @@ def time_epoch(data: TrainingData, settings: dict[str, Any], seed: int, num_thre
         num_correct = 0
         with torch.inference_mode():
             for images, labels in chain.from_iterable(validation):
-                num_correct += int((network(images).argmax(dim=1) == labels).sum())
+                with _precision():
+                    num_correct += int((network(images).argmax(dim=1) == labels).sum())
         seconds = time.perf_counter() - started
     return seconds
 
@@ -72,7 +73,13 @@ def _prepare(config: TrialConfig, num_threads: int) -> tuple[nn.Module, Optimize
 
 
 def _step(network: nn.Module, optimizer: Optimizer, images: Tensor, labels: Tensor) -> None:
-    loss = functional.cross_entropy(network(images), labels)
+    with _precision():
+        loss = functional.cross_entropy(network(images), labels)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]  # torch's own
     optimizer.step()
+
+
+def _precision() -> torch.autocast:
+    """What our trials compute in on this CPU."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=choose_precision(CPU) == "bf16-mixed")

@@ -113,8 +113,11 @@ def step_alone(learner: Learner, images: torch.Tensor, labels: torch.Tensor) -> 
         learner.scheduler.step()
 
 
-def test_epochs_together_are_epochs_alone(runs: RunStore, training_data: TrainingData) -> None:
+def test_epochs_together_are_epochs_alone(
+    runs: RunStore, training_data: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Batches, augmentation, drop-out and validation too; in float32, so nearly."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
     cohort = Cohort(training_data, data_seed=5, num_threads=2)
     combinations = list(itertools.product([False, True], repeat=2))
     alone: dict[str, list[EpochMetrics]] = {}

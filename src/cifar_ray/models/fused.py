@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cifar_ray.models.grouped_convolution import grouped_convolution
+
 HIDDEN = (120, 84)
 """Widths of the two dense layers that drop-out follows."""
 
@@ -66,9 +68,8 @@ class FusedClassicCnn:
             counter += num_batches
 
     def _convolution(self, name: str, values: Tensor, num_groups: int, is_training: bool) -> Tensor:
-        values = functional.conv2d(
-            values, self._weights[f"{name}.0.weight"], self._weights[f"{name}.0.bias"], groups=num_groups
-        )
+        weight, bias = self._weights[f"{name}.0.weight"], self._weights[f"{name}.0.bias"]
+        values = grouped_convolution(values, weight, bias, num_groups)
         if f"{name}.1.weight" in self._weights:
             values = functional.batch_norm(
                 values,

@@ -37,6 +37,7 @@ class Cohort:
         self._data = data
         self._data_seed = data_seed
         self._device = choose_device()
+        self._precision = choose_precision(self._device)
         self._num_threads = num_threads if self._device.type == "cpu" else 1
         self._data_pass = 0
         self._learners: dict[str, Learner] = {}
@@ -72,44 +73,36 @@ class Cohort:
         for feed in list(self._feeds.values()):
             feed.set_epoch(self._data_pass)
         started = time.perf_counter()
-        shares = _deal(learners, self._num_threads)
-        num_threads = self._num_threads // len(shares)
-        groups = list(chain.from_iterable(self._threads.map(lambda share: self._train(share, num_threads), shares)))
+        shapes = self._cut(learners)
+        num_threads = max(1, self._num_threads // len(shapes))
+        # the largest first, so that the threads end close to each other
+        groups = list(self._threads.map(lambda members: self._train(members, num_threads), shapes))
         seconds = time.perf_counter() - started
         metrics = [line for group in groups for line in self._read(group, seconds, len(learners))]
         for line in metrics:
             self._learners[line.trial_id].end_epoch(line, self._data_pass)
         return sorted(metrics, key=lambda line: line.trial_id)
 
-    def _train(self, learners: Sequence[Learner], num_threads: int) -> list[FusedGroup]:
-        """Train and validate one thread's share."""
+    def _train(self, learners: Sequence[Learner], num_threads: int) -> FusedGroup:
+        """Train and validate learners of one shape, on this thread."""
         torch.set_num_threads(num_threads)
-        groups = []
-        for feed, of_feed in groupby(learners, key=lambda learner: self._feed(learner.trial.config)):
-            fused = [
-                self._fuse(members)
-                for _, of_one_shape in groupby(of_feed, key=lambda learner: learner.trial.config.batch_norm)
-                for members in self._limit(list(of_one_shape))
-            ]
-            for images, labels in chain.from_iterable(feed):
-                for group in fused:
-                    group.train(images, labels)
-            for group in fused:
-                group.end_pass(feed.num_batches)
-            groups += fused
+        feed = self._feed(learners[0].trial.config)
+        group = FusedGroup(learners, self._device, self._precision)
+        for images, labels in chain.from_iterable(feed):
+            group.train(images, labels)
+        group.end_pass(feed.num_batches)
         for images, labels in chain.from_iterable(self._validation):
-            for group in groups:
-                group.validate(images, labels)
-        return groups
+            group.validate(images, labels)
+        return group
 
-    def _fuse(self, learners: Sequence[Learner]) -> FusedGroup:
-        precision = choose_precision(learners[0].trial.config, self._device)
-        return FusedGroup(learners, self._device, precision)
-
-    def _limit(self, learners: Sequence[Learner]) -> list[Sequence[Learner]]:
-        """Groups of nearly equal size that the CPU's caches can hold; an accelerator takes all at once."""
-        num_groups = math.ceil(len(learners) / MAX_FUSED_ON_CPU) if self._device.type == "cpu" else 1
-        return _cut(learners, num_groups)
+    def _cut(self, learners: Sequence[Learner]) -> list[Sequence[Learner]]:
+        """Groups of one shape each, the largest first: small enough for the CPU's caches and for all its threads."""
+        most = len(learners)
+        if self._device.type == "cpu":
+            most = min(MAX_FUSED_ON_CPU, math.ceil(len(learners) / self._num_threads))
+        alike = groupby(sorted(learners, key=_shape), key=_shape)
+        groups = [part for _, members in alike for part in _cut_evenly(list(members), most)]
+        return sorted(groups, key=len, reverse=True)
 
     def _feed(self, config: TrialConfig) -> ResidentBatches:
         key = (config.batch_size, config.augmentation)
@@ -135,17 +128,13 @@ class Cohort:
             )
 
 
-def _deal(learners: Sequence[Learner], num_shares: int) -> list[Sequence[Learner]]:
-    """Shares of nearly equal size, none empty, those of like settings together: fewer and larger groups."""
-    alike = sorted(learners, key=lambda learner: _traits(learner.trial.config))
-    return _cut(alike, min(num_shares, len(alike)))
-
-
-def _cut(learners: Sequence[Learner], num_parts: int) -> list[Sequence[Learner]]:
+def _cut_evenly(learners: Sequence[Learner], most: int) -> list[Sequence[Learner]]:
+    num_parts = math.ceil(len(learners) / most)
     bounds = [len(learners) * index // num_parts for index in range(num_parts + 1)]
     return [learners[start:end] for start, end in pairwise(bounds)]
 
 
-def _traits(config: TrialConfig) -> tuple[int, bool, bool]:
-    """What learners that are fused have in common: their batches, then their shape."""
+def _shape(learner: Learner) -> tuple[int, bool, bool]:
+    """What learners that are fused have in common: their batches, then their layers."""
+    config = learner.trial.config
     return config.batch_size, config.augmentation, config.batch_norm

@@ -8,8 +8,6 @@ from typing import Literal
 
 import torch
 
-from cifar_ray.studies import TrialConfig
-
 Precision = Literal["32-true", "bf16-mixed"]
 """In Lightning's words: float32 throughout, or bfloat16 for products and convolutions with float32 weights."""
 
@@ -23,12 +21,12 @@ def choose_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def choose_precision(config: TrialConfig, device: torch.device) -> Precision:
-    """bfloat16 where the device computes in it and it pays: on the CPU that is for a ResNet alone."""
+def choose_precision(device: torch.device) -> Precision:
+    """bfloat16 where the device computes in it."""
     if device.type == "cuda":
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
     has_bf16 = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
-    return "bf16-mixed" if has_bf16 and config.model == "resnet" else "32-true"
+    return "bf16-mixed" if has_bf16 else "32-true"
 
 
 def name_device(device: torch.device, precision: Precision) -> str:

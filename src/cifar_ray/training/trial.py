@@ -42,7 +42,7 @@ def train_trial(
                 on_epoch(metrics)
             if learner.is_finished:
                 return
-            precision = choose_precision(trial.config, device)
+            precision = choose_precision(device)
 
             def end_epoch(metrics: EpochMetrics) -> None:
                 learner.end_epoch(metrics, data_pass=metrics.epoch)
