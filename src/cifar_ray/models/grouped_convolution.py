@@ -19,7 +19,8 @@ def grouped_convolution(images: Tensor, weight: Tensor, bias: Tensor, num_groups
     if torch.is_autocast_enabled("cpu"):
         dtype = torch.get_autocast_dtype("cpu")
         images, weight, bias = images.to(dtype), weight.to(dtype), bias.to(dtype)
-    return _GroupedConvolution.apply(images, weight, bias, num_groups)  # type: ignore[no-any-return]
+    values: Tensor = _GroupedConvolution.apply(images, weight, bias, num_groups)  # type: ignore[no-untyped-call]
+    return values
 
 
 class _GroupedConvolution(torch.autograd.Function):
