@@ -10,7 +10,8 @@ CifarRayError                    what a person can act on; carries a hint and an
 │   ├── ObjectNotFoundError      there is no object of that key
 │   └── RecordError              an object is not the record that it should be
 ├── CheckpointError              a checkpoint is not whole or not ours
-├── ClusterError                 the one-machine cluster cannot be started, found or stopped
+├── ClusterError                 a cluster cannot be started, found, looked at or stopped
+│   ├── RefusedError             the Kubernetes API has answered, and refused
 │   └── UnreachableError         no answer from the cluster
 ├── JobFailedError               a submitted job failed
 ├── JobStoppedError              a submitted job was stopped before its end
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import IO, Any, ClassVar
 
 import click
@@ -103,9 +105,27 @@ class CheckpointError(CifarRayError):
 
 
 class ClusterError(CifarRayError):
-    """The one-machine cluster cannot be started, found or stopped."""
+    """A cluster cannot be started, found, looked at or stopped."""
 
     exit_code: ClassVar[int] = 2
+
+
+class RefusedError(ClusterError):
+    """The Kubernetes API has answered, and refused: not found, or not allowed."""
+
+    def __init__(self, message: str, hint: str | None = None, *, status: int = 0) -> None:
+        super().__init__(message, hint)
+        self.status = status
+
+    @property
+    def is_forbidden(self) -> bool:
+        """Whether the credentials are good but lack the right."""
+        return self.status == HTTPStatus.FORBIDDEN
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether there is no such object or kind."""
+        return self.status == HTTPStatus.NOT_FOUND
 
 
 class UnreachableError(ClusterError):

@@ -14,14 +14,17 @@ def run(*arguments: str) -> Result:
 
 @pytest.mark.parametrize(
     "arguments",
-    ["--help", "study --help", "job --help", "job submit --help", "local up --help", "results --help", "demo --help"],
+    [
+        *("--help", "study --help", "job --help", "job submit --help", "local up --help", "results --help"),
+        *("demo --help", "cluster --help", "cluster doctor --help"),
+    ],
 )
 def test_help_answers_in_half_a_second_without_torch_and_ray(arguments: str) -> None:
     code = (
         "import sys, runpy; sys.argv = ['cifar-ray', *sys.argv[1:]]\n"
         "try: runpy.run_module('cifar_ray.cli.main', run_name='__main__')\n"
         "except SystemExit: pass\n"
-        "print({'torch', 'ray', 'pytorch_lightning', 'matplotlib'} & set(sys.modules))"
+        "print({'torch', 'ray', 'pytorch_lightning', 'matplotlib', 'kubernetes'} & set(sys.modules))"
     )
     command = [sys.executable, "-c", code, *arguments.split()]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

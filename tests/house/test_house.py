@@ -32,7 +32,16 @@ def test_jobs_are_thin() -> None:
 
 
 @pytest.mark.parametrize(
-    "package", ["cli.main", "submission.waiting", "reporting.document", "storage.runs", "cluster.local"]
+    "package",
+    [
+        "cli.main",
+        "cli.cluster",
+        "submission.waiting",
+        "reporting.document",
+        "storage.runs",
+        "cluster.local",
+        "cluster.on_kubernetes.doctor",
+    ],
 )
 def test_the_laptops_half_loads_without_torch(package: str) -> None:
     code = f"import sys, cifar_ray.{package}; sys.exit('torch' in sys.modules)"

@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import click
+
+from cifar_ray.cli.release_flags import ReleaseChoice
 from cifar_ray.cluster import environment, local
+from cifar_ray.cluster.on_kubernetes.head_access import reach_head
 from cifar_ray.errors import ClusterError
 from cifar_ray.settings import Settings, read_settings
 from cifar_ray.storage.object_store import open_store
@@ -33,12 +37,31 @@ def enter(cluster: local.LocalCluster) -> None:
     os.environ.update(joined)
 
 
-def connect_jobs() -> JobsClient:
-    """The Jobs API of the cluster; ClusterError where none is known."""
-    use_local_cluster()
+def use_release(release: ReleaseChoice) -> None:
+    """Make this process a client of the release's head, through a port-forward that ends with the command.
+
+    The rest of the environment stays: the kubeconfig's plugin may renew its credentials with it.
+    """
+    head = click.get_current_context().with_resource(reach_head(release.find()))
+    os.environ.update(environment.past_proxy(os.environ))
+    os.environ.update({"RAY_API_SERVER_ADDRESS": head.url, "RAY_AUTH_MODE": "token" if head.token else "disabled"})
+    if head.token:
+        # in this process's memory alone: a file would have to be removed
+        os.environ["RAY_AUTH_TOKEN"] = head.token
+
+
+def connect_jobs(release: ReleaseChoice | None = None) -> JobsClient:
+    """The Jobs API of the release, else of the environment's or the local cluster; ClusterError where none is known."""
+    if release is not None and release.is_given:
+        use_release(release)
+    else:
+        use_local_cluster()
     settings = read_settings()
     if settings.ray_address is None:
-        raise ClusterError("no cluster is known", "start one with `cifar-ray local up`, or set RAY_API_SERVER_ADDRESS")
+        raise ClusterError(
+            "no cluster is known",
+            "start one with `cifar-ray local up`, name a --release, or set RAY_API_SERVER_ADDRESS",
+        )
     if settings.ray_auth_token or settings.ray_auth_token_path:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     # Ray takes most of a second to load, and reads those variables as it loads

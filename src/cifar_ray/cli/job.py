@@ -13,6 +13,7 @@ from rich.console import Console
 
 from cifar_ray.cli.connection import connect_jobs
 from cifar_ray.cli.live import LiveView
+from cifar_ray.cli.release_flags import ReleaseChoice, release_flags
 from cifar_ray.errors import ConfigurationError, JobStoppedError
 from cifar_ray.studies import get_study
 from cifar_ray.studies.flags import sweep_flags
@@ -39,11 +40,18 @@ def job() -> None:
 @click.argument("what", metavar="STUDY|evaluate")
 @click.argument("sweeps", nargs=-1, metavar="[SWEEP ...]")
 @sweep_flags
+@release_flags
 @click.option("--jobs", "jobs_folder", type=click.Path(path_type=Path), help="The checkout's jobs folder.")
 @click.option("--dry-run", is_flag=True, help="Print the job instead of submitting it.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Stay until the job has ended.")
 def submit(
-    what: str, sweeps: tuple[str, ...], options: SweepOptions, jobs_folder: Path | None, dry_run: bool, wait: bool
+    what: str,
+    sweeps: tuple[str, ...],
+    options: SweepOptions,
+    release: ReleaseChoice,
+    jobs_folder: Path | None,
+    dry_run: bool,
+    wait: bool,
 ) -> None:
     """Submit a study's sweep, or the evaluation of finished sweeps' winners on the test set.
 
@@ -64,21 +72,22 @@ def submit(
     if dry_run:
         click.echo(json.dumps(spec.to_dict(), indent=2))
         return
-    client = connect_jobs()
+    client = connect_jobs(release)
     client.submit(spec)
     click.echo(f"submitted {spec.submission_id}")
     if wait:
         watch(client, spec.submission_id)
     else:
-        click.echo(f"look at it with `cifar-ray job status {spec.submission_id}`")
+        click.echo(f"look at it with `cifar-ray job status {spec.submission_id}{release.flags}`")
 
 
 @job.command()
 @click.argument("submission_id", required=False)
 @click.option("--watch", "is_watching", is_flag=True, help="Stay until the job has ended.")
-def status(submission_id: str | None, is_watching: bool) -> None:
+@release_flags
+def status(submission_id: str | None, is_watching: bool, release: ReleaseChoice) -> None:
     """Say where a job stands (default: the newest), with its last progress."""
-    client = connect_jobs()
+    client = connect_jobs(release)
     submission_id = submission_id or _newest(client)
     if is_watching:
         watch(client, submission_id, stop_on_interrupt=False)
@@ -92,24 +101,27 @@ def status(submission_id: str | None, is_watching: bool) -> None:
 
 @job.command()
 @click.argument("submission_id", required=False)
-def logs(submission_id: str | None) -> None:
+@release_flags
+def logs(submission_id: str | None, release: ReleaseChoice) -> None:
     """Print everything that a job has said (default: the newest)."""
-    client = connect_jobs()
+    client = connect_jobs(release)
     click.echo(client.logs(submission_id or _newest(client)), nl=False)
 
 
 @job.command()
 @click.argument("submission_id")
-def stop(submission_id: str) -> None:
+@release_flags
+def stop(submission_id: str, release: ReleaseChoice) -> None:
     """Ask a job to stop and wait until it has. Its sweep can be resumed."""
-    ended = stop_and_wait(connect_jobs(), submission_id)
+    ended = stop_and_wait(connect_jobs(release), submission_id)
     click.echo(f"{submission_id} {ended.state}")
 
 
 @job.command("list")
-def list_jobs() -> None:
+@release_flags
+def list_jobs(release: ReleaseChoice) -> None:
     """List all jobs of the cluster, the newest first."""
-    for each in connect_jobs().list():
+    for each in connect_jobs(release).list():
         click.echo(f"{each.submission_id:44} {each.state:10} {each.entrypoint}")
 
 

@@ -12,6 +12,7 @@ _GROUPS = {
     "local": "Start, look at and stop the one-machine cluster.",
     "study": "Look at what can be searched.",
     "job": "Submit sweeps and evaluations, watch and stop them.",
+    "cluster": "Look at a release on Kubernetes, and open a way to it.",
     "results": "Look at finished and running sweeps, and fetch them.",
 }
 
@@ -46,7 +47,9 @@ def main() -> None:
                         cifar-ray job submit cnn
                         cifar-ray job submit evaluate
                         cifar-ray results show
-    On a cluster:       set RAY_API_SERVER_ADDRESS and RAY_AUTH_TOKEN first
+    On Kubernetes:      cifar-ray cluster doctor --release R
+                        cifar-ray job submit cnn --release R
+    On another cluster: set RAY_API_SERVER_ADDRESS and RAY_AUTH_TOKEN first
     """
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 from rich.console import Console
 
 from cifar_ray.cli.connection import connect_runs
-from cifar_ray.errors import UnknownNameError
+from cifar_ray.errors import CifarRayError, StorageError, UnknownNameError
 from cifar_ray.reporting.terminal import scores_renderable, sweeps_renderable, trials_renderable
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
@@ -19,6 +21,9 @@ _storage = click.option(
     help="s3://bucket/prefix or a folder. [default: CIFAR_RAY_STORAGE, else the local cluster's, else "
     "~/.cifar-ray/results]",
 )
+
+
+WAIT_PERIOD_S = 10.0
 
 
 @click.group()
@@ -59,6 +64,51 @@ def pull(sweep: str | None, folder: Path, checkpoints: bool, storage: str | None
     sweep = sweep or _newest(runs)
     num_files = pull_sweep(runs, sweep, folder, with_checkpoints=checkpoints)
     click.echo(f"{num_files} files in {folder / sweep}")
+
+
+@results.command()
+@click.argument("sweeps", nargs=-1, required=True, metavar="SWEEP ...")
+@click.option("--timeout-s", type=click.FloatRange(min=0), required=True, metavar="S", help="When to give up.")
+@_storage
+def wait(sweeps: tuple[str, ...], timeout_s: float, storage: str | None) -> None:
+    """Stay until every one of the sweeps has finished, as its result.json says. They need not have started yet.
+
+    Exit codes: 0 all have finished, 1 not within the time, 2 the store cannot be used.
+    """
+    wait_for_results(connect_runs(storage), sweeps, timeout_s)
+
+
+def wait_for_results(runs: RunStore, sweeps: Sequence[str], timeout_s: float, period_s: float = WAIT_PERIOD_S) -> None:
+    """Look until all have finished; CifarRayError, naming the others, where `timeout_s` is over before.
+
+    A store that fails at the first look is taken for a mistake, one that fails later for a passing disturbance.
+    """
+    deadline = time.monotonic() + timeout_s
+    waiting = dict.fromkeys(sweeps, "not looked at yet")
+    has_looked = False
+    while True:
+        for sweep in list(waiting):
+            try:
+                if runs.result(sweep) is not None:
+                    del waiting[sweep]
+                    click.echo(f"{sweep} has finished")
+                else:
+                    waiting[sweep] = "runs" if runs.has_sweep(sweep) else "has not started"
+            except StorageError as error:
+                if not has_looked:
+                    raise
+                waiting[sweep] = error.message
+        has_looked = True
+        if not waiting:
+            return
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            states = "; ".join(f"{sweep}: {state}" for sweep, state in waiting.items())
+            raise CifarRayError(
+                f"not all sweeps in {runs.objects.uri} have finished within {timeout_s:g} s: {states}",
+                "look at their jobs, then wait again, with a longer --timeout-s if they are merely slow",
+            )
+        time.sleep(min(period_s, left_s))
 
 
 def pull_sweep(runs: RunStore, sweep_id: str, folder: Path, *, with_checkpoints: bool = False) -> int:

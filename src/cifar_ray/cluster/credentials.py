@@ -49,14 +49,14 @@ def make_secrets(files: SecretFiles) -> S3Keys:
     keys = S3Keys(access_key=secrets.token_hex(10), secret_key=secrets.token_hex(20))
     files.folder.mkdir(parents=True, exist_ok=True)
     files.folder.chmod(0o700)
-    _write_private(files.token, secrets.token_hex(32))
-    _write_private(
+    write_private(files.token, secrets.token_hex(32))
+    write_private(
         files.credentials,
         f"[default]\naws_access_key_id = {keys.access_key}\naws_secret_access_key = {keys.secret_key}\n",
     )
     credentials = [{"accessKey": keys.access_key, "secretKey": keys.secret_key}]
     identity = {"name": "cifar-ray", "credentials": credentials, "actions": list(_ACTIONS)}
-    _write_private(files.s3_config, json.dumps({"identities": [identity]}))
+    write_private(files.s3_config, json.dumps({"identities": [identity]}))
     return keys
 
 
@@ -85,7 +85,7 @@ def remove_secrets(files: SecretFiles) -> None:
         path.unlink(missing_ok=True)
 
 
-def _write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
     """Put `text` in a new file of mode 0600: an old one could have other rights, or be open elsewhere."""
     path.unlink(missing_ok=True)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

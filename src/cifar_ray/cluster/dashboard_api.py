@@ -25,6 +25,15 @@ class Capacity:
     num_gpus: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Versions:
+    """What the head node runs."""
+
+    ray: str
+    python: str | None
+    """None where the dashboard does not tell."""
+
+
 def num_jobs(url: str, token: str) -> int:
     """How many jobs the Jobs API lists; UnreachableError where it does not answer or refuses the token."""
     return len(_get(f"{url}/api/jobs/", token))
@@ -45,8 +54,29 @@ def capacity(url: str, token: str) -> Capacity:
     )
 
 
-def _get(url: str, token: str) -> Any:
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+def versions(url: str, token: str | None) -> Versions:
+    """What the head runs; UnreachableError as for `num_jobs`."""
+    ray = _get(f"{url}/api/version", token)
+    metadata = _get(f"{url}/api/v0/cluster_metadata", token)
+    try:
+        return Versions(ray=str(ray["ray_version"]), python=metadata["data"].get("pythonVersion"))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UnreachableError(f"{url} tells its version in a way that is not Ray's") from error
+
+
+def answers_without_token(url: str) -> bool:
+    """Whether the Jobs API lets in whoever asks; UnreachableError where it does not answer at all."""
+    try:
+        _get(f"{url}/api/jobs/", None)
+    except UnreachableError as error:
+        if isinstance(error.__cause__, urllib.error.HTTPError) and error.__cause__.code in (401, 403):
+            return False
+        raise
+    return True
+
+
+def _get(url: str, token: str | None) -> Any:
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
     try:
         with _OPENER.open(request, timeout=TIMEOUT_S) as response:
             return json.load(response)

@@ -56,5 +56,10 @@ def joined(environ: Mapping[str, str], variables: Mapping[str, str]) -> dict[str
     data = Path(kept.get(_DATA) or "/nowhere").expanduser()
     if data.is_dir():  # else it is a word or a URI
         folders[_DATA] = str(data.absolute())
-    no_proxy = ",".join(filter(None, (kept.get("NO_PROXY") or kept.get("no_proxy"), _NO_PROXY)))
-    return kept | folders | {"NO_PROXY": no_proxy, "no_proxy": no_proxy} | dict(variables)
+    return kept | folders | past_proxy(kept) | dict(variables)
+
+
+def past_proxy(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables that keep loopback addresses from a proxy, beside those that `environ` keeps from it."""
+    excepted = ",".join(filter(None, (environ.get("NO_PROXY") or environ.get("no_proxy"), _NO_PROXY)))
+    return {"NO_PROXY": excepted, "no_proxy": excepted}

@@ -1,0 +1,146 @@
+"""`cifar-ray cluster`: look at a release on Kubernetes, and open a way to it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from cifar_ray.cli.release_flags import ReleaseChoice, release_flags
+from cifar_ray.cluster.credentials import write_private
+from cifar_ray.cluster.on_kubernetes.doctor import examine
+from cifar_ray.cluster.on_kubernetes.findings import Finding, exit_code
+from cifar_ray.cluster.on_kubernetes.head_access import reach_head
+from cifar_ray.cluster.on_kubernetes.release import Release, find_release
+from cifar_ray.cluster.on_kubernetes.status import release_status
+from cifar_ray.errors import ClusterError
+from cifar_ray.reporting.formats import plain
+from cifar_ray.settings import read_settings
+
+LOOK_PERIOD_S = 5.0
+
+
+@click.group()
+def cluster() -> None:
+    """Look at a release on Kubernetes, and open a way to it.
+
+    The kubeconfig is the one that kubectl uses: KUBECONFIG, else ~/.kube/config.
+    """
+
+
+@cluster.command()
+@release_flags
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of lines.")
+def doctor(release: ReleaseChoice, as_json: bool) -> None:
+    """Check what sweeps need: the operator, nodes that fit, Secrets, the dashboard, the store.
+
+    Without --release, the cluster alone: for before the chart is installed.
+
+    \b
+    Exit codes: 0 nothing worse than warnings, 1 an error, 2 no usable kubeconfig.
+    """
+    findings = []
+    for finding in examine(release.api(), release.name, read_settings()):
+        findings.append(finding)
+        if not as_json:
+            click.echo(_line(finding))
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    sys.exit(exit_code(findings))
+
+
+@cluster.command()
+@release_flags
+@click.option("--port", type=click.IntRange(1024, 65535), metavar="PORT", help="On loopback. [default: a free one]")
+def connect(release: ReleaseChoice, port: int | None) -> None:
+    """Keep a way open to the release's dashboard and Jobs API, until Ctrl-C.
+
+    Prints the variables with which `cifar-ray`, `ray job` and other programs reach it, as shell exports for another
+    terminal. The token is in a file that only you can read, removed at the end.
+    """
+    found = release.find()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # whichever ends it, the token's file goes
+    with reach_head(found, port or 0) as head, tempfile.TemporaryDirectory(dir=_private_folder()) as folder:
+        token_path = Path(folder) / "ray-token"
+        _write_token(token_path, head.token)
+        for name, value in head.environment(token_path).items():
+            click.echo(f"export {name}={shlex.quote(value)}")
+        click.echo(f"# {found.name} answers at {head.url}; Ctrl-C ends this", err=True)
+        try:
+            _follow(found, token_path)
+        except KeyboardInterrupt:
+            click.echo("# closed", err=True)
+
+
+@cluster.command()
+@release_flags
+def status(release: ReleaseChoice) -> None:
+    """Show the release's pools, the pods that do not run and why, and its RayJobs."""
+    found = release_status(release.find())
+    click.echo(f"{found.cluster}: {found.state}")
+    for trouble in found.troubles:
+        click.echo(f"  {plain(trouble)}")
+    click.echo(f"\n{'POOL':24} {'MIN':>5} {'READY':>5} {'WANTED':>6} {'MAX':>5}")
+    for pool in found.pools:
+        click.echo(f"{pool.name:24} {pool.least:5} {pool.ready:5} {pool.wanted:6} {pool.most:5}")
+    if found.waiting:
+        click.echo("\nPODS THAT DO NOT RUN")
+        for pod in found.waiting:
+            click.echo(f"{pod.name}\n  {plain(pod.why)}")
+    if found.jobs:
+        click.echo(f"\n{'RAYJOB':32} {'STATE':24} JOB")
+        for job in found.jobs:
+            click.echo(f"{job.name:32} {job.state:24} {job.submission_id}")
+            if job.message:
+                click.echo(f"  {plain(job.message)}")
+
+
+def _line(finding: Finding) -> str:
+    todo = f"\n{'':9}do: {plain(finding.todo)}" if finding.todo else ""
+    return f"{finding.severity:8} {finding.checked}: {plain(finding.found)}{todo}"
+
+
+def _follow(release: Release, token_path: Path) -> None:
+    """Say when the head goes and comes back, and keep the token's file right, until interrupted.
+
+    The connections themselves find a new head pod on their own.
+    """
+    said = ""
+    token = token_path.read_text() if token_path.exists() else None
+    while True:
+        try:
+            current = find_release(release.api, release.name)
+            now = f"head pod {current.head_pod()}"
+            if (new := current.token()) != token:
+                _write_token(token_path, new)
+                token = new
+        except ClusterError as error:
+            now = f"lost: {error.message}; trying again"
+        if now != said:
+            said = now
+            click.echo(f"# {now}", err=True)
+        time.sleep(LOOK_PERIOD_S)
+
+
+def _private_folder() -> Path:
+    folder = read_settings().home / "kubernetes"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ClusterError(f"{folder} cannot be made: {error.strerror}", "set CIFAR_RAY_HOME") from error
+    return folder
+
+
+def _write_token(path: Path, token: str | None) -> None:
+    if token is None:
+        path.unlink(missing_ok=True)
+    else:
+        write_private(path, token)

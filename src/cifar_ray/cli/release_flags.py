@@ -1,0 +1,62 @@
+"""The flags that name a Helm release on Kubernetes, and what becomes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import reduce, wraps
+from typing import Any
+
+import click
+
+from cifar_ray.cluster.on_kubernetes.api import KubernetesApi, open_api
+from cifar_ray.cluster.on_kubernetes.release import Release, find_release
+from cifar_ray.errors import ConfigurationError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseChoice:
+    """What the flags said."""
+
+    name: str | None
+    namespace: str | None
+    context: str | None
+
+    def api(self) -> KubernetesApi:
+        """The Kubernetes API of the context; ConfigurationError where there is none."""
+        return open_api(self.context, self.namespace)
+
+    def find(self) -> Release:
+        """The release; ConfigurationError where there is none of that name."""
+        if self.name is None:
+            raise ConfigurationError("which release?", "name it with --release; `helm list` shows them")
+        return find_release(self.api(), self.name)
+
+    @property
+    def is_given(self) -> bool:
+        """Whether any of the flags was used."""
+        return self != ReleaseChoice(name=None, namespace=None, context=None)
+
+    @property
+    def flags(self) -> str:
+        """The same choice for another command, with a blank before it; empty where nothing was chosen."""
+        given = (("release", self.name), ("namespace", self.namespace), ("context", self.context))
+        return "".join(f" --{name} {value}" for name, value in given if value)
+
+
+_FLAGS = (
+    click.option("--release", "name", metavar="NAME", help="The chart's Helm release on Kubernetes."),
+    click.option("--namespace", metavar="NAME", help="Where it is installed. [default: the context's]"),
+    click.option("--context", metavar="NAME", help="Of the kubeconfig. [default: its current one]"),
+)
+
+
+def release_flags(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the flags of a release; it receives them as `release`, a ReleaseChoice."""
+
+    @wraps(command)
+    def with_release(**arguments: Any) -> Any:
+        choice = ReleaseChoice(**{name: arguments.pop(name) for name in ReleaseChoice.__dataclass_fields__})
+        return command(release=choice, **arguments)
+
+    return reduce(lambda wrapped, flag: flag(wrapped), reversed(_FLAGS), with_release)

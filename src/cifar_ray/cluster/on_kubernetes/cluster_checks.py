@@ -1,0 +1,145 @@
+"""Checks the Kubernetes cluster: its API, the KubeRay operator, its GPU nodes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from cifar_ray.cluster.on_kubernetes.api import Json, KubernetesApi, at, objects
+from cifar_ray.cluster.on_kubernetes.findings import Finding, error, ok, warning
+from cifar_ray.cluster.on_kubernetes.placement import Node, with_usage
+from cifar_ray.cluster.on_kubernetes.pods import name_of
+from cifar_ray.errors import RefusedError
+
+OPERATOR_WANTED = (1, 7)
+KINDS = ("rayclusters", "rayjobs")
+
+_INSTALL = (
+    "helm repo add kuberay https://ray-project.github.io/kuberay-helm; "
+    "helm install kuberay-operator kuberay/kuberay-operator --version 1.7.0"
+)
+# KubeRay's chart says the first, its kustomization the second
+_OPERATOR_LABELS = "app.kubernetes.io/name in (kuberay-operator,kuberay)"
+_TAG = re.compile(r":v?(\d+)\.(\d+)[^:/]*$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inventory:
+    """The nodes, and what runs on them where that may be looked at."""
+
+    nodes: tuple[Node, ...]
+    knows_usage: bool
+    """False where pods of other namespaces may not be listed: nothing counts as taken then."""
+    has_node_autoscaler: bool
+    """Whether nodes may come on demand."""
+
+
+def take_inventory(api: KubernetesApi) -> Inventory:
+    """Look at all nodes and pods; RefusedError where nodes may not be listed."""
+    nodes = api.list_all("api", "v1", "nodes")
+    fields = "status.phase!=Succeeded,status.phase!=Failed"
+    pods: list[Json] | None
+    try:
+        pods = api.list_all("api", "v1", "pods", fields=fields)
+    except RefusedError:
+        pods = None
+    return Inventory(
+        nodes=tuple(with_usage(nodes, pods or [])),
+        knows_usage=pods is not None,
+        has_node_autoscaler=_has_node_autoscaler(api),
+    )
+
+
+def is_accelerator(resource: str) -> bool:
+    """Whether KubeRay hands that resource to Ray as a GPU."""
+    return resource.endswith("gpu") or resource.startswith("nvidia.com/mig-")
+
+
+def check_api(api: KubernetesApi) -> Iterator[Finding]:
+    """That it answers."""
+    version = api.get("version").get("gitVersion") or "of unknown version"
+    yield ok("Kubernetes API", f"{version} at {api.url}, namespace {api.namespace}")
+
+
+def check_kinds(api: KubernetesApi) -> Iterator[Finding]:
+    """That KubeRay's kinds are there, in the version that the chart uses."""
+    try:
+        served = {each.get("name") for each in objects(api.get("apis", "ray.io", "v1"), "resources")}
+    except RefusedError as refusal:
+        if not refusal.is_missing:
+            raise
+        yield error("KubeRay's kinds", "the API does not serve ray.io/v1", _INSTALL)
+        return
+    if missing := [kind for kind in KINDS if kind not in served]:
+        yield error("KubeRay's kinds", f"ray.io/v1 lacks {', '.join(missing)}", _INSTALL)
+    else:
+        yield ok("KubeRay's kinds", f"ray.io/v1 serves {', '.join(KINDS)}")
+
+
+def check_operator(api: KubernetesApi) -> Iterator[Finding]:
+    """That the operator runs, in a version that knows what the chart asks for."""
+    found = [
+        each for each in api.list_all("apis", "apps", "v1", "deployments", labels=_OPERATOR_LABELS) if _image(each)
+    ]
+    if not found:
+        yield error("KubeRay operator", "no deployment of it in any namespace", _INSTALL)
+    for deployment in found:
+        where = f"{at(deployment, 'metadata', 'namespace')}/{name_of(deployment)}"
+        image = _image(deployment)
+        wanted = ".".join(map(str, OPERATOR_WANTED))
+        match = _TAG.search(image)
+        if not at(deployment, "status", "availableReplicas"):
+            todo = f"kubectl describe deployment --namespace {at(deployment, 'metadata', 'namespace')}"
+            yield error("KubeRay operator", f"{where} has no pod that is available", todo)
+        elif match is None:
+            yield warning("KubeRay operator", f"{where} runs {image}", f"make sure that it is {wanted} or later")
+        elif (int(match[1]), int(match[2])) < OPERATOR_WANTED:
+            todo = f"upgrade it to {wanted}, its CRDs too (helm leaves them as they are)"
+            yield error("KubeRay operator", f"{where} runs {image}", todo)
+        else:
+            yield ok("KubeRay operator", f"{where} runs {image}")
+
+
+def check_accelerators(inventory: Inventory) -> Iterator[Finding]:
+    """How many accelerators there are, and how many of them no pod asks for."""
+    kinds = sorted({kind for node in inventory.nodes for kind in node.allocatable if is_accelerator(kind)})
+    has_any = False
+    for kind in kinds:
+        nodes = [node for node in inventory.nodes if node.allocatable.get(kind)]
+        if not nodes:
+            continue
+        has_any = True
+        free = f"{_total(nodes, kind, free=True):g} free" if inventory.knows_usage else "how many are free is not known"
+        found = f"{len(nodes)} nodes hold {_total(nodes, kind):g} {kind}, {free}"
+        yield ok("accelerators", found)
+    if not has_any:
+        todo = (
+            "scale up a GPU pool, or let your node autoscaler do so"
+            if inventory.has_node_autoscaler
+            else "add GPU nodes, and NVIDIA's device plugin or GPU operator; or take the CPU values"
+        )
+        yield warning("accelerators", f"none of {len(inventory.nodes)} nodes offers any", todo)
+
+
+def _total(nodes: Sequence[Node], kind: str, *, free: bool = False) -> float:
+    amounts = ((node.free if free else node.allocatable).get(kind, Decimal(0)) for node in nodes)
+    return float(sum(amounts, Decimal(0)))
+
+
+def _image(deployment: Json) -> str:
+    """The operator's image; empty for another deployment of KubeRay's."""
+    images = [str(each.get("image")) for each in objects(deployment, "spec", "template", "spec", "containers")]
+    return next((image for image in images if "operator" in image.rpartition("/")[2]), "")
+
+
+def _has_node_autoscaler(api: KubernetesApi) -> bool:
+    """Whether Karpenter or the cluster autoscaler is at work; False where that may not be looked at."""
+    try:
+        if any(group.get("name") == "karpenter.sh" for group in objects(api.get("apis"), "groups")):
+            return True
+        api.get("api", "v1", "namespaces", "kube-system", "configmaps", "cluster-autoscaler-status")
+    except RefusedError:
+        return False
+    return True

@@ -1,0 +1,137 @@
+"""Checks one release: whether its pods fit the nodes, and that what they refer to is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cifar_ray.cluster.on_kubernetes.api import Json, at, objects
+from cifar_ray.cluster.on_kubernetes.cluster_checks import Inventory
+from cifar_ray.cluster.on_kubernetes.findings import Finding, error, ok, warning
+from cifar_ray.cluster.on_kubernetes.placement import PODS, demand, place
+from cifar_ray.cluster.on_kubernetes.pods import is_ready
+from cifar_ray.cluster.on_kubernetes.quantities import spelled
+from cifar_ray.cluster.on_kubernetes.release import Release
+from cifar_ray.errors import RefusedError
+
+MAX_REASONS = 3
+
+
+def check_groups(release: Release, inventory: Inventory) -> Iterator[Finding]:
+    """Whether a pod of the head and of each worker group fits some node."""
+    pods = release.pods()
+    head = at(release.cluster, "spec", "headGroupSpec") or {}
+    for group in [head, *release.groups]:
+        name = str(group.get("groupName") or "headgroup")
+        running = sum(is_ready(pod) for pod in pods if at(pod, "metadata", "labels", "ray.io/group") == name)
+        yield _check_group(release, inventory, group, running)
+
+
+def _check_group(release: Release, inventory: Inventory, group: Json, running: int) -> Finding:
+    spec = at(group, "template", "spec") or {}
+    if "groupName" not in group and at(release.cluster, "spec", "enableInTreeAutoscaling"):
+        spec = spec | {"containers": [*objects(spec, "containers"), _autoscaler(release)]}
+    wants = ", ".join(spelled(name, amount) for name, amount in demand(spec).items() if name != PODS and amount)
+    checked, limits, most = _described(release, group)
+    asks = f"a pod asks for {wants or 'nothing'}; {limits}; {running} ready"
+    placement = place(spec, inventory.nodes)
+    if placement.room or running >= most:
+        count = "" if not inventory.knows_usage else f", room for {placement.room} more"
+        return ok(checked, f"{asks}{count}")
+    if placement.when_empty:
+        found = f"{asks}; no node has room now, {len(placement.when_empty)} would if emptier"
+        todo = f"free {placement.when_empty[0]}, or wait: pods stay pending until then"
+        return warning(checked, found, todo)
+    missing = "; ".join(placement.missing[:MAX_REASONS]) or "there are no nodes"
+    if inventory.has_node_autoscaler:
+        found = f"{asks}; no node of now fits: {missing}"
+        return warning(checked, found, "make sure that the node autoscaler has a pool that fits")
+    todo = "change the group's resources, node selector or tolerations in your values, or add such nodes"
+    return error(checked, f"{asks}; no node fits: {missing}", todo)
+
+
+def _autoscaler(release: Release) -> Json:
+    """The container that KubeRay puts beside the head's."""
+    resources = at(release.cluster, "spec", "autoscalerOptions", "resources")
+    return {"resources": resources or {"requests": {"cpu": "500m", "memory": "512Mi"}}}
+
+
+def _described(release: Release, group: Json) -> tuple[str, str, int]:
+    """The group's name, its size in words, and the most pods that it may have."""
+    if "groupName" not in group:
+        return "head", "one pod", 1
+    least, most = (int(group.get(name) or 0) for name in ("minReplicas", "maxReplicas"))
+    hosts = int(group.get("numOfHosts") or 1)
+    is_scaled = bool(at(release.cluster, "spec", "enableInTreeAutoscaling"))
+    size = f"autoscaled from {least} to {most}" if is_scaled else f"fixed at {group.get('replicas') or 0}"
+    return f"worker group {group['groupName']}", size, (most if is_scaled else int(group.get("replicas") or 0)) * hosts
+
+
+def check_references(release: Release) -> Iterator[Finding]:
+    """That the Secrets and ServiceAccounts that the pods name are there, with the keys that they read."""
+    specs = [at(group, "template", "spec") or {} for group in _groups(release)]
+    secrets: dict[str, set[str]] = {}
+    for spec in specs:
+        for name, key in _secrets(spec):
+            secrets.setdefault(name, set()).update({key} if key else ())
+    if release.has_token:
+        release.token()
+        yield ok(f"Secret {release.token_secret}", "holds Ray's token")
+    else:
+        todo = "set authOptions.mode: token, unless the network alone keeps others out"
+        yield warning("Ray's token", "this release lets in whoever reaches its ports", todo)
+    for name, keys in sorted(secrets.items()):
+        yield _check_secret(release, name, keys)
+    for name in sorted({str(spec["serviceAccountName"]) for spec in specs if spec.get("serviceAccountName")}):
+        is_there = _exists(release, "serviceaccounts", name)
+        checked = f"ServiceAccount {name}"
+        yield ok(checked, "is there") if is_there else error(checked, "is missing", _create("ServiceAccount"))
+
+
+def _groups(release: Release) -> list[Json]:
+    return [at(release.cluster, "spec", "headGroupSpec") or {}, *release.groups]
+
+
+def _secrets(spec: Json) -> Iterator[tuple[str, str | None]]:
+    """Names of the Secrets that a pod of that spec cannot start without, each with a key, if it reads one."""
+    for container in [*objects(spec, "containers"), *objects(spec, "initContainers")]:
+        for variable in objects(container, "env"):
+            reference = at(variable, "valueFrom", "secretKeyRef") or {}
+            if reference.get("name") and not reference.get("optional"):
+                yield str(reference["name"]), str(reference.get("key"))
+        for source in objects(container, "envFrom"):
+            reference = at(source, "secretRef") or {}
+            if reference.get("name") and not reference.get("optional"):
+                yield str(reference["name"]), None
+    for volume in objects(spec, "volumes"):
+        reference = at(volume, "secret") or {}
+        if reference.get("secretName") and not reference.get("optional"):
+            yield str(reference["secretName"]), None
+    for reference in objects(spec, "imagePullSecrets"):
+        yield str(reference.get("name")), None
+
+
+def _check_secret(release: Release, name: str, keys: set[str]) -> Finding:
+    checked = f"Secret {name}"
+    try:
+        secret = release.api.get("api", "v1", "namespaces", release.namespace, "secrets", name)
+    except RefusedError as refusal:
+        if not refusal.is_missing:
+            raise
+        return error(checked, "is missing: pods that need it do not start", _create("Secret"))
+    if missing := sorted(keys - set(at(secret, "data") or {})):
+        return error(checked, f"lacks {', '.join(missing)}", "add the keys that the values name")
+    return ok(checked, f"is there, with {', '.join(sorted(keys))}" if keys else "is there")
+
+
+def _exists(release: Release, kind: str, name: str) -> bool:
+    try:
+        release.api.get("api", "v1", "namespaces", release.namespace, kind, name)
+    except RefusedError as refusal:
+        if not refusal.is_missing:
+            raise
+        return False
+    return True
+
+
+def _create(kind: str) -> str:
+    return f"create the {kind} in the release's namespace, or correct its name in your values"

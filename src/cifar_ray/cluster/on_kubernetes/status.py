@@ -1,0 +1,107 @@
+"""Says how a release stands: its pools, the pods that do not run, its jobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cifar_ray.cluster.on_kubernetes.api import Json, at, objects
+from cifar_ray.cluster.on_kubernetes.pods import is_ready, name_of, why_not_ready
+from cifar_ray.cluster.on_kubernetes.release import INSTANCE, RAY_IO, Release
+
+HEAD_GROUP = "headgroup"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """A group of pods of one kind."""
+
+    name: str
+    least: int
+    ready: int
+    wanted: int
+    """What the autoscaler, or the values, ask for now."""
+    most: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitingPod:
+    """A pod that does not run yet, or no more."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class KubernetesJob:
+    """A RayJob."""
+
+    name: str
+    state: str
+    """KubeRay's and Ray's: `Running, RUNNING`."""
+    submission_id: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseStatus:
+    """How a release stands."""
+
+    cluster: str
+    state: str
+    troubles: tuple[str, ...]
+    """What the RayCluster's conditions complain of."""
+    pools: tuple[Pool, ...]
+    waiting: tuple[WaitingPod, ...]
+    jobs: tuple[KubernetesJob, ...]
+
+
+def release_status(release: Release) -> ReleaseStatus:
+    """How the release stands now; errors as for `KubernetesApi.get`."""
+    pods = release.pods()
+    jobs = release.api.list_all(
+        *RAY_IO, "namespaces", release.namespace, "rayjobs", labels=f"{INSTANCE}={release.name}"
+    )
+    return ReleaseStatus(
+        cluster=release.cluster_name,
+        state=str(at(release.cluster, "status", "state") or "not taken up by the KubeRay operator yet"),
+        troubles=tuple(_troubles(release.cluster)),
+        pools=tuple(_pools(release, pods)),
+        waiting=tuple(
+            WaitingPod(name=name_of(pod), why=why_not_ready(release.api, pod)) for pod in pods if not is_ready(pod)
+        ),
+        jobs=tuple(map(_job, sorted(jobs, key=name_of))),
+    )
+
+
+def _troubles(cluster: Json) -> list[str]:
+    return [
+        f"{each.get('reason')}: {each.get('message')}"
+        for each in objects(cluster, "status", "conditions")
+        if each.get("type") == "ReplicaFailure" and each.get("status") == "True"
+    ]
+
+
+def _pools(release: Release, pods: list[Json]) -> list[Pool]:
+    def num_ready(group: str) -> int:
+        return sum(is_ready(pod) for pod in pods if at(pod, "metadata", "labels", "ray.io/group") == group)
+
+    pools = [Pool(name="head", least=1, ready=num_ready(HEAD_GROUP), wanted=1, most=1)]
+    is_scaled = bool(at(release.cluster, "spec", "enableInTreeAutoscaling"))
+    for group in release.groups:
+        hosts = int(group.get("numOfHosts") or 1)
+        least, wanted, most = (int(group.get(name) or 0) * hosts for name in ("minReplicas", "replicas", "maxReplicas"))
+        name = str(group.get("groupName"))
+        bounds = (least, most) if is_scaled else (wanted, wanted)
+        pools.append(Pool(name=name, least=bounds[0], ready=num_ready(name), wanted=wanted, most=bounds[1]))
+    return pools
+
+
+def _job(job: Json) -> KubernetesJob:
+    states = (at(job, "status", "jobDeploymentStatus"), at(job, "status", "jobStatus"))
+    is_suspended = at(job, "spec", "suspend")
+    return KubernetesJob(
+        name=name_of(job),
+        state=", ".join(str(state) for state in states if state) or ("suspended" if is_suspended else "not started"),
+        submission_id=str(at(job, "status", "jobId") or ""),
+        message=str(at(job, "status", "message") or ""),
+    )

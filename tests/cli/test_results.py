@@ -1,0 +1,101 @@
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cifar_ray.cli.main import main
+from cifar_ray.cli.results import wait_for_results
+from cifar_ray.errors import CifarRayError, ConfigurationError, StorageError
+from cifar_ray.records import SweepRecord, SweepResult, TrialRecord
+from cifar_ray.storage.runs import RunStore
+
+
+def finished(sweep_id: str, winner: TrialRecord) -> SweepResult:
+    return SweepResult(
+        sweep_id=sweep_id,
+        study="cnn",
+        ranking=(winner.trial_id,),
+        winner=winner,
+        outcomes={"completed": 1},
+        num_epochs=4,
+        wall_s=1.0,
+        accelerator_seconds=0.0,
+        finished_at="2026-01-01T01:00:00+00:00",
+    )
+
+
+def wait(storage: str, *arguments: str) -> Result:
+    return CliRunner().invoke(main, ["results", "wait", *arguments, "--storage", storage])
+
+
+def test_waits_until_the_last_has_finished(runs: RunStore, trial_record: TrialRecord) -> None:
+    runs.write_result(finished("cnn-1", trial_record))
+    late = threading.Timer(0.4, lambda: runs.write_result(finished("cnn-2", trial_record)))
+    late.start()
+    started = time.monotonic()
+    wait_for_results(runs, ["cnn-1", "cnn-2"], 20, period_s=0.05)
+    assert 0.3 < time.monotonic() - started < 10
+    late.join()
+
+
+def test_gives_up_in_time_and_says_who_is_missing(
+    runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord
+) -> None:
+    runs.create_sweep(sweep_record)
+    runs.write_result(finished("cnn-0", trial_record))
+    started = time.monotonic()
+    result = wait(runs.objects.uri, "cnn-0", "cnn-1", "cnn-2", "--timeout-s", "0.3")
+    assert time.monotonic() - started < 5
+    assert result.exit_code == 1
+    assert "cnn-0 has finished\n" in result.output
+    assert "within 0.3 s: cnn-1: runs; cnn-2: has not started\nhint: " in result.output
+
+
+def test_exits_0_at_once_where_all_have_finished(runs: RunStore, trial_record: TrialRecord) -> None:
+    runs.write_result(finished("cnn-1", trial_record))
+    result = wait(runs.objects.uri, "cnn-1", "cnn-1", "--timeout-s", "0")
+    assert (result.exit_code, result.output) == (0, "cnn-1 has finished\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [(["Bad Id", "--timeout-s", "1"], "malformed"), (["cnn-1"], "--timeout-s"), (["--timeout-s", "1"], "SWEEP")],
+)
+def test_bad_input(arguments: list[str], says: str, tmp_path: Path) -> None:
+    result = wait(str(tmp_path), *arguments)
+    assert (result.exit_code, says in result.output) == (2, True)
+
+
+class Flaky:
+    """A store that fails at the looks of those numbers, counted from 0, and holds nothing."""
+
+    def __init__(self, runs: RunStore, failing: set[int]) -> None:
+        self.objects, self._runs, self._failing, self._looks = runs.objects, runs, failing, 0
+
+    def result(self, sweep_id: str) -> SweepResult | None:
+        self._looks += 1
+        if self._looks - 1 in self._failing:
+            raise StorageError("SlowDown", "later")
+        return self._runs.result(sweep_id)
+
+    def has_sweep(self, sweep_id: str) -> bool:
+        return self._runs.has_sweep(sweep_id)
+
+
+def test_a_store_that_fails_first_is_a_mistake_later_a_disturbance(runs: RunStore, trial_record: TrialRecord) -> None:
+    with pytest.raises(StorageError, match="SlowDown"):
+        wait_for_results(Flaky(runs, {0}), ["cnn-1"], 5, period_s=0.01)  # type: ignore[arg-type]
+    with pytest.raises(CifarRayError, match="cnn-1: SlowDown") as caught:
+        wait_for_results(Flaky(runs, set(range(1, 999))), ["cnn-1"], 0.1, period_s=0.02)  # type: ignore[arg-type]
+    assert type(caught.value) is CifarRayError
+    late = threading.Timer(0.2, lambda: runs.write_result(finished("cnn-1", trial_record)))
+    late.start()
+    wait_for_results(Flaky(runs, {1, 2}), ["cnn-1"], 10, period_s=0.02)  # type: ignore[arg-type]
+    late.join()
+
+
+def test_malformed_ids_are_refused_before_any_wait(runs: RunStore) -> None:
+    with pytest.raises(ConfigurationError, match="malformed"):
+        wait_for_results(runs, ["cnn-1", "../x"], 60, period_s=60)

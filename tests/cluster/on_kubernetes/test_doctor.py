@@ -1,0 +1,254 @@
+"""Each test breaks one thing, and sees the line that names it and nothing else change."""
+
+from importlib.metadata import version
+from platform import python_version
+from typing import Any
+
+import pytest
+from aiohttp import web
+from fake_kubernetes import FakeDashboard, FakeKubernetes, refusal
+from recorded import CLUSTERS, TEAM, node, operator, pod, secret
+
+from cifar_ray.cluster.on_kubernetes.api import KubernetesApi
+from cifar_ray.cluster.on_kubernetes.doctor import examine
+from cifar_ray.cluster.on_kubernetes.findings import Finding, Severity, exit_code
+from cifar_ray.settings import Settings, read_settings
+
+
+@pytest.fixture
+def settings(tmp_path: Any) -> Settings:
+    return read_settings({"CIFAR_RAY_STORAGE": str(tmp_path / "store"), "CIFAR_RAY_HOME": str(tmp_path)})
+
+
+@pytest.fixture(autouse=True)
+def all_is_well(kubernetes: FakeKubernetes, dashboard: FakeDashboard, settings: Settings) -> None:
+    """The versions and the store of this machine, on the cluster too."""
+    dashboard.ray_version, dashboard.python_version = version("ray"), python_version()
+    spec = kubernetes.objects[CLUSTERS][0]["spec"]
+    spec["rayVersion"] = version("ray")
+    spec["headGroupSpec"]["template"]["spec"]["containers"][0]["env"][0]["value"] = settings.storage
+
+
+def problems(api: KubernetesApi, settings: Settings, release: str | None = "sweeps") -> list[Finding]:
+    return [finding for finding in examine(api, release, settings) if finding.severity is not Severity.OK]
+
+
+def only_problem(api: KubernetesApi, settings: Settings) -> Finding:
+    (found,) = problems(api, settings)
+    assert found.todo
+    assert exit_code([found]) == (found.severity is Severity.ERROR)
+    return found
+
+
+def test_all_is_well(api: KubernetesApi, settings: Settings) -> None:
+    found = {finding.checked: finding for finding in examine(api, "sweeps", settings)}
+    assert [finding for finding in found.values() if finding.severity is not Severity.OK] == []
+    assert exit_code(list(found.values())) == 0
+    assert found["Kubernetes API"].found == f"v1.33.1 at {api.url}, namespace team"
+    assert found["KubeRay operator"].found == "kuberay/kuberay-operator runs quay.io/kuberay/operator:v1.7.0"
+    assert found["accelerators"].found == "1 nodes hold 2 nvidia.com/gpu, 1 free"
+    assert found["worker group a100"].found == (
+        "a pod asks for 4 cpu, 16 GiB memory, 1 nvidia.com/gpu; autoscaled from 0 to 4; 1 ready, room for 1 more"
+    )
+    assert found["head"].found.startswith("a pod asks for 4.5 cpu, 16.5 GiB memory; one pod; 1 ready")
+    assert found["Secret s3-keys"].found == "is there, with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"
+    assert {"Secret sweeps-cifar-ray", "ServiceAccount sweeps-cifar-ray", "dashboard", "Ray's token"} <= set(found)
+    assert "on both sides" in found["Ray's version"].found
+    assert {"Python's version", "store, from this machine"} <= set(found)
+
+
+def test_without_a_release_the_cluster_is_checked_alone(
+    kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings
+) -> None:
+    del kubernetes.objects[CLUSTERS]
+    assert problems(api, settings, None) == []
+    assert not any("rayclusters" in request for request in kubernetes.requests)
+
+
+def test_an_api_that_refuses_ends_the_examination(
+    kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings
+) -> None:
+    kubernetes.answers["/version"] = lambda _: refusal(401, "Unauthorized", "Unauthorized")
+    assert "does not accept your credentials" in only_problem(api, settings).found
+    assert kubernetes.requests == ["/version"]
+
+
+def test_kuberay_that_is_not_installed(kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings) -> None:
+    for path in ("/apis/ray.io/v1", CLUSTERS):
+        del kubernetes.objects[path]
+    kubernetes.objects["/apis/apps/v1/deployments"] = []
+    kinds, runs, release = problems(api, settings)
+    assert (kinds.found, kinds.severity) == ("the API does not serve ray.io/v1", Severity.ERROR)
+    assert "helm install kuberay-operator" in str(kinds.todo)
+    assert runs.found == "no deployment of it in any namespace"
+    assert release.found == "this Kubernetes cluster has no RayCluster kind"
+
+
+def test_a_kind_that_is_not_served(kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings) -> None:
+    kubernetes.objects["/apis/ray.io/v1"]["resources"] = [{"name": "rayclusters"}]
+    assert only_problem(api, settings).found == "ray.io/v1 lacks rayjobs"
+
+
+@pytest.mark.parametrize(
+    ("deployment", "says", "severity"),
+    [
+        (operator("v1.6.2"), "runs quay.io/kuberay/operator:v1.6.2", Severity.ERROR),
+        (operator(available=0), "has no pod that is available", Severity.ERROR),
+        (operator("nightly"), "runs quay.io/kuberay/operator:nightly", Severity.WARNING),
+    ],
+)
+def test_operators_that_will_not_do(
+    deployment: Any, says: str, severity: Severity, kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings
+) -> None:
+    kubernetes.objects["/apis/apps/v1/deployments"] = [deployment]
+    found = only_problem(api, settings)
+    assert (says in found.found, found.severity) == (True, severity)
+
+
+@pytest.mark.parametrize("tag", ["v1.7.0", "1.7.3", "v1.10.0", "v2.0.0-rc.1"])
+def test_operators_that_will_do(tag: str, kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings) -> None:
+    kubernetes.objects["/apis/apps/v1/deployments"] = [operator(tag)]
+    assert problems(api, settings) == []
+
+
+def test_a_group_that_fits_no_node_names_what_is_missing(
+    kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings
+) -> None:
+    kubernetes.objects["/api/v1/nodes"] = [node("cpu-1"), node("cpu-2")]
+    accelerators, group = problems(api, settings)
+    assert accelerators.found == "none of 2 nodes offers any"
+    assert (group.checked, group.severity) == ("worker group a100", Severity.ERROR)
+    assert "no node fits: 2 of 2 nodes: has 0 nvidia.com/gpu, the pod needs 1 nvidia.com/gpu" in group.found
+
+
+@pytest.mark.parametrize("kind", ["karpenter", "cluster autoscaler"])
+def test_nodes_that_come_on_demand_make_it_a_warning(
+    kind: str, kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings
+) -> None:
+    kubernetes.objects["/api/v1/nodes"] = [node("cpu-1")]
+    if kind == "karpenter":
+        kubernetes.objects["/apis"]["groups"].append({"name": "karpenter.sh"})
+    else:
+        kubernetes.objects["/api/v1/namespaces/kube-system/configmaps/cluster-autoscaler-status"] = {"data": {}}
+    assert {finding.severity for finding in problems(api, settings)} == {Severity.WARNING}
+
+
+def test_a_full_cluster_is_a_warning(kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings) -> None:
+    other = pod("other", group="x", node_name="gpu-1", gpus=1, namespace="others")
+    kubernetes.objects["/api/v1/pods"] = [*kubernetes.objects["/api/v1/pods"], other]
+    found = only_problem(api, settings)
+    assert "no node has room now, 1 would if emptier" in found.found
+    assert found.todo == "free gpu-1, or wait: pods stay pending until then"
+    kubernetes.objects[CLUSTERS][0]["spec"]["workerGroupSpecs"][0]["maxReplicas"] = 1
+    assert problems(api, settings) == [], "the group has all its pods"
+
+
+def test_what_may_not_be_looked_at_is_a_warning(
+    kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings
+) -> None:
+    kubernetes.answers["/api/v1/nodes"] = lambda _: refusal(403, "Forbidden", 'User "me" cannot list "nodes"')
+    found = only_problem(api, settings)
+    assert (found.checked, found.severity) == ("nodes", Severity.WARNING)
+    assert 'cannot be looked at: User "me" cannot list "nodes"' in found.found
+
+
+def test_pods_of_others_that_may_not_be_listed_count_for_nothing(
+    kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings
+) -> None:
+    kubernetes.answers["/api/v1/pods"] = lambda _: refusal(403, "Forbidden", "no")
+    found = {finding.checked: finding.found for finding in examine(api, "sweeps", settings)}
+    assert found["accelerators"] == "1 nodes hold 2 nvidia.com/gpu, how many are free is not known"
+    assert "room" not in found["worker group a100"]
+
+
+@pytest.mark.parametrize(
+    ("path", "replacement", "checked", "says"),
+    [
+        ("secrets/sweeps-cifar-ray", None, "Secrets and ServiceAccounts", "there is no Secret 'sweeps-cifar-ray'"),
+        ("secrets/s3-keys", None, "Secret s3-keys", "is missing"),
+        ("secrets/s3-keys", secret("x", AWS_ACCESS_KEY_ID="a"), "Secret s3-keys", "lacks AWS_SECRET_ACCESS_KEY"),
+        ("serviceaccounts/sweeps-cifar-ray", None, "ServiceAccount sweeps-cifar-ray", "is missing"),
+    ],
+)
+def test_references_to_what_is_not_there(
+    path: str,
+    replacement: Any,
+    checked: str,
+    says: str,
+    kubernetes: FakeKubernetes,
+    api: KubernetesApi,
+    settings: Settings,
+) -> None:
+    if replacement is None:
+        del kubernetes.objects[f"{TEAM}/{path}"]
+    else:
+        kubernetes.objects[f"{TEAM}/{path}"] = replacement
+    found = problems(api, settings)[0]
+    assert (found.checked, found.severity) == (checked, Severity.ERROR)
+    assert says in found.found
+
+
+def test_references_in_volumes_env_from_and_pull_secrets_count_optional_ones_do_not(
+    kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings
+) -> None:
+    spec = kubernetes.objects[CLUSTERS][0]["spec"]["workerGroupSpecs"][0]["template"]["spec"]
+    spec["volumes"] = [{"secret": {"secretName": "v"}}, {"secret": {"secretName": "o", "optional": True}}]
+    spec["imagePullSecrets"] = [{"name": "p"}]
+    spec["containers"][0]["envFrom"] = [{"secretRef": {"name": "e"}}, {"configMapRef": {"name": "c"}}]
+    spec["containers"][0]["env"][1]["valueFrom"]["secretKeyRef"] |= {"name": "gone", "optional": True}
+    assert [finding.checked for finding in problems(api, settings)] == ["Secret e", "Secret p", "Secret v"]
+
+
+def test_a_release_without_a_token_is_a_warning(
+    kubernetes: FakeKubernetes, dashboard: FakeDashboard, api: KubernetesApi, settings: Settings
+) -> None:
+    del kubernetes.objects[CLUSTERS][0]["spec"]["authOptions"]
+    dashboard.asks_for_token = False
+    found = only_problem(api, settings)
+    assert (found.checked, found.severity) == ("Ray's token", Severity.WARNING)
+
+
+def test_a_dashboard_that_lets_anyone_in_is_an_error(
+    dashboard: FakeDashboard, api: KubernetesApi, settings: Settings
+) -> None:
+    dashboard.asks_for_token = False
+    found = only_problem(api, settings)
+    assert (found.found, found.severity) == ("the Jobs API answers without it too", Severity.ERROR)
+
+
+def test_a_head_that_is_not_there_is_an_error(
+    kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings
+) -> None:
+    kubernetes.objects[f"{TEAM}/pods"] = []
+    found = only_problem(api, settings)
+    assert (found.checked, found.severity) == ("dashboard", Severity.ERROR)
+    assert "there is none" in found.found
+
+
+def test_other_versions_are_warnings(
+    kubernetes: FakeKubernetes, dashboard: FakeDashboard, api: KubernetesApi, settings: Settings
+) -> None:
+    dashboard.ray_version, dashboard.python_version = "2.59.0", "3.9.1"
+    ray, python = problems(api, settings)
+    assert ray.found == f"2.59.0 on the cluster, {version('ray')} here"
+    assert python.found == f"3.9.1 on the cluster, {python_version()} here"
+    dashboard.ray_version, dashboard.python_version = version("ray"), python_version()
+    kubernetes.objects[CLUSTERS][0]["spec"]["rayVersion"] = "2.59.0"
+    assert "the RayCluster says 2.59.0" in only_problem(api, settings).found
+
+
+def test_stores_that_are_not_set_not_the_same_or_do_not_work(
+    kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings, tmp_path: Any
+) -> None:
+    unset, elsewhere = problems(api, read_settings({})), problems(api, read_settings({"CIFAR_RAY_STORAGE": "/proc/x"}))
+    assert [finding.severity for finding in unset] == [Severity.WARNING]
+    assert f"CIFAR_RAY_STORAGE={settings.storage}" in str(unset[0].todo)
+    assert [finding.severity for finding in elsewhere] == [Severity.WARNING, Severity.ERROR]
+    assert elsewhere[0].found == f"/proc/x here, {settings.storage} on the cluster"
+
+
+def test_one_broken_answer_does_not_end_the_rest(
+    kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings
+) -> None:
+    kubernetes.answers["/apis/apps/v1/deployments"] = lambda _: web.Response(text="<html>")
+    assert only_problem(api, settings).checked == "KubeRay operator"

@@ -1,0 +1,61 @@
+from fake_kubernetes import FakeKubernetes
+from recorded import CLUSTERS, HEAD, JOBS, TEAM, pod, ray_job
+
+from cifar_ray.cluster.on_kubernetes.api import KubernetesApi
+from cifar_ray.cluster.on_kubernetes.release import find_release
+from cifar_ray.cluster.on_kubernetes.status import KubernetesJob, Pool, ReleaseStatus, WaitingPod, release_status
+
+
+def status(api: KubernetesApi) -> ReleaseStatus:
+    return release_status(find_release(api, "sweeps"))
+
+
+def test_pools_pods_and_jobs(kubernetes: FakeKubernetes, api: KubernetesApi) -> None:
+    stuck = pod("worker-2", group="a100")
+    stuck["status"]["conditions"].append({"type": "PodScheduled", "status": "False", "message": "0/2 nodes"})
+    kubernetes.objects[f"{TEAM}/pods"] = [*kubernetes.objects[f"{TEAM}/pods"], stuck]
+    kubernetes.objects[CLUSTERS][0]["spec"]["workerGroupSpecs"][0]["replicas"] = 2
+    waits = ray_job("sweeps-evaluate", deployment="", message="")
+    waits["spec"]["suspend"] = True
+    kubernetes.objects[JOBS] += [waits, ray_job("sweeps-bad", deployment="Failed", job="FAILED", message="exit 1")]
+    found = status(api)
+    assert (found.cluster, found.state, found.troubles) == ("sweeps-cifar-ray", "ready", ())
+    assert found.pools == (
+        Pool(name="head", least=1, ready=1, wanted=1, most=1),
+        Pool(name="a100", least=0, ready=1, wanted=2, most=4),
+    )
+    assert found.waiting == (WaitingPod(name="worker-2", why="not scheduled: 0/2 nodes"),)
+    assert found.jobs == (
+        KubernetesJob(name="sweeps-bad", state="Failed, FAILED", submission_id="sweeps-bad-abcde", message="exit 1"),
+        KubernetesJob(name="sweeps-cnn", state="Running, RUNNING", submission_id="sweeps-cnn-abcde", message=""),
+        KubernetesJob(name="sweeps-evaluate", state="suspended", submission_id="sweeps-evaluate-abcde", message=""),
+    )
+
+
+def test_a_fixed_size_has_no_bounds_and_hosts_multiply(kubernetes: FakeKubernetes, api: KubernetesApi) -> None:
+    spec = kubernetes.objects[CLUSTERS][0]["spec"]
+    spec["enableInTreeAutoscaling"] = False
+    spec["workerGroupSpecs"][0] |= {"numOfHosts": 2, "replicas": 3}
+    assert status(api).pools[1] == Pool(name="a100", least=6, ready=1, wanted=6, most=6)
+
+
+def test_a_cluster_that_the_operator_has_not_seen_or_cannot_make(
+    kubernetes: FakeKubernetes, api: KubernetesApi
+) -> None:
+    cluster = kubernetes.objects[CLUSTERS][0]
+    cluster["status"] = {}
+    assert status(api).state == "not taken up by the KubeRay operator yet"
+    cluster["status"] = {
+        "conditions": [
+            {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreateHeadPod", "message": "exceeded quota"},
+            {"type": "HeadPodReady", "status": "False", "reason": "HeadPodNotFound", "message": "Head Pod not found"},
+        ]
+    }
+    assert status(api).troubles == ("FailedCreateHeadPod: exceeded quota",)
+
+
+def test_pods_of_other_clusters_are_left_out(kubernetes: FakeKubernetes, api: KubernetesApi) -> None:
+    other = pod("other", group="a100")
+    other["metadata"]["labels"]["ray.io/cluster"] = "another"
+    kubernetes.objects[f"{TEAM}/pods"] = [pod(HEAD, group="headgroup", node_name="cpu-1"), other]
+    assert status(api).waiting == ()
