@@ -15,6 +15,7 @@ from ray.tune.experiment import Trial
 from cifar_ray.records import EpochMetrics, Outcome, SweepProgress, SweepRecord, SweepResult, TrialRecord
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.tuning.epoch_report import from_result
+from cifar_ray.tuning.gauges import SweepGauges
 
 METRICS_PERIOD_S = 5.0
 """The metrics object is written whole, so not after every epoch."""
@@ -40,6 +41,7 @@ class Ledger(Callback):
             self._trials[trial.trial_id] = trial
             if trial.outcome == "running":
                 self._recount(trial)
+        self._gauges = SweepGauges(self._sweep, num_epochs=len(self._metrics))
         self._started = self._metrics_written = self._progress_said = time.monotonic()
         self._has_new_metrics = False
 
@@ -70,8 +72,7 @@ class Ledger(Callback):
         if self._has_new_metrics and now - self._metrics_written >= METRICS_PERIOD_S:
             self._flush_metrics()
         if now - self._progress_said >= PROGRESS_PERIOD_S:
-            self._progress_said = now
-            self._say(self.progress().to_line())
+            self._say_progress()
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial ended without an error: of itself, or stopped by ASHA."""
@@ -95,7 +96,7 @@ class Ledger(Callback):
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
         """The sweep ended, or was interrupted: write what is left."""
         self._flush_metrics()
-        self._say(self.progress().to_line())
+        self._say_progress()
 
     def progress(self) -> SweepProgress:
         """Where the sweep stands."""
@@ -141,6 +142,21 @@ class Ledger(Callback):
         if line.is_finite and (best is None or line.validation_accuracy > best):
             return replace(trial, best_epoch=line.epoch, best_validation_accuracy=line.validation_accuracy)
         return trial
+
+    def _say_progress(self) -> None:
+        self._progress_said = time.monotonic()
+        progress = self.progress()
+        self._say(progress.to_line())
+        self._gauges.publish(progress, self._accelerators_in_use())
+
+    def _accelerators_in_use(self) -> float:
+        """The running trials' parts, as their last epochs had them."""
+        last = [
+            self._metrics.get((trial.trial_id, trial.num_epochs))
+            for trial in self._trials.values()
+            if trial.outcome == "running"
+        ]
+        return sum(self._sweep.accelerators_per_trial / line.num_sharing for line in last if line is not None)
 
     def _put(self, trial: TrialRecord) -> None:
         self._trials[trial.trial_id] = trial

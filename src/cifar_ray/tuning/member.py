@@ -10,8 +10,8 @@ from ray.actor import ActorHandle
 
 from cifar_ray.tuning.epoch_report import report_epoch
 
-MEMBER_RESOURCES = {"CPU": 0, "memory": 100 * 2**20}
-"""It computes nothing; Ray Tune wants trials to ask for something."""
+MEMBER_RESOURCES = {"CPU": 0.001}
+"""It computes nothing, but a head that is told to hold no work (0 CPUs) must not hold it either."""
 DEADLINE_S = 24 * 3600
 """For one pass of a cohort; Ray itself notices an engine that died."""
 

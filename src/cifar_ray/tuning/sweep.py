@@ -33,6 +33,8 @@ from cifar_ray.tuning.ledger import Ledger, summarise_sweep
 from cifar_ray.tuning.member import MEMBER_RESOURCES, run_member
 from cifar_ray.tuning.trainable import TrialPlan, run_trial
 
+SPARE_CPUS = 0.5
+"""Of what a cohort's engine holds: in Ray's books alone, for the light processes of its trials."""
 MAX_RETRIES = 2
 """How often a trial that raises is started again before it is recorded as failed."""
 
@@ -142,7 +144,7 @@ def _trainable(plan: SweepPlan) -> Iterator[Any]:
         num_slots=math.ceil(plan.max_concurrent_trials / plan.num_cohorts),
         num_trials=math.ceil(sweep.num_trials / plan.num_cohorts),
     )
-    demand = {"num_cpus": sweep.cpus_per_trial, "num_gpus": sweep.accelerators_per_trial}
+    demand = {"num_cpus": sweep.cpus_per_trial - SPARE_CPUS, "num_gpus": sweep.accelerators_per_trial}
     data = ray.put(plan.data)  # once to a node, whoever starts there
     engines = start_engines(plan.num_cohorts, data, engine_plan, demand)
     try:
