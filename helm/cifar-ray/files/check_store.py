@@ -1,0 +1,16 @@
+"""Checks that the pod's object store takes, gives back and removes an object."""
+
+from cifar_ray.errors import CifarRayError
+from cifar_ray.settings import read_settings
+from cifar_ray.storage.object_store import open_store
+from cifar_ray.storage.probe import check_write_read_delete
+
+if __name__ == "__main__":
+    settings = read_settings()
+    if settings.storage is None:
+        raise SystemExit("CIFAR_RAY_STORAGE is not set")
+    try:
+        check_write_read_delete(open_store(settings.storage, settings.s3))
+    except CifarRayError as error:
+        raise SystemExit(str(error)) from error
+    print(f"{settings.storage} takes, gives back and removes an object")

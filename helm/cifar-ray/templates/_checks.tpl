@@ -1,0 +1,55 @@
+{{- /* What the schema cannot say. Each message names the value and what to do. */}}
+{{- define "cifar-ray.checks" -}}
+{{- $values := .Values -}}
+{{- $fullname := include "cifar-ray.fullname" . -}}
+{{- /* KubeRay takes 53 characters and starts with a letter, but shortens the token's Secret to 50 */ -}}
+{{- if not (regexMatch "^[a-z][a-z0-9-]{0,49}$" $fullname) -}}
+{{- fail (printf "release name: RayCluster %q has %d characters; it may have 50 of a-z, 0-9 and -, and starts with a letter: take another release name" $fullname (len $fullname)) -}}
+{{- end -}}
+{{- if and $values.auth.enabled (semverCompare "<2.52.0" $values.rayVersion) -}}
+{{- fail (printf "rayVersion: Ray %s has no token authentication; take 2.52 or later, or set auth.enabled=false where nobody else reaches the cluster" $values.rayVersion) -}}
+{{- end -}}
+{{- if eq (not $values.objectStore.uri) (not $values.objectStore.embedded.enabled) -}}
+{{- fail "objectStore.uri: say where results go, s3://bucket/prefix, or set objectStore.embedded.enabled=true to try out; not both" -}}
+{{- end -}}
+{{- range $name := list "endpoint" "existingSecret" -}}
+{{- if and $values.objectStore.embedded.enabled (index $values.objectStore $name) -}}
+{{- fail (printf "objectStore.%s: the embedded store has its own; leave it empty, or set objectStore.embedded.enabled=false" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $values.kueue.queueName $values.autoscaler.enabled -}}
+{{- fail "kueue.queueName: Kueue admits clusters of fixed size; set autoscaler.enabled=false, and every worker group has `max` pods" -}}
+{{- end -}}
+{{- range $name, $own := $values.workerGroups -}}
+{{- $group := include "cifar-ray.over" (dict "defaults" $values.workerDefaults "own" $own) | fromYaml -}}
+{{- if gt (int $group.min) (int $group.max) -}}
+{{- fail (printf "workerGroups.%s.min: %d is above max, which is %d" $name (int $group.min) (int $group.max)) -}}
+{{- end -}}
+{{- if and $group.priority (semverCompare "<2.56.0" $values.rayVersion) -}}
+{{- fail (printf "workerGroups.%s.priority: Ray %s has none; take 2.56 or later, or leave it 0" $name $values.rayVersion) -}}
+{{- end -}}
+{{- end -}}
+{{- $sweeps := list -}}
+{{- range $name, $_ := $values.studies -}}
+{{- $study := include "cifar-ray.study" (dict "root" $ "name" $name) | fromYaml -}}
+{{- if $study.enabled -}}
+{{- if gt (len $study.jobName) 47 -}}
+{{- fail (printf "studies.%s.enabled: RayJob %q has %d characters, KubeRay takes 47: take a shorter release name" $name $study.jobName (len $study.jobName)) -}}
+{{- end -}}
+{{- if and $study.backoffLimit (not $study.ownCluster) -}}
+{{- fail (printf "studies.%s.backoffLimit: KubeRay tries a job again on a new cluster only; set studies.%s.ownCluster=true" $name $name) -}}
+{{- end -}}
+{{- if not (or $study.ownCluster $values.cluster.enabled) -}}
+{{- fail (printf "studies.%s.ownCluster: with cluster.enabled=false there is no other to run on; set it to true" $name) -}}
+{{- end -}}
+{{- if eq $name "evaluate" -}}
+{{- $sweeps = concat $sweeps $study.sweeps -}}
+{{- else -}}
+{{- $sweeps = append $sweeps $study.sweepId -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and (include "cifar-ray.study" (dict "root" $ "name" "evaluate") | fromYaml).enabled (not $sweeps) -}}
+{{- fail "studies.evaluate.sweeps: nothing to evaluate; name sweeps, or enable a study" -}}
+{{- end -}}
+{{- end }}

@@ -1,0 +1,104 @@
+{{- /* The spec of a RayCluster: the release's, or a study's own. */}}
+{{- define "cifar-ray.cluster" -}}
+{{- $values := .Values -}}
+rayVersion: {{ $values.rayVersion | quote }}
+authOptions:
+  mode: {{ $values.auth.enabled | ternary "token" "disabled" }}
+enableInTreeAutoscaling: {{ $values.autoscaler.enabled }}
+{{- if $values.autoscaler.enabled }}
+autoscalerOptions:
+  version: v2
+  idleTimeoutSeconds: {{ int $values.autoscaler.idleTimeoutSeconds }}
+  upscalingMode: {{ $values.autoscaler.upscalingMode }}
+  imagePullPolicy: {{ $values.image.pullPolicy }}
+  resources:
+    {{- include "cifar-ray.resources" $values.autoscaler.resources | trim | nindent 4 }}
+  securityContext:
+    {{- include "cifar-ray.containerSecurity" . | nindent 4 }}
+  env:
+    - name: HOME
+      value: /scratch
+    - name: RAY_USAGE_STATS_ENABLED
+      value: "0"
+  volumeMounts:
+    - name: tmp
+      mountPath: /tmp
+    - name: scratch
+      mountPath: /scratch
+{{- end }}
+{{- with $values.gcsFaultTolerance }}
+{{- if .redisAddress }}
+gcsFaultToleranceOptions:
+  redisAddress: {{ .redisAddress | quote }}
+  {{- if .existingSecret }}
+  redisPassword:
+    valueFrom:
+      secretKeyRef:
+        name: {{ .existingSecret }}
+        key: {{ .existingSecretKey }}
+  {{- end }}
+{{- end }}
+{{- end }}
+headGroupSpec:
+  rayStartParams:
+    num-cpus: "0"
+  template:
+    {{- include "cifar-ray.headPod" . | nindent 4 }}
+workerGroupSpecs:
+  {{- range $name, $own := $values.workerGroups }}
+  {{- $group := include "cifar-ray.over" (dict "defaults" $values.workerDefaults "own" $own) | fromYaml }}
+  {{- include "cifar-ray.workerGroup" (dict "root" $ "name" $name "group" $group) | nindent 2 }}
+  {{- end }}
+{{- end }}
+
+{{- define "cifar-ray.headPod" -}}
+{{- $ports := list
+  (dict "name" "gcs-server" "containerPort" 6379)
+  (dict "name" "dashboard" "containerPort" 8265)
+  (dict "name" "client" "containerPort" 10001)
+  (dict "name" "metrics" "containerPort" 8080)
+  (dict "name" "as-metrics" "containerPort" 44217)
+  (dict "name" "dash-metrics" "containerPort" 44227) -}}
+{{- with .Values.head -}}
+{{- $container := dict "name" "ray-head" "resources" .resources "ports" $ports -}}
+{{- include "cifar-ray.pod" (dict "root" $ "component" "head" "container" $container "sharedMemory" .sharedMemory
+  "scheduling" . "apiAccess" $.Values.autoscaler.enabled) -}}
+{{- end -}}
+{{- end }}
+
+{{- /* Takes: root, name, group. */}}
+{{- define "cifar-ray.workerGroup" -}}
+{{- $autoscaler := .root.Values.autoscaler.enabled -}}
+{{- $ports := list (dict "name" "metrics" "containerPort" 8080) -}}
+{{- with .group -}}
+{{- $resources := merge (pick . "accelerators" "acceleratorResource") .resources -}}
+{{- $script := $.root.Files.Get "files/drain.sh" -}}
+{{- $drain := list "/bin/bash" "-c" $script "drain" (sub (int .terminationGracePeriodSeconds) 10 | toString) -}}
+{{- $container := dict "name" "ray-worker" "resources" $resources "ports" $ports
+  "lifecycle" (dict "preStop" (dict "exec" (dict "command" $drain))) -}}
+- groupName: {{ $.name }}
+  {{- if not $autoscaler }}
+  # the autoscaler's to set: an upgrade would take its workers away
+  replicas: {{ int .max }}
+  {{- end }}
+  minReplicas: {{ int ($autoscaler | ternary .min .max) }}
+  maxReplicas: {{ int .max }}
+  {{- if $autoscaler }}
+  {{- with .idleTimeoutSeconds }}
+  idleTimeoutSeconds: {{ int . }}
+  {{- end }}
+  {{- with .priority }}
+  priority: {{ int . }}
+  {{- end }}
+  {{- end }}
+  labels:
+    ray.io/market-type: {{ .market }}
+    {{- with .accelerator }}
+    ray.io/accelerator-type: {{ . | quote }}
+    {{- end }}
+  rayStartParams: {}
+  template:
+    {{- include "cifar-ray.pod" (dict "root" $.root "component" "worker" "container" $container
+      "sharedMemory" .sharedMemory "scheduling" . "terminationGracePeriodSeconds" .terminationGracePeriodSeconds) | nindent 4 }}
+{{- end }}
+{{- end }}

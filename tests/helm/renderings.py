@@ -1,0 +1,118 @@
+"""The values that the chart is rendered with in tests: every example, every switch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chart import FOLDER, STORE, load_yaml
+
+Values = dict[str, Any]
+
+STUDIES = ("cnn", "resnet", "resnet-schedule", "evaluate")
+EVERY_STUDY = {"studies": {name: {"enabled": True} for name in STUDIES}}
+
+
+def _example(name: str) -> Values:
+    values: Values = load_yaml((FOLDER / "examples" / f"{name}.yaml").read_text())
+    if not values.get("objectStore", {}).get("embedded"):
+        values["objectStore"] = values.get("objectStore", {}) | STORE["objectStore"]
+    return values
+
+
+EXAMPLES = {path.stem: _example(path.stem) for path in sorted((FOLDER / "examples").glob("*.yaml"))}
+
+OPENSHIFT = {
+    "security": {
+        "runAsNonRoot": False,
+        "runAsUser": None,
+        "runAsGroup": None,
+        "fsGroup": None,
+        "seccompProfile": "",
+        "allowPrivilegeEscalation": True,
+        "dropCapabilities": False,
+        "readOnlyRootFilesystem": False,
+    }
+}
+
+RENDERINGS: dict[str, Values] = {
+    "default": STORE,
+    **EXAMPLES,
+    "every study": STORE | EVERY_STUDY,
+    "every study on its own cluster": STORE
+    | EVERY_STUDY
+    | {
+        "cluster": {"enabled": False},
+        "studyDefaults": {"ownCluster": True, "backoffLimit": 2, "args": ["--trials", "8"]},
+    },
+    "every study of the embedded store": {"objectStore": {"embedded": {"enabled": True, "storageClassName": "fast"}}}
+    | EVERY_STUDY,
+    "kueue": STORE
+    | EVERY_STUDY
+    | {
+        "kueue": {"queueName": "team"},
+        "autoscaler": {"enabled": False},
+        "workerGroups": {"gpu": {"max": 2, "priority": 3, "idleTimeoutSeconds": 30}},
+        "studyDefaults": {"ownCluster": True},
+    },
+    "redis": STORE | {"gcsFaultTolerance": {"redisAddress": "redis:6380", "existingSecret": "redis"}},
+    "redis without a password": STORE | {"gcsFaultTolerance": {"redisAddress": "rediss://redis:6379"}},
+    "an old Ray": STORE | {"rayVersion": "2.51.0", "auth": {"enabled": False}},
+    "all monitoring": STORE
+    | {
+        "monitoring": {
+            "podMonitor": {"enabled": True, "labels": {"release": "p"}},
+            "grafanaDashboard": {"enabled": True},
+        }
+    },
+    "no policies": STORE
+    | {
+        "networkPolicy": {"enabled": False},
+        "head": {"podDisruptionBudget": False},
+        "serviceAccount": {"create": False},
+    },
+    "narrow policies": STORE
+    | {
+        "data": {"source": "shapes"},
+        "networkPolicy": {
+            "operatorNamespace": "kuberay",
+            "extraEgress": [{"to": [{"ipBlock": {"cidr": "169.254.169.254/32"}}], "ports": [{"port": 80}]}],
+        },
+    },
+    "details": STORE
+    | {
+        "image": {"digest": f"sha256:{'ab' * 32}", "pullSecrets": ["one", "two"], "pullPolicy": "Always"},
+        "extraEnv": {"NCCL_DEBUG": "INFO"},
+        "serviceAccount": {"name": "mine", "annotations": {"eks.amazonaws.com/role-arn": "arn"}},
+        "objectStore": {
+            "uri": "s3://bucket",
+            "endpoint": "http://minio.example.com",
+            "existingSecret": "keys",
+        },
+        "head": {
+            "nodeSelector": {"pool": "head"},
+            "tolerations": [{"operator": "Exists"}],
+            "priorityClassName": "high",
+            "topologySpreadConstraints": [
+                {
+                    "maxSkew": 1,
+                    "topologyKey": "topology.kubernetes.io/zone",
+                    "whenUnsatisfiable": "ScheduleAnyway",
+                    "labelSelector": {"matchLabels": {"app.kubernetes.io/component": "head"}},
+                }
+            ],
+        },
+        "submitter": {"nodeSelector": {"pool": "cpu"}, "resources": {"memory": "4Gi"}},
+        "workerGroups": {
+            "gpu": None,
+            "amd": {"acceleratorResource": "amd.com/gpu", "accelerators": 8, "accelerator": "MI300X", "min": 1},
+            "cpu": {"accelerators": 0, "tolerations": [], "resources": {"cpu": "500m"}, "idleTimeoutSeconds": 600},
+            "a100": {
+                "market": "spot",
+                "priority": 5,
+                "affinity": {"podAntiAffinity": {}},
+                "runtimeClassName": "nvidia",
+            },
+        },
+    },
+}
+RELAXED = STORE | EVERY_STUDY | OPENSHIFT

@@ -1,0 +1,75 @@
+"""Bad values fail before anything is installed, with a message that names the value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from chart import STORE, Chart
+
+LONG = "a-release-with-a-name-of-forty-one-letters"
+
+
+def gpu(**values: Any) -> dict[str, Any]:
+    return STORE | {"workerGroups": {"gpu": values}}
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({}, "objectStore.uri"),
+        ({"objectStore": {"uri": "s3://bucket", "embedded": {"enabled": True}}}, "objectStore.uri"),
+        ({"objectStore": {"uri": "https://bucket"}}, "/objectStore/uri"),
+        ({"objectStore": {"embedded": {"enabled": True}, "endpoint": "http://minio:9000"}}, "objectStore.endpoint"),
+        ({"objectStore": {"embedded": {"enabled": True}, "existingSecret": "keys"}}, "objectStore.existingSecret"),
+        (STORE | {"objectstore": {}}, "objectstore"),
+        (STORE | {"head": {"resources": {"memmory": "1Gi"}}}, "memmory"),
+        (gpu(maximum=3), "maximum"),
+        (gpu(min=5), "workerGroups.gpu.min"),
+        (gpu(min=-1), "/workerGroups/gpu/min"),
+        (gpu(accelerators=0.5), "/workerGroups/gpu/accelerators"),
+        (gpu(acceleratorResource="nvidia.com/mig-1g.5gb"), "/workerGroups/gpu/acceleratorResource"),
+        (gpu(market="cheap"), "/workerGroups/gpu/market"),
+        (gpu(resources={"memory": "16GB"}), "/workerGroups/gpu/resources/memory"),
+        (gpu(terminationGracePeriodSeconds=5), "/workerGroups/gpu/terminationGracePeriodSeconds"),
+        (gpu(priority=1) | {"rayVersion": "2.55.0"}, "workerGroups.gpu.priority"),
+        (STORE | {"workerGroups": {"gpu": None}}, "/workerGroups"),
+        (STORE | {"workerGroups": {"GPU_1": {}}}, "GPU_1"),
+        (STORE | {"rayVersion": "2.51.0"}, "rayVersion"),
+        (STORE | {"rayVersion": "latest"}, "/rayVersion"),
+        (STORE | {"image": {"digest": "sha256:abc"}}, "/image/digest"),
+        (STORE | {"kueue": {"queueName": "team"}}, "kueue.queueName"),
+        (STORE | {"studies": {"vgg": {"enabled": True}}}, "vgg"),
+        (STORE | {"studies": {"cnn": {"enabled": True, "backoffLimit": 2}}}, "studies.cnn.backoffLimit"),
+        (STORE | {"studies": {"cnn": {"args": ["; rm -rf /"]}}}, "/studies/cnn/args/0"),
+        (STORE | {"studies": {"cnn": {"sweepId": "a b"}}}, "/studies/cnn/sweepId"),
+        (STORE | {"studies": {"evaluate": {"enabled": True}}}, "studies.evaluate.sweeps"),
+        (STORE | {"cluster": {"enabled": False}, "studies": {"cnn": {"enabled": True}}}, "studies.cnn.ownCluster"),
+        (STORE | {"gcsFaultTolerance": {"redisAddress": "redis"}}, "/gcsFaultTolerance/redisAddress"),
+        (STORE | {"data": {"source": "imagenet"}}, "/data/source"),
+        (STORE | {"networkPolicy": {"store": "0.0.0.0/0"}}, "/networkPolicy/store"),
+    ],
+)
+def test_bad_values_are_named(chart: Chart, values: dict[str, Any], named: str) -> None:
+    # schema messages write paths with slashes since Helm 4, with dots before
+    said = chart.refusal(values)
+    assert named in said or named.strip("/").replace("/", ".") in said
+
+
+@pytest.mark.parametrize("release", [LONG, "1st"])
+def test_a_bad_release_name_is_named(chart: Chart, release: str) -> None:
+    said = chart.refusal(STORE, release)
+    assert "release name" in said
+    assert f"{release}-cifar-ray" in said
+
+
+def test_a_jobs_name_may_be_shorter_than_a_clusters(chart: Chart) -> None:
+    release = LONG[:32]
+    assert chart.render(STORE, release)
+    said = chart.refusal(STORE | {"studies": {"resnet-schedule": {"enabled": True}}}, release)
+    assert "studies.resnet-schedule.enabled" in said
+
+
+def test_a_release_of_the_charts_name_is_not_named_twice(chart: Chart) -> None:
+    names = {each["metadata"]["name"] for each in chart.render(STORE, "cifar-ray") if each["kind"] == "RayCluster"}
+    assert names == {"cifar-ray"}

@@ -1,0 +1,196 @@
+"""The chart's scripts do what they say, on a real Ray and a real SeaweedFS."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from chart import FOLDER, STORE, Chart, Json, one
+
+from cifar_ray.cluster import local, s3_server
+from cifar_ray.cluster.ports import free_ports
+
+EMBEDDED = {"objectStore": {"embedded": {"enabled": True}}}
+
+
+def _check(chart: Chart, name: str, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run the command of a helm test here, with the rendered arguments replaced by `arguments`."""
+    (container,) = one(chart.render(STORE), "Pod", f"sweeps-cifar-ray-check-{name}")["spec"]["containers"]
+    command = [sys.executable, *container["command"][1:3], *arguments]
+    return subprocess.run(command, env=os.environ | environ, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.cluster
+def test_the_dashboards_check_wants_the_token_and_refusals(chart: Chart, cluster: local.LocalCluster) -> None:
+    token = Path(cluster.token_path).read_text().strip()
+    done = _check(chart, "dashboard", cluster.dashboard_url, RAY_AUTH_TOKEN=token)
+    assert done.returncode == 0, done.stderr
+    assert [line.rpartition(" ")[2] for line in done.stdout.splitlines()] == ["200", "401", "403"]
+    done = _check(chart, "dashboard", cluster.dashboard_url, RAY_AUTH_TOKEN="another" * 6)
+    assert (done.returncode, done.stderr.strip()) == (1, "expected 200")
+
+
+@pytest.mark.cluster
+def test_the_stores_check_writes_and_says_what_is_wrong(chart: Chart, cluster: local.LocalCluster) -> None:
+    done = _check(chart, "store")
+    assert done.returncode == 0, done.stderr
+    done = _check(chart, "store", CIFAR_RAY_STORAGE="s3://no-such-bucket/x")
+    assert done.returncode == 1
+    assert "no-such-bucket" in done.stderr
+
+
+@contextmanager
+def _ray_start(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """A Ray node as a pod has it: `ray start --block`, which ends with its raylet."""
+    command = ["ray", "start", "--block", "--node-ip-address=127.0.0.1", *options]
+    with (folder / f"{len(options)}.log").open("w") as log:
+        node = subprocess.Popen(command, stdout=log, stderr=log, text=True, start_new_session=True)
+        try:
+            yield node
+        finally:
+            node.terminate()
+            try:
+                node.wait(30)
+            except subprocess.TimeoutExpired:
+                node.kill()
+
+
+@pytest.fixture
+def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A Ray head without CPUs, and with a token."""
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    for name, value in {"USAGE_STATS_ENABLED": "0", "AUTH_MODE": "token", "AUTH_TOKEN": "t" * 40}.items():
+        monkeypatch.setenv(f"RAY_{name}", value)
+    port, client = free_ports(2)
+    folder = Path(tempfile.mkdtemp(prefix="crd-"))
+    options = [f"--port={port}", f"--ray-client-server-port={client}", f"--temp-dir={folder}/ray", "--num-cpus=0"]
+    with _ray_start(folder, "--head", "--include-dashboard=false", *options):
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
+        try:
+            yield f"127.0.0.1:{port}"
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for(address: str) -> None:
+    for _ in range(60):
+        check = ["ray", "health-check", "--address", address]
+        if subprocess.run(check, capture_output=True, check=False).returncode == 0:
+            return
+        time.sleep(0.5)
+    pytest.fail(f"Ray at {address} does not come up")
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+def test_a_worker_that_is_told_to_stop_leaves_the_cluster(chart: Chart, address: str, tmp_path: Path) -> None:
+    group = one(chart.render(STORE), "RayCluster")["spec"]["workerGroupSpecs"][0]
+    (container,) = group["template"]["spec"]["containers"]
+    command = container["lifecycle"]["preStop"]["exec"]["command"]
+    assert command[-1] == "110", "10 s less than the grace period"
+    _wait_for(address)
+    with _ray_start(tmp_path, f"--address={address}", "--num-cpus=1", "--labels=ray.io/market-type=spot") as worker:
+        _wait_for_nodes(2)
+        # a pod sees its own raylet alone
+        raylet = _workers_raylet(address)
+        (tmp_path / raylet.name).symlink_to(raylet)
+        began = time.monotonic()
+        done = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        assert time.monotonic() - began < 60, "an idle node that is drained ends by itself"
+        worker.wait(30)
+    _wait_for_nodes(1)
+    done = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, timeout=10, check=False)
+    assert (done.returncode, done.stderr) == (0, ""), "nothing is left to drain"
+
+
+def _workers_raylet(address: str) -> Path:
+    """Its folder in /proc."""
+    port = address.rpartition(":")[2]
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (folder / "cmdline").read_text().split("\0")
+            # Ray may write another address of this machine
+            joined = any(word.startswith("--gcs-address=") and word.endswith(f":{port}") for word in words)
+            if words[0].endswith("/raylet") and joined and "--head" not in words:
+                return folder
+    pytest.fail("the worker has no raylet")
+
+
+def _wait_for_nodes(count: int) -> None:
+    code = (
+        "import ray, time\nray.init(logging_level=40)\n"
+        f"deadline = time.monotonic() + 60\nwhile sum(n['Alive'] for n in ray.nodes()) != {count}:\n"
+        "    assert time.monotonic() < deadline\n    time.sleep(0.3)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], timeout=120, check=True, capture_output=True)
+
+
+@pytest.fixture
+def store(chart: Chart, tmp_path: Path) -> Iterator[Json]:
+    """The embedded store's server as its manifest starts it, on other ports and in another folder."""
+    manifests = chart.render(EMBEDDED)
+    (container,) = one(manifests, "StatefulSet")["spec"]["template"]["spec"]["containers"]
+    config = tmp_path / "s3.json"
+    config.write_text(one(manifests, "Secret", "sweeps-cifar-ray-store-config")["stringData"]["s3.json"])
+    port, *internal = free_ports(1 + len(s3_server.PORTS))
+    ours = {"-dir=/data": f"-dir={tmp_path}", "-s3.port=8333": f"-s3.port={port}"}
+    ours["-s3.config=/etc/seaweedfs/s3.json"] = f"-s3.config={config}"
+    assert set(ours) < set(container["command"])
+    command = [ours.get(each, each) for each in container["command"][1:]]
+    command += [f"-{name}={number}" for name, number in zip(s3_server.PORTS, internal, strict=True)]
+    ports = dict(zip(s3_server.PORTS, internal, strict=True))
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen([s3_server.binary(), *command], stdout=log, stderr=log)
+        try:
+            yield {"port": port, "ports": ports, "container": container, "manifests": manifests}
+        finally:
+            server.kill()
+            server.wait()
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+def test_the_embedded_store_makes_its_bucket_and_takes_only_its_keys(chart: Chart, store: Json, tmp_path: Path) -> None:
+    (*shell, script) = store["container"]["lifecycle"]["postStart"]["exec"]["command"]
+    for part in ("master", "filer"):
+        default = {"master": 9333, "filer": 8888}[part]
+        assert f"127.0.0.1:{default}" in script
+        own = f"127.0.0.1:{store['ports'][f'{part}.port']}.{store['ports'][f'{part}.port.grpc']}"
+        script = script.replace(f"127.0.0.1:{default}", own)
+    (tmp_path / "weed").symlink_to(s3_server.binary())
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    for _ in range(2):
+        # a pod that starts again finds its bucket
+        done = subprocess.run(
+            [*shell, script], env={"PATH": path}, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    url = f"http://127.0.0.1:{store['port']}"
+    probe = store["container"]["readinessProbe"]["httpGet"]["path"]
+    with urllib.request.urlopen(f"{url}{probe}", timeout=10) as answer:
+        assert answer.status == 200
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(f"{url}/cifar-ray", timeout=10)
+    head = one(store["manifests"], "RayCluster")["spec"]["headGroupSpec"]["template"]["spec"]["containers"][0]
+    env = {each["name"]: each["value"] for each in head["env"] if each["name"] != "HOME"}
+    env |= {"AWS_ENDPOINT_URL_S3": url} | one(store["manifests"], "Secret", "sweeps-cifar-ray-store")["stringData"]
+    assert _check(chart, "store", **env).returncode == 0
+    done = _check(chart, "store", **env | {"AWS_SECRET_ACCESS_KEY": "wrong"})
+    assert done.returncode == 1
+    assert "SignatureDoesNotMatch" in done.stderr
+
+
+def test_scripts_are_bash_that_parses() -> None:
+    for path in (FOLDER / "files").glob("*.sh"):
+        subprocess.run(["bash", "-n", path], check=True)

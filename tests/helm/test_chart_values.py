@@ -1,0 +1,77 @@
+"""Every value is documented, and known to the schema."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import jsonschema
+import pytest
+import values_table
+from chart import FOLDER, ROOT, load_yaml
+from renderings import EXAMPLES
+
+VALUES = load_yaml((FOLDER / "values.yaml").read_text())
+SCHEMA = json.loads((FOLDER / "values.schema.json").read_text())
+
+
+def test_the_readmes_table_is_that_of_the_values() -> None:
+    readme = values_table.README.read_text()
+    assert readme == values_table.with_table(readme), "python tests/helm/values_table.py"
+
+
+def test_every_value_says_what_it_does() -> None:
+    said = values_table.comments((FOLDER / "values.yaml").read_text())
+    assert [path for path, _ in values_table.leaves(VALUES) if not said[path]] == []
+
+
+def test_the_schema_knows_the_same_values() -> None:
+    assert dict(_unlike(SCHEMA, VALUES, "")) == {
+        # their defaults are workerDefaults' and studyDefaults'
+        **{f"studies.{name}": "only in the schema" for name in ("cnn", "resnet", "resnet-schedule", "evaluate")},
+    }
+    jsonschema.Draft202012Validator(SCHEMA).validate(VALUES)
+
+
+def _unlike(schema: dict[str, Any], value: Any, path: str) -> list[tuple[str, str]]:
+    if "$ref" in schema:
+        schema = SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]]
+    known = schema.get("properties")
+    if known is None:
+        return []
+    assert schema["additionalProperties"] is False, path
+    found = [(path, "only in the values")] if set(value) - set(known) else []
+    found += [(path, "only in the schema")] if set(known) - set(value) else []
+    for name in set(known) & set(value):
+        found += _unlike(known[name], value[name], f"{path}.{name}".lstrip("."))
+    return found
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_examples_first_line_is_the_command_that_uses_it(name: str) -> None:
+    path = FOLDER / "examples" / f"{name}.yaml"
+    relative = path.relative_to(ROOT)
+    assert path.read_text().startswith("# helm install ")
+    assert f"--values {relative}" in path.read_text().splitlines()[0]
+    assert f"examples/{name}.yaml" in values_table.README.read_text()
+
+
+def test_the_dashboard_is_whole() -> None:
+    dashboard = json.loads((FOLDER / "dashboards" / "sweeps.json").read_text())
+    titles = [panel["title"] for panel in dashboard["panels"]]
+    assert titles[:3] == ["Trials by state", "Best validation accuracy", "Images per second"]
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(titles)
+    ours = {
+        word
+        for panel in dashboard["panels"]
+        for target in panel["targets"]
+        for word in re.findall(r"ray_cifar_ray_\w+", target["expr"])
+    }
+    assert ours == {
+        "ray_cifar_ray_trials",
+        "ray_cifar_ray_best_validation_accuracy",
+        "ray_cifar_ray_epochs_total",
+        "ray_cifar_ray_images_per_second",
+        "ray_cifar_ray_accelerators",
+    }
