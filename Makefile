@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install demo test check lint bench bench-gpu clean
+.PHONY: help install demo test check specs e2e bench bench-gpu clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 install: $(VENV)/.installed  ## make .venv with everything, versions from constraints.txt
 
@@ -28,6 +28,12 @@ check: install  ## lint, format, types, import contracts
 
 test: check  ## check, then every test
 	$(BIN)/python -m pytest
+
+specs: install  ## render cluster/ray*.yaml from the chart
+	$(BIN)/python tests/helm/cluster_specs.py
+
+e2e: install  ## install the chart on a Kubernetes in Docker (kind), sweep, evaluate, uninstall: needs docker, kind, helm, kubectl
+	tests/cluster/on_kubernetes/kind.sh $(ARGS)
 
 bench: install  ## measure against the public tutorials on this machine: about 75 min; ARGS="--quick" to try it
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from chart import FOLDER, STORE, Chart, Json, one
+from chart import STORE, Chart, Json, one
 
 from cifar_ray.cluster import local, s3_server
 from cifar_ray.cluster.ports import free_ports
@@ -201,8 +201,3 @@ def _status_once_ready(url: str) -> int:
             return int(answer.status)
         time.sleep(0.5)
     pytest.fail(f"{url} does not answer")
-
-
-def test_scripts_are_bash_that_parses() -> None:
-    for path in (FOLDER / "files").glob("*.sh"):
-        subprocess.run(["bash", "-n", path], check=True)

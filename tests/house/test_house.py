@@ -75,3 +75,10 @@ def test_top_level_is_the_fixed_one() -> None:
         *("Dockerfile", "Makefile", "pyproject.toml", "constraints.txt", ".gitignore", ".dockerignore"),
         *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"),
     }
+
+
+def test_shell_scripts_parse() -> None:
+    scripts = [*(ROOT / "helm").rglob("*.sh"), *(ROOT / "tests").rglob("*.sh")]
+    assert scripts
+    for path in scripts:
+        subprocess.run(["bash", "-n", path], check=True)

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# `make e2e`: the chart on a Kubernetes of its own in Docker (kind), with the KubeRay operator and the image's CPU variant.
+# Takes about 8 GiB of memory, 20 GB of disk and, the first time, half an hour. ARGS go to pytest.
+set -euo pipefail
+cd "$(dirname "$0")/../../.."
+
+for tool in docker kind helm kubectl; do
+  command -v "$tool" > /dev/null || { echo "make e2e needs $tool on PATH" >&2; exit 1; }
+done
+
+name="cifar-ray-e2e-$$"
+image="cifar-ray:e2e-$$"
+folder="$(mktemp -d)"
+export KUBECONFIG="$folder/kubeconfig"
+end() {
+  kind delete cluster --name "$name" || true
+  docker image rm "$image" > /dev/null || true
+  rm -rf "$folder"
+}
+trap end EXIT
+
+docker build --build-arg VARIANT=cpu --tag "$image" .
+kind create cluster --name "$name" --wait 120s
+kind load docker-image --name "$name" "$image"
+helm install kuberay-operator kuberay-operator --repo https://ray-project.github.io/kuberay-helm/ --version 1.7.0 \
+  --namespace kuberay --create-namespace --wait --timeout 5m
+
+# small enough for a laptop; one worker that comes when the sweep asks for it
+export CIFAR_RAY_TEST_HELM_ARGS="--values helm/cifar-ray/examples/cpu.yaml --set image.repository=${image%:*},image.tag=${image#*:}\
+ --set head.resources.memory=3Gi,head.sharedMemory=1Gi,workerGroups.cpu.resources.memory=3Gi,workerGroups.cpu.sharedMemory=1Gi\
+ --set workerGroups.cpu.max=1,submitter.resources.cpu=100m,submitter.resources.memory=1Gi"
+.venv/bin/python -m pytest -m cluster tests/cluster/on_kubernetes/test_real_cluster.py "$@"
