@@ -73,7 +73,7 @@ def make_plan(
     """As a job plans it, but for the grace period: with that of all epochs ASHA stops no trial."""
     trials = [TrialConfig.from_dict(config) for config in configs]
     max_epochs = trials[0].max_epochs
-    kinds = read_node_kinds()
+    kinds = read_node_kinds([])
     placement = place_cohorts(kinds, len(trials)) if is_cohort else place_alone(kinds, 1.0, 0.0)
     sweep = SweepRecord(
         sweep_id=SWEEP_ID,

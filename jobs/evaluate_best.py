@@ -27,7 +27,8 @@ from cifar_ray.tuning.remote import run_on_best_node
 @click.option("--storage", metavar="URI", help="s3://bucket/prefix or a folder. [default: CIFAR_RAY_STORAGE]")
 def evaluate_best(sweeps: tuple[str, ...], storage: str | None) -> None:
     ray.init(logging_level=logging.ERROR)
-    kinds, settings = read_node_kinds(), read_settings()
+    settings = read_settings()
+    kinds = read_node_kinds(settings.worker_pools)
     uri = choose_storage(storage, settings, num_nodes=sum(kind.max_nodes for kind in kinds))
     runs = RunStore(open_store(uri, settings.s3))
     chosen = list(dict.fromkeys(sweeps)) or newest_finished_sweeps(runs)

@@ -43,3 +43,21 @@ def test_a_folder_becomes_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 def test_the_token_and_its_file() -> None:
     settings = read_settings({"RAY_AUTH_TOKEN": "secret", "RAY_AUTH_TOKEN_PATH": "/run/token"})
     assert (settings.ray_auth_token, settings.ray_auth_token_path) == ("secret", Path("/run/token"))
+
+
+def test_worker_pools_are_read() -> None:
+    assert read_settings({}).worker_pools == ()
+    found = read_settings({"CIFAR_RAY_POOLS": " gpu-spot:max=4,cpu=3.5,gpu=1  cpu:max=0,cpu=16,gpu=0 "}).worker_pools
+    assert [(each.name, each.max_nodes, each.num_cpus, each.num_gpus) for each in found] == [
+        ("gpu-spot", 4, 3.5, 1.0),
+        ("cpu", 0, 16.0, 0.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    "word", ["gpu", "gpu:max=4", "gpu:max=-1,cpu=1,gpu=1", "gpu:max=1,cpu=nan,gpu=1", ":max=1,cpu=1,gpu=1"]
+)
+def test_a_misspelt_worker_pool_is_named(word: str) -> None:
+    with pytest.raises(ConfigurationError, match="CIFAR_RAY_POOLS") as caught:
+        read_settings({"CIFAR_RAY_POOLS": f"a:max=1,cpu=1,gpu=1 {word}"})
+    assert repr(word) in caught.value.message

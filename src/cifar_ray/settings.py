@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,9 @@ from pathlib import Path
 from cifar_ray.errors import ConfigurationError
 
 DEFAULT_REGION = "us-east-1"
+_POOL = re.compile(
+    r"(?P<name>[\w.-]+):max=(?P<max>\d{1,6}),cpu=(?P<cpu>\d{1,6}(?:\.\d+)?),gpu=(?P<gpu>\d{1,6}(?:\.\d+)?)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +24,18 @@ class S3Settings:
     """`AWS_ENDPOINT_URL_S3`, else `AWS_ENDPOINT_URL`; None for AWS itself."""
     region: str
     """`AWS_REGION`, else `AWS_DEFAULT_REGION`, else us-east-1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerPool:
+    """Nodes of one size that an autoscaler starts and ends."""
+
+    name: str
+    max_nodes: int
+    num_cpus: float
+    """Of a node."""
+    num_gpus: float
+    """Of a node."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,13 +58,15 @@ class Settings:
     """`RAY_AUTH_TOKEN_PATH`: a file that holds the token."""
     commit: str | None
     """`CIFAR_RAY_COMMIT`: the source's commit, where the code was installed without its history."""
+    worker_pools: tuple[WorkerPool, ...]
+    """`CIFAR_RAY_POOLS`, on the head of a cluster that grows: Ray tells no job what its autoscaler may add."""
     s3: S3Settings
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings that `environ` holds. An empty variable counts as unset.
 
-    ConfigurationError where a folder stands below the home of an unknown user (`~nobody-here/x`).
+    ConfigurationError where a folder stands below the home of an unknown user (`~nobody-here/x`); or of a misspelt pool.
     """
 
     def get(*names: str) -> str | None:
@@ -65,6 +83,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         ray_auth_token=get("RAY_AUTH_TOKEN"),
         ray_auth_token_path=Path(token_path) if token_path else None,
         commit=get("CIFAR_RAY_COMMIT"),
+        worker_pools=_worker_pools(get("CIFAR_RAY_POOLS") or ""),
         s3=S3Settings(
             endpoint_url=get("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
             region=get("AWS_REGION", "AWS_DEFAULT_REGION") or DEFAULT_REGION,
@@ -77,3 +96,19 @@ def _absolute(name: str, folder: str | Path) -> Path:
         return Path(folder).expanduser().absolute()
     except RuntimeError as error:
         raise ConfigurationError(f"{name} is {str(folder)!r}: {error}", "take an absolute path") from error
+
+
+def _worker_pools(text: str) -> tuple[WorkerPool, ...]:
+    """`name:max=4,cpu=8,gpu=1`, with blanks between pools."""
+    return tuple(_worker_pool(word) for word in text.split())
+
+
+def _worker_pool(word: str) -> WorkerPool:
+    match = _POOL.fullmatch(word)
+    if match is None:
+        raise ConfigurationError(
+            f"CIFAR_RAY_POOLS has {word!r}", "write each pool as NAME:max=NODES,cpu=CPUS,gpu=GPUS of a node"
+        )
+    return WorkerPool(
+        name=match["name"], max_nodes=int(match["max"]), num_cpus=float(match["cpu"]), num_gpus=float(match["gpu"])
+    )

@@ -11,6 +11,8 @@ import yaml
 from jsonschema import ValidationError
 from ray.autoscaler._private.util import prepare_config, validate_config
 
+from cifar_ray.settings import read_settings
+
 FOLDER = Path(__file__).parents[2] / "cluster"
 NAMES = ["aws.gpu.yaml", "onprem.gpu.yaml"]
 STARTS = ("head_start_ray_commands", "worker_start_ray_commands")
@@ -63,6 +65,12 @@ def test_aws_workers_are_spot_instances_that_come_and_go() -> None:
     assert "InstanceMarketOptions" not in head["node_config"]
     assert workers["node_config"]["InstanceMarketOptions"] == {"MarketType": "spot"}
     assert (workers["min_workers"], workers["max_workers"], spec["max_workers"]) == (0, 4, 4)
+    # what g6.xlarge has; Ray asks AWS
+    environment = dict(
+        each.removeprefix("--env ").split("=", 1) for each in spec["docker"]["run_options"] if "=" in each
+    )
+    (pool,) = read_settings(environment).worker_pools
+    assert (pool.name, pool.max_nodes, pool.num_gpus) == ("gpu-spot", workers["max_workers"], 1)
     assert 0 < spec["idle_timeout_minutes"] <= 5
     assert spec["provider"]["cache_stopped_nodes"] is False
     # no rule but Ray's own: SSH, and the nodes among themselves

@@ -15,6 +15,8 @@ from chart import FOLDER, STORE, Chart, Json, cluster_specs, one, pod_templates
 from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
 from renderings import EXAMPLES, RELAXED, RENDERINGS
 
+from cifar_ray.settings import read_settings
+
 VERSIONS = [kubernetes_validate.utils.all_versions()[each] for each in (0, -1)]
 FOREIGN = {"PodMonitor"}
 """Kinds whose definition neither Kubernetes nor KubeRay has."""
@@ -98,6 +100,24 @@ def test_rays_autoscaler_reads_the_pools_as_meant(chart: Chart) -> None:
     assert types["a100"]["labels"] == {"ray.io/market-type": "spot"}
     assert types["a100"]["priority"] == 5
     assert types["idle_timeout_minutes"] == 1
+
+
+@every_rendering
+def test_jobs_are_told_the_pools_that_rays_autoscaler_reads(chart: Chart, values: dict[str, Any]) -> None:
+    for manifest in chart.render(values):
+        for spec in cluster_specs(manifest):
+            env = {each["name"]: each.get("value", "") for each in _head_env({"spec": spec})}
+            told = {each.name: each for each in read_settings(env).worker_pools}
+            if not spec["enableInTreeAutoscaling"]:
+                assert told == {}, "all nodes are there from the start"
+                continue
+            types = _node_types(manifest)
+            read = {name: each for name, each in types.items() if name not in ("headgroup", "idle_timeout_minutes")}
+            assert set(told) == set(read)
+            for name, pool in told.items():
+                resources = read[name]["resources"]
+                assert (pool.num_cpus, pool.num_gpus) == (resources["CPU"], resources.get("GPU", 0))
+                assert pool.max_nodes == read[name]["max_workers"]
 
 
 def test_a_studys_own_cluster_is_like_the_releases(chart: Chart) -> None:

@@ -60,10 +60,29 @@ workerGroupSpecs:
   (dict "name" "as-metrics" "containerPort" 44217)
   (dict "name" "dash-metrics" "containerPort" 44227) -}}
 {{- with .Values.head -}}
+{{- $env := list -}}
+{{- with include "cifar-ray.pools" $ -}}
+{{- $env = list (dict "name" "CIFAR_RAY_POOLS" "value" .) -}}
+{{- end -}}
 {{- $container := dict "name" "ray-head" "resources" .resources "ports" $ports -}}
 {{- include "cifar-ray.pod" (dict "root" $ "component" "head" "container" $container "sharedMemory" .sharedMemory
-  "scheduling" . "apiAccess" $.Values.autoscaler.enabled) -}}
+  "scheduling" . "apiAccess" $.Values.autoscaler.enabled "env" $env) -}}
 {{- end -}}
+{{- end }}
+
+{{- /* What the autoscaler may add, which Ray tells no job. A CPU begun is a CPU, as KubeRay counts; a GPU is what Ray takes for one. */}}
+{{- define "cifar-ray.pools" -}}
+{{- $pools := list -}}
+{{- if .Values.autoscaler.enabled -}}
+{{- range $name, $own := .Values.workerGroups -}}
+{{- $group := include "cifar-ray.over" (dict "defaults" $.Values.workerDefaults "own" $own) | fromYaml -}}
+{{- $cpu := $group.resources.cpu | toString -}}
+{{- $cpus := hasSuffix "m" $cpu | ternary (divf (trimSuffix "m" $cpu | float64) 1000) (float64 $cpu) | ceil | int -}}
+{{- $gpus := hasSuffix "gpu" $group.acceleratorResource | ternary (int $group.accelerators) 0 -}}
+{{- $pools = append $pools (printf "%s:max=%d,cpu=%d,gpu=%d" $name (int $group.max) $cpus $gpus) -}}
+{{- end -}}
+{{- end -}}
+{{- join " " $pools -}}
 {{- end }}
 
 {{- /* Takes: root, name, group. */}}

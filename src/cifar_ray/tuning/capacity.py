@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import ray
-from ray._private.state import state as ray_state
 
 from cifar_ray.errors import CapacityError
+from cifar_ray.settings import WorkerPool
 
 ACCELERATOR = "GPU"
 COHORT_SIZE = 16
@@ -57,26 +57,21 @@ def _fits(available: float, amount: float) -> int:
     return math.floor(available / amount + 1e-9)
 
 
-def read_node_kinds() -> list[NodeKind]:
-    """The nodes of the connected cluster and those that its autoscaler may add."""
+def read_node_kinds(pools: Sequence[WorkerPool]) -> list[NodeKind]:
+    """The nodes of the connected cluster; where it has `pools` that grow, its head and those."""
     alive = [
         NodeKind(name=str(node["NodeManagerAddress"]), resources=dict(node["Resources"]), max_nodes=1)
         for node in ray.nodes()
         if node["Alive"]
     ]
-    # Ray has no public call for the autoscaler's limits; this is what its own libraries ask
-    config = ray_state.get_cluster_config()
-    groups = list(config.node_group_configs) if config is not None else []
-    scalable = [
-        NodeKind(name=group.name, resources=dict(group.resources), max_nodes=_max_nodes(group.max_count))
-        for group in groups
-        if group.max_count != 0
-    ]
-    if not scalable:
+    if not pools:
         return alive
-    # the groups count the nodes that they have started already; the head is in no group
+    # the pools count the nodes that they have started already
     heads = [kind for kind in alive if "node:__internal_head__" in kind.resources]
-    return heads + scalable
+    return heads + [
+        NodeKind(name=pool.name, resources={"CPU": pool.num_cpus, ACCELERATOR: pool.num_gpus}, max_nodes=pool.max_nodes)
+        for pool in pools
+    ]
 
 
 def has_accelerator(kinds: Sequence[NodeKind]) -> bool:
@@ -116,8 +111,3 @@ def _count_fitting(kinds: Sequence[NodeKind], demand: Mapping[str, float]) -> in
             "lower --cpus-per-trial or --accelerators-per-trial, or add larger nodes",
         )
     return total
-
-
-def _max_nodes(max_count: int) -> int:
-    """-1 is the autoscaler's word for no limit."""
-    return max_count if max_count >= 0 else 1_000

@@ -55,7 +55,7 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
     """Check everything that can be checked at once, then run the sweep on the connected cluster."""
     study = study.with_budget(num_trials=options.trials, max_epochs=options.max_epochs)
     sweep_id = check_sweep_id(options.sweep_id or _new_sweep_id(study))
-    kinds = read_node_kinds()
+    kinds = read_node_kinds(settings.worker_pools)
     storage = choose_storage(options.storage, settings, num_nodes=sum(kind.max_nodes for kind in kinds))
     runs = RunStore(open_store(storage, settings.s3))
     check_store_from_every_node(storage)
