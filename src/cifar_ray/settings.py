@@ -37,6 +37,10 @@ class WorkerPool:
     num_gpus: float
     """Of a node."""
 
+    def __str__(self) -> str:
+        """As `CIFAR_RAY_POOLS` has it."""
+        return f"{self.name}:max={self.max_nodes},cpu={self.num_cpus:g},gpu={self.num_gpus:g}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -66,7 +70,7 @@ class Settings:
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings that `environ` holds. An empty variable counts as unset.
 
-    ConfigurationError where a folder stands below the home of an unknown user (`~nobody-here/x`); or of a misspelt pool.
+    ConfigurationError where a folder stands below the home of an unknown user, or a pool is misspelt.
     """
 
     def get(*names: str) -> str | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 
 import click
 
 from cifar_ray.cli.connection import LOCAL_FOLDER
 from cifar_ray.cluster import local as cluster
+from cifar_ray.cluster.autoscaling import Workers, share_of_cpus
 from cifar_ray.errors import ClusterError, UnreachableError
 from cifar_ray.settings import read_settings
 
@@ -22,10 +24,33 @@ def local() -> None:
 @click.option("--gpus", type=click.IntRange(0), metavar="N", help="Accelerators it may use. [default: all]")
 @click.option("--dashboard-port", type=click.IntRange(1, 65535), metavar="PORT", help="[default: a free one]")
 @click.option("--s3-port", type=click.IntRange(1, 65535), metavar="PORT", help="[default: a free one]")
-def up(cpus: int | None, gpus: int | None, dashboard_port: int | None, s3_port: int | None) -> None:
-    """Start a Ray head and an S3 server that answer on loopback only, with a token and keys of their own."""
+@click.option("--autoscaling", is_flag=True, help="Let Ray's autoscaler start and end worker nodes on this machine.")
+@click.option("--workers", default="0:4", show_default=True, metavar="MIN:MAX", help="With --autoscaling: how many.")
+@click.option(
+    "--accelerators-per-worker",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="With --autoscaling: logical ones, which Ray counts and no device needs to be behind.",
+)
+def up(
+    cpus: int | None,
+    gpus: int | None,
+    dashboard_port: int | None,
+    s3_port: int | None,
+    autoscaling: bool,
+    workers: str,
+    accelerators_per_worker: int,
+) -> None:
+    """Start a Ray head and an S3 server that answer on loopback only, with a token and keys of their own.
+
+    With --autoscaling the head itself works for nobody: nodes come when jobs ask for them and go after 15 s without
+    work, as on Kubernetes.
+    """
     options = cluster.LocalClusterOptions(
         home=read_settings().home / LOCAL_FOLDER,
+        workers=_workers(workers, cpus, accelerators_per_worker) if autoscaling else None,
         num_cpus=cpus,
         num_gpus=gpus,
         dashboard_port=dashboard_port,
@@ -74,3 +99,12 @@ def status() -> None:
         raise UnreachableError(
             "a part of the local cluster does not answer", "cifar-ray local down; cifar-ray local up"
         )
+
+
+def _workers(text: str, cpus: int | None, accelerators: int) -> Workers:
+    """Between them the workers have the machine's cores, or --cpus of them."""
+    least, colon, most = text.partition(":")
+    if not (colon and least.isdecimal() and most.isdecimal()):
+        raise click.BadParameter(f"{text!r} is not MIN:MAX, such as 0:4", param_hint="--workers")
+    num_cpus = share_of_cpus(cpus or os.cpu_count() or 1, max(1, int(most)))
+    return Workers(least=int(least), most=int(most), num_cpus=num_cpus, num_accelerators=accelerators)

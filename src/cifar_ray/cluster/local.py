@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cifar_ray.cluster import processes, ray_head, s3_server, server
+from cifar_ray.cluster.autoscaling import Workers
 from cifar_ray.cluster.credentials import make_secrets, read_token, remove_secrets
 from cifar_ray.cluster.environment import joined
 from cifar_ray.cluster.health import ClusterStatus, PartHealth, status
@@ -48,6 +49,8 @@ class LocalClusterOptions:
     """None: a free one."""
     s3_port: int | None = None
     """None: a free one."""
+    workers: Workers | None = None
+    """Nodes that an autoscaler starts and ends, beside a head that works for nobody. None: the head alone."""
 
     def __post_init__(self) -> None:
         for name, least in (("num_cpus", 1), ("num_gpus", 0)):
@@ -114,7 +117,9 @@ def _start(options: LocalClusterOptions, state: StateFolder, program: str, envir
     s3 = s3_server.start(program, cluster, state, inherited)
     cluster = replace(cluster, s3=s3.process)
     state.write(cluster)
-    ray = ray_head.start(cluster, state, inherited, num_cpus=options.num_cpus, num_gpus=options.num_gpus)
+    ray = ray_head.start(
+        cluster, state, inherited, num_cpus=options.num_cpus, num_gpus=options.num_gpus, workers=options.workers
+    )
     cluster = replace(cluster, ray=ray.process)
     state.write(cluster)
     s3_server.wait(s3, ray, cluster.s3_endpoint_url, keys)

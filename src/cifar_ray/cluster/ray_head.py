@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+import yaml
+
 from cifar_ray.cluster import dashboard_api, processes
+from cifar_ray.cluster.autoscaling import Workers, autoscaling_config, autoscaling_environment
 from cifar_ray.cluster.environment import MARK
 from cifar_ray.cluster.ports import HOST, free_ports
 from cifar_ray.cluster.server import Server, launch, wait_until
@@ -30,26 +33,37 @@ def start(
     *,
     num_cpus: int | None,
     num_gpus: int | None,
+    workers: Workers | None,
 ) -> Server:
-    """Start the head, its dashboard on the port in `cluster`, every other port a free one."""
+    """Start the head, its dashboard on the port in `cluster`, every other port a free one.
+
+    With `workers` it holds no resources itself, and starts nodes that do.
+    """
     (Path(cluster.temp_dir) / "tmp").mkdir()
     port = cluster.dashboard_url.rpartition(":")[2]
+    # 0: Ray takes a free port of its own; for its client server, and where others must know it, it does not accept that
+    client_port, gcs_port = free_ports(2) if workers else (*free_ports(1), 0)
     command = [
         # the interpreter that runs this, so that its packages are the cluster's
         sys.executable,
         *("-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"),
         *("--node-ip-address", HOST, "--dashboard-host", HOST, "--dashboard-port", port),
-        # 0: Ray takes a free port of its own; for its client server it does not accept that
-        *("--port", "0", "--dashboard-agent-listen-port", "0", "--metrics-export-port", "0"),
+        *("--port", str(gcs_port), "--dashboard-agent-listen-port", "0", "--metrics-export-port", "0"),
         *("--min-worker-port", "0", "--max-worker-port", "0"),
-        *("--ray-client-server-port", str(free_ports(1)[0])),
+        *("--ray-client-server-port", str(client_port)),
         *("--temp-dir", cluster.temp_dir, "--object-store-memory", str(_object_store_bytes())),
     ]
-    if num_cpus is not None:
+    variables = _environment(environ, cluster.temp_dir)
+    if workers:
+        config = Path(cluster.temp_dir) / "autoscaling.yaml"
+        config.write_text(yaml.safe_dump(autoscaling_config(workers, gcs_port)))
+        command += ["--autoscaling-config", str(config), "--num-cpus", "0", "--num-gpus", "0"]
+        variables |= autoscaling_environment(workers)
+    if num_cpus is not None and not workers:
         command += ["--num-cpus", str(num_cpus)]
-    if num_gpus is not None:
+    if num_gpus is not None and not workers:
         command += ["--num-gpus", str(num_gpus)]
-    return launch("Ray", command, _environment(environ, cluster.temp_dir), Path(cluster.ray_log_path), state.home)
+    return launch("Ray", command, variables, Path(cluster.ray_log_path), state.home)
 
 
 def wait(server: Server, beside: Server, dashboard_url: str, token: str) -> dashboard_api.Capacity:

@@ -28,25 +28,33 @@ def choose_storage(option: str | None, settings: Settings, num_nodes: int) -> st
 
 
 def check_store_from_every_node(uri: str) -> None:
-    """Write, read and delete from every node that is alive; StorageError names the first that cannot."""
+    """Write, read and delete from every node that is alive; StorageError names the first that cannot.
+
+    A node that leaves meanwhile, as those of an autoscaler do, is not asked further.
+    """
     store = open_store(uri)
     check_write_read_delete(store)
     marker = leave_marker(store)
     try:
         checks = {
-            str(node["NodeManagerAddress"]): _check_from_node.options(
-                scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            node_id: _check_from_node.options(
+                scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False)
             ).remote(uri, marker)
-            for node in ray.nodes()
-            if node["Alive"]
+            for node_id in _living_nodes()
         }
-        for address, check in checks.items():
-            _wait_for(address, check)
+        for node_id, check in checks.items():
+            _wait_for(node_id, check)
     finally:
         store.delete(marker)
 
 
-def _wait_for(address: str, check: ray.ObjectRef) -> None:
+def _living_nodes() -> dict[str, str]:
+    """Addresses by node id."""
+    return {str(node["NodeID"]): str(node["NodeManagerAddress"]) for node in ray.nodes() if node["Alive"]}
+
+
+def _wait_for(node_id: str, check: ray.ObjectRef) -> None:
+    address = _living_nodes().get(node_id, "that has left")
     try:
         failure = cast("CifarRayError | None", ray.get(check, timeout=DEADLINE_S))
     except ray.exceptions.GetTimeoutError as error:
@@ -55,6 +63,8 @@ def _wait_for(address: str, check: ray.ObjectRef) -> None:
             "look at that node's load and network",
         ) from error
     except ray.exceptions.RayError as error:
+        if node_id not in _living_nodes():
+            return
         raise StorageError(f"node {address} could not check the store: {error}".splitlines()[0]) from error
     if failure is not None:
         raise StorageError(f"from node {address}: {failure.message}", failure.hint)

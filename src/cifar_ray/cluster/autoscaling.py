@@ -1,0 +1,105 @@
+"""Worker nodes on one machine that Ray's own autoscaler starts and ends: each a raylet with logical accelerators."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cifar_ray.cluster.ports import HOST
+from cifar_ray.errors import ConfigurationError
+from cifar_ray.settings import WorkerPool
+
+POOL = "worker"
+IDLE_TIMEOUT_MINUTES = 0.25
+STORE_BYTES = 700_000_000
+"""Of a worker's object store: CIFAR-10 is 200 MB."""
+
+_HEAD_ID = "f" * 51 + "00000"
+"""By which Ray's provider of nodes on one machine knows the head."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workers:
+    """What the autoscaler may do."""
+
+    least: int
+    """Nodes that stay without work."""
+    most: int
+    num_cpus: int
+    """Of a node."""
+    num_accelerators: int
+    """Of a node. Logical: Ray counts them, whatever the machine has."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.least <= self.most or self.most < 1:
+            raise ConfigurationError(
+                f"{self.least}:{self.most} workers", "say the least and the most, 0:4 for none to four"
+            )
+        if self.num_cpus < 1 or self.num_accelerators < 0:
+            raise ConfigurationError("a worker has at least one CPU, and no fewer accelerators than none")
+
+    @property
+    def pool(self) -> str:
+        """For the head's `CIFAR_RAY_POOLS`."""
+        nodes = WorkerPool(name=POOL, max_nodes=self.most, num_cpus=self.num_cpus, num_gpus=self.num_accelerators)
+        return str(nodes)
+
+
+def autoscaling_config(workers: Workers, gcs_port: int) -> dict[str, Any]:
+    """What `ray start --head --autoscaling-config` takes; with `autoscaling_environment` and that `--port`."""
+    return {
+        "cluster_name": "local",
+        "max_workers": workers.most,
+        "upscaling_speed": workers.most,
+        "idle_timeout_minutes": IDLE_TIMEOUT_MINUTES,
+        "provider": {
+            "type": "external",
+            "module": "cifar_ray.cluster.node_provider.LocalNodeProvider",
+            "gcs_address": f"{HOST}:{gcs_port}",
+            "head_node_id": _HEAD_ID,
+            "launch_multiple": True,
+            "use_node_id_as_ip": False,
+            "disable_node_updaters": True,
+            "disable_launch_config_check": True,
+        },
+        "head_node_type": "ray.head.default",
+        "available_node_types": {
+            "ray.head.default": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
+            POOL: {
+                "resources": {
+                    "CPU": workers.num_cpus,
+                    "GPU": workers.num_accelerators,
+                    "object_store_memory": STORE_BYTES,
+                },
+                "node_config": {},
+                "min_workers": workers.least,
+                "max_workers": workers.most,
+            },
+        },
+        # Ray asks for each of them, with nothing to do on one machine
+        **{f"{role}setup_commands": [] for role in ("", "head_", "worker_")},
+        **{f"{role}_start_ray_commands": [] for role in ("head", "worker")},
+        "initialization_commands": [],
+        "cluster_synced_files": [],
+        "file_mounts": {},
+        "auth": {},
+    }
+
+
+def autoscaling_environment(workers: Workers) -> Mapping[str, str]:
+    """The head's variables beside."""
+    return {
+        "CIFAR_RAY_POOLS": workers.pool,
+        "RAY_FAKE_CLUSTER": "1",
+        "RAY_enable_autoscaler_v2": "1",
+        "AUTOSCALER_UPDATE_INTERVAL_S": "1",
+        "RAY_CLOUD_INSTANCE_ID": _HEAD_ID,
+        "RAY_OVERRIDE_NODE_ID_FOR_TESTING": _HEAD_ID,
+    }
+
+
+def share_of_cpus(num_cpus: int, most: int) -> int:
+    """What each of `most` workers gets of the machine's cores: at least one."""
+    return max(1, math.floor(num_cpus / most))

@@ -1,0 +1,85 @@
+"""A sweep on a cluster that has no workers when it starts: real nodes come, work, and go."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cifar_ray.cli.connection import LOCAL_FOLDER, connect_runs
+from cifar_ray.cluster import dashboard_api, local
+from cifar_ray.cluster.autoscaling import IDLE_TIMEOUT_MINUTES, Workers
+from cifar_ray.cluster.credentials import read_token
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(500)]
+
+WORKERS = Workers(least=0, most=2, num_cpus=1, num_accelerators=1)
+
+
+@pytest.fixture
+def growing(monkeypatch: pytest.MonkeyPatch) -> Iterator[local.LocalCluster]:
+    home = Path(tempfile.mkdtemp(prefix="cr-test-", dir="/tmp"))
+    monkeypatch.setenv("CIFAR_RAY_HOME", str(home))
+    try:
+        yield local.up(local.LocalClusterOptions(home=home / LOCAL_FOLDER, workers=WORKERS))
+    finally:
+        local.down(home / LOCAL_FOLDER)
+        shutil.rmtree(home)
+
+
+def _capacity(cluster: local.LocalCluster) -> dashboard_api.Capacity:
+    return dashboard_api.capacity(cluster.dashboard_url, read_token(Path(cluster.token_path)))
+
+
+def _submit(cluster: local.LocalCluster, *arguments: str) -> tuple[str, float]:
+    """What the command said, and the most accelerators that the cluster had meanwhile."""
+    command = [Path(sys.executable).with_name("cifar-ray"), "job", "submit", *arguments]
+    most = 0.0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as job:
+        deadline = time.monotonic() + 300
+        while job.poll() is None and time.monotonic() < deadline:
+            most = max(most, _capacity(cluster).num_gpus)
+            time.sleep(0.5)
+        assert job.stdout is not None
+        said = job.communicate(timeout=10)[0]
+    assert job.returncode == 0, said
+    return said, most
+
+
+def test_nodes_come_for_trials_that_fit_and_go_when_they_have_ended(growing: local.LocalCluster) -> None:
+    assert _capacity(growing).num_nodes == 1
+    assert _capacity(growing).num_gpus == 0
+    small = ("--trials", "3", "--max-epochs", "2", "--data", "shapes:400")
+    alone = ("--no-cohort", "--accelerators-per-trial", "1", "--sweep-id", "alone")
+    said, most = _submit(growing, "cnn", *small, *alone)
+    # all that the pool can hold, whatever waits
+    assert "3 trials of cnn, at most 2 epochs, 2 at once" in said
+    assert most == WORKERS.most
+
+    said, _ = _submit(growing, "cnn", *small, "--sweep-id", "together")
+    assert "3 at once as one network" in said
+    deadline = time.monotonic() + 60 * IDLE_TIMEOUT_MINUTES + 60
+    while _capacity(growing).num_nodes > 1:
+        assert time.monotonic() < deadline, "the workers stay"
+        time.sleep(1)
+    for sweep in ("alone", "together"):
+        result = connect_runs(None).result(sweep)
+        assert result is not None
+        assert sum(result.outcomes.values()) == 3
+
+
+def test_what_no_worker_can_ever_hold_is_refused_at_once(growing: local.LocalCluster) -> None:
+    command = [Path(sys.executable).with_name("cifar-ray"), "job", "submit", "resnet", "--accelerators-per-trial", "2"]
+    began = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode != 0
+    assert "asks for" in done.stdout + done.stderr
+    assert "worker: 1 CPU, 1 GPU" in done.stdout + done.stderr
+    assert time.monotonic() - began < 60
+    assert _capacity(growing).num_nodes == 1
