@@ -76,6 +76,18 @@ class SweepExistsError(ConfigurationError):
         return cls(f"sweep {sweep_id!r} exists in {store}", "take another --sweep-id, or --resume to go on with it")
 
 
+class SweepHeldError(ConfigurationError):
+    """Another driver is at work on the sweep."""
+
+    @classmethod
+    def of(cls, sweep_id: str, host: str) -> SweepHeldError:
+        """The error for a sweep whose driver runs on `host`."""
+        return cls(
+            f"sweep {sweep_id!r} has a driver at work on it, on {host}",
+            "follow that one (cifar-ray job list), or stop it first (cifar-ray job stop)",
+        )
+
+
 class CapacityError(ConfigurationError):
     """No node of the cluster, present or to come, can hold one trial."""
 

@@ -1,10 +1,12 @@
 """The jobs, end to end: a real Ray cluster, its Jobs API, a real S3 server, real training."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -197,6 +199,9 @@ def test_a_stopped_sweep_is_resumed_where_it_was(cluster: LocalCluster) -> None:
     assert run("job", "submit", *options, "--resume", "--no-wait").exit_code == 0
     (resumed, *_) = run("job", "list").output.split()
     wait_for_metrics(runs, "stop-1", num_lines=len(before) + 1)
+    second = run("job", "submit", *options, "--resume")
+    assert second.exit_code == 1
+    assert "sweep 'stop-1' has a driver at work on it" in second.output
     stopped = run("job", "stop", resumed)
     assert (stopped.exit_code, stopped.output) == (0, f"{resumed} STOPPED\n")
 
@@ -205,6 +210,34 @@ def test_a_stopped_sweep_is_resumed_where_it_was(cluster: LocalCluster) -> None:
     assert runs.metrics("stop-1")[: len(before)] == before
     # resuming what has finished says so and changes nothing
     assert "finished in" in submit(*options, "--resume")
+
+
+def test_a_driver_that_is_killed_is_followed_by_another(cluster: LocalCluster) -> None:
+    options = ["cnn", "--trials", "6", "--max-epochs", "6", "--data", "shapes:8000", "--sweep-id", "kill-1"]
+    runs = connect_runs(None)
+    assert run("job", "submit", *options, "--no-wait").exit_code == 0
+    wait_for_metrics(runs, "kill-1", num_lines=2)
+    (driver,) = processes_with("tune_cnn.py", "kill-1")
+    os.kill(driver, signal.SIGKILL)
+    assert run("job", "status", "kill-1", "--watch").exit_code == 1
+    before = runs.metrics("kill-1")
+
+    said = submit(*options, "--start-or-resume")
+    assert "sweep kill-1 has a driver on" in said, "its lease was left behind"
+    check_books(runs, "kill-1", num_trials=6)
+    assert runs.metrics("kill-1")[: len(before)] == before
+    assert "kill-1/lease.json" not in runs.objects.keys("kill-1")
+
+
+def processes_with(*words: str) -> list[int]:
+    """Those whose interpreter has the words among its arguments."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            arguments = path.read_text().split("\0")
+            if arguments[0].endswith("python") and all(word in arguments for word in words):
+                found.append(int(path.parent.name))
+    return found
 
 
 def test_a_trial_that_fails_does_not_end_the_sweep(cluster: LocalCluster) -> None:

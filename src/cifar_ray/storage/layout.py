@@ -36,6 +36,11 @@ def sweep_record(sweep_id: str) -> str:
     return f"{check_sweep_id(sweep_id)}/{SWEEP_RECORD}"
 
 
+def lease(sweep_id: str) -> str:
+    """lease.json: there while a driver is at work."""
+    return f"{check_sweep_id(sweep_id)}/lease.json"
+
+
 def tune_state(sweep_id: str) -> str:
     """The folder of Ray Tune's own experiment state."""
     return f"{check_sweep_id(sweep_id)}/tune"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
+import signal
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -12,11 +14,18 @@ import ray
 
 from cifar_ray.data.sources import load_images, resolve_source
 from cifar_ray.data.split import split
-from cifar_ray.errors import CifarRayError, ConfigurationError, SweepExistsError
+from cifar_ray.errors import (
+    CifarRayError,
+    ConfigurationError,
+    InterruptedSweepError,
+    SweepExistsError,
+    SweepHeldError,
+)
 from cifar_ray.provenance import cpu_model, now, package_versions, source_commit
 from cifar_ray.records import SweepRecord, SweepResult
 from cifar_ray.settings import Settings, read_settings
 from cifar_ray.storage.layout import check_sweep_id
+from cifar_ray.storage.lease import Lease
 from cifar_ray.storage.object_store import open_store
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Study, get_study
@@ -57,8 +66,26 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
     sweep_id = check_sweep_id(options.sweep_id or _new_sweep_id(study))
     kinds = read_node_kinds(settings.worker_pools)
     storage = choose_storage(options.storage, settings, num_nodes=sum(kind.max_nodes for kind in kinds))
-    runs = RunStore(open_store(storage, settings.s3))
+    store = open_store(storage, settings.s3)
     check_store_from_every_node(storage)
+    with Lease(store, sweep_id, say=click.echo, on_loss=_interrupt) as lease:
+        try:
+            _run_job(study, options, settings, kinds, sweep_id, storage, RunStore(store))
+        except InterruptedSweepError as error:
+            if lease.is_lost:
+                raise SweepHeldError.of(sweep_id, "another node, which took it over") from error
+            raise
+
+
+def _run_job(
+    study: Study,
+    options: SweepOptions,
+    settings: Settings,
+    kinds: list[NodeKind],
+    sweep_id: str,
+    storage: str,
+    runs: RunStore,
+) -> None:
     is_going_on = options.resume or (options.start_or_resume and runs.has_sweep(sweep_id))
     recorded = runs.sweep(sweep_id) if is_going_on else None
     if recorded is None and runs.has_sweep(sweep_id):
@@ -74,6 +101,11 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
         f"epochs, {plan.max_concurrent_trials} at once{together}, data {plan.sweep.dataset.name}, results in {storage}"
     )
     _say_result(run_sweep(plan, runs, settings, click.echo), storage)
+
+
+def _interrupt() -> None:
+    """As Ctrl-C would: Ray Tune ends its trials in order."""
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def _make_plan(

@@ -1,0 +1,119 @@
+"""Keeps a second driver from a sweep that one is at work on.
+
+The driver renews an object as long as it lives. Whoever wants the sweep watches that object: one that changes has a
+living holder, one that does not has lost it. Only the order of writes counts, no clock.
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from types import TracebackType
+
+from cifar_ray.errors import ObjectNotFoundError, RecordError, StorageError, SweepHeldError
+from cifar_ray.records import Record
+from cifar_ray.storage import layout
+from cifar_ray.storage.object_store import ObjectStore
+
+PERIOD_S = 5.0
+"""Between two renewals."""
+PATIENCE_S = 20.0
+"""How long a lease that nobody renews is watched: four renewals of a living holder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaseRecord(Record):
+    """lease.json."""
+
+    holder: str
+    host: str
+    num_renewals: int
+
+
+class Lease:
+    """Held from `with` to its end, or until the driver dies; SweepHeldError where another driver holds it."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        sweep_id: str,
+        *,
+        say: Callable[[str], None],
+        on_loss: Callable[[], None],
+        period_s: float = PERIOD_S,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        """`on_loss` is called, from a thread, if another driver takes the sweep from one that was suspended."""
+        self._store, self._sweep_id, self._key = store, sweep_id, layout.lease(sweep_id)
+        self._say, self._on_loss = say, on_loss
+        self._period_s, self._patience_s = period_s, patience_s
+        self._mine = LeaseRecord(holder=secrets.token_hex(8), host=socket.gethostname(), num_renewals=0)
+        self._ended = threading.Event()
+        self._renewing = threading.Thread(target=self._renew, name="lease", daemon=True)
+        self.is_lost = False
+
+    def __enter__(self) -> Lease:
+        found = self._read()
+        if found is not None:
+            self._watch(found)
+        self._write()
+        # of two that found it free at once, the later write stands
+        time.sleep(self._period_s / 5)
+        if (found := self._read()) is None or found.holder != self._mine.holder:
+            raise SweepHeldError.of(self._sweep_id, found.host if found else "another")
+        self._renewing.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._renewing.join()
+        if not self.is_lost:
+            # left behind, it is watched once and then taken
+            with suppress(StorageError):
+                self._store.delete(self._key)
+
+    def _watch(self, found: LeaseRecord) -> None:
+        """Return once the holder is known to be gone."""
+        self._say(
+            f"sweep {self._sweep_id} has a driver on {found.host}: looking for {self._patience_s:g} s if it lives"
+        )
+        deadline = time.monotonic() + self._patience_s
+        while time.monotonic() < deadline:
+            time.sleep(self._period_s / 5)
+            now = self._read()
+            if now is None:
+                return
+            if now != found:
+                raise SweepHeldError.of(self._sweep_id, now.host)
+
+    def _renew(self) -> None:
+        while not self._ended.wait(self._period_s):
+            try:
+                found = self._read()
+                if found is not None and found.holder != self._mine.holder:
+                    self.is_lost = True
+                    self._on_loss()
+                    return
+                self._mine = replace(self._mine, num_renewals=self._mine.num_renewals + 1)
+                self._write()
+            except StorageError:
+                continue  # a store that is down is down for the others, too
+
+    def _read(self) -> LeaseRecord | None:
+        try:
+            return LeaseRecord.from_json(self._store.read(self._key).decode(errors="replace"))
+        except ObjectNotFoundError:
+            return None
+        except RecordError:
+            # nobody renews what is damaged
+            return LeaseRecord(holder="", host="unknown", num_renewals=0)
+
+    def _write(self) -> None:
+        self._store.write(self._key, self._mine.to_json().encode())

@@ -1,0 +1,116 @@
+"""One driver to a sweep."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from cifar_ray.errors import StorageError, SweepHeldError
+from cifar_ray.storage.folder import FolderStore
+from cifar_ray.storage.lease import Lease, LeaseRecord
+from cifar_ray.storage.object_store import ObjectStore
+
+PERIOD_S = 0.1
+
+
+def _lease(store: ObjectStore, said: list[str] | None = None, lost: threading.Event | None = None) -> Lease:
+    return Lease(
+        store,
+        "cnn-1",
+        say=(said if said is not None else []).append,
+        on_loss=(lost or threading.Event()).set,
+        period_s=PERIOD_S,
+        patience_s=6 * PERIOD_S,
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FolderStore:
+    return FolderStore(tmp_path)
+
+
+def test_it_is_gone_when_its_holder_ends_in_order(store: FolderStore) -> None:
+    for _ in range(2):
+        said: list[str] = []
+        with _lease(store, said):
+            assert store.keys("cnn-1") == ["cnn-1/lease.json"]
+        assert store.keys("cnn-1") == []
+        assert said == [], "nothing to wait for"
+
+
+def test_a_second_driver_is_refused_while_the_first_lives(store: FolderStore) -> None:
+    said: list[str] = []
+    with _lease(store):
+        with pytest.raises(SweepHeldError, match="cnn-1"), _lease(store, said):
+            pytest.fail("two at once")
+        assert len(said) == 1
+        assert store.keys("cnn-1") == ["cnn-1/lease.json"], "the first keeps it"
+
+
+def test_a_dead_holder_loses_it(store: FolderStore) -> None:
+    store.write("cnn-1/lease.json", LeaseRecord(holder="dead", host="gone", num_renewals=7).to_json().encode())
+    said: list[str] = []
+    began = time.monotonic()
+    with _lease(store, said):
+        assert time.monotonic() - began >= 6 * PERIOD_S
+    assert "gone" in said[0]
+
+
+def test_a_damaged_one_is_taken_over(store: FolderStore) -> None:
+    store.write("cnn-1/lease.json", b"\xff not json")
+    with _lease(store) as lease:
+        assert not lease.is_lost
+
+
+def test_a_holder_that_was_suspended_learns_that_it_has_lost(store: FolderStore) -> None:
+    lost = threading.Event()
+    with _lease(store, lost=lost) as lease:
+        other = LeaseRecord(holder="other", host="elsewhere", num_renewals=0).to_json().encode()
+        store.write("cnn-1/lease.json", other)
+        assert lost.wait(20 * PERIOD_S)
+        assert lease.is_lost
+    assert store.read("cnn-1/lease.json") == other, "the other's stays"
+
+
+def test_of_two_that_come_at_once_at_most_one_gets_it(store: FolderStore) -> None:
+    outcomes: list[str] = []
+
+    def drive() -> None:
+        try:
+            with _lease(store) as lease:
+                time.sleep(5 * PERIOD_S)
+                outcomes.append("lost" if lease.is_lost else "held")
+        except SweepHeldError:
+            outcomes.append("refused")
+
+    threads = [threading.Thread(target=drive) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(outcomes) == 4
+    assert outcomes.count("held") == 1
+
+
+def test_it_outlasts_a_store_that_is_down(tmp_path: Path) -> None:
+    class Flaky(FolderStore):
+        is_down = False
+
+        def read(self, key: str) -> bytes:
+            if self.is_down:
+                raise StorageError("down")
+            return super().read(key)
+
+    store = Flaky(tmp_path)
+    lost = threading.Event()
+    with _lease(store, lost=lost):
+        store.is_down = True
+        time.sleep(4 * PERIOD_S)
+        store.is_down = False
+        before = store.read("cnn-1/lease.json")
+        time.sleep(4 * PERIOD_S)
+        assert store.read("cnn-1/lease.json") != before, "renewed again"
+    assert not lost.is_set()
