@@ -27,6 +27,10 @@ class NullStore:
         """None."""
         return []
 
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        """None."""
+        return {}
+
     def folders(self) -> list[str]:
         """None."""
         return []

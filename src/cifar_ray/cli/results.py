@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,10 @@ from rich.console import Console
 from cifar_ray.cli.connection import connect_runs
 from cifar_ray.errors import CifarRayError, StorageError, UnknownNameError
 from cifar_ray.reporting.terminal import scores_renderable, sweeps_renderable, trials_renderable
+from cifar_ray.storage import layout
 from cifar_ray.storage.folder import FolderStore
+from cifar_ray.storage.lease import Lease
+from cifar_ray.storage.retention import surplus
 from cifar_ray.storage.runs import RunStore
 
 _storage = click.option(
@@ -76,6 +80,41 @@ def wait(sweeps: tuple[str, ...], timeout_s: float, storage: str | None) -> None
     Exit codes: 0 all have finished, 1 not within the time, 2 the store cannot be used.
     """
     wait_for_results(connect_runs(storage), sweeps, timeout_s)
+
+
+@results.command()
+@click.argument("sweep")
+@click.option("--remove", is_flag=True, help="Do it. Without, only say what would go.")
+@_storage
+def gc(sweep: str, remove: bool, storage: str | None) -> None:
+    """Remove what nobody needs any more of a sweep.
+
+    Of a finished one: all checkpoints but the winner's best, and Ray Tune's own state. Of another: checkpoints that
+    resuming does not need. Records, metrics and reports stay. A sweep that a driver is at work on is refused.
+    """
+    runs = connect_runs(storage)
+    found = surplus(runs, sweep)
+    mebibytes = sum(found.values()) / 2**20
+    if not remove:
+        for key in found:
+            click.echo(key)
+        click.echo(f"would remove {len(found)} objects, {mebibytes:.1f} MiB; add --remove to do it")
+        return
+    num_removed = collect(runs, sweep)
+    click.echo(f"removed {num_removed} objects of {sweep}")
+
+
+def collect(runs: RunStore, sweep: str) -> int:
+    """Remove a sweep's surplus while no driver can be at work on it; returns the number of objects."""
+    lost = threading.Event()
+    with Lease(runs.objects, sweep, say=click.echo, on_loss=lost.set):
+        # a manifest before what it vouches for: broken off, this leaves no checkpoint that looks whole
+        keys = sorted(surplus(runs, sweep), key=lambda key: not key.endswith(layout.MANIFEST))
+        for number, key in enumerate(keys):
+            if lost.is_set():
+                raise CifarRayError(f"a driver took sweep {sweep!r}; {number} of {len(keys)} objects were removed")
+            runs.objects.delete(key)
+    return len(keys)
 
 
 def wait_for_results(runs: RunStore, sweeps: Sequence[str], timeout_s: float, period_s: float = WAIT_PERIOD_S) -> None:

@@ -99,6 +99,10 @@ class CheckpointStore:
 
     def load_best(self, on_damaged: Callable[[str], None]) -> Checkpoint | None:
         """The whole checkpoint of the best validation accuracy, the earliest of several."""
+        return self._first_whole(self.by_accuracy(on_damaged), on_damaged)
+
+    def by_accuracy(self, on_damaged: Callable[[str], None]) -> list[int]:
+        """The epochs that have a manifest, the best accuracy first; `on_damaged` hears of damaged manifests."""
         accuracies: dict[int, float] = {}
         for epoch in self.epochs():
             try:
@@ -107,7 +111,7 @@ class CheckpointStore:
                 on_damaged(error.message)
             else:
                 accuracies[epoch] = manifest.validation_accuracy
-        return self._first_whole(sorted(accuracies, key=lambda epoch: (-accuracies[epoch], epoch)), on_damaged)
+        return sorted(accuracies, key=lambda epoch: (-accuracies[epoch], epoch))
 
     def epochs(self) -> list[int]:
         """The epochs whose checkpoints have a manifest, ascending."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cifar_ray.errors import ObjectNotFoundError, StorageError
@@ -58,10 +58,19 @@ class FolderStore:
 
     def keys(self, prefix: str = "") -> list[str]:
         """All files below `prefix`."""
+        return list(self.sizes(prefix))
+
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        """All files below `prefix`; one that is removed meanwhile may be missing."""
         start = self._path(prefix) if prefix else self._root
+        found = {}
         with self._translated("list", prefix):
-            paths = [path for path in start.rglob("*") if path.is_file()] if start.is_dir() else []
-        return sorted(path.relative_to(self._root).as_posix() for path in paths if not path.name.startswith(PARTIAL))
+            for path in start.rglob("*") if start.is_dir() else ():
+                if not path.name.startswith(PARTIAL):
+                    with suppress(FileNotFoundError):
+                        if path.is_file():
+                            found[path.relative_to(self._root).as_posix()] = path.stat().st_size
+        return dict(sorted(found.items()))
 
     def folders(self) -> list[str]:
         """The folders right below the root."""

@@ -8,6 +8,7 @@ from cifar_ray.errors import ConfigurationError
 
 SWEEP_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,61}[a-z0-9]")
 TRIAL_ID = re.compile(r"t[0-9]{4,6}")
+_CHECKPOINT = re.compile(r"^[^/]+/trials/(t[0-9]{4,6})/checkpoints/epoch-([0-9]{4,})/")
 
 SWEEP_RECORD = "sweep.json"
 RESULT = "result.json"
@@ -74,6 +75,12 @@ def checkpoints(sweep_id: str, trial: str) -> str:
 def checkpoint(sweep_id: str, trial: str, epoch: int) -> str:
     """The folder of one checkpoint."""
     return f"{checkpoints(sweep_id, trial)}/epoch-{epoch:04d}"
+
+
+def checkpoint_of(key: str) -> tuple[str, int] | None:
+    """The trial and the epoch whose checkpoint `key` is part of; None where it is of none."""
+    match = _CHECKPOINT.search(key)
+    return (match[1], int(match[2])) if match else None
 
 
 def test_scores(sweep_id: str) -> str:

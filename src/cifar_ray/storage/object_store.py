@@ -34,6 +34,9 @@ class ObjectStore(Protocol):
     def keys(self, prefix: str = "") -> list[str]:
         """All keys in the folder `prefix` and below it, sorted."""
 
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        """The same keys, with the bytes of each object."""
+
     def folders(self) -> list[str]:
         """The names of the top folders, sorted."""
 

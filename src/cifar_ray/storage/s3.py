@@ -86,12 +86,16 @@ class S3Store:
 
     def keys(self, prefix: str = "") -> list[str]:
         """All keys below `prefix`."""
+        return list(self.sizes(prefix))
+
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        """All objects below `prefix`."""
         folder = f"{self._key(prefix)}/" if prefix else self._root
         with self._translated("ListObjectsV2", prefix):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=folder)
-            keys = [item["Key"] for page in pages for item in page.get("Contents", ())]
+            found = {item["Key"]: int(item["Size"]) for page in pages for item in page.get("Contents", ())}
         # Arrow marks folders with empty objects of this ending
-        return sorted(key.removeprefix(self._root) for key in keys if not key.endswith("/"))
+        return {key.removeprefix(self._root): found[key] for key in sorted(found) if not key.endswith("/")}
 
     def folders(self) -> list[str]:
         """The common prefixes right below the store's own."""

@@ -6,7 +6,8 @@ import logging
 import os
 import secrets
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import click
@@ -26,7 +27,7 @@ from cifar_ray.records import SweepRecord, SweepResult
 from cifar_ray.settings import Settings, read_settings
 from cifar_ray.storage.layout import check_sweep_id
 from cifar_ray.storage.lease import Lease
-from cifar_ray.storage.object_store import open_store
+from cifar_ray.storage.object_store import ObjectStore, open_store
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Study, get_study
 from cifar_ray.studies.flags import sweep_flags
@@ -68,44 +69,40 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
     storage = choose_storage(options.storage, settings, num_nodes=sum(kind.max_nodes for kind in kinds))
     store = open_store(storage, settings.s3)
     check_store_from_every_node(storage)
-    with Lease(store, sweep_id, say=click.echo, on_loss=_interrupt) as lease:
+    runs = RunStore(store)
+    with _only_driver(store, sweep_id):
+        is_going_on = options.resume or (options.start_or_resume and runs.has_sweep(sweep_id))
+        recorded = runs.sweep(sweep_id) if is_going_on else None
+        if recorded is None and runs.has_sweep(sweep_id):
+            raise SweepExistsError.of(sweep_id, storage)
+        if recorded and (result := runs.result(sweep_id)):
+            return _say_result(result, storage)
+        plan = _make_plan(study, options, settings, kinds, sweep_id, storage, recorded)
+        if recorded is None:
+            runs.create_sweep(plan.sweep)
+        at_once = f"{plan.max_concurrent_trials} at once{' as one network' if plan.num_cohorts else ''}"
+        click.echo(
+            f"sweep {sweep_id}: {plan.sweep.num_trials} trials of {study.name}, at most {plan.sweep.max_epochs} "
+            f"epochs, {at_once}, data {plan.sweep.dataset.name}, results in {storage}"
+        )
+        _say_result(run_sweep(plan, runs, settings, click.echo), storage)
+
+
+@contextmanager
+def _only_driver(store: ObjectStore, sweep_id: str) -> Iterator[None]:
+    """Hold the sweep's lease; SweepHeldError where another driver holds it, or takes it from this one."""
+
+    def interrupt() -> None:
+        """As Ctrl-C would: Ray Tune ends its trials in order."""
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with Lease(store, sweep_id, say=click.echo, on_loss=interrupt) as lease:
         try:
-            _run_job(study, options, settings, kinds, sweep_id, storage, RunStore(store))
+            yield
         except InterruptedSweepError as error:
             if lease.is_lost:
                 raise SweepHeldError.of(sweep_id, "another node, which took it over") from error
             raise
-
-
-def _run_job(
-    study: Study,
-    options: SweepOptions,
-    settings: Settings,
-    kinds: list[NodeKind],
-    sweep_id: str,
-    storage: str,
-    runs: RunStore,
-) -> None:
-    is_going_on = options.resume or (options.start_or_resume and runs.has_sweep(sweep_id))
-    recorded = runs.sweep(sweep_id) if is_going_on else None
-    if recorded is None and runs.has_sweep(sweep_id):
-        raise SweepExistsError.of(sweep_id, storage)
-    if recorded and (result := runs.result(sweep_id)):
-        return _say_result(result, storage)
-    plan = _make_plan(study, options, settings, kinds, sweep_id, storage, recorded)
-    if recorded is None:
-        runs.create_sweep(plan.sweep)
-    together = " as one network" if plan.num_cohorts else ""
-    click.echo(
-        f"sweep {sweep_id}: {plan.sweep.num_trials} trials of {study.name}, at most {plan.sweep.max_epochs} "
-        f"epochs, {plan.max_concurrent_trials} at once{together}, data {plan.sweep.dataset.name}, results in {storage}"
-    )
-    _say_result(run_sweep(plan, runs, settings, click.echo), storage)
-
-
-def _interrupt() -> None:
-    """As Ctrl-C would: Ray Tune ends its trials in order."""
-    os.kill(os.getpid(), signal.SIGINT)
 
 
 def _make_plan(

@@ -1,0 +1,120 @@
+"""What goes, and what stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from cifar_ray.cli.main import main
+from cifar_ray.cli.results import collect
+from cifar_ray.errors import SweepHeldError, UnknownNameError
+from cifar_ray.records import SweepRecord, SweepResult, TrialRecord
+from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
+from cifar_ray.storage.lease import Lease
+from cifar_ray.storage.retention import surplus
+from cifar_ray.storage.runs import RunStore
+
+ACCURACIES = {"t0000": (0.2, 0.5, 0.4, 0.45), "t0001": (0.3, 0.1)}
+
+
+@pytest.fixture
+def kept(runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord) -> RunStore:
+    """A sweep of two trials that have kept every epoch."""
+    runs.create_sweep(sweep_record)
+    runs.write_trial("cnn-1", trial_record)
+    for trial, accuracies in ACCURACIES.items():
+        for epoch, accuracy in enumerate(accuracies, start=1):
+            checkpoint = Checkpoint(
+                epoch=epoch, validation_accuracy=accuracy, config={}, weights=b"w" * 100, trainer_state=b"t" * 10
+            )
+            CheckpointStore(runs.objects, "cnn-1", trial).save(checkpoint)
+    runs.objects.write("cnn-1/tune/state.pkl", b"x" * 7)
+    return runs
+
+
+def _finish(runs: RunStore, winner: TrialRecord | None) -> None:
+    runs.write_result(
+        SweepResult(
+            sweep_id="cnn-1",
+            study="cnn",
+            ranking=("t0000", "t0001"),
+            winner=winner,
+            outcomes={"completed": 2},
+            num_epochs=6,
+            wall_s=1.0,
+            accelerator_seconds=0.0,
+            finished_at="2026-01-01T01:00:00+00:00",
+        )
+    )
+
+
+def _epochs(runs: RunStore) -> dict[str, list[int]]:
+    return {trial: CheckpointStore(runs.objects, "cnn-1", trial).epochs() for trial in ACCURACIES}
+
+
+def test_of_an_unfinished_sweep_each_trials_best_and_two_newest_stay(kept: RunStore) -> None:
+    CheckpointStore(kept.objects, "cnn-1", "t0001").prune(keep=[], known=[2])
+    kept.objects.write("cnn-1/trials/t0001/checkpoints/epoch-0009/model.safetensors", b"cut off")
+    found = surplus(kept, "cnn-1")
+    folders = {key.rpartition("/")[0] for key in found}
+    assert folders == {
+        "cnn-1/trials/t0000/checkpoints/epoch-0001",
+        "cnn-1/trials/t0001/checkpoints/epoch-0009",
+    }
+    assert found["cnn-1/trials/t0001/checkpoints/epoch-0009/model.safetensors"] == len(b"cut off")
+    collect(kept, "cnn-1")
+    assert _epochs(kept) == {"t0000": [2, 3, 4], "t0001": [1]}
+    assert kept.objects.read("cnn-1/tune/state.pkl"), "needed to resume"
+
+
+def test_of_a_finished_sweep_the_winners_best_stays(kept: RunStore, trial_record: TrialRecord) -> None:
+    _finish(kept, trial_record)
+    before = set(kept.objects.keys("cnn-1"))
+    num_removed = collect(kept, "cnn-1")
+    assert _epochs(kept) == {"t0000": [4], "t0001": []}
+    left = set(kept.objects.keys("cnn-1"))
+    assert len(before - left) == num_removed
+    assert {"cnn-1/sweep.json", "cnn-1/result.json", "cnn-1/trials/t0000/trial.json"} <= left
+    assert not any("/tune/" in key or key.endswith("lease.json") for key in left)
+    assert surplus(kept, "cnn-1") == {}
+
+
+def test_without_a_winner_no_checkpoint_stays(kept: RunStore) -> None:
+    _finish(kept, None)
+    collect(kept, "cnn-1")
+    assert _epochs(kept) == {"t0000": [], "t0001": []}
+
+
+def test_another_sweep_is_left_alone(kept: RunStore, trial_record: TrialRecord) -> None:
+    kept.objects.write("cnn-10/trials/t0000/checkpoints/epoch-0001/model.safetensors", b"other")
+    _finish(kept, trial_record)
+    collect(kept, "cnn-1")
+    assert kept.objects.read("cnn-10/trials/t0000/checkpoints/epoch-0001/model.safetensors") == b"other"
+
+
+def test_a_sweep_that_a_driver_is_at_work_on_is_refused(kept: RunStore) -> None:
+    before = _epochs(kept)
+    lease = Lease(kept.objects, "cnn-1", say=lambda line: None, on_loss=lambda: None, period_s=0.2)
+    with lease, pytest.raises(SweepHeldError):
+        collect(kept, "cnn-1")
+    assert _epochs(kept) == before
+
+
+def test_the_command_only_says_until_it_is_told_to(kept: RunStore, trial_record: TrialRecord) -> None:
+    _finish(kept, trial_record)
+    before = kept.objects.keys("cnn-1")
+    said = CliRunner().invoke(main, ["results", "gc", "cnn-1", "--storage", kept.objects.uri])
+    assert said.exit_code == 0, said.output
+    assert "would remove 16 objects" in said.output
+    assert "cnn-1/tune/state.pkl" in said.output
+    assert kept.objects.keys("cnn-1") == before
+    done = CliRunner().invoke(main, ["results", "gc", "cnn-1", "--remove", "--storage", kept.objects.uri])
+    assert done.output == "removed 16 objects of cnn-1\n"
+    assert _epochs(kept) == {"t0000": [4], "t0001": []}
+
+
+def test_an_unknown_sweep_is_named(tmp_path: Path, runs: RunStore) -> None:
+    with pytest.raises(UnknownNameError, match="never-was"):
+        surplus(runs, "never-was")
