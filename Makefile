@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install demo test check specs e2e bench bench-gpu clean
+.PHONY: help install demo test check chaos specs e2e bench bench-gpu clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -28,6 +28,9 @@ check: install  ## lint, format, types, import contracts
 
 test: check  ## check, then every test
 	$(BIN)/python -m pytest
+
+chaos: install  ## break real processes in mid-sweep and check the books: minutes that `make test` does not spend
+	$(BIN)/python -m pytest -m chaos
 
 specs: install  ## render cluster/ray*.yaml from the chart
 	$(BIN)/python tests/helm/cluster_specs.py

@@ -75,6 +75,9 @@ class SleepingCohort:
         nap(self._folder)
         return [self._learners[trial_id].end_epoch() for trial_id in sorted(trial_ids)]
 
+    def close(self) -> None:
+        """Nothing is on its way."""
+
 
 class SleepingEngine(CohortEngine):
     """The package's own engine, its cohort asleep."""

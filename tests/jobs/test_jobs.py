@@ -212,6 +212,7 @@ def test_a_stopped_sweep_is_resumed_where_it_was(cluster: LocalCluster) -> None:
     assert "finished in" in submit(*options, "--resume")
 
 
+@pytest.mark.chaos
 def test_a_driver_that_is_killed_is_followed_by_another(cluster: LocalCluster) -> None:
     options = ["cnn", "--trials", "6", "--max-epochs", "6", "--data", "shapes:8000", "--sweep-id", "kill-1"]
     runs = connect_runs(None)

@@ -15,6 +15,7 @@ from typing import Any
 import ray
 from ray import tune
 from ray.tune.error import TuneError
+from ray.tune.execution.tune_controller import TuneController
 from ray.tune.schedulers import ASHAScheduler
 
 from cifar_ray.data.split import TrainingData
@@ -37,6 +38,8 @@ SPARE_CPUS = 0.5
 """Of what a cohort's engine holds: in Ray's books alone, for the light processes of its trials."""
 MAX_RETRIES = 2
 """How often a trial that raises is started again before it is recorded as failed."""
+STOP_DEADLINE_S = DRAIN_DEADLINE_S + 60
+"""For a trial that is stopped: until its last checkpoints have arrived."""
 
 _TUNE_ENVIRONMENT = {
     # our ledger keeps the books; CSV, JSON and TensorBoard copies of them would cost more than small epochs
@@ -47,7 +50,7 @@ _TUNE_ENVIRONMENT = {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     # a stopped trial's thread, whose last checkpoints are on their way, gets this long: then Ray Tune gives up the
     # actor, and the trial that was to follow in it, too
-    "TUNE_FUNCTION_THREAD_TIMEOUT_S": f"{DRAIN_DEADLINE_S + 60:.0f}",
+    "TUNE_FUNCTION_THREAD_TIMEOUT_S": f"{STOP_DEADLINE_S:.0f}",
     # the job prints its own progress
     "RAY_AIR_NEW_OUTPUT": "0",
 }
@@ -153,11 +156,22 @@ def _trainable(plan: SweepPlan) -> Iterator[Any]:
         drain_engines(engines)
 
 
+class _PatientASHA(ASHAScheduler):
+    """ASHA; and the trials that it stops last get the time to have their checkpoints arrive.
+
+    At the end of a sweep Ray Tune kills an actor that has not ended within ten seconds, and has no setting for that.
+    """
+
+    def on_trial_add(self, tune_controller: TuneController, trial: tune.experiment.Trial) -> None:
+        tune_controller._actor_force_cleanup_timeout = STOP_DEADLINE_S
+        super().on_trial_add(tune_controller, trial)
+
+
 def _tune_config(plan: SweepPlan) -> tune.TuneConfig:
     return tune.TuneConfig(
         metric=METRIC,
         mode="max",
-        scheduler=ASHAScheduler(
+        scheduler=_PatientASHA(
             time_attr=TIME_ATTRIBUTE,
             max_t=plan.sweep.max_epochs,
             grace_period=plan.sweep.grace_period,
