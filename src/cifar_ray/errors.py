@@ -4,6 +4,7 @@ CifarRayError                    what a person can act on; carries a hint and an
 ├── ConfigurationError           an option, a URI, a study or an environment variable is wrong
 │   ├── UnknownNameError         no study or sweep of that name
 │   ├── SweepExistsError         the sweep id is taken
+│   ├── SweepHeldError           another driver is at work on the sweep
 │   └── CapacityError            no node can ever hold one trial
 ├── DataError                    the data set is missing, damaged or not what it says
 ├── StorageError                 the object store refuses or cannot be reached

@@ -93,19 +93,18 @@ def gc(sweep: str, remove: bool, storage: str | None) -> None:
     resuming does not need. Records, metrics and reports stay. A sweep that a driver is at work on is refused.
     """
     runs = connect_runs(storage)
-    found = surplus(runs, sweep)
-    mebibytes = sum(found.values()) / 2**20
-    if not remove:
-        for key in found:
-            click.echo(key)
-        click.echo(f"would remove {len(found)} objects, {mebibytes:.1f} MiB; add --remove to do it")
+    if remove:
+        click.echo(f"removed {collect(runs, sweep)} objects of {sweep}")
         return
-    num_removed = collect(runs, sweep)
-    click.echo(f"removed {num_removed} objects of {sweep}")
+    found = surplus(runs, sweep)
+    for key in found:
+        click.echo(key)
+    click.echo(f"would remove {len(found)} objects, {sum(found.values()) / 2**20:.1f} MiB; add --remove to do it")
 
 
 def collect(runs: RunStore, sweep: str) -> int:
     """Remove a sweep's surplus while no driver can be at work on it; returns the number of objects."""
+    runs.sweep(sweep)  # an unknown one gets no lease
     lost = threading.Event()
     with Lease(runs.objects, sweep, say=click.echo, on_loss=lost.set):
         # a manifest before what it vouches for: broken off, this leaves no checkpoint that looks whole

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -102,4 +101,4 @@ def autoscaling_environment(workers: Workers) -> Mapping[str, str]:
 
 def share_of_cpus(num_cpus: int, most: int) -> int:
     """What each of `most` workers gets of the machine's cores: at least one."""
-    return max(1, math.floor(num_cpus / most))
+    return max(1, num_cpus // most)

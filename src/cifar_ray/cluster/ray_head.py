@@ -57,11 +57,12 @@ def start(
     if workers:
         config = Path(cluster.temp_dir) / "autoscaling.yaml"
         config.write_text(yaml.safe_dump(autoscaling_config(workers, gcs_port)))
-        command += ["--autoscaling-config", str(config), "--num-cpus", "0", "--num-gpus", "0"]
+        command += ["--autoscaling-config", str(config)]
         variables |= autoscaling_environment(workers)
-    if num_cpus is not None and not workers:
+        num_cpus = num_gpus = 0
+    if num_cpus is not None:
         command += ["--num-cpus", str(num_cpus)]
-    if num_gpus is not None and not workers:
+    if num_gpus is not None:
         command += ["--num-gpus", str(num_gpus)]
     return launch("Ray", command, variables, Path(cluster.ray_log_path), state.home)
 

@@ -99,10 +99,11 @@ class CheckpointStore:
 
     def load_best(self, on_damaged: Callable[[str], None]) -> Checkpoint | None:
         """The whole checkpoint of the best validation accuracy, the earliest of several."""
-        return self._first_whole(self.by_accuracy(on_damaged), on_damaged)
+        accuracies = self.accuracies(on_damaged)
+        return self._first_whole(sorted(accuracies, key=lambda epoch: (-accuracies[epoch], epoch)), on_damaged)
 
-    def by_accuracy(self, on_damaged: Callable[[str], None]) -> list[int]:
-        """The epochs that have a manifest, the best accuracy first; `on_damaged` hears of damaged manifests."""
+    def accuracies(self, on_damaged: Callable[[str], None]) -> dict[int, float]:
+        """Validation accuracies by epoch, as the manifests have them; `on_damaged` hears of damaged ones."""
         accuracies: dict[int, float] = {}
         for epoch in self.epochs():
             try:
@@ -111,7 +112,7 @@ class CheckpointStore:
                 on_damaged(error.message)
             else:
                 accuracies[epoch] = manifest.validation_accuracy
-        return sorted(accuracies, key=lambda epoch: (-accuracies[epoch], epoch))
+        return accuracies
 
     def epochs(self) -> list[int]:
         """The epochs whose checkpoints have a manifest, ascending."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 from cifar_ray.storage import layout
 from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.runs import RunStore
-
-NUM_NEWEST = 2
-"""Of an unfinished trial's checkpoints: the newest, and the one before should that be damaged."""
+from cifar_ray.storage.uploading import epochs_to_keep
 
 
 def surplus(runs: RunStore, sweep_id: str) -> dict[str, int]:
@@ -21,7 +19,7 @@ def surplus(runs: RunStore, sweep_id: str) -> dict[str, int]:
     result = runs.result(sweep_id)
     trials = {found[0] for key in sizes if (found := layout.checkpoint_of(key))}
     if result is None:
-        needed = {(trial, epoch) for trial in trials for epoch in _needed_epochs(runs, sweep_id, trial)}
+        needed = {(trial, epoch) for trial in trials for epoch in _epochs_to_keep(runs, sweep_id, trial)}
         state = None
     else:
         winner = result.winner
@@ -34,8 +32,6 @@ def surplus(runs: RunStore, sweep_id: str) -> dict[str, int]:
     }
 
 
-def _needed_epochs(runs: RunStore, sweep_id: str, trial: str) -> set[int]:
-    checkpoints = CheckpointStore(runs.objects, sweep_id, trial)
-    # one whose manifest is damaged is of no use, and is passed over when it is looked for
-    best = checkpoints.by_accuracy(lambda message: None)[:1]
-    return {*best, *checkpoints.epochs()[-NUM_NEWEST:]}
+def _epochs_to_keep(runs: RunStore, sweep_id: str, trial: str) -> set[int]:
+    """As the trial itself keeps them. One whose manifest is damaged is of no use to anybody."""
+    return epochs_to_keep(CheckpointStore(runs.objects, sweep_id, trial).accuracies(lambda message: None))

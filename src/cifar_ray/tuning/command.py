@@ -67,10 +67,9 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
     sweep_id = check_sweep_id(options.sweep_id or _new_sweep_id(study))
     kinds = read_node_kinds(settings.worker_pools)
     storage = choose_storage(options.storage, settings, num_nodes=sum(kind.max_nodes for kind in kinds))
-    store = open_store(storage, settings.s3)
+    runs = RunStore(open_store(storage, settings.s3))
     check_store_from_every_node(storage)
-    runs = RunStore(store)
-    with _only_driver(store, sweep_id):
+    with _only_driver(runs.objects, sweep_id):
         is_going_on = options.resume or (options.start_or_resume and runs.has_sweep(sweep_id))
         recorded = runs.sweep(sweep_id) if is_going_on else None
         if recorded is None and runs.has_sweep(sweep_id):

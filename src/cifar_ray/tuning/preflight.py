@@ -35,15 +35,16 @@ def check_store_from_every_node(uri: str) -> None:
     store = open_store(uri)
     check_write_read_delete(store)
     marker = leave_marker(store)
+    addresses = _living_nodes()
     try:
         checks = {
             node_id: _check_from_node.options(
                 scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False)
             ).remote(uri, marker)
-            for node_id in _living_nodes()
+            for node_id in addresses
         }
         for node_id, check in checks.items():
-            _wait_for(node_id, check)
+            _wait_for(node_id, addresses[node_id], check)
     finally:
         store.delete(marker)
 
@@ -53,8 +54,7 @@ def _living_nodes() -> dict[str, str]:
     return {str(node["NodeID"]): str(node["NodeManagerAddress"]) for node in ray.nodes() if node["Alive"]}
 
 
-def _wait_for(node_id: str, check: ray.ObjectRef) -> None:
-    address = _living_nodes().get(node_id, "that has left")
+def _wait_for(node_id: str, address: str, check: ray.ObjectRef) -> None:
     try:
         failure = cast("CifarRayError | None", ray.get(check, timeout=DEADLINE_S))
     except ray.exceptions.GetTimeoutError as error:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from cifar_ray.cluster.on_kubernetes.api import Json, KubernetesApi, at, objects
 
+HEAD_GROUP = "headgroup"
+"""KubeRay's label of the head's pod, where workers have their group's name."""
 _UNTOLD = frozenset({"ContainerCreating", "PodInitializing"})
 """Reasons that say nothing: what holds the pod up is in its events."""
 
@@ -22,6 +26,11 @@ def is_ready(pod: Json) -> bool:
     """Whether all its containers are ready and it is not being deleted."""
     conditions = {each.get("type"): each.get("status") for each in objects(pod, "status", "conditions")}
     return conditions.get("Ready") == "True" and not at(pod, "metadata", "deletionTimestamp")
+
+
+def num_ready(pods: Iterable[Json], group: str) -> int:
+    """How many pods of that group of a RayCluster are ready."""
+    return sum(is_ready(pod) for pod in pods if at(pod, "metadata", "labels", "ray.io/group") == group)
 
 
 def why_not_ready(api: KubernetesApi, pod: Json) -> str:

@@ -48,6 +48,11 @@ class Release:
         return objects(self.cluster, "spec", "workerGroupSpecs")
 
     @property
+    def is_autoscaled(self) -> bool:
+        """Whether Ray's autoscaler starts and ends the workers."""
+        return bool(at(self.cluster, "spec", "enableInTreeAutoscaling"))
+
+    @property
     def has_token(self) -> bool:
         """Whether Ray asks for a token."""
         return bool(at(self.cluster, "spec", "authOptions", "mode") == "token")

@@ -8,7 +8,7 @@ from cifar_ray.cluster.on_kubernetes.api import Json, at, objects
 from cifar_ray.cluster.on_kubernetes.cluster_checks import Inventory
 from cifar_ray.cluster.on_kubernetes.findings import Finding, error, ok, warning
 from cifar_ray.cluster.on_kubernetes.placement import PODS, demand, place
-from cifar_ray.cluster.on_kubernetes.pods import is_ready
+from cifar_ray.cluster.on_kubernetes.pods import HEAD_GROUP, num_ready
 from cifar_ray.cluster.on_kubernetes.quantities import spelled
 from cifar_ray.cluster.on_kubernetes.release import Release
 from cifar_ray.errors import RefusedError
@@ -19,16 +19,14 @@ MAX_REASONS = 3
 def check_groups(release: Release, inventory: Inventory) -> Iterator[Finding]:
     """Whether a pod of the head and of each worker group fits some node."""
     pods = release.pods()
-    head = at(release.cluster, "spec", "headGroupSpec") or {}
-    for group in [head, *release.groups]:
-        name = str(group.get("groupName") or "headgroup")
-        running = sum(is_ready(pod) for pod in pods if at(pod, "metadata", "labels", "ray.io/group") == name)
+    for group in _groups(release):
+        running = num_ready(pods, str(group.get("groupName") or HEAD_GROUP))
         yield _check_group(release, inventory, group, running)
 
 
 def _check_group(release: Release, inventory: Inventory, group: Json, running: int) -> Finding:
     spec = at(group, "template", "spec") or {}
-    if "groupName" not in group and at(release.cluster, "spec", "enableInTreeAutoscaling"):
+    if "groupName" not in group and release.is_autoscaled:
         spec = spec | {"containers": [*objects(spec, "containers"), _autoscaler(release)]}
     wants = ", ".join(spelled(name, amount) for name, amount in demand(spec).items() if name != PODS and amount)
     checked, limits, most = _described(release, group)
@@ -61,9 +59,11 @@ def _described(release: Release, group: Json) -> tuple[str, str, int]:
         return "head", "one pod", 1
     least, most = (int(group.get(name) or 0) for name in ("minReplicas", "maxReplicas"))
     hosts = int(group.get("numOfHosts") or 1)
-    is_scaled = bool(at(release.cluster, "spec", "enableInTreeAutoscaling"))
-    size = f"autoscaled from {least} to {most}" if is_scaled else f"fixed at {group.get('replicas') or 0}"
-    return f"worker group {group['groupName']}", size, (most if is_scaled else int(group.get("replicas") or 0)) * hosts
+    name = f"worker group {group['groupName']}"
+    if release.is_autoscaled:
+        return name, f"autoscaled from {least} to {most}", most * hosts
+    fixed = int(group.get("replicas") or 0)
+    return name, f"fixed at {fixed}", fixed * hosts
 
 
 def check_references(release: Release) -> Iterator[Finding]:
@@ -82,7 +82,7 @@ def check_references(release: Release) -> Iterator[Finding]:
     for name, keys in sorted(secrets.items()):
         yield _check_secret(release, name, keys)
     for name in sorted({str(spec["serviceAccountName"]) for spec in specs if spec.get("serviceAccountName")}):
-        is_there = _exists(release, "serviceaccounts", name)
+        is_there = _look_up(release, "serviceaccounts", name) is not None
         checked = f"ServiceAccount {name}"
         yield ok(checked, "is there") if is_there else error(checked, "is missing", _create("ServiceAccount"))
 
@@ -112,25 +112,22 @@ def _secrets(spec: Json) -> Iterator[tuple[str, str | None]]:
 
 def _check_secret(release: Release, name: str, keys: set[str]) -> Finding:
     checked = f"Secret {name}"
-    try:
-        secret = release.api.get("api", "v1", "namespaces", release.namespace, "secrets", name)
-    except RefusedError as refusal:
-        if not refusal.is_missing:
-            raise
+    secret = _look_up(release, "secrets", name)
+    if secret is None:
         return error(checked, "is missing: pods that need it do not start", _create("Secret"))
     if missing := sorted(keys - set(at(secret, "data") or {})):
         return error(checked, f"lacks {', '.join(missing)}", "add the keys that the values name")
     return ok(checked, f"is there, with {', '.join(sorted(keys))}" if keys else "is there")
 
 
-def _exists(release: Release, kind: str, name: str) -> bool:
+def _look_up(release: Release, kind: str, name: str) -> Json | None:
+    """The object in the release's namespace; None where it is missing."""
     try:
-        release.api.get("api", "v1", "namespaces", release.namespace, kind, name)
+        return release.api.get("api", "v1", "namespaces", release.namespace, kind, name)
     except RefusedError as refusal:
         if not refusal.is_missing:
             raise
-        return False
-    return True
+        return None
 
 
 def _create(kind: str) -> str:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cifar_ray.cluster.on_kubernetes.api import Json, at, objects
-from cifar_ray.cluster.on_kubernetes.pods import is_ready, name_of, why_not_ready
+from cifar_ray.cluster.on_kubernetes.pods import HEAD_GROUP, is_ready, name_of, num_ready, why_not_ready
 from cifar_ray.cluster.on_kubernetes.release import INSTANCE, RAY_IO, Release
-
-HEAD_GROUP = "headgroup"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,17 +80,13 @@ def _troubles(cluster: Json) -> list[str]:
 
 
 def _pools(release: Release, pods: list[Json]) -> list[Pool]:
-    def num_ready(group: str) -> int:
-        return sum(is_ready(pod) for pod in pods if at(pod, "metadata", "labels", "ray.io/group") == group)
-
-    pools = [Pool(name="head", least=1, ready=num_ready(HEAD_GROUP), wanted=1, most=1)]
-    is_scaled = bool(at(release.cluster, "spec", "enableInTreeAutoscaling"))
+    pools = [Pool(name="head", least=1, ready=num_ready(pods, HEAD_GROUP), wanted=1, most=1)]
     for group in release.groups:
         hosts = int(group.get("numOfHosts") or 1)
         least, wanted, most = (int(group.get(name) or 0) * hosts for name in ("minReplicas", "replicas", "maxReplicas"))
         name = str(group.get("groupName"))
-        bounds = (least, most) if is_scaled else (wanted, wanted)
-        pools.append(Pool(name=name, least=bounds[0], ready=num_ready(name), wanted=wanted, most=bounds[1]))
+        bounds = (least, most) if release.is_autoscaled else (wanted, wanted)
+        pools.append(Pool(name=name, least=bounds[0], ready=num_ready(pods, name), wanted=wanted, most=bounds[1]))
     return pools
 
 
