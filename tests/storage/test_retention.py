@@ -69,6 +69,12 @@ def test_of_an_unfinished_sweep_each_trials_best_and_two_newest_stay(kept: RunSt
     assert kept.objects.read("cnn-1/tune/state.pkl"), "needed to resume"
 
 
+def test_a_damaged_manifest_counts_for_nothing_and_the_two_newest_whole_ones_stay(kept: RunStore) -> None:
+    kept.objects.write("cnn-1/trials/t0000/checkpoints/epoch-0004/manifest.json", b"{")
+    collect(kept, "cnn-1")
+    assert _epochs(kept) == {"t0000": [2, 3], "t0001": [1, 2]}
+
+
 def test_of_a_finished_sweep_the_winners_best_stays(kept: RunStore, trial_record: TrialRecord) -> None:
     _finish(kept, trial_record)
     before = set(kept.objects.keys("cnn-1"))
