@@ -26,20 +26,17 @@ from cifar_ray.settings import Settings
 from cifar_ray.storage import layout
 from cifar_ray.storage.arrow import arrow_filesystem
 from cifar_ray.storage.runs import RunStore
-from cifar_ray.storage.uploading import DRAIN_DEADLINE_S
 from cifar_ray.studies import TrialConfig
 from cifar_ray.tuning.engine import EnginePlan, drain_engines, start_engines
 from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE
 from cifar_ray.tuning.ledger import Ledger, summarise_sweep
 from cifar_ray.tuning.member import MEMBER_RESOURCES, run_member
-from cifar_ray.tuning.trainable import TrialPlan, run_trial
+from cifar_ray.tuning.trainable import STOP_DEADLINE_S, TrialPlan, run_trial
 
 SPARE_CPUS = 0.5
 """Of what a cohort's engine holds: in Ray's books alone, for the light processes of its trials."""
 MAX_RETRIES = 2
 """How often a trial that raises is started again before it is recorded as failed."""
-STOP_DEADLINE_S = DRAIN_DEADLINE_S + 60
-"""For a trial that is stopped: until its last checkpoints have arrived."""
 
 _TUNE_ENVIRONMENT = {
     # our ledger keeps the books; CSV, JSON and TensorBoard copies of them would cost more than small epochs

@@ -1,0 +1,43 @@
+"""The end of a trial that trains by itself, under the real Ray Tune."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+SWEEP_OF_ONE = """
+import sys, time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import ray
+from ray import tune
+from cifar_ray.tuning.trainable import run_trial
+
+def train(config):
+    with ThreadPoolExecutor(1) as executor:
+        try:
+            while True:
+                tune.report({"epoch": 1})
+        finally:
+            # a slow store has taken the checkpoint's first part; its last needs a thread that can still be had
+            time.sleep(2)
+            executor.submit(Path(config["arrived"]).touch).result()
+
+train.__mixins__ = run_trial.__mixins__
+ray.init(num_cpus=1, include_dashboard=False, logging_level="ERROR")
+tune.Tuner(
+    train,
+    param_space={"arrived": f"{sys.argv[1]}/arrived"},
+    tune_config=tune.TuneConfig(reuse_actors=True),
+    run_config=tune.RunConfig(storage_path=f"{sys.argv[1]}/tune", stop={"epoch": 1}, verbose=0),
+).fit()
+"""
+
+
+def test_the_last_trial_to_be_stopped_ends_after_its_uploads(tmp_path: Path) -> None:
+    environ = os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    command = [sys.executable, "-c", SWEEP_OF_ONE, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environ)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "arrived").exists()
