@@ -26,8 +26,8 @@ check: install  ## lint, format, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: check  ## check, then every test
-	$(BIN)/python -m pytest
+test: check  ## check, then every test, a file at a time on each of two processes
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 chaos: install  ## break real processes in mid-sweep and check the books: minutes that `make test` does not spend
 	$(BIN)/python -m pytest -m chaos

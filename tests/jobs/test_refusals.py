@@ -1,0 +1,70 @@
+"""What a job refuses before anything is written, and how it says so."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from job_commands import ROOT, run
+
+from cifar_ray.cli.connection import connect_runs
+from cifar_ray.cluster.local import LocalCluster
+from cifar_ray.records import SweepRecord, SweepResult
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(400)]
+
+
+REFUSED = [
+    ({"data": "cifar100"}, "no source and no folder"),
+    ({"data": "/no/such/folder"}, "holds no CIFAR-10"),
+    ({"data": "s3://cifar-ray/nothing-here"}, "holds no CIFAR-10"),
+    ({"data": "shapes:500", "cpus_per_trial": 64.0, "no_cohort": True}, "no node can hold one trial"),
+    ({"data": "shapes:500", "accelerators_per_trial": 1.0, "no_cohort": True}, "no node can hold one trial"),
+    ({"data": "shapes:500", "storage": "s3://no-such-bucket/x"}, "NoSuchBucket"),
+    ({"data": "shapes:500", "storage": "gs://x"}, "unknown scheme"),
+    ({"data": "shapes:500", "sweep_id": "never-was", "resume": True}, "unknown sweep 'never-was'"),
+    ({"data": "shapes:500", "trials": 0}, "trials: 0 is out of range"),
+    ({"data": "shapes:500", "sweep_id": "begun"}, "sweep 'begun' exists in"),
+    (
+        {"data": "shapes:500", "sweep_id": "begun", "resume": True, "seed": 7},
+        "started otherwise: seed was 0, now 7",
+    ),
+    # gone on with, it says how it ended
+    ({"data": "shapes:500", "sweep_id": "ended", "resume": True}, "no trial of sweep ended finished an epoch"),
+]
+
+
+def test_a_sweep_refuses_bad_input_before_anything_is_written(cluster: LocalCluster, sweep_record: SweepRecord) -> None:
+    runs = connect_runs(None)
+    for sweep_id in ("begun", "ended"):
+        runs.create_sweep(replace(sweep_record, sweep_id=sweep_id))
+    runs.write_result(
+        SweepResult(
+            sweep_id="ended",
+            study="cnn",
+            ranking=(),
+            winner=None,
+            outcomes={"failed": 2},
+            num_epochs=0,
+            wall_s=1.0,
+            accelerator_seconds=0.0,
+            finished_at="2026-01-01T00:00:01+00:00",
+        )
+    )
+    before = runs.objects.keys()
+    cases = json.dumps([options for options, _ in REFUSED])
+    folder = str(ROOT / "tests/jobs/refusals")
+    done = run("job", "submit", "--working-dir", folder, "--", "python", "refuse.py", cases, program="ray")
+    refusals = [json.loads(line.partition(" ")[2]) for line in done.output.splitlines() if line.startswith("refused ")]
+    assert len(refusals) == len(REFUSED), done.output
+    for (options, says), (_, message, hint) in zip(REFUSED, refusals, strict=True):
+        assert says in message, options
+        assert hint, options
+    assert runs.objects.keys() == before
+
+
+def test_a_refused_job_ends_with_one_line_and_a_hint(cluster: LocalCluster) -> None:
+    result = run("job", "submit", "evaluate", "never-was")
+    assert result.exit_code == 1
+    assert "Traceback" not in result.output
+    assert "error: job evaluate-" in result.output
+    assert "unknown sweep 'never-was'" in result.output

@@ -1,0 +1,76 @@
+"""Sweeps of small networks, end to end: a real Ray cluster, its Jobs API, a real S3 server, real training."""
+
+from pathlib import Path
+
+import pytest
+from job_commands import ROOT, check_books, run, submit
+
+from cifar_ray.cli.connection import connect_runs
+from cifar_ray.cluster.local import LocalCluster
+from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(400)]
+
+
+def test_cnn_sweep_and_evaluation(cluster: LocalCluster, tmp_path: Path) -> None:
+    output = submit("cnn", "--trials", "5", "--max-epochs", "4", "--data", "shapes:1000", "--sweep-id", "books-1")
+    assert "progress elapsed_s=" in output
+    assert "data shapes" in output
+    runs = connect_runs(None)
+    check_books(runs, "books-1", num_trials=5)
+    assert max(trial.num_epochs for trial in runs.trials("books-1")) == 4
+
+    table = submit("evaluate", "books-1")
+    assert "not CIFAR-10" in " ".join(table.split())
+    scores = runs.test_scores("books-1")
+    assert scores is not None
+    assert scores.num_images == 200
+    assert sum(map(sum, scores.confusion_matrix)) == 200
+    keys = runs.objects.keys("books-1")
+    assert {f"books-1/report/{name}" for name in ("table.md", "figures/curves.png", "figures/confusion.png")} <= set(
+        keys
+    )
+
+    # the test set is opened once: a second evaluation gives the stored scores back
+    submit("evaluate")
+    assert runs.test_scores("books-1") == scores
+
+    pulled = run("results", "pull", "books-1", "--to", str(tmp_path / "pulled"))
+    assert pulled.exit_code == 0, pulled.output
+    assert "shapes" in (tmp_path / "pulled/books-1/report/table.md").read_text()
+    assert "books-1" in run("results", "list").output
+    assert "t0000" in run("results", "show", "books-1").output
+
+    # neither keys nor token are in anything that a sweep leaves, nor in the log
+    secrets = Path(cluster.token_path).read_text().split()
+    secrets += [line.partition("=")[2].strip() for line in Path(cluster.credentials_path).read_text().splitlines()]
+    left = [runs.objects.read(key) for key in keys] + [output.encode(), run("job", "logs", "books-1").output.encode()]
+    for secret in filter(None, secrets):
+        assert not [content for content in left if secret.encode() in content]
+
+
+def test_ray_job_submit_and_a_folder_as_store(cluster: LocalCluster, tmp_path: Path) -> None:
+    """Ray's own command, as the README shows it; a store that is no S3."""
+    command = ["job", "submit", "--working-dir", str(ROOT), "--", "python", "jobs/tune_cnn.py"]
+    command += ["--trials", "1", "--max-epochs", "1", "--data", "shapes:500", "--storage", str(tmp_path)]
+    done = run(*command, program="ray")
+    assert done.exit_code == 0, done.output
+    (sweep_id,) = connect_runs(str(tmp_path)).sweep_ids()
+    check_books(connect_runs(str(tmp_path)), sweep_id, num_trials=1)
+
+
+def test_a_trial_that_fails_does_not_end_the_sweep(cluster: LocalCluster) -> None:
+    """A whole checkpoint of other settings lies where the trial looks for its own."""
+    runs = connect_runs(None)
+    foreign = Checkpoint(epoch=1, validation_accuracy=0.9, config={"model": "x"}, weights=b"", trainer_state=b"")
+    CheckpointStore(runs.objects, "fails-1", "t0001").save(foreign)
+    output = submit("cnn", "--trials", "3", "--max-epochs", "1", "--data", "shapes:500", "--sweep-id", "fails-1")
+    outcomes = {trial.trial_id: trial.outcome for trial in runs.trials("fails-1")}
+    assert outcomes == {"t0000": "completed", "t0001": "failed", "t0002": "completed"}
+    failed = runs.trials("fails-1")[1]
+    assert "other settings" in str(failed.error)
+    assert "trial t0001 failed" in output
+    result = runs.result("fails-1")
+    assert result is not None
+    assert result.outcomes == {"completed": 2, "failed": 1}
+    assert "t0001" not in result.ranking
