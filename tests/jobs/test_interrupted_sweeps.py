@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(400)]
 
 def test_a_stopped_sweep_is_resumed_where_it_was(cluster: LocalCluster) -> None:
     """Ctrl-C in mid-sweep, then `job stop` in mid-resume; nothing is lost, nothing is done twice."""
-    options = ["cnn", "--trials", "6", "--max-epochs", "6", "--data", "shapes:8000", "--sweep-id", "stop-1"]
+    options = ["cnn", "--trials", "3", "--max-epochs", "16", "--data", "shapes:8000", "--sweep-id", "stop-1"]
     runs = connect_runs(None)
     command = [BIN / "cifar-ray", "job", "submit", *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts) as waiting:
@@ -36,14 +36,11 @@ def test_a_stopped_sweep_is_resumed_where_it_was(cluster: LocalCluster) -> None:
     assert run("job", "submit", *options, "--resume", "--no-wait").exit_code == 0
     (resumed, *_) = run("job", "list").output.split()
     wait_for_metrics(runs, "stop-1", num_lines=len(before) + 1)
-    second = run("job", "submit", *options, "--resume")
-    assert second.exit_code == 1
-    assert "sweep 'stop-1' has a driver at work on it" in second.output
     stopped = run("job", "stop", resumed)
     assert (stopped.exit_code, stopped.output) == (0, f"{resumed} STOPPED\n")
 
     submit(*options, "--start-or-resume")
-    check_books(runs, "stop-1", num_trials=6)
+    check_books(runs, "stop-1", num_trials=3)
     assert runs.metrics("stop-1")[: len(before)] == before
 
 

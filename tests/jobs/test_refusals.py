@@ -9,6 +9,7 @@ from job_commands import ROOT, run
 from cifar_ray.cli.connection import connect_runs
 from cifar_ray.cluster.local import LocalCluster
 from cifar_ray.records import SweepRecord, SweepResult
+from cifar_ray.storage.lease import Lease
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -28,6 +29,7 @@ REFUSED = [
         {"data": "shapes:500", "sweep_id": "begun", "resume": True, "seed": 7},
         "started otherwise: seed was 0, now 7",
     ),
+    ({"data": "shapes:500", "sweep_id": "held", "resume": True}, "sweep 'held' has a driver at work on it"),
     # gone on with, it says how it ended
     ({"data": "shapes:500", "sweep_id": "ended", "resume": True}, "no trial of sweep ended finished an epoch"),
 ]
@@ -35,7 +37,7 @@ REFUSED = [
 
 def test_a_sweep_refuses_bad_input_before_anything_is_written(cluster: LocalCluster, sweep_record: SweepRecord) -> None:
     runs = connect_runs(None)
-    for sweep_id in ("begun", "ended"):
+    for sweep_id in ("begun", "held", "ended"):
         runs.create_sweep(replace(sweep_record, sweep_id=sweep_id))
     runs.write_result(
         SweepResult(
@@ -53,7 +55,8 @@ def test_a_sweep_refuses_bad_input_before_anything_is_written(cluster: LocalClus
     before = runs.objects.keys()
     cases = json.dumps([options for options, _ in REFUSED])
     folder = str(ROOT / "tests/jobs/refusals")
-    done = run("job", "submit", "--working-dir", folder, "--", "python", "refuse.py", cases, program="ray")
+    with Lease(runs.objects, "held", say=print, on_loss=lambda: None):
+        done = run("job", "submit", "--working-dir", folder, "--", "python", "refuse.py", cases, program="ray")
     refusals = [json.loads(line.partition(" ")[2]) for line in done.output.splitlines() if line.startswith("refused ")]
     assert len(refusals) == len(REFUSED), done.output
     for (options, says), (_, message, hint) in zip(REFUSED, refusals, strict=True):

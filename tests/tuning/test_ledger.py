@@ -1,6 +1,8 @@
 """The books, fed by hand with what Ray Tune would tell."""
 
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from cifar_ray.records import EpochMetrics, SweepRecord
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.tuning.epoch_report import to_result
 from cifar_ray.tuning.ledger import Ledger, summarise_sweep
+from cifar_ray.tuning.member import MAX_LOSSES
 
 
 class FakeTrial:
@@ -16,9 +19,8 @@ class FakeTrial:
 
     def __init__(self, trial_id: str) -> None:
         self.config = {"trial_id": trial_id, "settings": {"model": "classic_cnn"}}
-
-    def get_error(self) -> str:
-        return "Traceback (most recent call last):\n  …\nValueError: it broke\n"
+        self.error_file = "/nowhere"
+        self.run_metadata = SimpleNamespace(num_failures=0)
 
 
 class Books:
@@ -73,11 +75,65 @@ def test_a_diverged_trial_keeps_its_finite_best(books: Books, epoch_metrics: lis
     assert (trial.outcome, trial.best_epoch) == ("diverged", 1)
 
 
-def test_a_failed_trial_has_its_reason(books: Books) -> None:
-    books.tell("on_trial_start", "t0000")
-    books.tell("on_trial_error", "t0000")
-    (trial,) = books.runs.trials("cnn-1")
-    assert (trial.outcome, trial.error) == ("failed", "ValueError: it broke")
+RAISED = "\x1b[36mray::Func.train()\x1b[39m (pid=1)\n  File …\nValueError: it broke\nand more\n"
+DIED = "The actor died unexpectedly before finishing this task.\n\tpid: 1\nThe actor is dead because {}.\n"
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        (RAISED, "ValueError: it broke"),
+        (DIED.format("its process was killed"), "The actor is dead because its process was killed."),
+        (DIED.format("it was killed by `ray.kill`"), "it hung: no epoch came in time, and its process was ended"),
+        (
+            "1 worker(s) were killed due to the node running low on memory.\nmore\n",
+            "1 worker(s) were killed due to the ",
+        ),
+        (None, "unknown error"),
+    ],
+)
+def test_a_failed_trial_has_its_last_reason(books: Books, tmp_path: Path, failure: str | None, reason: str) -> None:
+    trial: Any = FakeTrial("t0000")
+    books.ledger.on_trial_start(0, [], trial)
+    if failure is not None:
+        trial.error_file = tmp_path / "error.txt"
+        trial.error_file.write_text(
+            f"Failure # 1 (occurred at …)\nKeyError: before\nFailure # 2 (occurred at …)\n{failure}"
+        )
+    books.ledger.on_trial_error(0, [], trial)
+    (record,) = books.runs.trials("cnn-1")
+    assert record.outcome == "failed"
+    assert str(record.error).startswith(reason)
+
+
+UNAVAILABLE = (
+    "The actor 1d06 is unavailable: The actor is temporarily unavailable: RpcError: RPC error: Socket closed\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("failure", "counted"),
+    [(DIED.format("its node has died"), 0), (UNAVAILABLE, 0), (DIED.format("its process was killed"), 1)],
+)
+def test_a_lost_node_is_no_failure_of_its_trials(
+    books: Books, tmp_path: Path, epoch_metrics: list[EpochMetrics], failure: str, counted: int
+) -> None:
+    trial: Any = FakeTrial("t0000")
+    trial.error_file = tmp_path / "error.txt"
+    trial.error_file.write_text(f"Failure # 1 (occurred at …)\n{failure}")
+    books.ledger.on_trial_start(0, [], trial)
+
+    def lose(times: int) -> None:
+        for _ in range(times):
+            trial.run_metadata.num_failures += 1
+            books.ledger.on_trial_recover(0, [], trial)
+
+    lose(MAX_LOSSES)
+    books.tell("", "t0000", epoch_metrics[0])
+    lose(MAX_LOSSES)
+    assert trial.run_metadata.num_failures == 2 * MAX_LOSSES * counted
+    lose(1)
+    assert trial.run_metadata.num_failures == 2 * MAX_LOSSES * counted + 1, "no epoch between so many"
 
 
 def test_repeated_epochs_count_once_also_over_drivers(books: Books, epoch_metrics: list[EpochMetrics]) -> None:

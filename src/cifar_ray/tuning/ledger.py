@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback
@@ -16,11 +18,14 @@ from cifar_ray.records import EpochMetrics, Outcome, SweepProgress, SweepRecord,
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.tuning.epoch_report import from_result
 from cifar_ray.tuning.gauges import SweepGauges
+from cifar_ray.tuning.member import MAX_LOSSES
 
 METRICS_PERIOD_S = 5.0
 """The metrics object is written whole, so not after every epoch."""
 PROGRESS_PERIOD_S = 2.0
 MAX_ERROR_LENGTH = 500
+NODE_LOST = ("its node has died", "The actor is temporarily unavailable")
+"""In Ray's words for an actor that was lost with its node; one that dies by itself has others."""
 
 
 class Ledger(Callback):
@@ -32,9 +37,11 @@ class Ledger(Callback):
         self._say = say
         self._trials: dict[str, TrialRecord] = {}
         self._metrics: dict[tuple[str, int], EpochMetrics] = {}
+        self._losses: dict[str, tuple[int, int]] = {}
+        """By trial: its epochs when it last lost its node, and how often it has since the epoch before."""
 
     def setup(self, *args: Any, **info: Any) -> None:
-        """Read the books: Ray Tune calls this in every driver that the sweep has, on a copy of the first."""
+        """Read the books: Ray Tune calls this in every driver that the sweep has."""
         self._metrics = {(line.trial_id, line.epoch): line for line in self._runs.metrics(self._sweep.sweep_id)}
         self._trials = {}
         for trial in self._runs.trials(self._sweep.sweep_id):
@@ -88,10 +95,19 @@ class Ledger(Callback):
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial failed, and failed again when it was retried."""
         record = self._trials[trial.config["trial_id"]]
-        lines = str(trial.get_error() or "unknown error").strip().splitlines()
-        error = lines[-1][:MAX_ERROR_LENGTH]
+        error = _reason(_last_failure(trial))[:MAX_ERROR_LENGTH]
         self._put(replace(record, outcome="failed", error=error))
         self._say(f"trial {record.trial_id} failed: {error}")
+
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """A trial lost its process and gets another. That its node died, as on a spot instance, is no failure."""
+        trial_id = trial.config["trial_id"]
+        num_epochs = self._trials[trial_id].num_epochs
+        at_epoch, num_losses = self._losses.get(trial_id, (num_epochs, 0))
+        num_losses = num_losses + 1 if at_epoch == num_epochs else 1
+        if num_losses <= MAX_LOSSES and any(words in _last_failure(trial) for words in NODE_LOST):
+            self._losses[trial_id] = (num_epochs, num_losses)
+            trial.run_metadata.num_failures -= 1
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
         """The sweep ended, or was interrupted: write what is left."""
@@ -166,6 +182,25 @@ class Ledger(Callback):
         self._metrics_written = time.monotonic()
         self._has_new_metrics = False
         self._runs.write_metrics(self._sweep.sweep_id, self._metrics.values())
+
+
+def _last_failure(trial: Trial) -> str:
+    """What Ray says of it. `Trial.get_error` reads the store's copy, which lacks the failures of the last minutes."""
+    try:
+        # one file has them all
+        return Path(trial.error_file).read_text().rpartition("Failure #")[2].partition("\n")[2].strip()
+    except OSError:
+        return ""
+
+
+def _reason(failure: str) -> str:
+    """The one line of it that a person needs."""
+    if "killed by `ray.kill`" in failure:
+        return "it hung: no epoch came in time, and its process was ended"
+    lines = failure.splitlines() or ["unknown error"]
+    raised = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Exit|Interrupt)\b", line)]
+    died = [line for line in lines if line.startswith("The actor is dead because")]
+    return [lines[0], *died, *raised][-1]
 
 
 def summarise_sweep(runs: RunStore, sweep: SweepRecord, finished_at: str) -> SweepResult | None:

@@ -15,8 +15,6 @@ from typing import Any
 import ray
 from ray import tune
 from ray.tune.error import TuneError
-from ray.tune.execution.tune_controller import TuneController
-from ray.tune.schedulers import ASHAScheduler
 
 from cifar_ray.data.split import TrainingData
 from cifar_ray.errors import InterruptedSweepError, StorageError
@@ -30,8 +28,10 @@ from cifar_ray.studies import TrialConfig
 from cifar_ray.tuning.engine import EnginePlan, drain_engines, start_engines
 from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE
 from cifar_ray.tuning.ledger import Ledger, summarise_sweep
+from cifar_ray.tuning.lenient_asha import LenientASHA
 from cifar_ray.tuning.member import MEMBER_RESOURCES, run_member
 from cifar_ray.tuning.trainable import STOP_DEADLINE_S, TrialPlan, run_trial
+from cifar_ray.tuning.watchdog import Watchdog
 
 SPARE_CPUS = 0.5
 """Of what a cohort's engine holds: in Ray's books alone, for the light processes of its trials."""
@@ -100,9 +100,13 @@ def _build_tuner(
     filesystem, root = arrow_filesystem(plan.storage, settings.s3)
     folder, name = layout.tune_state(sweep.sweep_id).rsplit("/", 1)
     experiment = f"{root}/{folder}/{name}"
+    callbacks = [Ledger(runs, sweep, say), Watchdog(say, ends_trials=not plan.num_cohorts)]
     if tune.Tuner.can_restore(experiment, storage_filesystem=filesystem):
         # what failed, or lost its process, is tried again
-        return tune.Tuner.restore(experiment, trainable, resume_errored=True, storage_filesystem=filesystem)
+        tuner = tune.Tuner.restore(experiment, trainable, resume_errored=True, storage_filesystem=filesystem)
+        # those of the first driver know the store by the address that it had then
+        tuner._local_tuner.get_run_config().callbacks = callbacks
+        return tuner
     return tune.Tuner(
         trainable,
         param_space=tune.grid_search(
@@ -117,7 +121,7 @@ def _build_tuner(
             storage_path=f"{root}/{folder}",
             storage_filesystem=filesystem,
             failure_config=tune.FailureConfig(max_failures=MAX_RETRIES),
-            callbacks=[Ledger(runs, sweep, say)],
+            callbacks=callbacks,
             verbose=0,
         ),
     )
@@ -153,22 +157,11 @@ def _trainable(plan: SweepPlan) -> Iterator[Any]:
         drain_engines(engines)
 
 
-class _PatientASHA(ASHAScheduler):
-    """ASHA; and the trials that it stops last get the time to have their checkpoints arrive.
-
-    At the end of a sweep Ray Tune kills an actor that has not ended within ten seconds, and has no setting for that.
-    """
-
-    def on_trial_add(self, tune_controller: TuneController, trial: tune.experiment.Trial) -> None:
-        tune_controller._actor_force_cleanup_timeout = STOP_DEADLINE_S
-        super().on_trial_add(tune_controller, trial)
-
-
 def _tune_config(plan: SweepPlan) -> tune.TuneConfig:
     return tune.TuneConfig(
         metric=METRIC,
         mode="max",
-        scheduler=_PatientASHA(
+        scheduler=LenientASHA(
             time_attr=TIME_ATTRIBUTE,
             max_t=plan.sweep.max_epochs,
             grace_period=plan.sweep.grace_period,

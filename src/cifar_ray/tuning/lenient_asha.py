@@ -1,0 +1,39 @@
+"""ASHA, in a Ray Tune that lets a trial end in order and lets it alone run out of memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.exceptions import OutOfMemoryError, RayActorError
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import ASHAScheduler
+
+from cifar_ray.tuning.trainable import STOP_DEADLINE_S
+
+
+class LenientASHA(ASHAScheduler):
+    """Ray Tune's own decisions. It shows its controller to schedulers alone, and has no settings for the rest."""
+
+    def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
+        if tune_controller._actor_force_cleanup_timeout != STOP_DEADLINE_S:
+            # at the end of a sweep it would kill a process that has not ended within ten seconds
+            tune_controller._actor_force_cleanup_timeout = STOP_DEADLINE_S
+            _let_trials_run_out_of_memory(tune_controller)
+        super().on_trial_add(tune_controller, trial)
+
+
+def _let_trials_run_out_of_memory(tune_controller: TuneController) -> None:
+    """Ray ends the process that fills a node's memory with an error that Ray Tune does not know: the sweep broke off.
+
+    It is a process that died, like others.
+    """
+    manager = tune_controller._actor_manager
+    process_failure = manager._actor_task_failed
+
+    def process_any_failure(*, exception: Exception, **task: Any) -> None:
+        if isinstance(exception, OutOfMemoryError):
+            exception = RayActorError(error_msg=str(exception))
+        process_failure(exception=exception, **task)
+
+    manager._actor_task_failed = process_any_failure

@@ -1,0 +1,50 @@
+"""A trial that fills its node's memory, under the real Ray Tune and Ray's own memory monitor."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.chaos
+
+MARGIN_BYTES = 3 << 30
+SWEEP = """
+import os, sys, time
+
+import ray
+from ray import tune
+from cifar_ray.tuning.lenient_asha import LenientASHA
+
+def train(config):
+    memory = []
+    for epoch in (1, 2):
+        tune.report({"epoch": epoch, "accuracy": 0.1})
+        while config["grows"]:
+            memory.append(os.urandom(1 << 26))
+
+ray.init(num_cpus=1, include_dashboard=False, logging_level="ERROR",
+         _system_config={"memory_usage_threshold": float(sys.argv[2]), "memory_monitor_refresh_ms": 100})
+results = tune.Tuner(
+    train,
+    param_space={"grows": tune.grid_search([True, False])},
+    tune_config=tune.TuneConfig(scheduler=LenientASHA(time_attr="epoch", max_t=2), metric="accuracy", mode="max"),
+    run_config=tune.RunConfig(storage_path=sys.argv[1], verbose=0),
+).fit()
+print("failed:", [result.config["grows"] for result in results if result.error], flush=True)
+"""
+
+
+def test_it_alone_fails(tmp_path: Path) -> None:
+    total, available = (
+        1024 * int(re.search(rf"{name}:\s+(\d+)", Path("/proc/meminfo").read_text())[1])  # type: ignore[index]
+        for name in ("MemTotal", "MemAvailable")
+    )
+    threshold = (total - available + MARGIN_BYTES) / total
+    environ = os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    command = [sys.executable, "-c", SWEEP, str(tmp_path), f"{threshold:.3f}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False, env=environ)
+    assert done.returncode == 0, done.stderr
+    assert "failed: [True]" in done.stdout
