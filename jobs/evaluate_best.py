@@ -38,7 +38,7 @@ def evaluate_best(sweeps: tuple[str, ...], storage: str | None) -> None:
     for key, content in render_report(runs, scores).items():
         runs.objects.write(key, content)
     Console(width=110).print(scores_renderable(scores))
-    click.echo(f"report: {', '.join(f'{uri}/{sweep_id}/report/table.md' for sweep_id in chosen)}")
+    click.echo(f"report: {', '.join(f'{uri}/{sweep_id}/report/index.html' for sweep_id in chosen)}")
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ PACKAGES = ("cifar-ray", "torch", "torchvision", "pytorch-lightning", "ray", "nu
 GIT_TIMEOUT_S = 10
 
 
-def now() -> str:
-    """The time, ISO 8601 in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def now(timespec: str = "seconds") -> str:
+    """The time, ISO 8601 in UTC, to the second or as `timespec` says."""
+    return datetime.now(UTC).isoformat(timespec=timespec)
 
 
 def package_versions() -> dict[str, str]:

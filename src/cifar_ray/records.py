@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
-import sys
-import types
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
-from cifar_ray.errors import RecordError
+from cifar_ray.json_record import Record
 
 Outcome = Literal["running", "completed", "stopped", "diverged", "failed"]
 """completed: trained to its last epoch; stopped: ended early by ASHA; diverged: a loss that is not finite."""
-
-
-class Record:
-    """A frozen dataclass that is written as a JSON object and checked when read back."""
-
-    def to_json(self, indent: int | None = 2) -> str:
-        """JSON text; NaN and infinities become null."""
-        assert is_dataclass(self)
-        return json.dumps(_finite(asdict(self)), indent=indent, allow_nan=False)
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Self:
-        """The record in `text`; RecordError where it is not one."""
-        try:
-            values = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise RecordError(f"not a {cls.__name__}: {error}") from error
-        record = _decode(cls, values, cls.__name__)
-        assert isinstance(record, cls)
-        return record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +78,10 @@ class EpochMetrics(Record):
     """Trials that trained as one cohort in that time."""
     device: str | None = None
     """What it was trained on, and in which precision."""
+    node: str | None = None
+    """Address of the node that it was trained on."""
+    ended_at: str | None = None
+    """When the driver heard of it: ISO 8601, UTC."""
 
     @property
     def is_finite(self) -> bool:
@@ -150,6 +131,33 @@ class SweepResult(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReliabilityBin(Record):
+    """Test images whose predicted class has a probability in (low, high]."""
+
+    low: float
+    high: float
+    num_images: int
+    confidence: float | None
+    """Mean probability of the predicted class; None where the bin is empty."""
+    accuracy: float | None
+    """None where the bin is empty."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mistake(Record):
+    """A test image that was taken for another class."""
+
+    index: int
+    """In the test set, from 0."""
+    true_class: str
+    predicted_class: str
+    confidence: float
+    """Probability of the predicted class."""
+    png: str
+    """The image, as PNG in base64."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TestScores(Record):
     """A winner on the test set, which is opened once for it."""
 
@@ -185,6 +193,10 @@ class TestScores(Record):
     scored_at: str
     remarks: tuple[str, ...] = field(default=())
     """What a reader must know, such as a damaged checkpoint that was passed over."""
+    reliability: tuple[ReliabilityBin, ...] = field(default=())
+    """Bins of equal width over [0, 1]."""
+    mistakes: tuple[Mistake, ...] = field(default=())
+    """The most confident ones, the worst first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,55 +252,3 @@ class SweepProgress:
 
 
 _PROGRESS_COUNTS = ("trials", "running", "stopped", "completed", "diverged", "failed", "epochs")
-
-
-def _finite(value: Any) -> Any:
-    """`value` with NaN and infinities as None, since JSON has neither."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
-
-
-def _decode(kind: Any, value: Any, where: str) -> Any:
-    """`value`, from JSON, as an instance of the annotated type `kind`; RecordError where it is none."""
-    origin, arguments = get_origin(kind), get_args(kind)
-    if kind is Any:
-        return value
-    if is_dataclass(kind):
-        return _decode_record(kind, value, where)
-    if origin in (Union, types.UnionType):
-        if value is None and type(None) in arguments:
-            return None
-        return _decode(next(each for each in arguments if each is not type(None)), value, where)
-    if origin is Literal and value in arguments:
-        return value
-    if origin is tuple and isinstance(value, list):
-        kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
-        if len(kinds) == len(value):
-            return tuple(_decode(each, item, where) for each, item in zip(kinds, value, strict=True))
-    if isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, dict):
-        return {key: _decode(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    # NaN and infinities, which JSON has not, and integers that no float holds, are damage
-    if kind is float and is_number and abs(value) <= sys.float_info.max:
-        return float(value)
-    if kind in (int, str, bool) and type(value) is kind:
-        return value
-    raise RecordError(f"{where}: {value!r} is not {kind}", "the record is damaged or from another version")
-
-
-def _decode_record(kind: Any, value: Any, where: str) -> Any:
-    if not isinstance(value, dict):
-        raise RecordError(f"{where}: not a JSON object", "the record is damaged or from another version")
-    hints = get_type_hints(kind)
-    names = {each.name for each in fields(kind)}
-    if unknown := sorted(set(value) - names):
-        raise RecordError(f"{where}: unknown fields {', '.join(unknown)}", "written by a newer version?")
-    try:
-        return kind(**{name: _decode(hints[name], item, f"{where}.{name}") for name, item in value.items()})
-    except TypeError as error:
-        raise RecordError(f"{where}: {error}", "the record is damaged or from another version") from error

@@ -15,10 +15,11 @@ def test_every_link_of_the_document_is_a_file_of_the_report(
     runs.write_result(result)
     files = render_report(runs, [scores])
     assert set(files) == {
-        f"cnn-1/report/{name}" for name in ("table.md", "figures/curves.png", "figures/confusion.png")
+        f"cnn-1/report/{name}" for name in ("index.html", "table.md", "figures/curves.png", "figures/confusion.png")
     }
     document = files["cnn-1/report/table.md"].decode()
-    for key in set(files) - {"cnn-1/report/table.md"}:
+    assert files["cnn-1/report/index.html"].startswith(b"<!doctype html>")
+    for key in (key for key in files if key.endswith(".png")):
         assert f"(../../{key})" in document
         assert files[key].startswith(b"\x89PNG")
     assert "5 epochs" in document

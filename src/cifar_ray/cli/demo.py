@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ from cifar_ray.cli.connection import connect_jobs, connect_runs, enter
 from cifar_ray.cli.job import watch, with_absolute_folders
 from cifar_ray.cli.results import pull_sweep
 from cifar_ray.cluster import local
+from cifar_ray.reporting.page_server import PageServer
 from cifar_ray.settings import read_settings
 from cifar_ray.studies import get_study
 from cifar_ray.studies.options import SweepOptions
@@ -53,14 +55,19 @@ def demo(trials: int, max_epochs: int, data: str, folder: Path) -> None:
         jobs = find_jobs(Path.cwd())
         client = connect_jobs()
         sweep = tuning_job(study, options, jobs)
-        client.submit(sweep)
-        watch(client, sweep.submission_id)
         sweep_id = sweep.metadata["sweep_id"]
+        client.submit(sweep)
+        page = PageServer(connect_runs(None))
+        threading.Thread(target=page.serve_forever, name="page", daemon=True).start()
+        click.echo(f"see it live: {page.sweep_url(sweep_id)}")
+        watch(client, sweep.submission_id)
         evaluation = evaluation_job([sweep_id], None, jobs)
         client.submit(evaluation)
         watch(client, evaluation.submission_id)
         pull_sweep(connect_runs(None), sweep_id, folder)
     finally:
         local.down(home, click.echo)
-    click.echo(f"results: {folder / sweep_id}/report/table.md and figures/; checkpoints stay in {home}/s3")
+    click.echo(
+        f"results: {folder / sweep_id}/report/index.html (and table.md, figures/); checkpoints stay in {home}/s3"
+    )
     click.echo("next: cifar-ray local up; cifar-ray job submit cnn")

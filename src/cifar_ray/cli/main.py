@@ -13,6 +13,7 @@ _GROUPS = {
     "study": "Look at what can be searched.",
     "job": "Submit sweeps and evaluations, watch and stop them.",
     "cluster": "Look at a release on Kubernetes, and open a way to it.",
+    "dashboard": "See sweeps in the browser, live.",
     "results": "Look at finished and running sweeps, and fetch them.",
 }
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cifar_ray.cluster.environment import MARK
 from cifar_ray.errors import ClusterError
-from cifar_ray.records import Record
+from cifar_ray.json_record import Record
 
 POLL_S = 0.1
 KILL_DEADLINE_S = 3.0

@@ -12,7 +12,7 @@ from cifar_ray.cluster.credentials import SecretFiles
 from cifar_ray.cluster.environment import client_variables
 from cifar_ray.cluster.processes import Process, is_alive
 from cifar_ray.errors import ClusterError, RecordError
-from cifar_ray.records import Record
+from cifar_ray.json_record import Record
 
 
 @dataclass(frozen=True, kw_only=True)

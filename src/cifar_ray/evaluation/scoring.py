@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import chain
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional
 
 from cifar_ray.data.packing import PackedImages, pack
 from cifar_ray.data.resident import ResidentBatches
 from cifar_ray.data.sources import load_images
 from cifar_ray.errors import CheckpointError
+from cifar_ray.evaluation.confidence import confident_mistakes, reliability_bins
 from cifar_ray.evaluation.winners import Winner, load_winner
 from cifar_ray.models import build_model
 from cifar_ray.provenance import now, package_versions, source_commit
@@ -24,6 +28,17 @@ from cifar_ray.training.device import choose_device
 from cifar_ray.training.state import unpack_weights
 
 BATCH_SIZE = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Answers:
+    """What a model makes of the test set, an entry an image."""
+
+    predicted: NDArray[np.int64]
+    confidence: NDArray[np.float64]
+    """Probability of the predicted class."""
+    loss: float
+    """Mean cross-entropy."""
 
 
 def score_sweep(storage: str, sweep_id: str) -> TestScores:
@@ -55,9 +70,12 @@ def _score(winner: Winner) -> TestScores:
         seed=0,
     )
     config = TrialConfig.from_dict(winner.checkpoint.config)
-    confusion, loss = _predict(_load_model(winner, config, device), batches, len(test.classes), device)
-    num_correct = int(confusion.diagonal().sum())
-    by_class = (confusion.diagonal() / confusion.sum(dim=1)).tolist()
+    answers = _predict(_load_model(winner, config, device), batches)
+    is_right = answers.predicted == test.labels
+    num_correct = int(is_right.sum())
+    confusion = np.zeros((len(test.classes),) * 2, dtype=np.int64)
+    np.add.at(confusion, (test.labels, answers.predicted), 1)
+    by_class = (confusion.diagonal() / confusion.sum(axis=1)).tolist()
     accuracy_by_class = dict(zip(test.classes, by_class, strict=True))
     summary = summarise_classes(accuracy_by_class)
     validation_loss = next(
@@ -76,7 +94,7 @@ def _score(winner: Winner) -> TestScores:
         num_images=len(test.labels),
         accuracy=num_correct / len(test.labels),
         accuracy_interval=wilson_interval(num_correct, len(test.labels)),
-        loss=loss,
+        loss=answers.loss,
         accuracy_by_class=accuracy_by_class,
         class_mean=summary.mean,
         class_standard_deviation=summary.standard_deviation,
@@ -88,6 +106,8 @@ def _score(winner: Winner) -> TestScores:
         versions=package_versions(),
         scored_at=now(),
         remarks=winner.remarks,
+        reliability=reliability_bins(answers.confidence, is_right),
+        mistakes=confident_mistakes(test, answers.predicted, answers.confidence),
     )
 
 
@@ -101,16 +121,17 @@ def _load_model(winner: Winner, config: TrialConfig, device: torch.device) -> to
 
 
 @torch.inference_mode()
-def _predict(
-    model: torch.nn.Module, batches: ResidentBatches, num_classes: int, device: torch.device
-) -> tuple[torch.Tensor, float]:
-    """Confusion matrix (true classes by predicted ones) and mean cross-entropy, in float32."""
-    confusion = torch.zeros(num_classes * num_classes, dtype=torch.int64, device=device)
-    loss = torch.zeros((), dtype=torch.float64, device=device)
+def _predict(model: torch.nn.Module, batches: ResidentBatches) -> _Answers:
+    """In float32, in the order of the test set."""
+    predicted, confidence, losses = [], [], []
     for images, labels in chain.from_iterable(batches):
         logits = model(images)
-        loss += functional.cross_entropy(logits, labels, reduction="sum")
-        cells = labels * num_classes + logits.argmax(dim=1)
-        confusion += torch.bincount(cells, minlength=num_classes * num_classes)
-    confusion = confusion.reshape(num_classes, num_classes).cpu()
-    return confusion, loss.item() / int(confusion.sum())
+        highest = torch.softmax(logits, dim=1).max(dim=1)
+        predicted.append(highest.indices)
+        confidence.append(highest.values)
+        losses.append(functional.cross_entropy(logits, labels, reduction="none"))
+    return _Answers(
+        predicted=torch.cat(predicted).cpu().numpy(),
+        confidence=torch.cat(confidence).double().cpu().numpy(),
+        loss=torch.cat(losses).double().mean().item(),
+    )

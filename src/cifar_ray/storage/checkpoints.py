@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cifar_ray.errors import CheckpointError, ObjectNotFoundError, RecordError
-from cifar_ray.records import Record
+from cifar_ray.json_record import Record
 from cifar_ray.storage import layout
 from cifar_ray.storage.object_store import ObjectStore
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 
 from cifar_ray.errors import ObjectNotFoundError, RecordError, StorageError, SweepHeldError
-from cifar_ray.records import Record
+from cifar_ray.json_record import Record
 from cifar_ray.storage import layout
 from cifar_ray.storage.object_store import ObjectStore
 

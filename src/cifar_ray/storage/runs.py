@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cifar_ray.errors import ObjectNotFoundError, SweepExistsError, UnknownNameError
-from cifar_ray.records import EpochMetrics, Record, SweepRecord, SweepResult, TestScores, TrialRecord
+from cifar_ray.json_record import Record
+from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.storage import layout
 from cifar_ray.storage.object_store import ObjectStore
 

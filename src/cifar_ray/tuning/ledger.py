@@ -14,13 +14,14 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from cifar_ray.provenance import now
 from cifar_ray.records import EpochMetrics, Outcome, SweepProgress, SweepRecord, SweepResult, TrialRecord
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.tuning.epoch_report import from_result
 from cifar_ray.tuning.gauges import SweepGauges
 from cifar_ray.tuning.member import MAX_LOSSES
 
-METRICS_PERIOD_S = 5.0
+METRICS_PERIOD_S = 2.0
 """The metrics object is written whole, so not after every epoch."""
 PROGRESS_PERIOD_S = 2.0
 MAX_ERROR_LENGTH = 500
@@ -68,17 +69,18 @@ class Ledger(Callback):
         """A trial finished an epoch; repeated epochs of a resumed trial change nothing."""
         line = from_result(result)
         if (line.trial_id, line.epoch) not in self._metrics:
-            self._metrics[line.trial_id, line.epoch] = line
+            node = str(result.get("node_ip"))
+            self._metrics[line.trial_id, line.epoch] = replace(line, node=node, ended_at=now("milliseconds"))
             self._has_new_metrics = True
-            self._trials[line.trial_id] = self._with_epoch(line, str(result.get("node_ip")))
+            self._trials[line.trial_id] = self._with_epoch(line, node)
         self.on_step_end()
 
     def on_step_end(self, iteration: int = 0, trials: list[Trial] | None = None, **info: Any) -> None:
         """Write and say what is due."""
-        now = time.monotonic()
-        if self._has_new_metrics and now - self._metrics_written >= METRICS_PERIOD_S:
+        clock = time.monotonic()
+        if self._has_new_metrics and clock - self._metrics_written >= METRICS_PERIOD_S:
             self._flush_metrics()
-        if now - self._progress_said >= PROGRESS_PERIOD_S:
+        if clock - self._progress_said >= PROGRESS_PERIOD_S:
             self._say_progress()
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:

@@ -1,0 +1,63 @@
+"""How sure a model is of its answers, and where it is sure and wrong."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from cifar_ray.data.image_set import ImageSet
+from cifar_ray.records import Mistake, ReliabilityBin
+
+NUM_BINS = 15
+"""As Guo et al. (2017) have them in "On calibration of modern neural networks"."""
+MAX_MISTAKES = 24
+
+
+def reliability_bins(
+    confidence: NDArray[np.float64], is_right: NDArray[np.bool_], num_bins: int = NUM_BINS
+) -> tuple[ReliabilityBin, ...]:
+    """Confidence beside accuracy in bins of equal width, (low, high]; both arrays have an entry an image."""
+    index = np.clip(np.ceil(confidence * num_bins).astype(np.int64) - 1, 0, num_bins - 1)
+    bins = []
+    for each in range(num_bins):
+        members = index == each
+        num_images = int(members.sum())
+        bins.append(
+            ReliabilityBin(
+                low=each / num_bins,
+                high=(each + 1) / num_bins,
+                num_images=num_images,
+                confidence=float(confidence[members].mean()) if num_images else None,
+                accuracy=float(is_right[members].mean()) if num_images else None,
+            )
+        )
+    return tuple(bins)
+
+
+def confident_mistakes(
+    test: ImageSet, predicted: NDArray[np.int64], confidence: NDArray[np.float64], num_mistakes: int = MAX_MISTAKES
+) -> tuple[Mistake, ...]:
+    """The wrong answers of the highest confidence, highest first; of equal ones the earlier image first."""
+    wrong = np.flatnonzero(predicted != test.labels)
+    chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:num_mistakes]
+    return tuple(
+        Mistake(
+            index=int(index),
+            true_class=test.classes[test.labels[index]],
+            predicted_class=test.classes[predicted[index]],
+            confidence=float(confidence[index]),
+            png=_to_png(test.images[index]),
+        )
+        for index in chosen
+    )
+
+
+def _to_png(image: NDArray[np.uint8]) -> str:
+    """A (3, height, width) image as PNG in base64."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))).save(buffer, format="PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,136 @@
+// Starts the page, follows the address, and in live mode asks for what is new.
+
+const POLL_MS = 1500;
+const QUIET_MS = 25000; // a lease is renewed every 5 s
+const FORMAT = 1;
+const pulses = new Map(); // by sweep: the last heartbeat and when it changed
+
+const main = document.getElementById("main");
+let failure = null;
+
+const views = [
+  [/^$/, (root) => overviewView(root)],
+  [/^compare\/[^/]+$/, (root, [, ids]) => compareView(root, ids)],
+  [/^sweep\/[^/]+$/, (root, [, id]) => sweepView(root, id)],
+  [/^sweep\/[^/]+\/test$/, (root, [, id]) => evaluationView(root, id)],
+  [/^sweep\/[^/]+\/trial\/[^/]+$/, (root, [, id, , trial]) => trialView(root, id, trial)],
+];
+
+async function show() {
+  const { parts } = readAddress();
+  const match = views.find(([pattern]) => pattern.test(parts.map(encodeURIComponent).join("/")));
+  clearCharts();
+  fill(main);
+  app.view = null;
+  if (!match) return void main.append(empty("There is no such page", link("#/", "All sweeps")));
+  const root = el("div", { class: "view" });
+  const trouble = el("div");
+  const view = { ...match[1](root, parts), root, trouble };
+  main.append(trouble, root);
+  app.view = view;
+  showFrame(parts);
+  await refresh();
+  main.focus({ preventScroll: true });
+  scrollTo(0, 0);
+}
+
+function showFrame(parts) {
+  const crumbs = [link("#/", "sweeps")];
+  if (parts[0] === "sweep") crumbs.push(link(sweepAddress(parts[1]), parts[1]));
+  if (parts[2]) crumbs.push(el("span", { "aria-current": "page" }, parts[2] === "trial" ? parts[3] : "test scores"));
+  if (parts[0] === "compare") crumbs.push(el("span", { "aria-current": "page" }, "compare"));
+  fill(document.getElementById("crumbs"), el("ol", {}, crumbs.map((crumb) => el("li", {}, crumb))));
+  document.title = [...parts.slice(1).filter((part) => part !== "trial").reverse(), "cifar-ray"].join(" · ");
+}
+
+async function refresh() {
+  const view = app.view;
+  if (!view) return;
+  try {
+    if (app.isLive) await fetchAll(view.needs);
+    failure = null;
+  } catch (error) {
+    failure = error;
+  }
+  if (view !== app.view) return;
+  showState(view);
+  const missing = view.needs.filter((id) => !app.details.has(id));
+  const isLost = !app.payload || (missing.length > 0 && missing.length === view.needs.length);
+  view.root.hidden = isLost;
+  fill(view.trouble, isLost ? problem(missing) : null);
+  if (!isLost) view.update();
+}
+
+async function fetchJson(path) {
+  const answer = await fetch(path, { headers: { Accept: "application/json" } });
+  const content = await answer.json();
+  if (!answer.ok) throw Object.assign(new Error(content.problem ?? `status ${answer.status}`), { hint: content.hint });
+  return content;
+}
+
+async function fetchAll(needs) {
+  if (!needs.length || !app.payload) app.payload = await fetchJson("api/store.json");
+  for (const id of needs) app.details.set(id, await fetchJson(`api/sweeps/${encodeURIComponent(id)}.json`));
+}
+
+function problem(missing) {
+  if (failure instanceof TypeError) return empty("The server does not answer", "Start it again: ", command("cifar-ray dashboard"), ". This page tries on.");
+  if (failure) return empty(failure.message, failure.hint ?? "", " ", link("#/", "All sweeps"));
+  return empty(`This file holds nothing about ${missing.join(", ")}`, link("#/", "What it holds"));
+}
+
+/** The banner for data that is not CIFAR-10, and whether numbers still come. */
+function showState(view) {
+  const rows = view.needs.map((id) => app.details.get(id)?.row).filter(Boolean);
+  const warned = (view.needs.length ? rows : app.payload?.sweeps ?? []).filter((row) => row.is_cifar10 === false);
+  fill(document.getElementById("caution"), warned.length && view.needs.length
+    ? el("p", { class: "banner", role: "note" }, el("b", {}, "NOT CIFAR-10. "), warned.map(({ id, data }) => `${id} was measured on ${data}`).join("; "), ". Its accuracies say nothing about CIFAR-10.") : null,
+  );
+  const live = document.getElementById("liveness");
+  const running = rows.filter(({ state }) => state === "running");
+  const silent = running.filter((row) => !isAlive(row));
+  live.className = `liveness ${failure ? "bad" : app.isLive ? (silent.length ? "warn" : "good") : ""}`;
+  live.textContent = failure && app.payload ? "server does not answer" : !app.isLive ? "" : silent.length ? "driver silent for 25 s" : "live";
+  const notes = rows.map(({ caution }) => caution).filter(Boolean);
+  fill(document.getElementById("foot"), el("p", {}, app.isLive ? "Live from " : "A file made from ", app.payload?.store ?? "", app.payload ? ` · ${moment(app.payload.generated_at)} UTC` : ""), [...new Set(notes)].map((text) => el("p", {}, text)));
+}
+
+function isAlive(row) {
+  const known = pulses.get(row.id);
+  if (!known || known.heartbeat !== row.heartbeat) pulses.set(row.id, { heartbeat: row.heartbeat, at: Date.now() });
+  return Date.now() - pulses.get(row.id).at < QUIET_MS;
+}
+
+function setTheme(name) {
+  document.documentElement.dataset.theme = name;
+  document.getElementById("theme").textContent = name === "dark" ? "Light" : "Dark";
+  document.getElementById("theme").setAttribute("aria-label", `switch to ${name === "dark" ? "light" : "dark"} colours`);
+}
+
+function start() {
+  const preferred = matchMedia("(prefers-color-scheme: dark)");
+  setTheme(preferred.matches ? "dark" : "light");
+  preferred.addEventListener("change", () => (setTheme(preferred.matches ? "dark" : "light"), show()));
+  document.getElementById("theme").addEventListener("click", () => (setTheme(isDark() ? "light" : "dark"), show()));
+  document.querySelector("[data-skip]").addEventListener("click", (event) => (event.preventDefault(), main.focus()));
+  const payload = JSON.parse(document.getElementById("payload").textContent);
+  app.isLive = payload === null;
+  if (payload) {
+    if (payload.format !== FORMAT) return void main.append(empty("This page cannot read its data", `It has format ${payload.format}, the page reads ${FORMAT}.`));
+    app.payload = payload;
+    app.details = new Map(Object.entries(payload.details));
+    if (payload.sweeps.length === 1 && !location.hash) location.replace(sweepAddress(payload.sweeps[0].id));
+  }
+  addEventListener("hashchange", show);
+  show().then(poll);
+}
+
+/** One question after the other, never two at once; none while nobody looks. */
+async function poll() {
+  if (!app.isLive) return;
+  await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  if (!document.hidden) await refresh();
+  poll();
+}
+
+start();

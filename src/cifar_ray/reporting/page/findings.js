@@ -1,0 +1,57 @@
+// The answers that people come for, in words: what won, by how much, how sure, at what cost, what next.
+
+function findingsCard() {
+  const body = el("div", { class: "findings" });
+  return { node: card("What came out", "findings", body), update: (detail) => fill(body, ...findings(detail)) };
+}
+
+const finding = (question, ...answer) => el("div", {}, el("h3", {}, question), el("p", {}, ...answer));
+
+function findings(detail) {
+  const { row, sweep } = detail;
+  const ranked = rankedTrials(detail).filter((trial) => isNumber(trial.best_validation_accuracy));
+  const [best, second] = ranked;
+  if (!best) {
+    return [empty(row.state === "running" ? "No epoch has been trained yet" : "No trial finished an epoch", row.state === "running"
+      ? "The first numbers come with the first epoch." : "Look at the failures below, mend the cause, then start anew.")];
+  }
+  const interval = wilson(best.best_validation_accuracy, sweep.dataset.num_validation);
+  const near = ranked.filter((trial) => trial !== best && trial.best_validation_accuracy >= interval[0]);
+  const verb = row.state === "running" ? "leads" : "won";
+  return [
+    finding(`Which settings ${verb}?`, link(sweepAddress(row.id, "trial", best.trial_id), best.trial_id), " with ", el("b", {}, percentSign(best.best_validation_accuracy)), ` validation accuracy at epoch ${best.best_epoch}: `,
+      el("span", { class: "chips" }, detail.parameters.filter(({ name }) => (best.settings[name] ?? MISSING) !== MISSING).map(({ name, label }) => el("span", { class: "chip" }, `${label} `, el("b", {}, best.settings[name]))))),
+    finding("By how much?", second ? `${(100 * (best.best_validation_accuracy - second.best_validation_accuracy)).toFixed(2)} points ahead of ` : "There is no second trial yet.", second ? link(sweepAddress(row.id, "trial", second.trial_id), second.trial_id) : "",
+      ranked.length > 2 ? `, ${(100 * (best.best_validation_accuracy - ranked[Math.floor(ranked.length / 2)].best_validation_accuracy)).toFixed(1)} ahead of the median trial.` : "."),
+    finding("How sure is that?", `On ${count(sweep.dataset.num_validation)} validation images the winner's 95 % interval is ${percent(interval[0], 1)} to ${percent(interval[1], 1)} %: `,
+      near.length ? `${plural(near.length, "other trial")} ${near.length === 1 ? "lies" : "lie"} within it, so validation alone does not tell them apart.` : "no other trial lies within it.",
+      row.test ? ` Test accuracy ${percentSign(row.test.accuracy)} (${row.test.interval.map((each) => percent(each, 1)).join(" to ")}), measured once.` : "", " One seed: another may order them otherwise."),
+    finding("At what cost?", `${duration(row.wall_s)} of wall time, ${count(row.num_epochs)} epochs`, row.has_accelerators ? `, ${(row.accelerator_s / 3600).toFixed(2)} accelerator-hours.` : ", on CPUs alone.",
+      ` The winner's own training: ${duration(deviceSeconds(detail, best))} of ${duration(sum(detail.trials.map((trial) => deviceSeconds(detail, trial))))}.`),
+    finding("What to try next?", nextSteps(detail, ranked)),
+  ];
+}
+
+/** Advice that the records themselves give. */
+function nextSteps(detail, ranked) {
+  const { row } = detail;
+  const [best] = ranked;
+  const steps = [];
+  if (row.state === "running") return "Wait: the sweep is still running.";
+  if (row.state === "interrupted") return ["Go on with it: the job's ", command(`--sweep-id ${row.id} --resume`), "."];
+  if (row.state === "finished") steps.push(el("li", {}, "Score the winner on the test set: ", command(`cifar-ray job submit evaluate ${row.id}`)));
+  if (best.best_epoch >= detail.sweep.max_epochs - 1) steps.push(el("li", {}, `The winner was best at epoch ${best.best_epoch} of ${detail.sweep.max_epochs}: it may want more epochs.`));
+  const top = ranked.slice(0, Math.max(4, Math.ceil(ranked.length / 4)));
+  const important = [...detail.parameters].sort((one, other) => (other.importance ?? 0) - (one.importance ?? 0)).slice(0, 3);
+  for (const parameter of ranked.length >= 8 ? important : []) {
+    const values = top.map((trial) => trial.config[parameter.name]);
+    if (parameter.kind === "choice") {
+      const tally = parameter.values.map((value) => [value, values.filter((each) => each === value).length]).sort(([, one], [, other]) => other - one);
+      if (tally[0][1] >= 0.75 * top.length) steps.push(el("li", {}, `${tally[0][1]} of the best ${top.length} trials have ${parameter.label} ${number(tally[0][0])}: fix it, and search the rest finer.`));
+    } else {
+      const low = Math.min(...values), high = Math.max(...values);
+      steps.push(el("li", {}, `The best ${top.length} trials have a ${parameter.label} from ${number(low, 2)} to ${number(high, 2)}; searched was ${number(parameter.low, 2)} to ${number(parameter.high, 2)}.`));
+    }
+  }
+  return steps.length ? el("ul", {}, steps) : "The records suggest nothing in particular; another seed tells how far luck carried the winner.";
+}

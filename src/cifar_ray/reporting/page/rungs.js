@@ -1,0 +1,51 @@
+// ASHA's rungs: who was compared where, who went on.
+
+/** At each rung: the trials that reached it, with their accuracy there and whether they went beyond. */
+function rungResults(detail) {
+  return detail.rungs.map((epoch) => {
+    const reached = detail.trials.flatMap((trial) => {
+      const columns = detail.metrics[trial.trial_id];
+      const index = columns ? columns.epoch.indexOf(epoch) : -1;
+      if (index < 0) return [];
+      const isStopped = trial.outcome === "stopped" && trial.num_epochs === epoch;
+      return [{ id: trial.trial_id, accuracy: columns.validation_accuracy[index], fate: isStopped ? "stopped here" : trial.num_epochs > epoch ? "went on" : `${trial.outcome} here` }];
+    });
+    const spent = sum(Object.values(detail.metrics).map(({ epoch: epochs }) => epochs.filter((each) => each <= epoch).length));
+    return { epoch, reached, spent };
+  });
+}
+
+function rungsCard(onPick) {
+  const place = chartPlace("chart-rungs", 300, (instance) => instance.on("click", (params) => params.data?.id && onPick(params.data.id)));
+  const table = el("div");
+  const node = card("ASHA's rungs", "rungs", figure(place), table);
+
+  function update(detail) {
+    const rungs = rungResults(detail);
+    place.node.hidden = rungs.length === 0;
+    if (!rungs.length) return void fill(table, empty("There is no rung", "The grace period is as long as the longest trial: ASHA stops nobody."));
+    const spread = (index, total) => (total < 2 ? 0 : (((index * 0.618034) % 1) - 0.5) * 0.5);
+    const points = (fate) => rungs.flatMap(({ reached }, rung) => reached.map((each, index) => [each, rung, index, reached.length]))
+      .filter(([each]) => (fate === "stopped" ? each.fate === "stopped here" : each.fate !== "stopped here"))
+      .map(([each, rung, index, total]) => ({ id: each.id, fate: each.fate, value: [rung + spread(index, total), 100 * each.accuracy] }));
+    place.draw({
+      legend: { top: 0, left: "center", textStyle: { color: ink("ink") } },
+      xAxis: axis("rung", { min: -0.5, max: rungs.length - 0.5, interval: 0.5, axisLabel: { formatter: (value) => (Number.isInteger(value) ? `epoch ${rungs[value]?.epoch}` : "") } }),
+      yAxis: axis("validation accuracy there (%)", { nameGap: 40 }),
+      tooltip: tooltip((params) => [params.data.id, [["accuracy there", `${params.value[1].toFixed(2)} %`], ["what became of it", params.data.fate]]]),
+      series: [
+        { type: "scatter", name: "stopped here", symbol: "emptyRect", symbolSize: 8, color: ink("outcome-stopped"), data: points("stopped") },
+        { type: "scatter", name: "went on, or ended otherwise", symbol: "circle", symbolSize: 9, color: ink("accent"), data: points("other") },
+      ],
+    }, rungs.map(({ epoch, reached }) => `After epoch ${epoch}: ${reached.length} compared, ${reached.filter(({ fate }) => fate === "stopped here").length} stopped.`).join(" "));
+    const { sweep } = detail;
+    const whole = sweep.num_trials * sweep.max_epochs;
+    const trained = sum(detail.trials.map((trial) => trial.num_epochs));
+    fill(table, plainTable("Rungs", ["after epoch", "reached it", "stopped there", "went on", "epochs spent up to there"],
+      rungs.map(({ epoch, reached, spent }) => [String(epoch), count(reached.length), count(reached.filter(({ fate }) => fate === "stopped here").length),
+        count(reached.filter(({ fate }) => fate === "went on").length), count(spent)])),
+    el("p", { class: "note" }, `Of the trials that reach a rung, the best one in ${sweep.reduction_factor} goes on; each is compared with those that came before it. ` +
+      `${count(trained)} epochs were trained; all trials to their last epoch would have been ${count(whole)} (${percent(trained / whole, 0)} %).`));
+  }
+  return { node, update };
+}

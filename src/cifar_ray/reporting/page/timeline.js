@@ -1,0 +1,116 @@
+// When each trial trained and where, what that cost, and what went wrong.
+
+/** A trial's stretches of time in seconds since the sweep began: training an epoch, or between epochs. */
+function stretches(detail, trial) {
+  const columns = detail.metrics[trial.trial_id];
+  if (!columns || !columns.ended_at.every(Boolean)) return [];
+  const origin = Date.parse(detail.sweep.started_at);
+  const found = [];
+  let last = 0;
+  columns.ended_at.map((ended, index) => [(Date.parse(ended) - origin) / 1000, columns.seconds[index], columns.epoch[index], columns.node[index]])
+    .sort(([one], [other]) => one - other)
+    .forEach(([end, seconds, epoch, where]) => {
+      const start = Math.max(last, end - seconds);
+      if (start - last > 0.5) found.push({ from: last, to: start, kind: epoch === 1 ? "before" : "between", epoch, where });
+      found.push({ from: start, to: end, kind: "training", epoch, where });
+      last = end;
+    });
+  return found;
+}
+
+const KINDS = { before: "waiting or starting", training: "training", between: "between epochs" };
+
+function timelineCard(onPick) {
+  const place = chartPlace("chart-timeline", 380, (instance) => instance.on("click", (params) => params.data?.id && onPick(params.data.id)));
+  const nothing = el("div");
+  const note = el("p", { class: "note" }, "Solid: an epoch, coloured by what became of the trial. Hatched grey: waiting for its turn or starting; thin: between two epochs, which may be waiting, uploading or a restart: the records do not tell these apart.");
+  const node = card("Time line", "timeline", nothing, figure(place), note);
+
+  function update(detail) {
+    const lanes = detail.trials.map((trial) => ({ trial, bars: stretches(detail, trial) })).filter(({ bars }) => bars.length)
+      .sort((one, other) => String(one.trial.node).localeCompare(String(other.trial.node)) || trained(one) - trained(other) || one.trial.trial_id.localeCompare(other.trial.trial_id));
+    place.node.hidden = note.hidden = lanes.length === 0;
+    fill(nothing, lanes.length ? null : detail.trials.some((trial) => trial.num_epochs)
+      ? empty("The records hold no times of day", "This sweep ran with a version that kept the length of each epoch, not when it was. A sweep that is run now has a time line.")
+      : empty("No epoch has been trained yet", "Trials appear here with their first epoch."));
+    if (!lanes.length) return;
+    const isMany = lanes.length > 40;
+    place.node.style.height = `${Math.min(560, 90 + 18 * lanes.length)}px`;
+    charts.get(place.node)?.resize();
+    const nodes = new Set(lanes.map(({ trial }) => trial.node));
+    place.draw({
+      grid: { left: 8, right: isMany ? 30 : 14, top: 8, bottom: 14 },
+      xAxis: axis("seconds since the sweep began", { min: 0, scale: false }),
+      yAxis: axis("", { type: "category", inverse: true, data: lanes.map(({ trial }) => (nodes.size > 1 ? `${trial.node} ${trial.trial_id}` : trial.trial_id)) }),
+      dataZoom: isMany ? [{ type: "slider", yAxisIndex: 0, width: 14, startValue: 0, endValue: 39, filterMode: "weakFilter", showDetail: false }] : [],
+      tooltip: tooltip(({ data }) => [data.id, [["what", KINDS[data.kind]], ["epoch", data.epoch], ["for", duration(data.value[2] - data.value[1])], ["on", data.where]]]),
+      series: [{
+        type: "custom", encode: { x: [1, 2], y: 0 }, progressive: 0, renderItem: drawStretch,
+        data: lanes.flatMap(({ trial, bars }, lane) => bars.map((bar) => ({ id: trial.trial_id, kind: bar.kind, epoch: bar.epoch, where: bar.where, value: [lane, bar.from, bar.to, bar.kind === "training" ? 1 : bar.kind === "before" ? 2 : 3, OUTCOMES.indexOf(trial.outcome)] }))),
+      }],
+    }, `Time line of ${plural(lanes.length, "trial")} on ${plural(nodes.size, "node")}.`);
+  }
+  return { node, update };
+}
+
+const trained = ({ bars }) => bars.find(({ kind }) => kind === "training")?.from ?? 0;
+
+function drawStretch(params, api) {
+  const [x, y] = api.coord([api.value(1), api.value(0)]);
+  const [end] = api.coord([api.value(2), api.value(0)]);
+  const room = api.size([0, 1])[1];
+  const height = Math.max(1, api.value(3) === 1 ? Math.min(13, room * 0.7) : api.value(3) === 2 ? Math.min(7, room * 0.4) : 2);
+  const style = api.value(3) === 1 ? { fill: outcomeColour(OUTCOMES[api.value(4)]), opacity: 0.9 }
+    : { fill: ink("line"), opacity: 0.9, ...(api.value(3) === 2 ? { decal: { symbol: "rect", dashArrayX: [1, 0], dashArrayY: [2, 4], rotation: 0.8, color: ink("muted") } } : {}) };
+  return { type: "rect", shape: { x, y: y - height / 2, width: Math.max(1, end - x - 0.6), height, r: 1.5 }, style };
+}
+
+/** Seconds of devices: each epoch's time divided by the trials that shared it, times the accelerators where there are any. */
+function deviceSeconds(detail, trial) {
+  const columns = detail.metrics[trial.trial_id];
+  const held = detail.sweep.accelerators_per_trial || 1;
+  return columns ? sum(columns.seconds.map((seconds, index) => (seconds / columns.num_sharing[index]) * held)) : 0;
+}
+
+function costCard() {
+  const place = chartPlace("chart-cost", 150);
+  const table = el("div");
+  const node = card("Cost, and where it went", "cost", figure(place), table);
+
+  function update(detail) {
+    const { row } = detail;
+    const unit = row.has_accelerators ? "accelerator time" : "CPU training time";
+    const groups = [["the winner", (trial) => trial.trial_id === row.best_trial],
+      ...OUTCOMES.map((outcome) => [outcome, (trial) => trial.outcome === outcome && trial.trial_id !== row.best_trial])]
+      .map(([name, isIn]) => ({ name, trials: detail.trials.filter(isIn) })).filter(({ trials }) => trials.length)
+      .map(({ name, trials }) => ({ name, trials: trials.length, epochs: sum(trials.map((trial) => trial.num_epochs)), seconds: sum(trials.map((trial) => deviceSeconds(detail, trial))) }));
+    const total = sum(groups.map(({ seconds }) => seconds));
+    const colour = (name) => (name === "the winner" ? ink("accent") : outcomeColour(name));
+    place.draw({
+      grid: { left: 4, right: 10, top: 34, bottom: 4 }, legend: { top: 0, left: 0, textStyle: { color: ink("ink") } },
+      xAxis: axis("", { min: 0, max: Math.max(total, 0.001), scale: false, axisLabel: { formatter: duration } }), yAxis: axis("", { type: "category", data: [""] }),
+      tooltip: tooltip((params) => [params.seriesName, [[unit, duration(params.value)]]]),
+      series: groups.map(({ name, seconds }) => ({ type: "bar", stack: "cost", name, color: colour(name), barWidth: 34, data: [seconds] })),
+    }, `${unit}: ${groups.map(({ name, seconds }) => `${name} ${duration(seconds)}`).join(", ")}`);
+    fill(table, plainTable("Cost by outcome", ["", "trials", "epochs", unit, "share"],
+      [...groups.map((group) => [group.name, count(group.trials), count(group.epochs), duration(group.seconds), `${percent(group.seconds / (total || 1), 0)} %`]),
+        ["all", count(detail.trials.length), count(sum(groups.map(({ epochs }) => epochs))), duration(total), "100 %"]]),
+    el("p", { class: "note" }, `Wall time ${duration(row.wall_s)}. An epoch that trials shared as a cohort counts in parts. Waiting, starting and uploading are in the wall time alone. The records hold no prices, so no money is shown.`));
+  }
+  return { node, update };
+}
+
+function failuresCard() {
+  const body = el("div");
+  const node = card("Failures", "failures", body);
+  function update(detail) {
+    const bad = detail.trials.filter(({ outcome, error }) => outcome === "failed" || outcome === "diverged" || error);
+    fill(body, bad.length ? [
+      plainTable("Failures", ["trial", "outcome", "after", "reason"], bad.map((trial) => [
+        link(sweepAddress(detail.row.id, "trial", trial.trial_id), trial.trial_id), outcomeTag(trial.outcome), plural(trial.num_epochs, "epoch"),
+        el("span", { class: "reason" }, trial.error ?? "its loss was no finite number: a lower learning rate may hold")]), "texts"),
+      el("p", { class: "note" }, "The whole log is the job's: ", command("cifar-ray job logs"), ".")]
+      : el("p", { class: "note" }, "No trial has failed or diverged."));
+  }
+  return { node, update };
+}

@@ -1,0 +1,96 @@
+"""Serves the live page on loopback: the document, and the records of a store as JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from cifar_ray.errors import CifarRayError, ConfigurationError, UnknownNameError
+from cifar_ray.reporting.html import OWN_SERVER, content_policy, live_page
+from cifar_ray.reporting.payload import page_payload, sweep_payload, to_json
+from cifar_ray.reporting.trial_cache import TrialCache
+from cifar_ray.storage import layout
+from cifar_ray.storage.runs import RunStore
+
+LOOPBACK = "127.0.0.1"
+TIMEOUT_S = 10
+_SWEEP = re.compile(r"/api/sweeps/([^/]+)\.json")
+
+
+class PageServer(ThreadingHTTPServer):
+    """Answers loopback clients that name it by a loopback name, so that no web site can be pointed at it."""
+
+    daemon_threads = True
+
+    def __init__(self, runs: RunStore, port: int = 0) -> None:
+        """Port 0 takes a free one. ConfigurationError where the port is taken."""
+        self.runs = RunStore(TrialCache(runs.objects))
+        try:
+            super().__init__((LOOPBACK, port), _Handler)
+        except OSError as error:
+            raise ConfigurationError(f"port {port}: {error.strerror}", "take another --port") from error
+
+    @property
+    def url(self) -> str:
+        """Where the page is."""
+        return f"http://{LOOPBACK}:{self.server_port}/"
+
+    def sweep_url(self, sweep_id: str) -> str:
+        """Where the page of that sweep is."""
+        return f"{self.url}#/sweep/{sweep_id}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: PageServer
+    timeout = TIMEOUT_S
+    server_version = "cifar-ray"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if not self._is_for_us():
+            self._send(HTTPStatus.MISDIRECTED_REQUEST, b"this server answers to 127.0.0.1 and localhost only\n")
+        elif path == "/":
+            self._send(HTTPStatus.OK, live_page().encode(), "text/html; charset=utf-8")
+        elif path == "/api/store.json":
+            self._send_json(lambda: page_payload(self.server.runs))
+        elif match := _SWEEP.fullmatch(path):
+            self._send_json(lambda: sweep_payload(self.server.runs, layout.check_sweep_id(match[1])))
+        else:
+            self._send(HTTPStatus.NOT_FOUND, b"not found\n")
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        """Polling every second would fill a terminal."""
+
+    def _is_for_us(self) -> bool:
+        port = self.server.server_port
+        return self.headers.get("Host") in {f"{name}:{port}" for name in (LOOPBACK, "localhost")}
+
+    def _send_json(self, make: Callable[[], dict[str, Any]]) -> None:
+        try:
+            status, payload = HTTPStatus.OK, make()
+        except (UnknownNameError, ConfigurationError) as error:
+            status, payload = HTTPStatus.NOT_FOUND, {"problem": error.message, "hint": error.hint}
+        except CifarRayError as error:
+            status, payload = HTTPStatus.BAD_GATEWAY, {"problem": error.message, "hint": error.hint}
+        self._send(status, to_json(payload).encode(), "application/json")
+
+    def _send(self, status: HTTPStatus, content: bytes, kind: str = "text/plain; charset=utf-8") -> None:
+        tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+        is_known = status == HTTPStatus.OK and self.headers.get("If-None-Match") == tag
+        self.send_response(HTTPStatus.NOT_MODIFIED if is_known else status)
+        self.send_header("ETag", tag)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", "0" if is_known else str(len(content)))
+        self.send_header("Content-Security-Policy", f"{content_policy(OWN_SERVER)}; frame-ancestors 'none'")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Referrer-Policy", "no-referrer")
+        self.send_header("Cross-Origin-Resource-Policy", "same-origin")
+        self.send_header("Cache-Control", "no-cache")
+        self.end_headers()
+        if not is_known:
+            self.wfile.write(content)

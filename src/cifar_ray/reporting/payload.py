@@ -1,0 +1,183 @@
+"""What the page shows, as JSON: all sweeps of a store, and everything that the records hold of one."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from cifar_ray.errors import CifarRayError, ObjectNotFoundError
+from cifar_ray.json_record import finite
+from cifar_ray.provenance import now
+from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
+from cifar_ray.reporting.formats import caution, is_cifar10, setting
+from cifar_ray.reporting.parameters import METHOD, varied_parameters
+from cifar_ray.reporting.score_rows import SETTINGS, report_note, score_columns
+from cifar_ray.statistics import wilson_interval
+from cifar_ray.storage import layout
+from cifar_ray.storage.runs import RunStore
+from cifar_ray.studies import STUDIES
+
+FORMAT = 1
+"""Of the payload: the page refuses another."""
+
+
+def page_payload(runs: RunStore, sweep_ids: Iterable[str] | None = None, details: Iterable[str] = ()) -> dict[str, Any]:
+    """A row for each of the sweeps (default: all), and the details of some."""
+    rows = [_overview(runs, sweep_id) for sweep_id in (runs.sweep_ids() if sweep_ids is None else sweep_ids)]
+    return {
+        "format": FORMAT,
+        "generated_at": now(),
+        "store": runs.objects.uri,
+        "sweeps": sorted(rows, key=lambda row: str(row.get("started_at")), reverse=True),
+        "details": {sweep_id: sweep_payload(runs, sweep_id) for sweep_id in details},
+    }
+
+
+def to_json(payload: Mapping[str, Any]) -> str:
+    """JSON text; NaN and infinities become null."""
+    return json.dumps(finite(payload), allow_nan=False, separators=(",", ":"))
+
+
+def sweep_payload(runs: RunStore, sweep_id: str) -> dict[str, Any]:
+    """One sweep's records, with what follows from them; CifarRayError where they cannot be read."""
+    sweep, result, scores = runs.sweep(sweep_id), runs.result(sweep_id), runs.test_scores(sweep_id)
+    trials, metrics = runs.trials(sweep_id), runs.metrics(sweep_id)
+    checkpoints: dict[str, list[int]] = defaultdict(list)
+    for key in runs.objects.keys(layout.trials(sweep_id)):
+        if (found := layout.checkpoint_of(key)) and key.endswith(f"/{layout.MANIFEST}"):
+            checkpoints[found[0]].append(found[1])
+    return {
+        "row": _row(runs, sweep, result, scores, trials),
+        "sweep": asdict(sweep),
+        "rungs": _rungs(sweep),
+        "settings": [{"name": name, "label": label} for name, label in SETTINGS.items()],
+        "parameters": varied_parameters(sweep, trials),
+        "importance_method": METHOD,
+        "trials": [
+            asdict(trial) | {"settings": _settings(trial), "checkpoints": checkpoints[trial.trial_id]}
+            for trial in trials
+        ],
+        "metrics": _columns(metrics),
+        "evaluation": None if scores is None else _evaluation(scores),
+    }
+
+
+def _overview(runs: RunStore, sweep_id: str) -> dict[str, Any]:
+    """The sweep's row; one that cannot be read says why."""
+    try:
+        sweep, result = runs.sweep(sweep_id), runs.result(sweep_id)
+        # a finished sweep's outcomes stand in its result: its trials need not be read
+        trials = runs.trials(sweep_id) if result is None else []
+        return _row(runs, sweep, result, runs.test_scores(sweep_id), trials)
+    except CifarRayError as error:
+        return {"id": sweep_id, "state": "unreadable", "problem": error.message, "hint": error.hint}
+
+
+def _row(
+    runs: RunStore,
+    sweep: SweepRecord,
+    result: SweepResult | None,
+    scores: TestScores | None,
+    trials: Sequence[TrialRecord],
+) -> dict[str, Any]:
+    heartbeat = None if result else _heartbeat(runs, sweep.sweep_id)
+    best = (result.winner if result else None) or max(
+        (each for each in trials if each.best_validation_accuracy is not None),
+        key=lambda trial: trial.best_validation_accuracy or 0.0,
+        default=None,
+    )
+    unfinished = "interrupted" if heartbeat is None else "running"
+    return {
+        "id": sweep.sweep_id,
+        "study": sweep.study,
+        "state": ("evaluated" if scores else "finished") if result else unfinished,
+        "heartbeat": heartbeat,
+        "data": sweep.dataset.name,
+        "is_cifar10": is_cifar10(sweep.dataset),
+        "caution": caution(sweep.dataset),
+        "seed": sweep.seed,
+        "started_at": sweep.started_at,
+        "finished_at": result.finished_at if result else None,
+        "num_trials": sweep.num_trials,
+        "max_epochs": sweep.max_epochs,
+        "outcomes": dict(result.outcomes if result else Counter(str(trial.outcome) for trial in trials)),
+        "num_epochs": result.num_epochs if result else sum(trial.num_epochs for trial in trials),
+        "best_trial": best.trial_id if best else None,
+        "best_validation": best.best_validation_accuracy if best else None,
+        "test": {"accuracy": scores.accuracy, "interval": scores.accuracy_interval} if scores else None,
+        "wall_s": result.wall_s if result else _seconds_between(sweep.started_at, now()),
+        "accelerator_s": (result.accelerator_seconds if result else sum(trial.accelerator_seconds for trial in trials)),
+        "has_accelerators": sweep.accelerators_per_trial > 0,
+    }
+
+
+def _heartbeat(runs: RunStore, sweep_id: str) -> str | None:
+    """The lease as it stands: it changes as long as a driver lives; None where there is none."""
+    try:
+        return runs.objects.read(layout.lease(sweep_id)).decode(errors="replace")[:500]
+    except ObjectNotFoundError:
+        return None
+
+
+def _seconds_between(start: str, end: str) -> float | None:
+    try:
+        return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+    except (ValueError, TypeError):
+        return None
+
+
+def _rungs(sweep: SweepRecord) -> list[int]:
+    """The epochs after which ASHA compares, ascending."""
+    rungs, epoch = [], sweep.grace_period
+    while 0 < epoch < sweep.max_epochs and sweep.reduction_factor > 1:
+        rungs.append(epoch)
+        epoch *= sweep.reduction_factor
+    return rungs
+
+
+def _settings(trial: TrialRecord) -> dict[str, str]:
+    """Every setting as tables print it."""
+    return {name: setting(name, trial.config) for name in dict.fromkeys([*SETTINGS, *trial.config])}
+
+
+_CURVES = ("epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "learning_rate")
+
+
+def _columns(metrics: Sequence[EpochMetrics]) -> dict[str, dict[str, Any]]:
+    """By trial: a list for each field, in the order in which the epochs came; `order` counts over all trials."""
+    trials: dict[str, dict[str, Any]] = {}
+    for order, line in enumerate(metrics):
+        columns = trials.setdefault(line.trial_id, defaultdict(list))
+        columns["order"].append(order)
+        for name in (*_CURVES, "seconds", "num_sharing", "node", "ended_at", "device"):
+            columns[name].append(_short(getattr(line, name)))
+    return trials
+
+
+def _short(value: Any) -> Any:
+    """Floats to six digits, which is more than a screen shows and half as long."""
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def _evaluation(scores: TestScores) -> dict[str, Any]:
+    labels, columns = score_columns([scores])
+    published = STUDIES[scores.study].published if scores.study in STUDIES else None
+    rows = dict(zip(scores.accuracy_by_class, scores.confusion_matrix, strict=True))
+    return {
+        "scores": asdict(scores),
+        "labels": labels,
+        "columns": [asdict(column) for column in columns],
+        "note": report_note([scores]),
+        "caution": caution(scores.dataset),
+        "class_intervals": {
+            name: wilson_interval(row[index], sum(row)) if sum(row) else None
+            for index, (name, row) in enumerate(rows.items())
+        },
+        "report": (
+            {"accuracy": published.test_accuracy, "by_class": dict(published.accuracy_by_class)} if published else None
+        ),
+    }
