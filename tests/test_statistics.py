@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cifar_ray.statistics import summarise_classes, wilson_interval
+from cifar_ray.statistics import difference_interval, summarise_classes, wilson_interval
 from cifar_ray.studies import STUDIES
 
 ROUNDING = 0.0005
@@ -52,3 +52,10 @@ def test_wilson_interval_holds_the_share(counts: tuple[int, int]) -> None:
 def test_wilson_interval_refuses_more_hits_than_images() -> None:
     with pytest.raises(ValueError, match="3 correct of 2"):
         wilson_interval(3, 2)
+
+
+def test_a_difference_of_proportions_as_newcombe_has_it() -> None:
+    """His example (a) of 1998: 56/70 less 48/80."""
+    low, high = difference_interval((56, 70), (48, 80))
+    assert (low, high) == (pytest.approx(0.0524, abs=5e-5), pytest.approx(0.3339, abs=5e-5))
+    assert difference_interval((48, 80), (56, 70)) == (pytest.approx(-high), pytest.approx(-low))

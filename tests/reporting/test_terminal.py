@@ -4,9 +4,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console, RenderableType
 
-from cifar_ray.records import SweepProgress, SweepRecord, SweepResult, TestScores, TrialRecord
+from cifar_ray.records import SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.reporting.terminal import (
-    progress_renderable,
     scores_renderable,
     studies_renderable,
     study_renderable,
@@ -17,19 +16,6 @@ from cifar_ray.storage.runs import SweepSummary
 from cifar_ray.studies import STUDIES
 
 HOSTILE = "[red]x[/red]\x1b[31m"
-PROGRESS = SweepProgress(
-    elapsed_s=3725.0,
-    trials=30,
-    running=4,
-    stopped=12,
-    completed=2,
-    diverged=1,
-    failed=3,
-    epochs=131,
-    best_validation_accuracy=0.6712,
-    best_trial="t0007",
-    dataset="cifar10",
-)
 
 
 def show(renderable: RenderableType, width: int = 80) -> str:
@@ -126,7 +112,6 @@ def test_hostile_names_are_text_everywhere(
         scores_renderable([hostile]),
         sweeps_renderable([SweepSummary(sweep=sweep, result=result, scores=hostile)]),
         trials_renderable(sweep, [trial_record]),
-        progress_renderable(replace(PROGRESS, dataset=HOSTILE, best_trial=HOSTILE), state="RUNNING", job=HOSTILE),
         study_renderable(replace(STUDIES["cnn"], title=HOSTILE)),
         studies_renderable([replace(STUDIES["cnn"], title=HOSTILE)]),
     ):
@@ -155,38 +140,3 @@ def test_a_study_shows_space_budget_and_what_the_report_found() -> None:
 
 def test_a_study_that_the_report_lacks() -> None:
     assert "report: validation" not in show(study_renderable(replace(STUDIES["cnn"], published=None)))
-
-
-def test_progress() -> None:
-    text = show(progress_renderable(PROGRESS, state="RUNNING", job="raysubmit_1"))
-    assert "raysubmit_1  RUNNING" in text
-    assert "18/30 trials  1 h 02 min" in text
-    counts = dict(zip(words(text, "running"), words(text, "      4"), strict=True))
-    assert counts == {
-        "running": "4",
-        "stopped": "12",
-        "completed": "2",
-        "diverged": "1",
-        "failed": "3",
-        "epochs": "131",
-    }
-    assert "67.12 % (trial t0007), data: cifar10" in text
-    assert "does not answer" not in text
-
-
-def test_the_bar_grows_with_the_trials_that_ended() -> None:
-    def filled(running: int) -> int:
-        bar = progress_renderable(replace(PROGRESS, running=running, stopped=24 - running), state="RUNNING", job="j")
-        return show(bar).count("━")
-
-    assert filled(20) < filled(4) < filled(0)
-
-
-def test_progress_before_the_first_line_and_the_first_epoch() -> None:
-    assert show(progress_renderable(None, state="PENDING", job="j")).strip() == "j  PENDING"
-    early = replace(PROGRESS, trials=0, best_validation_accuracy=None, best_trial=None)
-    assert "best" not in show(progress_renderable(early, state="RUNNING", job="j"))
-
-
-def test_a_lost_cluster_is_said() -> None:
-    assert "the cluster does not answer" in show(progress_renderable(PROGRESS, state="LOST", job="j"))

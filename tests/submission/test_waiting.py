@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from cifar_ray.errors import JobFailedError, JobStoppedError, UnreachableError
+from cifar_ray.records import SweepProgress
 from cifar_ray.submission.job_status import JobStatus
 from cifar_ray.submission.waiting import Observation, check_succeeded, stop_and_wait, wait_for_job
 
@@ -64,8 +65,9 @@ def watch(jobs: FakeJobs, **options: float) -> list[Observation]:
 def test_new_lines_come_once_and_progress_apart() -> None:
     first = f"hello\n{PROGRESS.format(1)}\nhalf a li"
     seen = watch(FakeJobs(("RUNNING", first), ("SUCCEEDED", f"{first}ne\n{PROGRESS.format(0)}\nbye")))
+    running = [news.running for each in seen for news in each.news if isinstance(news, SweepProgress)]
     assert [each.new_lines for each in seen] == [("hello",), ("half a line", "bye")]
-    assert [each.progress.running for each in seen if each.progress] == [1, 0]
+    assert running == [1, 0]
 
 
 def test_a_lost_connection_is_waited_out() -> None:

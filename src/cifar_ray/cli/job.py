@@ -12,19 +12,22 @@ import click
 from rich.console import Console
 
 from cifar_ray.cli.connection import connect_jobs
-from cifar_ray.cli.live import LiveView
+from cifar_ray.cli.live import JsonView, LiveView, View
 from cifar_ray.cli.release_flags import ReleaseChoice, release_flags
 from cifar_ray.errors import ConfigurationError, JobStoppedError
+from cifar_ray.reporting.live_view import live_renderable
 from cifar_ray.studies import get_study
 from cifar_ray.studies.flags import sweep_flags
 from cifar_ray.studies.options import SweepOptions
 from cifar_ray.submission.job_spec import evaluation_job, find_jobs, tuning_job
-from cifar_ray.submission.waiting import check_succeeded, stop_and_wait, wait_for_job
+from cifar_ray.submission.waiting import check_succeeded, observe_job, stop_and_wait, wait_for_job
 
 if TYPE_CHECKING:
     from cifar_ray.submission.jobs_client import JobsClient
 
 INTERRUPTED = 130
+
+_json = click.option("--json", "is_json", is_flag=True, help="For programs: a JSON object a line.")
 
 
 @click.group()
@@ -44,6 +47,7 @@ def job() -> None:
 @click.option("--jobs", "jobs_folder", type=click.Path(path_type=Path), help="The checkout's jobs folder.")
 @click.option("--dry-run", is_flag=True, help="Print the job instead of submitting it.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Stay until the job has ended.")
+@_json
 def submit(
     what: str,
     sweeps: tuple[str, ...],
@@ -52,11 +56,12 @@ def submit(
     jobs_folder: Path | None,
     dry_run: bool,
     wait: bool,
+    is_json: bool,
 ) -> None:
     """Submit a study's sweep, or the evaluation of finished sweeps' winners on the test set.
 
-    `evaluate` takes the sweeps to evaluate; without any, the newest finished one of each study. Ctrl-C asks the
-    job to stop.
+    `evaluate` takes the sweeps to evaluate; without any, the newest finished one of each study. Stays with the job
+    and shows learning curves, rungs and the time that is likely left; Ctrl-C asks the job to stop.
     """
     jobs_folder = jobs_folder or find_jobs(Path.cwd())
     options = with_absolute_folders(options)
@@ -74,29 +79,36 @@ def submit(
         return
     client = connect_jobs(release)
     client.submit(spec)
-    click.echo(f"submitted {spec.submission_id}")
-    if wait:
-        watch(client, spec.submission_id)
+    if is_json:
+        JsonView(spec.submission_id).say("submitted", **spec.metadata)
     else:
+        click.echo(f"submitted {spec.submission_id}")
+    if wait:
+        watch(client, spec.submission_id, is_json=is_json)
+    elif not is_json:
         click.echo(f"look at it with `cifar-ray job status {spec.submission_id}{release.flags}`")
 
 
 @job.command()
 @click.argument("submission_id", required=False)
 @click.option("--watch", "is_watching", is_flag=True, help="Stay until the job has ended.")
+@_json
 @release_flags
-def status(submission_id: str | None, is_watching: bool, release: ReleaseChoice) -> None:
-    """Say where a job stands (default: the newest), with its last progress."""
+def status(submission_id: str | None, is_watching: bool, is_json: bool, release: ReleaseChoice) -> None:
+    """Say where a job stands (default: the newest), with its learning curves; Ctrl-C ends the watching alone."""
     client = connect_jobs(release)
     submission_id = submission_id or _newest(client)
     if is_watching:
-        watch(client, submission_id, stop_on_interrupt=False)
+        watch(client, submission_id, stop_on_interrupt=False, is_json=is_json)
         return
-    found = client.status(submission_id)
-    click.echo(f"{found.submission_id} {found.state}: {found.message}")
-    progress = [line for line in client.logs(submission_id).splitlines() if line.startswith("progress ")]
-    if progress:
-        click.echo(progress[-1])
+    seen = observe_job(client, submission_id)
+    if is_json:
+        JsonView(submission_id).observe(replace(seen, new_lines=()))
+        return
+    console = Console()
+    console.print(live_renderable(seen.board, state=seen.state, job=submission_id))
+    if seen.message:
+        console.print(seen.message, markup=False, highlight=False, soft_wrap=True)
 
 
 @job.command()
@@ -125,10 +137,11 @@ def list_jobs(release: ReleaseChoice) -> None:
         click.echo(f"{each.submission_id:44} {each.state:10} {each.entrypoint}")
 
 
-def watch(client: JobsClient, submission_id: str, *, stop_on_interrupt: bool = True) -> None:
+def watch(client: JobsClient, submission_id: str, *, stop_on_interrupt: bool = True, is_json: bool = False) -> None:
     """Show the job until it has ended; raise unless it succeeded. Ctrl-C asks it to stop."""
+    view: View = JsonView(submission_id) if is_json else LiveView(Console(), submission_id)
     try:
-        with LiveView(Console(), submission_id) as view:
+        with view:
             ended = wait_for_job(client, submission_id, view.observe)
     except KeyboardInterrupt:
         if stop_on_interrupt:

@@ -1,22 +1,44 @@
-"""Shows a job while it runs: a live table on a terminal, plain lines elsewhere."""
+"""Shows a job while it runs: a live table on a terminal, plain lines elsewhere, or a JSON object a line."""
 
 from __future__ import annotations
 
+import json
 import time
+from dataclasses import asdict
 from types import TracebackType
-from typing import Self
+from typing import Any, Protocol, Self
 
+import click
 from rich.console import Console
 from rich.live import Live
 
-from cifar_ray.reporting.terminal import progress_renderable
+from cifar_ray.progress.asha import seconds_left
+from cifar_ray.progress.sweep_log import TrialEpoch, TrialState
+from cifar_ray.records import SweepProgress
+from cifar_ray.reporting.live_view import live_renderable, plain_progress
+from cifar_ray.studies import Budget
 from cifar_ray.submission.waiting import Observation
 
 PLAIN_PERIOD_S = 10.0
 
 
-class LiveView:
+class View(Protocol):
     """A context manager whose `observe` takes what waiting sees."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the terminal as it should be."""
+
+    def observe(self, seen: Observation) -> None:
+        """Show it."""
+
+
+class LiveView:
+    """For people."""
 
     def __init__(self, console: Console, job: str) -> None:
         self._console = console
@@ -39,13 +61,61 @@ class LiveView:
     def observe(self, seen: Observation) -> None:
         """Print new log lines; renew the table, or print a line of progress now and then."""
         for line in seen.new_lines:
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._print(line)
         if self._live is not None:
-            self._live.update(progress_renderable(seen.progress, state=seen.state, job=self._job))
+            height = self._console.height - 1
+            self._live.update(live_renderable(seen.board, state=seen.state, job=self._job, height=height))
             return
         now = time.monotonic()
         if seen.state != self._state or now - self._said_at >= PLAIN_PERIOD_S:
             self._state, self._said_at = seen.state, now
-            said = seen.progress.to_line() if seen.progress else ""
-            text = f"{self._job} {seen.state} {said}".rstrip()
-            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self._print(plain_progress(seen.board, state=seen.state, job=self._job))
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+class JsonView:
+    """For programs: everything that is seen, an object a line, each with `event` and `job`.
+
+    state      state; when it changes
+    budget     of the sweep: trials, epochs, ASHA's settings
+    epoch      trial_id, epoch, validation_accuracy (null where a loss is not finite), seconds
+    trial      trial_id, outcome; when it starts or ends
+    progress   the counts, the best so far, eta_s (null where unknown)
+    log        line; any other of the job's log
+    """
+
+    def __init__(self, job: str) -> None:
+        self._job = job
+        self._state = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing to leave."""
+
+    def observe(self, seen: Observation) -> None:
+        """Print what is new."""
+        if seen.state != self._state:
+            self._state = seen.state
+            self.say("state", state=seen.state)
+        for line in seen.new_lines:
+            self.say("log", line=line)
+        for news in seen.news:
+            match news:
+                case Budget():
+                    self.say("budget", **asdict(news))
+                case TrialEpoch():
+                    self.say("epoch", **asdict(news))
+                case TrialState():
+                    self.say("trial", **asdict(news))
+                case SweepProgress() if news is seen.board.progress:
+                    self.say("progress", **asdict(news), eta_s=seconds_left(seen.board))
+
+    def say(self, event: str, **values: Any) -> None:
+        """Print one object."""
+        click.echo(json.dumps({"event": event, "job": self._job, **values}, allow_nan=False))

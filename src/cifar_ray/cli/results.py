@@ -6,18 +6,22 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
 from cifar_ray.cli.connection import connect_runs
-from cifar_ray.errors import CifarRayError, StorageError, UnknownNameError
+from cifar_ray.errors import CifarRayError, ConfigurationError, StorageError, UnknownNameError
 from cifar_ray.reporting.terminal import scores_renderable, sweeps_renderable, trials_renderable
 from cifar_ray.storage import layout
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.lease import Lease
 from cifar_ray.storage.retention import surplus
 from cifar_ray.storage.runs import RunStore
+
+if TYPE_CHECKING:
+    from cifar_ray.reporting.frames import ExportFormat
 
 _storage = click.option(
     "--storage",
@@ -50,7 +54,7 @@ def show(sweep: str | None, storage: str | None) -> None:
     runs = connect_runs(storage)
     sweep = sweep or _newest(runs)
     console = Console()
-    console.print(trials_renderable(runs.sweep(sweep), runs.trials(sweep)))
+    console.print(trials_renderable(runs.sweep(sweep), runs.trials_so_far(sweep)))
     if scores := runs.test_scores(sweep):
         console.print(scores_renderable([scores]))
     else:
@@ -68,6 +72,53 @@ def pull(sweep: str | None, folder: Path, checkpoints: bool, storage: str | None
     sweep = sweep or _newest(runs)
     num_files = pull_sweep(runs, sweep, folder, with_checkpoints=checkpoints)
     click.echo(f"{num_files} files in {folder / sweep}")
+
+
+@results.command()
+@click.argument("sweep", required=False)
+@click.option("--format", "kind", type=click.Choice(["parquet", "csv", "json"]), required=True)
+@click.option("--to", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path("results"))
+@_storage
+def export(sweep: str | None, kind: ExportFormat, folder: Path, storage: str | None) -> None:
+    """Write a sweep's trials and epochs as tables (default: the newest sweep, to ./results/SWEEP).
+
+    The same frames as `cifar_ray.load_sweep` gives in a notebook.
+    """
+    # pandas takes half a second to load
+    from cifar_ray.reporting.frames import export_frames, read_frames  # noqa: PLC0415
+
+    runs = connect_runs(storage)
+    sweep = sweep or _newest(runs)
+    for path in export_frames(read_frames(runs, sweep), folder / sweep, kind):
+        click.echo(str(path))
+
+
+@results.command()
+@click.argument("sweeps", nargs=-1, required=True, metavar="SWEEP SWEEP ...")
+@click.option(
+    "--figure",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("comparison.png"),
+    show_default=True,
+    help="Where the figure goes.",
+)
+@_storage
+def compare(sweeps: tuple[str, ...], figure: Path, storage: str | None) -> None:
+    """Set sweeps side by side, with 95 % intervals: accuracies, cost, and who leads at the same spend.
+
+    Sweeps of different classes are refused; where other things differ, the table says so.
+    """
+    # matplotlib takes half a second to load
+    from cifar_ray.reporting.comparison import compare as compare_sweeps  # noqa: PLC0415
+    from cifar_ray.reporting.comparison_view import comparison_figure, comparison_renderable  # noqa: PLC0415
+
+    comparison = compare_sweeps(connect_runs(storage), sweeps)
+    Console().print(comparison_renderable(comparison))
+    try:
+        figure.write_bytes(comparison_figure(comparison))
+    except OSError as error:
+        raise ConfigurationError(f"{figure}: {error.strerror}", "take another --figure") from error
+    click.echo(f"figure: {figure}")
 
 
 @results.command()

@@ -46,7 +46,7 @@ def curves_figure(sweep: SweepRecord, metrics: Sequence[EpochMetrics]) -> bytes:
     trial's best validation accuracy.
     """
     trials = _rank_trials(metrics)
-    figure, axes = _new_figure(9.5, 5.6)
+    figure, axes = new_figure(9.5, 5.6)
     for rank, lines in enumerate(trials):
         _plot_trial(axes, lines, _look(rank, lines, len(trials)))
     axes.set_xlabel("epoch")
@@ -54,7 +54,7 @@ def curves_figure(sweep: SweepRecord, metrics: Sequence[EpochMetrics]) -> bytes:
     axes.set_xlim(left=0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.25)
-    _set_title(
+    set_title(
         axes,
         f"{plain(sweep.study)}: {len(trials)} {'trial' if len(trials) == 1 else 'trials'}, "
         f"data: {data_name(sweep.dataset)}",
@@ -70,14 +70,14 @@ def curves_figure(sweep: SweepRecord, metrics: Sequence[EpochMetrics]) -> bytes:
         color="0.4",
         parse_math=False,
     )
-    return _to_png(figure)
+    return to_png(figure)
 
 
 def confusion_figure(scores: TestScores) -> bytes:
     """Shares of each true class (rows) by predicted class, in per cent."""
     classes = [plain(name) for name in scores.accuracy_by_class]
     shares = [[count / max(1, sum(row)) for count in row] for row in scores.confusion_matrix]
-    figure, axes = _new_figure(7.2, 6.6)
+    figure, axes = new_figure(7.2, 6.6)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right", parse_math=False)
     axes.set_yticks(range(len(classes)), classes, parse_math=False)
@@ -87,15 +87,15 @@ def confusion_figure(scores: TestScores) -> bytes:
         for column, share in enumerate(values):
             colour = "white" if share > 0.5 else "black"
             axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=8, color=colour)
-    _set_title(
+    set_title(
         axes,
         f"{plain(scores.study)}: test accuracy {percent(scores.accuracy, 2)} %\n"
         f"{scores.num_images:,} images, data: {data_name(scores.dataset)}",
     )
-    return _to_png(figure)
+    return to_png(figure)
 
 
-def _set_title(axes: Axes, text: str) -> None:
+def set_title(axes: Axes, text: str) -> None:
     """A dollar sign in a name is a dollar sign: matplotlib's own wrapping takes it for mathematics."""
     wrapped = "\n".join(textwrap.fill(line, TITLE_WIDTH) for line in text.splitlines())
     axes.set_title(wrapped, loc="left", fontsize=11, fontweight="bold", parse_math=False)
@@ -162,13 +162,13 @@ def _add_legend(axes: Axes, num_trials: int) -> None:
         text.set_parse_math(False)
 
 
-def _new_figure(width: float, height: float) -> tuple[Figure, Axes]:
+def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
     """Without pyplot, whose global state is not for threads."""
     figure = Figure(figsize=(width, height), dpi=DPI, layout=ConstrainedLayoutEngine(rect=(0, 0.04, 1, 0.96)))
     return figure, figure.add_subplot()
 
 
-def _to_png(figure: Figure) -> bytes:
+def to_png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)
     figure.savefig(buffer, format="png")

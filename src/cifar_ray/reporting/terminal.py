@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from cifar_ray.records import SweepProgress, SweepRecord, TestScores, TrialRecord
-from cifar_ray.reporting.formats import MISSING, caution, data_name, percent, plain, seconds, setting, value_text
+from cifar_ray.records import SweepRecord, TestScores, TrialRecord
+from cifar_ray.reporting.formats import MISSING, caution, data_name, percent, plain, setting, value_text
 from cifar_ray.reporting.score_rows import SETTINGS, report_cells, report_note, score_columns
 from cifar_ray.storage.runs import SweepSummary
 from cifar_ray.studies import Choice, Study
@@ -29,7 +28,7 @@ SHORT = {"optimizer": "opt.", "learning_rate": "rate", "schedule": "sched.", "we
 def scores_renderable(scores: Sequence[TestScores]) -> RenderableType:
     """The test table beside the report's columns, with the data set's caution below."""
     labels, columns = score_columns(scores)
-    table = _narrow_table()
+    table = narrow_table()
     table.title, table.title_justify = "Test scores (accuracies in %)", "left"
     table.add_column("", no_wrap=True)
     for column in columns:
@@ -39,9 +38,9 @@ def scores_renderable(scores: Sequence[TestScores]) -> RenderableType:
         table.add_row(Text(label), *(Text(column.cells.get(label, MISSING)) for column in columns), style=style)
     cautions = dict.fromkeys(f"{each.study}: {text}" for each in scores if (text := caution(each.dataset)))
     remarks = [f"{each.study}: {remark}" for each in scores for remark in each.remarks]
-    below = [_text(text, "yellow") for text in (*cautions, *remarks)]
+    below = [verbatim(text, "yellow") for text in (*cautions, *remarks)]
     if note := report_note(scores):
-        below.append(_text(note, "dim"))
+        below.append(verbatim(note, "dim"))
     return Group(table, *below)
 
 
@@ -49,7 +48,7 @@ def sweeps_renderable(summaries: Sequence[SweepSummary]) -> RenderableType:
     """All sweeps: the id, with study and data below it, and how far each has come."""
     if not summaries:
         return Text("no sweep yet: start one with `cifar-ray job submit cnn`")
-    table = _narrow_table()
+    table = narrow_table()
     # an id is there to be copied: it stays on one line
     width = max(len(summary.sweep.sweep_id) for summary in summaries)
     table.add_column("sweep", overflow="fold", min_width=min(width, 40))
@@ -61,7 +60,7 @@ def sweeps_renderable(summaries: Sequence[SweepSummary]) -> RenderableType:
         sweep = summary.sweep
         winner = summary.result.winner if summary.result else None
         table.add_row(
-            _text(sweep.sweep_id, "bold").append(
+            verbatim(sweep.sweep_id, "bold").append(
                 f"\n{plain(sweep.study)}, data: {data_name(sweep.dataset)}", style="not bold dim"
             ),
             "unfinished" if summary.result is None else "evaluated" if summary.scores else "finished",
@@ -77,7 +76,7 @@ def trials_renderable(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Rend
     """A sweep's trials, best first, with the settings in which they differ."""
     ranked = sorted(trials, key=lambda trial: (-(trial.best_validation_accuracy or 0), trial.trial_id))
     used = [name for name in SETTINGS if len({str(trial.config.get(name)) for trial in trials}) > 1]
-    table = _narrow_table()
+    table = narrow_table()
     table.add_column("trial", overflow="fold")
     table.add_column("outcome", no_wrap=True)
     for name in ("val. %", "epoch"):
@@ -86,41 +85,43 @@ def trials_renderable(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Rend
         table.add_column(SHORT.get(name, SETTINGS[name]), justify="right", overflow="fold")
     for trial in ranked:
         table.add_row(
-            _text(trial.trial_id),
+            verbatim(trial.trial_id),
             trial.outcome,
             percent(trial.best_validation_accuracy, 2),
             f"{MISSING if trial.best_epoch is None else trial.best_epoch}/{trial.num_epochs}",
             *(Text(setting(name, trial.config, digits=2)) for name in used),
         )
     heading = f"{sweep.sweep_id}: study {sweep.study}, data: {data_name(sweep.dataset)}, seed {sweep.seed}"
-    failures = [_text(f"{trial.trial_id} failed: {trial.error}", "red") for trial in ranked if trial.error]
+    failures = [verbatim(f"{trial.trial_id} failed: {trial.error}", "red") for trial in ranked if trial.error]
     legend = Text("epoch: of the best validation accuracy / of all that the trial trained", style="dim")
-    return Group(_text(heading, "bold"), table, legend, *failures)
+    return Group(verbatim(heading, "bold"), table, legend, *failures)
 
 
 def studies_renderable(studies: Sequence[Study]) -> RenderableType:
     """The studies, a row each."""
-    table = _narrow_table("study", "what")
+    table = narrow_table("study", "what")
     for name in ("trials", "epochs", "report: test %"):
         table.add_column(name, justify="right", no_wrap=True)
     for study in studies:
         published = f"{100 * study.published.test_accuracy:.4g}" if study.published else MISSING
         budget = study.budget
-        table.add_row(_text(study.name), _text(study.title), str(budget.num_trials), str(budget.max_epochs), published)
+        table.add_row(
+            verbatim(study.name), verbatim(study.title), str(budget.num_trials), str(budget.max_epochs), published
+        )
     return table
 
 
 def study_renderable(study: Study) -> RenderableType:
     """A study's space, fixed settings and budget, with what the report found."""
     report = report_cells(study.published) if study.published else {}
-    table = _narrow_table("setting", "values", "report's winner")
+    table = narrow_table("setting", "values", "report's winner")
     for name, domain in study.space.items():
         values = " or ".join(map(value_text, domain.values)) if isinstance(domain, Choice) else str(domain)
         label = SETTINGS.get(name, name.replace("_", " "))
-        table.add_row(label, _text(values), report.get(label, MISSING))
+        table.add_row(label, verbatim(values), report.get(label, MISSING))
     for name, value in study.fixed.items():
         label = SETTINGS.get(name, name.replace("_", " "))
-        table.add_row(label, _text(f"always {value_text(value)}"), report.get(label, MISSING))
+        table.add_row(label, verbatim(f"always {value_text(value)}"), report.get(label, MISSING))
     budget = study.budget
     lines = [
         f"{study.name}: {study.title} (jobs/{study.job})",
@@ -131,38 +132,14 @@ def study_renderable(study: Study) -> RenderableType:
         lines.append(
             f"report: validation {percent(study.published.validation_accuracy)} %, test {report['accuracy']} %"
         )
-    return Group(*(_text(line) for line in lines), Text(), table)
+    return Group(*(verbatim(line) for line in lines), Text(), table)
 
 
-def progress_renderable(progress: SweepProgress | None, *, state: str, job: str) -> RenderableType:
-    """A running job: a bar over its trials, and where they stand."""
-    heading = _text(f"{job}  {state}", "bold")
-    if state == "LOST":
-        heading.append("  the cluster does not answer; the job goes on without us", style="yellow")
-    if progress is None:
-        return heading
-    bar = Table.grid(padding=(0, 1))
-    bar.add_row(
-        ProgressBar(total=max(1, progress.trials), completed=progress.ended, width=40),
-        f"{progress.ended}/{progress.trials} trials  {seconds(progress.elapsed_s)}",
-    )
-    names = ("running", "stopped", "completed", "diverged", "failed", "epochs")
-    table = Table(box=None, pad_edge=False)
-    for name in names:
-        table.add_column(name, justify="right")
-    table.add_row(*(str(getattr(progress, name)) for name in names))
-    where = f"data: {progress.dataset}"
-    if progress.best_validation_accuracy is not None:
-        best = percent(progress.best_validation_accuracy, 2)
-        where = f"best validation accuracy {best} % (trial {progress.best_trial}), {where}"
-    return Group(heading, bar, table, _text(where))
-
-
-def _narrow_table(*headings: str) -> Table:
+def narrow_table(*headings: str) -> Table:
     """A table with a single blank, the box's own divider, between its columns."""
     return Table(*headings, box=box.SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False)
 
 
-def _text(text: str, style: str = "") -> Text:
+def verbatim(text: str, style: str = "") -> Text:
     """Text that is shown as it is: neither rich's markup nor a terminal's escapes in it count."""
     return Text(plain(text), style=style)

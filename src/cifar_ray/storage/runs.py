@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from cifar_ray.errors import ObjectNotFoundError, SweepExistsError, UnknownNameError
 from cifar_ray.json_record import Record
+from cifar_ray.progress.counting import recounted
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.storage import layout
 from cifar_ray.storage.object_store import ObjectStore
@@ -71,6 +72,14 @@ class RunStore:
         """All trials that have started, by trial id."""
         keys = [key for key in self.objects.keys(layout.trials(sweep_id)) if key.endswith("/trial.json")]
         return [TrialRecord.from_json(self.objects.read(key)) for key in keys]
+
+    def trials_so_far(self, sweep_id: str) -> list[TrialRecord]:
+        """As `trials`, but a running one has the epochs of metrics.jsonl: its own record waits for its end."""
+        trials = self.trials(sweep_id)
+        if not any(trial.outcome == "running" for trial in trials):
+            return trials
+        metrics, accelerators = self.metrics(sweep_id), self.sweep(sweep_id).accelerators_per_trial
+        return [recounted(each, metrics, accelerators) if each.outcome == "running" else each for each in trials]
 
     def write_metrics(self, sweep_id: str, metrics: Iterable[EpochMetrics]) -> None:
         """Put metrics.jsonl, whole."""

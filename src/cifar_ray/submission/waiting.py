@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cifar_ray.errors import JobFailedError, JobStoppedError, UnreachableError
-from cifar_ray.records import SweepProgress
+from cifar_ray.progress.board import Board
+from cifar_ray.progress.sweep_log import News, read_line
 from cifar_ray.submission.job_status import JobStatus
 
 POLL_PERIOD_S = 1.0
@@ -36,10 +37,45 @@ class Observation:
 
     state: str
     """As in JobStatus, or LOST while the cluster does not answer."""
-    progress: SweepProgress | None
-    """The newest that the log holds."""
-    new_lines: tuple[str, ...]
-    """Of the log, since the last look, without progress lines."""
+    board: Board
+    """All that the log has said of the sweep. One object, which the next look changes."""
+    news: tuple[News, ...] = ()
+    """What it has said of the sweep since the last look."""
+    new_lines: tuple[str, ...] = ()
+    """The other lines since the last look."""
+    message: str = ""
+    """What the cluster says of the state."""
+
+
+class _Observer:
+    """Looks at one job, and keeps what it has read of its log."""
+
+    def __init__(self, jobs: Jobs, submission_id: str) -> None:
+        self._jobs, self._submission_id = jobs, submission_id
+        self._num_read = 0
+        self.board = Board()
+
+    def look(self) -> tuple[JobStatus, Observation]:
+        """UnreachableError where the cluster does not answer."""
+        status = self._jobs.status(self._submission_id)
+        log = self._jobs.logs(self._submission_id)
+        # a line that is still being written waits for its end, unless there will be none
+        end = len(log) if status.is_ended else log.rfind("\n") + 1
+        lines = log[self._num_read : end].splitlines()
+        self._num_read = max(self._num_read, end)
+        read = [(line, read_line(line)) for line in lines]
+        news = tuple(each for _, found in read for each in found or ())
+        for each in news:
+            self.board.take(each)
+        others = tuple(line for line, found in read if found is None)
+        return status, Observation(
+            state=status.state, board=self.board, news=news, new_lines=others, message=status.message
+        )
+
+
+def observe_job(jobs: Jobs, submission_id: str) -> Observation:
+    """One look at the job."""
+    return _Observer(jobs, submission_id).look()[1]
 
 
 def wait_for_job(
@@ -54,12 +90,11 @@ def wait_for_job(
 
     Raises UnreachableError where the cluster has not answered for `lost_deadline_s`.
     """
-    num_read, progress = 0, None
+    observer = _Observer(jobs, submission_id)
     answered = time.monotonic()
     while True:
         try:
-            status = jobs.status(submission_id)
-            log = jobs.logs(submission_id)
+            status, seen = observer.look()
         except UnreachableError as error:
             silent_s = time.monotonic() - answered
             if silent_s > lost_deadline_s:
@@ -67,17 +102,10 @@ def wait_for_job(
                     f"{error.message} for {silent_s:.0f} s; job {submission_id} may still run",
                     f"look again with `cifar-ray job status {submission_id}`",
                 ) from error
-            observe(Observation(state="LOST", progress=progress, new_lines=()))
+            observe(Observation(state="LOST", board=observer.board))
         else:
             answered = time.monotonic()
-            # a line that is still being written waits for its end, unless there will be none
-            end = len(log) if status.is_ended else log.rfind("\n") + 1
-            lines = log[num_read:end].splitlines()
-            num_read = max(num_read, end)
-            found = [each for line in lines if (each := SweepProgress.from_line(line))]
-            progress = found[-1] if found else progress
-            others = tuple(line for line in lines if SweepProgress.from_line(line) is None)
-            observe(Observation(state=status.state, progress=progress, new_lines=others))
+            observe(seen)
             if status.is_ended:
                 return status
         time.sleep(period_s)

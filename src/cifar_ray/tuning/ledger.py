@@ -14,15 +14,20 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from cifar_ray.progress.counting import recounted, with_epoch
+from cifar_ray.progress.sweep_log import TrialEpoch, TrialNews, TrialState, budget_line, trial_lines
 from cifar_ray.provenance import now
 from cifar_ray.records import EpochMetrics, Outcome, SweepProgress, SweepRecord, SweepResult, TrialRecord
 from cifar_ray.storage.runs import RunStore
+from cifar_ray.studies import Budget
 from cifar_ray.tuning.epoch_report import from_result
 from cifar_ray.tuning.gauges import SweepGauges
 from cifar_ray.tuning.member import MAX_LOSSES
 
 METRICS_PERIOD_S = 2.0
-"""The metrics object is written whole, so not after every epoch."""
+"""At least. The metrics object is written whole, so not after every epoch."""
+METRICS_SHARE = 0.05
+"""Of the driver's time, for that."""
 PROGRESS_PERIOD_S = 2.0
 MAX_ERROR_LENGTH = 500
 NODE_LOST = ("its node has died", "The actor is temporarily unavailable")
@@ -44,13 +49,18 @@ class Ledger(Callback):
     def setup(self, *args: Any, **info: Any) -> None:
         """Read the books: Ray Tune calls this in every driver that the sweep has."""
         self._metrics = {(line.trial_id, line.epoch): line for line in self._runs.metrics(self._sweep.sweep_id)}
-        self._trials = {}
-        for trial in self._runs.trials(self._sweep.sweep_id):
-            self._trials[trial.trial_id] = trial
-            if trial.outcome == "running":
-                self._recount(trial)
+        # a driver that was killed writes metrics more often than records
+        self._trials = {
+            trial.trial_id: recounted(trial, self._metrics.values(), self._sweep.accelerators_per_trial)
+            if trial.outcome == "running"
+            else trial
+            for trial in self._runs.trials(self._sweep.sweep_id)
+        }
+        self._say(budget_line(_budget(self._sweep)))
+        self._news: list[TrialNews] = [TrialEpoch.of(line) for line in self._metrics.values()]
+        self._news += [TrialState(trial_id=each.trial_id, outcome=each.outcome) for each in self._trials.values()]
         self._gauges = SweepGauges(self._sweep, num_epochs=len(self._metrics))
-        self._started = self._metrics_written = self._progress_said = time.monotonic()
+        self._started = self._metrics_due = self._progress_said = time.monotonic()
         self._has_new_metrics = False
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
@@ -72,13 +82,15 @@ class Ledger(Callback):
             node = str(result.get("node_ip"))
             self._metrics[line.trial_id, line.epoch] = replace(line, node=node, ended_at=now("milliseconds"))
             self._has_new_metrics = True
-            self._trials[line.trial_id] = self._with_epoch(line, node)
+            self._news.append(TrialEpoch.of(line))
+            counted = with_epoch(self._trials[line.trial_id], line, self._sweep.accelerators_per_trial)
+            self._trials[line.trial_id] = replace(counted, node=node)
         self.on_step_end()
 
     def on_step_end(self, iteration: int = 0, trials: list[Trial] | None = None, **info: Any) -> None:
         """Write and say what is due."""
         clock = time.monotonic()
-        if self._has_new_metrics and clock - self._metrics_written >= METRICS_PERIOD_S:
+        if self._has_new_metrics and clock >= self._metrics_due:
             self._flush_metrics()
         if clock - self._progress_said >= PROGRESS_PERIOD_S:
             self._say_progress()
@@ -138,32 +150,12 @@ class Ledger(Callback):
             dataset=self._sweep.dataset.name,
         )
 
-    def _recount(self, trial: TrialRecord) -> None:
-        """From its metrics: a driver that was killed writes them more often than records."""
-        fresh = TrialRecord(trial_id=trial.trial_id, config=trial.config, outcome="running", node=trial.node)
-        self._trials[trial.trial_id] = fresh
-        for line in self._metrics.values():
-            if line.trial_id == trial.trial_id:
-                self._trials[trial.trial_id] = self._with_epoch(line, trial.node)
-
-    def _with_epoch(self, line: EpochMetrics, node: str | None) -> TrialRecord:
-        trial = self._trials[line.trial_id]
-        accelerator_seconds = line.seconds / line.num_sharing * self._sweep.accelerators_per_trial
-        trial = replace(
-            trial,
-            num_epochs=max(trial.num_epochs, line.epoch),
-            node=node,
-            seconds=trial.seconds + line.seconds,
-            accelerator_seconds=trial.accelerator_seconds + accelerator_seconds,
-        )
-        best = trial.best_validation_accuracy
-        if line.is_finite and (best is None or line.validation_accuracy > best):
-            return replace(trial, best_epoch=line.epoch, best_validation_accuracy=line.validation_accuracy)
-        return trial
-
     def _say_progress(self) -> None:
         self._progress_said = time.monotonic()
         progress = self.progress()
+        for line in trial_lines(self._news):
+            self._say(line)
+        self._news = []
         self._say(progress.to_line())
         self._gauges.publish(progress, self._accelerators_in_use())
 
@@ -178,12 +170,15 @@ class Ledger(Callback):
 
     def _put(self, trial: TrialRecord) -> None:
         self._trials[trial.trial_id] = trial
+        self._news.append(TrialState(trial_id=trial.trial_id, outcome=trial.outcome))
         self._runs.write_trial(self._sweep.sweep_id, trial)
 
     def _flush_metrics(self) -> None:
-        self._metrics_written = time.monotonic()
         self._has_new_metrics = False
+        began = time.monotonic()
         self._runs.write_metrics(self._sweep.sweep_id, self._metrics.values())
+        ended = time.monotonic()
+        self._metrics_due = ended + max(METRICS_PERIOD_S, (ended - began) / METRICS_SHARE)
 
 
 def _last_failure(trial: Trial) -> str:
@@ -203,6 +198,15 @@ def _reason(failure: str) -> str:
     raised = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Exit|Interrupt)\b", line)]
     died = [line for line in lines if line.startswith("The actor is dead because")]
     return [lines[0], *died, *raised][-1]
+
+
+def _budget(sweep: SweepRecord) -> Budget:
+    return Budget(
+        num_trials=sweep.num_trials,
+        max_epochs=sweep.max_epochs,
+        grace_period=sweep.grace_period,
+        reduction_factor=sweep.reduction_factor,
+    )
 
 
 def summarise_sweep(runs: RunStore, sweep: SweepRecord, finished_at: str) -> SweepResult | None:

@@ -1,0 +1,63 @@
+"""Where every trial of a sweep stands, gathered from the news of its log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cifar_ray.progress.sweep_log import News, TrialEpoch, TrialState
+from cifar_ray.records import Outcome, SweepProgress
+from cifar_ray.studies import Budget
+
+
+@dataclass(kw_only=True)
+class Curve:
+    """One trial so far."""
+
+    trial_id: str
+    outcome: Outcome = "running"
+    epochs: dict[int, TrialEpoch] = field(default_factory=dict)
+
+    @property
+    def num_epochs(self) -> int:
+        """Epochs that it has trained."""
+        return max(self.epochs, default=0)
+
+    @property
+    def best(self) -> float | None:
+        """Its best validation accuracy."""
+        return max((each for each in self.accuracies.values()), default=None)
+
+    @property
+    def accuracies(self) -> dict[int, float]:
+        """Validation accuracies by epoch, of those whose losses are finite."""
+        found = {epoch: line.validation_accuracy for epoch, line in sorted(self.epochs.items())}
+        return {epoch: accuracy for epoch, accuracy in found.items() if accuracy is not None}
+
+
+class Board:
+    """Takes the news in the order of the log. The news of one driver: a resumed sweep's has a log of its own."""
+
+    def __init__(self) -> None:
+        self.budget: Budget | None = None
+        """None until the log has said it; an evaluation has none."""
+        self.progress: SweepProgress | None = None
+        """The newest."""
+        self.curves: dict[str, Curve] = {}
+        self.pace: list[tuple[float, int]] = []
+        """Seconds since the driver began, and the epochs that had been trained by then, as they were said."""
+
+    def take(self, news: News) -> None:
+        """Note one piece of news."""
+        match news:
+            case SweepProgress():
+                self.progress = news
+                self.pace.append((news.elapsed_s, news.epochs))
+            case Budget():
+                self.budget = news
+            case TrialEpoch():
+                self._curve(news.trial_id).epochs[news.epoch] = news
+            case TrialState():
+                self._curve(news.trial_id).outcome = news.outcome
+
+    def _curve(self, trial_id: str) -> Curve:
+        return self.curves.setdefault(trial_id, Curve(trial_id=trial_id))

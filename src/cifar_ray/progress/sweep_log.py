@@ -1,0 +1,115 @@
+"""What a running sweep's log says of its trials, as lines that people and programs read.
+
+    asha trials=30 max_epochs=30 grace_period=1 reduction_factor=4     once, at the start
+    trials t0003:4:0.5123:9.1 t0007:stopped                            since the last such line
+
+A word of the second kind is a trial's epoch, with validation accuracy (`-` where a loss is not finite) and seconds,
+or its new state. Some 20 bytes an epoch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import get_args
+
+from cifar_ray.errors import ConfigurationError
+from cifar_ray.records import EpochMetrics, Outcome, SweepProgress
+from cifar_ray.studies import Budget
+
+WORDS_PER_LINE = 50
+_WORD = re.compile(
+    r"(?P<trial>t\d{4,6}):(?:(?P<epoch>\d{1,6}):(?P<accuracy>-|\d\.\d{1,8}):(?P<seconds>\d{1,9}\.\d)|(?P<outcome>[a-z]+))"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialEpoch:
+    """A trial finished an epoch."""
+
+    trial_id: str
+    epoch: int
+    validation_accuracy: float | None
+    """None where a loss is not finite."""
+    seconds: float
+
+    @classmethod
+    def of(cls, line: EpochMetrics) -> TrialEpoch:
+        """What the log says of that epoch."""
+        accuracy = line.validation_accuracy if line.is_finite else None
+        return cls(trial_id=line.trial_id, epoch=line.epoch, validation_accuracy=accuracy, seconds=line.seconds)
+
+    def to_word(self) -> str:
+        """`t0003:4:0.5123:9.1`."""
+        accuracy = "-" if self.validation_accuracy is None else f"{self.validation_accuracy:.4f}"
+        return f"{self.trial_id}:{self.epoch}:{accuracy}:{self.seconds:.1f}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialState:
+    """A trial started, or ended."""
+
+    trial_id: str
+    outcome: Outcome
+
+    def to_word(self) -> str:
+        """`t0007:stopped`."""
+        return f"{self.trial_id}:{self.outcome}"
+
+
+TrialNews = TrialEpoch | TrialState
+News = SweepProgress | Budget | TrialNews
+
+
+def budget_line(budget: Budget) -> str:
+    """`asha trials=30 …`."""
+    values = {"trials": budget.num_trials, **asdict(budget)}
+    return "asha " + " ".join(f"{name}={value}" for name, value in values.items() if name != "num_trials")
+
+
+def trial_lines(news: Sequence[TrialNews]) -> Iterator[str]:
+    """`trials …`, as many as it takes."""
+    for first in range(0, len(news), WORDS_PER_LINE):
+        yield "trials " + " ".join(each.to_word() for each in news[first : first + WORDS_PER_LINE])
+
+
+def read_line(line: str) -> list[News] | None:
+    """The news that a line of the log holds; None for any other line, also for one that is damaged."""
+    kind, _, rest = line.partition(" ")
+    if kind == "progress":
+        progress = SweepProgress.from_line(line)
+        return None if progress is None else [progress]
+    if kind == "asha":
+        budget = _read_budget(rest)
+        return None if budget is None else [budget]
+    if kind == "trials":
+        news = [_read_word(word) for word in rest.split()]
+        known = [each for each in news if each is not None]
+        return [*known] if news and len(known) == len(news) else None
+    return None
+
+
+def _read_budget(text: str) -> Budget | None:
+    values = dict(word.partition("=")[::2] for word in text.split())
+    try:
+        num_trials = int(values.pop("trials"))
+        return Budget(num_trials=num_trials, **{name: int(value) for name, value in values.items()})
+    except (KeyError, TypeError, ValueError, ConfigurationError):
+        return None
+
+
+def _read_word(word: str) -> TrialNews | None:
+    match = _WORD.fullmatch(word)
+    if match is None:
+        return None
+    if outcome := match["outcome"]:
+        known = next((each for each in get_args(Outcome) if each == outcome), None)
+        return None if known is None else TrialState(trial_id=match["trial"], outcome=known)
+    accuracy = None if match["accuracy"] == "-" else float(match["accuracy"])
+    return TrialEpoch(
+        trial_id=match["trial"],
+        epoch=int(match["epoch"]),
+        validation_accuracy=accuracy,
+        seconds=float(match["seconds"]),
+    )

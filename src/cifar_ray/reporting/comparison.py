@@ -1,0 +1,160 @@
+"""Sets sweeps side by side: what each has reached, on what, and for how much."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from cifar_ray.errors import ConfigurationError
+from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TestScores
+from cifar_ray.reporting.formats import data_name
+from cifar_ray.statistics import difference_interval, wilson_interval
+from cifar_ray.storage.runs import RunStore
+
+ACCELERATOR_SECONDS = "accelerator-seconds"
+CORE_SECONDS = "core-seconds"
+
+
+@dataclass(frozen=True)
+class Score:
+    """An accuracy on a number of images."""
+
+    num_correct: int
+    num_images: int
+
+    @classmethod
+    def of(cls, accuracy: float, num_images: int) -> Score:
+        """From a fraction, which is a whole number of the images but for rounding."""
+        return cls(num_correct=min(num_images, max(0, round(accuracy * num_images))), num_images=num_images)
+
+    @property
+    def accuracy(self) -> float:
+        """0 to 1."""
+        return self.num_correct / self.num_images
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % Wilson score interval."""
+        return wilson_interval(self.num_correct, self.num_images)
+
+    def lead(self, other: Score) -> tuple[float, float, float]:
+        """Over the other: the difference of the accuracies and its 95 % interval, as of different images."""
+        low, high = difference_interval((self.num_correct, self.num_images), (other.num_correct, other.num_images))
+        return self.accuracy - other.accuracy, low, high
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """One of the sweeps that are compared."""
+
+    sweep: SweepRecord
+    result: SweepResult | None
+    scores: TestScores | None
+    metrics: Sequence[EpochMetrics]
+
+    @property
+    def unit(self) -> str:
+        """What its trials' time is counted in: of accelerators, or of CPU cores where it used none."""
+        return ACCELERATOR_SECONDS if self.sweep.accelerators_per_trial > 0 else CORE_SECONDS
+
+    @cached_property
+    def course(self) -> list[tuple[float, float]]:
+        """What had been spent, in `unit`, and the best validation accuracy so far, after each epoch of any trial.
+
+        In the order in which the epochs were reported. Only time in which trials trained counts.
+        """
+        held = self.sweep.accelerators_per_trial or self.sweep.cpus_per_trial
+        spent, best, points = 0.0, 0.0, []
+        for line in self.metrics:
+            spent += line.seconds / line.num_sharing * held
+            if line.is_finite:
+                best = max(best, line.validation_accuracy)
+            points.append((spent, best))
+        return points
+
+    @property
+    def spent(self) -> float:
+        """In all, in `unit`."""
+        return self.course[-1][0] if self.course else 0.0
+
+    def validation(self, spent: float | None = None) -> Score | None:
+        """The best validation accuracy, or the best that it had when it had spent so much; None before any epoch."""
+        reached = [best for cost, best in self.course if spent is None or cost <= spent * (1 + 1e-9)]
+        num_images = self.sweep.dataset.num_validation
+        return Score.of(reached[-1], num_images) if reached and num_images else None
+
+    @property
+    def test(self) -> Score | None:
+        """None while it has not been evaluated."""
+        return Score.of(self.scores.accuracy, self.scores.num_images) if self.scores else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Sweeps that may stand side by side."""
+
+    contenders: tuple[Contender, ...]
+    cautions: tuple[str, ...]
+    """What keeps the numbers from telling who is better."""
+    has_verdict: bool
+    """Whether all saw the same images, so that one may be called better."""
+
+    @property
+    def common_spent(self) -> float | None:
+        """The most that each has spent; None where they count in different units."""
+        is_one_unit = len({each.unit for each in self.contenders}) == 1
+        return min(each.spent for each in self.contenders) if is_one_unit else None
+
+
+def compare(runs: RunStore, sweep_ids: Sequence[str]) -> Comparison:
+    """Read those sweeps. ConfigurationError for fewer than two, and where their classes differ."""
+    if len(set(sweep_ids)) < 2:
+        raise ConfigurationError("a comparison takes two sweeps or more", "list them with `cifar-ray results list`")
+    contenders = tuple(
+        Contender(
+            sweep=runs.sweep(sweep_id),
+            result=runs.result(sweep_id),
+            scores=runs.test_scores(sweep_id),
+            metrics=runs.metrics(sweep_id),
+        )
+        for sweep_id in dict.fromkeys(sweep_ids)
+    )
+    first = contenders[0].sweep
+    for each in contenders[1:]:
+        if each.sweep.dataset.classes != first.dataset.classes:
+            raise ConfigurationError(
+                f"{first.sweep_id} is on {data_name(first.dataset)}, {each.sweep.sweep_id} on "
+                f"{data_name(each.sweep.dataset)}: their accuracies are of different tasks",
+                "compare sweeps of one data set; `cifar-ray results list` names it for each",
+            )
+    return Comparison(
+        contenders=contenders,
+        cautions=tuple(_cautions(contenders)),
+        has_verdict=len({each.sweep.dataset.fingerprint for each in contenders}) == 1,
+    )
+
+
+def _cautions(contenders: Sequence[Contender]) -> list[str]:
+    sweeps = [each.sweep for each in contenders]
+    scores = [each.scores for each in contenders if each.scores]
+    hardware = {(s.hardware.get("cpu_model"), s.hardware.get("accelerator_types")) for s in sweeps}
+    found = {
+        "the training images differ (SHA-256): a difference may be the data's, so no sweep is called the better one": (
+            len({sweep.dataset.fingerprint for sweep in sweeps}) > 1
+        ),
+        "the test images differ (SHA-256): their test accuracies are of different sets": (
+            len({each.test_fingerprint for each in scores}) > 1
+        ),
+        "seeds differ, and with them the 10 % that validate": len({sweep.seed for sweep in sweeps}) > 1,
+        "budgets differ: more trials or epochs alone may win": (
+            len({(sweep.num_trials, sweep.max_epochs) for sweep in sweeps}) > 1
+        ),
+        "machines differ: seconds of one are not seconds of another": len(hardware) > 1,
+        "some count in accelerator-seconds, some in core-seconds: no same spend to compare at": (
+            len({each.unit for each in contenders}) > 1
+        ),
+    }
+    unfinished = [each.sweep.sweep_id for each in contenders if each.result is None]
+    running = [f"not finished: {', '.join(unfinished)}"] if unfinished else []
+    return running + [text for text, holds in found.items() if holds]

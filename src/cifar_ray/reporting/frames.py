@@ -1,0 +1,122 @@
+"""A sweep as pandas frames: for notebooks, and for files that other tools read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import pandas as pd
+import pyarrow
+
+from cifar_ray.errors import ConfigurationError, RecordError
+from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
+from cifar_ray.storage.layout import check_sweep_id
+from cifar_ray.storage.object_store import open_store
+from cifar_ray.storage.runs import RunStore
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ExportFormat = Literal["parquet", "csv", "json"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepFrames:
+    """What the store holds of a sweep, finished or not."""
+
+    sweep: SweepRecord
+    result: SweepResult | None
+    """None while it has not finished."""
+    scores: TestScores | None
+    """None while its winner has not been evaluated."""
+    trials: pd.DataFrame
+    """A row a trial, the best first: the fields of TrialRecord, each setting as a column, sweep_id and dataset.
+
+    A setting whose name a field has is `config_<name>`. A trial that runs has the epochs so far.
+    """
+    epochs: pd.DataFrame
+    """A row for each trial and epoch: the fields of EpochMetrics, sweep_id and dataset."""
+
+
+def load_sweep(uri: str) -> SweepFrames:
+    """The sweep at `<store>/<sweep id>`: an `s3://` URI or a folder, also one that `results pull` has made.
+
+    Credentials and endpoint come from the environment. UnknownNameError where there is no such sweep, StorageError
+    where the store refuses, ConfigurationError where the URI is malformed.
+    """
+    store, separator, sweep_id = uri.rstrip("/").rpartition("/")
+    if separator and store in ("", "s3:/"):
+        raise ConfigurationError(f"{uri!r} names no sweep", "write s3://bucket/prefix/SWEEP or FOLDER/SWEEP")
+    return read_frames(RunStore(open_store(store or ".")), check_sweep_id(sweep_id))
+
+
+def read_frames(runs: RunStore, sweep_id: str) -> SweepFrames:
+    """The sweep of that id; errors as the store raises them."""
+    sweep = runs.sweep(sweep_id)
+    trials = runs.trials_so_far(sweep_id)
+    return SweepFrames(
+        sweep=sweep,
+        result=runs.result(sweep_id),
+        scores=runs.test_scores(sweep_id),
+        trials=_trials_frame(sweep, trials),
+        epochs=_epochs_frame(sweep, runs.metrics(sweep_id)),
+    )
+
+
+def export_frames(frames: SweepFrames, folder: Path, kind: ExportFormat) -> list[Path]:
+    """Write `trials` and `epochs` in that format, and the sweep's record beside them; returns the paths.
+
+    RecordError where a setting has values of several types, which Parquet cannot hold in one column.
+    """
+    assert kind in get_args(ExportFormat)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, frame in (("trials", frames.trials), ("epochs", frames.epochs)):
+        paths.append(path := folder / f"{name}.{kind}")
+        if kind == "parquet":
+            _write_parquet(frame, path)
+        elif kind == "csv":
+            frame.to_csv(path, index=False)
+        else:
+            # pandas' own JSON keeps 15 decimals, which a small learning rate notices
+            rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+            path.write_text(json.dumps(rows, indent=2, allow_nan=False))
+    paths.append(record := folder / "sweep.json")
+    record.write_text(frames.sweep.to_json())
+    return paths
+
+
+def _write_parquet(frame: pd.DataFrame, path: Path) -> None:
+    try:
+        frame.to_parquet(path, engine="pyarrow", index=False)
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as error:
+        raise RecordError(f"not to be had as Parquet: {error.args[0]}", "take --format json or csv") from error
+
+
+def _trials_frame(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> pd.DataFrame:
+    ranked = sorted(trials, key=lambda trial: (-(trial.best_validation_accuracy or 0.0), trial.trial_id))
+    rows = [_of_sweep(sweep) | _trial_row(trial) for trial in ranked]
+    names = [name for name in TrialRecord.__dataclass_fields__ if name != "config"]
+    frame = pd.DataFrame(rows, columns=None if rows else [*_of_sweep(sweep), *names])
+    return frame.astype({"best_epoch": "Int64", "best_validation_accuracy": "float64"})
+
+
+def _trial_row(trial: TrialRecord) -> dict[str, Any]:
+    row = {name: value for name, value in asdict(trial).items() if name != "config"}
+    return row | {
+        f"config_{name}" if name in row or name in ("sweep_id", "dataset") else name: value
+        for name, value in trial.config.items()
+    }
+
+
+def _epochs_frame(sweep: SweepRecord, metrics: Sequence[EpochMetrics]) -> pd.DataFrame:
+    rows = [_of_sweep(sweep) | asdict(line) for line in metrics]
+    names = [*_of_sweep(sweep), *EpochMetrics.__dataclass_fields__]
+    return pd.DataFrame(rows, columns=names).astype({"train_loss": "float64", "validation_loss": "float64"})
+
+
+def _of_sweep(sweep: SweepRecord) -> dict[str, str]:
+    """In every row, so that frames of several sweeps can stand in one and still tell what they are of."""
+    return {"sweep_id": sweep.sweep_id, "dataset": sweep.dataset.name}

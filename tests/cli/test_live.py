@@ -1,0 +1,74 @@
+"""The view for programs, and the one for logs, of a job whose log is known."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from cifar_ray.cli.live import JsonView, LiveView
+from cifar_ray.submission.job_status import JobStatus
+from cifar_ray.submission.waiting import wait_for_job
+
+LOG = """loading data
+asha trials=2 max_epochs=4 grace_period=1 reduction_factor=4
+trials t0000:running t0000:1:0.5000:1.5 t0001:1:-:1.0 t0001:diverged
+progress elapsed_s=2.0 trials=2 running=1 stopped=0 completed=0 diverged=1 failed=0 epochs=2 \
+best_validation_accuracy=0.5000 best_trial=t0000 dataset=shapes
+bye
+"""
+
+
+class OneJob:
+    """Has ended; its log is LOG."""
+
+    def status(self, submission_id: str) -> JobStatus:
+        return JobStatus(
+            submission_id=submission_id,
+            state="SUCCEEDED",
+            message="",
+            entrypoint="",
+            started_at_ms=None,
+            ended_at_ms=None,
+            metadata={},
+        )
+
+    def logs(self, submission_id: str) -> str:
+        return LOG
+
+    def stop(self, submission_id: str) -> bool:
+        return False
+
+
+def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    with JsonView("j") as view:
+        wait_for_job(OneJob(), "j", view.observe)
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {each["job"] for each in said} == {"j"}
+    assert [each["event"] for each in said] == [
+        *("state", "log", "log", "budget", "trial", "epoch", "epoch", "trial", "progress")
+    ]
+    assert said[0]["state"] == "SUCCEEDED"
+    assert said[2]["line"] == "bye"
+    assert (said[5]["epoch"], said[5]["validation_accuracy"], said[6]["validation_accuracy"]) == (1, 0.5, None)
+    assert said[7] == {"event": "trial", "job": "j", "trial_id": "t0001", "outcome": "diverged"}
+    assert (said[8]["epochs"], said[8]["eta_s"]) == (2, None)
+
+
+def test_plain_lines_where_there_is_no_terminal() -> None:
+    file = io.StringIO()
+    with LiveView(Console(file=file, width=80), "j") as view:
+        wait_for_job(OneJob(), "j", view.observe)
+    first, second, last = file.getvalue().splitlines()
+    assert (first, second) == ("loading data", "bye")
+    assert last.startswith("j SUCCEEDED progress elapsed_s=2.0 trials=2 ")
+
+
+def test_a_terminal_gets_curves(tmp_path: Path) -> None:
+    file = io.StringIO()
+    console = Console(file=file, width=80, height=40, force_terminal=True, color_system=None)
+    with LiveView(console, "j") as view:
+        wait_for_job(OneJob(), "j", view.observe)
+    assert "t0000  running      1/4   50.00  ▁···" in file.getvalue()
+    assert "trials t0000:running" not in file.getvalue()

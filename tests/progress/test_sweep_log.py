@@ -1,0 +1,49 @@
+"""The lines, there and back."""
+
+from dataclasses import replace
+
+import pytest
+
+from cifar_ray.progress.sweep_log import News, TrialEpoch, TrialState, budget_line, read_line, trial_lines
+from cifar_ray.records import EpochMetrics
+from cifar_ray.studies import Budget
+
+
+def test_there_and_back(epoch_metrics: list[EpochMetrics]) -> None:
+    budget = Budget(num_trials=30, max_epochs=27, grace_period=2, reduction_factor=3)
+    assert read_line(budget_line(budget)) == [budget]
+    news = [TrialEpoch.of(replace(line, validation_accuracy=0.1234)) for line in epoch_metrics] * 30
+    news.append(TrialEpoch(trial_id="t0009", epoch=3, validation_accuracy=None, seconds=1.0))
+    news.append(TrialEpoch(trial_id="t0009", epoch=3, validation_accuracy=1.0, seconds=12345.6))
+    all_news = [*news, TrialState(trial_id="t0001", outcome="stopped")]
+    lines = list(trial_lines(all_news))
+    assert len(lines) > 1
+    back: list[News] = [each for line in lines for each in read_line(line) or ()]
+    assert back == all_news
+
+
+def test_a_loss_that_is_not_finite_has_no_accuracy(epoch_metrics: list[EpochMetrics]) -> None:
+    assert TrialEpoch.of(replace(epoch_metrics[0], train_loss=None)).validation_accuracy is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "hello",
+        "trials",
+        "trials in all: 7",
+        "trials t0001:4:0.5:1.0 t0002",
+        "trials t0001:exploded",
+        "trials t0001:1:nan:1.0",
+        "trials t0001:1:0.5:1e9",
+        "trials ../x:1:0.5:1.0",
+        "asha",
+        "asha trials=x max_epochs=3",
+        "asha trials=3 max_epochs=0",
+        "asha trials=3 max_epochs=3 colour=1",
+        "progress elapsed_s=x",
+    ],
+)
+def test_any_other_line_is_none(line: str) -> None:
+    assert read_line(line) is None

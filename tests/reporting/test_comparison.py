@@ -1,0 +1,137 @@
+"""Comparisons of two real sweeps, and of made ones that differ in what must be said."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from cifar_ray.cli.main import main
+from cifar_ray.errors import ConfigurationError
+from cifar_ray.records import EpochMetrics, SweepRecord, TestScores
+from cifar_ray.reporting.comparison import Comparison, Contender, Score, compare
+from cifar_ray.reporting.comparison_view import comparison_figure, verdicts
+from cifar_ray.storage.folder import FolderStore
+from cifar_ray.storage.runs import RunStore
+
+RESULTS = Path(__file__).parents[2] / "docs/results"
+ALONE, COHORT = "cnn-20261123-140840-f23b", "cnn-20261123-202106-86f1"
+Put = Callable[..., None]
+
+
+@pytest.fixture
+def put(runs: RunStore, sweep_record: SweepRecord, scores: TestScores, epoch_metrics: list[EpochMetrics]) -> Put:
+    """Puts a sweep that differs in what is named from one of four epochs, 0.5 accelerators and 1.5 s each."""
+
+    def put(sweep_id: str, accuracy: float | None = None, **changes: Any) -> None:
+        dataset = {name: changes.pop(name) for name in ("fingerprint", "classes", "num_validation") if name in changes}
+        sweep = replace(sweep_record, sweep_id=sweep_id, dataset=replace(sweep_record.dataset, **dataset), **changes)
+        runs.create_sweep(sweep)
+        runs.write_metrics(sweep_id, epoch_metrics[:4])
+        if accuracy is not None:
+            runs.write_test_scores(replace(scores, sweep_id=sweep_id, accuracy=accuracy, dataset=sweep.dataset))
+
+    return put
+
+
+def test_two_real_sweeps(tmp_path: Path) -> None:
+    figure = tmp_path / "c.png"
+    arguments = ["results", "compare", ALONE, COHORT, "--storage", str(RESULTS), "--figure", str(figure)]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 0, done.output
+    text = " ".join(done.output.split())
+    assert "test % 63.94 65.08 95 % interval 62.99 to 64.88 64.14 to 66.01" in text
+    assert f"On the test set {COHORT} and {ALONE} are too close to call: 1.14 points" in text
+    assert f"each {COHORT} leads {ALONE}" in text
+    assert "val. % at same spend 63.70 66.16" in text
+    assert "paired" in text
+    assert figure.read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_had_been_spent_is_the_records_own_sum() -> None:
+    runs = RunStore(FolderStore(RESULTS))
+    for contender in compare(runs, [ALONE, COHORT]).contenders:
+        trials = runs.trials(contender.sweep.sweep_id)
+        if contender.sweep.sweep_id == ALONE:
+            assert contender.spent == pytest.approx(sum(trial.seconds for trial in trials))
+        best = max(trial.best_validation_accuracy or 0 for trial in trials)
+        score = contender.validation()
+        assert score is not None
+        assert score.accuracy == pytest.approx(best)
+
+
+def test_the_best_at_a_spend_is_what_had_been_reached_by_then(
+    sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics]
+) -> None:
+    worse = replace(epoch_metrics[3], validation_accuracy=0.01)
+    broken = replace(epoch_metrics[2], validation_accuracy=0.99, train_loss=None)
+    metrics = [epoch_metrics[0], epoch_metrics[1], broken, replace(worse, num_sharing=3)]
+    contender = Contender(sweep=sweep_record, result=None, scores=None, metrics=metrics)
+    assert [spent for spent, _ in contender.course] == pytest.approx([0.75, 1.5, 2.25, 2.5])
+    assert [best for _, best in contender.course] == pytest.approx([0.15, 0.25, 0.25, 0.25])
+    assert contender.validation(0.7) is None
+    assert contender.validation(0.75) == Score(num_correct=750, num_images=5000)
+    assert replace(contender, sweep=replace(sweep_record, accelerators_per_trial=0.0)).unit == "core-seconds"
+
+
+def test_a_clear_lead_is_called_one(runs: RunStore, put: Put) -> None:
+    put("cnn-1", 0.60)
+    put("cnn-2", 0.64)
+    put("cnn-3", 0.605)
+    put("cnn-4")
+    lines = verdicts(compare(runs, ["cnn-1", "cnn-2", "cnn-3", "cnn-4"]))
+    assert lines[0].startswith("On the test set cnn-2 leads cnn-3 by 3.50 points, 95 % interval +2.16 to +4.84")
+    assert lines[1].startswith("On the test set cnn-2 leads cnn-1 by 4.00 points")
+    assert all("too close" in line for line in lines[2:])
+    assert len(lines) == 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "says", "has_verdict"),
+    [
+        ({}, None, True),
+        ({"fingerprint": "cd" * 32}, "the training images differ", False),
+        ({"seed": 1}, "seeds differ", True),
+        ({"num_trials": 3}, "budgets differ", True),
+        ({"hardware": {"cpu_model": "another"}}, "machines differ", True),
+        ({"accelerators_per_trial": 0.0}, "no same spend", True),
+    ],
+)
+def test_cautions(runs: RunStore, put: Put, changes: dict[str, Any], says: str | None, has_verdict: bool) -> None:
+    put("cnn-1", 0.6)
+    put("cnn-2", 0.7, **changes)
+    found = compare(runs, ["cnn-1", "cnn-2"])
+    others = [text for text in found.cautions if not text.startswith("not finished: cnn-1, cnn-2")]
+    assert [says in text for text in others] == [True] if says else others == []  # type: ignore[operator]
+    assert (found.has_verdict, bool(verdicts(found))) == (has_verdict, has_verdict)
+    assert (found.common_spent is None) == ("accelerators_per_trial" in changes)
+
+
+def test_other_classes_are_refused(runs: RunStore, put: Put) -> None:
+    put("cnn-1")
+    put("cnn-2", classes=("circle", "square"))
+    done = CliRunner().invoke(main, ["results", "compare", "cnn-1", "cnn-2", "--storage", runs.objects.uri])
+    assert done.exit_code == 2
+    assert "cnn-2 on cifar10 (NOT CIFAR-10): their accuracies are of different tasks\nhint: " in done.output
+
+
+def test_one_sweep_is_no_comparison(runs: RunStore, put: Put) -> None:
+    put("cnn-1")
+    with pytest.raises(ConfigurationError, match="two sweeps"):
+        compare(runs, ["cnn-1", "cnn-1"])
+
+
+def test_sweeps_without_an_epoch_and_hostile_names_are_drawn(runs: RunStore, put: Put) -> None:
+    put("cnn-1", 0.6)
+    put("cnn-2", study="$x^$[red]\x1b[31m", commit="$")
+    runs.write_metrics("cnn-2", [])
+    done = CliRunner().invoke(
+        main, ["results", "compare", "cnn-1", "cnn-2", "--storage", runs.objects.uri, "--figure", "/nowhere/c.png"]
+    )
+    assert "$x^$[red] [31m" in done.output
+    assert (done.exit_code, "error: /nowhere/c.png: No such file" in done.output) == (2, True)
+    found = compare(runs, ["cnn-1", "cnn-2"])
+    assert comparison_figure(found).startswith(b"\x89PNG")
+    assert isinstance(found, Comparison)
