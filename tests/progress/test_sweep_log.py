@@ -43,6 +43,8 @@ def test_a_loss_that_is_not_finite_has_no_accuracy(epoch_metrics: list[EpochMetr
         "asha trials=3 max_epochs=0",
         "asha trials=3 max_epochs=3 colour=1",
         "progress elapsed_s=x",
+        "waiting for you",
+        "stuck seconds=x 1 node",
     ],
 )
 def test_any_other_line_is_none(line: str) -> None:

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from cifar_ray.progress.board import Board
-from cifar_ray.progress.sweep_log import TrialEpoch, TrialState
+from cifar_ray.progress.sweep_log import TrialEpoch, TrialState, Waiting
 from cifar_ray.records import SweepProgress
 from cifar_ray.reporting.live_view import live_renderable, plain_progress, sparkline
 from cifar_ray.studies import Budget
@@ -133,3 +133,19 @@ def test_one_plain_line_with_what_is_left() -> None:
     assert " eta_s=" in plain_progress(
         board(replace(PROGRESS, elapsed_s=1.0, epochs=0), *some_trials(8)), state="RUNNING", job="j"
     )
+
+
+def test_it_says_what_a_sweep_waits_for_until_a_trial_runs() -> None:
+    waiting = Waiting(seconds=40, is_stuck=False, what=f"1 node starting {HOSTILE}")
+    idle = replace(PROGRESS, running=0)
+    made = board(progress=idle)
+    made.take(waiting)
+    assert "waiting for nodes: no trial runs, for 40 s; 1 node starting" in show(made)[1]
+    assert plain_progress(made, state="RUNNING", job="j").startswith("j RUNNING waiting for nodes: no trial runs")
+    made.take(replace(waiting, is_stuck=True))
+    assert show(made)[1].startswith("stuck: no trial runs")
+    assert not any("stuck" in line for line in show(made, state="FAILED"))
+    made.take(idle)
+    assert show(made)[1].startswith("stuck")
+    made.take(PROGRESS)
+    assert not any("stuck" in line for line in show(made))

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 
 from cifar_ray.progress.asha import seconds_left
-from cifar_ray.progress.sweep_log import TrialEpoch, TrialState
+from cifar_ray.progress.sweep_log import TrialEpoch, TrialState, Waiting
 from cifar_ray.records import SweepProgress
 from cifar_ray.reporting.live_view import live_renderable, plain_progress
 from cifar_ray.studies import Budget
@@ -82,6 +82,7 @@ class JsonView:
     budget     of the sweep: trials, epochs, ASHA's settings
     epoch      trial_id, epoch, validation_accuracy (null where a loss is not finite), seconds
     trial      trial_id, outcome; when it starts or ends
+    waiting    seconds, is_stuck, what; while no trial runs
     progress   the counts, the best so far, eta_s (null where unknown)
     log        line; any other of the job's log
     """
@@ -113,6 +114,8 @@ class JsonView:
                     self.say("epoch", **asdict(news))
                 case TrialState():
                     self.say("trial", **asdict(news))
+                case Waiting():
+                    self.say("waiting", **asdict(news))
                 case SweepProgress() if news is seen.board.progress:
                     self.say("progress", **asdict(news), eta_s=seconds_left(seen.board))
 

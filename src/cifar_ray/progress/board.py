@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from cifar_ray.progress.sweep_log import News, TrialEpoch, TrialState
+from cifar_ray.progress.sweep_log import News, TrialEpoch, TrialState, Waiting
 from cifar_ray.records import Outcome, SweepProgress
 from cifar_ray.studies import Budget
 
@@ -43,6 +43,8 @@ class Board:
         self.progress: SweepProgress | None = None
         """The newest."""
         self.curves: dict[str, Curve] = {}
+        self.waiting: Waiting | None = None
+        """Since when no trial runs, and why; None while one does, or before anything is known."""
         self.pace: list[tuple[float, int]] = []
         """Seconds since the driver began, and the epochs that had been trained by then, as they were said."""
 
@@ -52,6 +54,10 @@ class Board:
             case SweepProgress():
                 self.progress = news
                 self.pace.append((news.elapsed_s, news.epochs))
+                if news.running:
+                    self.waiting = None
+            case Waiting():
+                self.waiting = news
             case Budget():
                 self.budget = news
             case TrialEpoch():

@@ -2,6 +2,7 @@
 
     asha trials=30 max_epochs=30 grace_period=1 reduction_factor=4     once, at the start
     trials t0003:4:0.5123:9.1 t0007:stopped                            since the last such line
+    waiting seconds=40 asked for 2 x {CPU 1, GPU 1}; 1 node starting   while no trial runs; or `stuck`
 
 A word of the second kind is a trial's epoch, with validation accuracy (`-` where a loss is not finite) and seconds,
 or its new state. Some 20 bytes an epoch.
@@ -22,6 +23,8 @@ WORDS_PER_LINE = 50
 _WORD = re.compile(
     r"(?P<trial>t\d{4,6}):(?:(?P<epoch>\d{1,6}):(?P<accuracy>-|\d\.\d{1,8}):(?P<seconds>\d{1,9}\.\d)|(?P<outcome>[a-z]+))"
 )
+
+_WAITING = re.compile(r"(?:waiting|stuck) seconds=(?P<seconds>\d{1,9}) (?P<what>.{1,1000})")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +61,24 @@ class TrialState:
         return f"{self.trial_id}:{self.outcome}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """No trial runs."""
+
+    seconds: float
+    """For how long."""
+    is_stuck: bool
+    """Whether nothing is under way that could end it."""
+    what: str
+    """The sweep waits for."""
+
+    def to_line(self) -> str:
+        """`waiting seconds=40 …`, or `stuck …`."""
+        return f"{'stuck' if self.is_stuck else 'waiting'} seconds={self.seconds:.0f} {self.what}"
+
+
 TrialNews = TrialEpoch | TrialState
-News = SweepProgress | Budget | TrialNews
+News = SweepProgress | Budget | Waiting | TrialNews
 
 
 def budget_line(budget: Budget) -> str:
@@ -83,6 +102,8 @@ def read_line(line: str) -> list[News] | None:
     if kind == "asha":
         budget = _read_budget(rest)
         return None if budget is None else [budget]
+    if match := _WAITING.fullmatch(line):
+        return [Waiting(seconds=float(match["seconds"]), is_stuck=kind == "stuck", what=match["what"])]
     if kind == "trials":
         news = [_read_word(word) for word in rest.split()]
         known = [each for each in news if each is not None]

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from cifar_ray.progress.asha import Rung, rungs, seconds_left
 from cifar_ray.progress.board import Board, Curve
+from cifar_ray.progress.sweep_log import Waiting
 from cifar_ray.records import SweepProgress
 from cifar_ray.reporting.formats import percent, plain, seconds
 from cifar_ray.reporting.terminal import verbatim
@@ -31,6 +32,8 @@ def live_renderable(board: Board, *, state: str, job: str, height: int = 40) -> 
     heading = verbatim(job, "bold").append(f"  {state}", style="bold cyan" if state == "RUNNING" else "bold")
     if state == "LOST":
         heading.append("\nthe cluster does not answer; the job goes on without us", style="yellow")
+    if (waiting := board.waiting) is not None and state == "RUNNING":
+        heading.append("\n").append_text(verbatim(_waiting(waiting), "red" if waiting.is_stuck else "yellow"))
     if board.progress is None:
         return heading
     parts: list[RenderableType] = [heading, _progress(board, board.progress)]
@@ -124,8 +127,15 @@ def _rungs(all_rungs: Sequence[Rung]) -> RenderableType:
 
 def plain_progress(board: Board, *, state: str, job: str) -> str:
     """The same on one line, for a log."""
+    if board.waiting is not None and state == "RUNNING":
+        return plain(f"{job} {state} {_waiting(board.waiting)}")
     if board.progress is None:
         return f"{job} {state}"
     left = seconds_left(board)
     after = "" if left is None or board.progress.ended == board.progress.trials else f" eta_s={left:.0f}"
     return plain(f"{job} {state} {board.progress.to_line()}{after}")
+
+
+def _waiting(waiting: Waiting) -> str:
+    kind = "stuck" if waiting.is_stuck else "waiting for nodes"
+    return f"{kind}: no trial runs, for {seconds(waiting.seconds)}; {waiting.what}"

@@ -1,4 +1,4 @@
-"""Ends trials that hang, and names accelerators that stand idle while a sweep runs."""
+"""Looks after a running sweep: ends trials that hang, says what it waits for, names accelerators that stand idle."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import ray
+from ray.autoscaler.v2.schema import ClusterStatus
+from ray.autoscaler.v2.sdk import get_cluster_status
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from cifar_ray.progress.sweep_log import Waiting
 from cifar_ray.tuning.capacity import ACCELERATOR
 
 PERIOD_S = 5.0
@@ -21,6 +24,12 @@ HANG_FACTOR = 10
 """A trial hangs whose epoch takes this many times the sweep's slowest, process starts included, so far."""
 IDLE_DEADLINE_S = 300.0
 """Longer than a node's start and a trial's end."""
+
+WAITING_AFTER_S = 20.0
+"""Without a trial that runs: processes take that long to start."""
+WAITING_PERIOD_S = 30.0
+STUCK_AFTER_S = 600.0
+"""Without a node that starts: no autoscaler takes that long to begin with one that it can have."""
 
 
 class Watchdog(Callback):
@@ -34,6 +43,8 @@ class Watchdog(Callback):
         """When each running trial was last heard of."""
         self._slowest_s = 0.0
         self._looked = self._was_busy = float("-inf")
+        self._idle_since: float | None = None
+        self._said_waiting = float("-inf")
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial got its process."""
@@ -57,6 +68,7 @@ class Watchdog(Callback):
             for trial in trials:
                 if trial.status == Trial.RUNNING and trial.trial_id in self._heard:
                     self._end_if_hanging(trial, now)
+        self._say_waiting(any(trial.status == Trial.RUNNING for trial in trials), now)
         self._name_idle(now)
 
     def _end_if_hanging(self, trial: Trial, now: float) -> None:
@@ -67,6 +79,19 @@ class Watchdog(Callback):
             self._say(f"trial {trial} hangs: no epoch for {silence:.0f} s; its process is ended, and it is tried again")
             del self._heard[trial.trial_id]
             ray.kill(actor)
+
+    def _say_waiting(self, is_running: bool, now: float) -> None:
+        """Say now and then what keeps the first trials, or those of lost nodes, from running."""
+        if is_running:
+            self._idle_since = None
+            return
+        if self._idle_since is None:
+            self._idle_since = now
+        waited = now - self._idle_since
+        if waited > WAITING_AFTER_S and now - self._said_waiting > WAITING_PERIOD_S:
+            self._said_waiting = now
+            status = get_cluster_status(ray.get_runtime_context().gcs_address)
+            self._say(describe_waiting(status, waited).to_line())
 
     def _name_idle(self, now: float) -> None:
         """Say, once in each such time, which part of the accelerators has stood idle."""
@@ -80,3 +105,20 @@ class Watchdog(Callback):
                 "sweep uses them, and a pool that grows and shrinks would have let them go"
             )
             self._was_busy = now
+
+
+def describe_waiting(status: ClusterStatus, waited_s: float) -> Waiting:
+    """What a sweep of which no trial runs has waited for in that time."""
+    asked = [
+        f"{each.count} x {{{', '.join(f'{name} {amount:g}' for name, amount in sorted(each.bundle.items()))}}}"
+        for demand in (*status.resource_demands.ray_task_actor_demand, *status.resource_demands.placement_group_demand)
+        for each in demand.bundles_by_count
+    ]
+    num_starting = sum(launch.count for launch in status.pending_launches) + len(status.pending_nodes)
+    failed = [launch.details or "no reason given" for launch in status.failed_launches]
+    parts = [
+        f"asked for {' and '.join(asked)}" if asked else "asked for nothing that its nodes lack",
+        f"{num_starting} node{'s' * (num_starting != 1)} starting" if num_starting else "no node is starting",
+        *(f"the last could not start: {reason}" for reason in failed[-1:]),
+    ]
+    return Waiting(seconds=waited_s, is_stuck=not num_starting and waited_s > STUCK_AFTER_S, what="; ".join(parts))
