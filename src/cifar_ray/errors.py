@@ -8,6 +8,7 @@ CifarRayError                    what a person can act on; carries a hint and an
 │   └── CapacityError            no node can ever hold one trial
 ├── DataError                    the data set is missing, damaged or not what it says
 ├── StorageError                 the object store refuses or cannot be reached
+│   ├── StoreUnavailableError    it does not answer, or asks for patience
 │   ├── ObjectNotFoundError      there is no object of that key
 │   └── RecordError              an object is not the record that it should be
 ├── CheckpointError              a checkpoint is not whole or not ours
@@ -103,6 +104,10 @@ class StorageError(CifarRayError):
     """The object store refuses or cannot be reached."""
 
     exit_code: ClassVar[int] = 2
+
+
+class StoreUnavailableError(StorageError):
+    """The object store does not answer, or asks to be left alone for a while: the same call may succeed later."""
 
 
 class ObjectNotFoundError(StorageError):

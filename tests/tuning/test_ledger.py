@@ -43,6 +43,7 @@ class Books:
             self.ledger.on_trial_result(0, [], fake, result)
         if event:
             getattr(self.ledger, event)(0, [], fake)
+        self.ledger._books.drain()
 
 
 @pytest.fixture
@@ -106,6 +107,7 @@ def test_a_failed_trial_has_its_last_reason(books: Books, tmp_path: Path, failur
             f"Failure # 1 (occurred at …)\nKeyError: before\nFailure # 2 (occurred at …)\n{failure}"
         )
     books.ledger.on_trial_error(0, [], trial)
+    books.ledger._books.drain()
     (record,) = books.runs.trials("cnn-1")
     assert record.outcome == "failed"
     assert str(record.error).startswith(reason)
@@ -126,6 +128,10 @@ def test_a_lost_node_is_no_failure_of_its_trials(
     trial: Any = FakeTrial("t0000")
     trial.error_file = tmp_path / "error.txt"
     trial.error_file.write_text(f"Failure # 1 (occurred at …)\n{failure}")
+    # it may never have begun
+    books.ledger.on_trial_recover(0, [], trial)
+    trial.run_metadata.num_failures = 0
+    books.reopen()
     books.ledger.on_trial_start(0, [], trial)
 
     def lose(times: int) -> None:

@@ -15,7 +15,7 @@ BUCKET = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 class ObjectStore(Protocol):
     """A prefix of an S3 bucket or a folder. Keys are relative, with `/` between their parts.
 
-    Every method raises StorageError where the store refuses or does not answer.
+    Every method raises StorageError where the store refuses, StoreUnavailableError where it does not answer.
     """
 
     @property

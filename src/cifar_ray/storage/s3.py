@@ -10,9 +10,16 @@ from typing import Any
 import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,
+    HTTPClientError,
+    IncompleteReadError,
+    NoCredentialsError,
+)
 
-from cifar_ray.errors import ObjectNotFoundError, StorageError
+from cifar_ray.errors import ObjectNotFoundError, StorageError, StoreUnavailableError
 from cifar_ray.settings import S3Settings
 from cifar_ray.storage.object_store import check_key
 
@@ -38,6 +45,9 @@ _HINTS = {
     "ExpiredToken": "the session token has expired: renew the credentials",
     "SlowDown": "the store asks for fewer requests: try again later",
 }
+
+_CONNECTION_ERRORS = (ConnectionError, HTTPClientError, IncompleteReadError)
+_BUSY = ("SlowDown", "RequestTimeout", "RequestTimeoutException", "Throttling", "TooManyRequests")
 
 
 class S3Store:
@@ -142,10 +152,13 @@ class S3Store:
             code = str(error.response.get("Error", {}).get("Code", "unknown"))
             if code in ("NoSuchKey", "404"):
                 raise ObjectNotFoundError(f"no object {key!r} in {self.uri}") from error
+            status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+            kind = StoreUnavailableError if status >= 500 or code in _BUSY else StorageError
             hint = _HINTS.get(code, "check CIFAR_RAY_STORAGE, AWS_ENDPOINT_URL_S3 and the credentials")
-            raise StorageError(f"{where}: {code}", hint) from error
+            raise kind(f"{where}: {code}", hint) from error
         except NoCredentialsError as error:
             raise StorageError(f"{where}: no credentials", _CREDENTIALS) from error
         except (BotoCoreError, ValueError) as error:
             hint = "check AWS_ENDPOINT_URL_S3, AWS_REGION and that the store runs"
-            raise StorageError(f"{where}: {error}", hint) from error
+            kind = StoreUnavailableError if isinstance(error, _CONNECTION_ERRORS) else StorageError
+            raise kind(f"{where}: {error}", hint) from error

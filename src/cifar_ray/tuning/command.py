@@ -28,6 +28,7 @@ from cifar_ray.settings import Settings, read_settings
 from cifar_ray.storage.layout import check_sweep_id
 from cifar_ray.storage.lease import Lease
 from cifar_ray.storage.object_store import ObjectStore, open_store
+from cifar_ray.storage.patient_store import PatientStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Study, get_study
 from cifar_ray.studies.flags import sweep_flags
@@ -67,9 +68,10 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
     sweep_id = check_sweep_id(options.sweep_id or _new_sweep_id(study))
     kinds = read_node_kinds(settings.worker_pools)
     storage = choose_storage(options.storage, settings, num_nodes=sum(kind.max_nodes for kind in kinds))
-    runs = RunStore(open_store(storage, settings.s3))
+    store = open_store(storage, settings.s3)
+    runs = RunStore(PatientStore(store))
     check_store_from_every_node(storage)
-    with _only_driver(runs.objects, sweep_id):
+    with _only_driver(store, sweep_id):
         is_going_on = options.resume or (options.start_or_resume and runs.has_sweep(sweep_id))
         recorded = runs.sweep(sweep_id) if is_going_on else None
         if recorded is None and runs.has_sweep(sweep_id):

@@ -15,6 +15,7 @@ from cifar_ray.errors import CifarRayError, StorageError
 from cifar_ray.records import EpochMetrics
 from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.object_store import open_store
+from cifar_ray.storage.patient_store import PatientStore
 from cifar_ray.storage.uploading import DRAIN_DEADLINE_S
 from cifar_ray.studies import TrialConfig
 from cifar_ray.training.cohort import Cohort
@@ -74,7 +75,7 @@ class CohortEngine:
         trial = Trial(
             trial_id=trial_id,
             config=TrialConfig.from_dict(settings),
-            checkpoints=CheckpointStore(open_store(self._plan.storage), self._plan.sweep_id, trial_id),
+            checkpoints=CheckpointStore(PatientStore(open_store(self._plan.storage)), self._plan.sweep_id, trial_id),
         )
         learner = self._cohort.add(trial)
         with self._changed:

@@ -20,14 +20,11 @@ from cifar_ray.provenance import now
 from cifar_ray.records import EpochMetrics, Outcome, SweepProgress, SweepRecord, SweepResult, TrialRecord
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Budget
+from cifar_ray.tuning.bookkeeper import Bookkeeper
 from cifar_ray.tuning.epoch_report import from_result
 from cifar_ray.tuning.gauges import SweepGauges
 from cifar_ray.tuning.member import MAX_LOSSES
 
-METRICS_PERIOD_S = 2.0
-"""At least. The metrics object is written whole, so not after every epoch."""
-METRICS_SHARE = 0.05
-"""Of the driver's time, for that."""
 PROGRESS_PERIOD_S = 2.0
 MAX_ERROR_LENGTH = 500
 NODE_LOST = ("its node has died", "The actor is temporarily unavailable")
@@ -60,18 +57,12 @@ class Ledger(Callback):
         self._news: list[TrialNews] = [TrialEpoch.of(line) for line in self._metrics.values()]
         self._news += [TrialState(trial_id=each.trial_id, outcome=each.outcome) for each in self._trials.values()]
         self._gauges = SweepGauges(self._sweep, num_epochs=len(self._metrics))
-        self._started = self._metrics_due = self._progress_said = time.monotonic()
-        self._has_new_metrics = False
+        self._started = self._progress_said = time.monotonic()
+        self._books = Bookkeeper(self._runs, self._sweep.sweep_id)
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial got its resources, for the first time or again."""
-        trial_id = trial.config["trial_id"]
-        known = self._trials.get(trial_id)
-        self._put(
-            replace(known, outcome="running", error=None)
-            if known
-            else TrialRecord(trial_id=trial_id, config=trial.config["settings"], outcome="running")
-        )
+        self._put(replace(self._record(trial), outcome="running", error=None))
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
@@ -81,23 +72,20 @@ class Ledger(Callback):
         if (line.trial_id, line.epoch) not in self._metrics:
             node = str(result.get("node_ip"))
             self._metrics[line.trial_id, line.epoch] = replace(line, node=node, ended_at=now("milliseconds"))
-            self._has_new_metrics = True
+            self._books.keep_metrics(self._metrics.values())
             self._news.append(TrialEpoch.of(line))
             counted = with_epoch(self._trials[line.trial_id], line, self._sweep.accelerators_per_trial)
             self._trials[line.trial_id] = replace(counted, node=node)
         self.on_step_end()
 
     def on_step_end(self, iteration: int = 0, trials: list[Trial] | None = None, **info: Any) -> None:
-        """Write and say what is due."""
-        clock = time.monotonic()
-        if self._has_new_metrics and clock >= self._metrics_due:
-            self._flush_metrics()
-        if clock - self._progress_said >= PROGRESS_PERIOD_S:
+        """Say what is due."""
+        if time.monotonic() - self._progress_said >= PROGRESS_PERIOD_S:
             self._say_progress()
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial ended without an error: of itself, or stopped by ASHA."""
-        record = self._trials[trial.config["trial_id"]]
+        record = self._record(trial)
         last = self._metrics.get((record.trial_id, record.num_epochs))
         outcome: Outcome = "stopped"
         if last is not None and not last.is_finite:
@@ -108,7 +96,7 @@ class Ledger(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial failed, and failed again when it was retried."""
-        record = self._trials[trial.config["trial_id"]]
+        record = self._record(trial)
         error = _reason(_last_failure(trial))[:MAX_ERROR_LENGTH]
         self._put(replace(record, outcome="failed", error=error))
         self._say(f"trial {record.trial_id} failed: {error}")
@@ -116,7 +104,7 @@ class Ledger(Callback):
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial lost its process and gets another. That its node died, as on a spot instance, is no failure."""
         trial_id = trial.config["trial_id"]
-        num_epochs = self._trials[trial_id].num_epochs
+        num_epochs = self._record(trial).num_epochs
         at_epoch, num_losses = self._losses.get(trial_id, (num_epochs, 0))
         num_losses = num_losses + 1 if at_epoch == num_epochs else 1
         if num_losses <= MAX_LOSSES and any(words in _last_failure(trial) for words in NODE_LOST):
@@ -125,7 +113,7 @@ class Ledger(Callback):
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
         """The sweep ended, or was interrupted: write what is left."""
-        self._flush_metrics()
+        self._books.drain()
         self._say_progress()
 
     def progress(self) -> SweepProgress:
@@ -150,6 +138,12 @@ class Ledger(Callback):
             dataset=self._sweep.dataset.name,
         )
 
+    def _record(self, trial: Trial) -> TrialRecord:
+        """Of a trial, which may lose its node before it has begun."""
+        trial_id = trial.config["trial_id"]
+        known = self._trials.get(trial_id)
+        return known or TrialRecord(trial_id=trial_id, config=trial.config["settings"], outcome="running")
+
     def _say_progress(self) -> None:
         self._progress_said = time.monotonic()
         progress = self.progress()
@@ -171,14 +165,7 @@ class Ledger(Callback):
     def _put(self, trial: TrialRecord) -> None:
         self._trials[trial.trial_id] = trial
         self._news.append(TrialState(trial_id=trial.trial_id, outcome=trial.outcome))
-        self._runs.write_trial(self._sweep.sweep_id, trial)
-
-    def _flush_metrics(self) -> None:
-        self._has_new_metrics = False
-        began = time.monotonic()
-        self._runs.write_metrics(self._sweep.sweep_id, self._metrics.values())
-        ended = time.monotonic()
-        self._metrics_due = ended + max(METRICS_PERIOD_S, (ended - began) / METRICS_SHARE)
+        self._books.keep_trial(trial)
 
 
 def _last_failure(trial: Trial) -> str:

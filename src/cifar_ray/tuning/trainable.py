@@ -14,6 +14,7 @@ from ray.tune.trainable.function_trainable import FunctionTrainable
 from cifar_ray.data.split import TrainingData
 from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.object_store import open_store
+from cifar_ray.storage.patient_store import PatientStore
 from cifar_ray.storage.uploading import DRAIN_DEADLINE_S
 from cifar_ray.studies import TrialConfig
 from cifar_ray.training.learner import Trial
@@ -53,7 +54,7 @@ def run_trial(assignment: dict[str, Any], *, data: TrainingData, plan: TrialPlan
     trial = Trial(
         trial_id=trial_id,
         config=TrialConfig.from_dict(assignment["settings"]),
-        checkpoints=CheckpointStore(open_store(plan.storage), plan.sweep_id, trial_id),
+        checkpoints=CheckpointStore(PatientStore(open_store(plan.storage)), plan.sweep_id, trial_id),
     )
     num_threads = max(1, math.floor(plan.cpus_per_trial))
     train_trial(trial, data, report_epoch, data_seed=plan.data_seed, num_threads=num_threads)

@@ -1,0 +1,67 @@
+"""A store that may be away for a while, as its network or its server may be in a sweep of hours."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from cifar_ray.errors import StoreUnavailableError
+from cifar_ray.storage.object_store import ObjectStore
+
+PATIENCE_S = 600.0
+"""As long as checkpoints are waited for."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 15.0
+
+T = TypeVar("T")
+
+
+class PatientStore:
+    """The same store: a call that it does not answer is made again, with growing pauses, until patience ends."""
+
+    def __init__(self, store: ObjectStore, patience_s: float = PATIENCE_S) -> None:
+        self._store = store
+        self._patience_s = patience_s
+
+    @property
+    def uri(self) -> str:
+        """The store's."""
+        return self._store.uri
+
+    def read(self, key: str) -> bytes:
+        """The object's bytes."""
+        return self._insist(lambda: self._store.read(key))
+
+    def write(self, key: str, content: bytes) -> None:
+        """Put the object whole."""
+        self._insist(lambda: self._store.write(key, content))
+
+    def delete(self, key: str) -> None:
+        """Remove the object."""
+        self._insist(lambda: self._store.delete(key))
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """All keys below `prefix`."""
+        return self._insist(lambda: self._store.keys(prefix))
+
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        """The same keys, with the bytes of each object."""
+        return self._insist(lambda: self._store.sizes(prefix))
+
+    def folders(self) -> list[str]:
+        """The names of the top folders."""
+        return self._insist(self._store.folders)
+
+    def _insist(self, call: Callable[[], T]) -> T:
+        deadline = time.monotonic() + self._patience_s
+        pause = FIRST_PAUSE_S
+        while True:
+            try:
+                return call()
+            except StoreUnavailableError as error:
+                if time.monotonic() + pause > deadline:
+                    raise StoreUnavailableError(
+                        f"{error.message} (tried for {self._patience_s:g} s)", error.hint
+                    ) from error
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)

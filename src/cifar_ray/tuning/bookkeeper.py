@@ -1,0 +1,90 @@
+"""Writes a sweep's records from a thread of its own, so that Ray Tune's loop never waits for the store."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+
+from cifar_ray.errors import CifarRayError
+from cifar_ray.records import EpochMetrics, TrialRecord
+from cifar_ray.storage.runs import RunStore
+
+PERIOD_S = 1.0
+"""At least, between two writes. The metrics object is written whole, so not after every epoch."""
+SHARE = 0.05
+"""Of the time, for writing metrics, which takes the driver's processor while there are many."""
+
+
+class Bookkeeper:
+    """Keeps what is to be written, the newest of each object, until it is in the store.
+
+    A trial's record is written after the metrics that were known when it was given: one that has ended has all of
+    its epochs in the store. The error that ends the thread is raised by the next call.
+    """
+
+    def __init__(self, runs: RunStore, sweep_id: str) -> None:
+        self._runs, self._sweep_id = runs, sweep_id
+        self._changed = threading.Condition()
+        self._trials: dict[str, TrialRecord] = {}
+        self._metrics: list[EpochMetrics] | None = None
+        self._is_writing = False
+        self._is_hurried = False
+        self._failure: CifarRayError | None = None
+        threading.Thread(target=self._write_all, name="books", daemon=True).start()
+
+    def keep_trial(self, trial: TrialRecord) -> None:
+        """Have the record written soon."""
+        with self._changed:
+            self._raise_failure()
+            self._trials[trial.trial_id] = trial
+            self._changed.notify_all()
+
+    def keep_metrics(self, lines: Iterable[EpochMetrics]) -> None:
+        """Have all of a sweep's metrics written soon, in place of those before."""
+        with self._changed:
+            self._raise_failure()
+            self._metrics = list(lines)
+            self._changed.notify_all()
+
+    def drain(self) -> None:
+        """Wait until all is in the store."""
+        with self._changed:
+            self._is_hurried = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._failure or not (self._is_writing or self._has_work))
+            self._is_hurried = False
+            self._raise_failure()
+
+    @property
+    def _has_work(self) -> bool:
+        return bool(self._trials) or self._metrics is not None
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _write_all(self) -> None:
+        pause = 0.0
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._has_work)
+                self._changed.wait_for(lambda: self._is_hurried, timeout=pause)
+                trials, self._trials = self._trials, {}
+                metrics, self._metrics = self._metrics, None
+                self._is_writing = True
+            began = time.monotonic()
+            try:
+                if metrics is not None:
+                    self._runs.write_metrics(self._sweep_id, metrics)
+                pause = max(PERIOD_S, (time.monotonic() - began) / SHARE)
+                for trial in trials.values():
+                    self._runs.write_trial(self._sweep_id, trial)
+            except CifarRayError as error:
+                with self._changed:
+                    self._failure, self._is_writing = error, False
+                    self._changed.notify_all()
+                return
+            with self._changed:
+                self._is_writing = False
+                self._changed.notify_all()
