@@ -112,10 +112,9 @@ def _rungs(all_rungs: Sequence[Rung]) -> RenderableType:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("share that went on", no_wrap=True)
     for rung in all_rungs:
-        num_judged = rung.num_stopped + rung.num_passed
-        share = rung.num_passed / num_judged if num_judged else 0.0
+        share = rung.num_passed / rung.num_judged if rung.num_judged else 0.0
         bar = Text("█" * round(share * CURVE_WIDTH), style="cyan")
-        if num_judged:
+        if rung.num_judged:
             bar.append("░" * (CURVE_WIDTH - len(bar)), style="dim").append(f" {percent(share, 0)} %", style="default")
         unit = "epoch" if rung.epoch == 1 else "epochs"
         table.add_row(f"{rung.epoch} {unit}", str(rung.num_stopped), str(rung.num_passed), bar)

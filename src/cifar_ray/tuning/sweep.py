@@ -32,6 +32,7 @@ from cifar_ray.tuning.engine import EnginePlan, drain_engines, start_engines
 from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE
 from cifar_ray.tuning.ledger import Ledger, summarise_sweep
 from cifar_ray.tuning.member import MEMBER_RESOURCES, run_member
+from cifar_ray.tuning.trackers import Trackers
 from cifar_ray.tuning.trainable import TrialPlan, run_trial
 
 SPARE_CPUS = 0.5
@@ -42,7 +43,8 @@ STOP_DEADLINE_S = DRAIN_DEADLINE_S + 60
 """For a trial that is stopped: until its last checkpoints have arrived."""
 
 _TUNE_ENVIRONMENT = {
-    # our ledger keeps the books; CSV, JSON and TensorBoard copies of them would cost more than small epochs
+    # our ledger keeps the books; CSV, JSON and TensorBoard copies of them, written between a trial's epochs, would
+    # cost more than small epochs (tuning/trackers.py writes TensorBoard's in a thread)
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     # relative data folders mean the job's working directory
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
@@ -120,7 +122,7 @@ def _build_tuner(
             storage_path=f"{root}/{folder}",
             storage_filesystem=filesystem,
             failure_config=tune.FailureConfig(max_failures=MAX_RETRIES),
-            callbacks=[Ledger(runs, sweep, say)],
+            callbacks=[Ledger(runs, sweep, say), Trackers(runs, sweep, say)],
             verbose=0,
         ),
     )
