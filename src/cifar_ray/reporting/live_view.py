@@ -38,7 +38,7 @@ def live_renderable(board: Board, *, state: str, job: str, height: int = 40) -> 
     num_curves = min(MAX_CURVES, height - _OTHER_LINES - len(all_rungs))
     if board.budget and board.curves and num_curves > 0:
         parts += [Text(), _curves(board.budget, list(board.curves.values()), num_curves)]
-    if all_rungs and height > _OTHER_LINES + len(all_rungs):
+    if any(rung.num_judged for rung in all_rungs) and height > _OTHER_LINES + len(all_rungs):
         parts += [Text(), _rungs(all_rungs)]
     return Group(*parts)
 
