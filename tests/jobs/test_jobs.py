@@ -186,6 +186,7 @@ def test_a_stopped_sweep_is_resumed_where_it_was(cluster: LocalCluster) -> None:
     command = [BIN / "cifar-ray", "job", "submit", *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts) as waiting:
         wait_for_metrics(runs, "stop-1", num_lines=2)
+        check_watching_stops_nothing("stop-1")
         waiting.send_signal(signal.SIGINT)
         _, said = waiting.communicate(timeout=60)
     assert waiting.returncode == 130
@@ -210,6 +211,19 @@ def test_a_stopped_sweep_is_resumed_where_it_was(cluster: LocalCluster) -> None:
     assert runs.metrics("stop-1")[: len(before)] == before
     # resuming what has finished says so and changes nothing
     assert "finished in" in submit(*options, "--resume")
+
+
+def check_watching_stops_nothing(submission_id: str) -> None:
+    """Ctrl-C ends a watcher, which has said what it saw as JSON, and leaves the job alone."""
+    command = [BIN / "cifar-ray", "job", "status", submission_id, "--watch", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=heed_interrupts) as watching:
+        assert watching.stdout is not None
+        wanted, seen = {"state", "budget", "trial", "epoch", "progress"}, list[dict[str, object]]()
+        while not wanted <= {each["event"] for each in seen}:
+            seen.append(json.loads(watching.stdout.readline()))
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(30) == 130
+    assert '"state": "RUNNING"' in run("job", "status", submission_id, "--json").output
 
 
 @pytest.mark.chaos

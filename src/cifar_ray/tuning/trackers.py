@@ -26,7 +26,6 @@ from cifar_ray.tuning.epoch_report import from_result
 CLOSE_DEADLINE_S = 60.0
 """For a tracker to take what is left when the sweep has ended."""
 _USER_INFO = re.compile(r"://[^/\s]*@")
-_NOT_MEASURED = ("trial_id", "epoch", "device")
 
 
 def check_trackers(settings: Settings) -> None:
@@ -155,7 +154,7 @@ class Trackers(Callback):
 
 def to_values(line: EpochMetrics) -> dict[str, float]:
     """The numbers of an epoch, without those that are not finite, under Ray Tune's name for the step."""
-    values = {name: value for name, value in asdict(line).items() if name not in _NOT_MEASURED and value is not None}
+    values = {name: value for name, value in asdict(line).items() if isinstance(value, int | float) and name != "epoch"}
     return {TRAINING_ITERATION: line.epoch, **values}
 
 
