@@ -218,11 +218,14 @@ def check_watching_stops_nothing(submission_id: str) -> None:
     command = [BIN / "cifar-ray", "job", "status", submission_id, "--watch", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=heed_interrupts) as watching:
         assert watching.stdout is not None
-        wanted, seen = {"state", "budget", "trial", "epoch", "progress"}, list[dict[str, object]]()
-        while not wanted <= {each["event"] for each in seen}:
-            seen.append(json.loads(watching.stdout.readline()))
-        watching.send_signal(signal.SIGINT)
-        assert watching.wait(30) == 130
+        wanted, seen = {"state", "budget", "trial", "epoch", "progress"}, set[str]()
+        try:
+            while not wanted <= seen:
+                seen.add(json.loads(watching.stdout.readline())["event"])
+            watching.send_signal(signal.SIGINT)
+            assert watching.wait(30) == 130
+        finally:
+            watching.kill()
     assert '"state": "RUNNING"' in run("job", "status", submission_id, "--json").output
 
 
