@@ -30,7 +30,9 @@ def one_thread() -> None:
 def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the person's own settings, results or cluster."""
     for name in list(os.environ):
-        if name.startswith(("AWS_", "RAY_")) or (name.startswith("CIFAR_RAY_") and name != "CIFAR_RAY_TEST_DATA"):
+        if name.startswith(("AWS_", "RAY_", "MLFLOW_", "WANDB_")) or (
+            name.startswith("CIFAR_RAY_") and name != "CIFAR_RAY_TEST_DATA"
+        ):
             monkeypatch.delenv(name)
     monkeypatch.setenv("CIFAR_RAY_HOME", str(tmp_path_factory.mktemp("home")))
 

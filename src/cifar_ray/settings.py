@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from cifar_ray.errors import ConfigurationError
 
 DEFAULT_REGION = "us-east-1"
+TRACKED_AS = "cifar-ray"
+"""MLflow's experiment, or W&B's project, where the environment names none."""
 _POOL = re.compile(
     r"(?P<name>[\w.-]+):max=(?P<max>\d{1,6}),cpu=(?P<cpu>\d{1,6}(?:\.\d+)?),gpu=(?P<gpu>\d{1,6}(?:\.\d+)?)"
 )
@@ -65,6 +67,10 @@ class Settings:
     worker_pools: tuple[WorkerPool, ...]
     """`CIFAR_RAY_POOLS`, on the head of a cluster that grows: Ray tells no job what its autoscaler may add."""
     s3: S3Settings
+    mlflow_experiment: str | None = None
+    """`MLFLOW_EXPERIMENT_NAME`, else cifar-ray; None where `MLFLOW_TRACKING_URI` is unset."""
+    wandb_project: str | None = None
+    """`WANDB_PROJECT`, else cifar-ray; None unless `WANDB_API_KEY` is set, or `WANDB_MODE` to offline or online."""
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -92,7 +98,14 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             endpoint_url=get("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
             region=get("AWS_REGION", "AWS_DEFAULT_REGION") or DEFAULT_REGION,
         ),
+        mlflow_experiment=(get("MLFLOW_EXPERIMENT_NAME") or TRACKED_AS) if get("MLFLOW_TRACKING_URI") else None,
+        wandb_project=(get("WANDB_PROJECT") or TRACKED_AS) if _has_wandb(get) else None,
     )
+
+
+def _has_wandb(get: Callable[..., str | None]) -> bool:
+    mode = get("WANDB_MODE")
+    return mode != "disabled" and bool(get("WANDB_API_KEY") or mode in ("offline", "online"))
 
 
 def _absolute(name: str, folder: str | Path) -> Path:

@@ -47,13 +47,13 @@ def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
     said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {each["job"] for each in said} == {"j"}
     assert [each["event"] for each in said] == [
-        *("state", "log", "log", "budget", "trial", "epoch", "epoch", "trial", "progress")
+        *("log", "log", "budget", "trial", "epoch", "epoch", "trial", "progress", "state")
     ]
-    assert said[0]["state"] == "SUCCEEDED"
-    assert said[2]["line"] == "bye"
-    assert (said[5]["epoch"], said[5]["validation_accuracy"], said[6]["validation_accuracy"]) == (1, 0.5, None)
-    assert said[7] == {"event": "trial", "job": "j", "trial_id": "t0001", "outcome": "diverged"}
-    assert (said[8]["epochs"], said[8]["eta_s"]) == (2, None)
+    assert said[8]["state"] == "SUCCEEDED"
+    assert said[1]["line"] == "bye"
+    assert (said[4]["epoch"], said[4]["validation_accuracy"], said[5]["validation_accuracy"]) == (1, 0.5, None)
+    assert said[6] == {"event": "trial", "job": "j", "trial_id": "t0001", "outcome": "diverged"}
+    assert (said[7]["epochs"], said[7]["eta_s"]) == (2, None)
 
 
 def test_plain_lines_where_there_is_no_terminal() -> None:

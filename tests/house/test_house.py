@@ -57,8 +57,7 @@ def test_every_requirement_is_pinned() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [
         *project["dependencies"],
-        *project["optional-dependencies"]["local"],
-        *project["optional-dependencies"]["dev"],
+        *(each for extra in project["optional-dependencies"].values() for each in extra),
     ]
     pinned = {normal(name) for name in CONSTRAINTS}
     names = {normal(re.split(r"[\[<>=!~ ]", requirement)[0]) for requirement in wanted} - {"cifar-ray"}

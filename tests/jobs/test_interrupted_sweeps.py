@@ -1,5 +1,6 @@
 """Sweeps that are broken off, and gone on with: nothing is lost, nothing is done twice."""
 
+import json
 import os
 import signal
 import subprocess
@@ -20,11 +21,12 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(400)]
 
 def test_a_stopped_sweep_is_resumed_where_it_was(cluster: LocalCluster) -> None:
     """Ctrl-C in mid-sweep, then `job stop` in mid-resume; nothing is lost, nothing is done twice."""
-    options = ["cnn", "--trials", "3", "--max-epochs", "16", "--data", "shapes:8000", "--sweep-id", "stop-1"]
+    options = ["cnn", "--trials", "3", "--max-epochs", "30", "--data", "shapes:8000", "--sweep-id", "stop-1"]
     runs = connect_runs(None)
     command = [BIN / "cifar-ray", "job", "submit", *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts) as waiting:
         wait_for_metrics(runs, "stop-1", num_lines=2)
+        check_watching_stops_nothing("stop-1")
         waiting.send_signal(signal.SIGINT)
         _, said = waiting.communicate(timeout=60)
     assert waiting.returncode == 130
@@ -42,6 +44,22 @@ def test_a_stopped_sweep_is_resumed_where_it_was(cluster: LocalCluster) -> None:
     submit(*options, "--start-or-resume")
     check_books(runs, "stop-1", num_trials=3)
     assert runs.metrics("stop-1")[: len(before)] == before
+
+
+def check_watching_stops_nothing(submission_id: str) -> None:
+    """Ctrl-C ends a watcher, which has said what it saw as JSON, and leaves the job alone."""
+    command = [BIN / "cifar-ray", "job", "status", submission_id, "--watch", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=heed_interrupts) as watching:
+        assert watching.stdout is not None
+        wanted, seen = {"state", "budget", "trial", "epoch", "progress"}, set[str]()
+        try:
+            while not wanted <= seen:
+                seen.add(json.loads(watching.stdout.readline())["event"])
+            watching.send_signal(signal.SIGINT)
+            assert watching.wait(30) == 130
+        finally:
+            watching.kill()
+    assert '"state": "RUNNING"' in run("job", "status", submission_id, "--json").output
 
 
 @pytest.mark.chaos

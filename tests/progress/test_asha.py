@@ -1,11 +1,13 @@
 """What is left of a sweep, by hand, and on a sweep that is played back."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
-from ray.tune.schedulers import ASHAScheduler
+from ray.tune.schedulers import ASHAScheduler, TrialScheduler, async_hyperband
 
-from cifar_ray.progress.asha import Rung, expected_epochs, milestones, rungs, seconds_left
-from cifar_ray.progress.board import Board
+from cifar_ray.progress.asha import Rung, expected_epochs, milestones, rungs, seconds_left, shares_passing
+from cifar_ray.progress.board import Board, Curve
 from cifar_ray.progress.sweep_log import TrialEpoch, TrialState
 from cifar_ray.records import SweepProgress
 from cifar_ray.studies import Budget
@@ -27,13 +29,37 @@ def test_the_rungs_are_ray_tunes(max_epochs: int, grace_period: int, factor: int
 
 
 def test_expected_epochs_follow_the_shares() -> None:
-    half = [Rung(epoch=2, num_stopped=6, num_passed=5), Rung(epoch=8, num_stopped=0, num_passed=0)]
-    assert half[0].share_passing(4) == pytest.approx(6 / 15)
-    assert half[1].share_passing(4) == 1 / 4
-    assert expected_epochs(BUDGET, half, 0) == pytest.approx(2 + 6 / 15 * (6 + 1 / 4 * 2))
-    assert expected_epochs(BUDGET, half, 5) == pytest.approx(3 + 1 / 4 * 2)
-    assert expected_epochs(BUDGET, half, 9) == 1
-    assert expected_epochs(BUDGET, half, 10) == 0
+    shares = {2: 0.4, 8: 0.25}
+    assert expected_epochs(BUDGET, shares, 0) == pytest.approx(2 + 0.4 * (6 + 0.25 * 2))
+    assert expected_epochs(BUDGET, shares, 5) == pytest.approx(3 + 0.25 * 2)
+    assert expected_epochs(BUDGET, shares, 9) == 1
+    assert expected_epochs(BUDGET, shares, 10) == 0
+
+
+def test_the_shares_are_those_that_ray_tune_lets_pass() -> None:
+    """Trials in random order of merit, judged by Ray Tune's own rung."""
+    rng, num_rounds = np.random.default_rng(0), 3000
+    passed = np.zeros(8)
+    for _ in range(num_rounds):
+        rung = async_hyperband._Bracket(2, 10, 4, 0)
+        for number, accuracy in enumerate(rng.random(8)):
+            passed[number] += rung.on_result(FakeTrial(str(number)), 2, float(accuracy)) == TrialScheduler.CONTINUE
+    for num_before in range(8):
+        done = [Curve(trial_id=f"t{index:04d}", outcome="stopped", epochs=EPOCHS) for index in range(num_before)]
+        (share, _) = shares_passing(BUDGET, done, num_waiting=1).values()
+        assert share == pytest.approx(passed[num_before] / num_rounds, abs=0.04), num_before
+    everyone = shares_passing(BUDGET, [], num_waiting=8)[2]
+    assert everyone == pytest.approx(passed.mean() / num_rounds, abs=0.02)
+
+
+EPOCHS = {epoch: TrialEpoch(trial_id="t0000", epoch=epoch, validation_accuracy=0.5, seconds=1.0) for epoch in (1, 2)}
+
+
+@dataclass(frozen=True)
+class FakeTrial:
+    """What a rung looks at."""
+
+    trial_id: str
 
 
 class Played:
@@ -82,7 +108,6 @@ def test_the_estimate_nears_the_truth_and_ends_at_nothing() -> None:
     played = Played()
     known = [(second, left) for second, left in played.seen if left is not None]
     assert known
-    assert known[0][0] > 2, "nothing was judged before"
     for second, left in known:
         truth = played.second - second
         assert truth / 2.5 - 2 <= left <= truth * 2.5 + 2, (second, left, truth)

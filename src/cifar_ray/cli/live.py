@@ -100,10 +100,7 @@ class JsonView:
         """Nothing to leave."""
 
     def observe(self, seen: Observation) -> None:
-        """Print what is new."""
-        if seen.state != self._state:
-            self._state = seen.state
-            self.say("state", state=seen.state)
+        """Print what is new; the state last, so that the job's end is the end."""
         for line in seen.new_lines:
             self.say("log", line=line)
         for news in seen.news:
@@ -118,6 +115,9 @@ class JsonView:
                     self.say("waiting", **asdict(news))
                 case SweepProgress() if news is seen.board.progress:
                     self.say("progress", **asdict(news), eta_s=seconds_left(seen.board))
+        if seen.state != self._state:
+            self._state = seen.state
+            self.say("state", state=seen.state)
 
     def say(self, event: str, **values: Any) -> None:
         """Print one object."""

@@ -41,7 +41,7 @@ def live_renderable(board: Board, *, state: str, job: str, height: int = 40) -> 
     num_curves = min(MAX_CURVES, height - _OTHER_LINES - len(all_rungs))
     if board.budget and board.curves and num_curves > 0:
         parts += [Text(), _curves(board.budget, list(board.curves.values()), num_curves)]
-    if all_rungs and height > _OTHER_LINES + len(all_rungs):
+    if any(rung.num_judged for rung in all_rungs) and height > _OTHER_LINES + len(all_rungs):
         parts += [Text(), _rungs(all_rungs)]
     return Group(*parts)
 
@@ -115,10 +115,9 @@ def _rungs(all_rungs: Sequence[Rung]) -> RenderableType:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("share that went on", no_wrap=True)
     for rung in all_rungs:
-        num_judged = rung.num_stopped + rung.num_passed
-        share = rung.num_passed / num_judged if num_judged else 0.0
+        share = rung.num_passed / rung.num_judged if rung.num_judged else 0.0
         bar = Text("█" * round(share * CURVE_WIDTH), style="cyan")
-        if num_judged:
+        if rung.num_judged:
             bar.append("░" * (CURVE_WIDTH - len(bar)), style="dim").append(f" {percent(share, 0)} %", style="default")
         unit = "epoch" if rung.epoch == 1 else "epochs"
         table.add_row(f"{rung.epoch} {unit}", str(rung.num_stopped), str(rung.num_passed), bar)

@@ -83,6 +83,11 @@ def checkpoint_of(key: str) -> tuple[str, int] | None:
     return (match[1], int(match[2])) if match else None
 
 
+def event_file(sweep_id: str, trial: str) -> str:
+    """TensorBoard's file of one trial, in a folder of its own, as TensorBoard wants it."""
+    return f"{check_sweep_id(sweep_id)}/tensorboard/{_check_trial(trial)}/events.out.tfevents.0"
+
+
 def test_scores(sweep_id: str) -> str:
     """evaluation/test_scores.json."""
     return f"{check_sweep_id(sweep_id)}/evaluation/test_scores.json"
@@ -94,6 +99,10 @@ def report(sweep_id: str, name: str) -> str:
 
 
 def _trial(sweep_id: str, trial: str) -> str:
+    return f"{trials(sweep_id)}/{_check_trial(trial)}"
+
+
+def _check_trial(trial: str) -> str:
     if not TRIAL_ID.fullmatch(trial):
         raise ConfigurationError(f"trial id {trial!r} is malformed", "trial ids look like t0007")
-    return f"{trials(sweep_id)}/{trial}"
+    return trial

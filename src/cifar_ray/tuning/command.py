@@ -44,6 +44,7 @@ from cifar_ray.tuning.capacity import (
 )
 from cifar_ray.tuning.preflight import check_store_from_every_node, choose_storage
 from cifar_ray.tuning.sweep import SweepPlan, run_sweep
+from cifar_ray.tuning.trackers import check_trackers
 
 
 def tune_command(study_name: str) -> click.Command:
@@ -66,6 +67,7 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
     """Check everything that can be checked at once, then run the sweep on the connected cluster."""
     study = study.with_budget(num_trials=options.trials, max_epochs=options.max_epochs)
     sweep_id = check_sweep_id(options.sweep_id or _new_sweep_id(study))
+    check_trackers(settings)
     kinds = read_node_kinds(settings.worker_pools)
     storage = choose_storage(options.storage, settings, num_nodes=sum(kind.max_nodes for kind in kinds))
     store = open_store(storage, settings.s3)

@@ -30,6 +30,7 @@ from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE
 from cifar_ray.tuning.ledger import Ledger, summarise_sweep
 from cifar_ray.tuning.lenient_asha import LenientASHA
 from cifar_ray.tuning.member import MEMBER_RESOURCES, run_member
+from cifar_ray.tuning.trackers import Trackers
 from cifar_ray.tuning.trainable import STOP_DEADLINE_S, TrialPlan, run_trial
 from cifar_ray.tuning.watchdog import Watchdog
 
@@ -39,7 +40,8 @@ MAX_RETRIES = 2
 """How often a trial that raises is started again before it is recorded as failed."""
 
 _TUNE_ENVIRONMENT = {
-    # our ledger keeps the books; CSV, JSON and TensorBoard copies of them would cost more than small epochs
+    # our ledger keeps the books; CSV, JSON and TensorBoard copies of them, written between a trial's epochs, would
+    # cost more than small epochs (tuning/trackers.py writes TensorBoard's in a thread)
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     # relative data folders mean the job's working directory
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
@@ -100,7 +102,11 @@ def _build_tuner(
     filesystem, root = arrow_filesystem(plan.storage, settings.s3)
     folder, name = layout.tune_state(sweep.sweep_id).rsplit("/", 1)
     experiment = f"{root}/{folder}/{name}"
-    callbacks = [Ledger(runs, sweep, say), Watchdog(say, ends_trials=not plan.num_cohorts)]
+    callbacks = [
+        Ledger(runs, sweep, say),
+        Watchdog(say, ends_trials=not plan.num_cohorts),
+        Trackers(runs, sweep, say),
+    ]
     if tune.Tuner.can_restore(experiment, storage_filesystem=filesystem):
         # what failed, or lost its process, is tried again
         tuner = tune.Tuner.restore(experiment, trainable, resume_errored=True, storage_filesystem=filesystem)

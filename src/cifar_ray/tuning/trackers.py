@@ -1,0 +1,201 @@
+"""Hands a sweep's epochs to the trackers that people use: TensorBoard's files always, MLflow and W&B where asked."""
+
+from __future__ import annotations
+
+import importlib.util
+import queue
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+from ray.tune.result import TRAINING_ITERATION
+
+from cifar_ray.errors import ConfigurationError
+from cifar_ray.records import EpochMetrics, SweepRecord
+from cifar_ray.settings import Settings, read_settings
+from cifar_ray.storage.runs import RunStore
+from cifar_ray.tuning.epoch_report import from_result
+
+CLOSE_DEADLINE_S = 60.0
+"""For a tracker to take what is left when the sweep has ended."""
+_USER_INFO = re.compile(r"://[^/\s]*@")
+
+
+def check_trackers(settings: Settings) -> None:
+    """ConfigurationError where the environment switches a tracker on whose package is not installed here."""
+    for name, variable, is_on in (
+        ("mlflow", "MLFLOW_TRACKING_URI", settings.mlflow_experiment),
+        ("wandb", "WANDB_API_KEY or WANDB_MODE", settings.wandb_project),
+    ):
+        if is_on and importlib.util.find_spec(name) is None:
+            raise ConfigurationError(
+                f"{variable} is set where the sweep runs, but {name} is not installed there",
+                f"pip install 'cifar-ray[{name}]', or unset it",
+            )
+
+
+@dataclass(frozen=True)
+class TrackedTrial:
+    """What Ray Tune's callbacks look at of a trial: a copy, for another thread. Equal by its id."""
+
+    trial_id: str
+    """Unique over sweeps, and the same in every driver that the sweep has."""
+    name: str = field(compare=False)
+    config: dict[str, Any] = field(compare=False)
+    local_path: str = field(compare=False)
+    """Of Ray Tune, which takes what lies there to `tune/` in the store."""
+    experiment_dir_name: str = field(compare=False)
+
+    @property
+    def evaluated_params(self) -> dict[str, Any]:
+        """The settings, as TensorBoard's table of them has it."""
+        return self.config
+
+    def init_local_path(self) -> None:
+        """Make the folder."""
+        Path(self.local_path).mkdir(parents=True, exist_ok=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Trackers(Callback):
+    """Ray Tune's callback in the driver, in front of the trackers' own.
+
+    Each of them works in a thread of its own: one that is slow delays no trial, one that fails is said in the log and
+    let go of, and the sweep goes on. They are chosen from the environment of each driver anew, and Ray Tune's pickled
+    state, in which this object lies, holds none of it.
+    """
+
+    def __init__(self, runs: RunStore, sweep: SweepRecord, say: Callable[[str], None]) -> None:
+        self._runs = runs
+        self._sweep = sweep
+        self._say = say
+
+    def setup(self, *args: Any, **info: Any) -> None:
+        """Ray Tune calls this in every driver that the sweep has."""
+        self._seen: dict[str, int] = {}
+        self._feeds = [_Feed(name, make, self._say) for name, make in self._chosen(read_settings()).items()]
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """A trial got its resources, for the first time or again."""
+        self._feed("log_trial_start", self._tracked(trial))
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        """A trial finished an epoch; those that one repeats which was started again are known."""
+        line = from_result(result)
+        if line.epoch > self._seen.get(line.trial_id, 0):
+            self._seen[line.trial_id] = line.epoch
+            self._feed("log_trial_result", line.epoch, self._tracked(trial), to_values(line))
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """A trial ended without an error."""
+        self._feed("log_trial_end", self._tracked(trial), False)
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """A trial failed for good."""
+        self._feed("log_trial_end", self._tracked(trial), True)
+
+    def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
+        """The sweep ended, or was interrupted: let them take what is left."""
+        deadline = time.monotonic() + CLOSE_DEADLINE_S
+        for feed in self._feeds:
+            feed.end()
+        for feed in self._feeds:
+            feed.join(deadline)
+
+    def _chosen(self, settings: Settings) -> dict[str, Callable[[], Any]]:
+        """What makes each tracker, called in its own thread: the packages take their time to load."""
+        chosen: dict[str, Callable[[], Any]] = {"TensorBoard": self._event_files}
+        if settings.mlflow_experiment:
+            chosen["MLflow"] = partial(self._mlflow_runs, settings.mlflow_experiment)
+        if settings.wandb_project:
+            chosen["Weights & Biases"] = partial(self._wandb_runs, settings.wandb_project)
+        return chosen
+
+    def _event_files(self) -> Any:
+        from cifar_ray.tuning.event_files import EventFiles  # noqa: PLC0415  # loads tensorboardX
+
+        return EventFiles(self._runs, self._sweep.sweep_id)
+
+    def _mlflow_runs(self, experiment: str) -> Any:
+        from cifar_ray.tuning.mlflow_runs import MLflowRuns  # noqa: PLC0415  # loads mlflow, an extra
+
+        return MLflowRuns(self._sweep, experiment)
+
+    def _wandb_runs(self, project: str) -> Any:
+        from cifar_ray.tuning.wandb_runs import WandbRuns  # noqa: PLC0415  # loads wandb, an extra
+
+        return WandbRuns(self._sweep, project)
+
+    def _tracked(self, trial: Trial) -> TrackedTrial:
+        name = trial.config["trial_id"]
+        return TrackedTrial(
+            trial_id=f"{self._sweep.sweep_id}-{name}",
+            name=name,
+            config=dict(trial.config["settings"]),
+            local_path=str(trial.local_path),
+            experiment_dir_name=self._sweep.sweep_id,
+        )
+
+    def _feed(self, method: str, *arguments: Any) -> None:
+        for feed in self._feeds:
+            feed.put(method, *arguments)
+
+
+def to_values(line: EpochMetrics) -> dict[str, float]:
+    """The numbers of an epoch, without those that are not finite, under Ray Tune's name for the step."""
+    values = {name: value for name, value in asdict(line).items() if isinstance(value, int | float) and name != "epoch"}
+    return {TRAINING_ITERATION: line.epoch, **values}
+
+
+class _Feed:
+    """One tracker in a thread of its own, with a queue before it."""
+
+    def __init__(self, name: str, make: Callable[[], Any], say: Callable[[str], None]) -> None:
+        self._name, self._make, self._say = name, make, say
+        self._calls: queue.SimpleQueue[tuple[str, tuple[Any, ...]] | None] = queue.SimpleQueue()
+        # a daemon: a server that does not answer must not keep the driver from ending
+        self._thread = threading.Thread(target=self._work, name=f"tracker {name}", daemon=True)
+        self._thread.start()
+
+    def put(self, method: str, *arguments: Any) -> None:
+        """Have the tracker's method called, unless it has failed."""
+        if self._thread.is_alive():
+            self._calls.put((method, arguments))
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        self._calls.put(None)
+
+    def join(self, deadline: float) -> None:
+        """Wait until it has taken all, or until `deadline`, of the monotonic clock."""
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        if self._thread.is_alive():
+            self._say(f"{self._name} has not taken the last epochs within {CLOSE_DEADLINE_S:.0f} s")
+
+    def _work(self) -> None:
+        try:
+            tracker = self._make()
+            tracker.setup()
+            while call := self._calls.get():
+                method, arguments = call
+                getattr(tracker, method)(*arguments)
+            tracker.on_experiment_end(trials=[])
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is the tracker's, and said
+            self._say(f"{self._name} gets nothing more, the sweep goes on: {_one_line(error)}")
+
+
+def _one_line(error: Exception) -> str:
+    """What it says first, without the name and password that a URL may hold."""
+    first = next(iter(str(error).strip().splitlines()), "")
+    return f"{type(error).__name__}: {_USER_INFO.sub('://…@', first)[:300]}"

@@ -1,0 +1,30 @@
+"""A sweep in Weights & Biases: a group, with one run for each trial."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ray
+from ray.air.integrations.wandb import WandbLoggerCallback
+from ray.air.util.node import _force_on_current_node
+
+from cifar_ray.records import SweepRecord
+
+
+class WandbRuns(WandbLoggerCallback):
+    """Ray Tune's callback, which logs from a process of its own for each trial, on the driver's node."""
+
+    def __init__(self, sweep: SweepRecord, project: str) -> None:
+        tags = [sweep.study, sweep.dataset.name[:60]]
+        # a trial that goes on in another driver goes on with its run
+        super().__init__(project=project, group=sweep.sweep_id, tags=tags, resume="allow")
+        # as theirs, but for the key: they would write it into the actors' runtime environment, which Ray's dashboard
+        # and logs show. The processes have it from the environment that the node was started in
+        self._remote_logger_class = ray.remote(
+            num_cpus=0, **_force_on_current_node(), max_restarts=-1, max_task_retries=-1
+        )(self._logger_actor_cls)
+
+    def log_trial_start(self, trial: Any) -> None:
+        """Begin its run, in its folder."""
+        trial.init_local_path()
+        super().log_trial_start(trial)
