@@ -46,7 +46,9 @@ def save_page(runs: RunStore, path: Path) -> str:
 
 
 def option_of(page: Page, chart: str) -> dict[str, Any]:
-    """What a chart has been given to draw."""
+    """What a chart has drawn, once it has come on the screen."""
+    page.locator(f"#{chart}").scroll_into_view_if_needed()
+    page.locator(f"#{chart}:not([data-waiting]) canvas").first.wait_for()
     found: dict[str, Any] = page.evaluate(
         "id => { const o = echarts.getInstanceByDom(document.getElementById(id)).getOption();"
         " return JSON.parse(JSON.stringify({series: o.series, xAxis: o.xAxis, yAxis: o.yAxis})); }",

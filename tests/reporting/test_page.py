@@ -235,11 +235,13 @@ def test_hostile_names_are_text(
         page.goto(f"{address}#/{place}")
         page.locator("main h1").wait_for()
         for chart in page.locator(".chart:visible").all():
+            chart.scroll_into_view_if_needed()
             chart.hover()
         assert page.evaluate("window.broken") is None
         assert page.locator("img[src=x], b b, main script").count() == 0
         assert HOSTILE in page.locator("body").inner_text()
     page.goto(f"{address}#/sweep/cnn-1")
+    option_of(page, "chart-by-model")
     page.evaluate(
         "echarts.getInstanceByDom(document.getElementById('chart-by-model'))"
         ".dispatchAction({type: 'showTip', seriesIndex: 0, dataIndex: 0})"

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from browser import option_of, points_by_trial, started_browser
 from playwright.sync_api import Browser, Page
 
+from cifar_ray.cli.connection import connect_runs
+from cifar_ray.cluster.local import LocalCluster
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TrialRecord
 from cifar_ray.reporting.page_server import PageServer
 from cifar_ray.storage import layout
@@ -104,3 +110,34 @@ def test_an_unknown_sweep_says_which_there_are(
     runs.create_sweep(sweep_record)
     page.goto(server.sweep_url("cnn-2"))
     page.get_by_text("did you mean cnn-1?").wait_for()
+
+
+@pytest.mark.cluster
+def test_a_real_sweep_as_it_runs(page: Page, cluster: LocalCluster) -> None:
+    """Counts rise and curves grow while Ray trains; at the end the page holds what the store holds."""
+    budget = ("--trials", "6", "--max-epochs", "5", "--data", "shapes:4000", "--no-cohort")
+    command = [Path(sys.executable).parent / "cifar-ray", "job", "submit", "cnn", *budget, "--sweep-id", "live-1"]
+    seen: list[int] = []
+    runs = connect_runs(None)
+    with PageServer(runs) as server, subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sweep:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page.goto(server.sweep_url("live-1"))
+        page.get_by_text("there is no sweep yet").wait_for()
+        page.locator("#chart-curves canvas").wait_for(timeout=120_000)
+        until = time.monotonic() + 180
+        while time.monotonic() < until and page.locator(".title .state.finished").count() == 0:
+            drawn = sum(map(len, points_by_trial(option_of(page, "chart-curves")).values()))
+            seen += [drawn] if drawn not in seen else []
+            page.wait_for_timeout(300)
+        assert sweep.communicate(timeout=60)[0]
+        server.shutdown()
+    assert sweep.returncode == 0
+    assert seen == sorted(seen)
+    assert len(seen) >= 3
+    drawn_at_last = points_by_trial(option_of(page, "chart-curves"))
+    assert sum(map(len, drawn_at_last.values())) == len(runs.metrics("live-1"))
+    for trial in runs.trials("live-1"):
+        assert trial.outcome in page.locator(f"#trials tr[data-row={trial.trial_id}]").inner_text()
+    assert "stopped" in {trial.outcome for trial in runs.trials("live-1")}
+    (bars,) = option_of(page, "chart-timeline")["series"]
+    assert {bar["id"] for bar in bars["data"]} == {trial.trial_id for trial in runs.trials("live-1")}

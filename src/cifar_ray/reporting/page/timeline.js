@@ -36,7 +36,7 @@ function timelineCard(onPick) {
     if (!lanes.length) return;
     const isMany = lanes.length > 40;
     place.node.style.height = `${Math.min(560, 90 + 18 * lanes.length)}px`;
-    charts.get(place.node)?.resize();
+    fit(place.node);
     const nodes = new Set(lanes.map(({ trial }) => trial.node));
     place.draw({
       grid: { left: 8, right: isMany ? 30 : 14, top: 8, bottom: 14 },
