@@ -45,6 +45,8 @@ def test_from_nothing_to_a_table_and_nothing_left_running(home: Path, tmp_path: 
     assert "not CIFAR-10" in " ".join(done.stdout.split())
     (sweep,) = (tmp_path / "out").iterdir()
     assert (sweep / "report/table.md").is_file()
+    assert (sweep / "report/index.html").is_file()
+    assert f"/#/sweep/{sweep.name}" in done.stdout
     assert str(sweep) in done.stdout
     assert processes_of(home) == []
 

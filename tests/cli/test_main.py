@@ -15,7 +15,15 @@ def run(*arguments: str) -> Result:
 @pytest.mark.parametrize(
     "arguments",
     [
-        *("--help", "study --help", "job --help", "job submit --help", "local up --help", "results --help"),
+        *(
+            "--help",
+            "study --help",
+            "job --help",
+            "job submit --help",
+            "local up --help",
+            "results --help",
+            "dashboard --help",
+        ),
         *("demo --help", "cluster --help", "cluster doctor --help"),
     ],
 )

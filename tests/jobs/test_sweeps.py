@@ -27,9 +27,8 @@ def test_cnn_sweep_and_evaluation(cluster: LocalCluster, tmp_path: Path) -> None
     assert scores.num_images == 200
     assert sum(map(sum, scores.confusion_matrix)) == 200
     keys = runs.objects.keys("books-1")
-    assert {f"books-1/report/{name}" for name in ("table.md", "figures/curves.png", "figures/confusion.png")} <= set(
-        keys
-    )
+    report = ("index.html", "table.md", "figures/curves.png", "figures/confusion.png")
+    assert {f"books-1/report/{name}" for name in report} <= set(keys)
 
     # the test set is opened once: a second evaluation gives the stored scores back
     submit("evaluate")

@@ -16,7 +16,7 @@ from cifar_ray.records import SweepProgress, SweepRecord
 from cifar_ray.tuning.gauges import SweepGauges
 
 (port,) = free_ports(1)
-ray.init(num_cpus=1, include_dashboard=False, logging_level="ERROR", _metrics_export_port=port,
+ray.init(address="local", num_cpus=1, include_dashboard=False, logging_level="ERROR", _metrics_export_port=port,
          _system_config={"metrics_report_interval_ms": 500})
 gauges = SweepGauges(SweepRecord.from_json(sys.argv[1]), num_epochs=3)
 progress = SweepProgress(elapsed_s=1.0, trials=10, running=2, stopped=1, completed=0, diverged=0, failed=1,

@@ -25,7 +25,7 @@ def train(config):
         while config["grows"]:
             memory.append(os.urandom(1 << 26))
 
-ray.init(num_cpus=1, include_dashboard=False, logging_level="ERROR",
+ray.init(address="local", num_cpus=1, include_dashboard=False, logging_level="ERROR",
          _system_config={"memory_usage_threshold": float(sys.argv[2]), "memory_monitor_refresh_ms": 100})
 results = tune.Tuner(
     train,

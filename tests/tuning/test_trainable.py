@@ -25,7 +25,7 @@ def train(config):
             executor.submit(Path(config["arrived"]).touch).result()
 
 train.__mixins__ = run_trial.__mixins__
-ray.init(num_cpus=1, include_dashboard=False, logging_level="ERROR")
+ray.init(address="local", num_cpus=1, include_dashboard=False, logging_level="ERROR")
 tune.Tuner(
     train,
     param_space={"arrived": f"{sys.argv[1]}/arrived"},

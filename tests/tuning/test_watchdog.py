@@ -23,7 +23,7 @@ def train(config):
             os.kill(os.getpid(), signal.SIGSTOP)
         tune.report({"epoch": epoch})
 
-ray.init(num_cpus=1, num_gpus=2, include_dashboard=False, logging_level="ERROR")
+ray.init(address="local", num_cpus=1, num_gpus=2, include_dashboard=False, logging_level="ERROR")
 results = tune.Tuner(
     tune.with_resources(train, {"cpu": 1, "gpu": 1}),
     param_space={"times": tune.grid_search([0, 1, 2])},

@@ -103,6 +103,7 @@ function isAlive(row) {
 
 function setTheme(name) {
   document.documentElement.dataset.theme = name;
+  inks.clear();
   document.getElementById("theme").textContent = name === "dark" ? "Light" : "Dark";
   document.getElementById("theme").setAttribute("aria-label", `switch to ${name === "dark" ? "light" : "dark"} colours`);
 }

@@ -1,36 +1,61 @@
 // Charts: one look, tooltips of text nodes, a sentence for those who do not see them.
 
 const charts = new Map(); // by element
-const watcher = new ResizeObserver((entries) => entries.forEach(({ target }) => charts.get(target)?.resize()));
+const waiting = new Map(); // by element: how to draw it once it comes near the screen
+const near = new Set();
+const sizes = new ResizeObserver((entries) => entries.forEach(({ target }) => fit(target)));
+const sight = new IntersectionObserver((entries) => entries.forEach(({ target, isIntersecting }) => {
+  if (isIntersecting) near.add(target);
+  else near.delete(target);
+  if (isIntersecting) drawWaiting(target);
+}), { rootMargin: "500px" });
+addEventListener("beforeprint", () => [...waiting.keys()].forEach(drawWaiting));
 
-/** A place for a chart. `draw(option, summary)` may be called again and again. */
+function drawWaiting(node) {
+  const draw = waiting.get(node);
+  waiting.delete(node);
+  node.removeAttribute("data-waiting");
+  draw?.();
+}
+
+function fit(node) {
+  const instance = charts.get(node);
+  if (instance && (instance.getWidth() !== node.clientWidth || instance.getHeight() !== node.clientHeight)) instance.resize();
+}
+
+/** A place for a chart. `draw(option, summary)` may be called again and again; far from the screen it costs nothing. */
 function chartPlace(id, height, onReady) {
-  const canvas = el("div", { id, class: "chart", role: "img", style: { height: `${height}px` } });
+  const node = el("div", { id, class: "chart", role: "img", style: { height: `${height}px` } });
+  sight.observe(node);
+  function drawNow(option) {
+    let instance = charts.get(node);
+    if (!instance) {
+      instance = echarts.init(node, null, { renderer: "canvas" });
+      charts.set(node, instance);
+      sizes.observe(node);
+      onReady?.(instance);
+    }
+    const grid = { ...baseOption().grid, ...option.grid };
+    // names and labels of axes count as part of the picture
+    grid.outerBounds = { left: grid.left, right: grid.right, top: grid.top, bottom: grid.bottom };
+    instance.setOption({ ...baseOption(), ...option, grid }, { replaceMerge: ["series", "xAxis", "yAxis"] });
+  }
   return {
-    node: canvas,
+    node,
     draw(option, summary) {
-      canvas.setAttribute("aria-label", summary);
-      let instance = charts.get(canvas);
-      if (!instance) {
-        instance = echarts.init(canvas, null, { renderer: "canvas" });
-        charts.set(canvas, instance);
-        watcher.observe(canvas);
-        onReady?.(instance);
-      }
-      const grid = { ...baseOption().grid, ...option.grid };
-      // names and labels of axes count as part of the picture
-      grid.outerBounds = { left: grid.left, right: grid.right, top: grid.top, bottom: grid.bottom };
-      instance.setOption({ ...baseOption(), ...option, grid }, { replaceMerge: ["series", "xAxis", "yAxis"] });
+      node.setAttribute("aria-label", summary);
+      node.setAttribute("data-waiting", "");
+      waiting.set(node, () => drawNow(option));
+      if (near.has(node)) drawWaiting(node);
     },
   };
 }
 
 function clearCharts() {
-  for (const [node, instance] of charts) {
-    watcher.unobserve(node);
-    instance.dispose();
-  }
-  charts.clear();
+  for (const instance of charts.values()) instance.dispose();
+  sizes.disconnect();
+  sight.disconnect();
+  for (const each of [charts, waiting, near]) each.clear();
 }
 
 function baseOption() {

@@ -54,7 +54,7 @@ function curveSeries(lines) {
       .map((line) => ({ name: line.trial.trial_id, value: line[part][0], itemStyle: { color: line.colour, opacity } })),
   });
   return [
-    bundle("training", lines, "training", { width: 1, opacity: lines.length > 60 ? 0.12 : 0.32 }, 1),
+    bundle("training", lines, "training", { width: 1, opacity: lines.length > 60 ? 0.12 : 0.4 }, 1),
     points("training points", lines, "training", 0.35),
     bundle("validation", others, "validation", { width: 1.4, opacity: lines.length > 100 ? 0.45 : 0.9 }, 2),
     points("validation points", others, "validation", 0.9),

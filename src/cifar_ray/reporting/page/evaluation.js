@@ -1,7 +1,7 @@
 // The final evaluation: the winner on the test set, which was opened once for it.
 
 function evaluationView(root, id) {
-  const classes = chartPlace("chart-classes", 340);
+  const classes = chartPlace("chart-classes", 520);
   const confusion = chartPlace("chart-confusion", 460);
   const reliability = chartPlace("chart-reliability", 380);
   const head = el("div"), table = el("div"), mistakes = el("div"), provenance = el("div"), nothing = el("div"), noBins = el("div");
@@ -48,7 +48,7 @@ function drawClasses(place, { scores, class_intervals: intervals, report }) {
     tooltip: tooltip((params) => [names[params.dataIndex], [["ours", percentSign(scores.accuracy_by_class[names[params.dataIndex]])],
       ["95 % interval", intervals[names[params.dataIndex]]?.map((each) => percent(each, 1)).join(" to ")], ["report", report ? percentSign(report.by_class[names[params.dataIndex]], 1) : null]]]),
     series: [
-      { type: "bar", name: "ours", color: ink("accent"), barMaxWidth: 26, itemStyle: { borderRadius: [4, 4, 0, 0] }, data: names.map((name) => 100 * scores.accuracy_by_class[name]) },
+      { type: "bar", name: "ours", color: ink("accent"), barMaxWidth: 26, itemStyle: { borderRadius: [4, 4, 0, 0], opacity: 0.65 }, data: names.map((name) => 100 * scores.accuracy_by_class[name]) },
       { type: "custom", name: "95 % interval", itemStyle: { color: ink("ink") }, encode: { x: 0, y: [1, 2] }, data: names.map((name, index) => [index, ...(intervals[name] ?? [0, 0]).map((each) => 100 * each)]), renderItem: whisker },
       ...(report && names.every((name) => name in report.by_class) ? [{ type: "scatter", name: "report", symbol: "diamond", symbolSize: 11, color: palette()[1], itemStyle: { borderColor: ink("raised"), borderWidth: 1 }, data: names.map((name) => 100 * report.by_class[name]) }] : []),
     ],
@@ -90,6 +90,6 @@ function drawReliability(place, scores) {
       { type: "line", name: "model", color: ink("accent"), lineStyle: { width: 2.4 }, data: bins.map((bin) => [100 * bin.confidence, 100 * bin.accuracy]),
         symbolSize: (value, { dataIndex }) => 5 + 16 * Math.sqrt(bins[dataIndex].num_images / scores.num_images) },
     ],
-    title: { text: `expected calibration error ${(100 * error).toFixed(1)} points`, right: 6, bottom: 52, textStyle: { fontSize: 12, fontWeight: "normal", color: ink("ink") } },
+    title: { text: `expected calibration error ${(100 * error).toFixed(1)} points`, left: 70, top: 46, textStyle: { fontSize: 12, fontWeight: "normal", color: ink("ink") } },
   }, `Reliability: expected calibration error ${(100 * error).toFixed(1)} points over ${bins.length} bins.`);
 }

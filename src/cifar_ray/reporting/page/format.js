@@ -16,7 +16,11 @@ const SCALE = ["#00224e", "#35456c", "#666970", "#948e77", "#c8b866", "#fee838"]
 
 const isDark = () => document.documentElement.dataset.theme === "dark";
 const palette = () => PALETTES[isDark() ? "dark" : "light"];
-const ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+const inks = new Map(); // of the present theme: asking the style sheet anew costs a layout
+function ink(name) {
+  if (!inks.has(name)) inks.set(name, getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim());
+  return inks.get(name);
+}
 const outcomeColour = (outcome) => ink(`outcome-${OUTCOMES.includes(outcome) ? outcome : "stopped"}`);
 
 const isNumber = (value) => typeof value === "number" && Number.isFinite(value);

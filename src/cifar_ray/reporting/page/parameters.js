@@ -8,7 +8,7 @@ function parametersCard(onPick) {
   const method = el("p", { class: "note" });
   const nothing = el("div");
   const node = card("Settings", "settings", nothing, el("h3", {}, "Importance"), figure(bars), method,
-    el("h3", {}, "Every trial through its settings"), figure(parallel, "One line a trial, bright for a high validation accuracy. Drag along an axis to pick a range."),
+    el("h3", {}, "Every trial through its settings"), figure(parallel, "One line a trial: the higher its validation accuracy, the more it stands out. Drag along an axis to pick a range."),
     el("h3", {}, "Accuracy by setting"), grid);
 
   function update(detail) {
@@ -61,7 +61,7 @@ function drawParallel(place, parameters, trials) {
     xAxis: [], yAxis: [], grid: { show: false },
     parallel: { left: 40, right: 60, top: 40, bottom: 24, parallelAxisDefault: { axisLine: { lineStyle: { color: ink("muted") } }, axisTick: { show: false }, areaSelectStyle: { color: ink("accent") } } },
     parallelAxis: [...axes, { dim: parameters.length, name: "validation %", nameTextStyle: { ...text, fontWeight: "bold" }, scale: true, axisLabel: { color: ink("muted"), fontSize: 10 } }],
-    visualMap: { show: false, dimension: parameters.length, min: Math.min(...accuracies), max: Math.max(...accuracies), inRange: { color: isDark() ? SCALE.slice(1) : SCALE.slice(0, 5) } },
+    visualMap: { show: false, dimension: parameters.length, min: Math.min(...accuracies), max: Math.max(...accuracies), inRange: { color: isDark() ? SCALE.slice(1) : SCALE.slice(0, 5).reverse() } },
     series: [{ type: "parallel", lineStyle: { width: 1.8, opacity: trials.length > 200 ? 0.2 : 0.7 }, inactiveOpacity: 0.04, progressive: 0, smooth: 0.05,
       data: trials.map((trial, index) => ({ name: trial.trial_id, value: [...parameters.map((parameter) => (parameter.kind === "choice" ? number(trial.config[parameter.name]) : trial.config[parameter.name])), accuracies[index]] })) }],
   }, `Parallel coordinates of ${plural(trials.length, "trial")} over ${parameters.map(({ label }) => label).join(", ")} and validation accuracy.`);

@@ -23,7 +23,7 @@ const KINDS = { before: "waiting or starting", training: "training", between: "b
 function timelineCard(onPick) {
   const place = chartPlace("chart-timeline", 380, (instance) => instance.on("click", (params) => params.data?.id && onPick(params.data.id)));
   const nothing = el("div");
-  const note = el("p", { class: "note" }, "Solid: an epoch, coloured by what became of the trial. Hatched grey: waiting for its turn or starting; thin: between two epochs, which may be waiting, uploading or a restart: the records do not tell these apart.");
+  const note = el("p", { class: "note" }, "Solid: an epoch, coloured by what became of the trial. Pale: waiting for its turn or starting; thin: between two epochs, which may be waiting, uploading or a restart: the records do not tell these apart.");
   const node = card("Time line", "timeline", nothing, figure(place), note);
 
   function update(detail) {
@@ -36,7 +36,7 @@ function timelineCard(onPick) {
     if (!lanes.length) return;
     const isMany = lanes.length > 40;
     place.node.style.height = `${Math.min(560, 90 + 18 * lanes.length)}px`;
-    charts.get(place.node)?.resize();
+    fit(place.node);
     const nodes = new Set(lanes.map(({ trial }) => trial.node));
     place.draw({
       grid: { left: 8, right: isMany ? 30 : 14, top: 8, bottom: 14 },
@@ -61,7 +61,7 @@ function drawStretch(params, api) {
   const room = api.size([0, 1])[1];
   const height = Math.max(1, api.value(3) === 1 ? Math.min(13, room * 0.7) : api.value(3) === 2 ? Math.min(7, room * 0.4) : 2);
   const style = api.value(3) === 1 ? { fill: outcomeColour(OUTCOMES[api.value(4)]), opacity: 0.9 }
-    : { fill: ink("line"), opacity: 0.9, ...(api.value(3) === 2 ? { decal: { symbol: "rect", dashArrayX: [1, 0], dashArrayY: [2, 4], rotation: 0.8, color: ink("muted") } } : {}) };
+    : { fill: ink("muted"), opacity: 0.3 };
   return { type: "rect", shape: { x, y: y - height / 2, width: Math.max(1, end - x - 0.6), height, r: 1.5 }, style };
 }
 

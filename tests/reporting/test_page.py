@@ -1,0 +1,280 @@
+"""The page of real sweeps in a real browser: it shows what the records hold, and nothing else."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from browser import REAL, RESULTS, option_of, points_by_trial, save_page, started_browser, write_large_sweep
+from playwright.sync_api import Browser, Page
+
+from cifar_ray.records import EpochMetrics, Mistake, ReliabilityBin, SweepRecord, SweepResult, TestScores, TrialRecord
+from cifar_ray.storage.folder import FolderStore
+from cifar_ray.storage.runs import RunStore
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+NARROW, WIDE = 360, 1360
+HOSTILE = '</script><img src=x onerror="window.broken=1"><b>{{payload}}'
+DRAWN_IN_S = 2.0
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with started_browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page without a network, that fails the test for every error it tells of."""
+    context = browser.new_context(viewport={"width": WIDE, "height": 900}, offline=True, color_scheme="light")
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    said: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    yield page
+    assert said == []
+    assert {url.partition(":")[0] for url in asked} <= {"file", "data"}
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def real() -> RunStore:
+    return RunStore(FolderStore(RESULTS))
+
+
+@pytest.fixture(scope="module")
+def real_page(real: RunStore, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return save_page(real, tmp_path_factory.mktemp("page") / "index.html")
+
+
+def test_curves_of_every_trial(page: Page, real: RunStore, real_page: str) -> None:
+    page.goto(f"{real_page}#/sweep/{REAL}")
+    drawn = points_by_trial(option_of(page, "chart-curves"))
+    metrics = real.metrics(REAL)
+    assert sum(map(len, drawn.values())) == len(metrics)
+    for line in metrics:
+        assert [line.epoch, pytest.approx(100 * line.validation_accuracy, abs=1e-3)] in drawn[line.trial_id]
+    page.get_by_role("button", name="Loss", exact=True).click()
+    drawn = points_by_trial(option_of(page, "chart-curves"))
+    for line in metrics:
+        assert [line.epoch, pytest.approx(line.validation_loss, rel=1e-4)] in drawn[line.trial_id]
+
+
+def test_best_so_far_rungs_and_cost(page: Page, real: RunStore, real_page: str) -> None:
+    page.goto(f"{real_page}#/sweep/{REAL}")
+    metrics, trials = real.metrics(REAL), real.trials(REAL)
+    (best,) = option_of(page, "chart-best")["series"]
+    assert best["data"][-1] == [len(metrics), pytest.approx(66.16, abs=1e-2)]
+    stopped, others = option_of(page, "chart-rungs")["series"]
+    reached = Counter(line.epoch for line in metrics if line.epoch in (1, 4, 16))
+    assert len(stopped["data"]) == sum(trial.outcome == "stopped" for trial in trials)
+    assert len(stopped["data"]) + len(others["data"]) == reached.total()
+    cost = {each["name"]: each["data"][0] for each in option_of(page, "chart-cost")["series"]}
+    assert sum(cost.values()) == pytest.approx(sum(line.seconds / line.num_sharing for line in metrics), rel=1e-4)
+    assert set(cost) == {"the winner", "completed", "stopped"}
+
+
+def test_settings(page: Page, real: RunStore, real_page: str) -> None:
+    page.goto(f"{real_page}#/sweep/{REAL}")
+    trials = {trial.trial_id: trial for trial in real.trials(REAL)}
+    (lines,) = option_of(page, "chart-parallel")["series"]
+    assert {line["name"] for line in lines["data"]} == set(trials)
+    for series in option_of(page, "chart-by-learning_rate")["series"]:
+        for point in series["data"]:
+            trial = trials[point["id"]]
+            accuracy = 100 * (trial.best_validation_accuracy or 0)
+            assert point["value"] == [pytest.approx(trial.config["learning_rate"]), pytest.approx(accuracy)]
+            assert trial.outcome == series["name"]
+    (bars,) = option_of(page, "chart-importance")["series"]
+    assert sum(bars["data"]) == pytest.approx(1)
+
+
+def test_evaluation(page: Page, real: RunStore, real_page: str) -> None:
+    scores = real.test_scores(REAL)
+    assert scores is not None
+    page.goto(f"{real_page}#/sweep/{REAL}/test")
+    bars, intervals, report = option_of(page, "chart-classes")["series"]
+    assert bars["data"] == pytest.approx([100 * value for value in scores.accuracy_by_class.values()])
+    assert all(low < bars["data"][index] < high for index, low, high in intervals["data"])
+    assert report["data"][0] == pytest.approx(77.0)
+    (cells,) = option_of(page, "chart-confusion")["series"]
+    for column, row, _, images in (cell["value"] for cell in cells["data"]):
+        assert scores.confusion_matrix[row][column] == images
+    assert "64.14 to 66.01" in page.locator("#table").inner_text()
+    assert "hold no confidences" in page.locator("#reliability").inner_text()  # older than these fields
+
+
+def test_sorting_and_filtering_stay_in_the_address(page: Page, real: RunStore, real_page: str) -> None:
+    page.goto(f"{real_page}#/sweep/{REAL}")
+    rows = page.locator("#trials tbody tr")
+    page.locator("#trials").get_by_role("button", name="learning rate").press("Enter")
+    rates = sorted((trial.config["learning_rate"], trial.trial_id) for trial in real.trials(REAL))
+    assert rows.first.get_attribute("data-row") == rates[-1][1]
+    page.locator("#outcome").select_option("completed")
+    assert rows.count() == 3
+    address = page.url
+    page.goto("about:blank")
+    page.goto(address)
+    assert rows.count() == 3
+    assert page.locator("#trials th[aria-sort=descending]").inner_text().startswith("learning rate")
+
+    page.goto(f"{real_page}#/")
+    page.locator("#filter").fill("f23b evaluated")
+    assert page.locator("main tbody tr").count() == 1
+    page.locator("#filter").fill("no such sweep")
+    assert "No sweep matches" in page.locator("main").inner_text()
+
+
+def test_deep_links_and_comparison(page: Page, real: RunStore, real_page: str) -> None:
+    page.goto(f"{real_page}#/sweep/{REAL}/trial/t0009")
+    assert "66.16 %" in page.locator("main").inner_text()
+    validation, _ = option_of(page, "chart-trial-accuracy")["series"]
+    assert len(validation["data"]) == 30
+    page.goto(f"{real_page}#/sweep/{REAL}/trial/t9999")
+    assert "no trial t9999" in page.locator("main").inner_text()
+    page.goto(f"{real_page}#/sweep/other-1")
+    assert "holds nothing about other-1" in page.locator("main").inner_text()
+
+    page.goto(f"{real_page}#/")
+    for box in page.get_by_role("checkbox").all():
+        box.check()
+    page.get_by_role("link", name="Compare 2 sweeps").click()
+    first, second = option_of(page, "chart-compare")["series"]
+    assert {round(first["data"][-1][1], 2), round(second["data"][-1][1], 2)} == {66.16, 64.74}
+
+
+def test_the_file_is_small_enough(real_page: str) -> None:
+    assert Path(real_page.removeprefix("file://")).stat().st_size < 6 * 2**20
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_axe_finds_no_serious_fault(page: Page, real_page: str, colours: str) -> None:
+    page.emulate_media(color_scheme=colours)  # type: ignore[arg-type]
+    for place in ("", f"sweep/{REAL}", f"sweep/{REAL}/test", f"sweep/{REAL}/trial/t0009", "compare/" + REAL):
+        page.goto("about:blank")
+        page.goto(f"{real_page}#/{place}")
+        page.locator("main h1").wait_for()
+        found = Axe().run(page).response["violations"]
+        serious = [
+            (each["id"], each["nodes"][0]["html"]) for each in found if each["impact"] in ("serious", "critical")
+        ]
+        assert serious == [], place
+
+
+@pytest.mark.parametrize("place", ["", f"sweep/{REAL}", f"sweep/{REAL}/test", f"sweep/{REAL}/trial/t0009"])
+def test_a_phone_need_not_scroll_sideways(page: Page, real_page: str, place: str) -> None:
+    page.set_viewport_size({"width": NARROW, "height": 700})
+    page.goto(f"{real_page}#/{place}")
+    page.locator("main h1").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= NARROW
+
+
+def test_a_thousand_trials(page: Page, runs: RunStore, sweep_record: SweepRecord, tmp_path: Path) -> None:
+    write_large_sweep(runs, sweep_record, 1000)
+    page.goto(f"{save_page(runs, tmp_path / 'index.html')}#/sweep/cnn-1")
+    page.locator("#trials tbody tr").nth(999).wait_for(state="attached")
+    drawn_ms = page.evaluate(
+        "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now()))))"
+    )
+    assert sum(map(len, points_by_trial(option_of(page, "chart-curves")).values())) == len(runs.metrics("cnn-1"))
+    frames_ms = page.evaluate(
+        """async () => {
+            const times = [];
+            let last = performance.now();
+            for (let step = 0; step < 40; step++) {
+                scrollBy({top: 60, behavior: "instant"});
+                await new Promise(requestAnimationFrame);
+                times.push(performance.now() - last);
+                last = performance.now();
+            }
+            return times.sort((a, b) => a - b);
+        }"""
+    )
+    assert drawn_ms < 1000 * DRAWN_IN_S
+    assert frames_ms[20] < 50
+
+
+def test_hostile_names_are_text(
+    page: Page,
+    runs: RunStore,
+    sweep_record: SweepRecord,
+    trial_record: TrialRecord,
+    epoch_metrics: list[EpochMetrics],
+    result: SweepResult,
+    scores: TestScores,
+    tmp_path: Path,
+) -> None:
+    dataset = replace(sweep_record.dataset, name=HOSTILE, source=HOSTILE)
+    runs.create_sweep(
+        replace(sweep_record, study=HOSTILE, dataset=dataset, commit=HOSTILE, hardware={HOSTILE: HOSTILE})
+    )
+    config = {"model": HOSTILE, HOSTILE: HOSTILE, "__proto__": 1}
+    runs.write_trial("cnn-1", replace(trial_record, config=config))
+    failed = replace(trial_record, trial_id="t0001", config=config | {"model": "b"}, outcome="failed", error=HOSTILE)
+    runs.write_trial("cnn-1", failed)
+    runs.write_metrics("cnn-1", [replace(line, device=HOSTILE, node=HOSTILE) for line in epoch_metrics])
+    runs.write_result(result)
+    by_class = {HOSTILE: 0.5, "b": 0.5}
+    mistake = Mistake(
+        index=0, true_class=HOSTILE, predicted_class="b", confidence=0.9, png='x" onerror="window.broken=1'
+    )
+    scores = replace(scores, dataset=dataset, accuracy_by_class=by_class, mistakes=(mistake,), remarks=(HOSTILE,))
+    runs.write_test_scores(replace(scores, confusion_matrix=((5, 5), (5, 5))))
+    address = save_page(runs, tmp_path / "index.html")
+    for place in ("", "sweep/cnn-1", "sweep/cnn-1/test", "sweep/cnn-1/trial/t0001"):
+        page.goto("about:blank")
+        page.goto(f"{address}#/{place}")
+        page.locator("main h1").wait_for()
+        for chart in page.locator(".chart:visible").all():
+            chart.scroll_into_view_if_needed()
+            chart.hover()
+        assert page.evaluate("window.broken") is None
+        assert page.locator("img[src=x], b b, main script").count() == 0
+        assert HOSTILE in page.locator("body").inner_text()
+    page.goto(f"{address}#/sweep/cnn-1")
+    option_of(page, "chart-by-model")
+    page.evaluate(
+        "echarts.getInstanceByDom(document.getElementById('chart-by-model'))"
+        ".dispatchAction({type: 'showTip', seriesIndex: 0, dataIndex: 0})"
+    )
+    assert HOSTILE in page.locator(".tip").inner_text()
+    assert page.evaluate("window.broken") is None
+
+
+def test_reliability_mistakes_and_shapes(
+    page: Page,
+    runs: RunStore,
+    sweep_record: SweepRecord,
+    result: SweepResult,
+    shapes_scores: TestScores,
+    tmp_path: Path,
+) -> None:
+    runs.create_sweep(replace(sweep_record, dataset=shapes_scores.dataset))
+    runs.write_result(result)
+    bins = tuple(
+        ReliabilityBin(low=low, high=low + 0.5, num_images=images, confidence=confidence, accuracy=accuracy)
+        for low, images, confidence, accuracy in ((0.0, 0, None, None), (0.5, 200, 0.9, 0.8))
+    )
+    png = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+    mistake = Mistake(index=7, true_class="circle", predicted_class="square", confidence=0.987, png=png)
+    runs.write_test_scores(replace(shapes_scores, num_images=200, reliability=bins, mistakes=(mistake,)))
+    address = save_page(runs, tmp_path / "index.html")
+    for place in ("sweep/cnn-1", "sweep/cnn-1/test", "sweep/cnn-1/trial/t0000"):
+        page.goto("about:blank")
+        page.goto(f"{address}#/{place}")
+        assert page.locator(".banner").inner_text().startswith("NOT CIFAR-10")
+    page.goto(f"{address}#/sweep/cnn-1/test")
+    _, model = option_of(page, "chart-reliability")["series"]
+    assert model["data"] == [[pytest.approx(90), pytest.approx(80)]]
+    image = page.get_by_role("img", name="a circle, test image 7")
+    assert image.evaluate("image => image.naturalWidth") == 1
+    assert "square 98.7 %" in page.locator("#mistakes").inner_text()

@@ -1,0 +1,143 @@
+"""The live page in a real browser while a store grows."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from browser import option_of, points_by_trial, started_browser
+from playwright.sync_api import Browser, Page
+
+from cifar_ray.cli.connection import connect_runs
+from cifar_ray.cluster.local import LocalCluster
+from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TrialRecord
+from cifar_ray.reporting.page_server import PageServer
+from cifar_ray.storage import layout
+from cifar_ray.storage.runs import RunStore
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+WITHIN_MS = 5000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with started_browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1360, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(WITHIN_MS)
+    said: list[str] = []
+    page.on("pageerror", lambda error: said.append(str(error)))
+    yield page
+    assert said == []
+    context.close()
+
+
+@pytest.fixture
+def server(runs: RunStore) -> Iterator[PageServer]:
+    with PageServer(runs) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def test_it_follows_a_sweep_from_its_first_epoch_to_its_result(
+    page: Page,
+    server: PageServer,
+    runs: RunStore,
+    sweep_record: SweepRecord,
+    trial_record: TrialRecord,
+    epoch_metrics: list[EpochMetrics],
+    result: SweepResult,
+) -> None:
+    page.goto(server.url)
+    page.get_by_text("There is no sweep in this store yet").wait_for()
+    runs.create_sweep(sweep_record)
+    runs.objects.write(layout.lease("cnn-1"), b"{}")
+    page.get_by_role("link", name="cnn-1").click()
+    page.get_by_text("No epoch has been trained yet").first.wait_for()
+
+    for number in (1, 3):
+        lines = epoch_metrics[:number]
+        last = lines[-1]
+        runs.write_metrics("cnn-1", lines)
+        running = replace(trial_record, outcome="running", num_epochs=number, best_epoch=number)
+        runs.write_trial("cnn-1", replace(running, best_validation_accuracy=last.validation_accuracy))
+        page.locator(".tile").filter(has_text=f"{100 * last.validation_accuracy:.2f} %").wait_for()
+        assert len(points_by_trial(option_of(page, "chart-curves"))["t0000"]) == number
+    assert page.locator("#liveness").inner_text() == "live"
+
+    # a choice of the reader's outlives the next numbers
+    page.get_by_role("button", name="Loss", exact=True).click()
+    runs.write_metrics("cnn-1", epoch_metrics)
+    runs.write_trial("cnn-1", replace(trial_record, trial_id="t0001", outcome="stopped", num_epochs=1, best_epoch=1))
+    page.locator("#trials tr[data-row=t0001]").get_by_text("stopped").wait_for()
+    drawn = points_by_trial(option_of(page, "chart-curves"))
+    assert drawn["t0001"] == [[1, pytest.approx(epoch_metrics[4].validation_loss)]]
+
+    runs.write_trial("cnn-1", trial_record)
+    runs.write_result(result)
+    page.locator(".title .state").get_by_text("finished").wait_for()
+    page.get_by_text("cifar-ray job submit evaluate cnn-1").first.wait_for()
+
+
+def test_a_server_that_is_gone_is_told(
+    page: Page, server: PageServer, runs: RunStore, sweep_record: SweepRecord
+) -> None:
+    runs.create_sweep(sweep_record)
+    page.goto(server.sweep_url("cnn-1"))
+    page.locator("main h1").wait_for()
+    server.shutdown()
+    server.server_close()
+    page.get_by_text("server does not answer").wait_for()
+    assert page.locator("main h1").is_visible()
+
+
+def test_an_unknown_sweep_says_which_there_are(
+    page: Page, server: PageServer, runs: RunStore, sweep_record: SweepRecord
+) -> None:
+    runs.create_sweep(sweep_record)
+    page.goto(server.sweep_url("cnn-2"))
+    page.get_by_text("did you mean cnn-1?").wait_for()
+
+
+@pytest.mark.cluster
+def test_a_real_sweep_as_it_runs(page: Page, cluster: LocalCluster) -> None:
+    """Counts rise and curves grow while Ray trains; at the end the page holds what the store holds."""
+    budget = ("--trials", "6", "--max-epochs", "5", "--data", "shapes:4000", "--no-cohort")
+    command = [Path(sys.executable).parent / "cifar-ray", "job", "submit", "cnn", *budget, "--sweep-id", "live-1"]
+    seen: list[int] = []
+    runs = connect_runs(None)
+    with PageServer(runs) as server, subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sweep:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page.goto(server.sweep_url("live-1"))
+        page.get_by_text("there is no sweep yet").wait_for()
+        page.locator("#chart-curves canvas").first.wait_for(timeout=120_000)
+        until = time.monotonic() + 180
+        while time.monotonic() < until and page.locator(".title .state.finished").count() == 0:
+            drawn = sum(map(len, points_by_trial(option_of(page, "chart-curves")).values()))
+            seen += [drawn] if drawn not in seen else []
+            page.wait_for_timeout(300)
+        assert sweep.communicate(timeout=60)[0]
+        server.shutdown()
+    assert sweep.returncode == 0
+    assert seen == sorted(seen)
+    assert len(seen) >= 3
+    drawn_at_last = points_by_trial(option_of(page, "chart-curves"))
+    assert sum(map(len, drawn_at_last.values())) == len(runs.metrics("live-1"))
+    for trial in runs.trials("live-1"):
+        assert trial.outcome in page.locator(f"#trials tr[data-row={trial.trial_id}]").inner_text()
+    assert "stopped" in {trial.outcome for trial in runs.trials("live-1")}
+    (bars,) = option_of(page, "chart-timeline")["series"]
+    assert {bar["id"] for bar in bars["data"]} == {trial.trial_id for trial in runs.trials("live-1")}

@@ -1,0 +1,52 @@
+from dataclasses import replace
+
+from cifar_ray.records import SweepRecord, TrialRecord
+from cifar_ray.reporting.parameters import MIN_TRIALS, varied_parameters
+from cifar_ray.studies import get_study
+
+
+def trials(number: int) -> list[TrialRecord]:
+    """Of the study cnn; the learning rate alone decides how good they are."""
+    configs = get_study("cnn").with_budget(num_trials=number).sample(0)
+    return [
+        TrialRecord(
+            trial_id=f"t{index:04d}",
+            config=config.to_dict(),
+            outcome="completed",
+            best_validation_accuracy=min(1.0, config.learning_rate * 100),
+        )
+        for index, config in enumerate(configs)
+    ]
+
+
+def test_the_setting_that_decides_is_the_most_important(sweep_record: SweepRecord) -> None:
+    found = {each["name"]: each for each in varied_parameters(sweep_record, trials(100))}
+    assert set(found) == set(get_study("cnn").space)
+    assert max(found, key=lambda name: found[name]["importance"]) == "learning_rate"
+    assert abs(sum(each["importance"] for each in found.values()) - 1) < 1e-6
+
+
+def test_kinds_and_bounds(sweep_record: SweepRecord) -> None:
+    found = {each["name"]: each for each in varied_parameters(sweep_record, trials(30))}
+    assert (found["learning_rate"]["kind"], found["learning_rate"]["low"]) == ("log", 1e-4)
+    assert (found["dropout"]["kind"], found["dropout"]["values"]) == ("choice", [0.1, 0.3, 0.5])
+    assert found["xavier"]["values"] == [False, True]
+
+
+def test_of_few_ended_trials_no_importance(sweep_record: SweepRecord) -> None:
+    few = trials(MIN_TRIALS)
+    few[0] = replace(few[0], outcome="running")
+    assert {each["importance"] for each in varied_parameters(sweep_record, few)} == {None}
+    assert varied_parameters(sweep_record, []) == []
+
+
+def test_strange_settings_are_choices(sweep_record: SweepRecord) -> None:
+    strange = [
+        replace(trial, config={"odd": value, "learning_rate": 0.1 * index})
+        for index, (trial, value) in enumerate(
+            zip(trials(9), [None, "x", 3, "<b>", [1], {}, 0.1, True, 1], strict=True)
+        )
+    ]
+    (odd,) = (each for each in varied_parameters(replace(sweep_record, study="own"), strange) if each["name"] == "odd")
+    assert odd["kind"] == "choice"
+    assert len(odd["values"]) == 9

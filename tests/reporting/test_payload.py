@@ -1,0 +1,83 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
+from cifar_ray.reporting.payload import page_payload, sweep_payload, to_json
+from cifar_ray.storage import layout
+from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
+from cifar_ray.storage.runs import RunStore
+
+
+@pytest.fixture
+def running(
+    runs: RunStore, sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics], trial_record: TrialRecord
+) -> RunStore:
+    runs.create_sweep(sweep_record)
+    runs.write_trial("cnn-1", trial_record)
+    runs.write_trial("cnn-1", replace(trial_record, trial_id="t0001", outcome="running", num_epochs=1))
+    runs.write_metrics("cnn-1", epoch_metrics)
+    return runs
+
+
+def test_a_sweep_without_result_is_interrupted_unless_a_driver_holds_it(running: RunStore) -> None:
+    (row,) = page_payload(running)["sweeps"]
+    assert (row["state"], row["outcomes"], row["num_epochs"]) == ("interrupted", {"completed": 1, "running": 1}, 5)
+    assert (row["best_trial"], row["best_validation"]) == ("t0000", 0.45)
+    running.objects.write(layout.lease("cnn-1"), b"{}")
+    assert page_payload(running)["sweeps"][0]["state"] == "running"
+
+
+def test_finished_then_evaluated(running: RunStore, result: SweepResult, scores: TestScores) -> None:
+    running.write_result(result)
+    assert page_payload(running)["sweeps"][0]["state"] == "finished"
+    running.write_test_scores(scores)
+    detail = sweep_payload(running, "cnn-1")
+    assert detail["row"]["state"] == "evaluated"
+    assert detail["row"]["wall_s"] == 187.0
+    low, high = detail["evaluation"]["class_intervals"]["cat"]
+    assert low < scores.accuracy_by_class["cat"] < high
+    assert detail["evaluation"]["report"]["by_class"]["cat"] == 0.415
+
+
+def test_the_curves_are_those_of_the_records(running: RunStore, epoch_metrics: list[EpochMetrics]) -> None:
+    columns = sweep_payload(running, "cnn-1")["metrics"]
+    for line in epoch_metrics:
+        index = columns[line.trial_id]["epoch"].index(line.epoch)
+        for name in ("train_accuracy", "validation_accuracy", "train_loss", "validation_loss", "seconds"):
+            assert columns[line.trial_id][name][index] == pytest.approx(getattr(line, name), rel=1e-5)
+
+
+def test_only_whole_checkpoints_are_named(running: RunStore) -> None:
+    store = CheckpointStore(running.objects, "cnn-1", "t0000")
+    store.save(Checkpoint(epoch=4, validation_accuracy=0.45, config={}, weights=b"w", trainer_state=b"s"))
+    running.objects.write(f"{layout.checkpoint('cnn-1', 't0000', 3)}/{layout.WEIGHTS}", b"half")
+    first, second = sweep_payload(running, "cnn-1")["trials"]
+    assert (first["checkpoints"], second["checkpoints"]) == ([4], [])
+
+
+def test_a_sweep_that_cannot_be_read_is_a_row_of_its_own(running: RunStore) -> None:
+    running.objects.write(layout.sweep_record("broken-1"), b"{")
+    rows = {row["id"]: row for row in page_payload(running)["sweeps"]}
+    assert rows["broken-1"]["state"] == "unreadable"
+    assert "SweepRecord" in rows["broken-1"]["problem"]
+    assert rows["cnn-1"]["num_trials"] == 2
+
+
+def test_what_is_not_finite_becomes_null(running: RunStore, epoch_metrics: list[EpochMetrics]) -> None:
+    diverged = replace(epoch_metrics[0], train_loss=float("nan"), validation_loss=float("inf"))
+    running.write_metrics("cnn-1", [diverged])
+    columns = json.loads(to_json(sweep_payload(running, "cnn-1")))["metrics"]["t0000"]
+    assert columns["train_loss"] == columns["validation_loss"] == [None]
+
+
+@pytest.mark.parametrize(
+    ("grace", "factor", "epochs", "rungs"),
+    [(1, 4, 30, [1, 4, 16]), (1, 4, 4, [1]), (5, 2, 5, []), (2, 3, 50, [2, 6, 18])],
+)
+def test_rungs(
+    runs: RunStore, sweep_record: SweepRecord, grace: int, factor: int, epochs: int, rungs: list[int]
+) -> None:
+    runs.create_sweep(replace(sweep_record, grace_period=grace, reduction_factor=factor, max_epochs=epochs))
+    assert sweep_payload(runs, "cnn-1")["rungs"] == rungs

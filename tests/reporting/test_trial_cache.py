@@ -1,0 +1,42 @@
+from dataclasses import replace
+
+import pytest
+
+from cifar_ray.records import TrialRecord
+from cifar_ray.reporting.trial_cache import TrialCache
+from cifar_ray.storage.folder import FolderStore
+from cifar_ray.storage.runs import RunStore
+
+
+class CountingStore(FolderStore):
+    num_reads = 0
+
+    def read(self, key: str) -> bytes:
+        self.num_reads += 1
+        return super().read(key)
+
+
+def test_ended_trials_are_read_once_and_running_ones_each_time(runs: RunStore, trial_record: TrialRecord) -> None:
+    store = CountingStore(runs.objects._root)  # type: ignore[attr-defined]
+    cached = RunStore(TrialCache(store))
+    runs.write_trial("cnn-1", trial_record)
+    runs.write_trial("cnn-1", replace(trial_record, trial_id="t0001", outcome="running"))
+    for _ in range(3):
+        assert [trial.outcome for trial in cached.trials("cnn-1")] == ["completed", "running"]
+    assert store.num_reads == 1 + 3
+
+
+def test_a_change_is_seen(runs: RunStore, trial_record: TrialRecord) -> None:
+    cached = RunStore(TrialCache(runs.objects))
+    changing = replace(trial_record, outcome="running")
+    for outcome in ("running", "failed", "running", "completed"):
+        runs.write_trial("cnn-1", changing := replace(changing, outcome=outcome))  # type: ignore[arg-type]
+        assert cached.trials("cnn-1") == [changing]
+
+
+def test_it_only_reads(runs: RunStore) -> None:
+    cache = TrialCache(runs.objects)
+    with pytest.raises(PermissionError):
+        cache.write("cnn-1/sweep.json", b"")
+    with pytest.raises(PermissionError):
+        cache.delete("cnn-1/sweep.json")
