@@ -2,13 +2,20 @@
 
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from cifar_ray.errors import CifarRayError
+from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).parents[2]
+
+RecordProperty = Callable[[str, object], None]
+"""pytest's, for the figures of `make chaos`."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +43,39 @@ def submit(*arguments: str) -> str:
     return result.output
 
 
-def check_books(runs: RunStore, sweep_id: str, num_trials: int) -> None:
-    """Every trial one outcome, every (trial, epoch) one line, every best epoch a whole checkpoint."""
+def num_epochs(runs: RunStore, sweep_id: str) -> int:
+    """As far as the driver has written them."""
+    try:
+        return len(runs.metrics(sweep_id))
+    except CifarRayError:
+        return 0
+
+
+def wait_for(condition: Callable[[], bool], deadline_s: float = 180) -> None:
+    until = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < until, f"not within {deadline_s} s"
+        time.sleep(0.5)
+
+
+class Recovery:
+    """Of a sweep, from a fault on: made as the fault is."""
+
+    def __init__(self, runs: RunStore, sweep_id: str) -> None:
+        self._num_epochs = lambda: num_epochs(runs, sweep_id)
+        self._before, self._began = self._num_epochs(), time.monotonic()
+
+    def seconds(self) -> float:
+        """Until the next new epoch is in the store; waits for it."""
+        wait_for(lambda: self._num_epochs() > self._before)
+        return time.monotonic() - self._began
+
+
+def check_books(runs: RunStore, sweep_id: str, num_trials: int) -> int:
+    """Every trial one outcome, every (trial, epoch) one line, every best epoch a whole checkpoint, no orphans.
+
+    Returns how many objects the sweep has.
+    """
     trials, metrics, result = runs.trials(sweep_id), runs.metrics(sweep_id), runs.result(sweep_id)
     assert result is not None
     assert len(trials) == num_trials == sum(result.outcomes.values())
@@ -53,3 +91,9 @@ def check_books(runs: RunStore, sweep_id: str, num_trials: int) -> None:
     assert result.winner is not None
     assert result.winner.trial_id == result.ranking[0]
     assert result.winner.best_validation_accuracy == max(line.validation_accuracy for line in metrics)
+    checkpoints = {key.rpartition("/")[0] for key in keys if "/checkpoints/" in key}
+    assert {key.rpartition("/")[0] for key in keys if key.endswith("/manifest.json")} == checkpoints, "without manifest"
+    # the best and the newest
+    assert len(checkpoints) <= 2 * num_trials
+    assert layout.lease(sweep_id) not in keys
+    return len(keys)

@@ -4,28 +4,27 @@ import json
 import os
 import signal
 import subprocess
-import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from job_commands import BIN, check_books, run, submit
+from job_commands import BIN, RecordProperty, Recovery, check_books, num_epochs, run, submit, wait_for
 
 from cifar_ray.cli.connection import connect_runs
 from cifar_ray.cluster.local import LocalCluster
-from cifar_ray.errors import CifarRayError
-from cifar_ray.storage.runs import RunStore
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(400)]
 
 
-def test_a_stopped_sweep_is_resumed_where_it_was(cluster: LocalCluster) -> None:
+@pytest.mark.fault("a sweep is told to stop")
+def test_a_stopped_sweep_is_resumed_where_it_was(cluster: LocalCluster, record_property: RecordProperty) -> None:
     """Ctrl-C in mid-sweep, then `job stop` in mid-resume; nothing is lost, nothing is done twice."""
     options = ["cnn", "--trials", "3", "--max-epochs", "30", "--data", "shapes:8000", "--sweep-id", "stop-1"]
     runs = connect_runs(None)
     command = [BIN / "cifar-ray", "job", "submit", *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts) as waiting:
-        wait_for_metrics(runs, "stop-1", num_lines=2)
+        wait_for(lambda: num_epochs(runs, "stop-1") >= 2)
         check_watching_stops_nothing("stop-1")
         waiting.send_signal(signal.SIGINT)
         _, said = waiting.communicate(timeout=60)
@@ -37,12 +36,13 @@ def test_a_stopped_sweep_is_resumed_where_it_was(cluster: LocalCluster) -> None:
 
     assert run("job", "submit", *options, "--resume", "--no-wait").exit_code == 0
     (resumed, *_) = run("job", "list").output.split()
-    wait_for_metrics(runs, "stop-1", num_lines=len(before) + 1)
+    wait_for(lambda: num_epochs(runs, "stop-1") >= len(before) + 1)
     stopped = run("job", "stop", resumed)
     assert (stopped.exit_code, stopped.output) == (0, f"{resumed} STOPPED\n")
 
     submit(*options, "--start-or-resume")
-    check_books(runs, "stop-1", num_trials=3)
+    record_property("injected", 2)
+    record_property("objects", check_books(runs, "stop-1", num_trials=3))
     assert runs.metrics("stop-1")[: len(before)] == before
 
 
@@ -62,22 +62,25 @@ def check_watching_stops_nothing(submission_id: str) -> None:
     assert '"state": "RUNNING"' in run("job", "status", submission_id, "--json").output
 
 
+@pytest.mark.fault("the driver is killed")
 @pytest.mark.chaos
-def test_a_driver_that_is_killed_is_followed_by_another(cluster: LocalCluster) -> None:
+def test_a_driver_that_is_killed_is_followed_by_another(cluster: LocalCluster, record_property: RecordProperty) -> None:
     options = ["cnn", "--trials", "6", "--max-epochs", "6", "--data", "shapes:8000", "--sweep-id", "kill-1"]
     runs = connect_runs(None)
     assert run("job", "submit", *options, "--no-wait").exit_code == 0
-    wait_for_metrics(runs, "kill-1", num_lines=2)
+    wait_for(lambda: num_epochs(runs, "kill-1") >= 2)
     (driver,) = processes_with("tune_cnn.py", "kill-1")
     os.kill(driver, signal.SIGKILL)
     assert run("job", "status", "kill-1", "--watch").exit_code == 1
-    before = runs.metrics("kill-1")
+    before, recovery = runs.metrics("kill-1"), Recovery(runs, "kill-1")
 
-    said = submit(*options, "--start-or-resume")
+    with ThreadPoolExecutor(1) as executor:
+        submitted = executor.submit(submit, *options, "--start-or-resume")
+        record_property("seconds_lost", recovery.seconds())
+        said = submitted.result()
     assert "sweep kill-1 has a driver on" in said, "its lease was left behind"
-    check_books(runs, "kill-1", num_trials=6)
+    record_property("objects", check_books(runs, "kill-1", num_trials=6))
     assert runs.metrics("kill-1")[: len(before)] == before
-    assert "kill-1/lease.json" not in runs.objects.keys("kill-1")
 
 
 def processes_with(*words: str) -> list[int]:
@@ -94,15 +97,3 @@ def processes_with(*words: str) -> list[int]:
 def heed_interrupts() -> None:
     """A test run that was started in the background ignores SIGINT, and so would its children."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def wait_for_metrics(runs: RunStore, sweep_id: str, num_lines: int, deadline_s: float = 90) -> None:
-    until = time.monotonic() + deadline_s
-    while time.monotonic() < until:
-        try:
-            if len(runs.metrics(sweep_id)) >= num_lines:
-                return
-        except CifarRayError:
-            pass
-        time.sleep(0.5)
-    pytest.fail(f"{sweep_id} wrote no {num_lines} lines within {deadline_s} s")

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from job_commands import BIN, check_books, run, submit
+from job_commands import BIN, RecordProperty, Recovery, check_books, num_epochs, run, submit, wait_for
 
-from cifar_ray.cli.connection import LOCAL_FOLDER, connect_runs
+from cifar_ray.cli.connection import connect_runs
 from cifar_ray.cluster import local
 from cifar_ray.cluster.autoscaling import Workers
-from cifar_ray.errors import CifarRayError
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.tuning.sweep import MAX_RETRIES
 
@@ -29,41 +26,35 @@ NUM_NODE_LOSSES = MAX_RETRIES + 1
 """More than a trial may fail of itself."""
 
 
-@pytest.fixture
-def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Of a cluster that a test may break; it is ended with the test."""
-    folder = Path(tempfile.mkdtemp(prefix="cr-test-", dir="/tmp"))
-    monkeypatch.setenv("CIFAR_RAY_HOME", str(folder))
-    try:
-        yield folder / LOCAL_FOLDER
-    finally:
-        local.down(folder / LOCAL_FOLDER)
-        shutil.rmtree(folder)
-
-
-def test_a_trial_whose_process_is_killed_ends_as_if_it_had_not(cluster: local.LocalCluster) -> None:
+@pytest.mark.fault("a trial's process is killed")
+def test_a_trial_whose_process_is_killed_ends_as_if_it_had_not(
+    cluster: local.LocalCluster, record_property: RecordProperty
+) -> None:
     size = ("--trials", "1", "--max-epochs", "16", "--data", "shapes:8000", "--no-cohort")
     submit("cnn", *size, "--sweep-id", "undisturbed")
     runs = connect_runs(None)
     with subprocess.Popen([BIN / "cifar-ray", "job", "submit", "cnn", *size, "--sweep-id", "disturbed"]) as job:
         wait_for(lambda: num_epochs(runs, "disturbed") >= 2)
         (trial,) = children_of(raylets(cluster), "ray::ImplicitFunc")
+        recovery = Recovery(runs, "disturbed")
         os.kill(trial, signal.SIGKILL)
+        record_property("seconds_lost", recovery.seconds())
         assert job.wait(timeout=300) == 0
-    check_books(runs, "disturbed", num_trials=1)
+    record_property("objects", check_books(runs, "disturbed", num_trials=1))
     expected, found = (
         [replace(line, seconds=0.0) for line in runs.metrics(sweep)] for sweep in ("undisturbed", "disturbed")
     )
     assert found == expected
 
 
+@pytest.mark.fault("all worker nodes die")
 @pytest.mark.parametrize("how", ["together", "alone"])
-def test_all_worker_nodes_die_again_and_again(home: Path, how: str) -> None:
+def test_all_worker_nodes_die_again_and_again(home: Path, how: str, record_property: RecordProperty) -> None:
     workers = Workers(least=0, most=2, num_cpus=1, num_accelerators=1)
     growing = local.up(local.LocalClusterOptions(home=home, workers=workers))
     size = ("--trials", "2", "--max-epochs", "30", "--data", "shapes:8000", "--sweep-id", how)
     alone = ("--no-cohort", "--accelerators-per-trial", "1") if how == "alone" else ()
-    runs = connect_runs(None)
+    runs, longest = connect_runs(None), 0.0
     with subprocess.Popen([BIN / "cifar-ray", "job", "submit", "cnn", *size, *alone]) as job:
         for _ in range(NUM_NODE_LOSSES):
             before = num_epochs(runs, how)
@@ -71,18 +62,24 @@ def test_all_worker_nodes_die_again_and_again(home: Path, how: str) -> None:
             assert job.poll() is None
             # what is not yet uploaded is lost, and a trial that was stopped is not trained again
             time.sleep(3)
-            nodes = raylets(growing, is_head=False)
+            nodes, recovery = raylets(growing, is_head=False), Recovery(runs, how)
             assert nodes
             # as a machine does, with all that runs on it
             for process in [*nodes, *children_of(nodes)]:
                 os.kill(process, signal.SIGKILL)
             # epochs that were reported before it, and are written after it
             time.sleep(8)
+            longest = max(longest, recovery.seconds())
         assert job.wait(timeout=400) == 0
-    check_books(runs, how, num_trials=2)
+    record_property("injected", NUM_NODE_LOSSES)
+    record_property("seconds_lost", longest)
+    record_property("objects", check_books(runs, how, num_trials=2))
 
 
-def test_the_head_dies_and_another_goes_on(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.fault("the head is killed")
+def test_the_head_dies_and_another_goes_on(
+    home: Path, monkeypatch: pytest.MonkeyPatch, record_property: RecordProperty
+) -> None:
     """With its driver, its jobs and all that ran on it; the store stays."""
     options = ["cnn", "--trials", "6", "--max-epochs", "8", "--data", "shapes:8000", "--sweep-id", "headless"]
 
@@ -106,7 +103,7 @@ def test_the_head_dies_and_another_goes_on(home: Path, monkeypatch: pytest.Monke
     before = runs.metrics("headless")
     assert before
     submit(*options, "--start-or-resume")
-    check_books(runs, "headless", num_trials=6)
+    record_property("objects", check_books(runs, "headless", num_trials=6))
     assert runs.metrics("headless")[: len(before)] == before
 
 
@@ -136,17 +133,3 @@ def processes() -> Iterator[tuple[int, list[str]]]:
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
             yield int(path.parent.name), path.read_text().split("\0")
-
-
-def num_epochs(runs: RunStore, sweep_id: str) -> int:
-    try:
-        return len(runs.metrics(sweep_id))
-    except CifarRayError:
-        return 0
-
-
-def wait_for(condition: Callable[[], bool], deadline_s: float = 180) -> None:
-    until = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < until, f"not within {deadline_s} s"
-        time.sleep(0.5)

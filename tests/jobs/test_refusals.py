@@ -35,6 +35,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.fault("two drivers")
 def test_a_sweep_refuses_bad_input_before_anything_is_written(cluster: LocalCluster, sweep_record: SweepRecord) -> None:
     runs = connect_runs(None)
     for sweep_id in ("begun", "held", "ended"):

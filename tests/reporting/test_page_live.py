@@ -119,17 +119,18 @@ def test_a_real_sweep_as_it_runs(page: Page, cluster: LocalCluster) -> None:
     command = [Path(sys.executable).parent / "cifar-ray", "job", "submit", "cnn", *budget, "--sweep-id", "live-1"]
     seen: list[int] = []
     runs = connect_runs(None)
-    with PageServer(runs) as server, subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sweep:
+    with PageServer(runs) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         page.goto(server.sweep_url("live-1"))
         page.get_by_text("there is no sweep yet").wait_for()
-        page.locator("#chart-curves canvas").first.wait_for(timeout=120_000)
-        until = time.monotonic() + 180
-        while time.monotonic() < until and page.locator(".title .state.finished").count() == 0:
-            drawn = sum(map(len, points_by_trial(option_of(page, "chart-curves")).values()))
-            seen += [drawn] if drawn not in seen else []
-            page.wait_for_timeout(300)
-        assert sweep.communicate(timeout=60)[0]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sweep:
+            page.locator("#chart-curves canvas").first.wait_for(timeout=120_000)
+            until = time.monotonic() + 180
+            while time.monotonic() < until and page.locator(".title .state.finished").count() == 0:
+                drawn = sum(map(len, points_by_trial(option_of(page, "chart-curves")).values()))
+                seen += [drawn] if drawn not in seen else []
+                page.wait_for_timeout(300)
+            assert sweep.communicate(timeout=60)[0]
         server.shutdown()
     assert sweep.returncode == 0
     assert seen == sorted(seen)

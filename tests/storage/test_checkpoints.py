@@ -53,6 +53,7 @@ def test_of_equal_accuracies_the_earlier_is_the_best(store: CheckpointStore) -> 
     assert store.load_best(lambda _: None) == checkpoint(2, 0.5)
 
 
+@pytest.mark.fault("a checkpoint is damaged")
 @pytest.mark.parametrize("name", [layout.WEIGHTS, layout.TRAINER_STATE, layout.MANIFEST])
 @pytest.mark.parametrize("damage", ["cut", "flip", "remove"])
 def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_used(

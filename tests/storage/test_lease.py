@@ -41,6 +41,7 @@ def test_it_is_gone_when_its_holder_ends_in_order(store: FolderStore) -> None:
         assert said == [], "nothing to wait for"
 
 
+@pytest.mark.fault("two drivers")
 def test_a_second_driver_is_refused_while_the_first_lives(store: FolderStore) -> None:
     said: list[str] = []
     with _lease(store):
@@ -50,6 +51,7 @@ def test_a_second_driver_is_refused_while_the_first_lives(store: FolderStore) ->
         assert store.keys("cnn-1") == ["cnn-1/lease.json"], "the first keeps it"
 
 
+@pytest.mark.fault("two drivers")
 def test_a_dead_holder_loses_it(store: FolderStore) -> None:
     store.write("cnn-1/lease.json", LeaseRecord(holder="dead", host="gone", num_renewals=7).to_json().encode())
     said: list[str] = []
@@ -65,6 +67,7 @@ def test_a_damaged_one_is_taken_over(store: FolderStore) -> None:
         assert not lease.is_lost
 
 
+@pytest.mark.fault("two drivers")
 def test_a_holder_that_was_suspended_learns_that_it_has_lost(store: FolderStore) -> None:
     lost = threading.Event()
     with _lease(store, lost=lost) as lease:
@@ -75,6 +78,7 @@ def test_a_holder_that_was_suspended_learns_that_it_has_lost(store: FolderStore)
     assert store.read("cnn-1/lease.json") == other, "the other's stays"
 
 
+@pytest.mark.fault("two drivers")
 def test_of_two_that_come_at_once_at_most_one_gets_it(store: FolderStore) -> None:
     outcomes: list[str] = []
 

@@ -1,7 +1,7 @@
 """A store that is away for a while: the real S3 server behind a proxy that breaks what passes."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import get_args
 from urllib.parse import urlsplit
@@ -41,8 +41,11 @@ def checkpoint(epoch: int) -> Checkpoint:
     )
 
 
+@pytest.mark.fault("the store breaks calls")
 @FAULTS
-def test_checkpoints_arrive_after_an_outage_that_nobody_waits_for(proxy: FaultyProxy, fault: Fault) -> None:
+def test_checkpoints_arrive_after_an_outage_that_nobody_waits_for(
+    proxy: FaultyProxy, fault: Fault, record_property: Callable[[str, object], None]
+) -> None:
     checkpoints = CheckpointStore(PatientStore(open_store(f"s3://cifar-ray/outage-{fault}")), "cnn-1", "t0000")
     with ThreadPoolExecutor(1) as executor:
         uploader = CheckpointUploader(checkpoints, executor, {})
@@ -55,6 +58,7 @@ def test_checkpoints_arrive_after_an_outage_that_nobody_waits_for(proxy: FaultyP
         assert time.monotonic() - began < OUTAGE_S / 2, "training waits"
         time.sleep(OUTAGE_S)
         assert proxy.num_faults > 0
+        record_property("injected", proxy.num_faults)
         proxy.break_with(None)
         uploader.drain(deadline_s=60)
     assert checkpoints.epochs() == [4, 5]
@@ -63,6 +67,7 @@ def test_checkpoints_arrive_after_an_outage_that_nobody_waits_for(proxy: FaultyP
     assert (newest.epoch, newest.weights) == (5, WEIGHTS)
 
 
+@pytest.mark.fault("the store stays away")
 @FAULTS
 def test_one_that_stays_away_is_an_error_that_says_so(proxy: FaultyProxy, fault: Fault) -> None:
     store = PatientStore(open_store("s3://cifar-ray/outage"), patience_s=2)

@@ -124,6 +124,7 @@ def test_best_and_newest_checkpoints_are_kept(make_trial: MakeTrial) -> None:
     build_model(trial.config).load_state_dict(unpack_weights(checkpoint.weights))
 
 
+@pytest.mark.fault("a checkpoint is damaged")
 def test_a_damaged_newest_checkpoint_costs_one_epoch(
     make_trial: MakeTrial, runs: RunStore, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -141,6 +142,7 @@ def test_a_checkpoint_of_other_settings_is_refused(make_trial: MakeTrial) -> Non
         run(make_trial(learning_rate=0.1))
 
 
+@pytest.mark.fault("a trial's loss is not finite")
 def test_a_diverged_trial_ends_and_saves_nothing_of_it(make_trial: MakeTrial) -> None:
     trial = make_trial(optimizer="sgd", learning_rate=1e12, batch_norm=False, augmentation=False)
     lines = run(trial)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.fault("a trial fills the memory")]
 
 MARGIN_BYTES = 3 << 30
 SWEEP = """

@@ -1,4 +1,4 @@
-"""A store that may be away for a while, as its network or its server may be in a sweep of hours."""
+"""A store that may be away for a while, as its network, its server or its credentials may be in a sweep of hours."""
 
 from __future__ import annotations
 

@@ -41,12 +41,14 @@ _HINTS = {
     "NoSuchBucket": "create the bucket first, or correct CIFAR_RAY_STORAGE",
     "AccessDenied": "give these credentials read, write, list and delete on the prefix",
     "SignatureDoesNotMatch": f"the secret key is wrong: {_CREDENTIALS}",
-    "InvalidAccessKeyId": f"the access key is unknown there: {_CREDENTIALS}",
+    "InvalidAccessKeyId": f"the access key is unknown there, or no longer known: {_CREDENTIALS}",
     "ExpiredToken": "the session token has expired: renew the credentials",
     "SlowDown": "the store asks for fewer requests: try again later",
 }
 
 _CONNECTION_ERRORS = (ConnectionError, HTTPClientError, IncompleteReadError)
+_RENEWABLE = ("ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidToken", "RequestExpired")
+"""Credentials that were good once: whoever hands them out may have new ones already, or soon."""
 _BUSY = ("SlowDown", "RequestTimeout", "RequestTimeoutException", "Throttling", "TooManyRequests")
 
 
@@ -153,7 +155,10 @@ class S3Store:
             if code in ("NoSuchKey", "404"):
                 raise ObjectNotFoundError(f"no object {key!r} in {self.uri}") from error
             status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-            kind = StoreUnavailableError if status >= 500 or code in _BUSY else StorageError
+            if code in _RENEWABLE:
+                # the next call asks the whole chain of providers anew: variables, files, programs, roles
+                self._made_client = None
+            kind = StoreUnavailableError if status >= 500 or code in (*_BUSY, *_RENEWABLE) else StorageError
             hint = _HINTS.get(code, "check CIFAR_RAY_STORAGE, AWS_ENDPOINT_URL_S3 and the credentials")
             raise kind(f"{where}: {code}", hint) from error
         except NoCredentialsError as error:
