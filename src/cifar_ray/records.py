@@ -113,6 +113,43 @@ class TrialRecord(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ResourceUse(Record):
+    """What a sweep has held so far, in seconds of accelerators, or of cores where it uses none."""
+
+    held_s: float = 0.0
+    """By trials or cohorts, whether they trained or not."""
+    repeated_s: float = 0.0
+    """Of epochs that were trained again, since a process or a node was lost."""
+    nodes: Mapping[str, str] = field(default_factory=dict)
+    """From a node's address to its accelerator and market, such as `A100 spot`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost(Record):
+    """What a sweep held, and where that went. Seconds are those of accelerators, or of cores where it used none."""
+
+    device: Literal["accelerator", "core"]
+    held_s: float
+    """By trials or cohorts: the sum of all below."""
+    useful_s: float
+    """Epochs, each once, of trials that did not fail."""
+    failed_s: float
+    """Epochs of trials that failed."""
+    repeated_s: float
+    """Epochs that were trained again, since a process or a node was lost."""
+    price: float | None = None
+    """Of all that was held; None where no table of prices was given, or it lacks a row."""
+    currency: str | None = None
+    remark: str | None = None
+    """Why there is no price, though there is a table."""
+
+    @property
+    def idle_s(self) -> float:
+        """Held without an epoch to show for it: starts, restarts, epochs cut off, uploads, waiting for others."""
+        return max(0.0, self.held_s - self.useful_s - self.failed_s - self.repeated_s)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SweepResult(Record):
     """How a finished sweep ended. Its presence in the store says that the sweep has finished."""
 
@@ -128,6 +165,8 @@ class SweepResult(Record):
     wall_s: float
     accelerator_seconds: float
     finished_at: str
+    cost: Cost | None = None
+    """None in sweeps of versions that did not count it."""
 
 
 @dataclass(frozen=True, kw_only=True)

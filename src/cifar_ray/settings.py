@@ -67,6 +67,8 @@ class Settings:
     worker_pools: tuple[WorkerPool, ...]
     """`CIFAR_RAY_POOLS`, on the head of a cluster that grows: Ray tells no job what its autoscaler may add."""
     s3: S3Settings
+    prices: Path | None = None
+    """`CIFAR_RAY_PRICES`: a file that says what an hour of an accelerator costs."""
     mlflow_experiment: str | None = None
     """`MLFLOW_EXPERIMENT_NAME`, else cifar-ray; None where `MLFLOW_TRACKING_URI` is unset."""
     wandb_project: str | None = None
@@ -98,6 +100,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             endpoint_url=get("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
             region=get("AWS_REGION", "AWS_DEFAULT_REGION") or DEFAULT_REGION,
         ),
+        prices=_absolute("CIFAR_RAY_PRICES", prices) if (prices := get("CIFAR_RAY_PRICES")) else None,
         mlflow_experiment=(get("MLFLOW_EXPERIMENT_NAME") or TRACKED_AS) if get("MLFLOW_TRACKING_URI") else None,
         wandb_project=(get("WANDB_PROJECT") or TRACKED_AS) if _has_wandb(get) else None,
     )

@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import secrets
-import shlex
 import statistics
 import subprocess
 import sys
@@ -87,12 +86,18 @@ def num_objects(runs: RunStore) -> int:
 @contextmanager
 def sweeping(*arguments: str, environ: dict[str, str], code: str = "") -> Iterator[subprocess.Popen[str]]:
     """A sweep of cnn with variables of its own, as `ray job submit` takes them; waits for its end."""
-    program = ["-c", shlex.quote(code)] if code else [str(ROOT / "jobs" / "tune_cnn.py")]
+    program = ["-c", code] if code else [str(ROOT / "jobs" / "tune_cnn.py")]
     command = [BIN / "ray", "job", "submit", "--runtime-env-json", json.dumps({"env_vars": environ}), "--"]
     with subprocess.Popen(
         [*command, "python", *program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as job:
         yield job
+
+
+def wait_for_epochs(job: subprocess.Popen[str], runs: RunStore, sweep_id: str, count: int) -> None:
+    wait_for(lambda: num_epochs(runs, sweep_id) >= count or job.poll() is not None)
+    if job.poll() is not None:
+        pytest.fail(f"ended early: {job.communicate()[0]}")
 
 
 def stall_s(runs: RunStore, sweep_id: str) -> float:
@@ -105,9 +110,9 @@ def stall_s(runs: RunStore, sweep_id: str) -> float:
 @pytest.mark.fault("the store is down for 60 s")
 def test_training_goes_on_while_the_store_is_down(home: Path, record_property: RecordProperty) -> None:
     broken = Breakable.up(home)
-    command = ["job", "submit", "cnn", *SIZE, "--max-epochs", "100", "--sweep-id", "down"]
-    with subprocess.Popen([BIN / "cifar-ray", *command]) as job:
-        wait_for(lambda: num_epochs(broken.runs, "down") >= 4)
+    command = ["job", "submit", "cnn", *SIZE, "--max-epochs", "70", "--sweep-id", "down"]
+    with subprocess.Popen([BIN / "cifar-ray", *command], text=True) as job:
+        wait_for_epochs(job, broken.runs, "down", 4)
         began = datetime.now(UTC)
         broken.stop_store()
         time.sleep(OUTAGE_S)
@@ -128,13 +133,13 @@ def test_calls_that_break_are_made_again(home: Path, record_property: RecordProp
     arguments = (*SIZE, "--max-epochs", "100", "--sweep-id", "breaking")
     with FaultyProxy(str(server.hostname), int(server.port or 0)) as proxy:
         with sweeping(*arguments, environ={"AWS_ENDPOINT_URL_S3": proxy.endpoint_url}) as job:
-            wait_for(lambda: num_epochs(broken.runs, "breaking") >= 4)
+            wait_for_epochs(job, broken.runs, "breaking", 4)
             for fault in get_args(Fault):
                 before = num_epochs(broken.runs, "breaking")
                 proxy.break_with(fault)
                 time.sleep(FAULT_S)
                 proxy.break_with(None)
-                wait_for(lambda before=before: num_epochs(broken.runs, "breaking") > before)  # type: ignore[misc]
+                wait_for_epochs(job, broken.runs, "breaking", before + 1)
             said, _ = job.communicate(timeout=500)
         assert job.returncode == 0, said
         assert "Traceback" not in said, said
@@ -161,7 +166,7 @@ def test_the_sweep_ends_and_says_how_to_go_on(home: Path, record_property: Recor
     broken = Breakable.up(home)
     arguments = (*SIZE, "--max-epochs", "40", "--sweep-id", "away")
     with sweeping(*arguments, environ={}, code=IMPATIENT) as job:
-        wait_for(lambda: num_epochs(broken.runs, "away") >= 4)
+        wait_for_epochs(job, broken.runs, "away", 4)
         broken.stop_store()
         said, _ = job.communicate(timeout=300)
     assert job.returncode != 0
@@ -200,7 +205,7 @@ def test_keys_are_replaced_in_mid_sweep(home: Path, tmp_path: Path, record_prope
     with sweeping(*arguments, environ=own) as job:
         for _ in range(2):
             before = num_epochs(broken.runs, "expiring")
-            wait_for(lambda before=before: num_epochs(broken.runs, "expiring") >= before + 4)  # type: ignore[misc]
+            wait_for_epochs(job, broken.runs, "expiring", before + 4)
             replace_keys()
         said, _ = job.communicate(timeout=500)
     assert job.returncode == 0, said
@@ -229,12 +234,11 @@ def test_a_full_disk_ends_the_sweep_and_room_lets_it_go_on(
             stderr=subprocess.STDOUT,
             text=True,
         ) as job:
-            wait_for(lambda: num_epochs(runs, "full") >= 4)
+            wait_for_epochs(job, runs, "full", 4)
             ballast = disk / "ballast"
-            with ballast.open("wb") as file, suppress(OSError):
+            with ballast.open("wb", buffering=0) as file, suppress(OSError):
                 while True:
                     file.write(bytes(4096))
-                    file.flush()
             said, _ = job.communicate(timeout=300)
         assert job.returncode == 1, said
         assert "No space left on device" in said
@@ -268,7 +272,7 @@ def test_the_clock_jumps(home: Path, tmp_path: Path, record_property: RecordProp
     with sweeping(*SIZE, "--max-epochs", "60", "--sweep-id", "jumping", environ=environ) as job:
         for offset in ("+600", "-600", "+0"):
             before = num_epochs(broken.runs, "jumping")
-            wait_for(lambda before=before: num_epochs(broken.runs, "jumping") >= before + 3)  # type: ignore[misc]
+            wait_for_epochs(job, broken.runs, "jumping", before + 3)
             clock.write_text(offset)
         said, _ = job.communicate(timeout=500)
     assert job.returncode == 0, said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,7 +13,16 @@ from axe_playwright_python.sync_playwright import Axe
 from browser import REAL, RESULTS, option_of, points_by_trial, save_page, started_browser, write_large_sweep
 from playwright.sync_api import Browser, Page
 
-from cifar_ray.records import EpochMetrics, Mistake, ReliabilityBin, SweepRecord, SweepResult, TestScores, TrialRecord
+from cifar_ray.records import (
+    Cost,
+    EpochMetrics,
+    Mistake,
+    ReliabilityBin,
+    SweepRecord,
+    SweepResult,
+    TestScores,
+    TrialRecord,
+)
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
 
@@ -79,8 +89,25 @@ def test_best_so_far_rungs_and_cost(page: Page, real: RunStore, real_page: str) 
     assert len(stopped["data"]) == sum(trial.outcome == "stopped" for trial in trials)
     assert len(stopped["data"]) + len(others["data"]) == reached.total()
     cost = {each["name"]: each["data"][0] for each in option_of(page, "chart-cost")["series"]}
-    assert sum(cost.values()) == pytest.approx(sum(line.seconds / line.num_sharing for line in metrics), rel=1e-4)
+    assert sum(cost.values()) == pytest.approx(sum(2 * line.seconds / line.num_sharing for line in metrics), rel=1e-4)
     assert set(cost) == {"the winner", "completed", "stopped"}
+
+
+def test_what_was_held_and_its_price(page: Page, real: RunStore, tmp_path: Path) -> None:
+    runs, result = RunStore(FolderStore(tmp_path / "store")), real.result(REAL)
+    assert result is not None
+    shutil.copytree(RESULTS / REAL, tmp_path / "store" / REAL)
+    cost = Cost(
+        device="core", held_s=3600.0, useful_s=1500.0, failed_s=0.0, repeated_s=300.0, price=1234.5, currency="EUR"
+    )
+    runs.write_result(replace(result, cost=cost))
+    address = save_page(runs, tmp_path / "index.html")
+    page.goto(address)
+    page.get_by_text("1,234.50 EUR").first.wait_for()
+    page.goto(f"{address}#/sweep/{REAL}")
+    page.get_by_text("1.00 core-hours held: 42 % in epochs of use, 8 % in epochs trained again").first.wait_for()
+    drawn = {each["name"]: each["data"][0] for each in option_of(page, "chart-cost")["series"]}
+    assert (drawn["trained again"], drawn["no epoch to show"]) == (300, 1800)
 
 
 def test_settings(page: Page, real: RunStore, real_page: str) -> None:

@@ -29,7 +29,7 @@ class Books:
         self.reopen()
 
     def reopen(self) -> None:
-        self.ledger = Ledger(self.runs, self.sweep, self.said.append)
+        self.ledger = Ledger(self.runs, self.sweep, 0, self.said.append)
         self.ledger.setup()
 
     def metrics(self) -> list[EpochMetrics]:
@@ -159,6 +159,26 @@ def test_repeated_epochs_count_once_also_over_drivers(books: Books, epoch_metric
     (trial,) = books.runs.trials("cnn-1")
     assert (trial.outcome, trial.num_epochs, trial.best_epoch) == ("completed", 4, 4)
     assert trial.seconds == pytest.approx(6.0)
+    assert books.runs.use("cnn-1").repeated_s == 0, "told again, not trained again"
+
+
+def test_epochs_trained_again_are_part_of_the_cost(books: Books, epoch_metrics: list[EpochMetrics]) -> None:
+    books.tell("on_trial_start", "t0000")
+    books.tell("", "t0000", *epoch_metrics[:2])
+    books.ledger.on_experiment_end([])
+    books.reopen()
+    again = replace(epoch_metrics[1], seconds=3.0)
+    books.tell("on_trial_complete", "t0000", epoch_metrics[0], again, *epoch_metrics[2:4])
+    books.tell("on_trial_start", "t0001")
+    books.tell("on_trial_error", "t0001", *epoch_metrics[4:])
+    books.ledger.on_experiment_end([])
+    assert books.runs.use("cnn-1").repeated_s == pytest.approx(1.5)
+    result = summarise_sweep(books.runs, books.sweep, "2026-01-01T00:01:00+00:00")
+    assert result is not None
+    assert result.cost is not None
+    assert (result.cost.useful_s, result.cost.repeated_s) == (pytest.approx(3.0), pytest.approx(1.5))
+    assert result.cost.failed_s == pytest.approx(epoch_metrics[4].seconds / 2)
+    assert books.metrics() == epoch_metrics, "the first time counts"
 
 
 def test_a_sweep_with_a_trial_left_has_no_result(books: Books, epoch_metrics: list[EpochMetrics]) -> None:

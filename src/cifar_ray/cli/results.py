@@ -54,7 +54,9 @@ def show(sweep: str | None, storage: str | None) -> None:
     runs = connect_runs(storage)
     sweep = sweep or _newest(runs)
     console = Console()
-    console.print(trials_renderable(runs.sweep(sweep), runs.trials_so_far(sweep)))
+    result = runs.result(sweep)
+    cost = result.cost if result else None
+    console.print(trials_renderable(runs.sweep(sweep), runs.trials_so_far(sweep), cost))
     if scores := runs.test_scores(sweep):
         console.print(scores_renderable([scores]))
     else:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from cifar_ray.reporting.comparison import ACCELERATOR_SECONDS, Comparison, Contender, Score
 from cifar_ray.reporting.figures import BEST_COLOURS, new_figure, set_title, to_png
-from cifar_ray.reporting.formats import MISSING, data_name, percent, plain, seconds
+from cifar_ray.reporting.formats import MISSING, cost_amount, data_name, percent, plain, seconds
 from cifar_ray.reporting.terminal import narrow_table, verbatim
 from cifar_ray.statistics import wilson_interval
 
@@ -108,6 +108,7 @@ def _rows(contenders: Sequence[Contender], common: float | None) -> list[tuple[s
         row("95 % interval", map(_interval, test)),
         row("wall time", [seconds(each.result.wall_s) if each.result else MISSING for each in contenders]),
         row("trained for", [_spent(each) for each in contenders]),
+        row("price", map(_price, contenders)),
     ]
     if common:
         at_common = [each.validation(common) for each in contenders]
@@ -138,6 +139,11 @@ def _accuracy(score: Score | None) -> str:
 
 def _interval(score: Score | None) -> str:
     return f"{percent(score.interval[0], 2)} to {percent(score.interval[1], 2)}" if score else MISSING
+
+
+def _price(contender: Contender) -> str:
+    cost = contender.result.cost if contender.result else None
+    return cost_amount(cost) if cost else MISSING
 
 
 def _spent(contender: Contender) -> str:

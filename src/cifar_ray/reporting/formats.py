@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cifar_ray.records import DatasetRecord
+from cifar_ray.records import Cost, DatasetRecord
 from cifar_ray.statistics import CLASSES
 
 MISSING = "–"
@@ -24,6 +24,26 @@ def seconds(duration_s: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def cost_text(cost: Cost) -> str:
+    """What was held, where it went, and its price where there is one."""
+    parts = {
+        "in epochs of use": cost.useful_s,
+        "in trials that failed": cost.failed_s,
+        "in epochs trained again": cost.repeated_s,
+        "without an epoch to show": cost.idle_s,
+    }
+    shares = ", ".join(
+        f"{percent(part_s / cost.held_s, 0)} % {name}" for name, part_s in parts.items() if cost.held_s and part_s
+    )
+    price = f"; {cost_amount(cost)}" if cost.price is not None else f" ({plain(cost.remark)})" if cost.remark else ""
+    return f"{cost.held_s / 3600:.2f} {cost.device}-hours held{f': {shares}' if shares else ''}{price}"
+
+
+def cost_amount(cost: Cost) -> str:
+    """`12.34 USD`; MISSING where there is no price."""
+    return MISSING if cost.price is None else f"{cost.price:,.2f} {plain(str(cost.currency))}"
 
 
 def setting(name: str, config: Mapping[str, Any], digits: int = 3) -> str:

@@ -12,8 +12,8 @@ from typing import Any
 from cifar_ray.errors import CifarRayError, ObjectNotFoundError
 from cifar_ray.json_record import finite
 from cifar_ray.provenance import now
-from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
-from cifar_ray.reporting.formats import caution, is_cifar10, setting
+from cifar_ray.records import Cost, EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
+from cifar_ray.reporting.formats import caution, cost_amount, cost_text, is_cifar10, setting
 from cifar_ray.reporting.parameters import METHOD, varied_parameters
 from cifar_ray.reporting.score_rows import SETTINGS, report_note, score_columns
 from cifar_ray.statistics import wilson_interval
@@ -112,7 +112,12 @@ def _row(
         "wall_s": result.wall_s if result else _seconds_between(sweep.started_at, now()),
         "accelerator_s": (result.accelerator_seconds if result else sum(trial.accelerator_seconds for trial in trials)),
         "has_accelerators": sweep.accelerators_per_trial > 0,
+        "cost": _cost(result.cost) if result and result.cost else None,
     }
+
+
+def _cost(cost: Cost) -> dict[str, Any]:
+    return asdict(cost) | {"idle_s": cost.idle_s, "text": cost_text(cost), "amount": cost_amount(cost)}
 
 
 def _heartbeat(runs: RunStore, sweep_id: str) -> str | None:

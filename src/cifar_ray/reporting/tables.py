@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from cifar_ray.records import SweepRecord, SweepResult, TestScores
-from cifar_ray.reporting.formats import MISSING, caution, percent, plain, seconds
+from cifar_ray.reporting.formats import MISSING, caution, cost_text, percent, plain, seconds
 from cifar_ray.reporting.score_rows import report_note, score_columns
 
 CURVES = "figures/curves.png"
@@ -61,6 +61,8 @@ def _section(scores: TestScores, sweep: SweepRecord, result: SweepResult | None)
             f"cost: {sweep.num_trials} trials ({outcomes}), {result.num_epochs} epochs, {seconds(result.wall_s)} of "
             f"wall time, {seconds(result.accelerator_seconds)} of accelerators"
         )
+        if result.cost:
+            lines.append(f"held: {cost_text(result.cost)}")
     lines += [f"remark: {remark}" for remark in scores.remarks]
     return [
         f"## {_escape(scores.study)}: sweep {_escape(scores.sweep_id)}",

@@ -9,8 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cifar_ray.records import SweepRecord, TestScores, TrialRecord
-from cifar_ray.reporting.formats import MISSING, caution, data_name, percent, plain, setting, value_text
+from cifar_ray.records import Cost, SweepRecord, TestScores, TrialRecord
+from cifar_ray.reporting.formats import MISSING, caution, cost_text, data_name, percent, plain, setting, value_text
 from cifar_ray.reporting.score_rows import SETTINGS, report_cells, report_note, score_columns
 from cifar_ray.storage.runs import SweepSummary
 from cifar_ray.studies import Choice, Study
@@ -72,8 +72,8 @@ def sweeps_renderable(summaries: Sequence[SweepSummary]) -> RenderableType:
     return table
 
 
-def trials_renderable(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> RenderableType:
-    """A sweep's trials, best first, with the settings in which they differ."""
+def trials_renderable(sweep: SweepRecord, trials: Sequence[TrialRecord], cost: Cost | None = None) -> RenderableType:
+    """A sweep's trials, best first, with the settings in which they differ, and what they cost."""
     ranked = sorted(trials, key=lambda trial: (-(trial.best_validation_accuracy or 0), trial.trial_id))
     used = [name for name in SETTINGS if len({str(trial.config.get(name)) for trial in trials}) > 1]
     table = narrow_table()
@@ -94,7 +94,8 @@ def trials_renderable(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> Rend
     heading = f"{sweep.sweep_id}: study {sweep.study}, data: {data_name(sweep.dataset)}, seed {sweep.seed}"
     failures = [verbatim(f"{trial.trial_id} failed: {trial.error}", "red") for trial in ranked if trial.error]
     legend = Text("epoch: of the best validation accuracy / of all that the trial trained", style="dim")
-    return Group(verbatim(heading, "bold"), table, legend, *failures)
+    costs = [verbatim(f"cost: {cost_text(cost)}")] if cost else []
+    return Group(verbatim(heading, "bold"), table, legend, *costs, *failures)
 
 
 def studies_renderable(studies: Sequence[Study]) -> RenderableType:

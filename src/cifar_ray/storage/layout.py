@@ -52,6 +52,11 @@ def metrics(sweep_id: str) -> str:
     return f"{check_sweep_id(sweep_id)}/metrics.jsonl"
 
 
+def use(sweep_id: str) -> str:
+    """use.json: what the sweep has held so far."""
+    return f"{check_sweep_id(sweep_id)}/use.json"
+
+
 def result(sweep_id: str) -> str:
     """result.json."""
     return f"{check_sweep_id(sweep_id)}/{RESULT}"

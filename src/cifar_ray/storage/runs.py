@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cifar_ray.errors import ObjectNotFoundError, SweepExistsError, UnknownNameError
 from cifar_ray.json_record import Record
 from cifar_ray.progress.counting import recounted
-from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
+from cifar_ray.records import EpochMetrics, ResourceUse, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.storage import layout
 from cifar_ray.storage.object_store import ObjectStore
 
@@ -93,6 +93,17 @@ class RunStore:
         except ObjectNotFoundError:
             return []
         return [EpochMetrics.from_json(line) for line in text.splitlines()]
+
+    def write_use(self, sweep_id: str, use: ResourceUse) -> None:
+        """Put use.json."""
+        self._write(layout.use(sweep_id), use)
+
+    def use(self, sweep_id: str) -> ResourceUse:
+        """use.json; of nothing where there is none."""
+        try:
+            return ResourceUse.from_json(self.objects.read(layout.use(sweep_id)))
+        except ObjectNotFoundError:
+            return ResourceUse()
 
     def write_result(self, result: SweepResult) -> None:
         """Put result.json, which says that the sweep has finished."""

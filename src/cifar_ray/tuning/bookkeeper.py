@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 
 from cifar_ray.errors import CifarRayError
-from cifar_ray.records import EpochMetrics, TrialRecord
+from cifar_ray.records import EpochMetrics, ResourceUse, TrialRecord
 from cifar_ray.storage.runs import RunStore
 
 PERIOD_S = 1.0
@@ -28,6 +28,7 @@ class Bookkeeper:
         self._changed = threading.Condition()
         self._trials: dict[str, TrialRecord] = {}
         self._metrics: list[EpochMetrics] | None = None
+        self._use = ResourceUse()
         self._is_writing = False
         self._is_hurried = False
         self._failure: CifarRayError | None = None
@@ -40,11 +41,11 @@ class Bookkeeper:
             self._trials[trial.trial_id] = trial
             self._changed.notify_all()
 
-    def keep_metrics(self, lines: Iterable[EpochMetrics]) -> None:
-        """Have all of a sweep's metrics written soon, in place of those before."""
+    def keep_metrics(self, lines: Iterable[EpochMetrics], use: ResourceUse) -> None:
+        """Have all of a sweep's metrics, and what it has held, written soon, in place of those before."""
         with self._changed:
             self._raise_failure()
-            self._metrics = list(lines)
+            self._metrics, self._use = list(lines), use
             self._changed.notify_all()
 
     def drain(self) -> None:
@@ -72,11 +73,13 @@ class Bookkeeper:
                 self._changed.wait_for(lambda: self._is_hurried, timeout=pause)
                 trials, self._trials = self._trials, {}
                 metrics, self._metrics = self._metrics, None
+                use = self._use
                 self._is_writing = True
             began = time.monotonic()
             try:
                 if metrics is not None:
                     self._runs.write_metrics(self._sweep_id, metrics)
+                    self._runs.write_use(self._sweep_id, use)
                 pause = max(PERIOD_S, (time.monotonic() - began) / SHARE)
                 for trial in trials.values():
                     self._runs.write_trial(self._sweep_id, trial)

@@ -8,6 +8,7 @@ import secrets
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import click
@@ -22,6 +23,7 @@ from cifar_ray.errors import (
     SweepExistsError,
     SweepHeldError,
 )
+from cifar_ray.prices import read_prices
 from cifar_ray.provenance import cpu_model, now, package_versions, source_commit
 from cifar_ray.records import SweepRecord, SweepResult
 from cifar_ray.settings import Settings, read_settings
@@ -43,6 +45,7 @@ from cifar_ray.tuning.capacity import (
     read_node_kinds,
 )
 from cifar_ray.tuning.preflight import check_store_from_every_node, choose_storage
+from cifar_ray.tuning.ray_logs import shorten_tracebacks
 from cifar_ray.tuning.sweep import SweepPlan, run_sweep
 from cifar_ray.tuning.trackers import check_trackers
 
@@ -58,6 +61,7 @@ def tune_command(study_name: str) -> click.Command:
     @sweep_flags
     def command(options: SweepOptions) -> None:
         ray.init(logging_level=logging.ERROR)
+        shorten_tracebacks()
         run_job(study, options, read_settings())
 
     return command
@@ -68,6 +72,7 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
     study = study.with_budget(num_trials=options.trials, max_epochs=options.max_epochs)
     sweep_id = check_sweep_id(options.sweep_id or _new_sweep_id(study))
     check_trackers(settings)
+    prices = read_prices(settings.prices) if settings.prices else None
     kinds = read_node_kinds(settings.worker_pools)
     storage = choose_storage(options.storage, settings, num_nodes=sum(kind.max_nodes for kind in kinds))
     store = open_store(storage, settings.s3)
@@ -81,6 +86,7 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
         if recorded and (result := runs.result(sweep_id)):
             return _say_result(result, storage)
         plan = _make_plan(study, options, settings, kinds, sweep_id, storage, recorded)
+        plan = replace(plan, prices=prices)
         if recorded is None:
             runs.create_sweep(plan.sweep)
         at_once = f"{plan.max_concurrent_trials} at once{' as one network' if plan.num_cohorts else ''}"

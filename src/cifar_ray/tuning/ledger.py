@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from cifar_ray.prices import Prices
 from cifar_ray.progress.counting import recounted, with_epoch
 from cifar_ray.progress.sweep_log import TrialEpoch, TrialNews, TrialState, budget_line, trial_lines
 from cifar_ray.provenance import now
@@ -21,6 +22,7 @@ from cifar_ray.records import EpochMetrics, Outcome, SweepProgress, SweepRecord,
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Budget
 from cifar_ray.tuning.bookkeeper import Bookkeeper
+from cifar_ray.tuning.cost import Meter, cost_of
 from cifar_ray.tuning.epoch_report import from_result
 from cifar_ray.tuning.gauges import SweepGauges
 from cifar_ray.tuning.member import MAX_LOSSES
@@ -34,9 +36,10 @@ NODE_LOST = ("its node has died", "The actor is temporarily unavailable")
 class Ledger(Callback):
     """Ray Tune's callback in the driver. Every trial has one record, every (trial, epoch) one line."""
 
-    def __init__(self, runs: RunStore, sweep: SweepRecord, say: Callable[[str], None]) -> None:
+    def __init__(self, runs: RunStore, sweep: SweepRecord, num_cohorts: int, say: Callable[[str], None]) -> None:
         self._runs = runs
         self._sweep = sweep
+        self._num_cohorts = num_cohorts
         self._say = say
         self._trials: dict[str, TrialRecord] = {}
         self._metrics: dict[tuple[str, int], EpochMetrics] = {}
@@ -59,6 +62,7 @@ class Ledger(Callback):
         self._gauges = SweepGauges(self._sweep, num_epochs=len(self._metrics))
         self._started = self._progress_said = time.monotonic()
         self._books = Bookkeeper(self._runs, self._sweep.sweep_id)
+        self._meter = Meter(self._sweep, self._num_cohorts, self._runs.use(self._sweep.sweep_id))
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial got its resources, for the first time or again."""
@@ -69,17 +73,23 @@ class Ledger(Callback):
     ) -> None:
         """A trial finished an epoch; repeated epochs of a resumed trial change nothing."""
         line = from_result(result)
-        if (line.trial_id, line.epoch) not in self._metrics:
+        known = self._metrics.get((line.trial_id, line.epoch))
+        if known is not None and line != replace(known, node=None, ended_at=None):
+            # not told again, but trained again
+            self._meter.repeat(line)
+        if known is None:
             node = str(result.get("node_ip"))
             self._metrics[line.trial_id, line.epoch] = replace(line, node=node, ended_at=now("milliseconds"))
-            self._books.keep_metrics(self._metrics.values())
+            self._books.keep_metrics(self._metrics.values(), self._meter.use)
             self._news.append(TrialEpoch.of(line))
             counted = with_epoch(self._trials[line.trial_id], line, self._sweep.accelerators_per_trial)
             self._trials[line.trial_id] = replace(counted, node=node)
-        self.on_step_end()
+        self.on_step_end(iteration, trials)
 
-    def on_step_end(self, iteration: int = 0, trials: list[Trial] | None = None, **info: Any) -> None:
-        """Say what is due."""
+    def on_step_end(self, iteration: int = 0, trials: Sequence[Trial] = (), **info: Any) -> None:
+        """Count and say what is due."""
+        if self._meter.is_due():
+            self._meter.count(sum(trial.status == Trial.RUNNING for trial in trials))
         if time.monotonic() - self._progress_said >= PROGRESS_PERIOD_S:
             self._say_progress()
 
@@ -113,6 +123,7 @@ class Ledger(Callback):
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
         """The sweep ended, or was interrupted: write what is left."""
+        self._books.keep_metrics(self._metrics.values(), self._meter.use)
         self._books.drain()
         self._say_progress()
 
@@ -196,7 +207,9 @@ def _budget(sweep: SweepRecord) -> Budget:
     )
 
 
-def summarise_sweep(runs: RunStore, sweep: SweepRecord, finished_at: str) -> SweepResult | None:
+def summarise_sweep(
+    runs: RunStore, sweep: SweepRecord, finished_at: str, prices: Prices | None = None
+) -> SweepResult | None:
     """How the sweep ended, from its books; None where a trial has no outcome yet."""
     trials = runs.trials(sweep.sweep_id)
     outcomes = Counter(trial.outcome for trial in trials)
@@ -217,4 +230,5 @@ def summarise_sweep(runs: RunStore, sweep: SweepRecord, finished_at: str) -> Swe
         wall_s=wall.total_seconds(),
         accelerator_seconds=sum(trial.accelerator_seconds for trial in trials),
         finished_at=finished_at,
+        cost=cost_of(sweep, runs.use(sweep.sweep_id), trials, runs.metrics(sweep.sweep_id), prices),
     )

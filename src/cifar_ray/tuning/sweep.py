@@ -17,7 +17,8 @@ from ray import tune
 from ray.tune.error import TuneError
 
 from cifar_ray.data.split import TrainingData
-from cifar_ray.errors import InterruptedSweepError, StorageError
+from cifar_ray.errors import InterruptedSweepError, StorageError, StoreUnavailableError
+from cifar_ray.prices import Prices
 from cifar_ray.provenance import now
 from cifar_ray.records import SweepRecord, SweepResult
 from cifar_ray.settings import Settings
@@ -66,6 +67,7 @@ class SweepPlan:
     max_concurrent_trials: int
     num_cohorts: int
     """0 where the trials train one by one."""
+    prices: Prices | None = None
 
 
 def run_sweep(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callable[[str], None]) -> SweepResult:
@@ -85,7 +87,12 @@ def run_sweep(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callable
             f"sweep {plan.sweep.sweep_id} broke off: {str(error).strip().splitlines()[-1]}",
             f"check the store, then go on: --sweep-id {plan.sweep.sweep_id} --resume",
         ) from error
-    result = summarise_sweep(runs, plan.sweep, now())
+    except StorageError as error:
+        raise StorageError(
+            f"sweep {plan.sweep.sweep_id} broke off: {error.message}",
+            f"{error.hint}; then go on: --sweep-id {plan.sweep.sweep_id} --resume",
+        ) from error
+    result = summarise_sweep(runs, plan.sweep, now(), plan.prices)
     if result is None:
         raise InterruptedSweepError(
             f"sweep {plan.sweep.sweep_id} was interrupted before all trials had ended",
@@ -103,7 +110,7 @@ def _build_tuner(
     folder, name = layout.tune_state(sweep.sweep_id).rsplit("/", 1)
     experiment = f"{root}/{folder}/{name}"
     callbacks = [
-        Ledger(runs, sweep, say),
+        Ledger(runs, sweep, plan.num_cohorts, say),
         Watchdog(say, ends_trials=not plan.num_cohorts),
         Trackers(runs, sweep, say),
     ]
@@ -157,10 +164,16 @@ def _trainable(plan: SweepPlan) -> Iterator[Any]:
     demand = {"num_cpus": sweep.cpus_per_trial - SPARE_CPUS, "num_gpus": sweep.accelerators_per_trial}
     data = ray.put(plan.data)  # once to a node, whoever starts there
     engines = start_engines(plan.num_cohorts, data, engine_plan, demand)
+    has_store = True
     try:
         yield tune.with_resources(tune.with_parameters(run_member, engines=engines), MEMBER_RESOURCES)
+    except StoreUnavailableError:
+        # the driver has waited for it as long as the engines may
+        has_store = False
+        raise
     finally:
-        drain_engines(engines)
+        if has_store:
+            drain_engines(engines)
 
 
 def _tune_config(plan: SweepPlan) -> tune.TuneConfig:

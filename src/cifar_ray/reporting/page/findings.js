@@ -26,7 +26,7 @@ function findings(detail) {
     finding("How sure is that?", `On ${count(sweep.dataset.num_validation)} validation images the winner's 95 % interval is ${percent(interval[0], 1)} to ${percent(interval[1], 1)} %: `,
       near.length ? `${plural(near.length, "other trial")} ${near.length === 1 ? "lies" : "lie"} within it, so validation alone does not tell them apart.` : "no other trial lies within it.",
       row.test ? ` Test accuracy ${percentSign(row.test.accuracy)} (${row.test.interval.map((each) => percent(each, 1)).join(" to ")}), measured once.` : "", " One seed: another may order them otherwise."),
-    finding("At what cost?", `${duration(row.wall_s)} of wall time, ${count(row.num_epochs)} epochs`, row.has_accelerators ? `, ${(row.accelerator_s / 3600).toFixed(2)} accelerator-hours.` : ", on CPUs alone.",
+    finding("At what cost?", `${duration(row.wall_s)} of wall time, ${count(row.num_epochs)} epochs`, row.cost ? `; ${row.cost.text}.` : row.has_accelerators ? `, ${(row.accelerator_s / 3600).toFixed(2)} accelerator-hours.` : ", on CPUs alone.",
       ` The winner's own training: ${duration(deviceSeconds(detail, best))} of ${duration(sum(detail.trials.map((trial) => deviceSeconds(detail, trial))))}.`),
     finding("What to try next?", nextSteps(detail, ranked)),
   ];

@@ -72,6 +72,10 @@ function overviewColumns(chosen, onChoose) {
       key: "accelerator", label: "accelerator-h", value: (row) => row.accelerator_s,
       cell: (row) => (row.has_accelerators ? (row.accelerator_s / 3600).toFixed(2) : row.state === "unreadable" ? MISSING : "none (CPU)"),
     },
+    {
+      key: "cost", label: "cost", value: (row) => row.cost?.price,
+      cell: (row) => (row.cost?.price == null ? MISSING : row.cost.amount),
+    },
     { key: "started", label: "started (UTC)", isText: true, value: (row) => row.started_at, cell: (row) => moment(row.started_at) },
   ];
 }
@@ -85,7 +89,7 @@ function compareView(root, ids) {
   root.append(
     el("h1", {}, "Compare"), card("Side by side", "side", table),
     card("Scores", "scores", figure(bars, "Test accuracy with its 95 % Wilson interval (filled), best validation accuracy (hollow). Intervals are of the number of images alone, not of another seed.")),
-    card("Best so far", "best", figure(place, "Best validation accuracy against the epochs that all trials together had trained, in the order in which they came.")));
+    card("Best so far", "best", figure(place, "Best validation accuracy of all trials so far. Times are wall time since each sweep began; sweeps that kept none are compared by epochs.")));
 
   function update() {
     const found = wanted.map((id) => app.details.get(id)).filter(Boolean);
@@ -99,18 +103,21 @@ function compareView(root, ids) {
         ["test %", ...rows.map((row) => percent(row.test?.accuracy))],
         ["95 % interval", ...rows.map((row) => row.test?.interval.map((each) => percent(each)).join(" to ") ?? MISSING)],
         ["epochs trained", ...rows.map((row) => count(row.num_epochs))],
-        ["wall time", ...rows.map((row) => duration(row.wall_s))],
+        ["wall time", ...rows.map((row) => duration(row.wall_s))], ["cost", ...rows.map((row) => row.cost?.text ?? MISSING)],
         ["commit", ...found.map(({ sweep }) => sweep.commit ?? "unknown")],
         ...settingNames(found).map(([name, label]) => [`winner: ${label}`, ...found.map((each) => bestTrial(each)?.settings[name] ?? MISSING)]),
       ]));
     drawScores(bars, rows);
+    const steps = found.map(bestSoFar);
+    const hasTimes = steps.flat().every(({ ended }) => ended);
+    const x = (each, step) => (hasTimes ? (Date.parse(step.ended) - Date.parse(each.sweep.started_at)) / 1000 : step.number);
     place.draw({
-      xAxis: axis("epochs of all trials", { min: 0 }), yAxis: axis("best validation accuracy (%)", { nameGap: 36 }),
-      tooltip: tooltip((params) => [params.seriesName, [["epochs", params.value[0]], ["best so far", `${params.value[1].toFixed(2)} %`]]]),
+      xAxis: axis(hasTimes ? "seconds since the sweep began" : "epochs of all trials", { min: 0 }), yAxis: axis("best validation accuracy (%)", { nameGap: 36 }),
+      tooltip: tooltip((params) => [params.seriesName, [[hasTimes ? "after" : "epochs", hasTimes ? duration(params.value[0]) : params.value[0]], ["best so far", `${params.value[1].toFixed(2)} %`]]]),
       legend: { top: 0, textStyle: { color: ink("ink") } },
       series: found.map((each, index) => ({
         type: "line", name: each.row.id, step: "end", symbolSize: 5, lineStyle: { width: 2.5, type: index % 2 ? "dashed" : "solid" },
-        color: palette()[index % palette().length], data: bestSoFar(each).map(({ number: epochs, best }) => [epochs, 100 * best]),
+        color: palette()[index % palette().length], data: steps[index].map((step) => [x(each, step), 100 * step.best]),
       })),
     }, rows.map((row) => `${row.id}: best validation accuracy ${percentSign(row.best_validation)}`).join("; "));
   }

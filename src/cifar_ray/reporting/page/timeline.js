@@ -65,10 +65,10 @@ function drawStretch(params, api) {
   return { type: "rect", shape: { x, y: y - height / 2, width: Math.max(1, end - x - 0.6), height, r: 1.5 }, style };
 }
 
-/** Seconds of devices: each epoch's time divided by the trials that shared it, times the accelerators where there are any. */
+/** Seconds of devices: each epoch's time divided by the trials that shared it, times the accelerators, or the cores where there are none. */
 function deviceSeconds(detail, trial) {
   const columns = detail.metrics[trial.trial_id];
-  const held = detail.sweep.accelerators_per_trial || 1;
+  const held = detail.sweep.accelerators_per_trial || detail.sweep.cpus_per_trial;
   return columns ? sum(columns.seconds.map((seconds, index) => (seconds / columns.num_sharing[index]) * held)) : 0;
 }
 
@@ -79,23 +79,28 @@ function costCard() {
 
   function update(detail) {
     const { row } = detail;
-    const unit = row.has_accelerators ? "accelerator time" : "CPU training time";
+    const unit = row.has_accelerators ? "accelerator time" : "core time";
     const groups = [["the winner", (trial) => trial.trial_id === row.best_trial],
       ...OUTCOMES.map((outcome) => [outcome, (trial) => trial.outcome === outcome && trial.trial_id !== row.best_trial])]
       .map(([name, isIn]) => ({ name, trials: detail.trials.filter(isIn) })).filter(({ trials }) => trials.length)
       .map(({ name, trials }) => ({ name, trials: trials.length, epochs: sum(trials.map((trial) => trial.num_epochs)), seconds: sum(trials.map((trial) => deviceSeconds(detail, trial))) }));
-    const total = sum(groups.map(({ seconds }) => seconds));
+    // held by trials or cohorts, and no whole epoch that counts came of it
+    const lost = row.cost ? [["trained again", row.cost.repeated_s], ["no epoch to show", row.cost.idle_s]]
+      .filter(([, seconds]) => seconds > 0).map(([name, seconds], index) => ({ name, seconds, colour: ink(index ? "line" : "muted") })) : [];
+    const trained = sum(groups.map(({ seconds }) => seconds));
+    const total = trained + sum(lost.map(({ seconds }) => seconds));
     const colour = (name) => (name === "the winner" ? ink("accent") : outcomeColour(name));
     place.draw({
       grid: { left: 4, right: 10, top: 34, bottom: 4 }, legend: { top: 0, left: 0, textStyle: { color: ink("ink") } },
       xAxis: axis("", { min: 0, max: Math.max(total, 0.001), scale: false, axisLabel: { formatter: duration } }), yAxis: axis("", { type: "category", data: [""] }),
       tooltip: tooltip((params) => [params.seriesName, [[unit, duration(params.value)]]]),
-      series: groups.map(({ name, seconds }) => ({ type: "bar", stack: "cost", name, color: colour(name), barWidth: 34, data: [seconds] })),
-    }, `${unit}: ${groups.map(({ name, seconds }) => `${name} ${duration(seconds)}`).join(", ")}`);
+      series: [...groups, ...lost].map(({ name, seconds, colour: own }) => ({ type: "bar", stack: "cost", name, color: own ?? colour(name), barWidth: 34, data: [seconds] })),
+    }, `${unit}: ${[...groups, ...lost].map(({ name, seconds }) => `${name} ${duration(seconds)}`).join(", ")}`);
     fill(table, plainTable("Cost by outcome", ["", "trials", "epochs", unit, "share"],
       [...groups.map((group) => [group.name, count(group.trials), count(group.epochs), duration(group.seconds), `${percent(group.seconds / (total || 1), 0)} %`]),
+        ...lost.map(({ name, seconds }) => [name, MISSING, MISSING, duration(seconds), `${percent(seconds / (total || 1), 0)} %`]),
         ["all", count(detail.trials.length), count(sum(groups.map(({ epochs }) => epochs))), duration(total), "100 %"]]),
-    el("p", { class: "note" }, `Wall time ${duration(row.wall_s)}. An epoch that trials shared as a cohort counts in parts. Waiting, starting and uploading are in the wall time alone. The records hold no prices, so no money is shown.`));
+    el("p", { class: "note" }, `Wall time ${duration(row.wall_s)}. An epoch that trials shared as a cohort counts in parts. ${row.cost ? `No epoch to show: starts, restarts, epochs cut off, uploads, waiting for others. ${row.cost.price == null ? row.cost.remark ?? "No table of prices was given (CIFAR_RAY_PRICES)" : `Price of all that was held: ${row.cost.amount}`}.` : "Waiting, starting and uploading are in the wall time alone."}`));
   }
   return { node, update };
 }

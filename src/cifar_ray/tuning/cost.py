@@ -1,0 +1,109 @@
+"""Counts what a sweep holds of its cluster, what of that was of use, and what it costs."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+import ray
+
+from cifar_ray.prices import Prices
+from cifar_ray.records import Cost, EpochMetrics, ResourceUse, SweepRecord, TrialRecord
+
+PERIOD_S = 1.0
+"""Between two counts."""
+LOOK_PERIOD_S = 30.0
+"""Between two looks at what nodes there are."""
+SPOT = "spot"
+TYPE_LABEL, MARKET_LABEL = "ray.io/accelerator-type", "ray.io/market-type"
+
+
+class Meter:
+    """Adds up, over all drivers of a sweep, the seconds of accelerators (or of cores) that it holds."""
+
+    def __init__(self, sweep: SweepRecord, num_cohorts: int, before: ResourceUse) -> None:
+        """`before` is what earlier drivers have counted."""
+        self._device, self._num_each = held_by_each(sweep)
+        self._num_cohorts = num_cohorts
+        self.use = before
+        self._counted = time.monotonic()
+        self._looked = float("-inf")
+
+    def is_due(self) -> bool:
+        """Whether it is time to count."""
+        return time.monotonic() - self._counted >= PERIOD_S
+
+    def count(self, num_running: int) -> None:
+        """Since the last count `num_running` trials have held what they train on, or all cohorts have."""
+        now = time.monotonic()
+        held_s = (now - self._counted) * self._num_each * (self._num_cohorts or num_running)
+        self._counted = now
+        nodes = self.use.nodes
+        if now - self._looked > LOOK_PERIOD_S and ray.is_initialized():
+            self._looked = now
+            nodes = {**nodes, **{node["NodeManagerAddress"]: node_kind(node, self._device) for node in ray.nodes()}}
+        self.use = replace(self.use, held_s=self.use.held_s + held_s, nodes=nodes)
+
+    def repeat(self, line: EpochMetrics) -> None:
+        """An epoch was trained that had been trained before."""
+        repeated_s = line.seconds / line.num_sharing * self._num_each
+        self.use = replace(self.use, repeated_s=self.use.repeated_s + repeated_s)
+
+
+def held_by_each(sweep: SweepRecord) -> tuple[Literal["accelerator", "core"], float]:
+    """What a trial, or a cohort, holds of which device."""
+    if sweep.accelerators_per_trial > 0:
+        return "accelerator", sweep.accelerators_per_trial
+    return "core", sweep.cpus_per_trial
+
+
+def node_kind(node: Mapping[str, Any], device: str) -> str:
+    """`A100 spot`, `CPU on_demand`: what Ray says of a node, as a table of prices has it."""
+    labels = node.get("Labels") or {}
+    types = [name.partition(":")[2] for name in node.get("Resources", {}) if name.startswith("accelerator_type:")]
+    accelerator = labels.get(TYPE_LABEL) or next(iter(sorted(types)), "unknown")
+    market = SPOT if labels.get(MARKET_LABEL) == SPOT else "on_demand"
+    return f"{'CPU' if device == 'core' else accelerator} {market}"
+
+
+def cost_of(
+    sweep: SweepRecord,
+    use: ResourceUse,
+    trials: Iterable[TrialRecord],
+    metrics: Iterable[EpochMetrics],
+    prices: Prices | None,
+) -> Cost:
+    """Of a sweep that has ended."""
+    device, num_each = held_by_each(sweep)
+    failed = {trial.trial_id for trial in trials if trial.outcome == "failed"}
+    seconds: Counter[bool] = Counter()
+    kinds: Counter[str] = Counter()
+    for line in metrics:
+        share = line.seconds / line.num_sharing * num_each
+        seconds[line.trial_id in failed] += share  # type: ignore[assignment]  # a Counter of floats
+        kinds[use.nodes.get(str(line.node), "unknown on_demand")] += share  # type: ignore[assignment]
+    trained_s = seconds[False] + seconds[True] + use.repeated_s
+    cost = Cost(
+        device=device,
+        # each epoch is timed where it is trained, and what is held from afar
+        held_s=max(use.held_s, trained_s),
+        useful_s=seconds[False],
+        failed_s=seconds[True],
+        repeated_s=use.repeated_s,
+    )
+    return _priced(cost, kinds, prices) if prices else cost
+
+
+def _priced(cost: Cost, kinds: Mapping[str, float], prices: Prices) -> Cost:
+    """What is held is shared between the kinds of nodes as the training was."""
+    total, price = sum(kinds.values()), 0.0
+    for kind, trained_s in kinds.items():
+        accelerator, market = kind.split(" ")
+        rate = prices.rate(accelerator, market)
+        if rate is None:
+            return replace(cost, remark=f"the table of prices has no {market} price of {accelerator}")
+        price += cost.held_s / 3600 * trained_s / total * rate
+    return replace(cost, price=price, currency=prices.currency)

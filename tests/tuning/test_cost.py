@@ -1,0 +1,68 @@
+"""What a sweep holds, and its price."""
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from cifar_ray.prices import Prices
+from cifar_ray.records import EpochMetrics, ResourceUse, SweepRecord, TrialRecord
+from cifar_ray.reporting.formats import cost_text
+from cifar_ray.tuning.cost import Meter, cost_of, node_kind
+
+PRICES = Prices(currency="USD", rates={("A100", "on_demand"): 4.0, ("A100", "spot"): 1.0})
+A100 = {"CPU": 8.0, "GPU": 1.0, "accelerator_type:A100": 1.0}
+SPOT = {"ray.io/market-type": "spot"}
+
+
+@pytest.mark.parametrize(("num_cohorts", "num_held"), [(0, 3), (2, 2)])
+def test_what_is_held_goes_on_from_what_was_held(sweep_record: SweepRecord, num_cohorts: int, num_held: int) -> None:
+    sweep = replace(sweep_record, accelerators_per_trial=0.5)
+    meter = Meter(sweep, num_cohorts, ResourceUse(held_s=100.0, nodes={"10.0.0.9": "A100 spot"}))
+    began = time.monotonic()
+    time.sleep(0.2)
+    meter.count(num_running=3)
+    most = time.monotonic() - began
+    assert 0.2 * 0.5 * num_held <= meter.use.held_s - 100 <= (most + 0.05) * 0.5 * num_held
+    assert meter.use.nodes == {"10.0.0.9": "A100 spot"}
+
+
+@pytest.mark.parametrize(
+    ("node", "device", "kind"),
+    [
+        ({"Resources": A100, "Labels": {}}, "accelerator", "A100 on_demand"),
+        ({"Resources": A100, "Labels": SPOT}, "accelerator", "A100 spot"),
+        ({"Resources": A100, "Labels": {"ray.io/accelerator-type": "H100"}}, "accelerator", "H100 on_demand"),
+        ({"Resources": {"GPU": 1.0}, "Labels": None}, "accelerator", "unknown on_demand"),
+        ({"Resources": A100, "Labels": SPOT}, "core", "CPU spot"),
+    ],
+)
+def test_kinds_of_nodes(node: dict[str, object], device: str, kind: str) -> None:
+    assert node_kind(node, device) == kind
+
+
+def test_the_price_is_of_all_that_was_held(
+    sweep_record: SweepRecord, trial_record: TrialRecord, epoch_metrics: list[EpochMetrics]
+) -> None:
+    sweep = replace(sweep_record, accelerators_per_trial=1.0)
+    first, second = (
+        replace(epoch_metrics[0], node=node, seconds=1800.0, num_sharing=1) for node in ("10.0.0.1", "10.0.0.2")
+    )
+    use = ResourceUse(held_s=7200.0, repeated_s=600.0, nodes={"10.0.0.1": "A100 on_demand", "10.0.0.2": "A100 spot"})
+    cost = cost_of(sweep, use, [trial_record], [first, second], PRICES)
+    assert (cost.useful_s, cost.failed_s, cost.repeated_s, cost.idle_s) == (3600.0, 0.0, 600.0, 3000.0)
+    assert cost.price == pytest.approx(1 * 4.0 + 1 * 1.0)
+    assert cost_text(cost) == (
+        "2.00 accelerator-hours held: 50 % in epochs of use, 8 % in epochs trained again, "
+        "42 % without an epoch to show; 5.00 USD"
+    )
+    unpriced = cost_of(sweep, replace(use, nodes={}), [trial_record], [first], PRICES)
+    assert unpriced.price is None
+    assert "no on_demand price of unknown" in cost_text(unpriced)
+    assert cost_of(sweep, use, [trial_record], [first], None).remark is None
+
+
+def test_nothing_was_held(sweep_record: SweepRecord) -> None:
+    cost = cost_of(sweep_record, ResourceUse(), [], [], PRICES)
+    assert (cost.held_s, cost.price) == (0.0, 0.0)
+    assert cost_text(cost).startswith("0.00 accelerator-hours held")
