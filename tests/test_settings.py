@@ -1,9 +1,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cifar_ray.errors import ConfigurationError
-from cifar_ray.settings import read_settings
+from cifar_ray.settings import WorkerPool, read_settings
 
 
 def test_defaults() -> None:
@@ -61,3 +63,28 @@ def test_a_misspelt_worker_pool_is_named(word: str) -> None:
     with pytest.raises(ConfigurationError, match="CIFAR_RAY_POOLS") as caught:
         read_settings({"CIFAR_RAY_POOLS": f"a:max=1,cpu=1,gpu=1 {word}"})
     assert repr(word) in caught.value.message
+
+
+POOL = st.builds(
+    WorkerPool,
+    name=st.from_regex(r"[\w.-]+", fullmatch=True),
+    max_nodes=st.integers(0, 999_999),
+    num_cpus=st.integers(0, 999),
+    num_gpus=st.sampled_from([0.0, 0.25, 0.5, 8.0]),
+)
+
+
+@given(st.lists(POOL, max_size=3))
+def test_pools_there_and_back(pools: list[WorkerPool]) -> None:
+    assert list(read_settings({"CIFAR_RAY_POOLS": " ".join(map(str, pools))}).worker_pools) == pools
+
+
+@given(
+    st.text(max_size=40) | st.lists(st.sampled_from(["gpu", ":", "max=", "1", ",", "cpu=", "gpu=", " "])).map("".join)
+)
+def test_any_pools_are_pools_or_bad_input(text: str) -> None:
+    try:
+        pools = read_settings({"CIFAR_RAY_POOLS": text}).worker_pools
+    except ConfigurationError:
+        return
+    assert all(isinstance(pool, WorkerPool) for pool in pools)

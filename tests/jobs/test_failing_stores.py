@@ -33,7 +33,7 @@ from cifar_ray.storage.runs import RunStore
 pytestmark = [pytest.mark.cluster, pytest.mark.chaos, pytest.mark.timeout(900)]
 
 OUTAGE_S = 60.0
-FAULT_S = 15.0
+FAULT_S = 6.0
 SLOW_BYTES_PER_S = 1e6
 SIZE = ("--trials", "2", "--data", "shapes:8000")
 IMPATIENT = """

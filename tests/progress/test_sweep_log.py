@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cifar_ray.progress.sweep_log import News, TrialEpoch, TrialState, budget_line, read_line, trial_lines
 from cifar_ray.records import EpochMetrics
@@ -49,3 +51,27 @@ def test_a_loss_that_is_not_finite_has_no_accuracy(epoch_metrics: list[EpochMetr
 )
 def test_any_other_line_is_none(line: str) -> None:
     assert read_line(line) is None
+
+
+WORDS = (
+    "trials",
+    "asha",
+    "waiting",
+    "progress",
+    " ",
+    "t0001",
+    ":",
+    "4",
+    "0.5",
+    "-",
+    "stopped",
+    "=",
+    "seconds",
+    "\n",
+    "٣",
+)
+
+
+@given(st.text(max_size=60) | st.lists(st.sampled_from(WORDS), max_size=20).map("".join))
+def test_any_line_is_news_or_none(line: str) -> None:
+    assert read_line(line) is None or len(read_line(line) or ()) >= 1

@@ -1,10 +1,14 @@
+import json
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cifar_ray.errors import CheckpointError
 from cifar_ray.storage import layout
 from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
+from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.object_store import ObjectStore
 from cifar_ray.storage.runs import RunStore
 
@@ -85,6 +89,31 @@ def test_a_manifest_of_another_trial_is_refused(store: CheckpointStore, objects:
     objects.write(key(3, layout.MANIFEST), objects.read(name))
     with pytest.raises(CheckpointError, match="another checkpoint"):
         store.load(3)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = st.sampled_from(["format", "trial_id", "epoch", "validation_accuracy", "config", "files"])
+
+
+@given(st.binary(max_size=200) | JSON | st.dictionaries(FIELDS, JSON))
+def test_whatever_a_manifest_holds(tmp_path_factory: pytest.TempPathFactory, content: object) -> None:
+    """Also one whose other fields are those of a good one."""
+    objects = FolderStore(tmp_path_factory.mktemp("any"))
+    store = CheckpointStore(objects, "cnn-1", "t0000")
+    for epoch in (1, 2):
+        store.save(checkpoint(epoch, 0.5))
+    if isinstance(content, dict):
+        content = json.loads(objects.read(key(2, layout.MANIFEST))) | content
+    objects.write(key(2, layout.MANIFEST), content if isinstance(content, bytes) else json.dumps(content).encode())
+    passed_over: list[str] = []
+    newest = store.load_newest(passed_over.append)
+    assert newest is not None
+    assert newest.weights == b"weights %d" % newest.epoch
+    assert len(passed_over) == 2 - newest.epoch
 
 
 def test_prune_keeps_what_it_is_told(store: CheckpointStore, objects: ObjectStore) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -52,8 +53,16 @@ def pack_trainer_state(state: TrainerState) -> bytes:
 def unpack_trainer_state(content: bytes) -> TrainerState:
     """The state; CheckpointError where the bytes hold anything but tensors and plain values."""
     try:
+        _check_is_stored(content)
         values = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
         return TrainerState(**values)
     except Exception as error:  # a damaged file raises nearly anything, IndexError among it
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"the trainer state cannot be read safely: {reason}") from error
+
+
+def _check_is_stored(content: bytes) -> None:
+    """Refuse an archive that would grow when it is unpacked: torch saves tensors as they are."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if any(each.compress_type != zipfile.ZIP_STORED for each in archive.infolist()):
+            raise CheckpointError("it is compressed")
