@@ -253,31 +253,3 @@ def test_a_full_disk_ends_the_sweep_and_room_lets_it_go_on(
     finally:
         local.down(home)
         subprocess.run(["umount", str(disk)], check=True)
-
-
-@pytest.mark.fault("the clock jumps")
-def test_the_clock_jumps(home: Path, tmp_path: Path, record_property: RecordProperty) -> None:
-    """Of the driver and of all that trains; S3 refuses what is signed a quarter of an hour off."""
-    library = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
-    if library is None:
-        pytest.skip("libfaketime is not installed")
-    broken, clock = Breakable.up(home), tmp_path / "clock"
-    clock.write_text("+0")
-    environ = {
-        "LD_PRELOAD": str(library),
-        "FAKETIME_TIMESTAMP_FILE": str(clock),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
-    with sweeping(*SIZE, "--max-epochs", "60", "--sweep-id", "jumping", environ=environ) as job:
-        for offset in ("+600", "-600", "+0"):
-            before = num_epochs(broken.runs, "jumping")
-            wait_for_epochs(job, broken.runs, "jumping", before + 3)
-            clock.write_text(offset)
-        said, _ = job.communicate(timeout=500)
-    assert job.returncode == 0, said
-    result = broken.runs.result("jumping")
-    assert result is not None
-    assert result.wall_s > 0
-    record_property("injected", 3)
-    record_property("objects", check_books(broken.runs, "jumping", num_trials=2))

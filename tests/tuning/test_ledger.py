@@ -181,6 +181,17 @@ def test_epochs_trained_again_are_part_of_the_cost(books: Books, epoch_metrics: 
     assert books.metrics() == epoch_metrics, "the first time counts"
 
 
+@pytest.mark.fault("the clock jumps")
+def test_a_clock_that_was_put_back_gives_no_negative_time(books: Books, epoch_metrics: list[EpochMetrics]) -> None:
+    books.tell("on_trial_start", "t0000")
+    books.tell("on_trial_complete", "t0000", *epoch_metrics[:4])
+    books.tell("on_trial_start", "t0001")
+    books.tell("on_trial_complete", "t0001", *epoch_metrics[4:])
+    result = summarise_sweep(books.runs, books.sweep, "1999-01-01T00:00:00+00:00")
+    assert result is not None
+    assert result.wall_s == 0
+
+
 def test_a_sweep_with_a_trial_left_has_no_result(books: Books, epoch_metrics: list[EpochMetrics]) -> None:
     books.tell("on_trial_start", "t0000")
     books.tell("on_trial_complete", "t0000", *epoch_metrics[:4])

@@ -10,8 +10,8 @@ from cifar_ray.errors import CifarRayError
 from cifar_ray.records import EpochMetrics, ResourceUse, TrialRecord
 from cifar_ray.storage.runs import RunStore
 
-PERIOD_S = 1.0
-"""At least, between two writes. The metrics object is written whole, so not after every epoch."""
+PERIOD_S, LONGEST_PERIOD_S = 1.0, 10.0
+"""Between two writes. The metrics object is written whole, so not after every epoch."""
 SHARE = 0.05
 """Of the time, for writing metrics, which takes the driver's processor while there are many."""
 
@@ -80,7 +80,8 @@ class Bookkeeper:
                 if metrics is not None:
                     self._runs.write_metrics(self._sweep_id, metrics)
                     self._runs.write_use(self._sweep_id, use)
-                pause = max(PERIOD_S, (time.monotonic() - began) / SHARE)
+                # a store that was away for a minute may be quick again
+                pause = min(max(PERIOD_S, (time.monotonic() - began) / SHARE), LONGEST_PERIOD_S)
                 for trial in trials.values():
                     self._runs.write_trial(self._sweep_id, trial)
             except CifarRayError as error:

@@ -227,7 +227,8 @@ def summarise_sweep(
         winner=ranked[0] if ranked else None,
         outcomes={str(outcome): count for outcome, count in outcomes.items()},
         num_epochs=sum(trial.num_epochs for trial in trials),
-        wall_s=wall.total_seconds(),
+        # of a clock that was put back, no time at all
+        wall_s=max(0.0, wall.total_seconds()),
         accelerator_seconds=sum(trial.accelerator_seconds for trial in trials),
         finished_at=finished_at,
         cost=cost_of(sweep, runs.use(sweep.sweep_id), trials, runs.metrics(sweep.sweep_id), prices),
