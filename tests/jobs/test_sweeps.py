@@ -52,10 +52,12 @@ def test_ray_job_submit_and_a_folder_as_store(cluster: LocalCluster, tmp_path: P
     """Ray's own command, as the README shows it; a store that is no S3."""
     command = ["job", "submit", "--working-dir", str(ROOT), "--", "python", "jobs/tune_cnn.py"]
     command += ["--trials", "1", "--max-epochs", "1", "--data", "shapes:500", "--storage", str(tmp_path)]
+    command += ["--keep", "winner"]
     done = run(*command, program="ray")
     assert done.exit_code == 0, done.output
     (sweep_id,) = connect_runs(str(tmp_path)).sweep_ids()
     check_books(connect_runs(str(tmp_path)), sweep_id, num_trials=1)
+    assert not connect_runs(str(tmp_path)).objects.keys(f"{sweep_id}/tune"), "of no use to anybody"
 
 
 def test_a_trial_that_fails_does_not_end_the_sweep(cluster: LocalCluster) -> None:

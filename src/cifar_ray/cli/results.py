@@ -14,10 +14,9 @@ from rich.console import Console
 from cifar_ray.cli.connection import connect_runs
 from cifar_ray.errors import CifarRayError, ConfigurationError, StorageError, UnknownNameError
 from cifar_ray.reporting.terminal import scores_renderable, sweeps_renderable, trials_renderable
-from cifar_ray.storage import layout
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.lease import Lease
-from cifar_ray.storage.retention import surplus
+from cifar_ray.storage.retention import remove_keys, surplus
 from cifar_ray.storage.runs import RunStore
 
 if TYPE_CHECKING:
@@ -160,13 +159,11 @@ def collect(runs: RunStore, sweep: str) -> int:
     runs.sweep(sweep)  # an unknown one gets no lease
     lost = threading.Event()
     with Lease(runs.objects, sweep, say=click.echo, on_loss=lost.set):
-        # a manifest before what it vouches for: broken off, this leaves no checkpoint that looks whole
-        keys = sorted(surplus(runs, sweep), key=lambda key: not key.endswith(layout.MANIFEST))
-        for number, key in enumerate(keys):
-            if lost.is_set():
-                raise CifarRayError(f"a driver took sweep {sweep!r}; {number} of {len(keys)} objects were removed")
-            runs.objects.delete(key)
-    return len(keys)
+        keys = surplus(runs, sweep)
+        number = remove_keys(runs, keys, lost.is_set)
+    if number < len(keys):
+        raise CifarRayError(f"a driver took sweep {sweep!r}; {number} of {len(keys)} objects were removed")
+    return number
 
 
 def wait_for_results(runs: RunStore, sweeps: Sequence[str], timeout_s: float, period_s: float = WAIT_PERIOD_S) -> None:

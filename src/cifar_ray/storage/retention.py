@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from cifar_ray.storage import layout
 from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.runs import RunStore
@@ -30,6 +32,18 @@ def surplus(runs: RunStore, sweep_id: str) -> dict[str, int]:
         for key, size in sizes.items()
         if ((found := layout.checkpoint_of(key)) and found not in needed) or (state and key.startswith(state))
     }
+
+
+def remove_keys(runs: RunStore, keys: Iterable[str], is_lost: Callable[[], bool] = lambda: False) -> int:
+    """Delete these objects, or as many as there were before `is_lost`; returns their number."""
+    # a manifest before what it vouches for: broken off, this leaves no checkpoint that looks whole
+    number = 0
+    for key in sorted(keys, key=lambda key: not key.endswith(layout.MANIFEST)):
+        if is_lost():
+            break
+        runs.objects.delete(key)
+        number += 1
+    return number
 
 
 def _epochs_to_keep(runs: RunStore, sweep_id: str, trial: str) -> set[int]:

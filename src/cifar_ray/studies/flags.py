@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import reduce, wraps
-from typing import Any
+from typing import Any, get_args
 
 import click
 
-from cifar_ray.studies.options import SweepOptions
+from cifar_ray.studies.options import Keep, SweepOptions
 
 _FLAGS = (
     click.option("--trials", type=int, metavar="N", help="Number of trials. [default: the study's]"),
@@ -43,6 +43,14 @@ _FLAGS = (
         is_flag=True,
         help="Train the trials one by one. Those of `cnn` otherwise train together as one network, many times "
         "faster, on the same batches.",
+    ),
+    click.option(
+        "--keep",
+        type=click.Choice(get_args(Keep)),
+        default="all",
+        show_default=True,
+        help="Checkpoints: each trial's best and two newest, or in the end the winner's best alone. Those of ended "
+        "trials that cannot win then go while the sweep runs, and Ray Tune's own state at its end.",
     ),
     click.option("--sweep-id", metavar="ID", help="Name of the sweep in the store. [default: study and time]"),
     click.option("--resume", is_flag=True, help="Go on with the sweep of that id; finished trials stay."),

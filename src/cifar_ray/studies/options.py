@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from typing import Literal
 
 from cifar_ray.errors import ConfigurationError
+
+Keep = Literal["all", "winner"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +31,8 @@ class SweepOptions:
     """CPU cores of a trial, and its threads; one by default."""
     no_cohort: bool = False
     """Train the trials of a study that would train together one by one."""
+    keep: Keep = "all"
+    """What becomes of the checkpoints of trials that have ended and cannot win."""
     sweep_id: str | None = None
     """Name of the sweep in the store."""
     resume: bool = False

@@ -86,7 +86,7 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
         if recorded and (result := runs.result(sweep_id)):
             return _say_result(result, storage)
         plan = _make_plan(study, options, settings, kinds, sweep_id, storage, recorded)
-        plan = replace(plan, prices=prices)
+        plan = replace(plan, prices=prices, keep=options.keep)
         if recorded is None:
             runs.create_sweep(plan.sweep)
         at_once = f"{plan.max_concurrent_trials} at once{' as one network' if plan.num_cohorts else ''}"

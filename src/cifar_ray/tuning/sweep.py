@@ -26,11 +26,13 @@ from cifar_ray.storage import layout
 from cifar_ray.storage.arrow import arrow_filesystem
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig
+from cifar_ray.studies.options import Keep
 from cifar_ray.tuning.engine import EnginePlan, drain_engines, start_engines
 from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE
 from cifar_ray.tuning.ledger import Ledger, summarise_sweep
 from cifar_ray.tuning.lenient_asha import LenientASHA
 from cifar_ray.tuning.member import MEMBER_RESOURCES, run_member
+from cifar_ray.tuning.pruner import Pruner, prune_finished
 from cifar_ray.tuning.trackers import Trackers
 from cifar_ray.tuning.trainable import STOP_DEADLINE_S, TrialPlan, run_trial
 from cifar_ray.tuning.watchdog import Watchdog
@@ -68,6 +70,7 @@ class SweepPlan:
     num_cohorts: int
     """0 where the trials train one by one."""
     prices: Prices | None = None
+    keep: Keep = "all"
 
 
 def run_sweep(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callable[[str], None]) -> SweepResult:
@@ -99,6 +102,8 @@ def run_sweep(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callable
             f"go on with it: --sweep-id {plan.sweep.sweep_id} --resume",
         )
     runs.write_result(result)
+    if plan.keep == "winner":
+        prune_finished(runs, plan.sweep.sweep_id)
     return result
 
 
@@ -113,6 +118,7 @@ def _build_tuner(
         Ledger(runs, sweep, plan.num_cohorts, say),
         Watchdog(say, ends_trials=not plan.num_cohorts),
         Trackers(runs, sweep, say),
+        *([Pruner(runs, sweep.sweep_id)] if plan.keep == "winner" else []),
     ]
     if tune.Tuner.can_restore(experiment, storage_filesystem=filesystem):
         # what failed, or lost its process, is tried again

@@ -1,0 +1,106 @@
+"""What goes while a sweep runs."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
+from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
+from cifar_ray.storage.runs import RunStore
+from cifar_ray.tuning import pruner
+from cifar_ray.tuning.epoch_report import to_result
+from cifar_ray.tuning.pruner import Pruner
+
+
+class Sweep:
+    """Three trials with a checkpoint each, and what Ray Tune tells of them."""
+
+    def __init__(self, runs: RunStore) -> None:
+        self.runs = runs
+        for trial in ("t0000", "t0001", "t0002"):
+            self.store(trial).save(
+                Checkpoint(epoch=1, validation_accuracy=0.1, config={}, weights=b"w", trainer_state=b"t")
+            )
+        self.callback = Pruner(runs, "cnn-1")
+        self.callback.setup()
+
+    def store(self, trial: str) -> CheckpointStore:
+        return CheckpointStore(self.runs.objects, "cnn-1", trial)
+
+    def tell(self, trial: str, line: EpochMetrics | None = None) -> None:
+        fake: Any = SimpleNamespace(config={"trial_id": trial})
+        if line is None:
+            self.callback.on_trial_complete(0, [], fake)
+        else:
+            self.callback.on_trial_result(0, [], fake, to_result(line))
+
+    def left(self) -> list[str]:
+        self.callback.on_step_end(0, [])
+        self.callback._executor.submit(lambda: None).result()
+        return [trial for trial in ("t0000", "t0001", "t0002") if self.store(trial).epochs()]
+
+
+@pytest.fixture
+def sweep(runs: RunStore, sweep_record: SweepRecord, monkeypatch: pytest.MonkeyPatch) -> Sweep:
+    runs.create_sweep(sweep_record)
+    monkeypatch.setattr(pruner, "PERIOD_S", 0.0)
+    monkeypatch.setattr(pruner, "SETTLED_AFTER_S", 0.0)
+    return Sweep(runs)
+
+
+def line(trial: str, accuracy: float, loss: float | None = 1.0) -> EpochMetrics:
+    return EpochMetrics(
+        trial_id=trial,
+        epoch=1,
+        train_loss=loss,
+        train_accuracy=accuracy,
+        validation_loss=1.0,
+        validation_accuracy=accuracy,
+        learning_rate=0.1,
+        seconds=1.0,
+    )
+
+
+def test_only_what_has_ended_behind_the_leader_goes(sweep: Sweep) -> None:
+    for trial, accuracy in (("t0000", 0.5), ("t0001", 0.4), ("t0002", 0.3)):
+        sweep.tell(trial, line(trial, accuracy))
+    assert sweep.left() == ["t0000", "t0001", "t0002"], "all may still win"
+    sweep.tell("t0000")
+    sweep.tell("t0001")
+    assert sweep.left() == ["t0000", "t0002"], "one leads, one still trains"
+    sweep.tell("t0002", line("t0002", 0.6))
+    sweep.tell("t0002")
+    assert sweep.left() == ["t0002"], "the former leader has been overtaken"
+
+
+def test_an_accuracy_with_a_loss_that_is_not_finite_leads_nobody(sweep: Sweep) -> None:
+    sweep.tell("t0000", line("t0000", 0.5))
+    sweep.tell("t0001", line("t0001", 0.9, loss=None))
+    sweep.tell("t0000")
+    assert sweep.left() == ["t0000", "t0001", "t0002"]
+
+
+def test_uploads_of_a_trial_that_has_just_ended_may_be_on_their_way(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruner, "SETTLED_AFTER_S", 60.0)
+    sweep.tell("t0000", line("t0000", 0.5))
+    sweep.tell("t0001", line("t0001", 0.4))
+    sweep.tell("t0001")
+    assert sweep.left() == ["t0000", "t0001", "t0002"]
+
+
+def test_another_driver_knows_who_has_ended(sweep: Sweep, trial_record: TrialRecord) -> None:
+    for trial, accuracy, outcome in (("t0000", 0.5, "completed"), ("t0001", 0.4, "stopped"), ("t0002", 0.3, "failed")):
+        sweep.runs.write_trial(
+            "cnn-1",
+            TrialRecord(
+                trial_id=trial,
+                config=trial_record.config,
+                outcome=outcome,  # type: ignore[arg-type]
+                best_validation_accuracy=accuracy,
+            ),
+        )
+    sweep.callback.setup()
+    assert sweep.left() == ["t0000", "t0002"], "the leader, and one that is tried again"
