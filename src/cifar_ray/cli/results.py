@@ -13,6 +13,7 @@ from rich.console import Console
 
 from cifar_ray.cli.connection import connect_runs
 from cifar_ray.errors import CifarRayError, ConfigurationError, StorageError, UnknownNameError
+from cifar_ray.reporting.formats import usage_text
 from cifar_ray.reporting.terminal import scores_renderable, sweeps_renderable, trials_renderable
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.lease import Lease
@@ -56,6 +57,7 @@ def show(sweep: str | None, storage: str | None) -> None:
     result = runs.result(sweep)
     cost = result.cost if result else None
     console.print(trials_renderable(runs.sweep(sweep), runs.trials_so_far(sweep), cost))
+    console.print(f"store: {usage_text(runs.objects.sizes(sweep))}", highlight=False)
     if scores := runs.test_scores(sweep):
         console.print(scores_renderable([scores]))
     else:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from cifar_ray.records import TestScores
 from cifar_ray.reporting.figures import confusion_figure, curves_figure
+from cifar_ray.reporting.formats import usage_text
 from cifar_ray.reporting.html import file_page
 from cifar_ray.reporting.payload import page_payload
 from cifar_ray.reporting.tables import CONFUSION, CURVES, report_markdown
@@ -17,7 +18,8 @@ def render_report(runs: RunStore, scores: Sequence[TestScores]) -> dict[str, byt
     """From key to content: each sweep's figures, and in each sweep's report the table and the page of all of them."""
     sweeps = {each.sweep_id: runs.sweep(each.sweep_id) for each in scores}
     results = {sweep_id: result for sweep_id in sweeps if (result := runs.result(sweep_id)) is not None}
-    document = report_markdown(scores, sweeps, results).encode()
+    usage = {sweep_id: usage_text(runs.objects.sizes(sweep_id)) for sweep_id in sweeps}
+    document = report_markdown(scores, sweeps, results, usage).encode()
     page = file_page(page_payload(runs, list(sweeps), details=list(sweeps))).encode()
     files: dict[str, bytes] = {}
     for each in scores:

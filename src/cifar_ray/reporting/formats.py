@@ -46,6 +46,11 @@ def cost_amount(cost: Cost) -> str:
     return MISSING if cost.price is None else f"{cost.price:,.2f} {plain(str(cost.currency))}"
 
 
+def usage_text(sizes: Mapping[str, int]) -> str:
+    """How many objects a sweep has in the store, and how large they are together."""
+    return f"{len(sizes):,} objects, {sum(sizes.values()) / 2**20:,.1f} MiB"
+
+
 def setting(name: str, config: Mapping[str, Any], digits: int = 3) -> str:
     """A setting of a trial; MISSING where it has none or does not use it."""
     is_unused = name == "momentum" and config.get("optimizer") != "sgd"

@@ -28,20 +28,26 @@ def confusion_table(scores: TestScores) -> str:
 
 
 def report_markdown(
-    scores: Sequence[TestScores], sweeps: Mapping[str, SweepRecord], results: Mapping[str, SweepResult]
+    scores: Sequence[TestScores],
+    sweeps: Mapping[str, SweepRecord],
+    results: Mapping[str, SweepResult],
+    usage: Mapping[str, str] | None = None,
 ) -> str:
-    """The whole document; `sweeps` and `results` are by sweep id. Figures are linked relative to it."""
+    """The whole document; `sweeps`, `results` and what they use of the store are by sweep id.
+
+    Figures are linked relative to it.
+    """
     parts = ["# Test scores of the sweeps' winners", "Accuracies in per cent.", scores_table(scores)]
     cautions = dict.fromkeys(f"{each.study}: {text}" for each in scores if (text := caution(each.dataset)))
     notes = [text for text in (*cautions, report_note(scores)) if text]
     if notes:
         parts.append("\n".join(f"- {_escape(text)}" for text in notes))
     for each in scores:
-        parts += _section(each, sweeps[each.sweep_id], results.get(each.sweep_id))
+        parts += _section(each, sweeps[each.sweep_id], results.get(each.sweep_id), (usage or {}).get(each.sweep_id))
     return "\n\n".join(parts) + "\n"
 
 
-def _section(scores: TestScores, sweep: SweepRecord, result: SweepResult | None) -> list[str]:
+def _section(scores: TestScores, sweep: SweepRecord, result: SweepResult | None, usage: str | None) -> list[str]:
     versions = ", ".join(f"{name} {version}" for name, version in scores.versions.items())
     hardware = ", ".join(f"{name}: {value}" for name, value in sweep.hardware.items() if value)
     lines = [
@@ -63,6 +69,8 @@ def _section(scores: TestScores, sweep: SweepRecord, result: SweepResult | None)
         )
         if result.cost:
             lines.append(f"held: {cost_text(result.cost)}")
+    if usage:
+        lines.append(f"store: {usage}, before this report")
     lines += [f"remark: {remark}" for remark in scores.remarks]
     return [
         f"## {_escape(scores.study)}: sweep {_escape(scores.sweep_id)}",
