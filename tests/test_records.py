@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cifar_ray.errors import RecordError
-from cifar_ray.records import EpochMetrics, SweepProgress, SweepRecord, TrialRecord
+from cifar_ray.progress.sweep_progress import SweepProgress
+from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
 
 accuracies = st.floats(0, 1)
 metrics = st.builds(

@@ -9,7 +9,7 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler, async_hyperband
 from cifar_ray.progress.asha import Rung, expected_epochs, milestones, rungs, seconds_left, shares_passing
 from cifar_ray.progress.board import Board, Curve
 from cifar_ray.progress.sweep_log import TrialEpoch, TrialState
-from cifar_ray.records import SweepProgress
+from cifar_ray.progress.sweep_progress import SweepProgress
 from cifar_ray.studies import Budget
 
 BUDGET = Budget(num_trials=8, max_epochs=10, grace_period=2, reduction_factor=4)

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from cifar_ray.progress.board import Board
 from cifar_ray.progress.sweep_log import TrialEpoch, TrialState, Waiting
-from cifar_ray.records import SweepProgress
+from cifar_ray.progress.sweep_progress import SweepProgress
 from cifar_ray.reporting.live_view import live_renderable, plain_progress, sparkline
 from cifar_ray.studies import Budget
 

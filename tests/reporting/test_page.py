@@ -21,6 +21,7 @@ from cifar_ray.records import (
     SweepRecord,
     SweepResult,
     TestScores,
+    TrialEvent,
     TrialRecord,
 )
 from cifar_ray.storage.folder import FolderStore
@@ -108,6 +109,49 @@ def test_what_was_held_and_its_price(page: Page, real: RunStore, tmp_path: Path)
     page.get_by_text("1.00 core-hours held: 42 % in epochs of use, 8 % in epochs trained again").first.wait_for()
     drawn = {each["name"]: each["data"][0] for each in option_of(page, "chart-cost")["series"]}
     assert (drawn["trained again"], drawn["no epoch to show"]) == (300, 1800)
+
+
+def test_the_time_line_tells_waiting_from_lost(
+    page: Page, runs: RunStore, sweep_record: SweepRecord, tmp_path: Path
+) -> None:
+    def at(second: float) -> str:
+        return f"2026-01-01T00:00:{second:06.3f}+00:00"
+
+    runs.create_sweep(replace(sweep_record, started_at=at(0), num_trials=1))
+    events = (("started", 5), ("lost", 20), ("started", 25), ("ended", 44))
+    trial = TrialRecord(
+        trial_id="t0000",
+        config={},
+        outcome="completed",
+        num_epochs=2,
+        events=tuple(TrialEvent(what=what, at=at(second)) for what, second in events),  # type: ignore[arg-type]
+    )
+    runs.write_trial("cnn-1", trial)
+    line = EpochMetrics(
+        trial_id="t0000",
+        epoch=1,
+        train_loss=1.0,
+        train_accuracy=0.5,
+        validation_loss=1.0,
+        validation_accuracy=0.5,
+        learning_rate=0.1,
+        seconds=4.0,
+        node="10.0.0.1",
+        ended_at=at(12),
+    )
+    runs.write_metrics("cnn-1", [line, replace(line, epoch=2, seconds=10.0, ended_at=at(40))])
+    page.goto(f"{save_page(runs, tmp_path / 'index.html')}#/sweep/cnn-1")
+    (bars,) = option_of(page, "chart-timeline")["series"]
+    assert [(bar["kind"], bar["value"][1], bar["value"][2]) for bar in bars["data"]] == [
+        ("waiting", 0, 5),
+        ("starting", 5, 8),
+        ("training", 8, 12),
+        ("lost", 12, 20),
+        ("waiting", 20, 25),
+        ("starting", 25, 30),
+        ("training", 30, 40),
+        ("ending", 40, 44),
+    ]
 
 
 def test_settings(page: Page, real: RunStore, real_page: str) -> None:

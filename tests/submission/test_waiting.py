@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from cifar_ray.errors import JobFailedError, JobStoppedError, UnreachableError
-from cifar_ray.records import SweepProgress
+from cifar_ray.progress.sweep_progress import SweepProgress
 from cifar_ray.submission.job_status import JobStatus
 from cifar_ray.submission.waiting import Observation, check_succeeded, stop_and_wait, wait_for_job
 

@@ -12,7 +12,8 @@ PUBLISH = """
 import json, sys, time, urllib.request
 import ray
 from cifar_ray.cluster.ports import free_ports
-from cifar_ray.records import SweepProgress, SweepRecord
+from cifar_ray.progress.sweep_progress import SweepProgress
+from cifar_ray.records import SweepRecord
 from cifar_ray.tuning.gauges import SweepGauges
 
 (port,) = free_ports(1)

@@ -147,6 +147,21 @@ def test_a_lost_node_is_no_failure_of_its_trials(
     assert trial.run_metadata.num_failures == 2 * MAX_LOSSES * counted + 1, "no epoch between so many"
 
 
+def test_what_happened_to_a_trials_process_is_written_down(books: Books, epoch_metrics: list[EpochMetrics]) -> None:
+    trial: Any = FakeTrial("t0000")
+    trial.error_file = None
+    books.tell("on_trial_start", "t0000")
+    books.tell("", "t0000", *epoch_metrics[:1])
+    books.ledger.on_trial_recover(0, [], trial)
+    books.ledger._books.drain()
+    books.reopen()
+    books.tell("on_trial_start", "t0000")
+    books.tell("on_trial_complete", "t0000", *epoch_metrics[1:4])
+    (record,) = books.runs.trials("cnn-1")
+    assert [event.what for event in record.events] == ["started", "lost", "started", "ended"]
+    assert [event.at for event in record.events] == sorted(event.at for event in record.events)
+
+
 def test_repeated_epochs_count_once_also_over_drivers(books: Books, epoch_metrics: list[EpochMetrics]) -> None:
     books.tell("on_trial_start", "t0000")
     books.tell("", "t0000", *epoch_metrics[:2])

@@ -14,7 +14,7 @@ from rich.live import Live
 
 from cifar_ray.progress.asha import seconds_left
 from cifar_ray.progress.sweep_log import TrialEpoch, TrialState, Waiting
-from cifar_ray.records import SweepProgress
+from cifar_ray.progress.sweep_progress import SweepProgress
 from cifar_ray.reporting.live_view import live_renderable, plain_progress
 from cifar_ray.studies import Budget
 from cifar_ray.submission.waiting import Observation

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from cifar_ray.progress.sweep_log import News, TrialEpoch, TrialState, Waiting
-from cifar_ray.records import Outcome, SweepProgress
+from cifar_ray.progress.sweep_progress import SweepProgress
+from cifar_ray.records import Outcome
 from cifar_ray.studies import Budget
 
 

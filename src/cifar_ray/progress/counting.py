@@ -25,7 +25,12 @@ def with_epoch(trial: TrialRecord, line: EpochMetrics, accelerators: float) -> T
 def recounted(trial: TrialRecord, metrics: Iterable[EpochMetrics], accelerators: float) -> TrialRecord:
     """`trial` with the epochs that `metrics` hold of it, whatever its record counted."""
     fresh = TrialRecord(
-        trial_id=trial.trial_id, config=trial.config, outcome=trial.outcome, node=trial.node, error=trial.error
+        trial_id=trial.trial_id,
+        config=trial.config,
+        outcome=trial.outcome,
+        node=trial.node,
+        error=trial.error,
+        events=trial.events,
     )
     for line in metrics:
         if line.trial_id == trial.trial_id:

@@ -16,7 +16,8 @@ from dataclasses import asdict, dataclass
 from typing import get_args
 
 from cifar_ray.errors import ConfigurationError
-from cifar_ray.records import EpochMetrics, Outcome, SweepProgress
+from cifar_ray.progress.sweep_progress import SweepProgress
+from cifar_ray.records import EpochMetrics, Outcome
 from cifar_ray.studies import Budget
 
 WORDS_PER_LINE = 50

@@ -12,7 +12,7 @@ from rich.text import Text
 from cifar_ray.progress.asha import Rung, rungs, seconds_left
 from cifar_ray.progress.board import Board, Curve
 from cifar_ray.progress.sweep_log import Waiting
-from cifar_ray.records import SweepProgress
+from cifar_ray.progress.sweep_progress import SweepProgress
 from cifar_ray.reporting.formats import percent, plain, seconds
 from cifar_ray.reporting.terminal import verbatim
 from cifar_ray.studies import Budget

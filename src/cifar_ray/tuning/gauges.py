@@ -15,7 +15,8 @@ import time
 
 from ray.util.metrics import Counter, Gauge
 
-from cifar_ray.records import SweepProgress, SweepRecord
+from cifar_ray.progress.sweep_progress import SweepProgress
+from cifar_ray.records import SweepRecord
 
 _TAGS = ("SweepId", "Study")
 _STATES = ("running", "stopped", "completed", "diverged", "failed")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ray.tune import Callback
 from ray.tune.experiment import Trial
@@ -17,8 +17,9 @@ from ray.tune.experiment import Trial
 from cifar_ray.prices import Prices
 from cifar_ray.progress.counting import recounted, with_epoch
 from cifar_ray.progress.sweep_log import TrialEpoch, TrialNews, TrialState, budget_line, trial_lines
+from cifar_ray.progress.sweep_progress import SweepProgress
 from cifar_ray.provenance import now
-from cifar_ray.records import EpochMetrics, Outcome, SweepProgress, SweepRecord, SweepResult, TrialRecord
+from cifar_ray.records import EpochMetrics, Outcome, SweepRecord, SweepResult, TrialEvent, TrialRecord
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Budget
 from cifar_ray.tuning.bookkeeper import Bookkeeper
@@ -29,6 +30,7 @@ from cifar_ray.tuning.member import MAX_LOSSES
 
 PROGRESS_PERIOD_S = 2.0
 MAX_ERROR_LENGTH = 500
+MAX_EVENTS = 100
 NODE_LOST = ("its node has died", "The actor is temporarily unavailable")
 """In Ray's words for an actor that was lost with its node; one that dies by itself has others."""
 
@@ -66,7 +68,7 @@ class Ledger(Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial got its resources, for the first time or again."""
-        self._put(replace(self._record(trial), outcome="running", error=None))
+        self._put(_with_event(replace(self._record(trial), outcome="running", error=None), "started"))
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
@@ -102,19 +104,20 @@ class Ledger(Callback):
             outcome = "diverged"
         elif record.num_epochs >= self._sweep.max_epochs:
             outcome = "completed"
-        self._put(replace(record, outcome=outcome))
+        self._put(_with_event(replace(record, outcome=outcome), "ended"))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial failed, and failed again when it was retried."""
         record = self._record(trial)
         error = _reason(_last_failure(trial))[:MAX_ERROR_LENGTH]
-        self._put(replace(record, outcome="failed", error=error))
+        self._put(_with_event(replace(record, outcome="failed", error=error), "ended"))
         self._say(f"trial {record.trial_id} failed: {error}")
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial lost its process and gets another. That its node died, as on a spot instance, is no failure."""
-        trial_id = trial.config["trial_id"]
-        num_epochs = self._record(trial).num_epochs
+        trial_id, record = trial.config["trial_id"], self._record(trial)
+        self._put(_with_event(record, "lost"))
+        num_epochs = record.num_epochs
         at_epoch, num_losses = self._losses.get(trial_id, (num_epochs, 0))
         num_losses = num_losses + 1 if at_epoch == num_epochs else 1
         if num_losses <= MAX_LOSSES and any(words in _last_failure(trial) for words in NODE_LOST):
@@ -205,6 +208,10 @@ def _budget(sweep: SweepRecord) -> Budget:
         grace_period=sweep.grace_period,
         reduction_factor=sweep.reduction_factor,
     )
+
+
+def _with_event(trial: TrialRecord, what: Literal["started", "lost", "ended"]) -> TrialRecord:
+    return replace(trial, events=(*trial.events, TrialEvent(what=what, at=now("milliseconds")))[-MAX_EVENTS:])
 
 
 def summarise_sweep(

@@ -1,29 +1,45 @@
 // When each trial trained and where, what that cost, and what went wrong.
 
-/** A trial's stretches of time in seconds since the sweep began: training an epoch, or between epochs. */
+/** A trial's stretches of time in seconds since the sweep began: training an epoch, and what lay before, between and after. */
 function stretches(detail, trial) {
   const columns = detail.metrics[trial.trial_id];
   if (!columns || !columns.ended_at.every(Boolean)) return [];
-  const origin = Date.parse(detail.sweep.started_at);
+  const since = (moment) => (Date.parse(moment) - Date.parse(detail.sweep.started_at)) / 1000;
+  const events = (trial.events ?? []).map(({ what, at }) => ({ what, at: since(at) }));
   const found = [];
   let last = 0;
-  columns.ended_at.map((ended, index) => [(Date.parse(ended) - origin) / 1000, columns.seconds[index], columns.epoch[index], columns.node[index]])
+  columns.ended_at.map((ended, index) => [since(ended), columns.seconds[index], columns.epoch[index], columns.node[index]])
     .sort(([one], [other]) => one - other)
     .forEach(([end, seconds, epoch, where]) => {
       const start = Math.max(last, end - seconds);
-      if (start - last > 0.5) found.push({ from: last, to: start, kind: epoch === 1 ? "before" : "between", epoch, where });
+      found.push(...pauses(events, last, start, epoch === 1).map((pause) => ({ ...pause, epoch, where })));
       found.push({ from: start, to: end, kind: "training", epoch, where });
       last = end;
     });
-  return found;
+  const ended = events.findLast(({ what }) => what === "ended")?.at;
+  const { epoch, where } = found.at(-1) ?? {};
+  return ended - last > 0.5 ? [...found, { from: last, to: ended, kind: "ending", epoch, where }] : found;
 }
 
-const KINDS = { before: "waiting or starting", training: "training", between: "between epochs" };
+/** What a trial did from one time to another, in which it finished no epoch. */
+function pauses(events, from, to, isFirst) {
+  if (to - from <= 0.5) return [];
+  const inside = events.filter(({ what, at }) => at > from && at <= to && what !== "ended");
+  if (!inside.length) return [{ from, to, kind: isFirst ? "waiting" : "between" }];
+  const kinds = { started: "starting", lost: "waiting" };
+  const bounds = [{ at: from, kind: inside[0].what === "lost" ? "lost" : "waiting" }, ...inside.map(({ what, at }) => ({ at, kind: kinds[what] })), { at: to }];
+  return bounds.slice(0, -1).map(({ at, kind }, index) => ({ from: at, to: bounds[index + 1].at, kind })).filter((each) => each.to - each.from > 0.1);
+}
+
+const KINDS = {
+  waiting: "waiting for its turn or for a node", starting: "starting", training: "training", between: "between epochs",
+  lost: "lost: its process or node died", ending: "uploading, until it had ended",
+};
 
 function timelineCard(onPick) {
   const place = chartPlace("chart-timeline", 380, (instance) => instance.on("click", (params) => params.data?.id && onPick(params.data.id)));
   const nothing = el("div");
-  const note = el("p", { class: "note" }, "Solid: an epoch, coloured by what became of the trial. Pale: waiting for its turn or starting; thin: between two epochs, which may be waiting, uploading or a restart: the records do not tell these apart.");
+  const note = el("p", { class: "note" }, "Solid: an epoch, coloured by what became of the trial. Pale: waiting for its turn, or starting; thin: between two epochs, or uploading at its end; dark and narrow: an epoch cut off, since its process or node was lost.");
   const node = card("Time line", "timeline", nothing, figure(place), note);
 
   function update(detail) {
@@ -46,12 +62,14 @@ function timelineCard(onPick) {
       tooltip: tooltip(({ data }) => [data.id, [["what", KINDS[data.kind]], ["epoch", data.epoch], ["for", duration(data.value[2] - data.value[1])], ["on", data.where]]]),
       series: [{
         type: "custom", encode: { x: [1, 2], y: 0 }, progressive: 0, renderItem: drawStretch,
-        data: lanes.flatMap(({ trial, bars }, lane) => bars.map((bar) => ({ id: trial.trial_id, kind: bar.kind, epoch: bar.epoch, where: bar.where, value: [lane, bar.from, bar.to, bar.kind === "training" ? 1 : bar.kind === "before" ? 2 : 3, OUTCOMES.indexOf(trial.outcome)] }))),
+        data: lanes.flatMap(({ trial, bars }, lane) => bars.map((bar) => ({ id: trial.trial_id, kind: bar.kind, epoch: bar.epoch, where: bar.where, value: [lane, bar.from, bar.to, DRAWN[bar.kind], OUTCOMES.indexOf(trial.outcome)] }))),
       }],
     }, `Time line of ${plural(lanes.length, "trial")} on ${plural(nodes.size, "node")}.`);
   }
   return { node, update };
 }
+
+const DRAWN = { training: 1, waiting: 2, starting: 2, between: 3, ending: 3, lost: 4 };
 
 const trained = ({ bars }) => bars.find(({ kind }) => kind === "training")?.from ?? 0;
 
@@ -59,9 +77,10 @@ function drawStretch(params, api) {
   const [x, y] = api.coord([api.value(1), api.value(0)]);
   const [end] = api.coord([api.value(2), api.value(0)]);
   const room = api.size([0, 1])[1];
-  const height = Math.max(1, api.value(3) === 1 ? Math.min(13, room * 0.7) : api.value(3) === 2 ? Math.min(7, room * 0.4) : 2);
-  const style = api.value(3) === 1 ? { fill: outcomeColour(OUTCOMES[api.value(4)]), opacity: 0.9 }
-    : { fill: ink("muted"), opacity: 0.3 };
+  const kind = api.value(3);
+  const height = Math.max(1, { 1: Math.min(13, room * 0.7), 2: Math.min(7, room * 0.4), 3: 2, 4: Math.min(5, room * 0.3) }[kind]);
+  const style = kind === 1 ? { fill: outcomeColour(OUTCOMES[api.value(4)]), opacity: 0.9 }
+    : kind === 4 ? { fill: outcomeColour("failed"), opacity: 0.9 } : { fill: ink("muted"), opacity: 0.3 };
   return { type: "rect", shape: { x, y: y - height / 2, width: Math.max(1, end - x - 0.6), height, r: 1.5 }, style };
 }
 
