@@ -149,7 +149,6 @@ def test_a_lost_node_is_no_failure_of_its_trials(
 
 def test_what_happened_to_a_trials_process_is_written_down(books: Books, epoch_metrics: list[EpochMetrics]) -> None:
     trial: Any = FakeTrial("t0000")
-    trial.error_file = None
     books.tell("on_trial_start", "t0000")
     books.tell("", "t0000", *epoch_metrics[:1])
     books.ledger.on_trial_recover(0, [], trial)
