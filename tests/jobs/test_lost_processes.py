@@ -42,7 +42,8 @@ def test_a_trial_whose_process_is_killed_ends_as_if_it_had_not(
         assert job.wait(timeout=300) == 0
     record_property("objects", check_books(runs, "disturbed", num_trials=1))
     expected, found = (
-        [replace(line, seconds=0.0) for line in runs.metrics(sweep)] for sweep in ("undisturbed", "disturbed")
+        [replace(line, seconds=0.0, ended_at=None) for line in runs.metrics(sweep)]
+        for sweep in ("undisturbed", "disturbed")
     )
     assert found == expected
 

@@ -14,8 +14,10 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     ConnectionError,
+    CredentialRetrievalError,
     HTTPClientError,
     IncompleteReadError,
+    MetadataRetrievalError,
     NoCredentialsError,
 )
 
@@ -46,7 +48,14 @@ _HINTS = {
     "SlowDown": "the store asks for fewer requests: try again later",
 }
 
-_CONNECTION_ERRORS = (ConnectionError, HTTPClientError, IncompleteReadError)
+_PASSING_ERRORS = (
+    ConnectionError,
+    HTTPClientError,
+    IncompleteReadError,
+    # of whoever hands out credentials
+    CredentialRetrievalError,
+    MetadataRetrievalError,
+)
 _RENEWABLE = ("ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidToken", "RequestExpired")
 """Credentials that were good once: whoever hands them out may have new ones already, or soon."""
 _BUSY = ("SlowDown", "RequestTimeout", "RequestTimeoutException", "Throttling", "TooManyRequests")
@@ -165,5 +174,5 @@ class S3Store:
             raise StorageError(f"{where}: no credentials", _CREDENTIALS) from error
         except (BotoCoreError, ValueError) as error:
             hint = "check AWS_ENDPOINT_URL_S3, AWS_REGION and that the store runs"
-            kind = StoreUnavailableError if isinstance(error, _CONNECTION_ERRORS) else StorageError
+            kind = StoreUnavailableError if isinstance(error, _PASSING_ERRORS) else StorageError
             raise kind(f"{where}: {error}", hint) from error
