@@ -30,7 +30,7 @@ test: check  ## check, then every test, a file at a time on each of two processe
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 chaos: install  ## break processes, nodes, stores and disks in mid-sweep, check the books, print a table of it: about 25 min
-	PYTHONPATH=tests $(BIN)/python -m pytest -m fault -p fault_table $(ARGS)
+	PYTHONPATH=tests $(BIN)/python -m pytest -m fault -p fault_table --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 specs: install  ## render cluster/ray*.yaml from the chart
 	$(BIN)/python tests/helm/cluster_specs.py

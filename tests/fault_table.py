@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -62,8 +63,7 @@ class FaultTable:
 
     def __init__(self) -> None:
         self._rows = {fault: Row(fault) for fault in FAULTS}
-        self._fault_of: dict[str, str] = {}
-        self._seconds = 0.0
+        self._began = time.monotonic()
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         for item in items:
@@ -71,15 +71,16 @@ class FaultTable:
                 (fault,) = marker.args
                 if fault not in self._rows:
                     raise pytest.UsageError(f"{item.nodeid}: no fault is called {fault!r}")
-                self._fault_of[item.nodeid] = fault
+                # which the report takes along, also out of another process
+                item.user_properties.append(("fault", fault))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self._seconds += report.duration
         # a test that was skipped, or whose fixture broke, was not seen to hold
         is_outcome = report.when == "call" or (report.when == "setup" and report.failed)
-        if not is_outcome or report.skipped or report.nodeid not in self._fault_of:
+        given = dict(report.user_properties)
+        if not is_outcome or report.skipped or "fault" not in given:
             return
-        row, given = self._rows[self._fault_of[report.nodeid]], dict(report.user_properties)
+        row = self._rows[str(given["fault"])]
         row.tests += 1
         row.survived += report.passed
         row.injected += int(str(given.get("injected", 1)))
@@ -92,9 +93,10 @@ class FaultTable:
         for line in self._lines():
             terminalreporter.write_line(line)
         FIGURES.parent.mkdir(parents=True, exist_ok=True)
+        seconds = round(time.monotonic() - self._began)
         rows = [asdict(row) | {"state": row.state} for row in self._rows.values()]
         machine = {"cpus": os.cpu_count(), "platform": platform.platform(), "python": platform.python_version()}
-        FIGURES.write_text(json.dumps({"seconds": self._seconds, "machine": machine, "faults": rows}, indent=1) + "\n")
+        FIGURES.write_text(json.dumps({"seconds": seconds, "machine": machine, "faults": rows}, indent=1) + "\n")
         terminalreporter.write_line(f"figures: {FIGURES}")
 
     def _lines(self) -> Iterator[str]:

@@ -14,7 +14,7 @@ from cifar_ray.storage.runs import RunStore
 
 pytestmark = [pytest.mark.fault("1,000 trials, nodes die"), pytest.mark.chaos, pytest.mark.timeout(1200)]
 
-NUM_TRIALS, NUM_NODES, PERIOD_S = 1000, 50, 5
+NUM_TRIALS, NUM_NODES, PERIOD_S = 1000, 50, 10
 SCRIPT = Path(__file__).parent / "losing_nodes" / "sweep.py"
 
 
@@ -25,7 +25,7 @@ def test_all_trials_are_accounted_for(tmp_path: Path, record_property: Callable[
     assert done.returncode == 0
     found = json.loads(done.stdout.splitlines()[-1])
     print(json.dumps(found))
-    assert found["nodes_lost"] >= 10
+    assert found["nodes_lost"] >= 5
     record_property("injected", found["nodes_lost"])
     record_property("objects", len(FolderStore(tmp_path).keys()))
     assert found["peak_bytes"] < 1e9, "of the driver"
