@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(400)]
 @pytest.mark.fault("a sweep is told to stop")
 def test_a_stopped_sweep_is_resumed_where_it_was(cluster: LocalCluster, record_property: RecordProperty) -> None:
     """Ctrl-C in mid-sweep, then `job stop` in mid-resume; nothing is lost, nothing is done twice."""
-    options = ["cnn", "--trials", "3", "--max-epochs", "30", "--data", "shapes:8000", "--sweep-id", "stop-1"]
+    options = ["cnn", "--trials", "2", "--max-epochs", "26", "--data", "shapes:8000", "--sweep-id", "stop-1"]
     runs = connect_runs(None)
     command = [BIN / "cifar-ray", "job", "submit", *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts) as waiting:
@@ -42,7 +42,7 @@ def test_a_stopped_sweep_is_resumed_where_it_was(cluster: LocalCluster, record_p
 
     submit(*options, "--start-or-resume")
     record_property("injected", 2)
-    record_property("objects", check_books(runs, "stop-1", num_trials=3))
+    record_property("objects", check_books(runs, "stop-1", num_trials=2))
     assert runs.metrics("stop-1")[: len(before)] == before
 
 

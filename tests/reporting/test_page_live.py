@@ -122,7 +122,7 @@ def test_a_real_sweep_as_it_runs(page: Page, cluster: LocalCluster) -> None:
     with PageServer(runs) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         page.goto(server.sweep_url("live-1"))
-        page.get_by_text("there is no sweep yet").wait_for()
+        page.get_by_text("unknown sweep 'live-1'").first.wait_for()
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sweep:
             page.locator("#chart-curves canvas").first.wait_for(timeout=120_000)
             until = time.monotonic() + 180

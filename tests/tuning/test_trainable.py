@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SWEEP_OF_ONE = """
 import sys, time
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +37,8 @@ tune.Tuner(
 """
 
 
+@pytest.mark.fault("a sweep is told to stop")
+@pytest.mark.chaos
 def test_the_last_trial_to_be_stopped_ends_after_its_uploads(tmp_path: Path) -> None:
     environ = os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
     command = [sys.executable, "-c", SWEEP_OF_ONE, str(tmp_path)]
