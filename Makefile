@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install demo test check chaos specs e2e bench bench-gpu clean
+.PHONY: help install demo test test-image check chaos specs e2e bench bench-gpu clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -28,6 +28,9 @@ check: install  ## lint, format, types, import contracts
 
 test: check  ## check, then every test, a file at a time on each of two processes
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+test-image: install  ## take the steps of the Dockerfile in a folder, and try what they have installed: a minute or two
+	$(BIN)/python -m pytest -m image tests/image
 
 chaos: install  ## break processes, nodes, stores and disks in mid-sweep, check the books, print a table of it: about 25 min
 	PYTHONPATH=tests $(BIN)/python -m pytest -m fault -p fault_table --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)

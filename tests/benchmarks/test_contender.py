@@ -70,10 +70,9 @@ def test_a_training_leaves_its_checkpoints_through_the_throttle(setting: Setting
 
 @pytest.mark.cluster
 @pytest.mark.slow
-@pytest.mark.parametrize("is_cohort", [False, True])
-def test_the_packages_own_sweep_runs_trials_that_sleep(setting: Setting, is_cohort: bool) -> None:
+def test_the_packages_own_sweep_runs_trials_that_sleep(setting: Setting) -> None:
     with Contender(setting, environ=ENVIRON) as contender:
-        sleep = contender.run(run_sleeping, 3, 0, 1, is_cohort)
+        sleep = contender.run(run_sleeping, 3, 0, 1, True)
     assert sleep.run.num_epochs == 3 * NUM_EPOCHS
     assert 0 < sleep.start_s < sleep.run.seconds
     assert sleep.slept_s < 1

@@ -146,6 +146,7 @@ def _run(instruction: Instruction, root: Path, declared: dict[str, str]) -> None
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.image
 def test_its_steps_install_a_cifar_ray_that_works(replayed: Path) -> None:
     python = str(replayed / "venv" / "bin" / "python")
     where = "import cifar_ray, importlib.metadata as m; print(cifar_ray.__file__, m.version('cifar-ray'))"
@@ -168,6 +169,7 @@ def test_its_steps_install_a_cifar_ray_that_works(replayed: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.image
 def test_it_has_the_versions_of_the_constraints(replayed: Path) -> None:
     pip = [str(replayed / "venv" / "bin" / "python"), "-m", "pip", "freeze"]
     frozen = subprocess.run(pip, capture_output=True, text=True, check=True).stdout
