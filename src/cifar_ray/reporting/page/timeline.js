@@ -39,7 +39,7 @@ const KINDS = {
 function timelineCard(onPick) {
   const place = chartPlace("chart-timeline", 380, (instance) => instance.on("click", (params) => params.data?.id && onPick(params.data.id)));
   const nothing = el("div");
-  const note = el("p", { class: "note" }, "Solid: an epoch, coloured by what became of the trial. Pale: waiting for its turn, or starting; thin: between two epochs, or uploading at its end; dark and narrow: an epoch cut off, since its process or node was lost.");
+  const note = el("p", { class: "note" }, "Solid: an epoch, coloured by what became of the trial. Pale: waiting for its turn, or starting; thin: between two epochs, or uploading at its end; red and narrow: an epoch cut off, since its process or node was lost.");
   const node = card("Time line", "timeline", nothing, figure(place), note);
 
   function update(detail) {
