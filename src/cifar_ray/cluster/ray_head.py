@@ -42,7 +42,11 @@ def start(
     (Path(cluster.temp_dir) / "tmp").mkdir()
     port = cluster.dashboard_url.rpartition(":")[2]
     # 0: Ray takes a free port of its own; for its client server, and where others must know it, it does not accept that
-    client_port, gcs_port = free_ports(2) if workers else (*free_ports(1), 0)
+    taken = {int(url.rpartition(":")[2]) for url in (cluster.dashboard_url, cluster.s3_endpoint_url)}
+    taken.update(cluster.s3_internal_ports)
+    # those are free until their servers have started
+    client_port, own_port, *_ = (each for each in free_ports(2 + len(taken)) if each not in taken)
+    gcs_port = own_port if workers else 0
     command = [
         # the interpreter that runs this, so that its packages are the cluster's
         sys.executable,
