@@ -5,13 +5,15 @@ import numpy as np
 import pytest
 import torch
 
-from cifar_ray.data.augmentation import Augmenter, draw
+from cifar_ray.data.augmentation import Augmentation, Augmenter, draw
 from cifar_ray.data.packing import PackedImages
 from cifar_ray.data.resident import ResidentBatches
 from cifar_ray.data.split import TrainingData
 
 
-def batches(data: TrainingData, *, shuffle: bool = True, augment: bool = False, seed: int = 0) -> ResidentBatches:
+def batches(
+    data: TrainingData, *, shuffle: bool = True, augment: Augmentation | None = None, seed: int = 0
+) -> ResidentBatches:
     return ResidentBatches(
         data.train,
         batch_size=32,
@@ -56,16 +58,16 @@ def test_pixels_are_the_packed_ones(training_data: TrainingData) -> None:
 
 
 def test_order_and_augmentation_follow_seed_and_epoch_alone(training_data: TrainingData) -> None:
-    one, other = batches(training_data, augment=True), batches(training_data, augment=True)
+    one, other = batches(training_data, augment=Augmentation()), batches(training_data, augment=Augmentation())
     epoch(other, 7)  # what came before does not matter
     assert torch.equal(epoch(one, 3)[0], epoch(other, 3)[0])
     assert not torch.equal(epoch(one, 3)[0], epoch(one, 4)[0])
-    assert not torch.equal(epoch(one, 3)[0], epoch(batches(training_data, augment=True, seed=1), 3)[0])
+    assert not torch.equal(epoch(one, 3)[0], epoch(batches(training_data, augment=Augmentation(), seed=1), 3)[0])
 
 
 def test_augmentation_can_be_off(training_data: TrainingData) -> None:
     plain, _ = epoch(batches(training_data, shuffle=False), 1)
-    moved, _ = epoch(batches(training_data, shuffle=False, augment=True), 1)
+    moved, _ = epoch(batches(training_data, shuffle=False, augment=Augmentation()), 1)
     assert not torch.equal(plain, moved)
     assert torch.equal(plain, epoch(batches(training_data, shuffle=False), 2)[0])
 
@@ -96,7 +98,7 @@ def test_blocks_do_not_show(batch_size: int) -> None:
         mean=(0.5, 0.5, 0.5),
         standard_deviation=(0.25, 0.25, 0.25),
         shuffle=True,
-        augment=True,
+        augment=Augmentation(),
         seed=3,
     )
     sizes = [len(labels) for _, labels in chain.from_iterable(resident)]

@@ -1,8 +1,8 @@
 """The report's search spaces, written out again from its table."""
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
-from cifar_ray.studies import STUDIES, Choice, LogUniform
+from cifar_ray.studies import STUDIES, Choice, LogUniform, TrialConfig
 
 SHARED = {
     "learning_rate": LogUniform(1e-4, 1e-2),
@@ -43,14 +43,31 @@ def test_resnet_schedule() -> None:
     assert (study.fixed["depth"], study.fixed["schedule"]) == (34, "steps")
 
 
+PUBLISHED = [study for study in STUDIES.values() if study.published is not None]
+
+
+def test_three_studies_are_the_reports() -> None:
+    assert [study.name for study in PUBLISHED] == ["cnn", "resnet", "resnet-schedule"]
+
+
+def test_newer_methods_are_off_in_them() -> None:
+    newer = {each.name for each in fields(TrialConfig)} - {
+        *("model", "max_epochs", "learning_rate", "optimizer", "weight_decay", "dropout", "momentum", "batch_size"),
+        *("seed", "augmentation", "schedule", "batch_norm", "xavier", "depth", "stem"),
+    }
+    assert len(newer) == 14
+    for study in PUBLISHED:
+        assert not newer & {*study.space, *study.fixed}
+
+
 def test_all_share_batch_size_momentum_and_asha() -> None:
-    for study in STUDIES.values():
+    for study in PUBLISHED:
         assert (study.fixed["batch_size"], study.fixed["momentum"]) == (64, 0.9)
         assert asdict(study.budget) | {"grace_period": 1, "reduction_factor": 4} == asdict(study.budget)
 
 
 def test_the_reports_winners_lie_in_their_spaces() -> None:
-    for study in STUDIES.values():
+    for study in PUBLISHED:
         assert study.published is not None
         for name, value in study.published.winner.items():
             domain = study.space.get(name)

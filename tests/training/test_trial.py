@@ -12,8 +12,9 @@ from cifar_ray.storage import layout
 from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig
+from cifar_ray.training.feeds import validation_feed
 from cifar_ray.training.learner import Trial
-from cifar_ray.training.state import unpack_weights
+from cifar_ray.training.state import unpack_trainer_state, unpack_weights
 from cifar_ray.training.trial import train_trial
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*")
@@ -105,6 +106,65 @@ def test_a_resumed_trial_equals_an_undisturbed_one(make_trial: MakeTrial, optimi
     run_until(make_trial("t0001", **settings), epoch=2)
     resumed = run(make_trial("t0001", **settings))
     assert without_times(resumed) == without_times(undisturbed)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"averaging": "ema"},
+        {"averaging": "lookahead", "schedule": "triangular", "optimizer": "sgd", "nesterov": True},
+        {"mixup": 0.2, "label_smoothing": 0.1, "cutout": 8},
+        {"alternating_flip": True, "rotation": False, "crop_border": "reflected", "crop_padding": 2},
+        {"optimizer": "adamw", "decays_all": False, "bias_rate": 4.0, "schedule": "one_cycle"},
+        {"gradient_clipping": 0.1, "rate_scaling": "square_root"},
+        {"model": "speed_net", "averaging": "lookahead", "max_epochs": 3},
+    ],
+    ids=lambda settings: "-".join(settings),
+)
+def test_a_resumed_trial_of_newer_methods_equals_an_undisturbed_one(
+    make_trial: MakeTrial, settings: dict[str, object]
+) -> None:
+    undisturbed = run(make_trial("t0000", **settings))
+    run_until(make_trial("t0001", **settings), epoch=2)
+    resumed = run(make_trial("t0001", **settings))
+    assert without_times(resumed) == without_times(undisturbed)
+
+
+def test_what_is_validated_is_what_is_kept(make_trial: MakeTrial) -> None:
+    """Not the weights that are trained, where an average of them is validated."""
+    run_of_trial = make_trial(averaging="ema", max_epochs=2)
+    lines = run(run_of_trial)
+    checkpoint = run_of_trial.trial.checkpoints.load_newest(print)
+    assert checkpoint is not None
+    network = build_model(run_of_trial.trial.config)
+    network.load_state_dict(unpack_weights(checkpoint.weights))
+    accuracy = _accuracy(network, run_of_trial.data)
+    assert accuracy == pytest.approx(lines[-1].validation_accuracy, abs=0.051)
+    live = unpack_trainer_state(checkpoint.trainer_state).live
+    assert live is not None
+    assert not torch.equal(live["conv1.0.weight"], network.state_dict()["conv1.0.weight"])
+
+
+def test_a_checkpoint_of_before_a_setting_came_is_taken_up(make_trial: MakeTrial) -> None:
+    run_of_trial = make_trial()
+    run_until(run_of_trial, epoch=2)
+    checkpoints = run_of_trial.trial.checkpoints
+    newest = checkpoints.load_newest(print)
+    assert newest is not None
+    older = {name: value for name, value in newest.config.items() if name not in ("averaging", "mixup")}
+    checkpoints.save(replace(newest, config=older))
+    assert [line.epoch for line in run(run_of_trial)] == [1, 2, 3, 4]
+
+
+def _accuracy(network: torch.nn.Module, data: TrainingData) -> float:
+    network.eval()
+    hits = total = 0
+    with torch.inference_mode():
+        for block in validation_feed(data, torch.device("cpu")):
+            for images, labels in block:
+                hits += int((network(images).argmax(1) == labels).sum())
+                total += len(labels)
+    return hits / total
 
 
 def test_a_finished_trial_only_repeats_its_metrics(make_trial: MakeTrial) -> None:

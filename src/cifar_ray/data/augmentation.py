@@ -2,13 +2,14 @@
 
 Equal to torchvision's RandomCrop(32, padding=4), RandomHorizontalFlip and RandomRotation(15) in this order, with
 nearest-neighbour rotation and black fill, except that angles are multiples of half a degree: no pixel of a 32x32
-image moves by more than 0.1 between two of them, and 61 angles fit a table.
+image moves by more than 0.1 between two of them, and 61 angles fit a table. `Augmentation` says what differs from that.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -21,6 +22,19 @@ NUM_ANGLES = 61
 DEGREES_PER_STEP = 0.5
 OUTSIDE = 1_000_000
 """Marks, in the tables, an output pixel whose source lies outside the crop."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """How training images are varied; by default as the report does."""
+
+    rotation: bool = True
+    padding: int = PADDING
+    """Pixels by which the crop may leave the image, 0 to 4."""
+    border: Literal["black", "reflected"] = "black"
+    """What the crop sees there; what a rotation brings in from outside is black."""
+    alternating_flip: bool = False
+    """Flip each image every other epoch, half of them from the first on."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,32 +68,52 @@ class AugmentationDraws:
         )
 
 
-def draw(num_images: int, generator: torch.Generator) -> AugmentationDraws:
-    """Draw anew, on the CPU, so that every device sees the same."""
-    num_offsets = 2 * PADDING + 1
+def draw(num_images: int, generator: torch.Generator, plan: Augmentation = Augmentation()) -> AugmentationDraws:
+    """Draw anew, on the CPU, so that every device sees the same. The flips are random."""
+    num_offsets = 2 * plan.padding + 1
+    first = PADDING - plan.padding
     return AugmentationDraws(
-        top=torch.randint(num_offsets, (num_images,), generator=generator),
-        left=torch.randint(num_offsets, (num_images,), generator=generator),
+        top=first + torch.randint(num_offsets, (num_images,), generator=generator),
+        left=first + torch.randint(num_offsets, (num_images,), generator=generator),
         flip=torch.randint(2, (num_images,), generator=generator),
-        angle_index=torch.randint(NUM_ANGLES, (num_images,), generator=generator),
+        angle_index=torch.randint(NUM_ANGLES, (num_images,), generator=generator)
+        if plan.rotation
+        else torch.full((num_images,), NUM_ANGLES // 2),
     )
+
+
+def alternate(image_indices: Tensor, seed: int, epoch: int) -> Tensor:
+    """0 or 1 for each of these images of the set: the other of what it was an epoch ago (arXiv 2404.00498, 3.6)."""
+    first = torch.randint(2, (len(image_indices),), generator=torch.Generator().manual_seed(seed))
+    return (first[image_indices] + epoch) % 2
 
 
 class Augmenter:
     """The index tables on a device."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, plan: Augmentation = Augmentation()) -> None:
         self._tables = _build_tables().to(device)
+        self._reflected = _reflected_rows().to(device) if plan.border == "reflected" else None
 
     def __call__(self, pixels: Tensor, draws: AugmentationDraws) -> Tensor:
         """Move (n, 1024) int32 pixels; gives (n, 1024) int32."""
         num_images = len(pixels)
-        padded = functional.pad(pixels.view(num_images, SIZE, SIZE), [PADDING] * 4).view(num_images, -1)
+        images = pixels.view(num_images, SIZE, SIZE)
+        if self._reflected is None:
+            padded = functional.pad(images, [PADDING] * 4)
+        else:
+            padded = images[:, self._reflected][:, :, self._reflected]
         # one more column, black, for all that comes from outside
-        padded = functional.pad(padded, [0, 1])
+        padded = functional.pad(padded.view(num_images, -1), [0, 1])
         index = self._tables[draws.angle_index * 2 + draws.flip]
         index = index + (draws.top * PADDED + draws.left).unsqueeze(1)
         return padded.gather(1, index.clamp_max_(PADDED * PADDED))
+
+
+def _reflected_rows() -> Tensor:
+    """(40,) int64: which row, or column, stands at each of the padded image's, mirrored at the border."""
+    rows = torch.arange(-PADDING, SIZE + PADDING).abs()
+    return torch.where(rows >= SIZE, 2 * (SIZE - 1) - rows, rows)
 
 
 def _build_tables() -> Tensor:

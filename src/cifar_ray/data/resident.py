@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cifar_ray.data.augmentation import Augmenter, draw
+from cifar_ray.data.augmentation import Augmentation, AugmentationDraws, Augmenter, alternate, draw
+from cifar_ray.data.cutout import cut_out
 from cifar_ray.data.packing import PackedImages
 
 MAX_BLOCK = 512
@@ -37,8 +39,9 @@ class ResidentBatches:
         mean: Sequence[float],
         standard_deviation: Sequence[float],
         shuffle: bool,
-        augment: bool,
+        augment: Augmentation | None,
         seed: int,
+        cutout: int = 0,
     ) -> None:
         self._pixels = _to_tensor(images.pixels).to(device)
         self._labels = _to_tensor(images.labels).to(device)
@@ -47,7 +50,9 @@ class ResidentBatches:
         self._scale = 1 / (255 * torch.tensor(standard_deviation, device=device))
         self._shift = -torch.tensor(mean, device=device) * 255 * self._scale
         self._shuffle = shuffle
-        self._augmenter = Augmenter(device) if augment else None
+        self._augmentation = augment
+        self._augmenter = Augmenter(device, augment) if augment else None
+        self._cutout = cutout
         self._seed = seed
         self._epoch = 0
         drop_last = shuffle and len(images) % batch_size == 1
@@ -70,15 +75,26 @@ class ResidentBatches:
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
         num_images = len(self._labels)
         order = torch.randperm(num_images, generator=generator) if self._shuffle else torch.arange(num_images)
+        draws = self._draw(order, generator)
+        centres = torch.randint(32, (num_images, 2), generator=generator).to(self._device) if self._cutout else None
         order = order.to(self._device)
-        draws = draw(num_images, generator).to(self._device) if self._augmenter else None
         for start in range(0, self._num_used, self._block_size):
             rows = slice(start, min(start + self._block_size, self._num_used))
             pixels = self._pixels[order[rows]]
             if self._augmenter is not None and draws is not None:
                 pixels = self._augmenter(pixels, draws[rows])
             images, labels = self._normalise(pixels), self._labels[order[rows]]
+            if centres is not None:
+                images = cut_out(images, centres[rows], self._cutout)
             yield list(zip(torch.split(images, self._batch_size), torch.split(labels, self._batch_size), strict=True))
+
+    def _draw(self, order: Tensor, generator: torch.Generator) -> AugmentationDraws | None:
+        if self._augmentation is None:
+            return None
+        draws = draw(len(order), generator, self._augmentation)
+        if self._augmentation.alternating_flip:
+            draws = replace(draws, flip=alternate(order, self._seed, self._epoch))
+        return draws.to(self._device)
 
     def _normalise(self, pixels: Tensor) -> Tensor:
         """(n, 1024) int32 to (n, 3, 32, 32): the bytes of a pixel lie together, so it is channels-last already."""

@@ -66,7 +66,7 @@ def _score(winner: Winner) -> TestScores:
         mean=dataset.mean,
         standard_deviation=dataset.standard_deviation,
         shuffle=False,
-        augment=False,
+        augment=None,
         seed=0,
     )
     config = TrialConfig.from_dict(winner.checkpoint.config)

@@ -1,4 +1,4 @@
-"""ResNet-18 and -34 (He et al. 2016, arXiv 1512.03385) for 32x32 images."""
+"""ResNet-18, -34 and -50 (He et al. 2016, arXiv 1512.03385) for 32x32 images."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from cifar_ray.torchvision_import import torchvision
 NUM_CLASSES = 10
 
 
-def resnet(*, depth: Literal[18, 34], dropout: float, stem: Literal["cifar", "imagenet"]) -> nn.Module:
+def resnet(*, depth: int, dropout: float, stem: Literal["cifar", "imagenet"]) -> nn.Module:
     """torchvision's ResNet, with drop-out before its one dense layer.
 
     The `cifar` stem is a 3x3 convolution at stride 1 without pooling, since ImageNet's 7x7 at stride 2 with
     pooling leaves 8x8 of a 32x32 image. Takes (N, 3, 32, 32) float, gives (N, 10) logits.
     """
-    build = {18: torchvision.models.resnet18, 34: torchvision.models.resnet34}[depth]
+    build = {18: torchvision.models.resnet18, 34: torchvision.models.resnet34, 50: torchvision.models.resnet50}[depth]
     model = build(weights=None, num_classes=NUM_CLASSES)
     if stem == "cifar":
         model.conv1 = nn.Conv2d(3, 64, kernel_size=3, stride=1, padding=1, bias=False)

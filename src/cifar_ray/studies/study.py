@@ -13,6 +13,20 @@ from cifar_ray.studies.trial_config import TrialConfig
 
 MAX_TRIALS = 100_000
 MAX_EPOCHS = 10_000
+NOT_IN_COHORTS = frozenset(
+    (
+        "rotation",
+        "crop_padding",
+        "crop_border",
+        "alternating_flip",
+        "cutout",
+        "mixup",
+        "label_smoothing",
+        "gradient_clipping",
+        "averaging",
+    )
+)
+"""Settings that trials of one network have as the report has them: of the classic CNN's, all else may differ."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +87,8 @@ class Study:
                 raise ConfigurationError(f"study {self.name}: unknown settings {', '.join(unknown)}")
         if both := sorted(set(self.space) & set(self.fixed)):
             raise ConfigurationError(f"study {self.name}: searched and fixed at once: {', '.join(both)}")
+        if self.is_cohort and (alone := sorted(NOT_IN_COHORTS & {*self.space, *self.fixed})):
+            raise ConfigurationError(f"study {self.name}: no cohort has {', '.join(alone)}", "train one by one")
 
     def with_budget(self, *, num_trials: int | None = None, max_epochs: int | None = None) -> Study:
         """The same study with fewer or more trials or epochs; None keeps the study's own."""

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from cifar_ray.errors import ConfigurationError
 
-Model = Literal["classic_cnn", "resnet"]
-Optimizer = Literal["adam", "sgd"]
-Schedule = Literal["none", "steps", "cosine", "one_cycle"]
+Model = Literal["classic_cnn", "deep_cnn", "resnet", "nf_resnet", "speed_net"]
+Optimizer = Literal["adam", "adamw", "sgd"]
+Schedule = Literal["none", "steps", "cosine", "one_cycle", "triangular"]
 Stem = Literal["cifar", "imagenet"]
+Border = Literal["black", "reflected"]
+RateScaling = Literal["none", "linear", "square_root"]
+Averaging = Literal["none", "ema", "lookahead"]
+
+DEPTHS: Mapping[str, Sequence[int]] = {"deep_cnn": (2, 4, 6, 8), "resnet": (18, 34, 50), "nf_resnet": (18, 34)}
+"""What a model's depth may be; it means nothing to the others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,25 +28,54 @@ class TrialConfig:
     max_epochs: int
     """The most epochs this trial may train; schedules stretch over it."""
     learning_rate: float
-    """The initial rate; for `one_cycle` the peak."""
+    """The initial rate; for `one_cycle` and `triangular` the peak."""
     optimizer: Optimizer
+    """`adamw` is Adam with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101)."""
     weight_decay: float
     dropout: float
-    """Drop-out after each hidden dense layer (classic CNN) or before the last layer (ResNet)."""
+    """Drop-out after each hidden dense layer (classic and deep CNN) or before the last layer (ResNets)."""
     momentum: float = 0.9
+    """For SGD only."""
+    nesterov: bool = False
     """For SGD only."""
     batch_size: int = 64
     seed: int = 42
     """Seeds the initial weights and the drop-out masks."""
     augmentation: bool = False
     """Random crop, flip and rotation, drawn anew each epoch."""
+    rotation: bool = True
+    """Whether augmentation turns images."""
+    crop_padding: int = 4
+    """Pixels by which augmentation's crop may leave the image, on each side."""
+    crop_border: Border = "black"
+    """What the crop sees there."""
+    alternating_flip: bool = False
+    """Augmentation flips an image every other epoch, instead of at random (Jordan, arXiv 2404.00498)."""
+    cutout: int = 0
+    """Side, in pixels, of the square that is blanked in each training image (DeVries and Taylor, arXiv 1708.04552)."""
+    mixup: float = 0.0
+    """Alpha of the Beta distribution of the mixing share (Zhang et al., arXiv 1710.09412); 0 mixes nothing."""
+    label_smoothing: float = 0.0
+    """Share of the target that is spread over all classes, in training alone."""
     schedule: Schedule = "none"
+    rate_scaling: RateScaling = "none"
+    """How the rate follows the batch size, from 64 on: not, in proportion, or with its square root."""
+    bias_rate: float = 1.0
+    """Factor of the rate, and divisor of the weight decay, of the biases of batch norm."""
+    decays_all: bool = True
+    """Whether weight decay acts on norms and biases, too."""
+    gradient_clipping: float = 0.0
+    """Adaptive: most that a unit's gradient may be of its weight (Brock et al., arXiv 2102.06171); 0 clips nothing."""
+    averaging: Averaging = "none"
+    """Which average of the weights over the steps is validated and kept."""
     batch_norm: bool = False
-    """After each convolution of the classic CNN; a ResNet always has it."""
+    """After each convolution of the classic or deep CNN; a ResNet always has it, an NF-ResNet never."""
     xavier: bool = False
     """Xavier initialisation of the classic CNN's dense layers."""
-    depth: Literal[18, 34] = 18
-    """Of a ResNet."""
+    depth: int = 18
+    """Of a ResNet; the convolutions of a deep CNN."""
+    width: int = 32
+    """Channels of a deep CNN's first stage; each later one has twice those of the one before."""
     stem: Stem = "cifar"
     """Of a ResNet: 3x3 at stride 1 without pooling, or ImageNet's 7x7 at stride 2 with pooling."""
 
@@ -49,14 +84,28 @@ class TrialConfig:
         _check_choice("optimizer", self.optimizer, get_args(Optimizer))
         _check_choice("schedule", self.schedule, get_args(Schedule))
         _check_choice("stem", self.stem, get_args(Stem))
-        _check_choice("depth", self.depth, (18, 34))
+        _check_choice("crop_border", self.crop_border, get_args(Border))
+        _check_choice("rate_scaling", self.rate_scaling, get_args(RateScaling))
+        _check_choice("averaging", self.averaging, get_args(Averaging))
+        if self.model in DEPTHS:
+            _check_choice("depth", self.depth, tuple(DEPTHS[self.model]))
         _check(self.max_epochs >= 1, "max_epochs", self.max_epochs, "at least 1")
         _check(self.batch_size >= 2, "batch_size", self.batch_size, "at least 2")
         _check(0 < self.learning_rate < float("inf"), "learning_rate", self.learning_rate, "above 0")
         _check(0 <= self.weight_decay < float("inf"), "weight_decay", self.weight_decay, "0 or above")
         _check(0 <= self.dropout < 1, "dropout", self.dropout, "in [0, 1)")
         _check(0 <= self.momentum < 1, "momentum", self.momentum, "in [0, 1)")
+        _check(not self.nesterov or self.momentum > 0, "nesterov", self.nesterov, "False without momentum")
         _check(0 <= self.seed < 2**32, "seed", self.seed, "in [0, 2^32)")
+        _check(0 <= self.crop_padding <= 4, "crop_padding", self.crop_padding, "in [0, 4]")
+        _check(0 <= self.cutout <= 32, "cutout", self.cutout, "in [0, 32]")
+        _check(0 <= self.mixup < float("inf"), "mixup", self.mixup, "0 or above")
+        _check(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "in [0, 1)")
+        _check(0 < self.bias_rate < float("inf"), "bias_rate", self.bias_rate, "above 0")
+        _check(0 <= self.gradient_clipping < float("inf"), "gradient_clipping", self.gradient_clipping, "0 or above")
+        _check(1 <= self.width <= 1024, "width", self.width, "in [1, 1024]")
+        needs_augmentation = "False without augmentation"
+        _check(self.augmentation or not self.alternating_flip, "alternating_flip", True, needs_augmentation)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
+from cifar_ray.data.augmentation import Augmentation
+from cifar_ray.data.packing import PackedImages
 from cifar_ray.data.resident import ResidentBatches
 from cifar_ray.data.split import TrainingData
 from cifar_ray.studies import TrialConfig
 
 VALIDATION_BATCH_SIZE = 1000
+SAMPLE_SIZE = 5000
+"""Images that a first layer is fitted to, as in the speed runs."""
 
 
 def training_feed(data: TrainingData, config: TrialConfig, device: torch.device, data_seed: int) -> ResidentBatches:
@@ -20,9 +25,27 @@ def training_feed(data: TrainingData, config: TrialConfig, device: torch.device,
         mean=data.record.mean,
         standard_deviation=data.record.standard_deviation,
         shuffle=True,
-        augment=config.augmentation,
+        augment=_augmentation(config) if config.augmentation else None,
         seed=data_seed,
+        cutout=config.cutout,
     )
+
+
+def sample_images(data: TrainingData) -> Tensor:
+    """The first training images, normalised, (n, 3, 32, 32) on the CPU."""
+    images = PackedImages(pixels=data.train.pixels[:SAMPLE_SIZE], labels=data.train.labels[:SAMPLE_SIZE])
+    feed = ResidentBatches(
+        images,
+        batch_size=len(images),
+        device=torch.device("cpu"),
+        mean=data.record.mean,
+        standard_deviation=data.record.standard_deviation,
+        shuffle=False,
+        augment=None,
+        seed=0,
+    )
+    (((sample, _),),) = feed
+    return sample
 
 
 def validation_feed(data: TrainingData, device: torch.device) -> ResidentBatches:
@@ -34,6 +57,15 @@ def validation_feed(data: TrainingData, device: torch.device) -> ResidentBatches
         mean=data.record.mean,
         standard_deviation=data.record.standard_deviation,
         shuffle=False,
-        augment=False,
+        augment=None,
         seed=0,
+    )
+
+
+def _augmentation(config: TrialConfig) -> Augmentation:
+    return Augmentation(
+        rotation=config.rotation,
+        padding=config.crop_padding,
+        border=config.crop_border,
+        alternating_flip=config.alternating_flip,
     )

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from cifar_ray.errors import CheckpointError
 from cifar_ray.models import build_model
+from cifar_ray.models.speed_net import SpeedNet
 from cifar_ray.records import EpochMetrics
 from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
 from cifar_ray.storage.uploading import CheckpointUploader
 from cifar_ray.studies import TrialConfig
+from cifar_ray.training.averaging import WeightAverage
 from cifar_ray.training.optimization import build_optimizer, build_scheduler
 from cifar_ray.training.state import (
     TrainerState,
@@ -43,7 +48,16 @@ class Learner:
     metrics. CheckpointError where the store has a checkpoint of other settings.
     """
 
-    def __init__(self, trial: Trial, *, device: torch.device, steps_per_epoch: int, executor: Executor) -> None:
+    def __init__(
+        self,
+        trial: Trial,
+        *,
+        device: torch.device,
+        steps_per_epoch: int,
+        executor: Executor,
+        sample: Callable[[], Tensor] | None = None,
+    ) -> None:
+        """`sample` draws normalised training images, to which a network's first layer may be fitted."""
         self.trial = trial
         self.history: list[EpochMetrics] = []
         self.data_pass = 0
@@ -52,9 +66,16 @@ class Learner:
         self.network = build_model(trial.config)
         if checkpoint:
             self.network.load_state_dict(unpack_weights(checkpoint.weights))
+        elif isinstance(self.network, SpeedNet) and sample is not None:
+            self.network.whiten(sample())
         self.network.to(device)
-        self.optimizer = build_optimizer(trial.config, self.network.parameters())
+        self.optimizer = build_optimizer(trial.config, self.network)
         self.scheduler = build_scheduler(trial.config, self.optimizer, steps_per_epoch)
+        self._steps_per_epoch = steps_per_epoch
+        num_steps = steps_per_epoch * trial.config.max_epochs
+        self.average = (
+            None if trial.config.averaging == "none" else WeightAverage(trial.config, self.network, num_steps)
+        )
         if state is not None:
             self._take_up(state)
         stored = set(trial.checkpoints.epochs())
@@ -68,6 +89,11 @@ class Learner:
     def epoch(self) -> int:
         """The epoch, from 1, that comes next."""
         return len(self.history) + 1
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of the epochs so far."""
+        return len(self.history) * self._steps_per_epoch
 
     @property
     def is_finished(self) -> bool:
@@ -98,7 +124,8 @@ class Learner:
         self._uploader.drain()
 
     def _check(self, checkpoint: Checkpoint) -> TrainerState:
-        if dict(checkpoint.config) != self.trial.config.to_dict():
+        # a setting that came with a later version has its default in the older checkpoint
+        if TrialConfig.from_dict(checkpoint.config) != self.trial.config:
             raise CheckpointError(
                 f"the checkpoint of {self.trial.trial_id} is of other settings than the trial",
                 "resume with the seed, trials and epochs of the sweep's first run",
@@ -111,18 +138,28 @@ class Learner:
             self.scheduler.load_state_dict(state.scheduler)
         self.history = [EpochMetrics(**values) for values in state.history]
         self.data_pass = state.data_pass
+        if self.average is not None and state.live is not None:
+            # the checkpoint's weights are the average
+            self.average.load(state.live)
+            self.average.swap()
 
     def _snapshot(self, metrics: EpochMetrics) -> _Snapshot:
         """Copies, on the device: the next epoch changes the originals."""
+        with nullcontext() if self.average is None else self.average.applied():
+            weights = _clone(dict(self.network.state_dict()))
+        live = (
+            None if self.average is None else {name: self.network.state_dict()[name] for name in self.average.average}
+        )
         return _Snapshot(
             metrics=metrics,
             config=self.trial.config.to_dict(),
-            weights=_clone(dict(self.network.state_dict())),
+            weights=weights,
             state=TrainerState(
                 optimizer=_clone(self.optimizer.state_dict()),
                 scheduler=None if self.scheduler is None else _clone(dict(self.scheduler.state_dict())),
                 history=[asdict(each) for each in self.history],
                 data_pass=self.data_pass,
+                live=_clone(live),
             ),
         )
 

@@ -12,7 +12,9 @@ from torch.optim import Optimizer
 
 from cifar_ray.data.resident import Block
 from cifar_ray.records import EpochMetrics
+from cifar_ray.training.clipping import clip_gradients, clipped_parameters
 from cifar_ray.training.learner import Learner
+from cifar_ray.training.objective import Objective
 from cifar_ray.training.tally import Tally
 
 
@@ -37,25 +39,42 @@ class TrialModule(pl.LightningModule):
         return self._learner.optimizer
 
     def on_train_epoch_start(self) -> None:
-        """Seed the drop-out masks."""
+        """Seed the drop-out masks and the mixing."""
         torch.manual_seed(self._learner.dropout_seed)
+        self._objective = Objective(self._learner.trial.config, self._learner.dropout_seed)
+        self._step = self._learner.num_steps
         self._started = time.perf_counter()
         self._train_tally = Tally(1, self.device)
         self._validation_tally = Tally(1, self.device)
 
     def training_step(self, block: Block, block_index: int) -> None:
-        """An optimiser step on the mean cross-entropy of each batch."""
-        optimizer, scheduler = self._learner.optimizer, self._learner.scheduler
+        """An optimiser step on each batch."""
+        optimizer, scheduler, average = self._learner.optimizer, self._learner.scheduler, self._learner.average
+        most = self._learner.trial.config.gradient_clipping
         for images, labels in block:
-            logits = self.network(images)
-            loss = functional.cross_entropy(logits, labels)
+            loss, logits = self._objective(self.network, images, labels)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+            if most:
+                clip_gradients(clipped_parameters(self.network), most)
             optimizer.step()
+            self._step += 1
+            if average is not None:
+                average.update(self._step)
             self._train_tally.add(loss, logits, labels)
             self._learning_rate = optimizer.param_groups[0]["lr"]
             if scheduler is not None:
                 scheduler.step()
+
+    def on_validation_start(self) -> None:
+        """Validate the average, where there is one."""
+        if self._learner.average is not None:
+            self._learner.average.swap()
+
+    def on_validation_end(self) -> None:
+        """Go on with the weights that are trained."""
+        if self._learner.average is not None:
+            self._learner.average.swap()
 
     def validation_step(self, block: Block, block_index: int) -> None:
         """Count a block of the validation set."""

@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from typing import Any
 
+import numpy as np
 from torch import nn
-from torch.optim import SGD, Adam, Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR
+from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, MultiStepLR, OneCycleLR
 
 from cifar_ray.studies import TrialConfig
 
+BASE_BATCH_SIZE = 64
+"""The report's, to which rate scaling refers."""
+TRIANGLE = ((0.0, 0.23, 1.0), (0.2, 1.0, 0.07))
+"""Shares of the training, and of the peak rate there; straight lines between (Jordan, arXiv 2404.00498)."""
 
-def build_optimizer(config: TrialConfig, parameters: Iterable[nn.Parameter]) -> Optimizer:
-    """Adam or SGD with momentum; weight decay is the L2 penalty that torch's own of that name is.
+
+def build_optimizer(config: TrialConfig, network: nn.Module) -> Optimizer:
+    """Adam, AdamW or SGD with momentum; but for AdamW weight decay is the L2 penalty that torch's own of that name is.
 
     In torch's fused form: one pass over all weights a step, on any device.
     """
-    if config.optimizer == "adam":
-        return Adam(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
-    return SGD(
-        parameters,
-        lr=config.learning_rate,
-        momentum=config.momentum,
-        weight_decay=config.weight_decay,
-        fused=True,
-    )
+    groups = _parameter_groups(config, network)
+    rate = config.learning_rate * _rate_factor(config)
+    if config.optimizer == "sgd":
+        return SGD(groups, lr=rate, momentum=config.momentum, nesterov=config.nesterov, fused=True)
+    kind = AdamW if config.optimizer == "adamw" else Adam
+    return kind(groups, lr=rate, fused=True)
 
 
 def build_scheduler(config: TrialConfig, optimizer: Optimizer, steps_per_epoch: int) -> LRScheduler | None:
     """The schedule over all of `config.max_epochs`, to be stepped after every batch; None for a fixed rate.
 
     `steps` divides the rate by ten at half and at three quarters, as He et al. (2016, section 4.2) do on
-    CIFAR-10; `one_cycle` is Smith and Topin's (arXiv 1708.07120) with torch's defaults.
+    CIFAR-10; `one_cycle` is Smith and Topin's (arXiv 1708.07120) with torch's defaults; `triangular` is TRIANGLE.
     """
     num_steps = steps_per_epoch * config.max_epochs
     if config.schedule == "steps":
@@ -39,5 +43,39 @@ def build_scheduler(config: TrialConfig, optimizer: Optimizer, steps_per_epoch: 
     if config.schedule == "cosine":
         return CosineAnnealingLR(optimizer, T_max=num_steps)
     if config.schedule == "one_cycle":
-        return OneCycleLR(optimizer, max_lr=config.learning_rate, total_steps=num_steps)
+        return OneCycleLR(optimizer, max_lr=[group["lr"] for group in optimizer.param_groups], total_steps=num_steps)
+    if config.schedule == "triangular":
+        return LambdaLR(optimizer, lambda step: float(np.interp(step / num_steps, *TRIANGLE)))
     return None
+
+
+def _parameter_groups(config: TrialConfig, network: nn.Module) -> list[dict[str, Any]]:
+    """One group, as far as the settings allow: the weights first, whose rate the records name."""
+    rate = config.learning_rate * _rate_factor(config)
+    parameters = [each for each in network.parameters() if each.requires_grad]
+    if config.decays_all and config.bias_rate == 1:
+        return [{"params": parameters, "weight_decay": config.weight_decay}]
+    norm_biases = [
+        layer.bias
+        for layer in network.modules()
+        if isinstance(layer, nn.BatchNorm2d) and layer.bias is not None and layer.bias.requires_grad
+    ]
+    fast = {id(each) for each in norm_biases} if config.bias_rate != 1 else set()
+    plain = [each for each in parameters if id(each) not in fast and (config.decays_all or each.dim() > 1)]
+    undecayed = [each for each in parameters if id(each) not in fast and not config.decays_all and each.dim() <= 1]
+    decay_of_biases = config.weight_decay / config.bias_rate if config.decays_all else 0.0
+    groups = [
+        {"params": plain, "weight_decay": config.weight_decay},
+        {"params": undecayed, "weight_decay": 0.0},
+        {
+            "params": [each for each in parameters if id(each) in fast],
+            "lr": rate * config.bias_rate,
+            "weight_decay": decay_of_biases,
+        },
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def _rate_factor(config: TrialConfig) -> float:
+    ratio = config.batch_size / BASE_BATCH_SIZE
+    return {"none": 1.0, "linear": ratio, "square_root": math.sqrt(ratio)}[config.rate_scaling]

@@ -28,6 +28,8 @@ class TrainerState:
     """EpochMetrics of every epoch so far, as plain values."""
     data_pass: int = 0
     """Which pass over the data the last epoch was: the epoch itself, or its cohort's count of passes."""
+    live: dict[str, Tensor] | None = None
+    """Where the checkpoint's weights are an average over the steps: those that training goes on with."""
 
 
 def pack_weights(weights: Mapping[str, Tensor]) -> bytes:

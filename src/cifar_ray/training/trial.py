@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytorch_lightning as pl
 import torch
@@ -11,7 +12,7 @@ import torch
 from cifar_ray.data.split import TrainingData
 from cifar_ray.records import EpochMetrics
 from cifar_ray.training.device import Precision, choose_device, choose_precision, keep_freed_memory, name_device
-from cifar_ray.training.feeds import training_feed, validation_feed
+from cifar_ray.training.feeds import sample_images, training_feed, validation_feed
 from cifar_ray.training.learner import Learner, Trial
 from cifar_ray.training.module import TrialModule
 
@@ -36,7 +37,13 @@ def train_trial(
     device = choose_device()
     train = training_feed(data, trial.config, device, data_seed)
     with ThreadPoolExecutor(1) as executor:
-        learner = Learner(trial, device=device, steps_per_epoch=train.num_batches, executor=executor)
+        learner = Learner(
+            trial,
+            device=device,
+            steps_per_epoch=train.num_batches,
+            executor=executor,
+            sample=partial(sample_images, data),
+        )
         try:
             for metrics in learner.history:
                 on_epoch(metrics)

@@ -1,0 +1,90 @@
+"""What the newer networks promise before their first step."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from cifar_ray.models import build_model
+from cifar_ray.models.nf_resnet import NfResNet, StandardisedConv2d
+from cifar_ray.models.speed_net import SpeedNet
+from cifar_ray.studies import TrialConfig
+
+BASE = {"max_epochs": 1, "learning_rate": 0.1, "optimizer": "sgd", "weight_decay": 0.0, "dropout": 0.0}
+
+
+def coloured_images(count: int) -> torch.Tensor:
+    """Neighbouring pixels and channels go together, as in photographs."""
+    noise = torch.randn(count, 3, 34, 34, generator=torch.Generator().manual_seed(0))
+    smooth = functional.avg_pool2d(noise, 3, stride=1)
+    return smooth + smooth.mean(dim=1, keepdim=True)
+
+
+def test_whitening_gives_patches_a_covariance_of_one() -> None:
+    net, images = SpeedNet(), coloured_images(200)
+    net.whiten(images)
+    values = net.whitening(images)
+    assert torch.equal(values[:, :12], -values[:, 12:])
+    flat = values[:, :12].transpose(0, 1).flatten(1).double()
+    covariance = flat @ flat.T / flat.shape[1]
+    assert torch.allclose(covariance - torch.diag(covariance.diagonal()), torch.zeros(12, 12).double(), atol=1e-3)
+    assert covariance.diagonal().min() > 0.9
+    assert covariance.diagonal().max() <= 1.001
+
+
+def test_the_whitening_stays_as_it_is() -> None:
+    net = SpeedNet()
+    net.whiten(coloured_images(50))
+    net(coloured_images(8)).sum().backward()
+    assert net.whitening.weight.grad is None
+    assert net.whitening.bias is not None
+    assert net.whitening.bias.grad is not None
+
+
+def test_convolutions_of_the_speed_net_start_as_the_identity() -> None:
+    net = build_model(TrialConfig.from_dict({**BASE, "model": "speed_net"}))
+    first = net.get_submodule("blocks.0.conv1")
+    images = torch.randn(2, 24, 8, 8)
+    assert torch.allclose(first(images)[:, :24], images, atol=1e-6)
+    assert not torch.allclose(first(images)[:, 24:48], images, atol=1e-1)
+
+
+def test_filters_are_standardised() -> None:
+    layer = StandardisedConv2d(16, 8, kernel_size=3)
+    with torch.no_grad():
+        layer.weight.add_(3.0).mul_(7.0)
+    filters = layer.standardised_weight().flatten(1)
+    assert filters.mean(dim=1).abs().max() < 1e-6
+    assert torch.allclose(filters.var(dim=1, correction=0) * filters.shape[1], torch.ones(8), atol=1e-4)
+
+
+def test_the_gradient_of_standardised_filters() -> None:
+    layer = StandardisedConv2d(2, 3, kernel_size=3).double()
+    assert torch.autograd.gradcheck(lambda values: layer(values), torch.randn(1, 2, 5, 5).double().requires_grad_())
+    weight = layer.weight.detach().clone().requires_grad_()
+
+    def apply(weight: torch.Tensor) -> torch.Tensor:
+        return torch.func.functional_call(layer, {"weight": weight}, torch.ones(1, 2, 5, 5).double())
+
+    assert torch.autograd.gradcheck(apply, weight)
+
+
+@pytest.mark.parametrize("depth", [18, 34])
+def test_variance_stays_near_one_without_batch_norm(depth: int) -> None:
+    torch.manual_seed(0)
+    net = NfResNet(depth=depth, dropout=0.0).eval()
+    deviations = []
+    for module in net.modules():
+        if isinstance(module, StandardisedConv2d):
+            module.register_forward_hook(lambda _m, _i, values: deviations.append(float(values.std())))
+        if hasattr(module, "skip_gain"):
+            nn.init.ones_(module.skip_gain)
+    net(torch.randn(8, 3, 32, 32))
+    assert min(deviations) > 0.5
+    assert max(deviations) < 2
+
+
+def test_blocks_start_as_their_shortcuts() -> None:
+    net = NfResNet(depth=18, dropout=0.0)
+    values = torch.randn(2, 64, 8, 8)
+    assert torch.equal(net.blocks[0](values), values)

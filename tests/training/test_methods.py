@@ -1,0 +1,227 @@
+"""Each method beside a slow, plain form of it."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from cifar_ray.models import build_model
+from cifar_ray.studies import TrialConfig
+from cifar_ray.training.averaging import WeightAverage
+from cifar_ray.training.clipping import clip_gradients, clipped_parameters
+from cifar_ray.training.objective import Objective
+from cifar_ray.training.optimization import build_optimizer, build_scheduler
+
+BASE = {
+    "model": "classic_cnn",
+    "max_epochs": 1,
+    "learning_rate": 0.1,
+    "optimizer": "sgd",
+    "weight_decay": 0.01,
+    "dropout": 0.0,
+}
+
+
+def config(**settings: object) -> TrialConfig:
+    return TrialConfig.from_dict({**BASE, **settings})
+
+
+def test_nesterov_steps_as_the_formula_does() -> None:
+    weight = nn.Parameter(torch.tensor([[1.0, -2.0]]))
+    layer = nn.Linear(2, 1, bias=False)
+    layer.weight = weight
+    optimizer = build_optimizer(config(nesterov=True, momentum=0.8, weight_decay=0.0), layer)
+    plain, velocity = weight.detach().clone(), torch.zeros_like(weight)
+    for gradient in torch.tensor([[[0.5, 1.0]], [[-1.0, 0.25]], [[0.1, 0.1]]]):
+        weight.grad = gradient.clone()
+        optimizer.step()
+        velocity = 0.8 * velocity + gradient
+        plain = plain - 0.1 * (gradient + 0.8 * velocity)
+        assert torch.allclose(weight, plain)
+
+
+def test_adamw_decays_apart_from_the_gradient() -> None:
+    layer = nn.Linear(2, 1, bias=False)
+    before = layer.weight.detach().clone()
+    optimizer = build_optimizer(config(optimizer="adamw", weight_decay=0.5), layer)
+    layer.weight.grad = torch.zeros_like(layer.weight)
+    optimizer.step()
+    assert torch.allclose(layer.weight, before * (1 - 0.1 * 0.5))
+
+
+def test_norms_and_biases_can_be_left_undecayed() -> None:
+    network = build_model(config(batch_norm=True))
+    decayed, undecayed = build_optimizer(config(batch_norm=True, decays_all=False), network).param_groups
+    assert (decayed["weight_decay"], undecayed["weight_decay"]) == (0.01, 0.0)
+    assert {each.dim() > 1 for each in decayed["params"]} == {True}
+    assert {each.dim() > 1 for each in undecayed["params"]} == {False}
+    assert len(decayed["params"]) + len(undecayed["params"]) == len(list(network.parameters()))
+
+
+def test_biases_of_norms_learn_at_their_own_rate() -> None:
+    network = build_model(config(model="speed_net"))
+    settings = config(model="speed_net", bias_rate=64.0, schedule="triangular")
+    others, biases = build_optimizer(settings, network).param_groups
+    assert biases["lr"] == pytest.approx(6.4)
+    assert biases["lr"] * biases["weight_decay"] == pytest.approx(others["lr"] * others["weight_decay"])
+    assert len(biases["params"]) == 6
+    assert not any(each is network.get_parameter("whitening.weight") for each in others["params"])
+
+
+@pytest.mark.parametrize(("scaling", "factor"), [("none", 1), ("linear", 16), ("square_root", 4)])
+def test_the_rate_follows_the_batch_size(scaling: str, factor: float) -> None:
+    optimizer = build_optimizer(config(rate_scaling=scaling, batch_size=1024), nn.Linear(2, 1))
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * factor)
+
+
+@pytest.mark.parametrize("schedule", ["one_cycle", "triangular"])
+def test_every_group_has_its_own_peak(schedule: str) -> None:
+    network = build_model(config(model="speed_net"))
+    settings = config(model="speed_net", bias_rate=64.0, schedule=schedule)
+    optimizer = build_optimizer(settings, network)
+    scheduler = build_scheduler(settings, optimizer, steps_per_epoch=100)
+    assert scheduler is not None
+    rates = []
+    for _ in range(100):
+        rates.append([group["lr"] for group in optimizer.param_groups])
+        optimizer.step()
+        scheduler.step()
+    assert [max(column) for column in zip(*rates, strict=True)] == pytest.approx([0.1, 6.4], rel=0.02)
+    assert all(biases == pytest.approx(64 * others) for others, biases in rates)
+
+
+def test_the_triangle_rises_then_falls() -> None:
+    settings = config(schedule="triangular")
+    optimizer = build_optimizer(settings, nn.Linear(2, 1))
+    scheduler = build_scheduler(settings, optimizer, steps_per_epoch=100)
+    assert scheduler is not None
+    rates = []
+    for _ in range(101):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert (rates[0], rates[23], rates[100]) == pytest.approx((0.02, 0.1, 0.007))
+    assert rates[:24] == sorted(rates[:24])
+    assert rates[23:] == sorted(rates[23:], reverse=True)
+
+
+@pytest.mark.parametrize("model", ["classic_cnn", "nf_resnet"])
+def test_gradients_are_clipped_unit_by_unit(model: str) -> None:
+    network = build_model(config(model=model))
+    generator = torch.Generator().manual_seed(0)
+    for parameter in network.parameters():
+        parameter.grad = torch.randn(parameter.shape, generator=generator) * 0.05
+    before = [each.grad.clone() for each in network.parameters() if each.grad is not None]
+    clip_gradients(clipped_parameters(network), 0.04)
+    last = [layer for layer in network.modules() if isinstance(layer, nn.Linear)][-1]
+    num_clipped = 0
+    for parameter, old in zip(network.parameters(), before, strict=True):
+        assert parameter.grad is not None
+        if any(parameter is each for each in last.parameters()):
+            assert torch.equal(parameter.grad, old)
+            continue
+        for weight, new, gradient in list(zip(*map(_units, (parameter, parameter.grad, old)), strict=True))[:16]:
+            limit = 0.04 * max(float(weight.norm()), 1e-3)
+            factor = min(1.0, limit / float(gradient.norm()))
+            num_clipped += factor < 1
+            assert torch.allclose(new, gradient * factor, rtol=1e-4, atol=1e-9)
+    assert num_clipped > 10
+
+
+def _units(values: torch.Tensor) -> torch.Tensor:
+    """A row each."""
+    values = values.detach()
+    return values.flatten(1) if values.dim() > 1 else values.reshape(-1, 1)
+
+
+def test_label_smoothing_spreads_a_share_of_the_target() -> None:
+    network, images, labels = nn.Flatten(), torch.randn(4, 10, 1, 1), torch.tensor([1, 2, 3, 9])
+    loss, logits = Objective(config(label_smoothing=0.2), seed=0)(network, images, labels)
+    targets = functional.one_hot(labels, 10) * 0.8 + 0.02
+    assert torch.allclose(loss, -(targets * logits.log_softmax(1)).sum(1).mean())
+
+
+def test_mixup_mixes_images_and_targets_alike() -> None:
+    images, labels = torch.eye(10)[:, :, None, None].repeat(1, 1, 1, 1), torch.arange(10)
+    seen: list[torch.Tensor] = []
+
+    class Recorder(nn.Module):
+        def forward(self, mixed: torch.Tensor) -> torch.Tensor:
+            seen.append(mixed.flatten(1))
+            return mixed.flatten(1)
+
+    objective = Objective(config(mixup=1.0), seed=3)
+    shares = []
+    for _ in range(200):
+        loss, logits = objective(Recorder(), images, labels)
+        # an image is the one-hot form of its label: the mixture is the target
+        assert torch.allclose(loss, -(seen[-1] * logits.log_softmax(1)).sum(1).mean(), atol=1e-6)
+        shares.append(float(seen[-1].diagonal().min()))
+    assert min(shares) >= 0.5
+    # the larger of two uniform shares: a mean of three quarters
+    assert sum(shares) / len(shares) == pytest.approx(0.75, abs=0.05)
+
+
+def test_a_seed_mixes_the_same() -> None:
+    images, labels = torch.randn(8, 10, 1, 1), torch.arange(8)
+    losses = [
+        [Objective(config(mixup=0.2), seed=seed)(nn.Flatten(), images, labels)[0].item() for _ in range(2)]
+        for seed in (1, 1, 2)
+    ]
+    assert losses[0] == losses[1] != losses[2]
+
+
+def _drift(network: nn.Module, generator: torch.Generator) -> None:
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter += torch.randn(parameter.shape, generator=generator)
+
+
+def test_ema_is_the_plain_recursion() -> None:
+    network = build_model(config())
+    average = WeightAverage(config(averaging="ema"), network, num_steps=50)
+    name, generator = "dense3.weight", torch.Generator().manual_seed(0)
+    plain = network.get_parameter(name).detach().clone()
+    for step in range(1, 51):
+        _drift(network, generator)
+        average.update(step)
+        decay = min(0.999, (1 + step) / (10 + step))
+        plain = decay * plain + (1 - decay) * network.get_parameter(name).detach()
+    assert torch.allclose(average.average[name], plain, atol=1e-5)
+
+
+def test_lookahead_draws_the_weights_to_the_slow_ones() -> None:
+    network = build_model(config())
+    average = WeightAverage(config(averaging="lookahead"), network, num_steps=20)
+    fast = copy.deepcopy(network)
+    slow = {name: each.detach().clone() for name, each in network.named_parameters()}
+    generators = [torch.Generator().manual_seed(0) for _ in range(2)]
+    for step in range(1, 21):
+        _drift(network, generators[0])
+        _drift(fast, generators[1])
+        average.update(step)
+        if step % 5 == 0:
+            decay = 0.95**5 * (step / 20) ** 3
+            with torch.no_grad():
+                for name, each in fast.named_parameters():
+                    slow[name] = decay * slow[name] + (1 - decay) * each
+                    each.copy_(slow[name])
+    for name, each in network.named_parameters():
+        assert torch.allclose(each, fast.get_parameter(name), atol=1e-5)
+        assert torch.allclose(average.average[name], slow[name], atol=1e-5)
+
+
+def test_an_average_is_applied_and_taken_back() -> None:
+    network = build_model(config())
+    average = WeightAverage(config(averaging="ema"), network, num_steps=10)
+    _drift(network, torch.Generator().manual_seed(0))
+    average.update(1)
+    live, kept = network.get_parameter("dense3.weight").detach().clone(), average.average["dense3.weight"].clone()
+    with average.applied():
+        assert torch.equal(network.get_parameter("dense3.weight"), kept)
+    assert torch.equal(network.get_parameter("dense3.weight"), live)
+    assert torch.equal(average.average["dense3.weight"], kept)
