@@ -247,3 +247,5 @@ class TestScores(Record):
     """Bins of equal width over [0, 1]."""
     mistakes: tuple[Mistake, ...] = field(default=())
     """The most confident ones, the worst first."""
+    accuracy_with_flips: float | None = None
+    """By the mean of the logits of each image and its mirror image: reported apart, never instead."""

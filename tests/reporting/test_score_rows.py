@@ -71,3 +71,13 @@ def test_other_data_show_their_own_classes(shapes_scores: TestScores) -> None:
     assert {"circle", "square"} <= set(labels)
     assert "airplane" not in labels
     assert columns[0].cells["circle"] == "90.0"
+
+
+def test_methods_have_rows_where_they_are_used(scores: TestScores) -> None:
+    labels, _ = score_columns([scores])
+    assert not {"mixup", "rotation", "averaging", "width", "accuracy, images and mirror images"} & set(labels)
+    config = {**scores.config, "mixup": 0.2, "rotation": False, "averaging": "ema"}
+    labels, (ours, *_) = score_columns([replace(scores, config=config, accuracy_with_flips=0.7)])
+    assert {"mixup", "rotation", "averaging"} <= set(labels)
+    assert (ours.cells["mixup"], ours.cells["averaging"]) == ("0.2", "ema")
+    assert ours.cells["accuracy, images and mirror images"] == "70.00"

@@ -31,7 +31,7 @@ BATCH_SIZE = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Answers:
+class Answers:
     """What a model makes of the test set, an entry an image."""
 
     predicted: NDArray[np.int64]
@@ -39,6 +39,8 @@ class _Answers:
     """Probability of the predicted class."""
     loss: float
     """Mean cross-entropy."""
+    predicted_with_flips: NDArray[np.int64]
+    """By the mean of the logits of an image and its mirror image."""
 
 
 def score_sweep(storage: str, sweep_id: str) -> TestScores:
@@ -70,7 +72,7 @@ def _score(winner: Winner) -> TestScores:
         seed=0,
     )
     config = TrialConfig.from_dict(winner.checkpoint.config)
-    answers = _predict(_load_model(winner, config, device), batches)
+    answers = predict(_load_model(winner, config, device), batches)
     is_right = answers.predicted == test.labels
     num_correct = int(is_right.sum())
     confusion = np.zeros((len(test.classes),) * 2, dtype=np.int64)
@@ -108,6 +110,7 @@ def _score(winner: Winner) -> TestScores:
         remarks=winner.remarks,
         reliability=reliability_bins(answers.confidence, is_right),
         mistakes=confident_mistakes(test, answers.predicted, answers.confidence),
+        accuracy_with_flips=float((answers.predicted_with_flips == test.labels).mean()),
     )
 
 
@@ -121,17 +124,19 @@ def _load_model(winner: Winner, config: TrialConfig, device: torch.device) -> to
 
 
 @torch.inference_mode()
-def _predict(model: torch.nn.Module, batches: ResidentBatches) -> _Answers:
+def predict(model: torch.nn.Module, batches: ResidentBatches) -> Answers:
     """In float32, in the order of the test set."""
-    predicted, confidence, losses = [], [], []
+    predicted, predicted_with_flips, confidence, losses = [], [], [], []
     for images, labels in chain.from_iterable(batches):
         logits = model(images)
         highest = torch.softmax(logits, dim=1).max(dim=1)
         predicted.append(highest.indices)
+        predicted_with_flips.append((logits + model(images.flip(3))).argmax(dim=1))
         confidence.append(highest.values)
         losses.append(functional.cross_entropy(logits, labels, reduction="none"))
-    return _Answers(
+    return Answers(
         predicted=torch.cat(predicted).cpu().numpy(),
+        predicted_with_flips=torch.cat(predicted_with_flips).cpu().numpy(),
         confidence=torch.cat(confidence).double().cpu().numpy(),
         loss=torch.cat(losses).double().mean().item(),
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from cifar_ray.records import Cost, DatasetRecord
 from cifar_ray.statistics import CLASSES
+from cifar_ray.studies.trial_config import DEPTHS, METHODS, TrialConfig
 
 MISSING = "–"
 
@@ -51,15 +53,27 @@ def usage_text(sizes: Mapping[str, int]) -> str:
     return f"{len(sizes):,} objects, {sum(sizes.values()) / 2**20:,.1f} MiB"
 
 
+_OF_SGD = ("momentum", "nesterov")
+_MODELS = {
+    "depth": tuple(DEPTHS),
+    "width": ("deep_cnn",),
+    "stem": ("resnet",),
+    "batch_norm": ("classic_cnn", "deep_cnn"),
+    "xavier": ("classic_cnn",),
+}
+"""Settings that mean something to these networks alone."""
+_DEFAULTS = {field.name: field.default for field in fields(TrialConfig)}
+
+
 def setting(name: str, config: Mapping[str, Any], digits: int = 3) -> str:
     """A setting of a trial; MISSING where it has none or does not use it."""
-    is_unused = name == "momentum" and config.get("optimizer") != "sgd"
-    is_of_resnet = name in ("depth", "stem")
-    is_of_classic = name in ("batch_norm", "xavier")
-    model = config.get("model")
-    if is_unused or (is_of_resnet and model == "classic_cnn") or (is_of_classic and model == "resnet"):
+    model, value = config.get("model"), config.get(name)
+    is_unused = name in _OF_SGD and config.get("optimizer") != "sgd"
+    is_of_others = model is not None and name in _MODELS and model not in _MODELS[name]
+    is_off = name in METHODS and value == _DEFAULTS[name]
+    if is_unused or is_of_others or is_off:
         return MISSING
-    return value_text(config.get(name), digits)
+    return value_text(value, digits)
 
 
 def value_text(value: object, digits: int = 3) -> str:

@@ -19,6 +19,25 @@ Averaging = Literal["none", "ema", "lookahead"]
 DEPTHS: Mapping[str, Sequence[int]] = {"deep_cnn": (2, 4, 6, 8), "resnet": (18, 34, 50), "nf_resnet": (18, 34)}
 """What a model's depth may be; it means nothing to the others."""
 
+METHODS = frozenset(
+    (
+        "nesterov",
+        "rotation",
+        "crop_padding",
+        "crop_border",
+        "alternating_flip",
+        "cutout",
+        "mixup",
+        "label_smoothing",
+        "rate_scaling",
+        "bias_rate",
+        "decays_all",
+        "gradient_clipping",
+        "averaging",
+    )
+)
+"""Settings beyond the report's: by default as the report has it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrialConfig:
