@@ -15,6 +15,7 @@ from benchmarks.sweeps import SweepRun, local_ray, make_plan, run_plan
 from cifar_ray.data.split import TrainingData
 from cifar_ray.records import EpochMetrics
 from cifar_ray.studies import TrialConfig, get_study
+from cifar_ray.training import cohort
 from cifar_ray.training.learner import Trial
 from cifar_ray.tuning import engine, sweep
 from cifar_ray.tuning.engine import CohortEngine, EnginePlan
@@ -83,7 +84,7 @@ class SleepingEngine(CohortEngine):
     """The package's own engine, its cohort asleep."""
 
     def __init__(self, data: TrainingData, plan: EnginePlan) -> None:
-        with patch.object(engine, "Cohort", partial(SleepingCohort, plan.storage)):
+        with patch.object(cohort, "Cohort", partial(SleepingCohort, plan.storage)):
             super().__init__(data, plan)
 
 

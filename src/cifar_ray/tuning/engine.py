@@ -5,12 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.actor import ActorHandle
 
-from cifar_ray.data.split import TrainingData
 from cifar_ray.errors import CifarRayError, StorageError
 from cifar_ray.records import EpochMetrics
 from cifar_ray.storage.checkpoints import CheckpointStore
@@ -18,8 +17,10 @@ from cifar_ray.storage.object_store import open_store
 from cifar_ray.storage.patient_store import PatientStore
 from cifar_ray.storage.uploading import DRAIN_DEADLINE_S
 from cifar_ray.studies import TrialConfig
-from cifar_ray.training.cohort import Cohort
-from cifar_ray.training.learner import Learner, Trial
+
+if TYPE_CHECKING:
+    from cifar_ray.data.split import TrainingData
+    from cifar_ray.training.learner import Learner
 
 START_PATIENCE_S = 30.0
 """Before the first pass: how long to wait for trials whose processes are still starting."""
@@ -45,11 +46,16 @@ class EnginePlan:
 class CohortEngine:
     """Makes passes over the data for whoever has joined. Every method may block its caller's thread.
 
+    Ray loads this class wherever a handle of its actor arrives, the light processes of the trials among them: so what
+    needs torch is loaded where it is used.
+
     A pass begins when all that have joined ask for their next epoch and the free slots are filled, or when
     patience ends: a trial that is late sits the pass out, and one whose process died is waited for no more.
     """
 
     def __init__(self, data: TrainingData, plan: EnginePlan) -> None:
+        from cifar_ray.training.cohort import Cohort  # noqa: PLC0415  # loads torch
+
         self._plan = plan
         self._cohort = Cohort(data, data_seed=plan.data_seed, num_threads=plan.num_threads)
         self._changed = threading.Condition()
@@ -69,6 +75,8 @@ class CohortEngine:
 
     def join(self, trial_id: str, settings: Mapping[str, Any]) -> list[EpochMetrics]:
         """Take a trial in; gives the metrics of the epochs that it has already. Errors as `Cohort.add` raises them."""
+        from cifar_ray.training.learner import Trial  # noqa: PLC0415  # loads torch
+
         with self._changed:
             # the same trial's earlier process died in the middle of a pass
             self._changed.wait_for(lambda: trial_id not in self._ready)
