@@ -13,6 +13,7 @@ from cifar_ray.models import build_model
 from cifar_ray.studies import TrialConfig
 from cifar_ray.training.averaging import WeightAverage
 from cifar_ray.training.clipping import clip_gradients, clipped_parameters
+from cifar_ray.training.muon import MOMENTUM, orthogonal
 from cifar_ray.training.objective import Objective
 from cifar_ray.training.optimization import build_optimizer, build_scheduler
 
@@ -51,6 +52,42 @@ def test_adamw_decays_apart_from_the_gradient() -> None:
     layer.weight.grad = torch.zeros_like(layer.weight)
     optimizer.step()
     assert torch.allclose(layer.weight, before * (1 - 0.1 * 0.5))
+
+
+@pytest.mark.parametrize("shape", [(32, 4, 3, 3), (8, 16, 3, 3), (16, 5)])
+def test_an_orthogonal_matrix_has_the_directions_of_the_given_one(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    values = torch.randn(shape)
+    left, _, right = torch.linalg.svd(values.flatten(1), full_matrices=False)
+    # in the singular vectors of the given matrix, ours is diagonal, its entries near one
+    found = left.T @ orthogonal(values, num_iterations=5).flatten(1) @ right.T
+    assert found.diagonal().min() > 0.6
+    assert found.diagonal().max() < 1.3
+    assert (found - torch.diag(found.diagonal())).abs().max() < 0.05
+
+
+def test_muon_steps_as_the_formula_does() -> None:
+    """Filters along the orthogonal matrix from a norm of their own; all else as SGD."""
+    settings = {"batch_norm": True, "momentum": 0.9, "nesterov": True, "weight_decay": 0.02, "filter_rate": 0.05}
+    network = build_model(config(**settings))
+    twin = copy.deepcopy(network)
+    muon = build_optimizer(config(optimizer="muon", **settings), network)
+    sgd = build_optimizer(config(**settings), twin)
+    name = "conv2.0.weight"
+    plain = network.get_parameter(name).detach().clone()
+    velocity = torch.zeros_like(plain)
+    for _ in range(3):
+        for mine, other in zip(network.parameters(), twin.parameters(), strict=True):
+            mine.grad = torch.randn_like(mine)
+            other.grad = mine.grad.clone()
+        gradient = network.get_parameter(name).grad.clone()
+        velocity = MOMENTUM * velocity + gradient
+        plain = plain * 16**0.5 / plain.norm() - 0.05 * orthogonal(gradient + MOMENTUM * velocity)
+        muon.step()
+        sgd.step()
+        assert torch.allclose(network.get_parameter(name), plain, atol=1e-5)
+    for (key, mine), other in zip(network.named_parameters(), twin.parameters(), strict=True):
+        assert torch.allclose(mine, other) == (mine.dim() != 4), key
 
 
 def test_norms_and_biases_can_be_left_undecayed() -> None:

@@ -53,7 +53,8 @@ def usage_text(sizes: Mapping[str, int]) -> str:
     return f"{len(sizes):,} objects, {sum(sizes.values()) / 2**20:,.1f} MiB"
 
 
-_OF_SGD = ("momentum", "nesterov")
+_OPTIMIZERS = {"momentum": ("sgd", "muon"), "nesterov": ("sgd", "muon"), "filter_rate": ("muon",)}
+"""Settings that mean something to these optimisers alone."""
 _MODELS = {
     "depth": tuple(DEPTHS),
     "width": ("deep_cnn",),
@@ -68,7 +69,7 @@ _DEFAULTS = {field.name: field.default for field in fields(TrialConfig)}
 def setting(name: str, config: Mapping[str, Any], digits: int = 3) -> str:
     """A setting of a trial; MISSING where it has none or does not use it."""
     model, value = config.get("model"), config.get(name)
-    is_unused = name in _OF_SGD and config.get("optimizer") != "sgd"
+    is_unused = name in _OPTIMIZERS and config.get("optimizer") not in _OPTIMIZERS[name]
     is_of_others = model is not None and name in _MODELS and model not in _MODELS[name]
     is_off = name in METHODS and value == _DEFAULTS[name]
     if is_unused or is_of_others or is_off:

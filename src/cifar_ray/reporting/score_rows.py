@@ -19,6 +19,7 @@ SETTINGS = {
     "learning_rate": "learning rate",
     "schedule": "schedule",
     "rate_scaling": "rate scaling",
+    "filter_rate": "filter rate",
     "bias_rate": "bias rate",
     "momentum": "momentum",
     "nesterov": "Nesterov",

@@ -22,6 +22,7 @@ NOT_IN_COHORTS = frozenset(
         "cutout",
         "mixup",
         "label_smoothing",
+        "filter_rate",
         "gradient_clipping",
         "averaging",
     )

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from cifar_ray.errors import ConfigurationError
 
 Model = Literal["classic_cnn", "deep_cnn", "resnet", "nf_resnet", "speed_net"]
-Optimizer = Literal["adam", "adamw", "sgd"]
+Optimizer = Literal["adam", "adamw", "sgd", "muon"]
 Schedule = Literal["none", "steps", "cosine", "one_cycle", "triangular"]
 Stem = Literal["cifar", "imagenet"]
 Border = Literal["black", "reflected"]
@@ -30,6 +30,7 @@ METHODS = frozenset(
         "mixup",
         "label_smoothing",
         "rate_scaling",
+        "filter_rate",
         "bias_rate",
         "decays_all",
         "gradient_clipping",
@@ -49,14 +50,15 @@ class TrialConfig:
     learning_rate: float
     """The initial rate; for `one_cycle` and `triangular` the peak."""
     optimizer: Optimizer
-    """`adamw` is Adam with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101)."""
+    """`adamw` is Adam with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101); `muon` orthogonalises the
+    updates of convolutions (Jordan et al. 2024) and is SGD for all else."""
     weight_decay: float
     dropout: float
     """Drop-out after each hidden dense layer (classic and deep CNN) or before the last layer (ResNets)."""
     momentum: float = 0.9
-    """For SGD only."""
+    """For SGD and Muon only."""
     nesterov: bool = False
-    """For SGD only."""
+    """For SGD and Muon only."""
     batch_size: int = 64
     seed: int = 42
     """Seeds the initial weights and the drop-out masks."""
@@ -79,6 +81,8 @@ class TrialConfig:
     schedule: Schedule = "none"
     rate_scaling: RateScaling = "none"
     """How the rate follows the batch size, from 64 on: not, in proportion, or with its square root."""
+    filter_rate: float = 0.24
+    """For Muon only: the rate of the convolutions, whose updates have a scale of their own."""
     bias_rate: float = 1.0
     """Factor of the rate, and divisor of the weight decay, of the biases of batch norm."""
     decays_all: bool = True
@@ -120,6 +124,7 @@ class TrialConfig:
         _check(0 <= self.cutout <= 32, "cutout", self.cutout, "in [0, 32]")
         _check(0 <= self.mixup < float("inf"), "mixup", self.mixup, "0 or above")
         _check(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "in [0, 1)")
+        _check(0 < self.filter_rate < float("inf"), "filter_rate", self.filter_rate, "above 0")
         _check(0 < self.bias_rate < float("inf"), "bias_rate", self.bias_rate, "above 0")
         _check(0 <= self.gradient_clipping < float("inf"), "gradient_clipping", self.gradient_clipping, "0 or above")
         _check(1 <= self.width <= 1024, "width", self.width, "in [1, 1024]")

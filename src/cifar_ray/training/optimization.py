@@ -11,6 +11,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, MultiStepLR, OneCycleLR
 
 from cifar_ray.studies import TrialConfig
+from cifar_ray.training.muon import Muon
 
 BASE_BATCH_SIZE = 64
 """The report's, to which rate scaling refers."""
@@ -19,7 +20,7 @@ TRIANGLE = ((0.0, 0.23, 1.0), (0.2, 1.0, 0.07))
 
 
 def build_optimizer(config: TrialConfig, network: nn.Module) -> Optimizer:
-    """Adam, AdamW or SGD with momentum; but for AdamW weight decay is the L2 penalty that torch's own of that name is.
+    """Adam, AdamW, Muon or SGD with momentum; but for AdamW weight decay is the L2 penalty that torch's own is.
 
     In torch's fused form: one pass over all weights a step, on any device.
     """
@@ -27,6 +28,8 @@ def build_optimizer(config: TrialConfig, network: nn.Module) -> Optimizer:
     rate = config.learning_rate * _rate_factor(config)
     if config.optimizer == "sgd":
         return SGD(groups, lr=rate, momentum=config.momentum, nesterov=config.nesterov, fused=True)
+    if config.optimizer == "muon":
+        return Muon(groups, lr=rate, momentum=config.momentum, nesterov=config.nesterov)
     kind = AdamW if config.optimizer == "adamw" else Adam
     return kind(groups, lr=rate, fused=True)
 
@@ -52,8 +55,10 @@ def build_scheduler(config: TrialConfig, optimizer: Optimizer, steps_per_epoch: 
 def _parameter_groups(config: TrialConfig, network: nn.Module) -> list[dict[str, Any]]:
     """One group, as far as the settings allow: the weights first, whose rate the records name."""
     rate = config.learning_rate * _rate_factor(config)
-    parameters = [each for each in network.parameters() if each.requires_grad]
-    if config.decays_all and config.bias_rate == 1:
+    trained = [each for each in network.parameters() if each.requires_grad]
+    filters = [each for each in trained if each.dim() == 4 and config.optimizer == "muon"]
+    parameters = [each for each in trained if each.dim() != 4] if filters else trained
+    if config.decays_all and config.bias_rate == 1 and not filters:
         return [{"params": parameters, "weight_decay": config.weight_decay}]
     norm_biases = [
         layer.bias
@@ -72,6 +77,7 @@ def _parameter_groups(config: TrialConfig, network: nn.Module) -> list[dict[str,
             "lr": rate * config.bias_rate,
             "weight_decay": decay_of_biases,
         },
+        {"params": filters, "lr": config.filter_rate * _rate_factor(config), "is_orthogonal": True},
     ]
     return [group for group in groups if group["params"]]
 
