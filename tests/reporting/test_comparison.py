@@ -13,6 +13,7 @@ from cifar_ray.errors import ConfigurationError, RecordError
 from cifar_ray.records import EpochMetrics, SweepRecord, TestScores
 from cifar_ray.reporting.comparison import Comparison, Contender, Score, compare
 from cifar_ray.reporting.comparison_view import comparison_figure, verdicts
+from cifar_ray.scrutiny import SeedScore
 from cifar_ray.storage.answers import TestAnswers
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
@@ -159,3 +160,18 @@ def test_answers_by_image_are_compared_in_pairs(runs: RunStore, put: Put, scores
     runs.write_answers(TestAnswers.pack("cnn-1", "cd" * 32, labels, [1] * 10_000))
     with pytest.raises(RecordError, match="the answers of sweep cnn-1 are damaged"):
         compare(runs, ["cnn-1", "cnn-2"])
+
+
+def test_a_winner_of_several_seeds_shows_their_mean(runs: RunStore, put: Put) -> None:
+    put("cnn-1", 0.60)
+    put("cnn-2", 0.61)
+    found = runs.test_scores("cnn-2")
+    assert found is not None
+    seeds = tuple(
+        SeedScore(trial_id=f"t000{index}", seed=index, epoch=4, validation_accuracy=0.7, accuracy=accuracy)
+        for index, accuracy in enumerate((0.61, 0.60, 0.59))
+    )
+    runs.write_test_scores(replace(found, seeds=seeds))
+    arguments = ["cnn-1", "cnn-2", "--storage", runs.objects.uri, "--figure", "/nowhere/c.png"]
+    output = " ".join(CliRunner().invoke(main, ["results", "compare", *arguments]).output.split())
+    assert "test %, mean of seeds – 60.00 (n = 3)" in output

@@ -116,6 +116,8 @@ def _rows(contenders: Sequence[Contender], common: float | None) -> list[tuple[s
         row("trained for", [_spent(each) for each in contenders]),
         row("price", map(_price, contenders)),
     ]
+    if any(each.scores and each.scores.seeds for each in contenders):
+        rows.append(row("test %, mean of seeds", map(_seeds, contenders)))
     if common:
         at_common = [each.validation(common) for each in contenders]
         rows.append(row("val. % at same spend", map(_accuracy, at_common)))
@@ -162,6 +164,11 @@ def _accuracy(score: Score | None) -> str:
 
 def _interval(score: Score | None) -> str:
     return f"{percent(score.interval[0], 2)} to {percent(score.interval[1], 2)}" if score else MISSING
+
+
+def _seeds(contender: Contender) -> str:
+    accuracies = [each.accuracy for each in contender.scores.seeds] if contender.scores else []
+    return f"{percent(sum(accuracies) / len(accuracies), 2)} (n = {len(accuracies)})" if accuracies else MISSING
 
 
 def _price(contender: Contender) -> str:
