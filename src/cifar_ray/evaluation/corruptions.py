@@ -73,8 +73,8 @@ def _jpeg(images: Pixels, quality: float) -> Pixels:
 def _recompressed(image: Pixels, quality: int) -> Pixels:
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))).save(buffer, format="JPEG", quality=quality)
-    again: Pixels = np.asarray(Image.open(buffer))
-    return again.transpose(2, 0, 1)
+    again: Pixels = np.asarray(Image.open(buffer)).transpose(2, 0, 1)
+    return again
 
 
 def _to_pixels(shares: Shares) -> Pixels:
