@@ -73,12 +73,12 @@ def _jpeg(images: Pixels, quality: float) -> Pixels:
 def _recompressed(image: Pixels, quality: int) -> Pixels:
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))).save(buffer, format="JPEG", quality=quality)
-    again: Pixels = np.asarray(Image.open(buffer)).transpose(2, 0, 1)
-    return again
+    return np.asarray(Image.open(buffer)).transpose(2, 0, 1)
 
 
 def _to_pixels(shares: Shares) -> Pixels:
-    return np.rint(shares.clip(0, 1) * 255).astype(np.uint8)
+    pixels: Pixels = np.rint(shares.clip(0, 1) * 255).astype(np.uint8)
+    return pixels
 
 
 CORRUPTIONS: Mapping[str, tuple[Callable[[Pixels, float], Pixels], tuple[float, ...]]] = {
