@@ -46,7 +46,8 @@ def test_chance_and_regret_over_every_order(factor: int) -> None:
 def test_the_cuts_are_those_of_ray_tunes_own_rung() -> None:
     rng = random.Random(0)
     for factor in (2, 3, 4):
-        curves = {f"t{index:04d}": [round(rng.random(), 2)] for index in range(30)}
+        # few values: many ties
+        curves = {f"t{index:04d}": [rng.randrange(8) / 8] for index in range(60)}
         bracket = _Bracket(min_t=1, max_t=9, reduction_factor=factor, s=0)
         theirs = []
         for name, curve in curves.items():
