@@ -12,24 +12,27 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 def test_finals_are_resumed_and_their_winner_is_scored(cluster: LocalCluster) -> None:
-    options = ["fast", "--trials", "3", "--max-epochs", "6", "--grace-period", "1", "--data", "shapes:1000"]
+    options = ["fast", "--trials", "3", "--max-epochs", "4", "--grace-period", "1", "--data", "shapes:1000"]
     options += ["--sweep-id", "finals-1"]
     runs = connect_runs(None)
     nested, finals_id = runs.finals("finals-1"), layout.finals("finals-1")
     assert run("job", "submit", *options, "--no-wait").exit_code == 0
     (job, *_) = run("job", "list").output.split()
-    # two of four train at once: the first have ended when the third is at work
-    wait_for(lambda: num_epochs(nested, finals_id) >= 13)
+    # two of four train at once: of eight epochs, one training has four
+    wait_for(lambda: num_epochs(nested, finals_id) >= 8)
     assert run("job", "stop", job).exit_code == 0
     assert (runs.result("finals-1"), nested.result(finals_id)) == (None, None)
     before, searched = nested.metrics(finals_id), runs.metrics("finals-1")
+    ended = [trial for trial in nested.trials(finals_id) if trial.outcome == "completed"]
+    assert ended
     finalists = nested.sweep(finals_id).finalists
 
     output = submit(*options, "--resume")
     assert f"finals of finals-1: {', '.join(finalists)}, each trained anew on 2 seeds" in output
     check_books(nested, finals_id, num_trials=4)
-    assert {trial.num_epochs for trial in nested.trials(finals_id)} == {6}, "nothing is cut"
+    assert {trial.num_epochs for trial in nested.trials(finals_id)} == {4}, "nothing is cut"
     assert nested.metrics(finals_id)[: len(before)] == before, "nothing is trained twice"
+    assert all(trial in nested.trials(finals_id) for trial in ended), "nothing that had ended was started again"
     check_books(runs, "finals-1", num_trials=3)
     assert runs.metrics("finals-1") == searched, "the sweep itself is over"
     result = runs.result("finals-1")
