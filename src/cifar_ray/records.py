@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from cifar_ray.finals import Finals
 from cifar_ray.json_record import Record
+from cifar_ray.scrutiny import Calibration, Mistake, ReliabilityBin, Robustness, SeedScore
 
 Outcome = Literal["running", "completed", "stopped", "diverged", "failed"]
 """completed: trained to its last epoch; stopped: ended early by ASHA; diverged: a loss that is not finite."""
@@ -57,6 +59,14 @@ class SweepRecord(Record):
     """ISO 8601, UTC."""
     is_cohort: bool = False
     """Whether its trials trained together, on shared batches."""
+    num_finalists: int = 0
+    """How many of its best configurations are trained anew once ASHA has ended."""
+    num_seeds: int = 0
+    """How often each of them is."""
+    parent: str | None = None
+    """The sweep whose finals this one is: its trials are the finalists' trainings, and none is cut."""
+    finalists: tuple[str, ...] = ()
+    """Of finals: the parent's trials that they train anew, `num_seeds` times in a row each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,38 +183,14 @@ class SweepResult(Record):
     outcomes: Mapping[str, int]
     """From outcome to the number of its trials."""
     num_epochs: int
+    """As what follows, with those of the finals."""
     wall_s: float
     accelerator_seconds: float
     finished_at: str
     cost: Cost | None = None
     """None in sweeps of versions that did not count it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReliabilityBin(Record):
-    """Test images whose predicted class has a probability in (low, high]."""
-
-    low: float
-    high: float
-    num_images: int
-    confidence: float | None
-    """Mean probability of the predicted class; None where the bin is empty."""
-    accuracy: float | None
-    """None where the bin is empty."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mistake(Record):
-    """A test image that was taken for another class."""
-
-    index: int
-    """In the test set, from 0."""
-    true_class: str
-    predicted_class: str
-    confidence: float
-    """Probability of the predicted class."""
-    png: str
-    """The image, as PNG in base64."""
+    finals: Finals | None = None
+    """Where the best were trained anew: then their winner is the one that is scored on the test set."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,6 +202,7 @@ class TestScores(Record):
     sweep_id: str
     study: str
     trial_id: str
+    """Of the sweep; where it was trained anew in finals, the first of `seeds` is the training that was scored."""
     epoch: int
     """Whose weights were scored."""
     config: Mapping[str, Any]
@@ -249,3 +236,7 @@ class TestScores(Record):
     """The most confident ones, the worst first."""
     accuracy_with_flips: float | None = None
     """By the mean of the logits of each image and its mirror image: reported apart, never instead."""
+    seeds: tuple[SeedScore, ...] = field(default=())
+    """Where the winner was trained anew on several seeds: each of those trainings, the one that was scored first."""
+    calibration: Calibration | None = None
+    robustness: Robustness | None = None

@@ -4,6 +4,7 @@ import pytest
 
 from cifar_ray.errors import CheckpointError, ConfigurationError, UnknownNameError
 from cifar_ray.evaluation.winners import load_winner, newest_finished_sweeps
+from cifar_ray.finals import Finalist, Finals, Retraining
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TrialRecord
 from cifar_ray.storage import layout
 from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
@@ -86,3 +87,67 @@ def test_unfinished_unknown_and_winnerless_sweeps(runs: RunStore, sweep_record: 
         load_winner(runs, "cnn-2")
     with pytest.raises(UnknownNameError, match="cnn-3"):
         load_winner(runs, "cnn-3")
+
+
+@pytest.fixture
+def finalist(
+    runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord, checkpoints: CheckpointStore
+) -> Finalist:
+    """Three trainings of t0001, the second the best; the sweep's own best is t0000."""
+    chosen = Finalist(
+        trial_id="t0001",
+        searched_accuracy=0.4,
+        retrainings=tuple(
+            Retraining(
+                trial_id=f"t000{index}",
+                seed=index,
+                outcome="completed",
+                best_epoch=2,
+                best_validation_accuracy=accuracy,
+            )
+            for index, accuracy in enumerate((0.4, 0.5, 0.3))
+        ),
+    )
+    finals = Finals(finalists=(chosen,), num_epochs=12, accelerator_seconds=0.0)
+    result = runs.result("cnn-1")
+    assert result is not None
+    runs.write_result(replace(result, finals=finals))
+    runs.write_trial("cnn-1", replace(trial_record, trial_id="t0001"))
+    nested = runs.finals("cnn-1")
+    for each in chosen.retrainings:
+        CheckpointStore(nested.objects, "cnn-1-finals", each.trial_id).save(
+            Checkpoint(
+                epoch=2,
+                validation_accuracy=each.best_validation_accuracy or 0.0,
+                config={"seed": each.seed},
+                weights=b"w",
+                trainer_state=b"",
+            )
+        )
+    return chosen
+
+
+def test_of_finals_the_best_training_of_the_chosen_settings_wins(runs: RunStore, finalist: Finalist) -> None:
+    winner = load_winner(runs, "cnn-1")
+    assert (winner.trial.trial_id, winner.checkpoint.config, winner.remarks) == ("t0001", {"seed": 1}, ())
+    assert [each.seed for each, _ in winner.retrained] == [1, 0, 2]
+
+
+def test_a_training_whose_checkpoint_is_gone_is_left_out_and_said_so(runs: RunStore, finalist: Finalist) -> None:
+    CheckpointStore(runs.finals("cnn-1").objects, "cnn-1-finals", "t0001").prune(keep=(), known=(2,))
+    winner = load_winner(runs, "cnn-1")
+    assert winner.checkpoint.config == {"seed": 0}
+    assert winner.remarks == ("2 of 3 trainings of t0001 could be scored",)
+    for index in (0, 2):
+        CheckpointStore(runs.finals("cnn-1").objects, "cnn-1-finals", f"t000{index}").prune(keep=(), known=(2,))
+    with pytest.raises(CheckpointError, match="no training of t0001"):
+        load_winner(runs, "cnn-1")
+
+
+def test_finals_without_a_winner_leave_the_sweeps_own(runs: RunStore, checkpoints: CheckpointStore) -> None:
+    result = runs.result("cnn-1")
+    assert result is not None
+    runs.write_result(replace(result, finals=Finals(finalists=(), num_epochs=0, accelerator_seconds=0.0)))
+    winner = load_winner(runs, "cnn-1")
+    assert (winner.trial.trial_id, winner.checkpoint.epoch, winner.retrained) == ("t0000", 4, ())
+    assert "sweep's own best" in winner.remarks[0]

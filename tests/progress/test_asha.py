@@ -131,3 +131,14 @@ def test_rungs_tell_stopped_from_passed() -> None:
         Rung(epoch=2, num_stopped=6, num_passed=2),
         Rung(epoch=8, num_stopped=0, num_passed=2),
     ]
+
+
+def test_finals_begin_a_board_of_their_own() -> None:
+    """Their trials have numbers of their own, and none of them is judged at a rung."""
+    board = Played().board
+    finals = Budget(num_trials=4, max_epochs=16, grace_period=16)
+    board.take(finals)
+    board.take(TrialState(trial_id="t0000", outcome="running"))
+    assert (board.budget, board.progress, list(board.curves)) == (finals, None, ["t0000"])
+    assert rungs(finals, board.curves.values()) == []
+    assert seconds_left(board) is None

@@ -9,10 +9,12 @@ import pytest
 from click.testing import CliRunner
 
 from cifar_ray.cli.main import main
-from cifar_ray.errors import ConfigurationError
+from cifar_ray.errors import ConfigurationError, RecordError
 from cifar_ray.records import EpochMetrics, SweepRecord, TestScores
 from cifar_ray.reporting.comparison import Comparison, Contender, Score, compare
 from cifar_ray.reporting.comparison_view import comparison_figure, verdicts
+from cifar_ray.scrutiny import SeedScore
+from cifar_ray.storage.answers import TestAnswers
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
 
@@ -135,3 +137,41 @@ def test_sweeps_without_an_epoch_and_hostile_names_are_drawn(runs: RunStore, put
     found = compare(runs, ["cnn-1", "cnn-2"])
     assert comparison_figure(found).startswith(b"\x89PNG")
     assert isinstance(found, Comparison)
+
+
+def test_answers_by_image_are_compared_in_pairs(runs: RunStore, put: Put, scores: TestScores) -> None:
+    """The second is right where the first is, and on 60 images more: as of different images, too close to call."""
+    put("cnn-1", 0.600)
+    put("cnn-2", 0.606)
+    put("cnn-3", 0.600)
+    labels = [0] * 10_000
+    for sweep_id, num_correct, fingerprint in (("cnn-1", 6000, "cd"), ("cnn-2", 6060, "cd"), ("cnn-3", 6000, "ef")):
+        counts = (num_correct, 10_000 - num_correct)
+        found = runs.test_scores(sweep_id)
+        assert found is not None
+        confusion = (counts + (0,) * 8, *((0,) * 10,) * 9)
+        runs.write_test_scores(replace(found, confusion_matrix=confusion, test_fingerprint=fingerprint * 32))
+        predicted = [0] * counts[0] + [1] * counts[1]
+        runs.write_answers(TestAnswers.pack(sweep_id, fingerprint * 32, labels, predicted))
+    against_1, against_3 = verdicts(compare(runs, ["cnn-1", "cnn-2", "cnn-3"]))[:2]
+    assert against_1.startswith("On the test set cnn-2 leads cnn-1 by 0.60 points, 95 % interval +0.4")
+    assert "p = 1.7e-18; of 10,000 images 60 right by cnn-2 alone, 0 by cnn-1 alone." in against_1
+    assert "too close to call" in against_3, "its answers are to other images"
+    runs.write_answers(TestAnswers.pack("cnn-1", "cd" * 32, labels, [1] * 10_000))
+    with pytest.raises(RecordError, match="the answers of sweep cnn-1 are damaged"):
+        compare(runs, ["cnn-1", "cnn-2"])
+
+
+def test_a_winner_of_several_seeds_shows_their_mean(runs: RunStore, put: Put) -> None:
+    put("cnn-1", 0.60)
+    put("cnn-2", 0.61)
+    found = runs.test_scores("cnn-2")
+    assert found is not None
+    seeds = tuple(
+        SeedScore(trial_id=f"t000{index}", seed=index, epoch=4, validation_accuracy=0.7, accuracy=accuracy)
+        for index, accuracy in enumerate((0.61, 0.60, 0.59))
+    )
+    runs.write_test_scores(replace(found, seeds=seeds))
+    arguments = ["cnn-1", "cnn-2", "--storage", runs.objects.uri, "--figure", "/nowhere/c.png"]
+    output = " ".join(CliRunner().invoke(main, ["results", "compare", *arguments]).output.split())
+    assert "test %, mean of seeds – 60.00 (n = 3)" in output

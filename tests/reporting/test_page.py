@@ -13,17 +13,17 @@ from axe_playwright_python.sync_playwright import Axe
 from browser import REAL, RESULTS, option_of, points_by_trial, save_page, started_browser, write_large_sweep
 from playwright.sync_api import Browser, Page
 
+from cifar_ray.finals import Finalist, Finals, Retraining
 from cifar_ray.records import (
     Cost,
     EpochMetrics,
-    Mistake,
-    ReliabilityBin,
     SweepRecord,
     SweepResult,
     TestScores,
     TrialEvent,
     TrialRecord,
 )
+from cifar_ray.scrutiny import Mistake, ReliabilityBin
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
 
@@ -356,3 +356,27 @@ def test_reliability_mistakes_and_shapes(
     image = page.get_by_role("img", name="a circle, test image 7")
     assert image.evaluate("image => image.naturalWidth") == 1
     assert "square 98.7 %" in page.locator("#mistakes").inner_text()
+
+
+def test_finals_have_a_card_where_there_were_any(page: Page, real: RunStore, tmp_path: Path, real_page: str) -> None:
+    page.goto(f"{real_page}#/sweep/{REAL}")
+    page.get_by_text("What came out").first.wait_for()
+    assert page.locator("#finals").is_hidden()
+    runs, result = RunStore(FolderStore(tmp_path / "store")), real.result(REAL)
+    assert result is not None
+    shutil.copytree(RESULTS / REAL, tmp_path / "store" / REAL)
+    trained = tuple(
+        Retraining(
+            trial_id=f"t000{index}", seed=index, outcome="completed", best_epoch=4, best_validation_accuracy=accuracy
+        )
+        for index, accuracy in enumerate((0.60, 0.62))
+    )
+    finalist = Finalist(trial_id=result.ranking[0], searched_accuracy=0.6616, retrainings=trained)
+    finals = Finals(finalists=(finalist,), num_epochs=8, accelerator_seconds=0.0)
+    runs.write_result(replace(result, finals=finals))
+    page.goto(f"{save_page(runs, tmp_path / 'index.html')}#/sweep/{REAL}")
+    card = page.locator("#finals")
+    card.get_by_text("wins with a mean validation accuracy of 61.00 % over 2 seeds").wait_for()
+    assert card.locator("tbody tr").inner_text().split("\t") == [
+        *(result.ranking[0], "66.16", "2", "61.00", "48.29 to 73.71", "5.16")
+    ]

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 
+from cifar_ray.finals import Finalist, Finals, Retraining
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.reporting.payload import page_payload, sweep_payload, to_json
 from cifar_ray.storage import layout
@@ -34,11 +35,22 @@ def test_finished_then_evaluated(running: RunStore, result: SweepResult, scores:
     assert page_payload(running)["sweeps"][0]["state"] == "finished"
     running.write_test_scores(scores)
     detail = sweep_payload(running, "cnn-1")
+    assert detail["finals"] is None
     assert detail["row"]["state"] == "evaluated"
     assert detail["row"]["wall_s"] == 187.0
     low, high = detail["evaluation"]["class_intervals"]["cat"]
     assert low < scores.accuracy_by_class["cat"] < high
     assert detail["evaluation"]["report"]["by_class"]["cat"] == 0.415
+
+
+def test_finals_are_told_in_words_and_rows(running: RunStore, result: SweepResult) -> None:
+    trained = Retraining(trial_id="t0000", seed=5, outcome="failed", best_epoch=4, best_validation_accuracy=0.4)
+    finalist = Finalist(trial_id="t0000", searched_accuracy=0.45, retrainings=(trained,))
+    running.write_result(replace(result, finals=Finals(finalists=(finalist,), num_epochs=4, accelerator_seconds=0.0)))
+    found = sweep_payload(running, "cnn-1")["finals"]
+    assert found["text"].startswith("finals: t0000 wins with a mean validation accuracy of 40.00 %")
+    assert found["rows"] == [["t0000", "45.00", "1, 1 broke off", "40.00", "–", "5.00"]]
+    assert len(found["heading"]) == 6
 
 
 def test_the_curves_are_those_of_the_records(running: RunStore, epoch_metrics: list[EpochMetrics]) -> None:

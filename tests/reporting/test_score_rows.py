@@ -4,6 +4,7 @@ import pytest
 
 from cifar_ray.records import TestScores
 from cifar_ray.reporting.score_rows import report_cells, report_note, score_columns
+from cifar_ray.scrutiny import Calibration, Robustness, SeedScore
 from cifar_ray.statistics import CLASSES
 from cifar_ray.studies import STUDIES
 
@@ -81,3 +82,32 @@ def test_methods_have_rows_where_they_are_used(scores: TestScores) -> None:
     assert {"mixup", "rotation", "averaging"} <= set(labels)
     assert (ours.cells["mixup"], ours.cells["averaging"]) == ("0.2", "ema")
     assert ours.cells["accuracy, images and mirror images"] == "70.00"
+
+
+def test_luck_calibration_and_robustness_have_rows_of_their_own(scores: TestScores) -> None:
+    seeds = tuple(
+        SeedScore(trial_id=f"t000{index}", seed=index, epoch=4, validation_accuracy=0.7, accuracy=accuracy)
+        for index, accuracy in enumerate((0.60, 0.62, 0.64))
+    )
+    found = replace(
+        scores,
+        seeds=seeds,
+        calibration=Calibration(temperature=1.234, error=0.0812, scaled_error=0.0121, loss=1.1, scaled_loss=1.0),
+        robustness=Robustness(
+            num_images=1000, clean=0.65, corrupted={"noise": (0.5, 0.4, 0.3), "blur": (0.6, 0.5, 0.1)}
+        ),
+    )
+    labels, (ours, _) = score_columns([found])
+    wanted = {
+        "accuracy, mean over seeds": "62.00 (n = 3)",
+        "95 % interval over seeds": "57.03 to 66.97",
+        "calibration error": "8.12",
+        "calibration error, scaled": "1.21",
+        "temperature": "1.23",
+        "of 1,000: clean": "65.0",
+        "of 1,000: noise": "50.0 / 40.0 / 30.0",
+        "of 1,000: mean of corrupted": "40.0",
+    }
+    assert {label: ours.cells[label] for label in wanted} == wanted
+    assert set(wanted) <= set(labels)
+    assert not set(wanted) & set(score_columns([scores])[0])

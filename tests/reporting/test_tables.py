@@ -1,8 +1,10 @@
 import re
 from dataclasses import replace
 
+from cifar_ray.finals import Finalist, Finals, Retraining
 from cifar_ray.records import SweepRecord, SweepResult, TestScores
 from cifar_ray.reporting.tables import confusion_table, report_markdown, scores_table
+from cifar_ray.scrutiny import SeedScore
 
 HOSTILE = "a|b<script>`c`*d*[e](f)\n# g"
 
@@ -86,3 +88,21 @@ def test_names_cannot_break_the_document(scores: TestScores, sweep_record: Sweep
 def test_an_underscore_inside_a_word_stays_bare(scores: TestScores) -> None:
     named = replace(scores, dataset=replace(scores.dataset, name="my_data _x_"))
     assert rows(scores_table([named]))["data"][0] == r"my_data \_x\_"
+
+
+def test_finals_stand_in_the_document(scores: TestScores, sweep_record: SweepRecord, result: SweepResult) -> None:
+    retrainings = tuple(
+        Retraining(
+            trial_id=f"t000{index}", seed=5, outcome="completed", best_epoch=4, best_validation_accuracy=accuracy
+        )
+        for index, accuracy in enumerate((0.60, 0.62))
+    )
+    finalist = Finalist(trial_id="t0003", searched_accuracy=0.671, retrainings=retrainings)
+    finals = Finals(finalists=(finalist,), num_epochs=8, accelerator_seconds=0.0)
+    seed = SeedScore(trial_id="t0001", seed=4711, epoch=27, validation_accuracy=0.62, accuracy=scores.accuracy)
+    text = report_markdown(
+        [replace(scores, seeds=(seed,))], {"cnn-1": sweep_record}, {"cnn-1": replace(result, finals=finals)}
+    )
+    assert "winner: trial t0003, trained anew with seed 4711, epoch 27" in text
+    assert "| t0003 | 67.10 | 2 | 61.00 | 48.29 to 73.71 | 6.10 |" in text
+    assert "(1 completed, 1 stopped) and 2 trainings of its finals" in text

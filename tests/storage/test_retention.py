@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from click.testing import CliRunner
 from cifar_ray.cli.main import main
 from cifar_ray.cli.results import collect
 from cifar_ray.errors import SweepHeldError, UnknownNameError
+from cifar_ray.finals import Finalist, Finals, Retraining
 from cifar_ray.records import SweepRecord, SweepResult, TrialRecord
+from cifar_ray.storage import layout
 from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
 from cifar_ray.storage.lease import Lease
 from cifar_ray.storage.retention import surplus
@@ -34,7 +37,7 @@ def kept(runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord) -
     return runs
 
 
-def _finish(runs: RunStore, winner: TrialRecord | None) -> None:
+def _finish(runs: RunStore, winner: TrialRecord | None, finals: Finals | None = None) -> None:
     runs.write_result(
         SweepResult(
             sweep_id="cnn-1",
@@ -46,6 +49,7 @@ def _finish(runs: RunStore, winner: TrialRecord | None) -> None:
             wall_s=1.0,
             accelerator_seconds=0.0,
             finished_at="2026-01-01T01:00:00+00:00",
+            finals=finals,
         )
     )
 
@@ -124,3 +128,42 @@ def test_the_command_only_says_until_it_is_told_to(kept: RunStore, trial_record:
 def test_an_unknown_sweep_is_named(tmp_path: Path, runs: RunStore) -> None:
     with pytest.raises(UnknownNameError, match="never-was"):
         surplus(runs, "never-was")
+
+
+def test_of_finals_the_best_epoch_of_each_training_of_the_winner_stays(
+    kept: RunStore, trial_record: TrialRecord
+) -> None:
+    nested, finals_id = kept.finals("cnn-1"), layout.finals("cnn-1")
+    for trial, accuracies in {"t0000": (0.2, 0.5), "t0001": (0.6, 0.1), "t0002": (0.9, 0.8, 0.7, 0.6)}.items():
+        for epoch, accuracy in enumerate(accuracies, start=1):
+            checkpoint = Checkpoint(
+                epoch=epoch, validation_accuracy=accuracy, config={}, weights=b"w", trainer_state=b"t"
+            )
+            CheckpointStore(nested.objects, finals_id, trial).save(checkpoint)
+    nested.objects.write(f"{finals_id}/tune/state.pkl", b"x")
+
+    def left() -> list[list[int]]:
+        return [CheckpointStore(nested.objects, finals_id, f"t000{index}").epochs() for index in range(3)]
+
+    collect(kept, "cnn-1")
+    assert left() == [[1, 2], [1, 2], [1, 3, 4]], "resuming needs them"
+    winner = replace(trial_record, best_epoch=2)
+    chosen = Finalist(
+        trial_id="t0000",
+        searched_accuracy=0.5,
+        retrainings=tuple(
+            Retraining(
+                trial_id=f"t000{index}",
+                seed=index,
+                outcome="completed",
+                best_epoch=2 - index,
+                best_validation_accuracy=0.5,
+            )
+            for index in range(2)
+        ),
+    )
+    _finish(kept, winner, Finals(finalists=(chosen,), num_epochs=8, accelerator_seconds=0.0))
+    collect(kept, "cnn-1")
+    assert left() == [[2], [1], []]
+    assert nested.objects.keys(f"{finals_id}/tune") == []
+    assert _epochs(kept) == {"t0000": [2], "t0001": []}

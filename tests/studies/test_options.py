@@ -23,6 +23,7 @@ def parse(arguments: list[str]) -> SweepOptions:
         SweepOptions(trials=3, max_epochs=2, data="shapes", storage="s3://abc/x", seed=7),
         SweepOptions(accelerators_per_trial=0.25, cpus_per_trial=2.0, sweep_id="my-sweep", resume=True),
         SweepOptions(accelerators_per_trial=0.0),
+        SweepOptions(max_epochs=8, grace_period=8),
         SweepOptions(sweep_id="my-sweep", start_or_resume=True),
     ],
 )

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cifar_ray.errors import ConfigurationError, UnknownNameError
+from cifar_ray.progress.asha import milestones
 from cifar_ray.studies import STUDIES, Budget, Choice, LogUniform, TrialConfig, get_study
 
 
@@ -43,6 +44,20 @@ def test_budgets_out_of_range(budget: dict[str, int]) -> None:
 def test_a_grace_period_beyond_the_last_epoch() -> None:
     with pytest.raises(ConfigurationError, match="grace period"):
         Budget(num_trials=1, max_epochs=2, grace_period=3)
+
+
+def test_a_grace_period_of_all_epochs_cuts_nothing() -> None:
+    budget = STUDIES["cnn"].with_budget(max_epochs=5, grace_period=5).budget
+    assert milestones(budget) == []
+    assert STUDIES["cnn"].with_budget(max_epochs=5).budget.grace_period == 1
+
+
+def test_finals_are_off_in_the_reports_studies_and_need_seeds() -> None:
+    assert {(STUDIES[name].finalists, STUDIES[name].seeds) for name in ("cnn", "resnet", "resnet-schedule")} == {(0, 0)}
+    assert STUDIES["fast"].finalists > 0
+    for wrong in ({"finalists": 2}, {"finalists": -1, "seeds": 2}, {"finalists": 2, "seeds": 1000}):
+        with pytest.raises(ConfigurationError, match="out of range"):
+            dataclasses.replace(STUDIES["cnn"], **wrong)
 
 
 def test_a_setting_that_is_none_or_stands_twice() -> None:

@@ -1,4 +1,4 @@
-"""The end of a trial that trains by itself, under the real Ray Tune."""
+"""A trial that trains by itself: what it is given, and its end under the real Ray Tune."""
 
 import os
 import subprocess
@@ -6,6 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from cifar_ray.data.split import TrainingData
+from cifar_ray.records import EpochMetrics
+from cifar_ray.studies import get_study
+from cifar_ray.tuning import trainable
+from cifar_ray.tuning.trainable import TrialPlan, run_trial
 
 SWEEP_OF_ONE = """
 import sys, time
@@ -45,3 +51,18 @@ def test_the_last_trial_to_be_stopped_ends_after_its_uploads(tmp_path: Path) -> 
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environ)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "arrived").exists()
+
+
+def test_batches_follow_the_sweeps_seed_or_in_finals_each_trials_own(
+    tmp_path: Path, training_data: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[EpochMetrics] = []
+    monkeypatch.setattr(trainable, "report_epoch", heard.append)
+    settings = get_study("cnn").with_budget(num_trials=1, max_epochs=1).sample(0)[0].to_dict()
+    for index, (weights, batches) in enumerate(((5, 1), (5, 2), (5, 1), (5, None), (5, 5))):
+        plan = TrialPlan(sweep_id="cnn-1", storage=str(tmp_path), data_seed=batches, cpus_per_trial=1.0)
+        assignment = {"trial_id": f"t{index:04d}", "settings": {**settings, "seed": weights}}
+        run_trial(assignment, data=training_data, plan=plan)
+    first, other, again, own, named = (line.train_loss for line in heard)
+    assert first == again != other
+    assert own == named != first

@@ -70,7 +70,9 @@ def submit(
             raise ConfigurationError("evaluate takes --storage and sweep ids only", "drop the other options")
         spec = evaluation_job(sweeps, options.storage, jobs_folder)
     else:
-        study = get_study(what).with_budget(num_trials=options.trials, max_epochs=options.max_epochs)
+        study = get_study(what).with_budget(
+            num_trials=options.trials, max_epochs=options.max_epochs, grace_period=options.grace_period
+        )
         if sweeps:
             raise ConfigurationError(f"unexpected {sweeps[0]!r}", "only `evaluate` takes sweep ids")
         spec = tuning_job(study, options, jobs_folder)

@@ -13,8 +13,11 @@ from rich.console import Console
 
 from cifar_ray.cli.connection import connect_runs
 from cifar_ray.errors import CifarRayError, ConfigurationError, StorageError, UnknownNameError
+from cifar_ray.reporting.curve_bias import measure_curve_bias
+from cifar_ray.reporting.curve_bias_view import curve_bias_renderable
 from cifar_ray.reporting.formats import usage_text
-from cifar_ray.reporting.terminal import scores_renderable, sweeps_renderable, trials_renderable
+from cifar_ray.reporting.terminal import finals_renderable, scores_renderable, sweeps_renderable, trials_renderable
+from cifar_ray.storage import layout
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.lease import Lease
 from cifar_ray.storage.retention import remove_keys, surplus
@@ -58,6 +61,8 @@ def show(sweep: str | None, storage: str | None) -> None:
     cost = result.cost if result else None
     console.print(trials_renderable(runs.sweep(sweep), runs.trials_so_far(sweep), cost))
     console.print(f"store: {usage_text(runs.objects.sizes(sweep))}", highlight=False)
+    if result and result.finals:
+        console.print(finals_renderable(result.finals))
     if scores := runs.test_scores(sweep):
         console.print(scores_renderable([scores]))
     else:
@@ -124,6 +129,17 @@ def compare(sweeps: tuple[str, ...], figure: Path, storage: str | None) -> None:
     click.echo(f"figure: {figure}")
 
 
+@results.command("curves-bias")
+@click.argument("sweep")
+@_storage
+def curves_bias(sweep: str, storage: str | None) -> None:
+    """From a sweep that cut no trial, say how well each epoch foretells the last, and what ASHA's rungs would cost.
+
+    Such a sweep is one with a grace period of all its epochs: `job submit STUDY --grace-period EPOCHS`.
+    """
+    Console().print(curve_bias_renderable(measure_curve_bias(connect_runs(storage), sweep)))
+
+
 @results.command()
 @click.argument("sweeps", nargs=-1, required=True, metavar="SWEEP ...")
 @click.option("--timeout-s", type=click.FloatRange(min=0), required=True, metavar="S", help="When to give up.")
@@ -143,7 +159,8 @@ def wait(sweeps: tuple[str, ...], timeout_s: float, storage: str | None) -> None
 def gc(sweep: str, remove: bool, storage: str | None) -> None:
     """Remove what nobody needs any more of a sweep.
 
-    Of a finished one: all checkpoints but the winner's best, and Ray Tune's own state. Of another: checkpoints that
+    Of a finished one: all checkpoints but the winner's best (where it had finals, of each training of their winner,
+    too), and Ray Tune's own state. Of another: checkpoints that
     resuming does not need. Records, metrics and reports stay. A sweep that a driver is at work on is refused.
     """
     runs = connect_runs(storage)
@@ -205,10 +222,11 @@ def pull_sweep(runs: RunStore, sweep_id: str, folder: Path, *, with_checkpoints:
     """Copy everything but Ray Tune's own state (and, if not wanted, the checkpoints); returns the number of files."""
     runs.sweep(sweep_id)
     target = FolderStore(folder.absolute())
+    states = (f"{sweep_id}/tune/", f"{sweep_id}/{layout.finals(sweep_id)}/tune/")
     keys = [
         key
         for key in runs.objects.keys(sweep_id)
-        if not key.startswith(f"{sweep_id}/tune/") and (with_checkpoints or "/checkpoints/" not in key)
+        if not key.startswith(states) and (with_checkpoints or "/checkpoints/" not in key)
     ]
     for key in keys:
         target.write(key, runs.objects.read(key))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cifar_ray.data.image_set import ImageSet
-from cifar_ray.records import Mistake, ReliabilityBin
+from cifar_ray.scrutiny import Mistake, ReliabilityBin
 
 NUM_BINS = 15
 """As Guo et al. (2017) have them in "On calibration of modern neural networks"."""

@@ -10,30 +10,31 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from cifar_ray.data.packing import PackedImages, pack
+from cifar_ray.data.image_set import ImageSet
 from cifar_ray.data.resident import ResidentBatches
 from cifar_ray.data.sources import load_images
-from cifar_ray.errors import CheckpointError
+from cifar_ray.data.split import split
+from cifar_ray.evaluation.calibration import calibrate
 from cifar_ray.evaluation.confidence import confident_mistakes, reliability_bins
+from cifar_ray.evaluation.judge import Judge, predict_logits
 from cifar_ray.evaluation.winners import Winner, load_winner
-from cifar_ray.models import build_model
 from cifar_ray.provenance import now, package_versions, source_commit
-from cifar_ray.records import TestScores
+from cifar_ray.records import SweepRecord, TestScores
+from cifar_ray.scrutiny import Calibration, SeedScore
 from cifar_ray.settings import read_settings
 from cifar_ray.statistics import summarise_classes, wilson_interval
+from cifar_ray.storage.answers import TestAnswers
 from cifar_ray.storage.object_store import open_store
 from cifar_ray.storage.runs import RunStore
-from cifar_ray.studies import TrialConfig
 from cifar_ray.training.device import choose_device
-from cifar_ray.training.state import unpack_weights
-
-BATCH_SIZE = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
     """What a model makes of the test set, an entry an image."""
 
+    logits: NDArray[np.float64]
+    """(N, classes)."""
     predicted: NDArray[np.int64]
     confidence: NDArray[np.float64]
     """Probability of the predicted class."""
@@ -47,32 +48,26 @@ def score_sweep(storage: str, sweep_id: str) -> TestScores:
     """The test scores of a finished sweep's winner.
 
     The test set is opened once: scores that are in the store are given back as they are, new ones are stored.
-    Needs an accelerator only to be faster.
+    Needs an accelerator only to be faster. It makes two forward passes over the test images, one of them mirrored, and
+    one more for each further training of the finals' winner; one over the validation images; and one over 1,000 test
+    images for each of 15 corruptions.
     """
     runs = RunStore(open_store(storage))
     if (scores := runs.test_scores(sweep_id)) is not None:
         return scores
-    scores = _score(load_winner(runs, sweep_id))
+    scores, answers = _score(load_winner(runs, sweep_id))
+    # what has scores is whole
+    runs.write_answers(answers)
     runs.write_test_scores(scores)
     return scores
 
 
-def _score(winner: Winner) -> TestScores:
+def _score(winner: Winner) -> tuple[TestScores, TestAnswers]:
     dataset = winner.sweep.dataset
     test = load_images(dataset.source, "test", read_settings())
     device = choose_device()
-    batches = ResidentBatches(
-        PackedImages(pixels=pack(test.images), labels=test.labels),
-        batch_size=BATCH_SIZE,
-        device=device,
-        mean=dataset.mean,
-        standard_deviation=dataset.standard_deviation,
-        shuffle=False,
-        augment=None,
-        seed=0,
-    )
-    config = TrialConfig.from_dict(winner.checkpoint.config)
-    answers = predict(_load_model(winner, config, device), batches)
+    judge = Judge(winner.checkpoint, dataset, device)
+    answers = predict(judge.model, judge.feed(test.images, test.labels))
     is_right = answers.predicted == test.labels
     num_correct = int(is_right.sum())
     confusion = np.zeros((len(test.classes),) * 2, dtype=np.int64)
@@ -80,17 +75,16 @@ def _score(winner: Winner) -> TestScores:
     by_class = (confusion.diagonal() / confusion.sum(axis=1)).tolist()
     accuracy_by_class = dict(zip(test.classes, by_class, strict=True))
     summary = summarise_classes(accuracy_by_class)
-    validation_loss = next(
-        (line.validation_loss for line in winner.metrics if line.epoch == winner.checkpoint.epoch), None
-    )
-    return TestScores(
+    remarks = list(winner.remarks)
+    calibration = _calibrate(judge, winner.sweep, (answers.logits, test.labels), remarks)
+    scores = TestScores(
         sweep_id=winner.sweep.sweep_id,
         study=winner.sweep.study,
         trial_id=winner.trial.trial_id,
         epoch=winner.checkpoint.epoch,
-        config=config.to_dict(),
+        config=judge.config.to_dict(),
         validation_accuracy=winner.checkpoint.validation_accuracy,
-        validation_loss=validation_loss,
+        validation_loss=_validation_loss(winner),
         dataset=dataset,
         test_fingerprint=test.fingerprint(),
         num_images=len(test.labels),
@@ -107,34 +101,63 @@ def _score(winner: Winner) -> TestScores:
         commit=source_commit(),
         versions=package_versions(),
         scored_at=now(),
-        remarks=winner.remarks,
         reliability=reliability_bins(answers.confidence, is_right),
         mistakes=confident_mistakes(test, answers.predicted, answers.confidence),
         accuracy_with_flips=float((answers.predicted_with_flips == test.labels).mean()),
+        seeds=_score_seeds(winner, test, num_correct / len(test.labels), device),
+        calibration=calibration,
+        robustness=judge.robustness(test),
+        remarks=tuple(remarks),
+    )
+    labels, predicted = test.labels.tolist(), answers.predicted.tolist()
+    return scores, TestAnswers.pack(scores.sweep_id, scores.test_fingerprint, labels, predicted)
+
+
+def _score_seeds(winner: Winner, test: ImageSet, accuracy: float, device: torch.device) -> tuple[SeedScore, ...]:
+    """Each training of the finals' winner; the first has been scored."""
+    return tuple(
+        SeedScore(
+            trial_id=each.trial_id,
+            seed=each.seed,
+            epoch=checkpoint.epoch,
+            validation_accuracy=checkpoint.validation_accuracy,
+            accuracy=Judge(checkpoint, winner.sweep.dataset, device).accuracy(test.images, test.labels)
+            if index
+            else accuracy,
+        )
+        for index, (each, checkpoint) in enumerate(winner.retrained)
     )
 
 
-def _load_model(winner: Winner, config: TrialConfig, device: torch.device) -> torch.nn.Module:
-    model = build_model(config)
-    try:
-        model.load_state_dict(unpack_weights(winner.checkpoint.weights))
-    except RuntimeError as error:
-        raise CheckpointError(f"the weights do not fit the network of trial {winner.trial.trial_id}") from error
-    return model.to(device).eval()
+def _calibrate(
+    judge: Judge, sweep: SweepRecord, test: tuple[NDArray[np.float64], NDArray[np.int64]], remarks: list[str]
+) -> Calibration | None:
+    """With the temperature that suits the sweep's own validation images; None, with a remark, where they changed."""
+    training = split(load_images(sweep.dataset.source, "train", read_settings()), sweep.seed)
+    if training.record.fingerprint != sweep.dataset.fingerprint:
+        remarks.append("not calibrated: the training images are no longer those of the sweep")
+        return None
+    logits = predict_logits(judge.model, judge.feed_packed(training.validation))
+    return calibrate((logits, training.validation.labels), test)
+
+
+def _validation_loss(winner: Winner) -> float | None:
+    return next((line.validation_loss for line in winner.metrics if line.epoch == winner.checkpoint.epoch), None)
 
 
 @torch.inference_mode()
 def predict(model: torch.nn.Module, batches: ResidentBatches) -> Answers:
     """In float32, in the order of the test set."""
-    predicted, predicted_with_flips, confidence, losses = [], [], [], []
+    logits, predicted, predicted_with_flips, confidence, losses = [], [], [], [], []
     for images, labels in chain.from_iterable(batches):
-        logits = model(images)
-        highest = torch.softmax(logits, dim=1).max(dim=1)
+        logits.append(model(images))
+        highest = torch.softmax(logits[-1], dim=1).max(dim=1)
         predicted.append(highest.indices)
-        predicted_with_flips.append((logits + model(images.flip(3))).argmax(dim=1))
+        predicted_with_flips.append((logits[-1] + model(images.flip(3))).argmax(dim=1))
         confidence.append(highest.values)
-        losses.append(functional.cross_entropy(logits, labels, reduction="none"))
+        losses.append(functional.cross_entropy(logits[-1], labels, reduction="none"))
     return Answers(
+        logits=torch.cat(logits).double().cpu().numpy(),
         predicted=torch.cat(predicted).cpu().numpy(),
         predicted_with_flips=torch.cat(predicted_with_flips).cpu().numpy(),
         confidence=torch.cat(confidence).double().cpu().numpy(),

@@ -5,22 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cifar_ray.errors import CheckpointError, ConfigurationError
+from cifar_ray.finals import Finalist, Retraining
 from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
+from cifar_ray.storage import layout
 from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
 from cifar_ray.storage.runs import RunStore
 
 
 @dataclass(frozen=True, kw_only=True)
 class Winner:
-    """The best epoch of the best trial of a sweep."""
+    """The best epoch of the best trial of a sweep, or of the best training of its finals' winner."""
 
     sweep: SweepRecord
     trial: TrialRecord
     checkpoint: Checkpoint
     metrics: tuple[EpochMetrics, ...]
-    """Of the trial's epochs."""
+    """Of the epochs that led to the checkpoint."""
     remarks: tuple[str, ...]
     """What was passed over on the way."""
+    retrained: tuple[tuple[Retraining, Checkpoint], ...] = ()
+    """Of a sweep with finals: each training of the chosen configuration, the one of `checkpoint` first."""
 
 
 def newest_finished_sweeps(runs: RunStore) -> list[str]:
@@ -46,12 +50,56 @@ def load_winner(runs: RunStore, sweep_id: str) -> Winner:
         )
     if result.winner is None:
         raise ConfigurationError(f"sweep {sweep_id} has no winner", "none of its trials finished an epoch")
+    if result.finals and (finalist := result.finals.winner):
+        return _load_finalist(runs, sweep, finalist)
     trial = result.winner
-    remarks: list[str] = []
-    checkpoint = CheckpointStore(runs.objects, sweep_id, trial.trial_id).load_best(remarks.append)
+    remarks = ["no training of its finals can be scored: this is the sweep's own best"] if result.finals else []
+    checkpoint = _load_best(runs, sweep_id, trial.trial_id, trial.best_epoch, remarks)
     if checkpoint is None:
         raise CheckpointError(f"trial {trial.trial_id} of sweep {sweep_id} has no whole checkpoint left")
-    if checkpoint.epoch != trial.best_epoch:
-        remarks.append(f"scored with the weights of epoch {checkpoint.epoch}, not {trial.best_epoch}")
-    metrics = tuple(line for line in runs.metrics(sweep_id) if line.trial_id == trial.trial_id)
-    return Winner(sweep=sweep, trial=trial, checkpoint=checkpoint, metrics=metrics, remarks=tuple(remarks))
+    return Winner(
+        sweep=sweep,
+        trial=trial,
+        checkpoint=checkpoint,
+        metrics=_metrics(runs, sweep_id, trial.trial_id),
+        remarks=tuple(remarks),
+    )
+
+
+def _load_finalist(runs: RunStore, sweep: SweepRecord, finalist: Finalist) -> Winner:
+    nested, finals_id = runs.finals(sweep.sweep_id), layout.finals(sweep.sweep_id)
+    ranked = sorted(finalist.retrainings, key=lambda each: each is not finalist.best)
+    remarks: list[str] = []
+    found = [
+        (each, _load_best(nested, finals_id, each.trial_id, each.best_epoch, remarks))
+        for each in ranked
+        if each.best_epoch is not None
+    ]
+    whole = tuple((each, checkpoint) for each, checkpoint in found if checkpoint is not None)
+    if not whole:
+        raise CheckpointError(f"no training of {finalist.trial_id} of {finals_id} has a whole checkpoint left")
+    if len(whole) < len(ranked):
+        remarks.append(f"{len(whole)} of {len(ranked)} trainings of {finalist.trial_id} could be scored")
+    scored, checkpoint = whole[0]
+    (trial,) = (each for each in runs.trials(sweep.sweep_id) if each.trial_id == finalist.trial_id)
+    return Winner(
+        sweep=sweep,
+        trial=trial,
+        checkpoint=checkpoint,
+        metrics=_metrics(nested, finals_id, scored.trial_id),
+        remarks=tuple(remarks),
+        retrained=whole,
+    )
+
+
+def _load_best(
+    runs: RunStore, sweep_id: str, trial_id: str, best_epoch: int | None, remarks: list[str]
+) -> Checkpoint | None:
+    checkpoint = CheckpointStore(runs.objects, sweep_id, trial_id).load_best(remarks.append)
+    if checkpoint is not None and checkpoint.epoch != best_epoch:
+        remarks.append(f"scored with the weights of epoch {checkpoint.epoch}, not {best_epoch}")
+    return checkpoint
+
+
+def _metrics(runs: RunStore, sweep_id: str, trial_id: str) -> tuple[EpochMetrics, ...]:
+    return tuple(line for line in runs.metrics(sweep_id) if line.trial_id == trial_id)

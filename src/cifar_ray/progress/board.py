@@ -36,7 +36,10 @@ class Curve:
 
 
 class Board:
-    """Takes the news in the order of the log. The news of one driver: a resumed sweep's has a log of its own."""
+    """Takes the news in the order of the log. The news of one driver: a resumed sweep's has a log of its own.
+
+    Of a sweep with finals: those of the part that it is in.
+    """
 
     def __init__(self) -> None:
         self.budget: Budget | None = None
@@ -60,6 +63,9 @@ class Board:
             case Waiting():
                 self.waiting = news
             case Budget():
+                if self.budget is not None:
+                    # its finals begin: other trials from here on
+                    self.progress, self.curves, self.pace = None, {}, []
                 self.budget = news
             case TrialEpoch():
                 self._curve(news.trial_id).epochs[news.epoch] = news

@@ -9,7 +9,9 @@ from functools import cached_property
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TestScores
 from cifar_ray.reporting.formats import data_name
+from cifar_ray.reporting.paired import Paired
 from cifar_ray.statistics import difference_interval, wilson_interval
+from cifar_ray.storage.answers import TestAnswers
 from cifar_ray.storage.runs import RunStore
 
 ACCELERATOR_SECONDS = "accelerator-seconds"
@@ -52,6 +54,8 @@ class Contender:
     result: SweepResult | None
     scores: TestScores | None
     metrics: Sequence[EpochMetrics]
+    answers: TestAnswers | None = None
+    """None while it has not been evaluated, or where a version without them did it."""
 
     @property
     def unit(self) -> str:
@@ -89,6 +93,13 @@ class Contender:
         """None while it has not been evaluated."""
         return Score.of(self.scores.accuracy, self.scores.num_images) if self.scores else None
 
+    def paired(self, other: Contender) -> Paired | None:
+        """Image by image on the test set; None where a side's answers are not kept, or are to other images."""
+        mine, others = self.answers, other.answers
+        if mine is None or others is None or mine.test_fingerprint != others.test_fingerprint:
+            return None
+        return Paired.of(mine.is_right(), others.is_right())
+
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
@@ -108,15 +119,19 @@ class Comparison:
 
 
 def compare(runs: RunStore, sweep_ids: Sequence[str]) -> Comparison:
-    """Read those sweeps. ConfigurationError for fewer than two, and where their classes differ."""
+    """Read those sweeps. ConfigurationError for fewer than two, and where their classes differ.
+
+    RecordError where the answers to the test images are damaged.
+    """
     if len(set(sweep_ids)) < 2:
         raise ConfigurationError("a comparison takes two sweeps or more", "list them with `cifar-ray results list`")
     contenders = tuple(
         Contender(
             sweep=runs.sweep(sweep_id),
             result=runs.result(sweep_id),
-            scores=runs.test_scores(sweep_id),
+            scores=(scores := runs.test_scores(sweep_id)),
             metrics=runs.metrics(sweep_id),
+            answers=runs.answers(scores) if scores else None,
         )
         for sweep_id in dict.fromkeys(sweep_ids)
     )

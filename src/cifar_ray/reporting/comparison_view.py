@@ -11,12 +11,17 @@ from rich.text import Text
 from cifar_ray.reporting.comparison import ACCELERATOR_SECONDS, Comparison, Contender, Score
 from cifar_ray.reporting.figures import BEST_COLOURS, new_figure, set_title, to_png
 from cifar_ray.reporting.formats import MISSING, cost_amount, data_name, percent, plain, seconds
+from cifar_ray.reporting.paired import Paired
 from cifar_ray.reporting.terminal import narrow_table, verbatim
 from cifar_ray.statistics import wilson_interval
 
+UNPAIRED = (
+    "Intervals are as of different images. Of the same ones a paired test (McNemar's) would tell more; not all records "
+    "hold the answers by image to make it with."
+)
 PAIRED = (
-    "Intervals are as of different images. Of the same ones a paired test (McNemar's) would tell more; the records "
-    "hold no answers by image to make it with."
+    "On the test set, intervals are of a paired bootstrap, p of McNemar's exact test: they know the images' luck, "
+    "not that of the seeds, and one comparison, not how many were made."
 )
 SELECTED = (
     "Validation chose each winner among all trials and epochs, so its accuracy flatters; the test set's does not."
@@ -35,7 +40,8 @@ def comparison_renderable(comparison: Comparison) -> RenderableType:
         table.add_row(Text(label), *(verbatim(cell) for cell in cells), style=style)
     cautions = [verbatim(f"caution: {text}", "yellow") for text in comparison.cautions]
     verdict = [verbatim(line, "bold") for line in verdicts(comparison)]
-    notes = [Text(SELECTED, style="dim"), Text(PAIRED, style="dim")]
+    is_paired = all(each.answers for each in contenders)
+    notes = [Text(SELECTED, style="dim"), Text(PAIRED if is_paired else UNPAIRED, style="dim")]
     return Group(table, *cautions, *verdict, *(notes if comparison.has_verdict else ()))
 
 
@@ -44,7 +50,7 @@ def verdicts(comparison: Comparison) -> list[str]:
     if not comparison.has_verdict:
         return []
     names = [each.sweep.sweep_id for each in comparison.contenders]
-    lines = _leads("On the test set", names, [each.test for each in comparison.contenders])
+    lines = _test_leads(comparison.contenders)
     if common := comparison.common_spent:
         unit = comparison.contenders[0].unit
         at_common = [each.validation(common) for each in comparison.contenders]
@@ -110,6 +116,8 @@ def _rows(contenders: Sequence[Contender], common: float | None) -> list[tuple[s
         row("trained for", [_spent(each) for each in contenders]),
         row("price", map(_price, contenders)),
     ]
+    if any(each.scores and each.scores.seeds for each in contenders):
+        rows.append(row("test %, mean of seeds", map(_seeds, contenders)))
     if common:
         at_common = [each.validation(common) for each in contenders]
         rows.append(row("val. % at same spend", map(_accuracy, at_common)))
@@ -125,9 +133,26 @@ def _leads(where: str, names: Sequence[str], scores: Sequence[Score | None]) -> 
     return [f"{where} {_lead(*known[0], *other)}" for other in known[1:]]
 
 
-def _lead(best: Score, name: str, other: Score, other_name: str) -> str:
-    difference, low, high = best.lead(other)
+def _test_leads(contenders: Sequence[Contender]) -> list[str]:
+    """The best on the test set against each other one, image by image where that is known."""
+    known = sorted((each for each in contenders if each.test), key=lambda each: -each.test.accuracy if each.test else 0)
+    lines = []
+    for other in known[1:]:
+        assert known[0].test is not None
+        assert other.test is not None
+        paired, names = known[0].paired(other), (known[0].sweep.sweep_id, other.sweep.sweep_id)
+        lines.append(f"On the test set {_lead(known[0].test, names[0], other.test, names[1], paired)}")
+    return lines
+
+
+def _lead(best: Score, name: str, other: Score, other_name: str, paired: Paired | None = None) -> str:
+    difference, low, high = (paired.lead, *paired.interval) if paired else best.lead(other)
     interval = f"95 % interval {100 * low:+.2f} to {100 * high:+.2f}"
+    if paired:
+        interval += (
+            f", p = {paired.p_value:.2g}; of {paired.num_images:,} images {paired.only_first:,} right by {name} alone, "
+            f"{paired.only_second:,} by {other_name} alone"
+        )
     if low <= 0:
         return f"{name} and {other_name} are too close to call: {100 * difference:.2f} points, {interval}."
     return f"{name} leads {other_name} by {100 * difference:.2f} points, {interval}."
@@ -139,6 +164,11 @@ def _accuracy(score: Score | None) -> str:
 
 def _interval(score: Score | None) -> str:
     return f"{percent(score.interval[0], 2)} to {percent(score.interval[1], 2)}" if score else MISSING
+
+
+def _seeds(contender: Contender) -> str:
+    accuracies = [each.accuracy for each in contender.scores.seeds] if contender.scores else []
+    return f"{percent(sum(accuracies) / len(accuracies), 2)} (n = {len(accuracies)})" if accuracies else MISSING
 
 
 def _price(contender: Contender) -> str:

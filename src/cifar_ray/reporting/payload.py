@@ -10,9 +10,11 @@ from datetime import datetime
 from typing import Any
 
 from cifar_ray.errors import CifarRayError, ObjectNotFoundError
+from cifar_ray.finals import Finals, describe
 from cifar_ray.json_record import finite
 from cifar_ray.provenance import now
 from cifar_ray.records import Cost, EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
+from cifar_ray.reporting.finals_rows import HEADING, NOTE, finals_rows
 from cifar_ray.reporting.formats import caution, cost_amount, cost_text, is_cifar10, setting
 from cifar_ray.reporting.parameters import METHOD, varied_parameters
 from cifar_ray.reporting.score_rows import SETTINGS, report_note, score_columns
@@ -63,6 +65,7 @@ def sweep_payload(runs: RunStore, sweep_id: str) -> dict[str, Any]:
         ],
         "metrics": _columns(metrics),
         "evaluation": None if scores is None else _evaluation(scores),
+        "finals": _finals(result.finals) if result and result.finals else None,
     }
 
 
@@ -114,6 +117,10 @@ def _row(
         "has_accelerators": sweep.accelerators_per_trial > 0,
         "cost": _cost(result.cost) if result and result.cost else None,
     }
+
+
+def _finals(finals: Finals) -> dict[str, Any]:
+    return {"text": describe(finals), "heading": HEADING, "rows": finals_rows(finals), "note": NOTE}
 
 
 def _cost(cost: Cost) -> dict[str, Any]:

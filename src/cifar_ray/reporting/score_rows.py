@@ -8,7 +8,7 @@ from typing import Any
 
 from cifar_ray.records import TestScores
 from cifar_ray.reporting.formats import MISSING, percent, plain, setting
-from cifar_ray.statistics import CLASSES, summarise_classes
+from cifar_ray.statistics import CLASSES, mean_interval, summarise_classes
 from cifar_ray.studies import STUDIES, PublishedResult
 
 SETTINGS = {
@@ -67,11 +67,17 @@ def score_columns(scores: Sequence[TestScores]) -> tuple[list[str], list[Column]
         "95 % interval",
         "loss",
         "accuracy, images and mirror images",
+        "accuracy, mean over seeds",
+        "95 % interval over seeds",
         *classes,
         "mean of classes",
         "st. dev. of classes",
         "animals",
         "vehicles",
+        "calibration error",
+        "calibration error, scaled",
+        "temperature",
+        *dict.fromkeys(label for each in scores for label in _robustness_cells(each)),
         "validation accuracy",
         "epoch",
         *SETTINGS.values(),
@@ -114,6 +120,9 @@ def _our_cells(scores: TestScores) -> dict[str, str]:
         "95 % interval": f"{percent(low, 2)} to {percent(high, 2)}",
         "loss": f"{scores.loss:.4f}",
         "accuracy, images and mirror images": percent(scores.accuracy_with_flips, 2),
+        **_seed_cells(scores),
+        **_calibration_cells(scores),
+        **_robustness_cells(scores),
         **{name: percent(value) for name, value in scores.accuracy_by_class.items()},
         "mean of classes": percent(scores.class_mean),
         "st. dev. of classes": percent(scores.class_standard_deviation),
@@ -122,6 +131,43 @@ def _our_cells(scores: TestScores) -> dict[str, str]:
         "validation accuracy": percent(scores.validation_accuracy, 2),
         "epoch": str(scores.epoch),
         **_setting_cells(scores.config),
+    }
+
+
+def _seed_cells(scores: TestScores) -> dict[str, str]:
+    """Of a winner that was trained on several seeds."""
+    accuracies = [each.accuracy for each in scores.seeds]
+    if not accuracies:
+        return {}
+    interval = mean_interval(accuracies)
+    return {
+        "accuracy, mean over seeds": f"{percent(sum(accuracies) / len(accuracies), 2)} (n = {len(accuracies)})",
+        "95 % interval over seeds": f"{percent(interval[0], 2)} to {percent(interval[1], 2)}" if interval else MISSING,
+    }
+
+
+def _calibration_cells(scores: TestScores) -> dict[str, str]:
+    if scores.calibration is None:
+        return {}
+    return {
+        "calibration error": percent(scores.calibration.error, 2),
+        "calibration error, scaled": percent(scores.calibration.scaled_error, 2),
+        "temperature": f"{scores.calibration.temperature:.2f}",
+    }
+
+
+def _robustness_cells(scores: TestScores) -> dict[str, str]:
+    """The same images clean, then with each corruption, from its mildest severity to its worst."""
+    if scores.robustness is None:
+        return {}
+    of = f"of {scores.robustness.num_images:,}"
+    return {
+        f"{of}: clean": percent(scores.robustness.clean),
+        **{
+            f"{of}: {plain(name)}": " / ".join(map(percent, accuracies))
+            for name, accuracies in scores.robustness.corrupted.items()
+        },
+        f"{of}: mean of corrupted": percent(scores.robustness.mean),
     }
 
 

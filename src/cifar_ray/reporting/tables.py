@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from cifar_ray.records import SweepRecord, SweepResult, TestScores
+from cifar_ray.reporting.finals_rows import HEADING, NOTE, finals_rows
 from cifar_ray.reporting.formats import MISSING, caution, cost_text, percent, plain, seconds
 from cifar_ray.reporting.score_rows import report_note, score_columns
 
@@ -50,8 +51,9 @@ def report_markdown(
 def _section(scores: TestScores, sweep: SweepRecord, result: SweepResult | None, usage: str | None) -> list[str]:
     versions = ", ".join(f"{name} {version}" for name, version in scores.versions.items())
     hardware = ", ".join(f"{name}: {value}" for name, value in sweep.hardware.items() if value)
+    anew = f", trained anew with seed {scores.seeds[0].seed}" if scores.seeds else ""
     lines = [
-        f"winner: trial {scores.trial_id}, epoch {scores.epoch}, validation accuracy "
+        f"winner: trial {scores.trial_id}{anew}, epoch {scores.epoch}, validation accuracy "
         f"{percent(scores.validation_accuracy, 2)} %; scored on {scores.device} at {scores.scored_at}",
         f"data: {scores.dataset.name} (source: {scores.dataset.source}), {scores.dataset.num_train:,} images to train, "
         f"{scores.dataset.num_validation:,} to validate; SHA-256 {scores.dataset.fingerprint[:12]} (train), "
@@ -64,8 +66,8 @@ def _section(scores: TestScores, sweep: SweepRecord, result: SweepResult | None,
     if result is not None:
         outcomes = ", ".join(f"{count} {name}" for name, count in sorted(result.outcomes.items()))
         lines.append(
-            f"cost: {sweep.num_trials} trials ({outcomes}), {result.num_epochs} epochs, {seconds(result.wall_s)} of "
-            f"wall time, {seconds(result.accelerator_seconds)} of accelerators"
+            f"cost: {sweep.num_trials} trials ({outcomes}){_and_finals(result)}, {result.num_epochs} epochs, "
+            f"{seconds(result.wall_s)} of wall time, {seconds(result.accelerator_seconds)} of accelerators"
         )
         if result.cost:
             lines.append(f"held: {cost_text(result.cost)}")
@@ -75,10 +77,16 @@ def _section(scores: TestScores, sweep: SweepRecord, result: SweepResult | None,
     return [
         f"## {_escape(scores.study)}: sweep {_escape(scores.sweep_id)}",
         "\n".join(f"- {_escape(line)}" for line in lines),
+        *([_escape(NOTE), _table(HEADING, finals_rows(result.finals))] if result and result.finals else []),
         f"![Accuracy by epoch of every trial](../../{scores.sweep_id}/report/{CURVES})",
         f"![Predicted by true class](../../{scores.sweep_id}/report/{CONFUSION})",
         confusion_table(scores),
     ]
+
+
+def _and_finals(result: SweepResult) -> str:
+    num_trained = sum(len(each.retrainings) for each in result.finals.finalists) if result.finals else 0
+    return f" and {num_trained} trainings of its finals" if num_trained else ""
 
 
 def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

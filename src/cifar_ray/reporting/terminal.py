@@ -9,7 +9,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from cifar_ray.finals import Finals, describe
 from cifar_ray.records import Cost, SweepRecord, TestScores, TrialRecord
+from cifar_ray.reporting.finals_rows import HEADING, NOTE, finals_rows
 from cifar_ray.reporting.formats import MISSING, caution, cost_text, data_name, percent, plain, setting, value_text
 from cifar_ray.reporting.score_rows import SETTINGS, report_cells, report_note, score_columns
 from cifar_ray.storage.runs import SweepSummary
@@ -98,6 +100,16 @@ def trials_renderable(sweep: SweepRecord, trials: Sequence[TrialRecord], cost: C
     return Group(verbatim(heading, "bold"), table, legend, *costs, *failures)
 
 
+def finals_renderable(finals: Finals) -> RenderableType:
+    """The finalists, the chosen one first, with what the sweep had made of them."""
+    table = narrow_table(HEADING[0])
+    for name in HEADING[1:]:
+        table.add_column(name, justify="right")
+    for row in finals_rows(finals):
+        table.add_row(*map(verbatim, row))
+    return Group(verbatim(describe(finals), "bold"), table, Text(NOTE, style="dim"))
+
+
 def studies_renderable(studies: Sequence[Study]) -> RenderableType:
     """The studies, a row each."""
     table = narrow_table("study", "what")
@@ -129,6 +141,8 @@ def study_renderable(study: Study) -> RenderableType:
         f"{budget.num_trials} trials of at most {budget.max_epochs} epochs; ASHA: grace period {budget.grace_period}, "
         f"reduction factor {budget.reduction_factor}; {study.accelerators_per_trial:g} accelerators a trial",
     ]
+    if study.finalists:
+        lines.append(f"finals: the best {study.finalists} trained anew on {study.seeds} seeds each")
     if study.published:
         lines.append(
             f"report: validation {percent(study.published.validation_accuracy)} %, test {report['accuracy']} %"

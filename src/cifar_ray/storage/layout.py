@@ -32,6 +32,12 @@ def trial_id(index: int) -> str:
     return f"t{index:04d}"
 
 
+def finals(sweep_id: str) -> str:
+    """The id of a sweep's finals: a sweep within its folder, with a layout of the same kind."""
+    # an id has 63 characters at most
+    return f"{check_sweep_id(sweep_id)[:56]}-finals"
+
+
 def sweep_record(sweep_id: str) -> str:
     """sweep.json."""
     return f"{check_sweep_id(sweep_id)}/{SWEEP_RECORD}"
@@ -96,6 +102,11 @@ def event_file(sweep_id: str, trial: str) -> str:
 def test_scores(sweep_id: str) -> str:
     """evaluation/test_scores.json."""
     return f"{check_sweep_id(sweep_id)}/evaluation/test_scores.json"
+
+
+def answers(sweep_id: str) -> str:
+    """evaluation/answers.json: beside the scores, and written before them."""
+    return f"{check_sweep_id(sweep_id)}/evaluation/answers.json"
 
 
 def report(sweep_id: str, name: str) -> str:

@@ -13,20 +13,32 @@ from cifar_ray.storage.uploading import epochs_to_keep
 def surplus(runs: RunStore, sweep_id: str) -> dict[str, int]:
     """Keys and bytes of what may go; UnknownNameError where there is no such sweep.
 
-    Of a finished sweep: Ray Tune's own state, and all checkpoints but the winner's best. Of another: what no resumed
-    trial and no future winner needs, that is all checkpoints but each trial's best and two newest, and parts of none.
+    Of a finished sweep: Ray Tune's own state, and all checkpoints but the best of its winner and, where it had
+    finals, of each training of their winner. Of another: what no resumed trial and no future winner needs, that is
+    all checkpoints but each trial's best and two newest, and parts of none.
     """
     runs.sweep(sweep_id)
-    sizes = runs.objects.sizes(sweep_id)
     result = runs.result(sweep_id)
+    winner = result.winner if result else None
+    chosen = result.finals.winner if result and result.finals else None
+    best = [(winner.trial_id, winner.best_epoch)] if winner else []
+    best_of_finals = [(each.trial_id, each.best_epoch) for each in chosen.retrainings] if chosen else []
+    found = _surplus(runs, sweep_id, None if result is None else best)
+    nested = runs.finals(sweep_id)
+    in_finals = _surplus(nested, layout.finals(sweep_id), None if result is None else best_of_finals)
+    return found | {f"{sweep_id}/{key}": size for key, size in in_finals.items()}
+
+
+def _surplus(runs: RunStore, sweep_id: str, best: Iterable[tuple[str, int | None]] | None) -> dict[str, int]:
+    """Of a sweep or of finals: all but those trials' epochs, or None while they have not finished."""
+    sizes = runs.objects.sizes(sweep_id)
+    state = None if best is None else f"{layout.tune_state(sweep_id)}/"
     trials = {found[0] for key in sizes if (found := layout.checkpoint_of(key))}
-    if result is None:
-        needed = {(trial, epoch) for trial in trials for epoch in _epochs_to_keep(runs, sweep_id, trial)}
-        state = None
-    else:
-        winner = result.winner
-        needed = {(winner.trial_id, winner.best_epoch)} if winner and winner.best_epoch else set()
-        state = f"{layout.tune_state(sweep_id)}/"
+    needed: set[tuple[str, int | None]] = set(
+        ((trial, epoch) for trial in trials for epoch in _epochs_to_keep(runs, sweep_id, trial))
+        if best is None
+        else best
+    )
     return {
         key: size
         for key, size in sizes.items()

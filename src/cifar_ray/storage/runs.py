@@ -10,6 +10,8 @@ from cifar_ray.json_record import Record
 from cifar_ray.progress.counting import recounted
 from cifar_ray.records import EpochMetrics, ResourceUse, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.storage import layout
+from cifar_ray.storage.answers import TestAnswers
+from cifar_ray.storage.nested_store import NestedStore
 from cifar_ray.storage.object_store import ObjectStore
 
 
@@ -29,6 +31,10 @@ class RunStore:
 
     def __init__(self, store: ObjectStore) -> None:
         self.objects = store
+
+    def finals(self, sweep_id: str) -> RunStore:
+        """The store in the sweep's folder that holds its finals, under the id that `layout.finals` gives."""
+        return RunStore(NestedStore(self.objects, layout.check_sweep_id(sweep_id)))
 
     def create_sweep(self, sweep: SweepRecord) -> None:
         """Claim the sweep id; SweepExistsError where it is taken."""
@@ -126,6 +132,19 @@ class RunStore:
             return TestScores.from_json(self.objects.read(layout.test_scores(sweep_id)))
         except ObjectNotFoundError:
             return None
+
+    def write_answers(self, answers: TestAnswers) -> None:
+        """Put answers.json."""
+        self._write(layout.answers(answers.sweep_id), answers)
+
+    def answers(self, scores: TestScores) -> TestAnswers | None:
+        """Those that the scores count; None where a version without them scored. RecordError where they do not fit."""
+        try:
+            answers = TestAnswers.from_json(self.objects.read(layout.answers(scores.sweep_id)))
+        except ObjectNotFoundError:
+            return None
+        answers.check(scores.test_fingerprint, scores.confusion_matrix)
+        return answers
 
     def _write(self, key: str, record: Record) -> None:
         self.objects.write(key, record.to_json().encode())

@@ -34,6 +34,8 @@ CNN_DEPTH = Study(
     fixed={"model": "deep_cnn", **_MODERN},
     budget=Budget(num_trials=16, max_epochs=16, grace_period=2),
     accelerators_per_trial=0.5,
+    finalists=3,
+    seeds=3,
 )
 
 RESNET_BEYOND = Study(
@@ -97,4 +99,6 @@ FAST = Study(
     },
     budget=Budget(num_trials=16, max_epochs=10, grace_period=2),
     accelerators_per_trial=1.0,
+    finalists=2,
+    seeds=2,
 )

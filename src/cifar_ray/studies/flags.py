@@ -14,6 +14,13 @@ _FLAGS = (
     click.option("--trials", type=int, metavar="N", help="Number of trials. [default: the study's]"),
     click.option("--max-epochs", type=int, metavar="N", help="Most epochs of one trial. [default: the study's]"),
     click.option(
+        "--grace-period",
+        type=int,
+        metavar="N",
+        help="Epochs that every trial gets before ASHA may stop it; with as many as the most, none is stopped. "
+        "[default: the study's]",
+    ),
+    click.option(
         "--data",
         metavar="SOURCE",
         help="cifar10, shapes, a folder or s3:// prefix with CIFAR-10 as pickled batches or Parquet, or auto "

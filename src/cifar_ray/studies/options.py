@@ -19,6 +19,8 @@ class SweepOptions:
     """Number of trials."""
     max_epochs: int | None = None
     """Most epochs of one trial."""
+    grace_period: int | None = None
+    """Epochs that every trial gets before ASHA may stop it; as many as `max_epochs`, and none is stopped."""
     data: str | None = None
     """cifar10, shapes, auto, a folder or an s3:// prefix."""
     storage: str | None = None

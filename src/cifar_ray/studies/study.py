@@ -13,6 +13,7 @@ from cifar_ray.studies.trial_config import TrialConfig
 
 MAX_TRIALS = 100_000
 MAX_EPOCHS = 10_000
+MAX_FINALISTS = MAX_SEEDS = 100
 NOT_IN_COHORTS = frozenset(
     (
         "rotation",
@@ -81,8 +82,14 @@ class Study:
     is_cohort: bool = False
     """Whether its trials train together, as one network on shared batches: small models of one shape."""
     published: PublishedResult | None = None
+    finalists: int = 0
+    """How many of the best configurations are trained anew once ASHA has ended, each on `seeds` seeds; 0 for none."""
+    seeds: int = 0
+    """Of the weights, the batches' order and the augmentation alike (docs/winners.md)."""
 
     def __post_init__(self) -> None:
+        _check_range("finalists", self.finalists, 0, MAX_FINALISTS)
+        _check_range("seeds", self.seeds, min(1, self.finalists), MAX_SEEDS)
         for names in (self.space, self.fixed):
             if unknown := sorted(set(names) - {field.name for field in fields(TrialConfig)}):
                 raise ConfigurationError(f"study {self.name}: unknown settings {', '.join(unknown)}")
@@ -91,13 +98,16 @@ class Study:
         if self.is_cohort and (alone := sorted(NOT_IN_COHORTS & {*self.space, *self.fixed})):
             raise ConfigurationError(f"study {self.name}: no cohort has {', '.join(alone)}", "train one by one")
 
-    def with_budget(self, *, num_trials: int | None = None, max_epochs: int | None = None) -> Study:
-        """The same study with fewer or more trials or epochs; None keeps the study's own."""
+    def with_budget(
+        self, *, num_trials: int | None = None, max_epochs: int | None = None, grace_period: int | None = None
+    ) -> Study:
+        """The same study with fewer or more trials or epochs, or another grace period; None keeps the study's own."""
         epochs = self.budget.max_epochs if max_epochs is None else max_epochs
         budget = replace(
             self.budget,
             num_trials=self.budget.num_trials if num_trials is None else num_trials,
             max_epochs=epochs,
+            grace_period=self.budget.grace_period if grace_period is None else grace_period,
         )
         return replace(self, budget=budget)
 

@@ -23,6 +23,7 @@ from cifar_ray.errors import (
     SweepExistsError,
     SweepHeldError,
 )
+from cifar_ray.finals import describe
 from cifar_ray.prices import read_prices
 from cifar_ray.provenance import cpu_model, now, package_versions, source_commit
 from cifar_ray.records import SweepRecord, SweepResult
@@ -44,9 +45,10 @@ from cifar_ray.tuning.capacity import (
     place_cohorts,
     read_node_kinds,
 )
+from cifar_ray.tuning.finals import run_with_finals
 from cifar_ray.tuning.preflight import check_store_from_every_node, choose_storage
 from cifar_ray.tuning.ray_logs import shorten_tracebacks
-from cifar_ray.tuning.sweep import SweepPlan, run_sweep
+from cifar_ray.tuning.sweep import SweepPlan
 from cifar_ray.tuning.trackers import check_trackers
 
 
@@ -69,7 +71,9 @@ def tune_command(study_name: str) -> click.Command:
 
 def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
     """Check everything that can be checked at once, then run the sweep on the connected cluster."""
-    study = study.with_budget(num_trials=options.trials, max_epochs=options.max_epochs)
+    study = study.with_budget(
+        num_trials=options.trials, max_epochs=options.max_epochs, grace_period=options.grace_period
+    )
     sweep_id = check_sweep_id(options.sweep_id or _new_sweep_id(study))
     check_trackers(settings)
     prices = read_prices(settings.prices) if settings.prices else None
@@ -94,7 +98,7 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
             f"sweep {sweep_id}: {plan.sweep.num_trials} trials of {study.name}, at most {plan.sweep.max_epochs} "
             f"epochs, {at_once}, data {plan.sweep.dataset.name}, results in {storage}"
         )
-        _say_result(run_sweep(plan, runs, settings, click.echo), storage)
+        _say_result(run_with_finals(plan, runs, settings, click.echo), storage)
 
 
 @contextmanager
@@ -143,6 +147,8 @@ def _make_plan(
         hardware=_hardware(kinds),
         started_at=now(),
         is_cohort=placement.num_cohorts > 0,
+        num_finalists=study.finalists,
+        num_seeds=study.seeds,
     )
     if recorded is not None:
         _check_same(recorded, sweep)
@@ -153,19 +159,23 @@ def _make_plan(
         storage=storage,
         max_concurrent_trials=min(placement.num_slots, study.budget.num_trials),
         num_cohorts=placement.num_cohorts,
+        finals=_place_alone(study, options, kinds) if (recorded or sweep).num_finalists else None,
     )
 
 
 def _place(study: Study, options: SweepOptions, kinds: list[NodeKind]) -> Placement:
-    asked = (options.cpus_per_trial, options.accelerators_per_trial)
     if study.is_cohort and not options.no_cohort:
-        if asked != (None, None):
+        if (options.cpus_per_trial, options.accelerators_per_trial) != (None, None):
             raise ConfigurationError(
                 f"the trials of {study.name} train together, on all that a node has",
                 "add --no-cohort to give each of them --cpus-per-trial or --accelerators-per-trial",
             )
         return place_cohorts(kinds, study.budget.num_trials)
-    cpus, accelerators = asked
+    return _place_alone(study, options, kinds)
+
+
+def _place_alone(study: Study, options: SweepOptions, kinds: list[NodeKind]) -> Placement:
+    cpus, accelerators = options.cpus_per_trial, options.accelerators_per_trial
     if accelerators is None:
         accelerators = study.accelerators_per_trial if has_accelerator(kinds) else 0.0
     return place_alone(kinds, 1.0 if cpus is None else cpus, accelerators)
@@ -173,7 +183,7 @@ def _place(study: Study, options: SweepOptions, kinds: list[NodeKind]) -> Placem
 
 def _check_same(recorded: SweepRecord, sweep: SweepRecord) -> None:
     """A resumed sweep must be the one that was started."""
-    names = ["study", "seed", "num_trials", "max_epochs", "is_cohort"]
+    names = ["study", "seed", "num_trials", "max_epochs", "grace_period", "is_cohort"]
     if not recorded.is_cohort:
         names += ["accelerators_per_trial", "cpus_per_trial"]
     pairs = {name: (getattr(recorded, name), getattr(sweep, name)) for name in names}
@@ -215,6 +225,8 @@ def _say_result(result: SweepResult, storage: str) -> None:
         f"winner {winner.trial_id}: validation accuracy {100 * result.winner.best_validation_accuracy:.2f} % "
         f"after epoch {winner.best_epoch}; results in {storage}/{result.sweep_id}"
     )
+    if result.finals:
+        click.echo(describe(result.finals))
 
 
 def _new_sweep_id(study: Study) -> str:

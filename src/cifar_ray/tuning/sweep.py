@@ -27,6 +27,7 @@ from cifar_ray.storage.arrow import arrow_filesystem
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig
 from cifar_ray.studies.options import Keep
+from cifar_ray.tuning.capacity import Placement
 from cifar_ray.tuning.engine import EnginePlan, drain_engines, start_engines
 from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE
 from cifar_ray.tuning.ledger import Ledger, summarise_sweep
@@ -71,13 +72,28 @@ class SweepPlan:
     """0 where the trials train one by one."""
     prices: Prices | None = None
     keep: Keep = "all"
+    finals: Placement | None = None
+    """Of each training of its finals, which train one by one; None for a sweep without."""
 
 
 def run_sweep(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callable[[str], None]) -> SweepResult:
     """Run, or go on with, a sweep whose record is in the store; returns and stores its result.
 
+    Errors as `run_trials` raises them.
+    """
+    result = run_trials(plan, runs, settings, say)
+    runs.write_result(result)
+    if plan.keep == "winner":
+        prune_finished(runs, plan.sweep.sweep_id)
+    return result
+
+
+def run_trials(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callable[[str], None]) -> SweepResult:
+    """Train all trials of a sweep, or those that are left; its result is for the caller to store.
+
     Raises InterruptedSweepError where a signal ended it before every trial had an outcome.
     """
+    sweep_id = plan.sweep.parent or plan.sweep.sweep_id
     os.environ.update(_TUNE_ENVIRONMENT)
     # it misses the result files that our ledger replaces
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
@@ -87,23 +103,20 @@ def run_sweep(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callable
     except (OSError, TuneError) as error:
         # Arrow's filesystem, to which Ray Tune writes its own state, raises OSError
         raise StorageError(
-            f"sweep {plan.sweep.sweep_id} broke off: {str(error).strip().splitlines()[-1]}",
-            f"check the store, then go on: --sweep-id {plan.sweep.sweep_id} --resume",
+            f"sweep {sweep_id} broke off: {str(error).strip().splitlines()[-1]}",
+            f"check the store, then go on: --sweep-id {sweep_id} --resume",
         ) from error
     except StorageError as error:
         raise StorageError(
-            f"sweep {plan.sweep.sweep_id} broke off: {error.message}",
-            f"{error.hint}; then go on: --sweep-id {plan.sweep.sweep_id} --resume",
+            f"sweep {sweep_id} broke off: {error.message}",
+            f"{error.hint}; then go on: --sweep-id {sweep_id} --resume",
         ) from error
     result = summarise_sweep(runs, plan.sweep, now(), plan.prices)
     if result is None:
         raise InterruptedSweepError(
-            f"sweep {plan.sweep.sweep_id} was interrupted before all trials had ended",
-            f"go on with it: --sweep-id {plan.sweep.sweep_id} --resume",
+            f"sweep {sweep_id} was interrupted before all trials had ended",
+            f"go on with it: --sweep-id {sweep_id} --resume",
         )
-    runs.write_result(result)
-    if plan.keep == "winner":
-        prune_finished(runs, plan.sweep.sweep_id)
     return result
 
 
@@ -152,7 +165,10 @@ def _trainable(plan: SweepPlan) -> Iterator[Any]:
     sweep = plan.sweep
     if not plan.num_cohorts:
         trial_plan = TrialPlan(
-            sweep_id=sweep.sweep_id, storage=plan.storage, data_seed=sweep.seed, cpus_per_trial=sweep.cpus_per_trial
+            sweep_id=sweep.sweep_id,
+            storage=plan.storage,
+            data_seed=None if sweep.parent else sweep.seed,
+            cpus_per_trial=sweep.cpus_per_trial,
         )
         yield tune.with_resources(
             tune.with_parameters(run_trial, data=plan.data, plan=trial_plan),

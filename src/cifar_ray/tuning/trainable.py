@@ -43,7 +43,8 @@ class TrialPlan:
 
     sweep_id: str
     storage: str
-    data_seed: int
+    data_seed: int | None
+    """Of the batches' order and the augmentation; None where they follow each trial's own seed."""
     cpus_per_trial: float
 
 
@@ -57,7 +58,8 @@ def run_trial(assignment: dict[str, Any], *, data: TrainingData, plan: TrialPlan
         checkpoints=CheckpointStore(PatientStore(open_store(plan.storage)), plan.sweep_id, trial_id),
     )
     num_threads = max(1, math.floor(plan.cpus_per_trial))
-    train_trial(trial, data, report_epoch, data_seed=plan.data_seed, num_threads=num_threads)
+    data_seed = trial.config.seed if plan.data_seed is None else plan.data_seed
+    train_trial(trial, data, report_epoch, data_seed=data_seed, num_threads=num_threads)
 
 
 # what Ray Tune derives a function's trainable from, besides its own

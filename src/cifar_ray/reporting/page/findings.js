@@ -5,6 +5,16 @@ function findingsCard() {
   return { node: card("What came out", "findings", body), update: (detail) => fill(body, ...findings(detail)) };
 }
 
+/** The best settings trained anew on several seeds; hidden for a sweep without finals. */
+function finalsCard() {
+  const body = el("div");
+  const node = card("Finals", "finals", body);
+  return { node, update: ({ finals }) => {
+    node.hidden = !finals;
+    fill(body, finals ? [el("p", {}, finals.text), plainTable("Finals", finals.heading, finals.rows), el("p", { class: "note" }, finals.note)] : null);
+  } };
+}
+
 const finding = (question, ...answer) => el("div", {}, el("h3", {}, question), el("p", {}, ...answer));
 
 function findings(detail) {
@@ -25,7 +35,7 @@ function findings(detail) {
       ranked.length > 2 ? `, ${(100 * (best.best_validation_accuracy - ranked[Math.floor(ranked.length / 2)].best_validation_accuracy)).toFixed(1)} ahead of the median trial.` : "."),
     finding("How sure is that?", `On ${count(sweep.dataset.num_validation)} validation images the winner's 95 % interval is ${percent(interval[0], 1)} to ${percent(interval[1], 1)} %: `,
       near.length ? `${plural(near.length, "other trial")} ${near.length === 1 ? "lies" : "lie"} within it, so validation alone does not tell them apart.` : "no other trial lies within it.",
-      row.test ? ` Test accuracy ${percentSign(row.test.accuracy)} (${row.test.interval.map((each) => percent(each, 1)).join(" to ")}), measured once.` : "", " One seed: another may order them otherwise."),
+      row.test ? ` Test accuracy ${percentSign(row.test.accuracy)} (${row.test.interval.map((each) => percent(each, 1)).join(" to ")}), measured once.` : "", detail.finals ? " The finals, below, tried the best on other seeds." : " One seed: another may order them otherwise."),
     finding("At what cost?", `${duration(row.wall_s)} of wall time, ${count(row.num_epochs)} epochs`, row.cost ? `; ${row.cost.text}.` : row.has_accelerators ? `, ${(row.accelerator_s / 3600).toFixed(2)} accelerator-hours.` : ", on CPUs alone.",
       ` The winner's own training: ${duration(deviceSeconds(detail, best))} of ${duration(sum(detail.trials.map((trial) => deviceSeconds(detail, trial))))}.`),
     finding("What to try next?", nextSteps(detail, ranked)),

@@ -10,7 +10,7 @@ function sweepView(root, id) {
   function build(detail) {
     const curves = curvesCard(detail, pick);
     table = trialsCard(detail, (trial) => curves.highlight(trial?.trial_id));
-    parts = [findingsCard(), curves, bestCard(), rungsCard(pick), parametersCard(pick), table, timelineCard(pick), costCard(), failuresCard()];
+    parts = [findingsCard(), finalsCard(), curves, bestCard(), rungsCard(pick), parametersCard(pick), table, timelineCard(pick), costCard(), failuresCard()];
     root.append(head, el("div", { class: "grid" }, parts.map(({ node }) => node), card("Provenance", "provenance", provenance)));
   }
 

@@ -1,0 +1,85 @@
+"""A winner's network, and what it makes of images."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cifar_ray.data.image_set import ImageSet
+from cifar_ray.data.packing import PackedImages, pack
+from cifar_ray.data.resident import ResidentBatches
+from cifar_ray.errors import CheckpointError
+from cifar_ray.evaluation.corruptions import CORRUPTIONS, corrupt
+from cifar_ray.models import build_model
+from cifar_ray.records import DatasetRecord
+from cifar_ray.scrutiny import Robustness
+from cifar_ray.storage.checkpoints import Checkpoint
+from cifar_ray.studies import TrialConfig
+from cifar_ray.training.state import unpack_weights
+
+BATCH_SIZE = 1000
+NUM_CORRUPTED = 1000
+"""Test images that are corrupted, 15 times: one pass and a half over them all, beside the two of the evaluation."""
+
+
+class Judge:
+    """A checkpoint's network, and how it sees images of a data set."""
+
+    def __init__(self, checkpoint: Checkpoint, dataset: DatasetRecord, device: torch.device) -> None:
+        """CheckpointError where the weights do not fit the network of the checkpoint's settings."""
+        self._dataset = dataset
+        self._device = device
+        self.config = TrialConfig.from_dict(checkpoint.config)
+        self.model = build_model(self.config)
+        try:
+            self.model.load_state_dict(unpack_weights(checkpoint.weights))
+        except RuntimeError as error:
+            raise CheckpointError("the weights do not fit the network that their settings name") from error
+        self.model.to(device).eval()
+
+    def feed(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> ResidentBatches:
+        """In their order, as they are."""
+        return self.feed_packed(PackedImages(pixels=pack(images), labels=labels))
+
+    def feed_packed(self, images: PackedImages) -> ResidentBatches:
+        """The same of images that are packed already."""
+        return ResidentBatches(
+            images,
+            batch_size=BATCH_SIZE,
+            device=self._device,
+            mean=self._dataset.mean,
+            standard_deviation=self._dataset.standard_deviation,
+            shuffle=False,
+            augment=None,
+            seed=0,
+        )
+
+    def accuracy(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> float:
+        """The share of the images that it gets right."""
+        return float((predict_logits(self.model, self.feed(images, labels)).argmax(axis=1) == labels).mean())
+
+    def robustness(self, test: ImageSet) -> Robustness:
+        """On the same images with each corruption, at most NUM_CORRUPTED of them."""
+        chosen = np.sort(np.random.default_rng(0).permutation(len(test.labels))[:NUM_CORRUPTED])
+        images, labels = test.images[chosen], test.labels[chosen]
+        return Robustness(
+            num_images=len(chosen),
+            clean=self.accuracy(images, labels),
+            corrupted={
+                name: tuple(
+                    self.accuracy(corrupt(images, name, severity), labels) for severity in range(len(strengths))
+                )
+                for name, (_, strengths) in CORRUPTIONS.items()
+            },
+        )
+
+
+@torch.inference_mode()
+def predict_logits(model: torch.nn.Module, batches: ResidentBatches) -> NDArray[np.float64]:
+    """(N, classes), in float32, in the order of the images."""
+    logits = [model(images) for images, _ in chain.from_iterable(batches)]
+    found: NDArray[np.float64] = torch.cat(logits).double().cpu().numpy()
+    return found

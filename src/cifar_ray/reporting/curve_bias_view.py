@@ -1,0 +1,78 @@
+"""What a sweep's full curves tell of ASHA, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from cifar_ray.reporting.curve_bias import NUM_ORDERS, REDUCTION_FACTORS, CurveBias, Cut, EpochBias
+from cifar_ray.reporting.formats import MISSING, percent
+from cifar_ray.reporting.terminal import narrow_table, verbatim
+
+LEGEND = (
+    "Spearman, Kendall: rank correlation of the validation accuracies after that epoch with those after the last. "
+    "rank: after that epoch, of the trial that is best after the last. cut %: chance that ASHA with reduction factor r "
+    f"stops this trial, over {NUM_ORDERS:,} random orders in which trials come to a rung. regret: points that the best "
+    "of the trials left lacks in the end. epochs %: of all epochs, those that are trained."
+)
+
+
+def curve_bias_renderable(bias: CurveBias) -> RenderableType:
+    """Two tables: a rung after each epoch alone, and each epoch as the grace period of a whole sweep."""
+    heading = f"{bias.sweep_id}: study {bias.study}, {bias.num_trials} full curves of {bias.max_epochs} epochs"
+    left_out = [verbatim(f"left out: {bias.num_left_out} trials that failed", "yellow")] if bias.num_left_out else []
+    return Group(
+        verbatim(heading, "bold"),
+        *left_out,
+        Text("\nOne rung, after that epoch", style="bold"),
+        _alone(bias.epochs),
+        Text("\nAll rungs, that epoch being the grace period", style="bold"),
+        _ladders(bias.epochs),
+        Text(f"\n{LEGEND}", style="dim"),
+    )
+
+
+def _alone(epochs: Sequence[EpochBias]) -> Table:
+    table = _table("Spearman", "Kendall", "rank", *_columns("cut %", "regret"))
+    for each in epochs:
+        correlations = [MISSING if value is None else f"{value:.2f}" for value in (each.spearman, each.kendall)]
+        table.add_row(str(each.epoch), *correlations, str(each.rank_of_best), *_cells(each.alone, _chance, _regret))
+    return table
+
+
+def _ladders(epochs: Sequence[EpochBias]) -> Table:
+    table = _table(*_columns("cut %", "regret", "epochs %"))
+    for each in epochs:
+        table.add_row(str(each.epoch), *_cells(each.ladder, _chance, _regret, _epochs))
+    return table
+
+
+def _table(*headings: str) -> Table:
+    table = narrow_table()
+    table.add_column("epoch", no_wrap=True)
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    return table
+
+
+def _columns(*names: str) -> list[str]:
+    return [f"{name}\nr = {factor}" for factor in REDUCTION_FACTORS for name in names]
+
+
+def _cells(cuts: Sequence[Cut], *texts: Callable[[Cut], str]) -> list[str]:
+    return [text(cut) for cut in cuts for text in texts]
+
+
+def _chance(cut: Cut) -> str:
+    return percent(cut.chance, 0)
+
+
+def _regret(cut: Cut) -> str:
+    return f"{100 * cut.regret:.2f}"
+
+
+def _epochs(cut: Cut) -> str:
+    return percent(cut.epochs, 0)

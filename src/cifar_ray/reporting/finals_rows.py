@@ -1,0 +1,30 @@
+"""A sweep's finals as rows of text, for Markdown, terminal and page alike."""
+
+from __future__ import annotations
+
+from cifar_ray.finals import Finalist, Finals
+from cifar_ray.reporting.formats import MISSING, percent
+
+HEADING = ("trial", "in the sweep %", "seeds", "mean %", "95 % interval", "shrinkage")
+NOTE = (
+    "Finals: the best settings trained anew to the last epoch, each on several seeds. Validation accuracies; the "
+    "interval is over seeds (Student's t); shrinkage, in points, is what the sweep gave a trial beyond its mean."
+)
+
+
+def finals_rows(finals: Finals) -> list[list[str]]:
+    """A row a finalist, the chosen one first."""
+    return [_row(each) for each in finals.finalists]
+
+
+def _row(finalist: Finalist) -> list[str]:
+    interval = finalist.interval
+    num_broken = sum(each.outcome != "completed" for each in finalist.retrainings)
+    return [
+        finalist.trial_id,
+        percent(finalist.searched_accuracy, 2),
+        f"{len(finalist.retrainings)}{f', {num_broken} broke off' if num_broken else ''}",
+        percent(finalist.mean, 2),
+        f"{percent(interval[0], 2)} to {percent(interval[1], 2)}" if interval else MISSING,
+        MISSING if finalist.shrinkage is None else f"{100 * finalist.shrinkage:.2f}",
+    ]

@@ -1,0 +1,161 @@
+"""A sweep's finals: its best configurations trained anew, on several seeds, to choose among them by the mean.
+
+They are a sweep of their own in the sweep's folder, which nothing cuts: Ray Tune, books, checkpoints, retries and
+resuming are the same. The sweep has its result once they have theirs.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from cifar_ray.finals import Finalist, Finals, Retraining, rank_finalists
+from cifar_ray.provenance import now
+from cifar_ray.records import Cost, SweepRecord, SweepResult, TrialRecord
+from cifar_ray.settings import Settings
+from cifar_ray.storage import layout
+from cifar_ray.storage.runs import RunStore
+from cifar_ray.studies import TrialConfig
+from cifar_ray.tuning.capacity import Placement
+from cifar_ray.tuning.ledger import summarise_sweep
+from cifar_ray.tuning.pruner import prune_finished
+from cifar_ray.tuning.sweep import SweepPlan, run_sweep, run_trials
+
+SEEDS = range(1_000, 1_000_000)
+"""Far from those that a study may search."""
+
+
+def run_with_finals(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callable[[str], None]) -> SweepResult:
+    """Run, or go on with, a sweep and then its finals, where it has any; returns and stores its result.
+
+    Which trials are finalists stands in the finals' record: once it is written the sweep itself is over, and a
+    driver that goes on leaves its trials alone. Errors as `run_trials` raises them.
+    """
+    if not plan.sweep.num_finalists or plan.finals is None:
+        return run_sweep(plan, runs, settings, say)
+    sweep_id, nested = plan.sweep.sweep_id, runs.finals(plan.sweep.sweep_id)
+    if nested.has_sweep(layout.finals(sweep_id)):
+        record = nested.sweep(layout.finals(sweep_id))
+    else:
+        searched = run_trials(plan, runs, settings, say)
+        record = _finals_record(plan.sweep, searched, plan.finals)
+        nested.create_sweep(record)
+    trials = {trial.trial_id: trial for trial in runs.trials(sweep_id)}
+    if record.finalists:
+        say(f"finals of {sweep_id}: {', '.join(record.finalists)}, each trained anew on {record.num_seeds} seeds")
+        if nested.result(record.sweep_id) is None:
+            run_sweep(_finals_plan(plan, record, trials), nested, settings, say)
+    result = _with_finals(plan, runs, record, trials)
+    runs.write_result(result)
+    if plan.keep == "winner":
+        prune_finished(runs, sweep_id)
+    return result
+
+
+def finals_seeds(sweep: SweepRecord) -> list[int]:
+    """The same for every finalist, so that luck is shared; none that the sweep itself used."""
+    return random.Random(f"finals:{sweep.study}:{sweep.seed}").sample(SEEDS, sweep.num_seeds)
+
+
+def finals_configs(record: SweepRecord, trials: Mapping[str, TrialRecord]) -> list[TrialConfig]:
+    """What the finals train, in the order of their trials: each finalist with one seed after the other."""
+    return [
+        replace(TrialConfig.from_dict(trials[trial_id].config), seed=seed)
+        for trial_id in record.finalists
+        for seed in finals_seeds(record)
+    ]
+
+
+def judge(record: SweepRecord, trials: Mapping[str, TrialRecord], retrained: list[TrialRecord]) -> Finals:
+    """From the sweep's trials, by id, and those of its finals, in their order."""
+    num_seeds = record.num_seeds
+    groups = [retrained[start : start + num_seeds] for start in range(0, len(retrained), num_seeds)]
+    return Finals(
+        finalists=rank_finalists(
+            Finalist(
+                trial_id=trial_id,
+                searched_accuracy=trials[trial_id].best_validation_accuracy or 0.0,
+                retrainings=tuple(map(_retraining, group)),
+            )
+            for trial_id, group in zip(record.finalists, groups, strict=True)
+        ),
+        num_epochs=sum(trial.num_epochs for trial in retrained),
+        accelerator_seconds=sum(trial.accelerator_seconds for trial in retrained),
+    )
+
+
+def _retraining(trial: TrialRecord) -> Retraining:
+    return Retraining(
+        trial_id=trial.trial_id,
+        seed=trial.config["seed"],
+        outcome=trial.outcome,
+        best_epoch=trial.best_epoch,
+        best_validation_accuracy=trial.best_validation_accuracy,
+    )
+
+
+def _finals_record(sweep: SweepRecord, searched: SweepResult, placement: Placement) -> SweepRecord:
+    finalists = searched.ranking[: sweep.num_finalists]
+    return replace(
+        sweep,
+        sweep_id=layout.finals(sweep.sweep_id),
+        parent=sweep.sweep_id,
+        finalists=finalists,
+        num_trials=len(finalists) * sweep.num_seeds,
+        # ASHA's only rung is the end: nothing is cut
+        grace_period=sweep.max_epochs,
+        is_cohort=False,
+        accelerators_per_trial=placement.accelerators,
+        cpus_per_trial=placement.cpus,
+        started_at=now(),
+    )
+
+
+def _finals_plan(plan: SweepPlan, record: SweepRecord, trials: Mapping[str, TrialRecord]) -> SweepPlan:
+    assert plan.finals is not None
+    return replace(
+        plan,
+        sweep=record,
+        configs=finals_configs(record, trials),
+        storage=f"{plan.storage}/{record.parent}",
+        max_concurrent_trials=min(plan.finals.num_slots, record.num_trials),
+        num_cohorts=0,
+        # all trainings of the winner are scored, and which it is shows in the end
+        keep="all",
+        finals=None,
+    )
+
+
+def _with_finals(
+    plan: SweepPlan, runs: RunStore, record: SweepRecord, trials: Mapping[str, TrialRecord]
+) -> SweepResult:
+    searched = summarise_sweep(runs, plan.sweep, now(), plan.prices)
+    assert searched is not None, "the finals begin once all trials have an outcome"
+    if not record.finalists:
+        return searched
+    nested = runs.finals(plan.sweep.sweep_id)
+    finals = judge(record, trials, nested.trials(record.sweep_id))
+    retrained = nested.result(record.sweep_id)
+    return replace(
+        searched,
+        finals=finals,
+        num_epochs=searched.num_epochs + finals.num_epochs,
+        accelerator_seconds=searched.accelerator_seconds + finals.accelerator_seconds,
+        cost=_sum(searched.cost, retrained.cost if retrained else None),
+    )
+
+
+def _sum(one: Cost | None, other: Cost | None) -> Cost | None:
+    """Of both, which hold the same kind of device; without a price where one has none."""
+    if one is None or other is None:
+        return one
+    return replace(
+        one,
+        held_s=one.held_s + other.held_s,
+        useful_s=one.useful_s + other.useful_s,
+        failed_s=one.failed_s + other.failed_s,
+        repeated_s=one.repeated_s + other.repeated_s,
+        price=None if one.price is None or other.price is None else one.price + other.price,
+        remark=one.remark or other.remark,
+    )

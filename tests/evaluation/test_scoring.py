@@ -1,0 +1,106 @@
+"""A winner scored in the one opening of the test set: an untrained network on drawn shapes."""
+
+import base64
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cifar_ray.data.sources import load_images
+from cifar_ray.data.split import split
+from cifar_ray.evaluation import judge
+from cifar_ray.evaluation.scoring import score_sweep
+from cifar_ray.finals import Finalist, Finals, Retraining
+from cifar_ray.models import build_model
+from cifar_ray.records import SweepRecord, SweepResult, TrialRecord
+from cifar_ray.settings import read_settings
+from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
+from cifar_ray.storage.runs import RunStore
+from cifar_ray.studies import TrialConfig, get_study
+from cifar_ray.training.state import pack_weights
+
+SEEDS = (11, 12, 13)
+
+
+@pytest.fixture
+def finished(runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord) -> RunStore:
+    """A sweep whose finals have trained one configuration on three seeds, the second the best on validation."""
+    data = split(load_images("shapes:500", "train", read_settings()), sweep_record.seed)
+    runs.create_sweep(replace(sweep_record, dataset=data.record))
+    config = get_study("cnn").with_budget(num_trials=1).sample(0)[0]
+    retrainings = []
+    for index, (seed, accuracy) in enumerate(zip(SEEDS, (0.3, 0.4, 0.35), strict=True)):
+        torch.manual_seed(seed)
+        settings = replace(config, seed=seed)
+        checkpoint = Checkpoint(
+            epoch=3,
+            validation_accuracy=accuracy,
+            config=settings.to_dict(),
+            weights=pack_weights(build_model(settings).state_dict()),
+            trainer_state=b"",
+        )
+        CheckpointStore(runs.finals("cnn-1").objects, "cnn-1-finals", f"t000{index}").save(checkpoint)
+        retrainings.append(
+            Retraining(
+                trial_id=f"t000{index}", seed=seed, outcome="completed", best_epoch=3, best_validation_accuracy=accuracy
+            )
+        )
+    runs.write_trial("cnn-1", trial_record)
+    finalist = Finalist(trial_id="t0000", searched_accuracy=0.5, retrainings=tuple(retrainings))
+    runs.write_result(
+        SweepResult(
+            sweep_id="cnn-1",
+            study="cnn",
+            ranking=("t0000",),
+            winner=trial_record,
+            outcomes={"completed": 1},
+            num_epochs=16,
+            wall_s=1.0,
+            accelerator_seconds=0.0,
+            finished_at="2026-01-01T01:00:00+00:00",
+            finals=Finals(finalists=(finalist,), num_epochs=12, accelerator_seconds=0.0),
+        )
+    )
+    return runs
+
+
+def test_all_that_is_kept_of_a_winner(finished: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def build_watched(config: TrialConfig) -> torch.nn.Module:
+        model = build_model(config)
+        model.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+        return model
+
+    monkeypatch.setattr(judge, "NUM_CORRUPTED", 40)
+    monkeypatch.setattr(judge, "build_model", build_watched)
+    scores = score_sweep(finished.objects.uri, "cnn-1")
+    assert (scores.trial_id, scores.epoch, scores.config["seed"]) == ("t0000", 3, 12)
+    assert [(each.trial_id, each.seed) for each in scores.seeds] == [("t0001", 12), ("t0000", 11), ("t0002", 13)]
+    assert scores.seeds[0].accuracy == scores.accuracy
+    assert len({each.accuracy for each in scores.seeds}) > 1, "each has weights of its own"
+    assert scores.calibration is not None
+    assert scores.calibration.loss == pytest.approx(scores.loss, abs=1e-6)
+    assert scores.calibration.scaled_loss < scores.loss + 0.05
+    assert scores.robustness is not None
+    assert scores.robustness.num_images == 40
+    assert {len(each) for each in scores.robustness.corrupted.values()} == {3}
+    # 100 to test: plain, mirrored, two more seeds; 50 to validate; 40 clean and with 15 corruptions
+    assert sum(seen) == 4 * 100 + 50 + 16 * 40
+
+    answers = finished.answers(scores)
+    assert answers is not None
+    assert sum(answers.is_right()) / 100 == scores.accuracy
+    assert len(base64.b64decode(answers.predicted)) == 100
+    seen.clear()
+    assert score_sweep(finished.objects.uri, "cnn-1") == scores
+    assert not seen, "the test set is opened once"
+
+
+def test_without_its_training_images_a_winner_is_not_calibrated(finished: RunStore, sweep_record: SweepRecord) -> None:
+    sweep = finished.sweep("cnn-1")
+    changed = replace(sweep, dataset=replace(sweep.dataset, fingerprint="ab" * 32))
+    finished.objects.write("cnn-1/sweep.json", changed.to_json().encode())
+    scores = score_sweep(finished.objects.uri, "cnn-1")
+    assert scores.calibration is None
+    assert scores.remarks == ("not calibrated: the training images are no longer those of the sweep",)

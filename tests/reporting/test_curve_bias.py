@@ -1,0 +1,105 @@
+import itertools
+import math
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from ray.tune.schedulers.async_hyperband import _Bracket
+
+from cifar_ray.cli.main import main
+from cifar_ray.errors import ConfigurationError
+from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
+from cifar_ray.reporting.curve_bias import _passing, measure_curve_bias, simulate
+from cifar_ray.storage.runs import RunStore
+
+CURVES = {"t0000": [0.5, 0.6, 0.6], "t0001": [0.2, 0.4, 0.9], "t0002": [0.3, 0.3, 0.5], "t0003": [0.1, 0.7, 0.8]}
+"""The best in the end is third after the first epoch."""
+
+
+def put(runs: RunStore, sweep: SweepRecord, line: EpochMetrics, trial: TrialRecord, outcome: str = "completed") -> None:
+    runs.create_sweep(replace(sweep, num_trials=4, max_epochs=3, grace_period=3))
+    lines = [
+        replace(line, trial_id=name, epoch=epoch, validation_accuracy=accuracy)
+        for name, curve in CURVES.items()
+        for epoch, accuracy in enumerate(curve, start=1)
+    ]
+    runs.write_metrics("cnn-1", lines)
+    for name in CURVES:
+        runs.write_trial("cnn-1", replace(trial, trial_id=name, outcome="completed"))
+    runs.write_trial("cnn-1", replace(trial, trial_id="t0003", outcome=outcome))
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_chance_and_regret_over_every_order(factor: int) -> None:
+    orders = list(itertools.permutations(CURVES))
+    passing = [_passing(order, CURVES, 1, factor) for order in orders]
+    chance = sum("t0001" not in left for left in passing) / len(orders)
+    regret = sum(0.9 - max(CURVES[trial][-1] for trial in left) for left in passing) / len(orders)
+    cut = simulate(CURVES, [1], factor, num_orders=4000)
+    assert cut.chance == pytest.approx(chance, abs=4 * math.sqrt(0.25 / 4000))
+    assert cut.regret == pytest.approx(regret, abs=0.01)
+    assert 0 < chance < 1
+
+
+def test_the_cuts_are_those_of_ray_tunes_own_rung() -> None:
+    rng = random.Random(0)
+    for factor in (2, 3, 4):
+        # few values: many ties
+        curves = {f"t{index:04d}": [rng.randrange(8) / 8] for index in range(60)}
+        bracket = _Bracket(min_t=1, max_t=9, reduction_factor=factor, s=0)
+        theirs = []
+        for name, curve in curves.items():
+            trial = type("Trial", (), {"trial_id": name})()
+            if bracket.on_result(trial, 1, curve[0]) == "CONTINUE":
+                theirs.append(name)
+        assert _passing(list(curves), curves, 1, factor) == theirs
+
+
+def test_without_rungs_nothing_is_lost_and_every_epoch_is_trained() -> None:
+    cut = simulate(CURVES, [], 4)
+    assert (cut.chance, cut.regret, cut.epochs) == (0, 0, 1)
+    assert simulate(CURVES, [1], 2).epochs == pytest.approx(np.mean([1 / 3, 1]), abs=0.2)
+
+
+def test_of_a_whole_sweep(
+    runs: RunStore, sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics], trial_record: TrialRecord
+) -> None:
+    put(runs, sweep_record, epoch_metrics[0], trial_record)
+    bias = measure_curve_bias(runs, "cnn-1")
+    first, second = bias.epochs
+    assert (bias.num_trials, bias.num_left_out, first.rank_of_best, second.rank_of_best) == (4, 0, 3, 3)
+    # ranks 4 2 3 1 against 2 4 1 3: squared differences 4 + 4 + 4 + 4
+    assert first.spearman == pytest.approx(1 - 6 * 16 / (4 * 15))
+    assert first.alone[2] == simulate(CURVES, [1], 4)
+    assert first.ladder[0] == simulate(CURVES, [1, 2], 2)
+    assert second.ladder[0] == simulate(CURVES, [2], 2)
+    done = CliRunner().invoke(main, ["results", "curves-bias", "cnn-1", "--storage", runs.objects.uri])
+    assert done.exit_code == 0, done.output
+    assert "4 full curves of 3 epochs" in done.output
+    assert "-0.60" in done.output
+    assert max(map(len, done.output.splitlines())) <= 80
+
+
+def test_a_diverged_trial_is_worth_nothing_and_a_failed_one_is_left_out(
+    runs: RunStore, sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics], trial_record: TrialRecord
+) -> None:
+    put(runs, sweep_record, epoch_metrics[0], trial_record, outcome="failed")
+    broken = [
+        replace(line, train_loss=None) if (line.trial_id, line.epoch) == ("t0001", 3) else line
+        for line in runs.metrics("cnn-1")
+    ]
+    runs.write_metrics("cnn-1", broken)
+    bias = measure_curve_bias(runs, "cnn-1")
+    assert (bias.num_trials, bias.num_left_out) == (3, 1)
+    assert bias.epochs[0].rank_of_best == 1, "t0000 is the best of those that are left"
+
+
+def test_a_sweep_that_cut_is_refused_with_the_way_out(
+    runs: RunStore, sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics], trial_record: TrialRecord
+) -> None:
+    put(runs, sweep_record, epoch_metrics[0], trial_record, outcome="stopped")
+    with pytest.raises(ConfigurationError, match="3 full learning curves and 1 that end early") as refused:
+        measure_curve_bias(runs, "cnn-1")
+    assert "cifar-ray job submit cnn --grace-period 3" in str(refused.value.hint)

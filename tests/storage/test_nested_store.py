@@ -1,0 +1,30 @@
+from pathlib import Path
+
+import pytest
+
+from cifar_ray.errors import ConfigurationError, ObjectNotFoundError
+from cifar_ray.storage.folder import FolderStore
+from cifar_ray.storage.nested_store import NestedStore
+from cifar_ray.storage.object_store import open_store
+
+
+def test_a_folder_is_a_store_of_its_own(tmp_path: Path) -> None:
+    outer = FolderStore(tmp_path)
+    nested = NestedStore(outer, "a")
+    nested.write("b/c", b"12")
+    outer.write("other", b"3")
+    outer.write("ab/d", b"4")
+    assert outer.sizes("a") == {"a/b/c": 2}
+    assert (nested.keys(), nested.sizes("b"), nested.folders()) == (["b/c"], {"b/c": 2}, ["b"])
+    assert nested.read("b/c") == b"12"
+    assert open_store(nested.uri).keys() == ["b/c"], "the address that workers are given"
+    nested.delete("b/c")
+    with pytest.raises(ObjectNotFoundError):
+        nested.read("b/c")
+    assert outer.keys() == ["ab/d", "other"]
+
+
+@pytest.mark.parametrize("key", ["../other", "", "/x"])
+def test_nothing_leaves_the_folder(tmp_path: Path, key: str) -> None:
+    with pytest.raises(ConfigurationError, match="malformed"):
+        NestedStore(FolderStore(tmp_path), "a").write(key, b"")

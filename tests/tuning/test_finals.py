@@ -1,0 +1,94 @@
+from dataclasses import replace
+
+import pytest
+
+from cifar_ray.records import Cost, SweepRecord, SweepResult, TrialRecord
+from cifar_ray.studies import get_study
+from cifar_ray.tuning.capacity import Placement
+from cifar_ray.tuning.finals import SEEDS, _finals_record, _sum, finals_configs, finals_seeds, judge
+
+
+@pytest.fixture
+def record(sweep_record: SweepRecord, trial_record: TrialRecord) -> SweepRecord:
+    """The finals of the best two of three."""
+    sweep = replace(sweep_record, num_trials=3, num_finalists=2, num_seeds=3, is_cohort=True)
+    searched = SweepResult(
+        sweep_id="cnn-1",
+        study="cnn",
+        ranking=("t0002", "t0000", "t0001"),
+        winner=trial_record,
+        outcomes={},
+        num_epochs=1,
+        wall_s=1.0,
+        accelerator_seconds=0.0,
+        finished_at=sweep.started_at,
+    )
+    placement = Placement(cpus=2.0, accelerators=0.0, num_cohorts=0, num_slots=4)
+    return _finals_record(sweep, searched, placement)
+
+
+@pytest.fixture
+def trials() -> dict[str, TrialRecord]:
+    configs = get_study("cnn").sample(0)[:3]
+    return {
+        f"t{index:04d}": TrialRecord(
+            trial_id=f"t{index:04d}",
+            config=config.to_dict(),
+            outcome="completed",
+            best_validation_accuracy=0.5 + index / 100,
+        )
+        for index, config in enumerate(configs)
+    }
+
+
+def test_the_finals_are_a_sweep_that_cuts_nothing(record: SweepRecord) -> None:
+    assert (record.sweep_id, record.parent, record.finalists) == ("cnn-1-finals", "cnn-1", ("t0002", "t0000"))
+    assert (record.num_trials, record.grace_period, record.max_epochs) == (6, 4, 4)
+    assert (record.is_cohort, record.cpus_per_trial, record.accelerators_per_trial) == (False, 2.0, 0.0)
+
+
+def test_each_finalist_gets_the_same_new_seeds_and_keeps_the_rest(
+    record: SweepRecord, trials: dict[str, TrialRecord]
+) -> None:
+    configs = finals_configs(record, trials)
+    seeds = finals_seeds(record)
+    assert [config.seed for config in configs] == seeds * 2
+    assert len(set(seeds)) == 3
+    assert all(seed in SEEDS for seed in seeds)
+    for config, trial_id in zip(configs, ["t0002"] * 3 + ["t0000"] * 3, strict=True):
+        assert config.to_dict() | {"seed": 0} == dict(trials[trial_id].config) | {"seed": 0}
+    assert finals_seeds(replace(record, seed=1)) != seeds
+    assert finals_seeds(replace(record, sweep_id="another")) == seeds
+
+
+def test_judging_takes_the_trainings_in_their_order(record: SweepRecord, trials: dict[str, TrialRecord]) -> None:
+    retrained = [
+        TrialRecord(
+            trial_id=f"t{index:04d}",
+            config=config.to_dict(),
+            outcome="completed",
+            num_epochs=4,
+            best_epoch=3,
+            best_validation_accuracy=accuracy,
+        )
+        for index, (config, accuracy) in enumerate(
+            zip(finals_configs(record, trials), (0.4, 0.4, 0.4, 0.6, 0.5, 0.7), strict=True)
+        )
+    ]
+    finals = judge(record, trials, retrained)
+    assert [each.trial_id for each in finals.finalists] == ["t0000", "t0002"]
+    assert finals.winner is not None
+    assert (finals.winner.mean, finals.winner.searched_accuracy) == (pytest.approx(0.6), 0.5)
+    assert finals.winner.best is not None
+    assert finals.winner.best.trial_id == "t0005"
+    assert finals.num_epochs == 24
+
+
+def test_the_cost_is_of_both() -> None:
+    one = Cost(device="core", held_s=10, useful_s=7, failed_s=1, repeated_s=1, price=2.0, currency="USD")
+    both = _sum(one, replace(one, held_s=20, price=3.0))
+    assert both is not None
+    assert (both.held_s, both.useful_s, both.price, both.currency) == (30, 14, 5.0, "USD")
+    unpriced = _sum(one, replace(one, price=None, remark="no price of A100"))
+    assert unpriced is not None
+    assert (unpriced.price, unpriced.remark) == (None, "no price of A100")
