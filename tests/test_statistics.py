@@ -1,8 +1,21 @@
+import itertools
+import math
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cifar_ray.statistics import difference_interval, summarise_classes, wilson_interval
+from cifar_ray.statistics import (
+    difference_interval,
+    kendall,
+    mcnemar,
+    mean_interval,
+    spearman,
+    student_quantile,
+    summarise_classes,
+    wilson_interval,
+)
 from cifar_ray.studies import STUDIES
 
 ROUNDING = 0.0005
@@ -59,3 +72,65 @@ def test_a_difference_of_proportions_as_newcombe_has_it() -> None:
     low, high = difference_interval((56, 70), (48, 80))
     assert (low, high) == (pytest.approx(0.0524, abs=5e-5), pytest.approx(0.3339, abs=5e-5))
     assert difference_interval((48, 80), (56, 70)) == (pytest.approx(-high), pytest.approx(-low))
+
+
+@pytest.mark.parametrize(
+    ("degrees", "quantile"),
+    [
+        (1, 12.7062),
+        (2, 4.30265),
+        (3, 3.18245),
+        (4, 2.77645),
+        (5, 2.57058),
+        (10, 2.22814),
+        (30, 2.04227),
+        (120, 1.97993),
+    ],
+)
+def test_students_quantiles_as_tables_have_them(degrees: int, quantile: float) -> None:
+    assert student_quantile(degrees) == pytest.approx(quantile, abs=5e-5)
+
+
+def test_the_interval_of_a_mean_holds_it_in_95_of_100_cases() -> None:
+    assert mean_interval([0.5]) is None
+    assert mean_interval([0.1, 0.2, 0.3]) == pytest.approx((0.2 - 4.30265 * 0.1 / 3**0.5, 0.2 + 0.2484139), abs=1e-5)
+    rng = random.Random(0)
+    intervals = [mean_interval([rng.gauss(0.7, 0.02) for _ in range(3)]) for _ in range(4000)]
+    held = sum(interval is not None and interval[0] <= 0.7 <= interval[1] for interval in intervals) / 4000
+    assert held == pytest.approx(0.95, abs=0.01)
+
+
+def test_mcnemar_against_every_toss_of_the_coins() -> None:
+    for num_tosses in range(11):
+        tosses = [sum(each) for each in itertools.product((0, 1), repeat=num_tosses)]
+        for heads in range(num_tosses + 1):
+            as_far_out = [each for each in tosses if abs(each - num_tosses / 2) >= abs(heads - num_tosses / 2)]
+            assert mcnemar(heads, num_tosses - heads) == pytest.approx(len(as_far_out) / len(tosses))
+
+
+def test_mcnemar_on_known_and_large_counts() -> None:
+    # Agresti, Categorical Data Analysis, 10.1: 86 and 150, z^2 = 17.36, p = 3.1e-5 (chi-squared)
+    assert mcnemar(86, 150) == pytest.approx(3.1e-5, rel=0.2)
+    assert mcnemar(5000, 5000) == 1
+    assert 0 < mcnemar(400, 600) < 1e-9
+
+
+def test_rank_correlations_against_known_and_slow_forms() -> None:
+    first = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+    second = [4, 7, 2, 10, 3, 6, 8, 1, 5, 9]
+    pairs = list(itertools.combinations(range(10), 2))
+    score = sum(1 if second[b] > second[a] else -1 for a, b in pairs)
+    assert kendall(first, second) == pytest.approx(score / 45)
+    assert spearman(first, second) == pytest.approx(
+        1 - 6 * sum((a - b) ** 2 for a, b in zip(first, second, strict=True)) / (10 * 99)
+    )
+    assert spearman([1.0, 2.0, 4.0], [0.1, 0.5, 0.6]) == kendall([1.0, 2.0, 4.0], [0.1, 0.5, 0.6]) == pytest.approx(1)
+    assert spearman([1, 2, 3], [3, 2, 1]) == kendall([1, 2, 3], [3, 2, 1]) == pytest.approx(-1)
+    assert spearman([1, 1, 1], [1, 2, 3]) is kendall([1, 1, 1], [1, 2, 3]) is None
+
+
+def test_ties_share_their_ranks() -> None:
+    first, second = [1, 2, 2, 3], [1, 3, 2, 4]
+    # ranks 1, 2.5, 2.5, 4 against 1, 3, 2, 4: 4.5 / sqrt(4.5 * 5); five pairs in order, one tie on one side
+    assert spearman(first, second) == pytest.approx(4.5 / math.sqrt(4.5 * 5))
+    assert kendall(first, second) == pytest.approx(5 / math.sqrt(5 * 6))

@@ -1,10 +1,12 @@
-"""The arithmetic of accuracies: intervals, class averages, group averages. All in fractions, not per cent."""
+"""The arithmetic of accuracies: averages, intervals, tests, rank correlations. All in fractions, not per cent."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 """CIFAR-10's classes in the order of its labels."""
@@ -72,3 +74,79 @@ def difference_interval(first: tuple[int, int], second: tuple[int, int], z: floa
         difference - math.hypot(share_1 - low_1, high_2 - share_2),
         difference + math.hypot(high_1 - share_1, share_2 - low_2),
     )
+
+
+def student_quantile(degrees: int, share: float = 0.975) -> float:
+    """Of Student's t distribution, for a share above a half; found in the closed form of its distribution function."""
+    assert degrees >= 1
+    assert 0.5 < share < 1
+    low, high = 0.0, 1.0
+    while _within_student(high, degrees) < 2 * share - 1:
+        low, high = high, 2 * high
+    while high - low > 1e-12 * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if _within_student(middle, degrees) < 2 * share - 1 else (low, middle)
+    return high
+
+
+def _within_student(t: float, degrees: int) -> float:
+    """The chance of lying between -t and t (Abramowitz and Stegun 1964, 26.7.3 and 26.7.4)."""
+    angle = math.atan(t / math.sqrt(degrees))
+    cosine = math.cos(angle)
+    is_odd = degrees % 2
+    term = cosine if is_odd else 1.0
+    total = 0.0 if degrees == 1 else term
+    for number in range(2 + is_odd, degrees - 1, 2):
+        term *= (number - 1) / number * cosine**2
+        total += term
+    return (angle + math.sin(angle) * total) * 2 / math.pi if is_odd else math.sin(angle) * total
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """The 95 % interval of the mean of what the values are drawn from (Student's t); None of fewer than two."""
+    if len(values) < 2:
+        return None
+    mean = math.fsum(values) / len(values)
+    variance = math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
+    half = student_quantile(len(values) - 1) * math.sqrt(variance / len(values))
+    return mean - half, mean + half
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """The exact two-sided p-value of McNemar's test (1947): the images that one of two models alone gets right are
+    a fair coin's tosses, if the models are equally good."""
+    num_tosses = only_first + only_second
+    term = total = 1
+    for number in range(min(only_first, only_second)):
+        term = term * (num_tosses - number) // (number + 1)
+        total += term
+    return min(1.0, 2 * total / 2**num_tosses)
+
+
+def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Rank correlation, ties at the mean of their ranks; None where one side is all ties."""
+    ranks_1, ranks_2 = _ranks(first), _ranks(second)
+    centre = (len(first) + 1) / 2
+    products = math.fsum((a - centre) * (b - centre) for a, b in zip(ranks_1, ranks_2, strict=True))
+    squares = [math.fsum((rank - centre) ** 2 for rank in ranks) for ranks in (ranks_1, ranks_2)]
+    return products / math.sqrt(squares[0] * squares[1]) if min(squares) > 0 else None
+
+
+def kendall(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Kendall's tau-b: of the pairs, those in the same order less those in the other; None where one side is all
+    ties."""
+    signs = [
+        (_sign(a_1 - a_2), _sign(b_1 - b_2))
+        for (a_1, b_1), (a_2, b_2) in combinations(list(zip(first, second, strict=True)), 2)
+    ]
+    untied = [sum(pair[side] != 0 for pair in signs) for side in (0, 1)]
+    return sum(a * b for a, b in signs) / math.sqrt(untied[0] * untied[1]) if min(untied) > 0 else None
+
+
+def _ranks(values: Sequence[float]) -> list[float]:
+    order = sorted(values)
+    return [(bisect_left(order, value) + bisect_right(order, value) + 1) / 2 for value in values]
+
+
+def _sign(value: float) -> int:
+    return (value > 0) - (value < 0)
