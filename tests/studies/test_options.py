@@ -24,6 +24,7 @@ def parse(arguments: list[str]) -> SweepOptions:
         SweepOptions(accelerators_per_trial=0.25, cpus_per_trial=2.0, sweep_id="my-sweep", resume=True),
         SweepOptions(accelerators_per_trial=0.0),
         SweepOptions(sweep_id="my-sweep", start_or_resume=True),
+        SweepOptions(searcher="bohb-style"),
     ],
 )
 def test_a_job_gets_the_options_that_were_submitted(options: SweepOptions) -> None:

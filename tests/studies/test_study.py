@@ -45,6 +45,14 @@ def test_a_grace_period_beyond_the_last_epoch() -> None:
         Budget(num_trials=1, max_epochs=2, grace_period=3)
 
 
+def test_a_study_has_a_searcher_that_a_run_may_replace() -> None:
+    study = STUDIES["cnn"]
+    assert {each.searcher for each in STUDIES.values()} == {"random"}
+    assert study.with_searcher("tpe").searcher == study.with_searcher("tpe").with_searcher(None).searcher == "tpe"
+    with pytest.raises(ConfigurationError, match="unknown searcher 'bohb'"):
+        dataclasses.replace(study, searcher="bohb")  # type: ignore[arg-type]  # that is the point
+
+
 def test_a_setting_that_is_none_or_stands_twice() -> None:
     study = STUDIES["cnn"]
     with pytest.raises(ConfigurationError, match="widht"):

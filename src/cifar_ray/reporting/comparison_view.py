@@ -11,6 +11,7 @@ from rich.text import Text
 from cifar_ray.reporting.comparison import ACCELERATOR_SECONDS, Comparison, Contender, Score
 from cifar_ray.reporting.figures import BEST_COLOURS, new_figure, set_title, to_png
 from cifar_ray.reporting.formats import MISSING, cost_amount, data_name, percent, plain, seconds
+from cifar_ray.reporting.searcher_comparison import searcher_verdicts
 from cifar_ray.reporting.terminal import narrow_table, verbatim
 from cifar_ray.statistics import wilson_interval
 
@@ -40,7 +41,7 @@ def comparison_renderable(comparison: Comparison) -> RenderableType:
 
 
 def verdicts(comparison: Comparison) -> list[str]:
-    """Who leads: on the test set, and on validation at the same spend. None where the images differ."""
+    """Who leads, on the test set and on validation at the same spend; which searcher. None where the images differ."""
     if not comparison.has_verdict:
         return []
     names = [each.sweep.sweep_id for each in comparison.contenders]
@@ -49,7 +50,7 @@ def verdicts(comparison: Comparison) -> list[str]:
         unit = comparison.contenders[0].unit
         at_common = [each.validation(common) for each in comparison.contenders]
         lines += _leads(f"On validation, after {common:,.0f} {unit} each", names, at_common)
-    return lines
+    return lines + searcher_verdicts(comparison.contenders)
 
 
 def comparison_figure(comparison: Comparison) -> bytes:
@@ -99,6 +100,7 @@ def _rows(contenders: Sequence[Contender], common: float | None) -> list[tuple[s
         row("study", [sweep.study for sweep in sweeps]),
         row("data", [data_name(sweep.dataset) for sweep in sweeps]),
         row("data SHA-256", [sweep.dataset.fingerprint[:12] for sweep in sweeps]),
+        row("searcher", [sweep.searcher for sweep in sweeps]),
         row("seed", [str(sweep.seed) for sweep in sweeps]),
         row("trials × epochs", [f"{sweep.num_trials} × {sweep.max_epochs}" for sweep in sweeps]),
         row("epochs trained", [str(len(each.metrics)) for each in contenders]),
