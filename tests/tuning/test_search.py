@@ -121,6 +121,23 @@ def test_a_later_driver_goes_on_from_the_books(
     assert [trial.config for trial in runs.trials("cnn-1")] == [each["settings"] for each in given + new]
 
 
+def test_a_later_driver_does_not_repeat_the_draws_of_the_one_before(
+    open_search: Open, runs: RunStore, epoch_metrics: list[EpochMetrics]
+) -> None:
+    """Nothing was learnt between a trial that the model chose, and was lost with its driver, and the next."""
+    first = open_search("tpe")
+    for index in range(NUM_STARTUP):
+        given = give(first, str(index))
+        ended = TrialRecord(trial_id=given["trial_id"], config=given["settings"], outcome="stopped", num_epochs=1)
+        runs.write_trial("cnn-1", ended)
+    trials = runs.trials("cnn-1")
+    runs.write_metrics("cnn-1", [replace(epoch_metrics[0], trial_id=each.trial_id) for each in trials])
+    lost = give(open_search("tpe"), "lost")
+    third = open_search("tpe")
+    assert give(third, "again") == lost
+    assert give(third, "new")["settings"] != lost["settings"]
+
+
 def test_failed_and_repeated_results_teach_nothing(open_search: Open) -> None:
     search = open_search("bohb-style")
     for index in range(NUM_STARTUP - 1):
