@@ -120,7 +120,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
     for number in range(min(only_first, only_second)):
         term = term * (num_tosses - number) // (number + 1)
         total += term
-    return min(1.0, 2 * total / 2**num_tosses)
+    return min(1.0, 2 * total / (1 << num_tosses))
 
 
 def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
