@@ -10,6 +10,7 @@ from typing import Any, Literal
 from cifar_ray.finals import Finals
 from cifar_ray.json_record import Record
 from cifar_ray.scrutiny import Calibration, Mistake, ReliabilityBin, Robustness, SeedScore
+from cifar_ray.studies.study import Searcher
 
 Outcome = Literal["running", "completed", "stopped", "diverged", "failed"]
 """completed: trained to its last epoch; stopped: ended early by ASHA; diverged: a loss that is not finite."""
@@ -57,6 +58,8 @@ class SweepRecord(Record):
     hardware: Mapping[str, str]
     started_at: str
     """ISO 8601, UTC."""
+    searcher: Searcher = "random"
+    """Who chose the configurations."""
     is_cohort: bool = False
     """Whether its trials trained together, on shared batches."""
     num_finalists: int = 0

@@ -29,6 +29,10 @@ REFUSED = [
         {"data": "shapes:500", "sweep_id": "begun", "resume": True, "seed": 7},
         "started otherwise: seed was 0, now 7",
     ),
+    (
+        {"data": "shapes:500", "sweep_id": "begun", "resume": True, "searcher": "tpe"},
+        "started otherwise: searcher was random, now tpe",
+    ),
     ({"data": "shapes:500", "sweep_id": "held", "resume": True}, "sweep 'held' has a driver at work on it"),
     # gone on with, it says how it ended
     ({"data": "shapes:500", "sweep_id": "ended", "resume": True}, "no trial of sweep ended finished an epoch"),

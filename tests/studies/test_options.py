@@ -25,6 +25,7 @@ def parse(arguments: list[str]) -> SweepOptions:
         SweepOptions(accelerators_per_trial=0.0),
         SweepOptions(max_epochs=8, grace_period=8),
         SweepOptions(sweep_id="my-sweep", start_or_resume=True),
+        SweepOptions(searcher="bohb-style"),
     ],
 )
 def test_a_job_gets_the_options_that_were_submitted(options: SweepOptions) -> None:

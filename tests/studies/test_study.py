@@ -60,6 +60,14 @@ def test_finals_are_off_in_the_reports_studies_and_need_seeds() -> None:
             dataclasses.replace(STUDIES["cnn"], **wrong)
 
 
+def test_a_study_has_a_searcher_that_a_run_may_replace() -> None:
+    study = STUDIES["cnn"]
+    assert {each.searcher for each in STUDIES.values()} == {"random"}
+    assert study.with_searcher("tpe").searcher == study.with_searcher("tpe").with_searcher(None).searcher == "tpe"
+    with pytest.raises(ConfigurationError, match="unknown searcher 'bohb'"):
+        dataclasses.replace(study, searcher="bohb")  # type: ignore[arg-type]  # that is the point
+
+
 def test_a_setting_that_is_none_or_stands_twice() -> None:
     study = STUDIES["cnn"]
     with pytest.raises(ConfigurationError, match="widht"):

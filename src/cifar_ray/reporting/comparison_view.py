@@ -12,6 +12,7 @@ from cifar_ray.reporting.comparison import ACCELERATOR_SECONDS, Comparison, Cont
 from cifar_ray.reporting.figures import BEST_COLOURS, new_figure, set_title, to_png
 from cifar_ray.reporting.formats import MISSING, cost_amount, data_name, percent, plain, seconds
 from cifar_ray.reporting.paired import Paired
+from cifar_ray.reporting.searcher_comparison import searcher_verdicts
 from cifar_ray.reporting.terminal import narrow_table, verbatim
 from cifar_ray.statistics import wilson_interval
 
@@ -46,7 +47,7 @@ def comparison_renderable(comparison: Comparison) -> RenderableType:
 
 
 def verdicts(comparison: Comparison) -> list[str]:
-    """Who leads: on the test set, and on validation at the same spend. None where the images differ."""
+    """Who leads, on the test set and on validation at the same spend; which searcher. None where the images differ."""
     if not comparison.has_verdict:
         return []
     names = [each.sweep.sweep_id for each in comparison.contenders]
@@ -55,7 +56,7 @@ def verdicts(comparison: Comparison) -> list[str]:
         unit = comparison.contenders[0].unit
         at_common = [each.validation(common) for each in comparison.contenders]
         lines += _leads(f"On validation, after {common:,.0f} {unit} each", names, at_common)
-    return lines
+    return lines + searcher_verdicts(comparison.contenders)
 
 
 def comparison_figure(comparison: Comparison) -> bytes:
@@ -105,6 +106,7 @@ def _rows(contenders: Sequence[Contender], common: float | None) -> list[tuple[s
         row("study", [sweep.study for sweep in sweeps]),
         row("data", [data_name(sweep.dataset) for sweep in sweeps]),
         row("data SHA-256", [sweep.dataset.fingerprint[:12] for sweep in sweeps]),
+        row("searcher", [sweep.searcher for sweep in sweeps]),
         row("seed", [str(sweep.seed) for sweep in sweeps]),
         row("trials × epochs", [f"{sweep.num_trials} × {sweep.max_epochs}" for sweep in sweeps]),
         row("epochs trained", [str(len(each.metrics)) for each in contenders]),

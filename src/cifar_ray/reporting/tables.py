@@ -58,8 +58,8 @@ def _section(scores: TestScores, sweep: SweepRecord, result: SweepResult | None,
         f"data: {scores.dataset.name} (source: {scores.dataset.source}), {scores.dataset.num_train:,} images to train, "
         f"{scores.dataset.num_validation:,} to validate; SHA-256 {scores.dataset.fingerprint[:12]} (train), "
         f"{scores.test_fingerprint[:12]} (test)",
-        f"seed {sweep.seed}; ASHA: grace period {sweep.grace_period}, reduction factor {sweep.reduction_factor}, "
-        f"at most {sweep.max_epochs} epochs",
+        f"seed {sweep.seed}; searcher: {sweep.searcher}; ASHA: grace period {sweep.grace_period}, "
+        f"reduction factor {sweep.reduction_factor}, at most {sweep.max_epochs} epochs",
         f"commit {sweep.commit or 'unknown'} (sweep), {scores.commit or 'unknown'} (test); {versions}",
         f"hardware: {hardware}",
     ]

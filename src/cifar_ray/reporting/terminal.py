@@ -93,7 +93,10 @@ def trials_renderable(sweep: SweepRecord, trials: Sequence[TrialRecord], cost: C
             f"{MISSING if trial.best_epoch is None else trial.best_epoch}/{trial.num_epochs}",
             *(Text(setting(name, trial.config, digits=2)) for name in used),
         )
-    heading = f"{sweep.sweep_id}: study {sweep.study}, data: {data_name(sweep.dataset)}, seed {sweep.seed}"
+    heading = (
+        f"{sweep.sweep_id}: study {sweep.study}, data: {data_name(sweep.dataset)}, seed {sweep.seed}, "
+        f"searcher: {sweep.searcher}"
+    )
     failures = [verbatim(f"{trial.trial_id} failed: {trial.error}", "red") for trial in ranked if trial.error]
     legend = Text("epoch: of the best validation accuracy / of all that the trial trained", style="dim")
     costs = [verbatim(f"cost: {cost_text(cost)}")] if cost else []
@@ -139,7 +142,8 @@ def study_renderable(study: Study) -> RenderableType:
     lines = [
         f"{study.name}: {study.title} (jobs/{study.job})",
         f"{budget.num_trials} trials of at most {budget.max_epochs} epochs; ASHA: grace period {budget.grace_period}, "
-        f"reduction factor {budget.reduction_factor}; {study.accelerators_per_trial:g} accelerators a trial",
+        f"reduction factor {budget.reduction_factor}; searcher: {study.searcher}; "
+        f"{study.accelerators_per_trial:g} accelerators a trial",
     ]
     if study.finalists:
         lines.append(f"finals: the best {study.finalists} trained anew on {study.seeds} seeds each")

@@ -9,6 +9,7 @@ from typing import Any, get_args
 import click
 
 from cifar_ray.studies.options import Keep, SweepOptions
+from cifar_ray.studies.study import Searcher
 
 _FLAGS = (
     click.option("--trials", type=int, metavar="N", help="Number of trials. [default: the study's]"),
@@ -30,6 +31,14 @@ _FLAGS = (
         "--storage",
         metavar="URI",
         help="s3://bucket/prefix or a folder. [default: CIFAR_RAY_STORAGE, else ~/.cifar-ray/results on one node]",
+    ),
+    click.option(
+        "--searcher",
+        type=click.Choice(get_args(Searcher)),
+        help="Who chooses the configurations. random: drawn before the sweep begins. tpe: once ten trials have ended, "
+        "near those that did best (Optuna's tree-structured Parzen estimator). bohb-style: the same model, fed with "
+        "what every trial reached at each of ASHA's rungs. The latter two train at most a quarter of the trials at "
+        "once, so that later ones can learn from earlier ones. [default: the study's]",
     ),
     click.option(
         "--seed",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from cifar_ray.errors import ConfigurationError
+from cifar_ray.studies.study import Searcher
 
 Keep = Literal["all", "winner"]
 
@@ -25,6 +26,8 @@ class SweepOptions:
     """cifar10, shapes, auto, a folder or an s3:// prefix."""
     storage: str | None = None
     """s3://bucket/prefix or a folder."""
+    searcher: Searcher | None = None
+    """Who chooses the configurations."""
     seed: int = 0
     """Of configurations, split, batches and augmentation."""
     accelerators_per_trial: float | None = None

@@ -5,11 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.studies.space import SearchSpace, sample_space
 from cifar_ray.studies.trial_config import TrialConfig
+
+Searcher = Literal["random", "tpe", "bohb-style"]
+"""Who chooses the configurations: chance, or a model of what earlier trials have reached (docs/searchers.md)."""
 
 MAX_TRIALS = 100_000
 MAX_EPOCHS = 10_000
@@ -79,6 +82,8 @@ class Study:
     """The file under jobs/ that runs it."""
     accelerators_per_trial: float
     """On a cluster that has accelerators: how much of one a trial takes."""
+    searcher: Searcher = "random"
+    """Who chooses the configurations."""
     is_cohort: bool = False
     """Whether its trials train together, as one network on shared batches: small models of one shape."""
     published: PublishedResult | None = None
@@ -90,6 +95,10 @@ class Study:
     def __post_init__(self) -> None:
         _check_range("finalists", self.finalists, 0, MAX_FINALISTS)
         _check_range("seeds", self.seeds, min(1, self.finalists), MAX_SEEDS)
+        if self.searcher not in get_args(Searcher):
+            raise ConfigurationError(
+                f"study {self.name}: unknown searcher {self.searcher!r}", f"take {', '.join(get_args(Searcher))}"
+            )
         for names in (self.space, self.fixed):
             if unknown := sorted(set(names) - {field.name for field in fields(TrialConfig)}):
                 raise ConfigurationError(f"study {self.name}: unknown settings {', '.join(unknown)}")
@@ -111,16 +120,21 @@ class Study:
         )
         return replace(self, budget=budget)
 
+    def with_searcher(self, searcher: Searcher | None) -> Study:
+        """The same study with another searcher; None keeps the study's own."""
+        return replace(self, searcher=self.searcher if searcher is None else searcher)
+
+    def configure(self, searched: Mapping[str, Any]) -> TrialConfig:
+        """A whole configuration from a value for every setting of the space."""
+        return TrialConfig(**self.fixed, **searched, max_epochs=self.budget.max_epochs)
+
     def sample(self, seed: int) -> list[TrialConfig]:
         """The configurations of a sweep: the budget's number of independent draws.
 
         The first n draws of a seed are the same whatever the number of trials.
         """
         rng = random.Random(f"{self.name}:{seed}")
-        return [
-            TrialConfig(**self.fixed, **sample_space(self.space, rng), max_epochs=self.budget.max_epochs)
-            for _ in range(self.budget.num_trials)
-        ]
+        return [self.configure(sample_space(self.space, rng)) for _ in range(self.budget.num_trials)]
 
 
 def _check_range(name: str, value: int, low: int, high: int) -> None:

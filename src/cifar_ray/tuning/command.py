@@ -48,6 +48,7 @@ from cifar_ray.tuning.capacity import (
 from cifar_ray.tuning.finals import run_with_finals
 from cifar_ray.tuning.preflight import check_store_from_every_node, choose_storage
 from cifar_ray.tuning.ray_logs import shorten_tracebacks
+from cifar_ray.tuning.search import trials_at_once
 from cifar_ray.tuning.sweep import SweepPlan
 from cifar_ray.tuning.trackers import check_trackers
 
@@ -73,7 +74,7 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
     """Check everything that can be checked at once, then run the sweep on the connected cluster."""
     study = study.with_budget(
         num_trials=options.trials, max_epochs=options.max_epochs, grace_period=options.grace_period
-    )
+    ).with_searcher(options.searcher)
     sweep_id = check_sweep_id(options.sweep_id or _new_sweep_id(study))
     check_trackers(settings)
     prices = read_prices(settings.prices) if settings.prices else None
@@ -146,6 +147,7 @@ def _make_plan(
         commit=source_commit(),
         hardware=_hardware(kinds),
         started_at=now(),
+        searcher=study.searcher,
         is_cohort=placement.num_cohorts > 0,
         num_finalists=study.finalists,
         num_seeds=study.seeds,
@@ -155,9 +157,10 @@ def _make_plan(
     return SweepPlan(
         sweep=recorded or sweep,
         configs=study.sample(options.seed),
+        study=None if study.searcher == "random" else study,
         data=data,
         storage=storage,
-        max_concurrent_trials=min(placement.num_slots, study.budget.num_trials),
+        max_concurrent_trials=min(placement.num_slots, trials_at_once(study)),
         num_cohorts=placement.num_cohorts,
         finals=_place_alone(study, options, kinds) if (recorded or sweep).num_finalists else None,
     )
@@ -170,7 +173,7 @@ def _place(study: Study, options: SweepOptions, kinds: list[NodeKind]) -> Placem
                 f"the trials of {study.name} train together, on all that a node has",
                 "add --no-cohort to give each of them --cpus-per-trial or --accelerators-per-trial",
             )
-        return place_cohorts(kinds, study.budget.num_trials)
+        return place_cohorts(kinds, trials_at_once(study))
     return _place_alone(study, options, kinds)
 
 
@@ -183,7 +186,7 @@ def _place_alone(study: Study, options: SweepOptions, kinds: list[NodeKind]) -> 
 
 def _check_same(recorded: SweepRecord, sweep: SweepRecord) -> None:
     """A resumed sweep must be the one that was started."""
-    names = ["study", "seed", "num_trials", "max_epochs", "grace_period", "is_cohort"]
+    names = ["study", "searcher", "seed", "num_trials", "max_epochs", "grace_period", "is_cohort"]
     if not recorded.is_cohort:
         names += ["accelerators_per_trial", "cpus_per_trial"]
     pairs = {name: (getattr(recorded, name), getattr(sweep, name)) for name in names}

@@ -118,6 +118,7 @@ def _finals_plan(plan: SweepPlan, record: SweepRecord, trials: Mapping[str, Tria
         plan,
         sweep=record,
         configs=finals_configs(record, trials),
+        study=None,
         storage=f"{plan.storage}/{record.parent}",
         max_concurrent_trials=min(plan.finals.num_slots, record.num_trials),
         num_cohorts=0,

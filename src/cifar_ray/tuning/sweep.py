@@ -6,7 +6,7 @@ import logging
 import math
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -25,7 +25,7 @@ from cifar_ray.settings import Settings
 from cifar_ray.storage import layout
 from cifar_ray.storage.arrow import arrow_filesystem
 from cifar_ray.storage.runs import RunStore
-from cifar_ray.studies import TrialConfig
+from cifar_ray.studies import Study, TrialConfig
 from cifar_ray.studies.options import Keep
 from cifar_ray.tuning.capacity import Placement
 from cifar_ray.tuning.engine import EnginePlan, drain_engines, start_engines
@@ -34,6 +34,7 @@ from cifar_ray.tuning.ledger import Ledger, summarise_sweep
 from cifar_ray.tuning.lenient_asha import LenientASHA
 from cifar_ray.tuning.member import MEMBER_RESOURCES, run_member
 from cifar_ray.tuning.pruner import Pruner, prune_finished
+from cifar_ray.tuning.search import StudySearch
 from cifar_ray.tuning.trackers import Trackers
 from cifar_ray.tuning.trainable import STOP_DEADLINE_S, TrialPlan, run_trial
 from cifar_ray.tuning.watchdog import Watchdog
@@ -65,11 +66,14 @@ class SweepPlan:
 
     sweep: SweepRecord
     configs: list[TrialConfig]
+    """Of the trials; where a study searches, of those that begin before it has learnt enough."""
     data: TrainingData
     storage: str
     max_concurrent_trials: int
     num_cohorts: int
     """0 where the trials train one by one."""
+    study: Study | None = None
+    """That which chooses its trials as the sweep goes; None where `configs` has them all."""
     prices: Prices | None = None
     keep: Keep = "all"
     finals: Placement | None = None
@@ -133,7 +137,9 @@ def _build_tuner(
         Trackers(runs, sweep, say),
         *([Pruner(runs, sweep.sweep_id)] if plan.keep == "winner" else []),
     ]
-    if tune.Tuner.can_restore(experiment, storage_filesystem=filesystem):
+    # a search goes on from the books alone (docs/decisions/)
+    search = StudySearch(plan.study, sweep, plan.configs, runs) if plan.study else None
+    if search is None and tune.Tuner.can_restore(experiment, storage_filesystem=filesystem):
         # what failed, or lost its process, is tried again
         tuner = tune.Tuner.restore(experiment, trainable, resume_errored=True, storage_filesystem=filesystem)
         # those of the first driver know the store by the address that it had then
@@ -141,13 +147,8 @@ def _build_tuner(
         return tuner
     return tune.Tuner(
         trainable,
-        param_space=tune.grid_search(
-            [
-                {"trial_id": layout.trial_id(index), "settings": config.to_dict()}
-                for index, config in enumerate(plan.configs)
-            ]
-        ),
-        tune_config=_tune_config(plan),
+        param_space=_listed(plan.configs) if search is None else None,
+        tune_config=_tune_config(plan, search),
         run_config=tune.RunConfig(
             name=name,
             storage_path=f"{root}/{folder}",
@@ -198,8 +199,17 @@ def _trainable(plan: SweepPlan) -> Iterator[Any]:
             drain_engines(engines)
 
 
-def _tune_config(plan: SweepPlan) -> tune.TuneConfig:
+def _listed(configs: Sequence[TrialConfig]) -> Any:
+    """All trials, as a grid of one parameter."""
+    return tune.grid_search(
+        [{"trial_id": layout.trial_id(index), "settings": each.to_dict()} for index, each in enumerate(configs)]
+    )
+
+
+def _tune_config(plan: SweepPlan, search: StudySearch | None) -> tune.TuneConfig:
     return tune.TuneConfig(
+        search_alg=search,
+        num_samples=1 if search is None else plan.sweep.num_trials,
         metric=METRIC,
         mode="max",
         scheduler=LenientASHA(

@@ -1,0 +1,139 @@
+"""Measures what a searcher is worth: sweeps of one study that differ in nothing else.
+
+CIFAR_RAY_DATA=/path/to/cifar10 python -m benchmarks.searchers --seed 0 --searcher tpe --to FOLDER
+cifar-ray results compare SWEEP SWEEP ... --storage FOLDER
+
+The searchers and ASHA are the classes that a sweep has; the trials train as one cohort in this process, without a
+cluster, whose start would take longer than these short trials. Every searcher has as many trials at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import click
+from ray.tune.schedulers import ASHAScheduler, TrialScheduler
+
+from benchmarks.null_store import NullStore
+from cifar_ray.data.sources import load_images, resolve_source
+from cifar_ray.data.split import TrainingData, split
+from cifar_ray.provenance import cpu_model, now, package_versions, source_commit
+from cifar_ray.records import EpochMetrics, SweepRecord
+from cifar_ray.settings import read_settings
+from cifar_ray.storage.checkpoints import CheckpointStore
+from cifar_ray.storage.folder import FolderStore
+from cifar_ray.storage.layout import trial_id
+from cifar_ray.storage.runs import RunStore
+from cifar_ray.studies import Study, TrialConfig, get_study
+from cifar_ray.studies.study import Searcher
+from cifar_ray.training.cohort import Cohort
+from cifar_ray.training.learner import Trial
+from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE, to_result
+from cifar_ray.tuning.search import StudySearch, trials_at_once
+
+Assignment = dict[str, Any]
+
+
+def sweep(study: Study, record: SweepRecord, data: TrainingData, runs: RunStore, num_threads: int) -> None:
+    """Run it to its end; the books have its metrics."""
+    search = None if study.searcher == "random" else StudySearch(study, record, study.sample(record.seed), runs)
+    listed = [
+        {"trial_id": trial_id(index), "settings": each.to_dict()}
+        for index, each in enumerate(study.sample(record.seed))
+    ]
+    scheduler = ASHAScheduler(
+        time_attr=TIME_ATTRIBUTE,
+        metric=METRIC,
+        mode="max",
+        max_t=record.max_epochs,
+        grace_period=record.grace_period,
+        reduction_factor=record.reduction_factor,
+    )
+    cohort = Cohort(data, data_seed=record.seed, num_threads=num_threads)
+    metrics: list[EpochMetrics] = []
+    alive: set[str] = set()
+    num_begun = 0
+    while alive or num_begun < record.num_trials:
+        while len(alive) < trials_at_once(study.with_searcher("tpe")) and num_begun < record.num_trials:
+            name = trial_id(num_begun)
+            given: Any = search.suggest(name) if search else listed[num_begun]
+            cohort.add(_trial(given))
+            scheduler.on_trial_add(None, SimpleNamespace(trial_id=name))
+            alive.add(name)
+            num_begun += 1
+        for line in cohort.train_epoch(alive):
+            metrics.append(line)
+            result = {**to_result(line), "training_iteration": line.epoch}
+            trial = SimpleNamespace(trial_id=line.trial_id)
+            goes_on = scheduler.on_trial_result(None, trial, result) == TrialScheduler.CONTINUE and line.is_finite
+            if goes_on and search:
+                search.on_trial_result(line.trial_id, result)
+            if not goes_on:
+                cohort.remove(line.trial_id)
+                alive.discard(line.trial_id)
+                if search:
+                    search.on_trial_complete(line.trial_id, result)
+    cohort.close()
+    runs.write_metrics(record.sweep_id, metrics)
+
+
+def _trial(given: Assignment) -> Trial:
+    name = given["trial_id"]
+    config = TrialConfig.from_dict(given["settings"])
+    return Trial(trial_id=name, config=config, checkpoints=CheckpointStore(NullStore(), "bench", name))
+
+
+def _thinned(source: str, num_images: int, seed: int) -> TrainingData:
+    """So many images, evenly spread over the training part, split as a sweep's."""
+    images = load_images(source, "train", read_settings())
+    step = max(1, len(images.labels) // num_images)
+    name = f"{images.name}, every {step}th image"
+    return split(replace(images, name=name, images=images.images[::step], labels=images.labels[::step]), seed)
+
+
+@click.command()
+@click.option("--study", "name", default="cnn", show_default=True)
+@click.option("--searcher", type=click.Choice(["random", "tpe", "bohb-style"]), required=True)
+@click.option("--seed", type=int, required=True)
+@click.option("--trials", type=int, default=40, show_default=True)
+@click.option("--max-epochs", type=int, default=8, show_default=True)
+@click.option("--images", type=int, default=10_000, show_default=True, help="Of the training part.")
+@click.option("--threads", type=int, default=2, show_default=True)
+@click.option("--to", "folder", type=click.Path(path_type=Path), required=True, help="A store's folder.")
+def main(
+    name: str, searcher: Searcher, seed: int, trials: int, max_epochs: int, images: int, threads: int, folder: Path
+) -> None:
+    """Run one sweep, and keep its record and metrics."""
+    study = get_study(name).with_budget(num_trials=trials, max_epochs=max_epochs).with_searcher(searcher)
+    data = _thinned(resolve_source(None, read_settings()), images, seed)
+    record = SweepRecord(
+        sweep_id=f"{name}-{searcher}-{seed}",
+        study=name,
+        seed=seed,
+        num_trials=trials,
+        max_epochs=max_epochs,
+        grace_period=study.budget.grace_period,
+        reduction_factor=study.budget.reduction_factor,
+        accelerators_per_trial=0.0,
+        cpus_per_trial=float(threads),
+        dataset=data.record,
+        versions=package_versions(),
+        commit=source_commit(),
+        hardware={"cpu_model": cpu_model(), "cpus": str(threads)},
+        started_at=now(),
+        is_cohort=True,
+        searcher=searcher,
+    )
+    runs = RunStore(FolderStore(folder.absolute()))
+    runs.create_sweep(record)
+    sweep(study, record, data, runs, threads)
+    metrics = runs.metrics(record.sweep_id)
+    best = max(line.validation_accuracy for line in metrics)
+    click.echo(f"{record.sweep_id}: {len(metrics)} epochs, best validation accuracy {100 * best:.2f} %")
+
+
+if __name__ == "__main__":
+    main()

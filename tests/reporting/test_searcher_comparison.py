@@ -1,0 +1,70 @@
+"""Searchers side by side: equal epochs, pairs of one seed, and no verdict from too few."""
+
+from dataclasses import replace
+
+import pytest
+
+from cifar_ray.records import EpochMetrics, SweepRecord
+from cifar_ray.reporting.comparison import Contender, compare
+from cifar_ray.reporting.comparison_view import verdicts
+from cifar_ray.reporting.searcher_comparison import common_epochs, score_searchers, searcher_verdicts
+from cifar_ray.storage.runs import RunStore
+from cifar_ray.studies.study import Searcher
+
+
+def contender(
+    sweep: SweepRecord, line: EpochMetrics, searcher: Searcher, seed: int, accuracies: list[float]
+) -> Contender:
+    metrics = [
+        replace(line, epoch=epoch, validation_accuracy=accuracy) for epoch, accuracy in enumerate(accuracies, start=1)
+    ]
+    return Contender(sweep=replace(sweep, searcher=searcher, seed=seed), result=None, scores=None, metrics=metrics)
+
+
+def test_at_as_many_epochs_as_all_have_trained(sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics]) -> None:
+    contenders = [
+        contender(sweep_record, epoch_metrics[0], "random", 0, [0.5, 0.4, 0.9]),
+        contender(sweep_record, epoch_metrics[0], "tpe", 0, [0.3, 0.6]),
+    ]
+    assert common_epochs(contenders) == 2
+    best, other = score_searchers(contenders, 2)
+    assert (best.searcher, best.mean, other.searcher, other.mean) == ("tpe", 0.6, "random", 0.5)
+    assert searcher_verdicts(contenders) == [
+        "After 2 epochs each, tpe: validation 60.00 % (1 sweep).",
+        "After 2 epochs each, random: validation 50.00 % (1 sweep).",
+        "tpe and random: 1 pair of sweeps of one seed, too few to tell them apart.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("others", "says"),
+    [
+        ([0.50, 0.56, 0.40], "tpe leads random (3 pairs: +10.00 points, 95 % interval +7.52 to +12.48)."),
+        (
+            [0.50, 0.66, 0.58],
+            "tpe and random are too close to call (3 pairs: +0.67 points, 95 % interval -20.75 to +22.08).",
+        ),
+    ],
+)
+def test_sweeps_of_one_seed_are_pairs(
+    sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics], others: list[float], says: str
+) -> None:
+    """Seeds differ by more than searchers do: only pairs show the lead."""
+    contenders = [
+        contender(sweep_record, epoch_metrics[0], searcher, seed, [accuracy])
+        for searcher, accuracies in (("random", others), ("tpe", [0.60, 0.65, 0.51]))
+        for seed, accuracy in enumerate(accuracies)
+    ]
+    first, _, lead = searcher_verdicts(contenders)
+    assert first == "After 1 epoch each, tpe: validation 58.67 % (3 sweeps, 95 % interval 41.04 to 76.29)."
+    assert lead.startswith(says)
+
+
+def test_sweeps_of_one_searcher_have_no_such_lines(
+    runs: RunStore, sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics]
+) -> None:
+    for sweep_id, searcher in (("cnn-1", "random"), ("cnn-2", "random"), ("cnn-3", "tpe")):
+        runs.create_sweep(replace(sweep_record, sweep_id=sweep_id, searcher=searcher))
+        runs.write_metrics(sweep_id, epoch_metrics)
+    assert not any("sweep" in line for line in verdicts(compare(runs, ["cnn-1", "cnn-2"])))
+    assert "random: validation" in " ".join(verdicts(compare(runs, ["cnn-1", "cnn-3"])))
