@@ -76,7 +76,7 @@ def test_variance_stays_near_one_without_batch_norm(depth: int) -> None:
     deviations = []
     for module in net.modules():
         if isinstance(module, StandardisedConv2d):
-            module.register_forward_hook(lambda _m, _i, values: deviations.append(float(values.std())))
+            module.register_forward_hook(lambda _m, _i, values: deviations.append(float(values.detach().std())))
         if hasattr(module, "skip_gain"):
             nn.init.ones_(module.skip_gain)
     net(torch.randn(8, 3, 32, 32))

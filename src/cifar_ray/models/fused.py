@@ -80,23 +80,21 @@ class FusedClassicCnn:
             for name, part in zip(self._weights, self._split(flat), strict=True)
         }
 
-    def take_gradient(self) -> Tensor:
-        """After a backward pass: all gradients in one tensor (N,), for the next pass to begin without."""
-        gradients = []
-        for weight in self._weights.values():
-            assert weight.grad is not None
-            gradients.append(_in_memory_order(weight.grad))
-            weight.grad = None
-        return torch.cat(gradients)
+    def gradient(self) -> Tensor:
+        """After a backward pass: all gradients in one tensor (N,)."""
+        return torch.cat([_in_memory_order(each) for each in self._common_gradients().values()])
 
-    def take_gradients(self) -> Mapping[str, Sequence[Tensor]]:
-        """After a backward pass: by name, each network's part of the gradients, for the next pass to begin without."""
-        gradients = {}
-        for name, weight in self._weights.items():
-            assert weight.grad is not None
-            gradients[name] = torch.split(weight.grad, len(self._owners[name][0]))
+    def gradients(self) -> Mapping[str, Sequence[Tensor]]:
+        """After a backward pass: by name, each network's part of the gradients."""
+        return {name: torch.split(each, len(self._owners[name][0])) for name, each in self._common_gradients().items()}
+
+    def forget_gradients(self) -> None:
+        """To be called before a backward pass."""
+        for weight in self._weights.values():
             weight.grad = None
-        return gradients
+
+    def _common_gradients(self) -> Mapping[str, Tensor]:
+        return {name: weight.grad for name, weight in self._weights.items() if weight.grad is not None}
 
     def _split(self, flat: Tensor) -> list[Tensor]:
         """A view for each of the common tensors, laid out in memory as these are."""
@@ -107,7 +105,7 @@ class FusedClassicCnn:
 
     def hand_out_gradients(self) -> None:
         """After a backward pass: give each network's parameters their part of the gradients."""
-        for name, parts in self.take_gradients().items():
+        for name, parts in self.gradients().items():
             for owner, part in zip(self._owners[name], parts, strict=True):
                 owner.grad = part
 

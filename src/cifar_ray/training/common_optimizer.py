@@ -69,7 +69,7 @@ class CommonOptimizer:
             "of_second": of_second,
         }
         columns = torch.stack(list(rows.values())).to(self._weights.dtype)[:, self._group_of_weight]
-        self._update(self._network.take_gradient(), dict(zip(rows, columns, strict=True)))
+        self._update(self._network.gradient(), dict(zip(rows, columns, strict=True)))
 
     def _update(self, gradient: Tensor, of: Mapping[str, Tensor]) -> None:
         """All (N,): a coefficient for each weight."""

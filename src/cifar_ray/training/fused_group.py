@@ -74,6 +74,7 @@ class FusedGroup:
 
     def _plain_step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Losses (K,) and logits (K, B, 10) from before it."""
+        self._network.forget_gradients()
         losses, logits = self._losses(images, labels, self._draw_noise(len(labels)))
         losses.sum().backward()  # type: ignore[no-untyped-call]  # torch's own
         self._optimizer.step()

@@ -27,7 +27,7 @@ class RecordedStep:
     def __init__(self, step: Step, generators: Sequence[torch.Generator], device: torch.device) -> None:
         self._step = step
         self._generators = generators
-        self._stream = torch.cuda.Stream(device)
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch's own
         self._num_warm_up = 0
         self._has_failed = False
         self._graph: torch.cuda.CUDAGraph | None = None

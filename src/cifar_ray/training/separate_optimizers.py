@@ -39,7 +39,7 @@ class SeparateOptimizers:
                 optimizer.step()
             self._parts = self._make_parts()
             return
-        gradients = self._network.take_gradients()
+        gradients = self._network.gradients()
         for part in self._parts:
             part.step([gradients[name][part.member] for name in part.names])
 

@@ -11,10 +11,13 @@ import torch
 
 from cifar_ray.data.split import TrainingData
 from cifar_ray.records import EpochMetrics
+from cifar_ray.settings import read_settings
+from cifar_ray.training.compilation import compiled_step
 from cifar_ray.training.device import Precision, choose_device, choose_precision, keep_freed_memory, name_device
 from cifar_ray.training.feeds import sample_images, training_feed, validation_feed
 from cifar_ray.training.learner import Learner, Trial
 from cifar_ray.training.module import TrialModule
+from cifar_ray.training.objective import differentiate
 
 
 def train_trial(
@@ -35,21 +38,23 @@ def train_trial(
     torch.set_num_threads(num_threads)
     keep_freed_memory()
     device = choose_device()
+    precision = choose_precision(device)
     train = training_feed(data, trial.config, device, data_seed)
-    with ThreadPoolExecutor(1) as executor:
+    compiling = compiled_step(trial.config, device, precision, read_settings())
+    with ThreadPoolExecutor(1) as executor, compiling as step:
         learner = Learner(
             trial,
             device=device,
             steps_per_epoch=train.num_batches,
             executor=executor,
             sample=partial(sample_images, data),
+            place=None if step is None else step.place,
         )
         try:
             for metrics in learner.history:
                 on_epoch(metrics)
             if learner.is_finished:
                 return
-            precision = choose_precision(device)
 
             def end_epoch(metrics: EpochMetrics) -> None:
                 learner.end_epoch(metrics, data_pass=metrics.epoch)
@@ -57,7 +62,12 @@ def train_trial(
                 train.set_epoch(learner.epoch)
                 on_epoch(metrics)
 
-            module = TrialModule(learner, device_name=name_device(device, precision), on_epoch=end_epoch)
+            module = TrialModule(
+                learner,
+                differentiate=differentiate if step is None else step.differentiate,
+                device_name=name_device(device, precision),
+                on_epoch=end_epoch,
+            )
             train.set_epoch(learner.epoch)
             trainer = _build_trainer(device, precision, trial.config.max_epochs - len(learner.history))
             trainer.fit(module, train_dataloaders=train, val_dataloaders=validation_feed(data, device))
