@@ -40,6 +40,9 @@ def _figures_of(depth: int, batch_size: int) -> tuple[Figure, ...]:
             ours=name_series("epoch", depth, batch_size),
             target=Target(kind="at most", value=limit_s) if limit_s else None,
         ),
+        Figure(
+            name=f"{name}: first epoch, with compilation", unit="s", ours=name_series("first epoch", depth, batch_size)
+        ),
         Figure(name=f"{name}: step", unit="ms", ours=name_series("step", depth, batch_size)),
         Figure(name=f"{name}: training images", unit="/s", ours=name_series("images", depth, batch_size)),
         *(

@@ -88,3 +88,10 @@ def test_any_pools_are_pools_or_bad_input(text: str) -> None:
     except ConfigurationError:
         return
     assert all(isinstance(pool, WorkerPool) for pool in pools)
+
+
+def test_a_switch_is_on_or_off_or_left_to_the_device() -> None:
+    found = [read_settings({"CIFAR_RAY_COMPILE": word}).compiles for word in ("on", "off", "")]
+    assert found == [True, False, None]
+    with pytest.raises(ConfigurationError, match="CIFAR_RAY_COMPILE"):
+        read_settings({"CIFAR_RAY_COMPILE": "yes"})

@@ -51,7 +51,7 @@ class Settings:
     home: Path
     """`CIFAR_RAY_HOME`, else ~/.cifar-ray: the one-machine cluster's state and the default results."""
     cache: Path
-    """`CIFAR_RAY_CACHE`, else `<home>/cache`: where the official archive is kept."""
+    """`CIFAR_RAY_CACHE`, else `<home>/cache`: where the official archive is kept, and what was compiled."""
     data: str | None
     """`CIFAR_RAY_DATA`: the data source where no option names one."""
     storage: str | None
@@ -73,12 +73,14 @@ class Settings:
     """`MLFLOW_EXPERIMENT_NAME`, else cifar-ray; None where `MLFLOW_TRACKING_URI` is unset."""
     wandb_project: str | None = None
     """`WANDB_PROJECT`, else cifar-ray; None unless `WANDB_API_KEY` is set, or `WANDB_MODE` to offline or online."""
+    compiles: bool | None = None
+    """`CIFAR_RAY_COMPILE`, `on` or `off`: whether trials run compiled code; None leaves it to the device."""
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings that `environ` holds. An empty variable counts as unset.
 
-    ConfigurationError where a folder stands below the home of an unknown user, or a pool is misspelt.
+    ConfigurationError where a folder stands below the home of an unknown user, or a pool or a switch is misspelt.
     """
 
     def get(*names: str) -> str | None:
@@ -103,12 +105,19 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         prices=_absolute("CIFAR_RAY_PRICES", prices) if (prices := get("CIFAR_RAY_PRICES")) else None,
         mlflow_experiment=(get("MLFLOW_EXPERIMENT_NAME") or TRACKED_AS) if get("MLFLOW_TRACKING_URI") else None,
         wandb_project=(get("WANDB_PROJECT") or TRACKED_AS) if _has_wandb(get) else None,
+        compiles=_switch("CIFAR_RAY_COMPILE", word) if (word := get("CIFAR_RAY_COMPILE")) else None,
     )
 
 
 def _has_wandb(get: Callable[..., str | None]) -> bool:
     mode = get("WANDB_MODE")
     return mode != "disabled" and bool(get("WANDB_API_KEY") or mode in ("offline", "online"))
+
+
+def _switch(name: str, word: str) -> bool:
+    if word not in ("on", "off"):
+        raise ConfigurationError(f"{name} is {word!r}", f"set {name} to on or off")
+    return word == "on"
 
 
 def _absolute(name: str, folder: str | Path) -> Path:

@@ -45,6 +45,10 @@ DIFFERENCES: list[dict[str, object]] = [
     {"seed": 7},
     {"schedule": "one_cycle"},
     {"schedule": "cosine", "optimizer": "adam"},
+    {"nesterov": True},
+    {"momentum": 0.0},
+    {"optimizer": "adamw", "weight_decay": 0.1},
+    {"bias_rate": 4.0, "decays_all": False},
 ]
 CPU = torch.device("cpu")
 
@@ -62,8 +66,14 @@ def without_times(lines: list[EpochMetrics]) -> list[EpochMetrics]:
     return [replace(line, seconds=0.0, num_sharing=1) for line in lines]
 
 
-@pytest.mark.parametrize("batch_norm", [False, True])
-def test_ten_steps_together_are_ten_steps_alone(tmp_path: Path, batch_norm: bool) -> None:
+@pytest.mark.parametrize(
+    ("batch_norm", "steps_as_one"),
+    [(False, (False, False)), (True, (True, False)), (True, (False, True))],
+    ids=["many optimisers", "one optimiser, then many", "many optimisers, then one"],
+)
+def test_ten_steps_together_are_ten_steps_alone(
+    tmp_path: Path, batch_norm: bool, steps_as_one: tuple[bool, bool]
+) -> None:
     """In float64, where what is left is the mathematics: Adam turns the rounding of float32 into steps of its own."""
     settings = [{**each, "batch_norm": batch_norm} for each in ({}, *DIFFERENCES)]
     generator = torch.Generator().manual_seed(0)
@@ -79,16 +89,20 @@ def test_ten_steps_together_are_ten_steps_alone(tmp_path: Path, batch_norm: bool
             [make_learner(tmp_path / side, index, each, executor) for index, each in enumerate(settings)]
             for side in ("alone", "together")
         )
+    halves = (batches[:5], batches[5:])
     for learner in one:
-        torch.manual_seed(learner.dropout_seed)
-        for images, labels in batches:
-            step_alone(learner, images, labels)
+        for half in halves:
+            torch.manual_seed(learner.dropout_seed)
+            for images, labels in half:
+                step_alone(learner, images, labels)
     torch.set_default_dtype(torch.float64)
     try:
-        group = FusedGroup(other, CPU, "32-true")
-        for images, labels in batches:
-            group.train(images, labels)
-        group.end_pass(10)
+        for half, is_one in zip(halves, steps_as_one, strict=True):
+            # the second goes on from the state that the first has left
+            group = FusedGroup(other, CPU, "32-true", steps_as_one=is_one)
+            for images, labels in half:
+                group.train(images, labels)
+            group.end_pass(5)
     finally:
         torch.set_default_dtype(torch.float32)
     for alone, together in zip(one, other, strict=True):

@@ -6,6 +6,8 @@ from collections import OrderedDict
 
 from torch import nn
 
+from cifar_ray.models.dropout import Dropout
+
 NUM_CLASSES = 10
 
 
@@ -21,8 +23,8 @@ def classic_cnn(*, batch_norm: bool, dropout: float, xavier: bool) -> nn.Sequent
             conv1=_convolution(3, 6, batch_norm),
             conv2=_convolution(6, 16, batch_norm),
             flatten=nn.Flatten(),
-            dense1=nn.Sequential(nn.Linear(16 * 5 * 5, 120), nn.ReLU(), nn.Dropout(dropout)),
-            dense2=nn.Sequential(nn.Linear(120, 84), nn.ReLU(), nn.Dropout(dropout)),
+            dense1=nn.Sequential(nn.Linear(16 * 5 * 5, 120), nn.ReLU(), Dropout(dropout)),
+            dense2=nn.Sequential(nn.Linear(120, 84), nn.ReLU(), Dropout(dropout)),
             dense3=nn.Linear(84, NUM_CLASSES),
         )
     )

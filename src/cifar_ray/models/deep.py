@@ -6,6 +6,8 @@ from collections import OrderedDict
 
 from torch import nn
 
+from cifar_ray.models.dropout import Dropout
+
 NUM_CLASSES = 10
 CONVOLUTIONS_PER_STAGE = 2
 HIDDEN = 128
@@ -28,7 +30,7 @@ def deep_cnn(*, depth: int, width: int, batch_norm: bool, dropout: float) -> nn.
             [
                 *stages,
                 ("flatten", nn.Flatten()),
-                ("dense1", nn.Sequential(nn.Linear(num_in * side * side, HIDDEN), nn.ReLU(), nn.Dropout(dropout))),
+                ("dense1", nn.Sequential(nn.Linear(num_in * side * side, HIDDEN), nn.ReLU(), Dropout(dropout))),
                 ("dense2", nn.Linear(HIDDEN, NUM_CLASSES)),
             ]
         )

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cifar_ray.models.dropout import Dropout
+
 NUM_CLASSES = 10
 WIDTHS = (64, 128, 256, 512)
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
@@ -38,7 +40,7 @@ class NfResNet(nn.Module):
                 variance = (1.0 if changes else variance) + ALPHA**2
                 num_in = width
         self.blocks = nn.Sequential(*blocks)
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(num_in, NUM_CLASSES))
+        self.head = nn.Sequential(Dropout(dropout), nn.Linear(num_in, NUM_CLASSES))
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits."""

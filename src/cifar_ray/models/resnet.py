@@ -6,6 +6,7 @@ from typing import Literal, cast
 
 from torch import nn
 
+from cifar_ray.models.dropout import Dropout
 from cifar_ray.torchvision_import import torchvision
 
 NUM_CLASSES = 10
@@ -23,5 +24,5 @@ def resnet(*, depth: int, dropout: float, stem: Literal["cifar", "imagenet"]) ->
         model.conv1 = nn.Conv2d(3, 64, kernel_size=3, stride=1, padding=1, bias=False)
         nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
         model.maxpool = nn.Identity()
-    model.fc = nn.Sequential(nn.Dropout(dropout), model.fc)
+    model.fc = nn.Sequential(Dropout(dropout), model.fc)
     return cast("nn.Module", model)

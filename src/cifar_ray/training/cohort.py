@@ -13,6 +13,7 @@ import torch
 from cifar_ray.data.resident import ResidentBatches
 from cifar_ray.data.split import TrainingData
 from cifar_ray.records import EpochMetrics
+from cifar_ray.settings import read_settings
 from cifar_ray.studies import TrialConfig
 from cifar_ray.training.device import choose_device, choose_precision, keep_freed_memory, name_device
 from cifar_ray.training.feeds import training_feed, validation_feed
@@ -38,6 +39,7 @@ class Cohort:
         self._data_seed = data_seed
         self._device = choose_device()
         self._precision = choose_precision(self._device)
+        self._records = self._device.type == "cuda" and read_settings().compiles is not False
         self._num_threads = num_threads if self._device.type == "cpu" else 1
         self._data_pass = 0
         self._learners: dict[str, Learner] = {}
@@ -87,7 +89,7 @@ class Cohort:
         """Train and validate learners of one shape, on this thread."""
         torch.set_num_threads(num_threads)
         feed = self._feed(learners[0].trial.config)
-        group = FusedGroup(learners, self._device, self._precision)
+        group = FusedGroup(learners, self._device, self._precision, records=self._records)
         for images, labels in chain.from_iterable(feed):
             group.train(images, labels)
         group.end_pass(feed.num_batches)

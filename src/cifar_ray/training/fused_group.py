@@ -9,33 +9,52 @@ from torch import Tensor
 from torch.nn import functional
 
 from cifar_ray.models.fused import HIDDEN, FusedClassicCnn
+from cifar_ray.training.common_optimizer import CommonOptimizer
 from cifar_ray.training.device import Precision
 from cifar_ray.training.learner import Learner
+from cifar_ray.training.recorded_step import RecordedStep, Step
+from cifar_ray.training.separate_optimizers import SeparateOptimizers
 from cifar_ray.training.tally import Tally
 
 
 class FusedGroup:
-    """K learners for one pass over the data. Every batch is a step of each, by its own optimiser."""
+    """K learners for one pass over the data. Every batch is a step of each, by its own optimiser.
 
-    def __init__(self, learners: Sequence[Learner], device: torch.device, precision: Precision) -> None:
+    On an accelerator the optimisers step as one, which spares launches; on the CPU each is faster by itself
+    (docs/performance.md). `steps_as_one` says otherwise.
+    """
+
+    def __init__(
+        self,
+        learners: Sequence[Learner],
+        device: torch.device,
+        precision: Precision,
+        *,
+        steps_as_one: bool | None = None,
+        records: bool = False,
+    ) -> None:
+        """`records` has a step become a CUDA graph."""
         self.learners = learners
         self._device = device
         self.precision = precision
         self._network = FusedClassicCnn([learner.network for learner in learners])
+        is_one = device.type != "cpu" if steps_as_one is None else steps_as_one
+        self._optimizer: CommonOptimizer | SeparateOptimizers
+        self._optimizer = (CommonOptimizer if is_one else SeparateOptimizers)(learners, self._network)
         self._generators = [torch.Generator(device).manual_seed(learner.dropout_seed) for learner in learners]
-        self._dropout = [learner.trial.config.dropout for learner in learners]
+        self._kept = [1 - learner.trial.config.dropout for learner in learners]
+        self._scale = torch.tensor(self._kept, device=device).view(-1, 1, 1)
+        self._step: Step = RecordedStep(self._plain_step, self._generators, device) if records else self._plain_step
         self.train_tally = Tally(len(learners), device)
         self.validation_tally = Tally(len(learners), device)
         self.learning_rates = [0.0] * len(learners)
 
     def train(self, images: Tensor, labels: Tensor) -> None:
         """A step of every learner on the same batch."""
-        losses, logits = self._losses(images, labels, self._draw_noise(len(labels)))
-        losses.sum().backward()  # type: ignore[no-untyped-call]  # torch's own
-        self._network.hand_out_gradients()
-        for index, learner in enumerate(self.learners):
-            learner.optimizer.step()
-            self.learning_rates[index] = float(learner.optimizer.param_groups[0]["lr"])
+        self._optimizer.follow_schedules()
+        losses, logits = self._step(images, labels)
+        self.learning_rates = [float(learner.optimizer.param_groups[0]["lr"]) for learner in self.learners]
+        for learner in self.learners:
             if learner.scheduler is not None:
                 learner.scheduler.step()
         self.train_tally.add(losses, logits, labels)
@@ -49,8 +68,17 @@ class FusedGroup:
     def end_pass(self, num_batches: int) -> None:
         """Leave the learners as that many steps, each by itself, would have."""
         self._network.count_batches(num_batches)
+        self._optimizer.finish()
         for learner in self.learners:
             learner.optimizer.zero_grad(set_to_none=True)
+
+    def _plain_step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Losses (K,) and logits (K, B, 10) from before it."""
+        self._network.forget_gradients()
+        losses, logits = self._losses(images, labels, self._draw_noise(len(labels)))
+        losses.sum().backward()  # type: ignore[no-untyped-call]  # torch's own
+        self._optimizer.step()
+        return losses.detach(), logits.detach()
 
     def _losses(self, images: Tensor, labels: Tensor, noise: list[Tensor] | None) -> tuple[Tensor, Tensor]:
         """Mean cross-entropies (K,) and logits (K, B, 10)."""
@@ -63,8 +91,8 @@ class FusedGroup:
     def _draw_noise(self, batch_size: int) -> list[Tensor]:
         """Drop-out's factors, from a stream for each learner: on the CPU those that it would draw by itself."""
         noise = [torch.ones(len(self.learners), batch_size, width, device=self._device) for width in HIDDEN]
-        for index, (share, generator) in enumerate(zip(self._dropout, self._generators, strict=True)):
-            if share > 0:
+        for index, (kept, generator) in enumerate(zip(self._kept, self._generators, strict=True)):
+            if kept < 1:
                 for factors in noise:
-                    factors[index].bernoulli_(1 - share, generator=generator).div_(1 - share)
-        return noise
+                    factors[index].bernoulli_(kept, generator=generator)
+        return [factors.div_(self._scale) for factors in noise]

@@ -14,7 +14,7 @@ from cifar_ray.data.resident import Block
 from cifar_ray.records import EpochMetrics
 from cifar_ray.training.clipping import clip_gradients, clipped_parameters
 from cifar_ray.training.learner import Learner
-from cifar_ray.training.objective import Objective
+from cifar_ray.training.objective import Differentiate, Objective
 from cifar_ray.training.tally import Tally
 
 
@@ -23,14 +23,21 @@ class TrialModule(pl.LightningModule):
 
     A training step is a block of batches, each with an optimiser step of its own (manual optimisation): Lightning's
     loop costs as much as a small network's step, and this shares it between eight. `on_epoch` is called with each
-    epoch's metrics after its validation.
+    epoch's metrics after its validation. Lightning does not see the network, which it would move to the CPU in the end.
     """
 
-    def __init__(self, learner: Learner, *, device_name: str, on_epoch: Callable[[EpochMetrics], None]) -> None:
+    def __init__(
+        self,
+        learner: Learner,
+        *,
+        differentiate: Differentiate,
+        device_name: str,
+        on_epoch: Callable[[EpochMetrics], None],
+    ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.network = learner.network
         self._learner = learner
+        self._differentiate = differentiate
         self._device_name = device_name
         self._on_epoch = on_epoch
 
@@ -40,6 +47,7 @@ class TrialModule(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Seed the drop-out masks and the mixing."""
+        self._learner.network.train()
         torch.manual_seed(self._learner.dropout_seed)
         self._objective = Objective(self._learner.trial.config, self._learner.dropout_seed)
         self._step = self._learner.num_steps
@@ -49,14 +57,14 @@ class TrialModule(pl.LightningModule):
 
     def training_step(self, block: Block, block_index: int) -> None:
         """An optimiser step on each batch."""
-        optimizer, scheduler, average = self._learner.optimizer, self._learner.scheduler, self._learner.average
+        network, optimizer = self._learner.network, self._learner.optimizer
+        scheduler, average = self._learner.scheduler, self._learner.average
         most = self._learner.trial.config.gradient_clipping
         for images, labels in block:
-            loss, logits = self._objective(self.network, images, labels)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+            loss, logits = self._differentiate(network, self._objective.prepare(images, labels))
             if most:
-                clip_gradients(clipped_parameters(self.network), most)
+                clip_gradients(clipped_parameters(network), most)
             optimizer.step()
             self._step += 1
             if average is not None:
@@ -68,18 +76,20 @@ class TrialModule(pl.LightningModule):
 
     def on_validation_start(self) -> None:
         """Validate the average, where there is one."""
+        self._learner.network.eval()
         if self._learner.average is not None:
             self._learner.average.swap()
 
     def on_validation_end(self) -> None:
         """Go on with the weights that are trained."""
+        self._learner.network.train()
         if self._learner.average is not None:
             self._learner.average.swap()
 
     def validation_step(self, block: Block, block_index: int) -> None:
         """Count a block of the validation set."""
         for images, labels in block:
-            logits = self.network(images)
+            logits = self._learner.network(images)
             self._validation_tally.add(functional.cross_entropy(logits, labels), logits, labels)
 
     def on_train_epoch_end(self) -> None:

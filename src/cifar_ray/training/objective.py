@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from cifar_ray.studies import TrialConfig
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Example:
+    """A batch as the network sees it."""
+
+    images: Tensor
+    """(B, 3, 32, 32)."""
+    labels: Tensor
+    """(B,)."""
+    partner_labels: Tensor | None
+    """(B,): of the images that are mixed in; None where none are."""
+    share: float
+    """Of an image's own label in the loss."""
+    label_smoothing: float
+
+
+Differentiate = Callable[[nn.Module, Example], tuple[Tensor, Tensor]]
+"""Adds a batch's gradients to those of the network; gives its loss and its logits (B, 10)."""
 
 
 class Objective:
@@ -20,19 +42,24 @@ class Objective:
         self._mixup = config.mixup
         self._generator = torch.Generator().manual_seed(seed)
 
+    def prepare(self, images: Tensor, labels: Tensor) -> Example:
+        """Mix a batch, if that is asked for."""
+        share, partner_labels = 1.0, None
+        if self._mixup:
+            share = self._draw_share()
+            partners = torch.randperm(len(labels), generator=self._generator).to(labels.device)
+            images, partner_labels = torch.lerp(images[partners], images, share), labels[partners]
+        return Example(
+            images=images,
+            labels=labels,
+            partner_labels=partner_labels,
+            share=share,
+            label_smoothing=self._label_smoothing,
+        )
+
     def __call__(self, network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Loss and logits (B, 10) of (B, 3, 32, 32) images. Of mixed images, the logits are of the mixture."""
-        if not self._mixup:
-            logits = network(images)
-            return self._cross_entropy(logits, labels), logits
-        share = self._draw_share()
-        partners = torch.randperm(len(labels), generator=self._generator).to(labels.device)
-        logits = network(torch.lerp(images[partners], images, share))
-        loss = share * self._cross_entropy(logits, labels) + (1 - share) * self._cross_entropy(logits, labels[partners])
-        return loss, logits
-
-    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return functional.cross_entropy(logits, labels, label_smoothing=self._label_smoothing)
+        return _evaluate_example(network, self.prepare(images, labels))
 
     def _draw_share(self) -> float:
         """From Beta(alpha, alpha); at least a half, so that an image's own label is the weightier one."""
@@ -40,3 +67,43 @@ class Objective:
         total = float(gammas.sum())
         share = float(gammas[0]) / total if total > 0 else 1.0
         return max(share, 1 - share)
+
+
+def differentiate(network: nn.Module, example: Example) -> tuple[Tensor, Tensor]:
+    """The plain form of `Differentiate`."""
+    loss, logits = _evaluate_example(network, example)
+    loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+    return loss, logits
+
+
+def _evaluate_example(network: nn.Module, example: Example) -> tuple[Tensor, Tensor]:
+    return evaluate(
+        network, example.images, example.labels, example.partner_labels, example.share, example.label_smoothing
+    )
+
+
+def evaluate(
+    network: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    partner_labels: Tensor | None,
+    share: float | Tensor,
+    label_smoothing: float | Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Loss and detached logits.
+
+    `share` and `label_smoothing` are tensors () where another value must not mean other code.
+    """
+    logits = network(images)
+    loss = _cross_entropy(logits, labels, label_smoothing)
+    if partner_labels is not None:
+        loss = share * loss + (1 - share) * _cross_entropy(logits, partner_labels, label_smoothing)
+    return loss, logits.detach()
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float | Tensor) -> Tensor:
+    if not isinstance(label_smoothing, Tensor):
+        return functional.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+    log_shares = functional.log_softmax(logits.float(), dim=1)
+    of_labels = functional.nll_loss(log_shares, labels)
+    return (1 - label_smoothing) * of_labels - label_smoothing * log_shares.mean()

@@ -9,12 +9,16 @@ from functools import partial
 import pytorch_lightning as pl
 import torch
 
+from cifar_ray.data.resident import ResidentBatches
 from cifar_ray.data.split import TrainingData
 from cifar_ray.records import EpochMetrics
+from cifar_ray.settings import read_settings
+from cifar_ray.training.compilation import compiled_step
 from cifar_ray.training.device import Precision, choose_device, choose_precision, keep_freed_memory, name_device
 from cifar_ray.training.feeds import sample_images, training_feed, validation_feed
 from cifar_ray.training.learner import Learner, Trial
 from cifar_ray.training.module import TrialModule
+from cifar_ray.training.objective import Differentiate, differentiate
 
 
 def train_trial(
@@ -35,34 +39,50 @@ def train_trial(
     torch.set_num_threads(num_threads)
     keep_freed_memory()
     device = choose_device()
+    precision = choose_precision(device)
     train = training_feed(data, trial.config, device, data_seed)
-    with ThreadPoolExecutor(1) as executor:
+    compiling = compiled_step(trial.config, device, precision, read_settings())
+    with ThreadPoolExecutor(1) as executor, compiling as step:
         learner = Learner(
             trial,
             device=device,
             steps_per_epoch=train.num_batches,
             executor=executor,
             sample=partial(sample_images, data),
+            place=None if step is None else step.place,
         )
         try:
             for metrics in learner.history:
                 on_epoch(metrics)
-            if learner.is_finished:
-                return
-            precision = choose_precision(device)
-
-            def end_epoch(metrics: EpochMetrics) -> None:
-                learner.end_epoch(metrics, data_pass=metrics.epoch)
-                trainer.should_stop = learner.is_finished
-                train.set_epoch(learner.epoch)
-                on_epoch(metrics)
-
-            module = TrialModule(learner, device_name=name_device(device, precision), on_epoch=end_epoch)
-            train.set_epoch(learner.epoch)
-            trainer = _build_trainer(device, precision, trial.config.max_epochs - len(learner.history))
-            trainer.fit(module, train_dataloaders=train, val_dataloaders=validation_feed(data, device))
+            if not learner.is_finished:
+                run = differentiate if step is None else step.differentiate
+                _fit(learner, train, validation_feed(data, device), on_epoch, run=run, precision=precision)
         finally:
             learner.drain()
+
+
+def _fit(
+    learner: Learner,
+    train: ResidentBatches,
+    validation: ResidentBatches,
+    on_epoch: Callable[[EpochMetrics], None],
+    *,
+    run: Differentiate,
+    precision: Precision,
+) -> None:
+    """The epochs that are left."""
+    device = choose_device()
+
+    def end_epoch(metrics: EpochMetrics) -> None:
+        learner.end_epoch(metrics, data_pass=metrics.epoch)
+        trainer.should_stop = learner.is_finished
+        train.set_epoch(learner.epoch)
+        on_epoch(metrics)
+
+    module = TrialModule(learner, differentiate=run, device_name=name_device(device, precision), on_epoch=end_epoch)
+    train.set_epoch(learner.epoch)
+    trainer = _build_trainer(device, precision, learner.trial.config.max_epochs - len(learner.history))
+    trainer.fit(module, train_dataloaders=train, val_dataloaders=validation)
 
 
 def _build_trainer(device: torch.device, precision: Precision, num_epochs: int) -> pl.Trainer:

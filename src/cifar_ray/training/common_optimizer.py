@@ -1,0 +1,137 @@
+"""The optimisers of a fused network's members as one, in a number of launches that does not grow with the members."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import SGD, AdamW, Optimizer
+
+from cifar_ray.models.fused import FusedClassicCnn
+from cifar_ray.training.learner import Learner
+
+_COLUMNS = ("rate", "penalty", "decay", "keep", "take", "keep_square", "take_square", "is_nesterov", "epsilon", "step")
+"""Coefficients of `CommonOptimizer.step`; `keep` is SGD's momentum and Adam's first beta, `keep_square` its second."""
+
+_SCHEDULED = ("rate", "keep", "take")
+
+
+class CommonOptimizer:
+    """SGD, Adam and AdamW as one formula, whose coefficients differ by member and parameter group.
+
+    With gradient g (to which SGD and Adam add the L2 penalty), first moment m and second moment v of a weight w:
+
+        m <- keep m + take g
+        v <- keep_square v + take_square g^2
+        w <- (1 - decay) w - rate (m, or g + keep m) / (root of v, or 1)
+
+    where Adam corrects m and v for their start at zero, and SGD has neither v nor a correction. m and v become views
+    of common tensors, as the weights are, and stay in the state of each learner's own optimiser, which can go on from
+    there by itself.
+    """
+
+    def __init__(self, learners: Sequence[Learner], network: FusedClassicCnn) -> None:
+        self._optimizers = [learner.optimizer for learner in learners]
+        self._network = network
+        self._weights = network.flatten()
+        device = self._weights.device
+        self._groups = [(optimizer, group) for optimizer in self._optimizers for group in optimizer.param_groups]
+        self._table = dict(zip(_COLUMNS, self._read_groups().to(device), strict=True))
+        self._group_of_weight = self._number_groups().to(device)
+        self._has_schedule = any(learner.scheduler is not None for learner in learners)
+        self._first, self._second = (torch.zeros_like(self._weights) for _ in range(2))
+        self._take_over_state()
+        for optimizer in self._optimizers:
+            # what a step sets; without it, schedules warn that they come before the first one
+            optimizer._opt_called = True  # type: ignore[attr-defined]
+
+    def follow_schedules(self) -> None:
+        """Take over what the schedules have changed: the rates, and with `one_cycle` the momenta."""
+        if self._has_schedule:
+            for name, values in zip(_COLUMNS, self._read_groups(), strict=True):
+                if name in _SCHEDULED:
+                    self._table[name].copy_(values)
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """After a backward pass: a step of every member. Neither waits for the device nor copies to it."""
+        table = self._table
+        table["step"] += 1
+        # SGD corrects neither: its `take` is 1, its `take_square` 0
+        of_first = torch.where(table["take"] == 1, 1.0, 1 - table["keep"] ** table["step"])
+        of_second = (table["take_square"] > 0) / (1 - table["keep_square"] ** table["step"]).sqrt()
+        rows = table | {
+            "decay": table["rate"] * table["decay"],
+            "rate": table["rate"] / of_first,
+            "of_second": of_second,
+        }
+        columns = torch.stack(list(rows.values())).to(self._weights.dtype)[:, self._group_of_weight]
+        self._update(self._network.gradient(), dict(zip(rows, columns, strict=True)))
+
+    def _update(self, gradient: Tensor, of: Mapping[str, Tensor]) -> None:
+        """All (N,): a coefficient for each weight."""
+        gradient = torch.addcmul(gradient, of["penalty"], self._weights)
+        self._first.mul_(of["keep"]).addcmul_(of["take"], gradient)
+        self._second.mul_(of["keep_square"]).addcmul_(of["take_square"] * gradient, gradient)
+        ahead = torch.addcmul(gradient, of["keep"], self._first)
+        direction = torch.where(of["is_nesterov"] > 0, ahead, self._first)
+        scale = torch.addcmul(of["epsilon"], self._second.sqrt(), of["of_second"])
+        self._weights.addcmul_(of["decay"], self._weights, value=-1)
+        self._weights.addcdiv_(of["rate"] * direction, scale, value=-1)
+
+    def finish(self) -> None:
+        """Leave the optimisers as that many steps of their own would have."""
+        for (optimizer, group), step in zip(self._groups, self._table["step"].tolist(), strict=True):
+            for parameter in group["params"]:
+                if "step" in optimizer.state[parameter]:
+                    optimizer.state[parameter]["step"].fill_(step)
+
+    def _read_groups(self) -> Tensor:
+        """(columns, groups) float64, as the optimisers have them."""
+        return torch.tensor([_coefficients(*each) for each in self._groups], dtype=torch.float64).T.contiguous()
+
+    def _number_groups(self) -> Tensor:
+        """(N,) int64: which of the groups each weight belongs to."""
+        numbers = {
+            id(parameter): number for number, (_, group) in enumerate(self._groups) for parameter in group["params"]
+        }
+        owners = list(chain.from_iterable(self._network.owners.values()))
+        return torch.repeat_interleave(
+            torch.tensor([numbers[id(owner)] for owner in owners]), torch.tensor([owner.numel() for owner in owners])
+        )
+
+    @torch.no_grad()
+    def _take_over_state(self) -> None:
+        firsts, seconds = self._network.cut(self._first), self._network.cut(self._second)
+        for name, owners in self._network.owners.items():
+            parts = zip(self._optimizers, owners, firsts[name], seconds[name], strict=True)
+            for optimizer, owner, first, second in parts:
+                state = optimizer.state[owner]
+                if isinstance(optimizer, SGD):
+                    _replace(state, "momentum_buffer", first)
+                    continue
+                _replace(state, "exp_avg", first)
+                _replace(state, "exp_avg_sq", second)
+                state.setdefault("step", torch.zeros((), dtype=torch.float32, device=owner.device))
+
+
+def _replace(state: dict[str, Any], key: str, view: Tensor) -> None:
+    """Have the view be that entry, with its values."""
+    if state.get(key) is not None:
+        view.copy_(state[key])
+    state[key] = view
+
+
+def _coefficients(optimizer: Optimizer, group: dict[str, Any]) -> tuple[float, ...]:
+    """A row, in the order of `_COLUMNS`."""
+    if isinstance(optimizer, SGD):
+        is_nesterov = float(group["nesterov"])
+        return group["lr"], group["weight_decay"], 0.0, group["momentum"], 1.0, 0.0, 0.0, is_nesterov, 1.0, 0.0
+    is_decoupled = isinstance(optimizer, AdamW)
+    first, second = group["betas"]
+    num_steps = float(optimizer.state[group["params"][0]].get("step", 0.0))
+    penalty, decay = (0.0, group["weight_decay"]) if is_decoupled else (group["weight_decay"], 0.0)
+    return group["lr"], penalty, decay, first, 1 - first, second, 1 - second, 0.0, group["eps"], num_steps
