@@ -104,8 +104,14 @@ class Study:
                 raise ConfigurationError(f"study {self.name}: unknown settings {', '.join(unknown)}")
         if both := sorted(set(self.space) & set(self.fixed)):
             raise ConfigurationError(f"study {self.name}: searched and fixed at once: {', '.join(both)}")
-        if self.is_cohort and (alone := sorted(NOT_IN_COHORTS & {*self.space, *self.fixed})):
+        if self.is_cohort and (alone := self._alone()):
             raise ConfigurationError(f"study {self.name}: no cohort has {', '.join(alone)}", "train one by one")
+
+    def _alone(self) -> list[str]:
+        """What of its settings no trial in a cohort can have."""
+        alone = sorted(NOT_IN_COHORTS & {*self.space, *self.fixed})
+        optimizers = getattr(self.space.get("optimizer"), "values", (self.fixed.get("optimizer"),))
+        return alone + ["muon"] * ("muon" in optimizers)
 
     def with_budget(
         self, *, num_trials: int | None = None, max_epochs: int | None = None, grace_period: int | None = None
