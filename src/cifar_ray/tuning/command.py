@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 import click
 import ray
 
+from cifar_ray.capacity import ACCELERATOR, NodeKind, place
 from cifar_ray.data.sources import load_images, resolve_source
 from cifar_ray.data.split import split
 from cifar_ray.errors import (
@@ -35,15 +36,7 @@ from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Study, get_study
 from cifar_ray.studies.flags import sweep_flags
 from cifar_ray.studies.options import SweepOptions
-from cifar_ray.tuning.capacity import (
-    ACCELERATOR,
-    NodeKind,
-    Placement,
-    has_accelerator,
-    place_alone,
-    place_cohorts,
-    read_node_kinds,
-)
+from cifar_ray.tuning.nodes import read_node_kinds
 from cifar_ray.tuning.preflight import check_store_from_every_node, choose_storage
 from cifar_ray.tuning.ray_logs import shorten_tracebacks
 from cifar_ray.tuning.sweep import SweepPlan, run_sweep
@@ -123,7 +116,7 @@ def _make_plan(
     storage: str,
     recorded: SweepRecord | None,
 ) -> SweepPlan:
-    placement = _place(study, options, kinds)
+    placement = place(study, options, kinds)
     source = resolve_source(options.data, settings)
     click.echo(f"loading data {source}")
     data = split(load_images(source, "train", settings), options.seed)
@@ -154,21 +147,6 @@ def _make_plan(
         max_concurrent_trials=min(placement.num_slots, study.budget.num_trials),
         num_cohorts=placement.num_cohorts,
     )
-
-
-def _place(study: Study, options: SweepOptions, kinds: list[NodeKind]) -> Placement:
-    asked = (options.cpus_per_trial, options.accelerators_per_trial)
-    if study.is_cohort and not options.no_cohort:
-        if asked != (None, None):
-            raise ConfigurationError(
-                f"the trials of {study.name} train together, on all that a node has",
-                "add --no-cohort to give each of them --cpus-per-trial or --accelerators-per-trial",
-            )
-        return place_cohorts(kinds, study.budget.num_trials)
-    cpus, accelerators = asked
-    if accelerators is None:
-        accelerators = study.accelerators_per_trial if has_accelerator(kinds) else 0.0
-    return place_alone(kinds, 1.0 if cpus is None else cpus, accelerators)
 
 
 def _check_same(recorded: SweepRecord, sweep: SweepRecord) -> None:

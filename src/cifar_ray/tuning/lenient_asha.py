@@ -9,7 +9,7 @@ from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler
 
-from cifar_ray.tuning.trainable import STOP_DEADLINE_S
+from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
 
 
 class LenientASHA(ASHAScheduler):

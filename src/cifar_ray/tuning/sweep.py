@@ -32,9 +32,10 @@ from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE
 from cifar_ray.tuning.ledger import Ledger, summarise_sweep
 from cifar_ray.tuning.lenient_asha import LenientASHA
 from cifar_ray.tuning.member import MEMBER_RESOURCES, run_member
+from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
 from cifar_ray.tuning.pruner import Pruner, prune_finished
 from cifar_ray.tuning.trackers import Trackers
-from cifar_ray.tuning.trainable import STOP_DEADLINE_S, TrialPlan, run_trial
+from cifar_ray.tuning.trainable import TrialPlan, run_trial
 from cifar_ray.tuning.watchdog import Watchdog
 
 SPARE_CPUS = 0.5

@@ -12,8 +12,8 @@ from ray.autoscaler.v2.sdk import get_cluster_status
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from cifar_ray.capacity import ACCELERATOR
 from cifar_ray.progress.sweep_log import Waiting
-from cifar_ray.tuning.capacity import ACCELERATOR
 
 PERIOD_S = 5.0
 """Between two looks."""
