@@ -32,6 +32,15 @@ class DatasetRecord(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Interruption(Record):
+    """An end of a sweep's driver before the sweep's own, as far as the driver could still write it down."""
+
+    at: str
+    """ISO 8601, UTC."""
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class SweepRecord(Record):
     """What a sweep set out to do, and on what."""
 
@@ -57,6 +66,8 @@ class SweepRecord(Record):
     """ISO 8601, UTC."""
     is_cohort: bool = False
     """Whether its trials trained together, on shared batches."""
+    interruptions: tuple[Interruption, ...] = ()
+    """In their order; a sweep that was resumed has them still."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,7 @@ def parse(arguments: list[str]) -> SweepOptions:
         SweepOptions(accelerators_per_trial=0.25, cpus_per_trial=2.0, sweep_id="my-sweep", resume=True),
         SweepOptions(accelerators_per_trial=0.0),
         SweepOptions(sweep_id="my-sweep", start_or_resume=True),
+        SweepOptions(time_limit="1h30m"),
     ],
 )
 def test_a_job_gets_the_options_that_were_submitted(options: SweepOptions) -> None:
@@ -40,6 +41,7 @@ def test_a_job_gets_the_options_that_were_submitted(options: SweepOptions) -> No
         {"cpus_per_trial": float("nan")},
         {"resume": True},
         {"start_or_resume": True},
+        {"time_limit": "soon"},
     ],
 )
 def test_options_out_of_range(bad: dict[str, object]) -> None:

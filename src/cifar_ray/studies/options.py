@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from cifar_ray.errors import ConfigurationError
+from cifar_ray.studies.duration import read_duration
 
 Keep = Literal["all", "winner"]
 
@@ -33,6 +34,8 @@ class SweepOptions:
     """Train the trials of a study that would train together one by one."""
     keep: Keep = "all"
     """What becomes of the checkpoints of trials that have ended and cannot win."""
+    time_limit: str | None = None
+    """How long the job may take, such as 2h."""
     sweep_id: str | None = None
     """Name of the sweep in the store."""
     resume: bool = False
@@ -47,9 +50,16 @@ class SweepOptions:
             _check_share("accelerators per trial", self.accelerators_per_trial, is_zero_allowed=True)
         if self.cpus_per_trial is not None:
             _check_share("CPUs per trial", self.cpus_per_trial, is_zero_allowed=False)
+        if self.time_limit is not None:
+            read_duration("time limit", self.time_limit)
         if (self.resume or self.start_or_resume) and self.sweep_id is None:
             flag = "--resume" if self.resume else "--start-or-resume"
             raise ConfigurationError(f"{flag} needs to know which sweep", "add --sweep-id")
+
+    @property
+    def time_limit_s(self) -> float | None:
+        """Seconds; None for as long as it takes."""
+        return None if self.time_limit is None else read_duration("time limit", self.time_limit)
 
     def to_arguments(self) -> list[str]:
         """The same options as a job's command line."""

@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import signal
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,7 +27,7 @@ from cifar_ray.errors import (
 )
 from cifar_ray.prices import read_prices
 from cifar_ray.provenance import cpu_model, now, package_versions, source_commit
-from cifar_ray.records import SweepRecord, SweepResult
+from cifar_ray.records import Interruption, SweepRecord, SweepResult
 from cifar_ray.settings import Settings, read_settings
 from cifar_ray.storage.layout import check_sweep_id
 from cifar_ray.storage.lease import Lease
@@ -62,6 +63,7 @@ def tune_command(study_name: str) -> click.Command:
 
 def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
     """Check everything that can be checked at once, then run the sweep on the connected cluster."""
+    ends_at = None if options.time_limit_s is None else time.monotonic() + options.time_limit_s
     study = study.with_budget(num_trials=options.trials, max_epochs=options.max_epochs)
     sweep_id = check_sweep_id(options.sweep_id or _new_sweep_id(study))
     check_trackers(settings)
@@ -71,7 +73,7 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
     store = open_store(storage, settings.s3)
     runs = RunStore(PatientStore(store))
     check_store_from_every_node(storage)
-    with _only_driver(store, sweep_id):
+    with _only_driver(store, sweep_id, runs):
         is_going_on = options.resume or (options.start_or_resume and runs.has_sweep(sweep_id))
         recorded = runs.sweep(sweep_id) if is_going_on else None
         if recorded is None and runs.has_sweep(sweep_id):
@@ -79,7 +81,7 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
         if recorded and (result := runs.result(sweep_id)):
             return _say_result(result, storage)
         plan = _make_plan(study, options, settings, kinds, sweep_id, storage, recorded)
-        plan = replace(plan, prices=prices, keep=options.keep)
+        plan = replace(plan, prices=prices, keep=options.keep, ends_at=ends_at)
         if recorded is None:
             runs.create_sweep(plan.sweep)
         at_once = f"{plan.max_concurrent_trials} at once{' as one network' if plan.num_cohorts else ''}"
@@ -91,8 +93,11 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
 
 
 @contextmanager
-def _only_driver(store: ObjectStore, sweep_id: str) -> Iterator[None]:
-    """Hold the sweep's lease; SweepHeldError where another driver holds it, or takes it from this one."""
+def _only_driver(store: ObjectStore, sweep_id: str, runs: RunStore) -> Iterator[None]:
+    """Hold the sweep's lease; SweepHeldError where another driver holds it, or takes it from this one.
+
+    What ends the sweep before its time is put into its record.
+    """
 
     def interrupt() -> None:
         """As Ctrl-C would: Ray Tune ends its trials in order."""
@@ -104,6 +109,7 @@ def _only_driver(store: ObjectStore, sweep_id: str) -> Iterator[None]:
         except InterruptedSweepError as error:
             if lease.is_lost:
                 raise SweepHeldError.of(sweep_id, "another node, which took it over") from error
+            runs.add_interruption(sweep_id, Interruption(at=now(), why=error.message))
             raise
 
 

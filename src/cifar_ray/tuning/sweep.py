@@ -17,7 +17,7 @@ from ray import tune
 from ray.tune.error import TuneError
 
 from cifar_ray.data.split import TrainingData
-from cifar_ray.errors import InterruptedSweepError, StorageError, StoreUnavailableError
+from cifar_ray.errors import InterruptedSweepError, StorageError, StoreUnavailableError, TimeLimitError
 from cifar_ray.prices import Prices
 from cifar_ray.provenance import now
 from cifar_ray.records import SweepRecord, SweepResult
@@ -34,6 +34,7 @@ from cifar_ray.tuning.lenient_asha import LenientASHA
 from cifar_ray.tuning.member import MEMBER_RESOURCES, run_member
 from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
 from cifar_ray.tuning.pruner import Pruner, prune_finished
+from cifar_ray.tuning.time_limit import TimeLimit
 from cifar_ray.tuning.trackers import Trackers
 from cifar_ray.tuning.trainable import TrialPlan, run_trial
 from cifar_ray.tuning.watchdog import Watchdog
@@ -72,19 +73,23 @@ class SweepPlan:
     """0 where the trials train one by one."""
     prices: Prices | None = None
     keep: Keep = "all"
+    ends_at: float | None = None
+    """When this process is to end, by its monotonic clock; None for when the sweep ends."""
 
 
 def run_sweep(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callable[[str], None]) -> SweepResult:
     """Run, or go on with, a sweep whose record is in the store; returns and stores its result.
 
-    Raises InterruptedSweepError where a signal ended it before every trial had an outcome.
+    Raises InterruptedSweepError where a signal, or TimeLimitError where the limit, ended it before every trial had an
+    outcome.
     """
     os.environ.update(_TUNE_ENVIRONMENT)
     # it misses the result files that our ledger replaces
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    limit = TimeLimit(plan.ends_at)
     try:
         with _sigterm_as_interrupt(), _trainable(plan) as trainable:
-            _build_tuner(plan, trainable, runs, settings, say).fit()
+            _build_tuner(plan, trainable, runs, settings, say, limit).fit()
     except (OSError, TuneError) as error:
         # Arrow's filesystem, to which Ray Tune writes its own state, raises OSError
         raise StorageError(
@@ -98,18 +103,27 @@ def run_sweep(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callable
         ) from error
     result = summarise_sweep(runs, plan.sweep, now(), plan.prices)
     if result is None:
-        raise InterruptedSweepError(
-            f"sweep {plan.sweep.sweep_id} was interrupted before all trials had ended",
-            f"go on with it: --sweep-id {plan.sweep.sweep_id} --resume",
-        )
+        raise _interruption(plan.sweep.sweep_id, limit)
     runs.write_result(result)
     if plan.keep == "winner":
         prune_finished(runs, plan.sweep.sweep_id)
     return result
 
 
+def _interruption(sweep_id: str, limit: TimeLimit) -> InterruptedSweepError:
+    hint = f"go on with it: --sweep-id {sweep_id} --resume"
+    if limit.is_over:
+        return TimeLimitError(f"sweep {sweep_id} reached its time limit before all trials had ended", hint)
+    return InterruptedSweepError(f"sweep {sweep_id} was interrupted before all trials had ended", hint)
+
+
 def _build_tuner(
-    plan: SweepPlan, trainable: Any, runs: RunStore, settings: Settings, say: Callable[[str], None]
+    plan: SweepPlan,
+    trainable: Any,
+    runs: RunStore,
+    settings: Settings,
+    say: Callable[[str], None],
+    limit: TimeLimit,
 ) -> tune.Tuner:
     sweep = plan.sweep
     filesystem, root = arrow_filesystem(plan.storage, settings.s3)
@@ -119,6 +133,7 @@ def _build_tuner(
         Ledger(runs, sweep, plan.num_cohorts, say),
         Watchdog(say, ends_trials=not plan.num_cohorts),
         Trackers(runs, sweep, say),
+        limit,
         *([Pruner(runs, sweep.sweep_id)] if plan.keep == "winner" else []),
     ]
     if tune.Tuner.can_restore(experiment, storage_filesystem=filesystem):
