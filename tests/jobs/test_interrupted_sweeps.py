@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -44,8 +45,12 @@ def test_a_stopped_sweep_is_resumed_where_it_was(cluster: LocalCluster, record_p
     assert run("job", "submit", *options, "--resume", "--no-wait").exit_code == 0
     (resumed, *_) = run("job", "list").output.split()
     wait_for(lambda: num_epochs(runs, "stop-1") >= len(before) + 1)
-    stopped = run("job", "stop", resumed)
-    assert (stopped.exit_code, stopped.output) == (0, f"{resumed} STOPPED\n")
+    command = [BIN / "cifar-ray", "job", "stop", resumed]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as stopping:
+        with held(cluster, "ray::CohortEngine"):
+            time.sleep(1)
+        said, _ = stopping.communicate(timeout=60)
+    assert (stopping.returncode, said) == (0, f"{resumed} STOPPED\n")
 
     submit(*options, "--start-or-resume")
     record_property("injected", 2)
@@ -57,7 +62,7 @@ def test_a_sweep_ends_at_its_time_limit(cluster: LocalCluster) -> None:
     """No machine starts a sweep's processes and trains in that time; resumed without it, the sweep goes on."""
     options = ["cnn", "--trials", "2", "--max-epochs", "2", "--data", "shapes:500", "--sweep-id", "limit-1"]
     runs = connect_runs(None)
-    stopped = run("job", "submit", *options, "--time-limit", "4s")
+    stopped = run("job", "submit", *options, "--time-limit", "2s")
     assert stopped.exit_code == 3, stopped.output
     assert "sweep limit-1 reached its time limit" in stopped.output
     assert "--sweep-id limit-1 --resume" in stopped.output
