@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -19,7 +18,7 @@ DRAIN_DEADLINE_S = 600.0
 """Three checkpoints of 100 MB at 1 MB/s take half of it."""
 
 SPILL_AFTER_S = 15.0
-"""Of an upload: then the store is slow or away, and what waits behind it does so on the node's disk."""
+"""Of one upload, its turn included: then the store is slow or away, and what waits does so on the node's disk."""
 _SPILL = Spill()
 """Of all trials of this process."""
 _SPILLER = ThreadPoolExecutor(1, "spill")
@@ -49,9 +48,9 @@ class CheckpointUploader:
     """Saves one trial's checkpoints from a background thread, one at a time.
 
     Of the snapshots that wait for a slow store only those are held that are still to be kept, three at most:
-    the others are dropped, and never uploaded. Behind an upload that takes long they are packed, and wait on the
-    node's disk, in memory where that has no room. A checkpoint is removed once those that replace it are whole, so
-    the store has the newest and the best whole one that it ever had at each moment.
+    the others are dropped, and never uploaded. Where an upload takes long they are packed, and wait on the node's
+    disk; in memory where that has no room. A checkpoint is removed once those that replace it are whole, so the store
+    has the newest and the best whole one that it ever had at each moment.
 
     The first error, of the store or of packing a snapshot, halts the uploads; the next call raises it, once, and
     the one after that goes on without the checkpoint that failed. One thread may call `submit` and `drain`.
@@ -69,12 +68,12 @@ class CheckpointUploader:
         self._pending: dict[int, _Waiting] = {}
         self._begun: dict[int, float] = {}
         """The one that is being uploaded."""
-        self._begun_at = math.inf
-        """When that was begun."""
         self._whole: dict[int, float] = dict(saved)
         self._present: set[int] = set(saved)
         """The epochs of which the store may have any file: besides the whole ones, those begun or to be removed."""
         self._step: Future[None] | None = None
+        self._queued_at = 0.0
+        """When that was handed to the executor, whose threads other trials may hold up."""
 
     def submit(self, epoch: int, validation_accuracy: float, make: Callable[[], Checkpoint]) -> None:
         """Have the checkpoint that `make` packs saved; returns at once.
@@ -89,7 +88,7 @@ class CheckpointUploader:
             self._pending[epoch] = _Waiting(validation_accuracy, make)
             self._drop_replaced()
             self._go_on()
-            if time.monotonic() - self._begun_at > SPILL_AFTER_S:
+            if time.monotonic() - self._queued_at > SPILL_AFTER_S:
                 self._spill_waiting()
 
     def drain(self, deadline_s: float = DRAIN_DEADLINE_S) -> None:
@@ -117,7 +116,7 @@ class CheckpointUploader:
     def _raise_failure(self) -> None:
         """With the lock held: raise what ended the last step, once."""
         if self._step is not None and self._step.done():
-            failed, self._step, self._begun, self._begun_at = self._step, None, {}, math.inf
+            failed, self._step, self._begun = self._step, None, {}
             failed.result()
 
     def _go_on(self) -> None:
@@ -126,6 +125,7 @@ class CheckpointUploader:
         Each step is queued anew, so that the trials that share the executor take turns.
         """
         if self._step is None and (self._pending or self._present != epochs_to_keep(self._whole)):
+            self._queued_at = time.monotonic()
             self._step = self._executor.submit(self._advance)
 
     def _advance(self) -> None:
@@ -134,7 +134,7 @@ class CheckpointUploader:
             self._checkpoints.save(checkpoint)
         with self._lock:
             self._whole |= self._begun
-            self._begun, self._begun_at = {}, math.inf
+            self._begun = {}
             self._drop_replaced()
             # of the whole ones alone: one that waits replaces nothing in the store yet
             keep = epochs_to_keep(self._whole)
@@ -160,7 +160,7 @@ class CheckpointUploader:
             best = best_epoch(self._accuracies)
             epoch = best if best in self._pending else max(self._pending)
             waiting = self._pending.pop(epoch)
-            self._begun, self._begun_at = {epoch: waiting.accuracy}, time.monotonic()
+            self._begun = {epoch: waiting.accuracy}
             self._present.add(epoch)
         return waiting.make()
 
