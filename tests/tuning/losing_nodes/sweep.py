@@ -65,6 +65,9 @@ def lose_nodes(cluster: BareNodes, period_s: float, has_ended: threading.Event) 
         cluster.kill(rng.choice(cluster.nodes))
         cluster.add()
         num_lost += 1
+    # those that this thread has started would end with it, but not what they have started
+    for node in cluster.nodes:
+        cluster.kill(node)
     return num_lost
 
 
