@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 
 import pytest
-from ray.exceptions import ActorUnavailableError, RayTaskError
+from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayActorError, RayTaskError
+from ray.tune.execution.tune_controller import TrialRunnerWrapper
 from ray.tune.experiment import Trial
 
-from cifar_ray.tuning.lenient_asha import _hear_of_a_loss_once
+from cifar_ray.tuning.lenient_asha import LenientASHA, _hear_of_a_loss_once
+from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
 
 LOST = ActorUnavailableError("the actor is temporarily unavailable", None)
 RAISED = RayTaskError("train", "Traceback", ValueError("a bug"))
@@ -43,3 +45,25 @@ def test_a_process_that_was_lost_is_heard_of_once(
     controller._trial_task_failure(trial, exception=exception)
     assert heard == [exception] * is_heard
     assert controller._resetting_trials == {other}
+
+
+def test_the_controller_is_taught_once_however_many_trials_are_added() -> None:
+    """Ray Tune wraps it anew for each: a thousand layers were more than Python's stack holds."""
+
+    def fail(*, exception: Exception, **task: object) -> None:
+        raise exception
+
+    manager = SimpleNamespace(_actor_task_failed=fail)
+    controller = SimpleNamespace(
+        _actor_force_cleanup_timeout=10, _actor_manager=manager, _trial_task_failure=fail, _trial_to_actor={}
+    )
+    asha = LenientASHA(time_attr="epoch", metric="accuracy", mode="max")
+    taught = set()
+    for index in range(3):
+        wrapper = TrialRunnerWrapper(controller, SimpleNamespace())
+        asha.on_trial_add(wrapper, SimpleNamespace(trial_id=str(index)))
+        taught.add((manager._actor_task_failed, controller._trial_task_failure))
+    assert len(taught) == 1
+    assert controller._actor_force_cleanup_timeout == STOP_DEADLINE_S
+    with pytest.raises(RayActorError, match="no memory"):
+        manager._actor_task_failed(exception=OutOfMemoryError("no memory"))

@@ -16,11 +16,13 @@ class LenientASHA(ASHAScheduler):
     """Ray Tune's own decisions. It shows its controller to schedulers alone, and has no settings for the rest."""
 
     def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
-        if tune_controller._actor_force_cleanup_timeout != STOP_DEADLINE_S:
+        # each call has another wrapper, which keeps to itself what is set on it
+        controller = getattr(tune_controller, "_tune_controller", tune_controller)
+        if controller._actor_force_cleanup_timeout != STOP_DEADLINE_S:
             # at the end of a sweep it would kill a process that has not ended within ten seconds
-            tune_controller._actor_force_cleanup_timeout = STOP_DEADLINE_S
-            _let_trials_run_out_of_memory(tune_controller)
-            _hear_of_a_loss_once(tune_controller)
+            controller._actor_force_cleanup_timeout = STOP_DEADLINE_S
+            _let_trials_run_out_of_memory(controller)
+            _hear_of_a_loss_once(controller)
         super().on_trial_add(tune_controller, trial)
 
 
