@@ -32,7 +32,7 @@ from cifar_ray.studies.study import Searcher
 from cifar_ray.training.cohort import Cohort
 from cifar_ray.training.learner import Trial
 from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE, to_result
-from cifar_ray.tuning.search import StudySearch, trials_at_once
+from cifar_ray.tuning.search import StudySearch
 
 Assignment = dict[str, Any]
 
@@ -57,7 +57,7 @@ def sweep(study: Study, record: SweepRecord, data: TrainingData, runs: RunStore,
     alive: set[str] = set()
     num_begun = 0
     while alive or num_begun < record.num_trials:
-        while len(alive) < trials_at_once(study.with_searcher("tpe")) and num_begun < record.num_trials:
+        while len(alive) < study.with_searcher("tpe").trials_at_once and num_begun < record.num_trials:
             name = trial_id(num_begun)
             given: Any = search.suggest(name) if search else listed[num_begun]
             cohort.add(_trial(given))

@@ -13,6 +13,7 @@ from typing import Any
 
 import ray
 
+from cifar_ray.capacity import place_alone, place_cohorts
 from cifar_ray.data.split import TrainingData
 from cifar_ray.provenance import now
 from cifar_ray.records import SweepRecord
@@ -20,7 +21,7 @@ from cifar_ray.settings import read_settings
 from cifar_ray.storage.object_store import open_store
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig
-from cifar_ray.tuning.capacity import place_alone, place_cohorts, read_node_kinds
+from cifar_ray.tuning.nodes import read_node_kinds
 from cifar_ray.tuning.sweep import SweepPlan, run_sweep
 
 SWEEP_ID = "bench-sweep"

@@ -17,7 +17,7 @@ from cifar_ray.reporting.terminal import scores_renderable
 from cifar_ray.settings import read_settings
 from cifar_ray.storage.object_store import open_store
 from cifar_ray.storage.runs import RunStore
-from cifar_ray.tuning.capacity import read_node_kinds
+from cifar_ray.tuning.nodes import read_node_kinds
 from cifar_ray.tuning.preflight import choose_storage
 from cifar_ray.tuning.remote import run_on_best_node
 

@@ -1,7 +1,8 @@
 """What `make chaos` prints and writes: each fault, how often it was injected, what it cost, what was checked.
 
 A pytest plugin. Tests name their row by the marker `fault`, and give their figures with `record_property`:
-`injected` (else 1), `seconds_lost`, `objects` (that were checked in the store).
+`injected` (else 1), `seconds_lost`, `objects` (that were checked in the store). With `--faults-before FILE` the rows
+go on from those of another run: of the tests that could share the machine, before those that want it alone.
 """
 
 from __future__ import annotations
@@ -61,8 +62,15 @@ class Row:
 class FaultTable:
     """Collects the figures as tests end."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: Path | None) -> None:
         self._rows = {fault: Row(fault) for fault in FAULTS}
+        self._seconds_before = 0
+        if before is not None and before.exists():
+            found = json.loads(before.read_text())
+            self._seconds_before = int(found["seconds"])
+            for values in found["faults"]:
+                del values["state"]
+                self._rows[values["fault"]] = Row(**values)
         self._began = time.monotonic()
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -93,7 +101,7 @@ class FaultTable:
         for line in self._lines():
             terminalreporter.write_line(line)
         FIGURES.parent.mkdir(parents=True, exist_ok=True)
-        seconds = round(time.monotonic() - self._began)
+        seconds = self._seconds_before + round(time.monotonic() - self._began)
         rows = [asdict(row) | {"state": row.state} for row in self._rows.values()]
         machine = {"cpus": os.cpu_count(), "platform": platform.platform(), "python": platform.python_version()}
         FIGURES.write_text(json.dumps({"seconds": seconds, "machine": machine, "faults": rows}, indent=1) + "\n")
@@ -107,5 +115,9 @@ class FaultTable:
             yield f"{row.fault:30} {row.state:7} {survived:>9} {row.injected:9} {lost:>7} {row.objects:16}"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--faults-before", type=Path, help="chaos.json of the run that this one goes on from")
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    config.pluginmanager.register(FaultTable())
+    config.pluginmanager.register(FaultTable(config.getoption("--faults-before")))

@@ -1,14 +1,29 @@
 import json
 import math
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import fields, replace
+from typing import get_type_hints
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cifar_ray.cluster.state import LocalCluster
 from cifar_ray.errors import RecordError
+from cifar_ray.json_record import Record
 from cifar_ray.progress.sweep_progress import SweepProgress
-from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
+from cifar_ray.records import (
+    Cost,
+    DatasetRecord,
+    EpochMetrics,
+    ResourceUse,
+    SweepRecord,
+    SweepResult,
+    TestScores,
+    TrialRecord,
+)
+from cifar_ray.storage.checkpoints import Manifest
+from cifar_ray.storage.lease import LeaseRecord
 
 accuracies = st.floats(0, 1)
 metrics = st.builds(
@@ -90,6 +105,37 @@ def test_a_missing_field_is_named(trial_record: TrialRecord) -> None:
     del values["trial_id"]
     with pytest.raises(RecordError, match="trial_id"):
         TrialRecord.from_json(json.dumps(values))
+
+
+STORED = (
+    *(DatasetRecord, SweepRecord, TrialRecord, ResourceUse, Cost, SweepResult, TestScores),
+    *(LeaseRecord, Manifest, LocalCluster),
+)
+plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+anything = st.recursive(plain, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner))
+
+
+@pytest.mark.parametrize("kind", STORED, ids=lambda kind: kind.__name__)
+@given(data=st.data())
+@settings(max_examples=40)
+def test_whatever_is_stored_is_the_record_or_damage(kind: type[Record], data: st.DataObject) -> None:
+    """Fields of the right type by chance, of any other, missing, or none that it has."""
+    names = [each.name for each in fields(kind)]  # type: ignore[arg-type]
+    hints = get_type_hints(kind)
+    values = {
+        name: data.draw(st.from_type(hints[name]) if hints.get(name) in (str, int, float) else anything)
+        for name in data.draw(st.lists(st.sampled_from([*names, "other"]), unique=True))
+    }
+    with suppress(RecordError):
+        record = kind.from_json(json.dumps(values))
+        assert kind.from_json(record.to_json()) == record
+
+
+@given(anything)
+def test_any_json_is_a_record_or_damage(value: object) -> None:
+    for kind in STORED:
+        with suppress(RecordError):
+            kind.from_json(json.dumps(value))
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999", "1" + 400 * "0", "true", '"1"'])

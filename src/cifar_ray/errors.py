@@ -18,6 +18,7 @@ CifarRayError                    what a person can act on; carries a hint and an
 ├── JobFailedError               a submitted job failed
 ├── JobStoppedError              a submitted job was stopped before its end
 └── InterruptedSweepError        a signal ended a sweep; it can be resumed
+    └── TimeLimitError           its time limit did
 """
 
 from __future__ import annotations
@@ -166,3 +167,10 @@ class InterruptedSweepError(CifarRayError):
     """A signal ended a sweep before all its trials had ended; it can be resumed."""
 
     exit_code: ClassVar[int] = 130
+
+
+class TimeLimitError(InterruptedSweepError):
+    """A sweep's time was up before all its trials had ended; it can be resumed."""
+
+    # as `timeout` of the coreutils has it
+    exit_code: ClassVar[int] = 124

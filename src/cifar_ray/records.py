@@ -35,6 +35,15 @@ class DatasetRecord(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Interruption(Record):
+    """An end of a sweep's driver before the sweep's own, as far as the driver could still write it down."""
+
+    at: str
+    """ISO 8601, UTC."""
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class SweepRecord(Record):
     """What a sweep set out to do, and on what."""
 
@@ -70,6 +79,8 @@ class SweepRecord(Record):
     """The sweep whose finals this one is: its trials are the finalists' trainings, and none is cut."""
     finalists: tuple[str, ...] = ()
     """Of finals: the parent's trials that they train anew, `num_seeds` times in a row each."""
+    interruptions: tuple[Interruption, ...] = ()
+    """In their order; a sweep that was resumed has them still."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -97,7 +97,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         ray_auth_token=get("RAY_AUTH_TOKEN"),
         ray_auth_token_path=Path(token_path) if token_path else None,
         commit=get("CIFAR_RAY_COMMIT"),
-        worker_pools=_worker_pools(get("CIFAR_RAY_POOLS") or ""),
+        worker_pools=read_pools(get("CIFAR_RAY_POOLS") or ""),
         s3=S3Settings(
             endpoint_url=get("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
             region=get("AWS_REGION", "AWS_DEFAULT_REGION") or DEFAULT_REGION,
@@ -127,8 +127,8 @@ def _absolute(name: str, folder: str | Path) -> Path:
         raise ConfigurationError(f"{name} is {str(folder)!r}: {error}", "take an absolute path") from error
 
 
-def _worker_pools(text: str) -> tuple[WorkerPool, ...]:
-    """`name:max=4,cpu=8,gpu=1`, with blanks between pools."""
+def read_pools(text: str) -> tuple[WorkerPool, ...]:
+    """`name:max=4,cpu=8,gpu=1`, with blanks between pools; ConfigurationError where one is misspelt."""
     return tuple(_worker_pool(word) for word in text.split())
 
 

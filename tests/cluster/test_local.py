@@ -9,6 +9,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -137,6 +138,32 @@ def test_everything_listens_on_loopback_alone(cluster):
         assert int(url.rpartition(":")[2]) in listeners
     # 127.0.0.1, plain and as an IPv4 address in IPv6
     assert set(listeners.values()) <= {"0100007F", "0000000000000000FFFF00000100007F"}
+
+
+def test_it_sends_no_telemetry(cluster):
+    """Its parts are told not to, and talk to nobody but each other."""
+    processes = _family(cluster)
+    environments = [Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0") for process in processes]
+    # some of Ray's put their title where their environment was
+    told = [variables for variables in environments if any(each.startswith(MARK.encode()) for each in variables)]
+    assert len(told) > 5
+    assert all(b"RAY_USAGE_STATS_ENABLED=0" in variables for variables in told)
+    commands = [Path(f"/proc/{process.pid}/cmdline").read_bytes().split(b"\0") for process in processes]
+    (store,) = [words for words in commands if words[0].endswith(b"weed")]
+    assert b"-master.telemetry=false" in store
+    sockets = {link for process in processes for link in _links(process.pid)}
+    for table, loopback in (("tcp", "0100007F"), ("tcp6", "0000000000000000FFFF00000100007F")):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            _, _, peer, state, *rest = line.split()
+            if state != "0A" and f"socket:[{rest[5]}]" in sockets:
+                assert peer.partition(":")[0] == loopback, line
+
+
+def _links(process):
+    with suppress(OSError):
+        for link in Path(f"/proc/{process}/fd").iterdir():
+            with suppress(OSError):
+                yield os.readlink(link)
 
 
 def test_secrets_are_in_their_files_alone(cluster, home):

@@ -4,12 +4,14 @@ import json
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from job_commands import BIN, RecordProperty, Recovery, check_books, num_epochs, run, submit, wait_for
+from node_processes import children_of, raylets
 
 from cifar_ray.cli.connection import connect_runs
 from cifar_ray.cluster.local import LocalCluster
@@ -19,13 +21,18 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(400)]
 
 @pytest.mark.fault("a sweep is told to stop")
 def test_a_stopped_sweep_is_resumed_where_it_was(cluster: LocalCluster, record_property: RecordProperty) -> None:
-    """Ctrl-C in mid-sweep, then `job stop` in mid-resume; nothing is lost, nothing is done twice."""
-    options = ["cnn", "--trials", "2", "--max-epochs", "26", "--data", "shapes:8000", "--sweep-id", "stop-1"]
+    """Ctrl-C in mid-sweep, then `job stop` in mid-resume; nothing is lost, nothing is done twice.
+
+    The engine is held while commands start: few epochs are then enough for a quick machine, and no more than a slow
+    one can do.
+    """
+    options = ["cnn", "--trials", "2", "--max-epochs", "14", "--data", "shapes:8000", "--sweep-id", "stop-1"]
     runs = connect_runs(None)
     command = [BIN / "cifar-ray", "job", "submit", *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts) as waiting:
         wait_for(lambda: num_epochs(runs, "stop-1") >= 2)
-        check_watching_stops_nothing("stop-1")
+        with held(cluster, "ray::CohortEngine"):
+            check_watching_stops_nothing("stop-1")
         waiting.send_signal(signal.SIGINT)
         _, said = waiting.communicate(timeout=60)
     assert waiting.returncode == 130
@@ -44,6 +51,37 @@ def test_a_stopped_sweep_is_resumed_where_it_was(cluster: LocalCluster, record_p
     record_property("injected", 2)
     record_property("objects", check_books(runs, "stop-1", num_trials=2))
     assert runs.metrics("stop-1")[: len(before)] == before
+
+
+def test_a_sweep_ends_at_its_time_limit(cluster: LocalCluster) -> None:
+    """No machine starts a sweep's processes and trains in that time; resumed without it, the sweep goes on."""
+    options = ["cnn", "--trials", "2", "--max-epochs", "2", "--data", "shapes:500", "--sweep-id", "limit-1"]
+    runs = connect_runs(None)
+    stopped = run("job", "submit", *options, "--time-limit", "2s")
+    assert stopped.exit_code == 3, stopped.output
+    assert "sweep limit-1 reached its time limit" in stopped.output
+    assert "--sweep-id limit-1 --resume" in stopped.output
+    assert runs.result("limit-1") is None
+    (interruption,) = runs.sweep("limit-1").interruptions
+    assert "reached its time limit" in interruption.why
+
+    submit(*options, "--resume")
+    check_books(runs, "limit-1", num_trials=2)
+    assert runs.sweep("limit-1").interruptions == (interruption,)
+
+
+@contextmanager
+def held(cluster: LocalCluster, title: str) -> Iterator[None]:
+    """Stop the cluster's processes of that title, and let them go on."""
+    found = children_of(raylets(cluster), title)
+    assert found
+    for process in found:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in found:
+            os.kill(process, signal.SIGCONT)
 
 
 def check_watching_stops_nothing(submission_id: str) -> None:

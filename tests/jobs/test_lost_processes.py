@@ -6,13 +6,13 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from job_commands import BIN, RecordProperty, Recovery, check_books, num_epochs, run, submit, wait_for
+from node_processes import children_of, processes, raylets
 
 from cifar_ray.cli.connection import connect_runs
 from cifar_ray.cluster import local
@@ -106,31 +106,3 @@ def test_the_head_dies_and_another_goes_on(
     submit(*options, "--start-or-resume")
     record_property("objects", check_books(runs, "headless", num_trials=6))
     assert runs.metrics("headless")[: len(before)] == before
-
-
-def raylets(cluster: local.LocalCluster, *, is_head: bool | None = None) -> list[int]:
-    """The processes of its nodes: all, the head's or the others'."""
-    return [
-        process
-        for process, words in processes()
-        if words[0].endswith("/raylet")
-        and f"--temp_dir={cluster.temp_dir}" in words
-        and is_head in (None, "--head" in words)
-    ]
-
-
-def children_of(parents: list[int], title: str = "") -> list[int]:
-    """The processes that these have started; those of one title."""
-    found = []
-    for process, words in processes():
-        with suppress(OSError):
-            parent = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
-            if words[0].startswith(title) and parent in parents:
-                found.append(process)
-    return found
-
-
-def processes() -> Iterator[tuple[int, list[str]]]:
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with suppress(OSError):
-            yield int(path.parent.name), path.read_text().split("\0")

@@ -40,10 +40,11 @@ def test_cnn_sweep_and_evaluation(cluster: LocalCluster, tmp_path: Path) -> None
     assert "books-1" in run("results", "list").output
     assert "t0000" in run("results", "show", "books-1").output
 
-    # neither keys nor token are in anything that a sweep leaves, nor in the log
+    # neither keys nor token are in anything that a sweep leaves: store, log, what Ray keeps on its nodes
     secrets = Path(cluster.token_path).read_text().split()
     secrets += [line.partition("=")[2].strip() for line in Path(cluster.credentials_path).read_text().splitlines()]
     left = [runs.objects.read(key) for key in keys] + [output.encode(), run("job", "logs", "books-1").output.encode()]
+    left += [path.read_bytes() for path in Path(cluster.temp_dir).rglob("*") if path.is_file()]
     for secret in filter(None, secrets):
         assert not [content for content in left if secret.encode() in content]
 

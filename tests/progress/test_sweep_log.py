@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cifar_ray.progress.sweep_log import News, TrialEpoch, TrialState, budget_line, read_line, trial_lines
+from cifar_ray.progress.sweep_progress import SweepProgress
 from cifar_ray.records import EpochMetrics
 from cifar_ray.studies import Budget
 
@@ -26,6 +27,30 @@ def test_there_and_back(epoch_metrics: list[EpochMetrics]) -> None:
 
 def test_a_loss_that_is_not_finite_has_no_accuracy(epoch_metrics: list[EpochMetrics]) -> None:
     assert TrialEpoch.of(replace(epoch_metrics[0], train_loss=None)).validation_accuracy is None
+
+
+def test_a_log_stays_small() -> None:
+    """docs/reliability.md says by how much it grows."""
+    epoch = TrialEpoch(trial_id="t9999", epoch=30, validation_accuracy=0.1234, seconds=99.9)
+    assert sum(len(line) + 1 for line in trial_lines([epoch] * 1000)) < 25_000
+    assert (
+        len(
+            SweepProgress(
+                elapsed_s=86_400.0,
+                trials=9999,
+                running=999,
+                stopped=9999,
+                completed=999,
+                diverged=99,
+                failed=99,
+                epochs=99_999,
+                best_validation_accuracy=0.1234,
+                best_trial="t9999",
+                dataset="cifar10-jpeg",
+            ).to_line()
+        )
+        < 200
+    )
 
 
 @pytest.mark.parametrize(

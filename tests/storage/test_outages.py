@@ -11,11 +11,12 @@ from faulty_proxy import Fault, FaultyProxy
 
 from cifar_ray.cluster.local import LocalCluster
 from cifar_ray.errors import StorageError, StoreUnavailableError
-from cifar_ray.storage import s3
+from cifar_ray.storage import s3, uploading
 from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
 from cifar_ray.storage.object_store import open_store
 from cifar_ray.storage.patient_store import PatientStore
 from cifar_ray.storage.s3 import MULTIPART_BYTES
+from cifar_ray.storage.spilling import Spill
 from cifar_ray.storage.uploading import CheckpointUploader
 
 pytestmark = pytest.mark.cluster
@@ -44,11 +45,16 @@ def checkpoint(epoch: int) -> Checkpoint:
 @pytest.mark.fault("the store breaks calls")
 @FAULTS
 def test_checkpoints_arrive_after_an_outage_that_nobody_waits_for(
-    proxy: FaultyProxy, fault: Fault, record_property: Callable[[str, object], None]
+    proxy: FaultyProxy,
+    fault: Fault,
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Callable[[str, object], None],
 ) -> None:
+    monkeypatch.setattr(uploading, "SPILL_AFTER_S", OUTAGE_S / 2)
+    spill = Spill()
     checkpoints = CheckpointStore(PatientStore(open_store(f"s3://cifar-ray/outage-{fault}")), "cnn-1", "t0000")
     with ThreadPoolExecutor(1) as executor:
-        uploader = CheckpointUploader(checkpoints, executor, {})
+        uploader = CheckpointUploader(checkpoints, executor, {}, spill)
         uploader.submit(1, 0.1, lambda: checkpoint(1))
         uploader.drain()
         proxy.break_with(fault)
@@ -57,14 +63,18 @@ def test_checkpoints_arrive_after_an_outage_that_nobody_waits_for(
             uploader.submit(epoch, epoch / 10, lambda epoch=epoch: checkpoint(epoch))  # type: ignore[misc]
         assert time.monotonic() - began < OUTAGE_S / 2, "training waits"
         time.sleep(OUTAGE_S)
+        uploader.submit(6, 0.6, lambda: checkpoint(6))
+        time.sleep(0.5)
+        assert spill.num_bytes == 2 * (len(WEIGHTS) + 1), "5 and 6 wait on the disk behind the first"
         assert proxy.num_faults > 0
         record_property("injected", proxy.num_faults)
         proxy.break_with(None)
         uploader.drain(deadline_s=60)
-    assert checkpoints.epochs() == [4, 5]
+    assert spill.num_bytes == 0
+    assert checkpoints.epochs() == [5, 6]
     newest = checkpoints.load_newest(pytest.fail)
     assert newest is not None
-    assert (newest.epoch, newest.weights) == (5, WEIGHTS)
+    assert (newest.epoch, newest.weights) == (6, WEIGHTS)
 
 
 @pytest.mark.fault("the store stays away")

@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from cifar_ray.errors import SweepExistsError, UnknownNameError
-from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
+from cifar_ray.records import EpochMetrics, Interruption, SweepRecord, TrialRecord
 from cifar_ray.storage.runs import RunStore
 
 
@@ -31,6 +33,14 @@ def test_records_there_and_back(
     assert runs.metrics("cnn-1") == epoch_metrics
     assert (runs.result("cnn-1"), runs.test_scores("cnn-1")) == (None, None)
     assert [summary.sweep.sweep_id for summary in runs.summaries()] == ["cnn-1"]
+
+
+def test_interruptions_are_added_to_the_sweeps_record(runs: RunStore, sweep_record: SweepRecord) -> None:
+    runs.create_sweep(sweep_record)
+    ends = [Interruption(at=f"2026-01-0{day}T00:00:00+00:00", why="it was told to") for day in (1, 2)]
+    for end in ends:
+        runs.add_interruption("cnn-1", end)
+    assert runs.sweep("cnn-1") == replace(sweep_record, interruptions=tuple(ends))
 
 
 def test_other_folders_are_no_sweeps(runs: RunStore) -> None:

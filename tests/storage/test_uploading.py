@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cifar_ray.errors import StorageError
+from cifar_ray.storage import uploading
 from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.runs import RunStore
+from cifar_ray.storage.spilling import Spill
 from cifar_ray.storage.uploading import CheckpointUploader, best_epoch, epochs_to_keep
 
 FILES = ("model.safetensors", "trainer.pt", "manifest.json")
@@ -167,6 +169,48 @@ def test_no_reference_to_a_snapshot_stays(threads: Executor) -> None:
     gate.is_open.set()
     trial.uploader.drain(DEADLINE_S)
     assert not any(reference() for reference in references)
+
+
+def test_behind_a_stuck_upload_they_wait_on_the_disk(threads: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploading, "SPILL_AFTER_S", 0.0)
+    store, spill = MemoryStore(), Spill()
+    store.before = gate = Gate()
+    uploader = CheckpointUploader(CheckpointStore(store, "cnn-1", "t0000"), threads, {}, spill)
+    references: list[weakref.ref[Snapshot]] = []
+    for epoch, accuracy in ((1, 0.1), (2, 0.2), (3, 0.1), (4, 0.1), (5, 0.1)):
+        snapshot = Snapshot(epoch, accuracy)
+        references.append(weakref.ref(snapshot))
+        uploader.submit(epoch, accuracy, snapshot)
+        assert gate.is_reached.wait(DEADLINE_S)
+    del snapshot
+    deadline = time.monotonic() + DEADLINE_S
+    # 2, 4 and 5
+    while any(reference() for reference in references) or spill.num_bytes != 3 * len("weights 1" + "state 1"):
+        assert time.monotonic() < deadline, "in memory"
+        time.sleep(0.01)
+    gate.is_open.set()
+    uploader.drain(DEADLINE_S)
+    checkpoints = CheckpointStore(store, "cnn-1", "t0000")
+    assert [checkpoints.load(epoch) for epoch in checkpoints.epochs()] == [
+        Snapshot(2, 0.2)(),
+        *(Snapshot(epoch, 0.1)() for epoch in (4, 5)),
+    ]
+    assert spill.num_bytes == 0
+
+
+def test_so_do_those_of_trials_whose_turn_does_not_come(steps: StepExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploading, "SPILL_AFTER_S", 0.0)
+    spill = Spill()
+    # of which no step is run: other trials hold its threads
+    uploader = CheckpointUploader(CheckpointStore(MemoryStore(), "cnn-1", "t0000"), steps, {}, spill)
+    for epoch in (1, 2, 3, 4):
+        uploader.submit(epoch, 0.1, Snapshot(epoch, 0.1))
+    deadline = time.monotonic() + DEADLINE_S
+    while spill.num_bytes != 3 * len("weights 1" + "state 1"):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    steps.run()
+    uploader.drain(0)
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -1,6 +1,10 @@
+from contextlib import suppress
+
 import click
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.studies.flags import sweep_flags
@@ -26,10 +30,34 @@ def parse(arguments: list[str]) -> SweepOptions:
         SweepOptions(max_epochs=8, grace_period=8),
         SweepOptions(sweep_id="my-sweep", start_or_resume=True),
         SweepOptions(searcher="bohb-style"),
+        SweepOptions(time_limit="1h30m"),
     ],
 )
 def test_a_job_gets_the_options_that_were_submitted(options: SweepOptions) -> None:
     assert parse(options.to_arguments()) == options
+
+
+@given(
+    seed=st.integers(),
+    accelerators=st.none() | st.floats(),
+    cpus=st.none() | st.floats(),
+    limit=st.none() | st.text(alphabet="0123456789.dhms", max_size=6),
+    sweep_id=st.none() | st.text(alphabet="ab-", min_size=1, max_size=4),
+    resume=st.booleans(),
+)
+def test_any_options_are_refused_or_reach_the_job(
+    seed: int, accelerators: float | None, cpus: float | None, limit: str | None, sweep_id: str | None, resume: bool
+) -> None:
+    with suppress(ConfigurationError):
+        options = SweepOptions(
+            seed=seed,
+            accelerators_per_trial=accelerators,
+            cpus_per_trial=cpus,
+            time_limit=limit,
+            sweep_id=sweep_id,
+            resume=resume,
+        )
+        assert parse(options.to_arguments()) == options
 
 
 @pytest.mark.parametrize(
@@ -42,6 +70,7 @@ def test_a_job_gets_the_options_that_were_submitted(options: SweepOptions) -> No
         {"cpus_per_trial": float("nan")},
         {"resume": True},
         {"start_or_resume": True},
+        {"time_limit": "soon"},
     ],
 )
 def test_options_out_of_range(bad: dict[str, object]) -> None:

@@ -1,4 +1,5 @@
 import dataclasses
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,16 @@ def test_samples_lie_in_the_space(seed: int) -> None:
         assert 1e-4 <= config.learning_rate <= 1e-2
         assert config.dropout in (0.1, 0.3, 0.5)
         assert config.max_epochs == 30
+
+
+@given(
+    st.sampled_from([field.name for field in dataclasses.fields(TrialConfig)]),
+    st.none() | st.integers() | st.floats() | st.text() | st.lists(st.integers()),
+)
+def test_a_setting_of_any_value_is_a_configuration_or_bad_input(name: str, value: object) -> None:
+    values = STUDIES["cnn"].sample(0)[0].to_dict() | {name: value}
+    with suppress(ConfigurationError):
+        assert TrialConfig.from_dict(values).to_dict() == values or value != value
 
 
 def test_one_seed_one_sample() -> None:

@@ -1,6 +1,7 @@
 """Waiting, against a cluster that does what the test says."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -91,6 +92,9 @@ def test_only_success_is_success() -> None:
         check_succeeded(status("FAILED"), "x\nerror: no bucket\nhint: make one\n")
     assert (failed.value.exit_code, failed.value.message) == (1, "job job-1: no bucket")
     assert failed.value.hint == "make one"
+    timed_out = replace(status("FAILED"), exit_code=124)
+    with pytest.raises(JobStoppedError, match="job job-1: sweep cnn-1 reached its time limit"):
+        check_succeeded(timed_out, "error: sweep cnn-1 reached its time limit\nhint: go on\n")
     with pytest.raises(JobFailedError) as silent:
         check_succeeded(status("FAILED"), "")
     assert "job logs job-1" in str(silent.value.hint)

@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
+from cifar_ray.capacity import Placement
 from cifar_ray.records import Cost, SweepRecord, SweepResult, TrialRecord
 from cifar_ray.studies import get_study
-from cifar_ray.tuning.capacity import Placement
 from cifar_ray.tuning.finals import SEEDS, _finals_record, _sum, finals_configs, finals_seeds, judge
 
 

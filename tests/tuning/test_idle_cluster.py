@@ -39,6 +39,18 @@ def launch(state: str, count: int = 1, details: str | None = None) -> LaunchRequ
             "stuck seconds=601 asked for 1 x {CPU 7.5, GPU 1} and 3 x {CPU 1}; no node is starting; "
             "the last could not start: no capacity",
         ),
+        (
+            ClusterStatus(
+                resource_demands=ResourceDemandSummary(
+                    placement_group_demand=[
+                        PlacementGroupResourceDemand([ResourceRequestByCount({"CPU": 1.0}, 1)], details=f"{index}:PACK")
+                        for index in range(500)
+                    ]
+                )
+            ),
+            30,
+            "waiting seconds=30 asked for 500 x {CPU 1}; no node is starting",
+        ),
         (ClusterStatus(), 30, "waiting seconds=30 asked for nothing that its nodes lack; no node is starting"),
     ],
 )

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.chaos, pytest.mark.fault("a trial fills the memory")]
+# whatever else fills the machine's memory meanwhile would end its processes
+pytestmark = [pytest.mark.chaos, pytest.mark.alone, pytest.mark.fault("a trial fills the memory")]
 
 MARGIN_BYTES = 3 << 30
 SWEEP = """

@@ -13,7 +13,7 @@ from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import STUDIES, TrialConfig
 from cifar_ray.studies.study import Searcher
-from cifar_ray.tuning.search import NUM_STARTUP, StudySearch, trials_at_once
+from cifar_ray.tuning.search import NUM_STARTUP, StudySearch
 
 EPOCHS = 8
 Open = Callable[..., StudySearch]
@@ -151,6 +151,6 @@ def test_failed_and_repeated_results_teach_nothing(open_search: Open) -> None:
 
 def test_some_trials_wait_for_the_results_of_others() -> None:
     study = STUDIES["cnn"]
-    assert trials_at_once(study) == 30
-    assert trials_at_once(study.with_searcher("tpe")) == 7
-    assert trials_at_once(study.with_searcher("tpe").with_budget(num_trials=2)) == 1
+    assert study.trials_at_once == 30
+    assert study.with_searcher("tpe").trials_at_once == 7
+    assert study.with_searcher("tpe").with_budget(num_trials=2).trials_at_once == 1

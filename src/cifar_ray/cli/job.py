@@ -12,14 +12,15 @@ import click
 from rich.console import Console
 
 from cifar_ray.cli.connection import connect_jobs
+from cifar_ray.cli.demand import check_demand
 from cifar_ray.cli.live import JsonView, LiveView, View
 from cifar_ray.cli.release_flags import ReleaseChoice, release_flags
 from cifar_ray.errors import ConfigurationError, JobStoppedError
 from cifar_ray.reporting.live_view import live_renderable
-from cifar_ray.studies import get_study
+from cifar_ray.studies import Study, get_study
 from cifar_ray.studies.flags import sweep_flags
 from cifar_ray.studies.options import SweepOptions
-from cifar_ray.submission.job_spec import evaluation_job, find_jobs, tuning_job
+from cifar_ray.submission.job_spec import JobSpec, evaluation_job, find_jobs, tuning_job
 from cifar_ray.submission.waiting import check_succeeded, observe_job, stop_and_wait, wait_for_job
 
 if TYPE_CHECKING:
@@ -65,21 +66,13 @@ def submit(
     """
     jobs_folder = jobs_folder or find_jobs(Path.cwd())
     options = with_absolute_folders(options)
-    if what == "evaluate":
-        if options != SweepOptions(storage=options.storage):
-            raise ConfigurationError("evaluate takes --storage and sweep ids only", "drop the other options")
-        spec = evaluation_job(sweeps, options.storage, jobs_folder)
-    else:
-        study = get_study(what).with_budget(
-            num_trials=options.trials, max_epochs=options.max_epochs, grace_period=options.grace_period
-        )
-        if sweeps:
-            raise ConfigurationError(f"unexpected {sweeps[0]!r}", "only `evaluate` takes sweep ids")
-        spec = tuning_job(study, options, jobs_folder)
+    spec, study = _make_spec(what, sweeps, options, jobs_folder)
     if dry_run:
         click.echo(json.dumps(spec.to_dict(), indent=2))
         return
     client = connect_jobs(release)
+    if study is not None:
+        check_demand(study, options, release)
     client.submit(spec)
     if is_json:
         JsonView(spec.submission_id).say("submitted", **spec.metadata)
@@ -152,6 +145,20 @@ def watch(client: JobsClient, submission_id: str, *, stop_on_interrupt: bool = T
             JobStoppedError(f"job {submission_id}: {stopped.state}", _resume_hint(stopped.metadata)).show()
         sys.exit(INTERRUPTED)
     check_succeeded(ended, client.logs(submission_id))
+
+
+def _make_spec(
+    what: str, sweeps: tuple[str, ...], options: SweepOptions, jobs_folder: Path
+) -> tuple[JobSpec, Study | None]:
+    """The job, and the study that it sweeps; None of an evaluation."""
+    if what == "evaluate":
+        if options != SweepOptions(storage=options.storage):
+            raise ConfigurationError("evaluate takes --storage and sweep ids only", "drop the other options")
+        return evaluation_job(sweeps, options.storage, jobs_folder), None
+    study = options.adapt(get_study(what))
+    if sweeps:
+        raise ConfigurationError(f"unexpected {sweeps[0]!r}", "only `evaluate` takes sweep ids")
+    return tuning_job(study, options, jobs_folder), study
 
 
 def with_absolute_folders(options: SweepOptions) -> SweepOptions:

@@ -8,6 +8,7 @@ import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
+from cifar_ray.capacity import NodeKind
 from cifar_ray.errors import UnreachableError
 
 TIMEOUT_S = 5.0
@@ -39,18 +40,26 @@ def num_jobs(url: str, token: str) -> int:
     return len(_get(f"{url}/api/jobs/", token))
 
 
-def capacity(url: str, token: str) -> Capacity:
-    """The living nodes' CPUs and GPUs; UnreachableError as for `num_jobs`."""
+def living_nodes(url: str, token: str | None) -> list[NodeKind]:
+    """What each node that lives has; UnreachableError as for `num_jobs`."""
     answer = _get(f"{url}/api/v0/nodes?detail=true&limit=1000", token)
     try:
-        nodes = [node for node in answer["data"]["result"]["result"] if node["state"] == "ALIVE"]
+        return [
+            NodeKind(name=str(node["node_ip"]), resources=dict(node["resources_total"] or {}), max_nodes=1)
+            for node in answer["data"]["result"]["result"]
+            if node["state"] == "ALIVE"
+        ]
     except (KeyError, TypeError) as error:
         raise UnreachableError(f"{url} lists its nodes in a way that is not Ray's") from error
-    totals = [node.get("resources_total") or {} for node in nodes]
+
+
+def capacity(url: str, token: str) -> Capacity:
+    """The living nodes' CPUs and GPUs; UnreachableError as for `num_jobs`."""
+    nodes = living_nodes(url, token)
     return Capacity(
         num_nodes=len(nodes),
-        num_cpus=sum(float(total.get("CPU", 0)) for total in totals),
-        num_gpus=sum(float(total.get("GPU", 0)) for total in totals),
+        num_cpus=sum(node.resources.get("CPU", 0) for node in nodes),
+        num_gpus=sum(node.resources.get("GPU", 0) for node in nodes),
     )
 
 

@@ -142,6 +142,7 @@ def _plan(options: LocalClusterOptions, state: StateFolder) -> LocalCluster:
         temp_dir=tempfile.mkdtemp(prefix=_TEMP_PREFIX, dir=_TEMP_ROOT),
         ray_log_path=str(state.log("ray")),
         s3_log_path=str(state.log("s3")),
+        pools=options.workers.pool if options.workers else "",
     )
 
 

@@ -38,6 +38,8 @@ class LocalCluster(Record):
     """None before it is started."""
     s3: Process | None = None
     """None before it is started."""
+    pools: str = ""
+    """What its autoscaler may add, as `CIFAR_RAY_POOLS` has it; empty where it has none."""
     ready_at: str | None = None
     """ISO 8601, UTC. None while it starts: should the start be killed, the rest says what to clean up."""
 

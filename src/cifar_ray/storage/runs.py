@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cifar_ray.errors import ObjectNotFoundError, SweepExistsError, UnknownNameError
 from cifar_ray.json_record import Record
 from cifar_ray.progress.counting import recounted
-from cifar_ray.records import EpochMetrics, ResourceUse, SweepRecord, SweepResult, TestScores, TrialRecord
+from cifar_ray.records import EpochMetrics, Interruption, ResourceUse, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.storage import layout
 from cifar_ray.storage.answers import TestAnswers
 from cifar_ray.storage.nested_store import NestedStore
@@ -41,6 +41,11 @@ class RunStore:
         if self.has_sweep(sweep.sweep_id):
             raise SweepExistsError.of(sweep.sweep_id, self.objects.uri)
         self._write(layout.sweep_record(sweep.sweep_id), sweep)
+
+    def add_interruption(self, sweep_id: str, interruption: Interruption) -> None:
+        """Put sweep.json with one more."""
+        sweep = self.sweep(sweep_id)
+        self._write(layout.sweep_record(sweep_id), replace(sweep, interruptions=(*sweep.interruptions, interruption)))
 
     def has_sweep(self, sweep_id: str) -> bool:
         """Whether the sweep id is taken."""

@@ -5,15 +5,23 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, Future, wait
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 
 from cifar_ray.errors import StorageError
 from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
+from cifar_ray.storage.spilling import Spill
 
 NUM_NEWEST_KEPT = 2
 """Newest checkpoints kept besides the best: if the newest is damaged, the one before it serves."""
 DRAIN_DEADLINE_S = 600.0
 """Three checkpoints of 100 MB at 1 MB/s take half of it."""
+
+SPILL_AFTER_S = 15.0
+"""Of one upload, its turn included: then the store is slow or away, and what waits does so on the node's disk."""
+_SPILL = Spill()
+"""Of all trials of this process."""
+_SPILLER = ThreadPoolExecutor(1, "spill")
 
 
 def best_epoch(accuracies: Mapping[int, float]) -> int:
@@ -26,30 +34,46 @@ def epochs_to_keep(accuracies: Mapping[int, float]) -> set[int]:
     return {best_epoch(accuracies), *sorted(accuracies)[-NUM_NEWEST_KEPT:]} if accuracies else set()
 
 
+@dataclass
+class _Waiting:
+    """A snapshot that is yet to be uploaded."""
+
+    accuracy: float
+    make: Callable[[], Checkpoint]
+    has_left: bool = False
+    """For the disk, which may have no room for it."""
+
+
 class CheckpointUploader:
     """Saves one trial's checkpoints from a background thread, one at a time.
 
     Of the snapshots that wait for a slow store only those are held that are still to be kept, three at most:
-    the others are dropped, and never uploaded. A checkpoint is removed once those that replace it are whole, so
-    the store has the newest and the best whole one that it ever had at each moment.
+    the others are dropped, and never uploaded. Where an upload takes long they are packed, and wait on the node's
+    disk; in memory where that has no room. A checkpoint is removed once those that replace it are whole, so the store
+    has the newest and the best whole one that it ever had at each moment.
 
     The first error, of the store or of packing a snapshot, halts the uploads; the next call raises it, once, and
     the one after that goes on without the checkpoint that failed. One thread may call `submit` and `drain`.
     """
 
-    def __init__(self, checkpoints: CheckpointStore, executor: Executor, saved: Mapping[int, float]) -> None:
+    def __init__(
+        self, checkpoints: CheckpointStore, executor: Executor, saved: Mapping[int, float], spill: Spill = _SPILL
+    ) -> None:
         """`saved`: the validation accuracies, by epoch, of the checkpoints that the store has already."""
         self._checkpoints = checkpoints
         self._executor = executor
+        self._spill = spill
         self._lock = threading.Lock()
         """Never held while a snapshot is packed or the store is at work."""
-        self._pending: dict[int, tuple[float, Callable[[], Checkpoint]]] = {}
+        self._pending: dict[int, _Waiting] = {}
         self._begun: dict[int, float] = {}
         """The one that is being uploaded."""
         self._whole: dict[int, float] = dict(saved)
         self._present: set[int] = set(saved)
         """The epochs of which the store may have any file: besides the whole ones, those begun or to be removed."""
         self._step: Future[None] | None = None
+        self._queued_at = 0.0
+        """When that was handed to the executor, whose threads other trials may hold up."""
 
     def submit(self, epoch: int, validation_accuracy: float, make: Callable[[], Checkpoint]) -> None:
         """Have the checkpoint that `make` packs saved; returns at once.
@@ -61,9 +85,11 @@ class CheckpointUploader:
         with self._lock:
             self._raise_failure()
             self._whole.pop(epoch, None)
-            self._pending[epoch] = (validation_accuracy, make)
+            self._pending[epoch] = _Waiting(validation_accuracy, make)
             self._drop_replaced()
             self._go_on()
+            if time.monotonic() - self._queued_at > SPILL_AFTER_S:
+                self._spill_waiting()
 
     def drain(self, deadline_s: float = DRAIN_DEADLINE_S) -> None:
         """Wait until the store has all that is to be kept and lacks what is not.
@@ -99,6 +125,7 @@ class CheckpointUploader:
         Each step is queued anew, so that the trials that share the executor take turns.
         """
         if self._step is None and (self._pending or self._present != epochs_to_keep(self._whole)):
+            self._queued_at = time.monotonic()
             self._step = self._executor.submit(self._advance)
 
     def _advance(self) -> None:
@@ -132,10 +159,10 @@ class CheckpointUploader:
                 return None
             best = best_epoch(self._accuracies)
             epoch = best if best in self._pending else max(self._pending)
-            accuracy, make = self._pending.pop(epoch)
-            self._begun = {epoch: accuracy}
+            waiting = self._pending.pop(epoch)
+            self._begun = {epoch: waiting.accuracy}
             self._present.add(epoch)
-        return make()
+        return waiting.make()
 
     def _drop_replaced(self) -> None:
         """With the lock held: let go of the snapshots that are no longer to be kept.
@@ -145,7 +172,19 @@ class CheckpointUploader:
         keep = epochs_to_keep(self._accuracies)
         self._pending = {epoch: waiting for epoch, waiting in self._pending.items() if epoch in keep}
 
+    def _spill_waiting(self) -> None:
+        """With the lock held: have all that wait in memory taken to the disk."""
+        for waiting in self._pending.values():
+            if not waiting.has_left:
+                waiting.has_left = True
+                _SPILLER.submit(self._spill_one, waiting)
+
+    def _spill_one(self, waiting: _Waiting) -> None:
+        """In the background: let go of a snapshot for a file. One that cannot be packed is the upload's to tell of."""
+        if (spilled := self._spill.take(waiting.make())) is not None:
+            waiting.make = spilled
+
     @property
     def _accuracies(self) -> dict[int, float]:
         """Of the checkpoints that are whole in the store and those that wait."""
-        return self._whole | {epoch: accuracy for epoch, (accuracy, _) in self._pending.items()}
+        return self._whole | {epoch: waiting.accuracy for epoch, waiting in self._pending.items()}

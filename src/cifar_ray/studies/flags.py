@@ -68,6 +68,12 @@ _FLAGS = (
         help="Checkpoints: each trial's best and two newest, or in the end the winner's best alone. Those of ended "
         "trials that cannot win then go while the sweep runs, and Ray Tune's own state at its end.",
     ),
+    click.option(
+        "--time-limit",
+        metavar="TIME",
+        help="Stop this job after 30m, 2h or 1d12h, as if it were told to; its own exit code is then 124. The sweep "
+        "can be resumed. [default: as long as it takes]",
+    ),
     click.option("--sweep-id", metavar="ID", help="Name of the sweep in the store. [default: study and time]"),
     click.option("--resume", is_flag=True, help="Go on with the sweep of that id; finished trials stay."),
     click.option(

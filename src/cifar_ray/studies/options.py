@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from cifar_ray.errors import ConfigurationError
-from cifar_ray.studies.study import Searcher
+from cifar_ray.studies.duration import read_duration
+from cifar_ray.studies.study import Searcher, Study
 
 Keep = Literal["all", "winner"]
 
@@ -38,6 +39,8 @@ class SweepOptions:
     """Train the trials of a study that would train together one by one."""
     keep: Keep = "all"
     """What becomes of the checkpoints of trials that have ended and cannot win."""
+    time_limit: str | None = None
+    """How long the job may take, such as 2h."""
     sweep_id: str | None = None
     """Name of the sweep in the store."""
     resume: bool = False
@@ -52,9 +55,21 @@ class SweepOptions:
             _check_share("accelerators per trial", self.accelerators_per_trial, is_zero_allowed=True)
         if self.cpus_per_trial is not None:
             _check_share("CPUs per trial", self.cpus_per_trial, is_zero_allowed=False)
+        if self.time_limit is not None:
+            read_duration("time limit", self.time_limit)
         if (self.resume or self.start_or_resume) and self.sweep_id is None:
             flag = "--resume" if self.resume else "--start-or-resume"
             raise ConfigurationError(f"{flag} needs to know which sweep", "add --sweep-id")
+
+    @property
+    def time_limit_s(self) -> float | None:
+        """Seconds; None for as long as it takes."""
+        return None if self.time_limit is None else read_duration("time limit", self.time_limit)
+
+    def adapt(self, study: Study) -> Study:
+        """The study, with what these change about its budget and its searcher."""
+        budgeted = study.with_budget(num_trials=self.trials, max_epochs=self.max_epochs, grace_period=self.grace_period)
+        return budgeted.with_searcher(self.searcher)
 
     def to_arguments(self) -> list[str]:
         """The same options as a job's command line."""

@@ -14,6 +14,9 @@ from cifar_ray.studies.trial_config import TrialConfig
 Searcher = Literal["random", "tpe", "bohb-style"]
 """Who chooses the configurations: chance, or a model of what earlier trials have reached (docs/searchers.md)."""
 
+SHARE_AT_ONCE = 4
+"""Where a model chooses, one in so many trials trains at once: the others can learn from it."""
+
 MAX_TRIALS = 100_000
 MAX_EPOCHS = 10_000
 MAX_FINALISTS = MAX_SEEDS = 100
@@ -106,6 +109,12 @@ class Study:
             raise ConfigurationError(f"study {self.name}: searched and fixed at once: {', '.join(both)}")
         if self.is_cohort and (alone := self._alone()):
             raise ConfigurationError(f"study {self.name}: no cohort has {', '.join(alone)}", "train one by one")
+
+    @property
+    def trials_at_once(self) -> int:
+        """The most trials that its searcher wants to have in training together."""
+        num_trials = self.budget.num_trials
+        return num_trials if self.searcher == "random" else max(1, num_trials // SHARE_AT_ONCE)
 
     def _alone(self) -> list[str]:
         """What of its settings no trial in a cohort can have."""

@@ -19,6 +19,8 @@ class JobStatus:
     started_at_ms: int | None
     ended_at_ms: int | None
     metadata: dict[str, str]
+    exit_code: int | None = None
+    """Of its command; None before its end, and where the cluster ended it."""
 
     @property
     def is_ended(self) -> bool:

@@ -105,4 +105,5 @@ def _to_status(job: object) -> JobStatus:
         started_at_ms=getattr(job, "start_time", None),
         ended_at_ms=getattr(job, "end_time", None),
         metadata=dict(getattr(job, "metadata", None) or {}),
+        exit_code=getattr(job, "driver_exit_code", None),
     )

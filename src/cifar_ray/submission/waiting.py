@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from cifar_ray.errors import JobFailedError, JobStoppedError, UnreachableError
+from cifar_ray.errors import JobFailedError, JobStoppedError, TimeLimitError, UnreachableError
 from cifar_ray.progress.board import Board
 from cifar_ray.progress.sweep_log import News, read_line
 from cifar_ray.submission.job_status import JobStatus
@@ -123,7 +123,9 @@ def check_succeeded(status: JobStatus, log: str) -> None:
     if said:
         message = next((line for line in reversed(said) if line.startswith("error: ")), said[-1])
         hint = said[-1].removeprefix("hint: ") if said[-1].startswith("hint: ") else None
-        raise JobFailedError(f"job {status.submission_id}: {message.removeprefix('error: ')}", hint)
+        # a time limit is an end that was asked for
+        kind = JobStoppedError if status.exit_code == TimeLimitError.exit_code else JobFailedError
+        raise kind(f"job {status.submission_id}: {message.removeprefix('error: ')}", hint)
     last = status.message.strip().splitlines()
     raise JobFailedError(
         f"job {status.submission_id} failed{': ' + last[-1] if last else ''}",

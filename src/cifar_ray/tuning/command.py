@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import signal
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,6 +15,7 @@ from datetime import UTC, datetime
 import click
 import ray
 
+from cifar_ray.capacity import ACCELERATOR, NodeKind, place, place_singly
 from cifar_ray.data.sources import load_images, resolve_source
 from cifar_ray.data.split import split
 from cifar_ray.errors import (
@@ -26,7 +28,7 @@ from cifar_ray.errors import (
 from cifar_ray.finals import describe
 from cifar_ray.prices import read_prices
 from cifar_ray.provenance import cpu_model, now, package_versions, source_commit
-from cifar_ray.records import SweepRecord, SweepResult
+from cifar_ray.records import Interruption, SweepRecord, SweepResult
 from cifar_ray.settings import Settings, read_settings
 from cifar_ray.storage.layout import check_sweep_id
 from cifar_ray.storage.lease import Lease
@@ -36,19 +38,10 @@ from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Study, get_study
 from cifar_ray.studies.flags import sweep_flags
 from cifar_ray.studies.options import SweepOptions
-from cifar_ray.tuning.capacity import (
-    ACCELERATOR,
-    NodeKind,
-    Placement,
-    has_accelerator,
-    place_alone,
-    place_cohorts,
-    read_node_kinds,
-)
 from cifar_ray.tuning.finals import run_with_finals
+from cifar_ray.tuning.nodes import read_node_kinds
 from cifar_ray.tuning.preflight import check_store_from_every_node, choose_storage
 from cifar_ray.tuning.ray_logs import shorten_tracebacks
-from cifar_ray.tuning.search import trials_at_once
 from cifar_ray.tuning.sweep import SweepPlan
 from cifar_ray.tuning.trackers import check_trackers
 
@@ -72,9 +65,8 @@ def tune_command(study_name: str) -> click.Command:
 
 def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
     """Check everything that can be checked at once, then run the sweep on the connected cluster."""
-    study = study.with_budget(
-        num_trials=options.trials, max_epochs=options.max_epochs, grace_period=options.grace_period
-    ).with_searcher(options.searcher)
+    ends_at = None if options.time_limit_s is None else time.monotonic() + options.time_limit_s
+    study = options.adapt(study)
     sweep_id = check_sweep_id(options.sweep_id or _new_sweep_id(study))
     check_trackers(settings)
     prices = read_prices(settings.prices) if settings.prices else None
@@ -83,7 +75,7 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
     store = open_store(storage, settings.s3)
     runs = RunStore(PatientStore(store))
     check_store_from_every_node(storage)
-    with _only_driver(store, sweep_id):
+    with _only_driver(store, sweep_id, runs):
         is_going_on = options.resume or (options.start_or_resume and runs.has_sweep(sweep_id))
         recorded = runs.sweep(sweep_id) if is_going_on else None
         if recorded is None and runs.has_sweep(sweep_id):
@@ -91,7 +83,7 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
         if recorded and (result := runs.result(sweep_id)):
             return _say_result(result, storage)
         plan = _make_plan(study, options, settings, kinds, sweep_id, storage, recorded)
-        plan = replace(plan, prices=prices, keep=options.keep)
+        plan = replace(plan, prices=prices, keep=options.keep, ends_at=ends_at)
         if recorded is None:
             runs.create_sweep(plan.sweep)
         at_once = f"{plan.max_concurrent_trials} at once{' as one network' if plan.num_cohorts else ''}"
@@ -103,8 +95,11 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
 
 
 @contextmanager
-def _only_driver(store: ObjectStore, sweep_id: str) -> Iterator[None]:
-    """Hold the sweep's lease; SweepHeldError where another driver holds it, or takes it from this one."""
+def _only_driver(store: ObjectStore, sweep_id: str, runs: RunStore) -> Iterator[None]:
+    """Hold the sweep's lease; SweepHeldError where another driver holds it, or takes it from this one.
+
+    What ends the sweep before its time is put into its record.
+    """
 
     def interrupt() -> None:
         """As Ctrl-C would: Ray Tune ends its trials in order."""
@@ -116,6 +111,7 @@ def _only_driver(store: ObjectStore, sweep_id: str) -> Iterator[None]:
         except InterruptedSweepError as error:
             if lease.is_lost:
                 raise SweepHeldError.of(sweep_id, "another node, which took it over") from error
+            runs.add_interruption(sweep_id, Interruption(at=now(), why=error.message))
             raise
 
 
@@ -128,7 +124,7 @@ def _make_plan(
     storage: str,
     recorded: SweepRecord | None,
 ) -> SweepPlan:
-    placement = _place(study, options, kinds)
+    placement = place(study, options, kinds)
     source = resolve_source(options.data, settings)
     click.echo(f"loading data {source}")
     data = split(load_images(source, "train", settings), options.seed)
@@ -160,28 +156,10 @@ def _make_plan(
         study=None if study.searcher == "random" else study,
         data=data,
         storage=storage,
-        max_concurrent_trials=min(placement.num_slots, trials_at_once(study)),
+        max_concurrent_trials=min(placement.num_slots, study.trials_at_once),
         num_cohorts=placement.num_cohorts,
-        finals=_place_alone(study, options, kinds) if (recorded or sweep).num_finalists else None,
+        finals=place_singly(study, options, kinds) if (recorded or sweep).num_finalists else None,
     )
-
-
-def _place(study: Study, options: SweepOptions, kinds: list[NodeKind]) -> Placement:
-    if study.is_cohort and not options.no_cohort:
-        if (options.cpus_per_trial, options.accelerators_per_trial) != (None, None):
-            raise ConfigurationError(
-                f"the trials of {study.name} train together, on all that a node has",
-                "add --no-cohort to give each of them --cpus-per-trial or --accelerators-per-trial",
-            )
-        return place_cohorts(kinds, trials_at_once(study))
-    return _place_alone(study, options, kinds)
-
-
-def _place_alone(study: Study, options: SweepOptions, kinds: list[NodeKind]) -> Placement:
-    cpus, accelerators = options.cpus_per_trial, options.accelerators_per_trial
-    if accelerators is None:
-        accelerators = study.accelerators_per_trial if has_accelerator(kinds) else 0.0
-    return place_alone(kinds, 1.0 if cpus is None else cpus, accelerators)
 
 
 def _check_same(recorded: SweepRecord, sweep: SweepRecord) -> None:

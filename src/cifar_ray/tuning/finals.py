@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from cifar_ray.capacity import Placement
 from cifar_ray.finals import Finalist, Finals, Retraining, rank_finalists
 from cifar_ray.provenance import now
 from cifar_ray.records import Cost, SweepRecord, SweepResult, TrialRecord
@@ -17,7 +18,6 @@ from cifar_ray.settings import Settings
 from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig
-from cifar_ray.tuning.capacity import Placement
 from cifar_ray.tuning.ledger import summarise_sweep
 from cifar_ray.tuning.pruner import prune_finished
 from cifar_ray.tuning.sweep import SweepPlan, run_sweep, run_trials

@@ -1,4 +1,4 @@
-"""ASHA, in a Ray Tune that lets a trial end in order and lets it alone run out of memory."""
+"""ASHA, in a Ray Tune that lets a trial end in order, run out of memory by itself, and lose its node unharmed."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler
 
-from cifar_ray.tuning.trainable import STOP_DEADLINE_S
+from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
 
 
 class LenientASHA(ASHAScheduler):
     """Ray Tune's own decisions. It shows its controller to schedulers alone, and has no settings for the rest."""
 
     def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
-        if tune_controller._actor_force_cleanup_timeout != STOP_DEADLINE_S:
+        # each call has another wrapper, which keeps to itself what is set on it
+        controller = getattr(tune_controller, "_tune_controller", tune_controller)
+        if controller._actor_force_cleanup_timeout != STOP_DEADLINE_S:
             # at the end of a sweep it would kill a process that has not ended within ten seconds
-            tune_controller._actor_force_cleanup_timeout = STOP_DEADLINE_S
-            _let_trials_run_out_of_memory(tune_controller)
+            controller._actor_force_cleanup_timeout = STOP_DEADLINE_S
+            _let_trials_run_out_of_memory(controller)
+            _hear_of_a_loss_once(controller)
         super().on_trial_add(tune_controller, trial)
 
 
@@ -37,3 +40,21 @@ def _let_trials_run_out_of_memory(tune_controller: TuneController) -> None:
         process_failure(exception=exception, **task)
 
     manager._actor_task_failed = process_any_failure
+
+
+def _hear_of_a_loss_once(tune_controller: TuneController) -> None:
+    """A process that dies as it is being made ready for its next trial is reported twice, of itself and of that call.
+
+    On the first report the trial waits for another process. Ray Tune took the second, of a trial that waits, for one
+    that had failed for good, however often it might be tried again; and it held a trial whose process was once made
+    ready, and lost, for one that is being made ready still.
+    """
+    process_failure = tune_controller._trial_task_failure
+
+    def process_first(trial: Trial, exception: Exception) -> None:
+        tune_controller._resetting_trials.discard(trial)
+        is_known = trial.status == Trial.PENDING and trial not in tune_controller._trial_to_actor
+        if not (is_known and isinstance(exception, RayActorError)):
+            process_failure(trial, exception)
+
+    tune_controller._trial_task_failure = process_first

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import ray
 
+from cifar_ray.capacity import NodeKind, has_accelerator
 from cifar_ray.errors import CifarRayError
-from cifar_ray.tuning.capacity import NodeKind, has_accelerator
 
 Result = TypeVar("Result")
 

@@ -22,14 +22,6 @@ from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE
 
 NUM_STARTUP = 10
 """Results before the model is asked; Optuna's own default. Until then trials are those of a random sweep."""
-SHARE_AT_ONCE = 4
-"""One in so many trials trains at once: the others can learn from it."""
-
-
-def trials_at_once(study: Study) -> int:
-    """The most trials that the study's searcher wants to have in training together."""
-    num_trials = study.budget.num_trials
-    return num_trials if study.searcher == "random" else max(1, num_trials // SHARE_AT_ONCE)
 
 
 class StudySearch(Searcher):

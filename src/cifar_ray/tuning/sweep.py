@@ -16,8 +16,9 @@ import ray
 from ray import tune
 from ray.tune.error import TuneError
 
+from cifar_ray.capacity import Placement
 from cifar_ray.data.split import TrainingData
-from cifar_ray.errors import InterruptedSweepError, StorageError, StoreUnavailableError
+from cifar_ray.errors import InterruptedSweepError, StorageError, StoreUnavailableError, TimeLimitError
 from cifar_ray.prices import Prices
 from cifar_ray.provenance import now
 from cifar_ray.records import SweepRecord, SweepResult
@@ -27,16 +28,17 @@ from cifar_ray.storage.arrow import arrow_filesystem
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Study, TrialConfig
 from cifar_ray.studies.options import Keep
-from cifar_ray.tuning.capacity import Placement
 from cifar_ray.tuning.engine import EnginePlan, drain_engines, start_engines
 from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE
 from cifar_ray.tuning.ledger import Ledger, summarise_sweep
 from cifar_ray.tuning.lenient_asha import LenientASHA
 from cifar_ray.tuning.member import MEMBER_RESOURCES, run_member
+from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
 from cifar_ray.tuning.pruner import Pruner, prune_finished
 from cifar_ray.tuning.search import StudySearch
+from cifar_ray.tuning.time_limit import TimeLimit
 from cifar_ray.tuning.trackers import Trackers
-from cifar_ray.tuning.trainable import STOP_DEADLINE_S, TrialPlan, run_trial
+from cifar_ray.tuning.trainable import TrialPlan, run_trial
 from cifar_ray.tuning.watchdog import Watchdog
 
 SPARE_CPUS = 0.5
@@ -78,6 +80,8 @@ class SweepPlan:
     keep: Keep = "all"
     finals: Placement | None = None
     """Of each training of its finals, which train one by one; None for a sweep without."""
+    ends_at: float | None = None
+    """When this process is to end, by its monotonic clock; None for when the sweep ends."""
 
 
 def run_sweep(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callable[[str], None]) -> SweepResult:
@@ -95,15 +99,17 @@ def run_sweep(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callable
 def run_trials(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callable[[str], None]) -> SweepResult:
     """Train all trials of a sweep, or those that are left; its result is for the caller to store.
 
-    Raises InterruptedSweepError where a signal ended it before every trial had an outcome.
+    Raises InterruptedSweepError where a signal, or TimeLimitError where the limit, ended it before every trial had an
+    outcome.
     """
     sweep_id = plan.sweep.parent or plan.sweep.sweep_id
     os.environ.update(_TUNE_ENVIRONMENT)
     # it misses the result files that our ledger replaces
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    limit = TimeLimit(plan.ends_at)
     try:
         with _sigterm_as_interrupt(), _trainable(plan) as trainable:
-            _build_tuner(plan, trainable, runs, settings, say).fit()
+            _build_tuner(plan, trainable, runs, settings, say, limit).fit()
     except (OSError, TuneError) as error:
         # Arrow's filesystem, to which Ray Tune writes its own state, raises OSError
         raise StorageError(
@@ -117,15 +123,24 @@ def run_trials(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callabl
         ) from error
     result = summarise_sweep(runs, plan.sweep, now(), plan.prices)
     if result is None:
-        raise InterruptedSweepError(
-            f"sweep {sweep_id} was interrupted before all trials had ended",
-            f"go on with it: --sweep-id {sweep_id} --resume",
-        )
+        raise _interruption(sweep_id, limit)
     return result
 
 
+def _interruption(sweep_id: str, limit: TimeLimit) -> InterruptedSweepError:
+    hint = f"go on with it: --sweep-id {sweep_id} --resume"
+    if limit.is_over:
+        return TimeLimitError(f"sweep {sweep_id} reached its time limit before all trials had ended", hint)
+    return InterruptedSweepError(f"sweep {sweep_id} was interrupted before all trials had ended", hint)
+
+
 def _build_tuner(
-    plan: SweepPlan, trainable: Any, runs: RunStore, settings: Settings, say: Callable[[str], None]
+    plan: SweepPlan,
+    trainable: Any,
+    runs: RunStore,
+    settings: Settings,
+    say: Callable[[str], None],
+    limit: TimeLimit,
 ) -> tune.Tuner:
     sweep = plan.sweep
     filesystem, root = arrow_filesystem(plan.storage, settings.s3)
@@ -135,6 +150,7 @@ def _build_tuner(
         Ledger(runs, sweep, plan.num_cohorts, say),
         Watchdog(say, ends_trials=not plan.num_cohorts),
         Trackers(runs, sweep, say),
+        limit,
         *([Pruner(runs, sweep.sweep_id)] if plan.keep == "winner" else []),
     ]
     # a search goes on from the books alone (docs/decisions/)

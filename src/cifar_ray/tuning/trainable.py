@@ -8,33 +8,15 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-from ray.train._internal.session import get_session
-from ray.tune.trainable.function_trainable import FunctionTrainable
-
 from cifar_ray.data.split import TrainingData
 from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.object_store import open_store
 from cifar_ray.storage.patient_store import PatientStore
-from cifar_ray.storage.uploading import DRAIN_DEADLINE_S
 from cifar_ray.studies import TrialConfig
 from cifar_ray.training.learner import Trial
 from cifar_ray.training.trial import train_trial
 from cifar_ray.tuning.epoch_report import report_epoch
-
-STOP_DEADLINE_S = DRAIN_DEADLINE_S + 60
-"""For a trial that is stopped: until its last checkpoints have arrived."""
-
-
-class PatientTrainable(FunctionTrainable):
-    """Ray Tune's process of a trial, which ends no sooner than the trial's thread.
-
-    Ray Tune waits for that thread where another trial follows in the process, but not where none does: the last
-    checkpoints of a trial that is stopped then, which are on their way, would end with the process.
-    """
-
-    def cleanup(self) -> None:
-        get_session().finish(timeout=STOP_DEADLINE_S)
-        super().cleanup()
+from cifar_ray.tuning.patient_trainable import PatientTrainable
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -12,8 +13,8 @@ from ray.autoscaler.v2.sdk import get_cluster_status
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from cifar_ray.capacity import ACCELERATOR
 from cifar_ray.progress.sweep_log import Waiting
-from cifar_ray.tuning.capacity import ACCELERATOR
 
 PERIOD_S = 5.0
 """Between two looks."""
@@ -109,11 +110,12 @@ class Watchdog(Callback):
 
 def describe_waiting(status: ClusterStatus, waited_s: float) -> Waiting:
     """What a sweep of which no trial runs has waited for in that time."""
-    asked = [
-        f"{each.count} x {{{', '.join(f'{name} {amount:g}' for name, amount in sorted(each.bundle.items()))}}}"
-        for demand in (*status.resource_demands.ray_task_actor_demand, *status.resource_demands.placement_group_demand)
-        for each in demand.bundles_by_count
-    ]
+    counts = Counter[str]()
+    # Ray lists each trial that waits by itself
+    for demand in (*status.resource_demands.ray_task_actor_demand, *status.resource_demands.placement_group_demand):
+        for each in demand.bundles_by_count:
+            counts[", ".join(f"{name} {amount:g}" for name, amount in sorted(each.bundle.items()))] += each.count
+    asked = [f"{count} x {{{bundle}}}" for bundle, count in counts.items()]
     num_starting = sum(launch.count for launch in status.pending_launches) + len(status.pending_nodes)
     failed = [launch.details or "no reason given" for launch in status.failed_launches]
     parts = [

@@ -1,6 +1,8 @@
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cifar_ray.cluster.on_kubernetes.quantities import quantity, spelled
 
@@ -24,6 +26,11 @@ from cifar_ray.cluster.on_kubernetes.quantities import quantity, spelled
 )
 def test_reads_what_kubernetes_writes(text: object, number: str) -> None:
     assert quantity(text) == Decimal(number)
+
+
+@given(st.text(max_size=12) | st.text(alphabet="0123456789.eE+-kMGiun", max_size=12))
+def test_any_text_is_a_number_or_none(text: str) -> None:
+    assert quantity(text).is_finite()
 
 
 def test_prints_what_people_read() -> None:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 from fake_kubernetes import FakeKubernetes
-from recorded import HEAD, TEAM, secret
+from recorded import CLUSTERS, HEAD, TEAM, secret
 
 from cifar_ray.cluster import local
 from cifar_ray.cluster.on_kubernetes.api import open_api
 from cifar_ray.cluster.on_kubernetes.head_checks import check_head
 from cifar_ray.cluster.on_kubernetes.release import find_release
+from cifar_ray.errors import CapacityError
 
 pytestmark = pytest.mark.cluster
 
@@ -45,3 +46,18 @@ def test_a_job_is_submitted_watched_and_read_through_the_forward(tmp_path: Path)
     assert "through FAILED" in " ".join(job("status", "through").stdout.split())
     assert "no-such-data" in job("logs", "through").stdout
     assert "through " in job("list").stdout
+
+
+@pytest.mark.usefixtures("tunnelled")
+def test_what_no_pool_of_the_release_can_hold_is_refused_before_it_is_submitted(kubernetes: FakeKubernetes) -> None:
+    (cluster,) = kubernetes.objects[CLUSTERS]
+    (head,) = cluster["spec"]["headGroupSpec"]["template"]["spec"]["containers"]
+    head["env"].append({"name": "CIFAR_RAY_POOLS", "value": "a100:max=4,cpu=4,gpu=1"})
+    command = [sys.executable, "-m", "cifar_ray.cli.main", "job", "submit", "resnet", "--release", "sweeps"]
+    for demand, asks in (("--accelerators-per-trial", "2 GPU"), ("--cpus-per-trial", "5 CPU")):
+        done = subprocess.run([*command, demand, asks[0]], capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == CapacityError.exit_code, done.stderr
+        assert "no node can hold one trial" in done.stderr
+        assert asks in done.stderr
+        assert "a100: 4 CPU, 1 GPU" in done.stderr
+        assert "submitted" not in done.stdout

@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
-import signal
 import sys
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 import ray
-from ray.cluster_utils import Cluster
+from bare_nodes import BareNodes
 
 from cifar_ray.data.image_set import ImageSet
 from cifar_ray.data.split import TrainingData, split
@@ -33,14 +30,13 @@ from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import get_study
 from cifar_ray.tuning import sweep
 from cifar_ray.tuning.epoch_report import report_epoch
-from cifar_ray.tuning.trainable import TrialPlan, run_trial
+from cifar_ray.tuning.patient_trainable import PatientTrainable
 
 NUM_EPOCHS = 4
 NAP_S = 0.5
-OBJECT_STORE_BYTES = 80 << 20
 
 
-def sleep_trial(assignment: dict[str, Any], *, data: TrainingData, plan: TrialPlan) -> None:
+def sleep_trial(assignment: dict[str, Any], *, data: TrainingData, plan: dict[str, Any]) -> None:
     """In place of training."""
     for epoch in range(1, NUM_EPOCHS + 1):
         time.sleep(NAP_S)
@@ -58,32 +54,21 @@ def sleep_trial(assignment: dict[str, Any], *, data: TrainingData, plan: TrialPl
         report_epoch(line)
 
 
-sleep_trial.__mixins__ = run_trial.__mixins__  # type: ignore[attr-defined]
+# as `run_trial` has it. Its module, and that of its plan, would load torch in each of a hundred processes
+sleep_trial.__mixins__ = (PatientTrainable,)  # type: ignore[attr-defined]
 
 
-def lose_nodes(cluster: Cluster, period_s: float, has_ended: threading.Event) -> int:
+def lose_nodes(cluster: BareNodes, period_s: float, has_ended: threading.Event) -> int:
     """Until the sweep has ended; returns how many."""
     rng, num_lost = random.Random(0), 0
     while not has_ended.wait(period_s):
-        node = rng.choice(sorted(cluster.worker_nodes, key=lambda each: each.unique_id))
-        # as a machine dies, with all that runs on it
-        for process in with_children(node.all_processes["raylet"][0].process.pid):
-            with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
-        cluster.remove_node(node, allow_graceful=False)
-        # which a thread may not set
-        with patch("ray._private.utils.set_sigterm_handler"):
-            cluster.add_node(wait=False, num_cpus=1, object_store_memory=OBJECT_STORE_BYTES)
+        cluster.kill(rng.choice(cluster.nodes))
+        cluster.add()
         num_lost += 1
+    # those that this thread has started would end with it, but not what they have started
+    for node in cluster.nodes:
+        cluster.kill(node)
     return num_lost
-
-
-def with_children(process: int) -> list[int]:
-    """The process, those that it has started, and theirs."""
-    found = [process]
-    for task in Path(f"/proc/{process}/task").glob("*/children"):
-        found += [each for child in task.read_text().split() for each in with_children(int(child))]
-    return found
 
 
 def main(folder: str, num_trials: int, num_nodes: int, period_s: float) -> None:
@@ -115,9 +100,9 @@ def main(folder: str, num_trials: int, num_nodes: int, period_s: float) -> None:
     runs = RunStore(FolderStore(Path(folder)))
     runs.create_sweep(record)
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    cluster = BareNodes()
     for _ in range(num_nodes):
-        cluster.add_node(wait=False, num_cpus=1, object_store_memory=OBJECT_STORE_BYTES)
+        cluster.add()
     ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
     while sum(node["Alive"] for node in ray.nodes()) <= num_nodes:
         time.sleep(1)
@@ -126,7 +111,7 @@ def main(folder: str, num_trials: int, num_nodes: int, period_s: float) -> None:
     began = time.monotonic()
     killer.start()
     try:
-        with patch.object(sweep, "run_trial", sleep_trial):
+        with patch.object(sweep, "run_trial", sleep_trial), patch.object(sweep, "TrialPlan", dict):
             sweep.run_sweep(plan, runs, read_settings(), lambda line: print(line, file=sys.stderr, flush=True))
     finally:
         has_ended.set()
@@ -136,7 +121,6 @@ def main(folder: str, num_trials: int, num_nodes: int, period_s: float) -> None:
         for line in Path("/proc/self/status").read_text().splitlines()
         if line.startswith("VmHWM:")
     )
-    ray.shutdown()
     cluster.shutdown()
     print(json.dumps({"seconds": time.monotonic() - began, "nodes_lost": lost[0], "peak_bytes": peak_bytes}))
 

@@ -53,6 +53,13 @@ class Release:
         return bool(at(self.cluster, "spec", "enableInTreeAutoscaling"))
 
     @property
+    def pools(self) -> str:
+        """What the autoscaler may add, as `CIFAR_RAY_POOLS` tells the head; empty where it is not told."""
+        containers = objects(self.cluster, "spec", "headGroupSpec", "template", "spec", "containers")
+        variables = [each for container in containers for each in objects(container, "env")]
+        return next((str(each.get("value") or "") for each in variables if each.get("name") == "CIFAR_RAY_POOLS"), "")
+
+    @property
     def has_token(self) -> bool:
         """Whether Ray asks for a token."""
         return bool(at(self.cluster, "spec", "authOptions", "mode") == "token")

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import ray
-
-from cifar_ray.errors import CapacityError
+from cifar_ray.errors import CapacityError, ConfigurationError
 from cifar_ray.settings import WorkerPool
+from cifar_ray.studies import Study
+from cifar_ray.studies.options import SweepOptions
 
 ACCELERATOR = "GPU"
 COHORT_SIZE = 16
@@ -57,15 +57,10 @@ def _fits(available: float, amount: float) -> int:
     return math.floor(available / amount + 1e-9)
 
 
-def read_node_kinds(pools: Sequence[WorkerPool]) -> list[NodeKind]:
-    """The nodes of the connected cluster; where it has `pools` that grow, its head and those."""
-    alive = [
-        NodeKind(name=str(node["NodeManagerAddress"]), resources=dict(node["Resources"]), max_nodes=1)
-        for node in ray.nodes()
-        if node["Alive"]
-    ]
+def with_pools(alive: Sequence[NodeKind], pools: Sequence[WorkerPool]) -> list[NodeKind]:
+    """The nodes that there may be: those that live; where there are `pools` that grow, the head and those."""
     if not pools:
-        return alive
+        return list(alive)
     # the pools count the nodes that they have started already
     heads = [kind for kind in alive if "node:__internal_head__" in kind.resources]
     return heads + [
@@ -77,6 +72,26 @@ def read_node_kinds(pools: Sequence[WorkerPool]) -> list[NodeKind]:
 def has_accelerator(kinds: Sequence[NodeKind]) -> bool:
     """Whether any node has one."""
     return any(kind.resources.get(ACCELERATOR, 0) > 0 for kind in kinds)
+
+
+def place(study: Study, options: SweepOptions, kinds: Sequence[NodeKind]) -> Placement:
+    """Of a sweep with these options; CapacityError where no node can ever hold one of its trials."""
+    if study.is_cohort and not options.no_cohort:
+        if (options.cpus_per_trial, options.accelerators_per_trial) != (None, None):
+            raise ConfigurationError(
+                f"the trials of {study.name} train together, on all that a node has",
+                "add --no-cohort to give each of them --cpus-per-trial or --accelerators-per-trial",
+            )
+        return place_cohorts(kinds, study.trials_at_once)
+    return place_singly(study, options, kinds)
+
+
+def place_singly(study: Study, options: SweepOptions, kinds: Sequence[NodeKind]) -> Placement:
+    """As `place` does, of trials that train one by one whatever the study says."""
+    cpus, accelerators = options.cpus_per_trial, options.accelerators_per_trial
+    if accelerators is None:
+        accelerators = study.accelerators_per_trial if has_accelerator(kinds) else 0.0
+    return place_alone(kinds, 1.0 if cpus is None else cpus, accelerators)
 
 
 def place_alone(kinds: Sequence[NodeKind], cpus: float, accelerators: float) -> Placement:

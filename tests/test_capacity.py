@@ -1,7 +1,10 @@
 import pytest
 
-from cifar_ray.errors import CapacityError
-from cifar_ray.tuning.capacity import COHORT_SIZE, NodeKind, has_accelerator, place_alone, place_cohorts
+from cifar_ray.capacity import COHORT_SIZE, NodeKind, has_accelerator, place, place_alone, place_cohorts, with_pools
+from cifar_ray.errors import CapacityError, ConfigurationError
+from cifar_ray.settings import read_pools
+from cifar_ray.studies import get_study
+from cifar_ray.studies.options import SweepOptions
 
 CPU_NODE = NodeKind(name="cpu", resources={"CPU": 4.0}, max_nodes=1)
 GPU_POOL = NodeKind(name="gpu", resources={"CPU": 8.0, "GPU": 2.0}, max_nodes=3)
@@ -55,3 +58,22 @@ def test_a_head_without_cpus_holds_nothing() -> None:
     assert head.trials_per_node({"CPU": 1.0}) == 0
     assert not has_accelerator([head, CPU_NODE])
     assert has_accelerator([head, GPU_POOL])
+
+
+def test_of_a_cluster_that_grows_the_head_and_the_pools_count() -> None:
+    head = NodeKind(name="head", resources={"CPU": 2.0, "node:__internal_head__": 1.0}, max_nodes=1)
+    started = NodeKind(name="10.0.0.7", resources={"CPU": 8.0, "GPU": 1.0}, max_nodes=1)
+    assert with_pools([head, started], ()) == [head, started]
+    kinds = with_pools([head, started], read_pools("gpu:max=4,cpu=8,gpu=1"))
+    assert [(kind.name, kind.max_nodes) for kind in kinds] == [("head", 1), ("gpu", 4)]
+
+
+def test_a_sweeps_own_options_come_before_the_studys() -> None:
+    resnet, cnn = get_study("resnet"), get_study("cnn")
+    assert place(resnet, SweepOptions(), [CPU_NODE]).accelerators == 0
+    assert place(resnet, SweepOptions(), [GPU_POOL]).accelerators == resnet.accelerators_per_trial
+    assert place(resnet, SweepOptions(accelerators_per_trial=2), [GPU_POOL]).num_slots == 3
+    assert place(cnn, SweepOptions(), [GPU_POOL]).num_cohorts == 2
+    assert place(cnn, SweepOptions(no_cohort=True, cpus_per_trial=2), [CPU_NODE]).num_slots == 2
+    with pytest.raises(ConfigurationError, match="train together"):
+        place(cnn, SweepOptions(cpus_per_trial=2), [CPU_NODE])

@@ -1,0 +1,46 @@
+"""Refuses a sweep before it is submitted, where no node of the cluster, present or to come, can hold one trial."""
+
+from __future__ import annotations
+
+from cifar_ray.capacity import NodeKind, place, with_pools
+from cifar_ray.cli.connection import LOCAL_FOLDER
+from cifar_ray.cli.release_flags import ReleaseChoice
+from cifar_ray.cluster import dashboard_api, local
+from cifar_ray.cluster.credentials import read_token
+from cifar_ray.errors import UnreachableError
+from cifar_ray.settings import Settings, WorkerPool, read_pools, read_settings
+from cifar_ray.studies import Study
+from cifar_ray.studies.options import SweepOptions
+
+
+def check_demand(study: Study, options: SweepOptions, release: ReleaseChoice) -> None:
+    """CapacityError, as the job itself would raise it, where that is certain. To be called once connected.
+
+    It is for the one-machine cluster and for a release whose autoscaler's pools are known. Of any other cluster only
+    its head knows what it may get: there the job refuses, at once.
+    """
+    settings = read_settings()
+    pools = _pools(settings, release)
+    if pools is None or (alive := _living_nodes(settings)) is None:
+        return
+    place(study, options, with_pools(alive, pools))
+
+
+def _pools(settings: Settings, release: ReleaseChoice) -> tuple[WorkerPool, ...] | None:
+    """What may be added; empty where the nodes that live are all, None where that is unknown."""
+    if release.is_given:
+        # without an autoscaler its workers may be yet to come
+        return read_pools(release.find().pools) or None
+    cluster = local.find(settings.home / LOCAL_FOLDER)
+    is_meant = cluster is not None and cluster.dashboard_url == settings.ray_address
+    return read_pools(cluster.pools) if cluster is not None and is_meant else None
+
+
+def _living_nodes(settings: Settings) -> list[NodeKind] | None:
+    """None where the dashboard does not tell: the job asks Ray itself."""
+    path = settings.ray_auth_token_path
+    token = settings.ray_auth_token or (read_token(path) if path else None)
+    try:
+        return dashboard_api.living_nodes(settings.ray_address or "", token)
+    except UnreachableError:
+        return None

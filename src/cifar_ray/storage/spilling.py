@@ -1,0 +1,80 @@
+"""Keeps checkpoints that wait for a store on the node's own disk instead of in memory."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable
+from dataclasses import replace
+from typing import IO
+
+from cifar_ray.storage.checkpoints import Checkpoint
+
+LIMIT_BYTES = 4 << 30
+"""Of one process, a trial's or a cohort's: ten ResNet-18s with Adam's moments wait at 134 MB each three times over."""
+
+
+class Spill:
+    """Files without a name in the folder of temporary files: what a process leaves there goes with it, however it ends.
+
+    Any thread may use it.
+    """
+
+    def __init__(self, limit_bytes: int = LIMIT_BYTES) -> None:
+        self._limit_bytes = limit_bytes
+        self._lock = threading.Lock()
+        self.num_bytes = 0
+        """That it holds."""
+
+    def take(self, checkpoint: Checkpoint) -> Callable[[], Checkpoint] | None:
+        """What reads the checkpoint back, and holds its room for as long as it lives; None where there is no room."""
+        num_bytes = len(checkpoint.weights) + len(checkpoint.trainer_state)
+        with self._lock:
+            if self.num_bytes + num_bytes > self._limit_bytes:
+                return None
+            self.num_bytes += num_bytes
+        try:
+            file = _write(checkpoint)
+        except OSError:
+            # the disk is full: it stays where it is
+            self._release(num_bytes)
+            return None
+        spilled = _Spilled(checkpoint, file)
+        weakref.finalize(spilled, self._let_go, file, num_bytes)
+        return spilled
+
+    def _let_go(self, file: IO[bytes], num_bytes: int) -> None:
+        file.close()
+        self._release(num_bytes)
+
+    def _release(self, num_bytes: int) -> None:
+        with self._lock:
+            self.num_bytes -= num_bytes
+
+
+class _Spilled:
+    """A checkpoint whose contents are in a file."""
+
+    def __init__(self, checkpoint: Checkpoint, file: IO[bytes]) -> None:
+        self._rest = replace(checkpoint, weights=b"", trainer_state=b"")
+        self._num_weights = len(checkpoint.weights)
+        self._file = file
+
+    def __call__(self) -> Checkpoint:
+        self._file.seek(0)
+        weights = self._file.read(self._num_weights)
+        return replace(self._rest, weights=weights, trainer_state=self._file.read())
+
+
+def _write(checkpoint: Checkpoint) -> IO[bytes]:
+    file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - it is read later
+    try:
+        for content in (checkpoint.weights, checkpoint.trainer_state):
+            left = memoryview(content)
+            while left:
+                left = left[file.write(left) :]
+    except OSError:
+        file.close()
+        raise
+    return file

@@ -1,0 +1,20 @@
+"""Reads which nodes the connected cluster has, and may get."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import ray
+
+from cifar_ray.capacity import NodeKind, with_pools
+from cifar_ray.settings import WorkerPool
+
+
+def read_node_kinds(pools: Sequence[WorkerPool]) -> list[NodeKind]:
+    """Its living nodes; where it has `pools` that grow, its head and those."""
+    alive = [
+        NodeKind(name=str(node["NodeManagerAddress"]), resources=dict(node["Resources"]), max_nodes=1)
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+    return with_pools(alive, pools)
