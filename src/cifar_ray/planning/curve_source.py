@@ -40,12 +40,16 @@ class FinishedSweep:
         return measured_timing(self.sweep, self.trials, self.metrics, self.result)
 
     def curves(self, max_epochs: int) -> list[MeasuredCurve]:
-        """Of each trial that did not fail, by trial id. One that diverged stays where it was."""
+        """Of each trial that did not fail, in the order of their starts; of a cohort's, of their first reports.
+
+        One that diverged stays where it was.
+        """
         lines: defaultdict[str, list[EpochMetrics]] = defaultdict(list)
         for line in sorted(self.metrics, key=lambda each: each.epoch):
             lines[line.trial_id].append(line)
+        places = {trial_id: place for place, trial_id in enumerate(lines)} if self.sweep.is_cohort else {}
         found = []
-        for trial in self.trials:
+        for trial in sorted(self.trials, key=lambda each: places.get(each.trial_id, 0)):
             if trial.outcome == "failed" or not (own := lines[trial.trial_id]):
                 continue
             accuracies = [line.validation_accuracy for line in own]

@@ -64,7 +64,7 @@ def _footnote(plan: Plan) -> str:
     setup = plan.base.setup
     return plain(
         f"simulated with Ray Tune's ASHA, {plan.full.num_seeds} seeds, means; bands: 95 % of the seeds. Above: "
-        f"reduction factor {setup.reduction_factor}; below: {setup.num_workers} worker{'' if setup.num_workers == 1 else 's'}. "
+        f"reduction factor {setup.reduction_factor}; below: workers: {setup.num_workers}. "
         f"Curves and times: {basis}. Full search: {plan.grid.budget.num_trials:,} trials, nobody stopped"
     )
 

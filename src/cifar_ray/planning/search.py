@@ -94,9 +94,3 @@ def drawn(bank: CurveBank, seed: int) -> Iterator[TrialCurve]:
     rng = random.Random(f"trials {seed}")
     while True:
         yield bank.draw(rng)
-
-
-def full_search(bank: CurveBank, num_trials: int, seed: int) -> float:
-    """The best accuracy of the seed's trials, were each trained to its last epoch."""
-    curves = drawn(bank, seed)
-    return max(max(next(curves).accuracies) for _ in range(num_trials))
