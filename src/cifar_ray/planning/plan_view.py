@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from rich.console import Group, RenderableType
@@ -80,7 +81,7 @@ def _repeats(space: SpacePreview) -> str:
 def _rungs(plan: Plan) -> RenderableType:
     base, budget = plan.base, plan.grid.budget
     table = narrow_table("ASHA's rungs")
-    for name in ("trials that come so far", "of the rung before", "were all alike"):
+    for name in ("trials that come so far", "of the rung before", "if all were alike"):
         table.add_column(name, justify="right")
     shares = shares_passing(budget, [], budget.num_trials)
     expected, before = 1.0, None
@@ -154,6 +155,14 @@ def _legend(plan: Plan) -> Iterator[RenderableType]:
     )
     if hidden := len(plan.forecasts) - len(plan.shown):
         yield verbatim(f"{hidden} more set-ups were simulated: they are in the figure.", "dim")
+    fleet = plan.grid.fleet
+    num_filled = math.ceil(plan.base.setup.num_trials / fleet.places)
+    if not fleet.is_autoscaled and max(plan.grid.workers) > num_filled:
+        yield verbatim(
+            f"{plan.base.setup.num_trials:,} trials fill {num_filled:,} workers: more of them idle, and are paid for "
+            "(not with --autoscaling)",
+            "yellow",
+        )
     slow = [each for each in plan.shown if each.driver.mean > WAITS_FOR_DRIVER]
     if slow:
         fewest = min(each.setup.num_workers for each in slow)

@@ -10,23 +10,27 @@ from statistics import median
 
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TrialRecord
 
-PASS_FIXED, PASS_EACH = 1.86, 0.233
-"""A pass of a cohort of n takes (fixed + each n) epochs of a trial that trains alone: docs/performance.md, 4 to 32."""
+PASS_FIXED, PASS_EACH = 0.91, 0.28
+"""A pass of a cohort of n takes (fixed + each n) epochs of a trial that has one of the node's two cores to itself."""
+COHORT_SETUP_S = 40.0
+"""Until a cohort's first pass: its members' processes, too."""
+DECISION_S, COHORT_DECISION_S = 0.023, 0.012
+"""Of the driver for a result, of trials one by one and in cohorts: 1,000 trials in docs/performance.md."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """Of a sweep, in seconds. The defaults are those of one-machine sweeps in docs/performance.md."""
+    """Of a sweep, in seconds. The defaults are those of the one-machine sweeps in docs/planning.md."""
 
-    setup_s: float = 8.0
+    setup_s: float = 9.0
     """From the sweep's record to the first trial: the data, the first processes."""
-    trial_start_s: float = 1.0
+    trial_start_s: float = 0.2
     """From a free place to a trial's first epoch there, in a process that is warm."""
-    gap_s: float = 0.1
+    gap_s: float = 0.03
     """Between two epochs of a trial, or two passes of a cohort, beside the driver's own time."""
-    teardown_s: float = 5.0
+    teardown_s: float = 1.0
     """From the last epoch to the result."""
-    decision_s: float = 0.023
+    decision_s: float = DECISION_S
     """Of the driver, for each result, one after another: Ray Tune, ASHA and the books."""
     pass_fixed_s: float = 0.0
     """Of a cohort's pass, whoever is in it."""
@@ -42,14 +46,19 @@ def assumed_timing(epoch_s: float, *, is_cohort: bool) -> Timing:
     """Where only an epoch's seconds are known, of a trial that trains alone."""
     if not is_cohort:
         return Timing()
-    return Timing(setup_s=75.0, decision_s=0.012, pass_fixed_s=PASS_FIXED * epoch_s, pass_each_s=PASS_EACH * epoch_s)
+    return Timing(
+        setup_s=COHORT_SETUP_S,
+        decision_s=COHORT_DECISION_S,
+        pass_fixed_s=PASS_FIXED * epoch_s,
+        pass_each_s=PASS_EACH * epoch_s,
+    )
 
 
 def measured_timing(
     sweep: SweepRecord, trials: Sequence[TrialRecord], metrics: Sequence[EpochMetrics], result: SweepResult
 ) -> Timing:
     """Of a finished sweep. One of a version that did not keep when epochs ended shows less: all is in its start."""
-    decision_s = Timing.decision_s if not sweep.is_cohort else 0.012
+    decision_s = COHORT_DECISION_S if sweep.is_cohort else DECISION_S
     fixed_s, each_s = _fit_passes(metrics) if sweep.is_cohort else (0.0, 0.0)
     ends = {(line.trial_id, line.epoch): _instant(line.ended_at) for line in metrics if line.ended_at}
     if len(ends) < len(metrics):
