@@ -38,8 +38,8 @@ class CurveBank:
     """Draws trials with replacement.
 
     A curve that ends before `max_epochs` is completed from longer ones: it goes on from where it stands by the
-    steps that one of its nearest neighbours made from there, and by those of another where that one ends too. So no
-    drawn trial can be better than the best that was measured plus the shift.
+    steps that one of its nearest neighbours made from there, and by those of another where that one ends too. A trial
+    that was measured to its end is never drawn better than it was, but for the shift.
     """
 
     def __init__(self, curves: Sequence[MeasuredCurve], *, max_epochs: int, num_images: int) -> None:

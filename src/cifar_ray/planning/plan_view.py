@@ -147,10 +147,11 @@ def _forecasts(plan: Plan) -> RenderableType:
 
 
 def _legend(plan: Plan) -> Iterator[RenderableType]:
+    num_seeds, budget = plan.full.num_seeds, plan.grid.budget
     yield verbatim(
-        f"{plan.full.num_seeds} seeds each; (a–b): between what 95 % of them lie. used: share of the {plan.unit_hours} "
-        f"in epochs that counted. full: all {plan.grid.budget.num_trials:,} trials to epoch "
-        f"{plan.grid.budget.max_epochs}; within {POINTS}: the chance of a winner as good as that one's. Bold: advised.",
+        f"{num_seeds} seed{'' if num_seeds == 1 else 's'} each; (a–b): where 95 % of them lie. used: share of the "
+        f"{plan.unit_hours} in epochs that counted. full: all {budget.num_trials:,} trials to epoch "
+        f"{budget.max_epochs}; within {POINTS}: the chance of a winner as good as that one's. Bold: advised.",
         "dim",
     )
     if hidden := len(plan.forecasts) - len(plan.shown):
@@ -180,7 +181,7 @@ def _advice(plan: Plan) -> Iterator[RenderableType]:
     yield verbatim(f"{_verdict(plan)}: {_setup(advised)}", "bold")
     low, high = wilson_interval(advised.num_close, advised.num_seeds)
     yield verbatim(
-        f"  {seconds(advised.wall_s.mean)} ({seconds(advised.wall_s.low)} to {seconds(advised.wall_s.high)}), "
+        f"  {_time(advised)}, "
         f"{_spend(plan, advised)}; winner {percent(advised.accuracy.mean, 1)} %, within {POINTS} of the full search's "
         f"with {percent(advised.chance, 0)} % (95 % interval {percent(low, 0)} to {percent(high, 0)})"
     )
@@ -223,6 +224,13 @@ def _setup(forecast: Forecast) -> str:
 def _workers(forecast: Forecast) -> str:
     number = forecast.setup.num_workers
     return f"{number:,} worker{'' if number == 1 else 's'}"
+
+
+def _time(forecast: Forecast) -> str:
+    wall_s = forecast.wall_s
+    if wall_s.low == wall_s.high:
+        return seconds(wall_s.mean)
+    return f"{seconds(wall_s.mean)} ({seconds(wall_s.low)} to {seconds(wall_s.high)})"
 
 
 def _spend(plan: Plan, forecast: Forecast) -> str:
