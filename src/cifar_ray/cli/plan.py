@@ -113,7 +113,8 @@ class Positive(click.ParamType[float]):
     "--epoch-s",
     type=Positive(),
     metavar="S",
-    help="Seconds of an epoch of one trial alone, where no curves were timed on that accelerator.",
+    help="Seconds of an epoch of one trial in its place, where no curves were timed on that accelerator. "
+    "[default: the curves'; without any 60, an assumption]",
 )
 @click.option("--no-cohort", is_flag=True, help="Trials train one by one, as in `job submit --no-cohort`.")
 @click.option("--autoscaling", is_flag=True, help="Workers come when trials wait and go when they idle.")
@@ -152,7 +153,7 @@ class Positive(click.ParamType[float]):
     metavar="N",
     help="Simulated sweeps of each set-up. [default: 50, fewer where that would take minutes]",
 )
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Of the sampled configurations shown.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of the sample.")
 @click.option(
     "--figure",
     type=click.Path(path_type=Path, dir_okay=False),

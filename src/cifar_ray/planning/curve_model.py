@@ -9,6 +9,8 @@ from cifar_ray.planning.curve_bank import CurveBank, MeasuredCurve
 from cifar_ray.studies import Study
 
 NUM_CURVES = 2000
+MOST_VALUES = 500_000
+"""Of all curves together: of very long ones there are fewer."""
 CHANCE_LEVEL = 0.1
 TOP = 0.95
 """Expected best of the study's trials, where the report has none."""
@@ -35,8 +37,9 @@ STATEMENT = (
 def model_bank(study: Study, epoch_s: float) -> CurveBank:
     """Curves of that model; the best of the study's trials is expected where the report has it, else at TOP."""
     rng = random.Random(study.name)
+    num_curves = min(NUM_CURVES, MOST_VALUES // study.budget.max_epochs)
     return CurveBank(
-        [_curve(study, epoch_s, rng) for _ in range(NUM_CURVES)],
+        [_curve(study, epoch_s, rng) for _ in range(num_curves)],
         max_epochs=study.budget.max_epochs,
         num_images=NUM_IMAGES,
     )

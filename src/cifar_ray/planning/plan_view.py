@@ -129,6 +129,7 @@ def _forecasts(plan: Plan) -> RenderableType:
         table.add_column(f"cost\n{plan.rate.currency}", justify="right", no_wrap=True)
     for name in ("used\n%", "winner\nval. %", f"within\n{POINTS}"):
         table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
     for each in plan.shown:
         cells = [
             f"{each.setup.num_workers:,}",
@@ -140,8 +141,9 @@ def _forecasts(plan: Plan) -> RenderableType:
             percent(each.utilisation.mean, 0),
             _range(each.accuracy.times(100), 1, "\n"),
             f"{percent(each.chance, 0)} %",
+            "◄" if each.setup == plan.advice.forecast.setup else "",
         ]
-        style = "bold" if each.setup == plan.advice.forecast.setup else "dim" if each is plan.full else None
+        style = "bold" if cells[-1] else "dim" if each is plan.full else None
         table.add_row(*map(Text, cells), style=style)
     return table
 
@@ -149,9 +151,9 @@ def _forecasts(plan: Plan) -> RenderableType:
 def _legend(plan: Plan) -> Iterator[RenderableType]:
     num_seeds, budget = plan.full.num_seeds, plan.grid.budget
     yield verbatim(
-        f"{num_seeds} seed{'' if num_seeds == 1 else 's'} each; (a–b): where 95 % of them lie. used: share of the "
+        f"{_num(num_seeds, 'seed')} each; (a–b): where 95 % of them lie. used: share of the "
         f"{plan.unit_hours} in epochs that counted. full: all {budget.num_trials:,} trials to epoch "
-        f"{budget.max_epochs}; within {POINTS}: the chance of a winner as good as that one's. Bold: advised.",
+        f"{budget.max_epochs}; within {POINTS}: the chance of a winner as good as that one's. ◄: advised.",
         "dim",
     )
     if hidden := len(plan.forecasts) - len(plan.shown):
@@ -160,8 +162,8 @@ def _legend(plan: Plan) -> Iterator[RenderableType]:
     num_filled = math.ceil(plan.base.setup.num_trials / fleet.places)
     if not fleet.is_autoscaled and max(plan.grid.workers) > num_filled:
         yield verbatim(
-            f"{plan.base.setup.num_trials:,} trials fill {num_filled:,} workers: more of them idle, and are paid for "
-            "(not with --autoscaling)",
+            f"{_num(plan.base.setup.num_trials, 'trial')} can fill {_num(num_filled, 'worker')}: more would idle, and be "
+            "paid for (not with --autoscaling)",
             "yellow",
         )
     slow = [each for each in plan.shown if each.driver.mean > WAITS_FOR_DRIVER]
@@ -218,12 +220,15 @@ def _is_within(plan: Plan) -> bool:
 
 def _setup(forecast: Forecast) -> str:
     setup = forecast.setup
-    return f"{_workers(forecast)}, {setup.num_trials:,} trials, reduction factor {setup.reduction_factor}"
+    return f"{_workers(forecast)}, {_num(setup.num_trials, 'trial')}, reduction factor {setup.reduction_factor}"
 
 
 def _workers(forecast: Forecast) -> str:
-    number = forecast.setup.num_workers
-    return f"{number:,} worker{'' if number == 1 else 's'}"
+    return _num(forecast.setup.num_workers, "worker")
+
+
+def _num(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _time(forecast: Forecast) -> str:

@@ -21,7 +21,8 @@ WORKERS = (1, 2, 4, 8)
 REDUCTION_FACTORS = (2, 4, 8)
 MAX_SEEDS = 50
 MOST_TRIALS = 400_000
-"""Over all set-ups and seeds, where no number of seeds is given: some ten seconds."""
+"""Of up to USUAL_EPOCHS, over all set-ups and seeds, where no number of seeds is given: some ten seconds."""
+USUAL_EPOCHS = 50
 MAX_SETUPS = 200
 SPOT_PREEMPTIONS_PER_HOUR = 0.05
 """Where none is given for spot workers: an assumption."""
@@ -103,6 +104,7 @@ def _grid(request: Request, shape: WorkerShape) -> Grid:
             f"{len(workers) * len(trials) * len(factors)} set-ups are too many", f"ask for at most {MAX_SETUPS}"
         )
     num_all = len(workers) * len(factors) * sum(trials) + budget.num_trials
+    weight = max(1.0, budget.max_epochs / USUAL_EPOCHS)
     fleets = [
         Fleet(
             num_workers=num_workers,
@@ -121,7 +123,7 @@ def _grid(request: Request, shape: WorkerShape) -> Grid:
         reduction_factors=factors,
         fleet=fleets[0],
         units_per_worker=shape.units,
-        num_seeds=request.num_seeds or max(1, min(MAX_SEEDS, MOST_TRIALS // num_all)),
+        num_seeds=request.num_seeds or max(1, min(MAX_SEEDS, int(MOST_TRIALS / (weight * num_all)))),
     )
 
 
