@@ -12,7 +12,10 @@ from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import get_study
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
-ALONE, COHORT = "cnn-20261123-140840-f23b", "cnn-20261123-202106-86f1"
+
+
+def read(folder: Path, sweep_id: str) -> FinishedSweep:
+    return read_finished(RunStore(FolderStore(folder)), sweep_id, get_study("cnn"))
 
 
 @pytest.fixture(scope="session")
@@ -21,12 +24,30 @@ def results() -> RunStore:
 
 
 @pytest.fixture(scope="session")
-def alone(results: RunStore) -> FinishedSweep:
+def alone() -> FinishedSweep:
     """30 trials, two at once."""
-    return read_finished(results, ALONE, get_study("cnn"))
+    return read(RESULTS, "cnn-20261123-140840-f23b")
 
 
 @pytest.fixture(scope="session")
-def cohort(results: RunStore) -> FinishedSweep:
+def cohort() -> FinishedSweep:
     """30 trials in a cohort of 16."""
-    return read_finished(results, COHORT, get_study("cnn"))
+    return read(RESULTS, "cnn-20261123-202106-86f1")
+
+
+@pytest.fixture(scope="session")
+def small_cohort() -> FinishedSweep:
+    """12 trials of at most 8 epochs in a cohort."""
+    return read(RESULTS / "planning-20261125", "plan-a-cohort")
+
+
+@pytest.fixture(scope="session")
+def small_alone() -> FinishedSweep:
+    """The same trials, two at once."""
+    return read(RESULTS / "planning-20261125", "plan-b-alone")
+
+
+@pytest.fixture(scope="session")
+def other_cohort() -> FinishedSweep:
+    """20 other trials of at most 5 epochs in a cohort."""
+    return read(RESULTS / "planning-20261125", "plan-c-cohort")

@@ -162,8 +162,8 @@ def _legend(plan: Plan) -> Iterator[RenderableType]:
     num_filled = math.ceil(plan.base.setup.num_trials / fleet.places)
     if not fleet.is_autoscaled and max(plan.grid.workers) > num_filled:
         yield verbatim(
-            f"{_num(plan.base.setup.num_trials, 'trial')} can fill {_num(num_filled, 'worker')}: more would idle, and be "
-            "paid for (not with --autoscaling)",
+            f"{_num(plan.base.setup.num_trials, 'trial')} can fill {_num(num_filled, 'worker')}: more would idle, and "
+            "be paid for (not with --autoscaling)",
             "yellow",
         )
     slow = [each for each in plan.shown if each.driver.mean > WAITS_FOR_DRIVER]
