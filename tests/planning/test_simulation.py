@@ -151,3 +151,13 @@ def test_memory_does_not_grow_with_trials_that_have_ended() -> None:
 def modelled_sweep(num_trials: int) -> Outcome:
     budget = Budget(num_trials=num_trials, max_epochs=30)
     return simulate(budget, MODEL, assumed_timing(60.0, is_cohort=False), Fleet(num_workers=200), 0)
+
+
+@pytest.mark.parametrize("places", [1, 3])
+def test_every_trial_is_trained_whatever_happens_to_its_workers(places: int) -> None:
+    """Workers that are lost, replaced, idle and ended while a busy driver lets their trials wait."""
+    fleet = Fleet(num_workers=3, places=places, is_autoscaled=True, node_start_s=5, idle_s=1, preemptions_per_hour=20)
+    for seed in range(10):
+        outcome = run(9, fleet, replace(PLAIN, decision_s=60.0), seed)
+        assert (outcome.num_epochs, outcome.reached) == (36, {1: 9, 4: 9})
+        assert 0 < outcome.busy_s <= outcome.up_s

@@ -29,12 +29,22 @@ def plan_figure(plan: Plan) -> bytes:
     upper, lower = figure.subplots(2, 3)
     unit_s, unit = (60, "min") if plan.base.wall_s.mean < LONG_S else (3600, "h")
     rate = plan.rate.amount if plan.rate else 1.0
-    wall: Value = lambda each: each.wall_s.times(1 / unit_s)  # noqa: E731  # three lines that belong together
-    spend: Value = lambda each: each.hours.times(rate)  # noqa: E731
-    share: Value = lambda each: each.utilisation.times(100)  # noqa: E731
+
+    def wall(each: Forecast) -> Estimate:
+        return each.wall_s.times(1 / unit_s)
+
+    def spend(each: Forecast) -> Estimate:
+        return each.hours.times(rate)
+
     _by_workers(upper[0], plan, wall, f"wall time ({unit})", "How long it takes")
     _by_workers(upper[1], plan, spend, plan.spend_unit, "What it costs")
-    _by_workers(upper[2], plan, share, "in epochs that counted (%)", "How well the workers are used")
+    _by_workers(
+        upper[2],
+        plan,
+        lambda each: each.utilisation.times(100),
+        "in epochs that counted (%)",
+        "How well the workers are used",
+    )
     _by_trials(lower[0], plan, wall, f"wall time ({unit})", "How long it takes")
     _by_trials(
         lower[1], plan, lambda each: each.accuracy.times(100), "validation accuracy (%)", "How good the winner is"
@@ -46,6 +56,11 @@ def plan_figure(plan: Plan) -> bytes:
     for axes in (*upper, lower[0]):
         axes.set_ylim(bottom=0)
     lower[2].set_ylim(0, 103)
+    _name(figure, plan)
+    return to_png(figure)
+
+
+def _name(figure: Figure, plan: Plan) -> None:
     budget = plan.grid.budget
     figure.suptitle(
         f"Plan of {plain(plan.study.name)}: at most {budget.max_epochs} epochs a trial, on {plain(plan.device)}",
@@ -56,7 +71,6 @@ def plan_figure(plan: Plan) -> bytes:
         parse_math=False,
     )
     figure.text(0.01, 0.008, _footnote(plan), fontsize=7, color="0.4", parse_math=False)
-    return to_png(figure)
 
 
 def _footnote(plan: Plan) -> str:
