@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from cifar_ray.cli.connection import connect_runs
+from cifar_ray.cli.quantities import Duration, Numbers, Positive
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.prices import Prices, read_prices
 from cifar_ray.settings import read_settings
@@ -21,65 +20,6 @@ from cifar_ray.studies import get_study
 
 if TYPE_CHECKING:
     from cifar_ray.planning.planner import Request
-
-MAX_VALUES = 20
-"""In a list of numbers."""
-
-
-class Numbers(click.ParamType[list[int]]):
-    """Whole numbers with commas between them, each in a range."""
-
-    name = "numbers"
-
-    def __init__(self, low: int, high: int) -> None:
-        self._low, self._high = low, high
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
-        """Sorted, each once."""
-        flag = param.opts[0] if param else "numbers"
-        words = [word.strip() for word in str(value).split(",")]
-        if not all(re.fullmatch(r"\d{1,9}", word) for word in words) or len(words) > MAX_VALUES:
-            raise ConfigurationError(f"{flag}: {value!r} is no list of numbers", f"write them as in {flag} 1,2,4")
-        numbers = sorted({int(word) for word in words})
-        if numbers[0] < self._low or numbers[-1] > self._high:
-            raise ConfigurationError(f"{flag}: {value} is out of range", f"take {self._low} to {self._high}")
-        return numbers
-
-
-class Duration(click.ParamType[float]):
-    """`45m`, `2h`, `90s`."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """In seconds."""
-        match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smh])", str(value))
-        duration_s = float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0
-        if duration_s <= 0:
-            flag = param.opts[0] if param else "duration"
-            raise ConfigurationError(f"{flag}: {value!r} is no duration", f"write it as in {flag} 45m, 2h or 90s")
-        return duration_s
-
-
-class Positive(click.ParamType[float]):
-    """A number above zero, and at most `high`."""
-
-    name = "number"
-
-    def __init__(self, high: float = 1e9, *, is_zero_allowed: bool = False) -> None:
-        self._high, self._is_zero_allowed = high, is_zero_allowed
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """As a float."""
-        flag = param.opts[0] if param else "number"
-        try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
-        if not (0 <= number <= self._high) or (number == 0 and not self._is_zero_allowed):
-            low = "0" if self._is_zero_allowed else "above 0"
-            raise ConfigurationError(f"{flag}: {value} is out of range", f"take {low} to {self._high:g}")
-        return number
 
 
 @click.command()
