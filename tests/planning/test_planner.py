@@ -19,6 +19,7 @@ from cifar_ray.planning.plan_figure import plan_figure
 from cifar_ray.planning.plan_view import plan_renderable
 from cifar_ray.planning.planner import Request, make_plan
 from cifar_ray.prices import Prices
+from cifar_ray.records import Outcome, TrialRecord
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import get_study
 
@@ -140,6 +141,32 @@ def test_curves_that_do_not_fit_are_refused(results: RunStore, alone: FinishedSw
     given = measured([cohort, alone], study, is_cohort=True, accelerator="A100", epoch_s=2.0)
     assert given.bank.num_curves == 60
     assert given.timing.pass_s(16) == pytest.approx(2.0 * (0.91 + 16 * 0.28))
+
+
+def test_a_sweep_without_an_end_or_an_epoch_is_refused(runs: RunStore, cohort: FinishedSweep) -> None:
+    study, sweep = get_study("cnn"), cohort.sweep
+    runs.create_sweep(sweep)
+    with pytest.raises(ConfigurationError, match="has not finished"):
+        read_finished(runs, sweep.sweep_id, study)
+    runs.write_result(cohort.result)
+    with pytest.raises(ConfigurationError, match="finished an epoch"):
+        read_finished(runs, sweep.sweep_id, study)
+    runs.write_metrics(sweep.sweep_id, cohort.metrics)
+    for trial in cohort.trials:
+        runs.write_trial(sweep.sweep_id, trial)
+    assert len(read_finished(runs, sweep.sweep_id, study).curves(30)) == 30
+
+
+def test_failed_trials_have_no_curve_and_diverged_ones_stay_where_they_were(cohort: FinishedSweep) -> None:
+    def ended(trial: TrialRecord) -> TrialRecord:
+        outcomes: dict[str, Outcome] = {"t0000": "failed", "t0003": "diverged"}
+        return replace(trial, outcome=outcomes.get(trial.trial_id, trial.outcome))
+
+    curves = replace(cohort, trials=[ended(each) for each in cohort.trials]).curves(30)
+    assert len(curves) == 29
+    # t0003 was stopped after one epoch
+    (flat,) = [each for each in curves if len(each.accuracies) == 30 and len(set(each.accuracies)) == 1]
+    assert flat.accuracies[0] == pytest.approx(0.3734)
 
 
 def forecast(hours: float, chance: float, wall_s: float = 100.0) -> Forecast:

@@ -87,7 +87,7 @@ def modelled(study: Study, *, is_cohort: bool, epoch_s: float | None) -> CurveSo
 
 
 def read_finished(runs: RunStore, sweep_id: str, study: Study) -> FinishedSweep:
-    """A sweep's books; ConfigurationError where it has not finished or is of another study."""
+    """A sweep's books; ConfigurationError where it has not finished, has no epoch, or is of another study."""
     sweep, result = runs.sweep(sweep_id), runs.result(sweep_id)
     if sweep.study != study.name:
         raise ConfigurationError(
@@ -97,7 +97,10 @@ def read_finished(runs: RunStore, sweep_id: str, study: Study) -> FinishedSweep:
         raise ConfigurationError(
             f"sweep {sweep_id} has not finished", f"let it: --sweep-id {sweep_id} --resume, or take other --curves"
         )
-    return FinishedSweep(sweep=sweep, result=result, trials=runs.trials(sweep_id), metrics=runs.metrics(sweep_id))
+    metrics = runs.metrics(sweep_id)
+    if not metrics:
+        raise ConfigurationError(f"no trial of sweep {sweep_id} finished an epoch", "take other --curves")
+    return FinishedSweep(sweep=sweep, result=result, trials=runs.trials(sweep_id), metrics=metrics)
 
 
 def measured(
