@@ -24,7 +24,7 @@ def run(*arguments: str) -> Result:
             "results --help",
             "dashboard --help",
         ),
-        *("demo --help", "cluster --help", "cluster doctor --help"),
+        *("demo --help", "cluster --help", "cluster doctor --help", "plan --help"),
     ],
 )
 def test_help_answers_in_half_a_second_without_torch_and_ray(arguments: str) -> None:

@@ -54,6 +54,7 @@ def test_jobs_are_thin() -> None:
         "storage.runs",
         "cluster.local",
         "cluster.on_kubernetes.doctor",
+        "planning.planner",
     ],
 )
 def test_the_laptops_half_loads_without_torch(package: str) -> None:

@@ -11,6 +11,7 @@ _GROUPS = {
     "demo": "The whole way on this machine in under five minutes: cluster, sweep, test table.",
     "local": "Start, look at and stop the one-machine cluster.",
     "study": "Look at what can be searched.",
+    "plan": "See what a sweep will take and bring, before it runs.",
     "job": "Submit sweeps and evaluations, watch and stop them.",
     "cluster": "Look at a release on Kubernetes, and open a way to it.",
     "dashboard": "See sweeps in the browser, live.",

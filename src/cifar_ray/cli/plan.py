@@ -1,0 +1,190 @@
+"""`cifar-ray plan`: what a sweep will take, and what to expect of it, before it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from cifar_ray.cli.connection import connect_runs
+from cifar_ray.cli.quantities import Duration, Numbers, Positive
+from cifar_ray.errors import ConfigurationError
+from cifar_ray.prices import Prices, read_prices
+from cifar_ray.settings import read_settings
+from cifar_ray.studies import get_study
+
+if TYPE_CHECKING:
+    from cifar_ray.planning.planner import Request
+
+
+@click.command()
+@click.argument("study")
+@click.option("--workers", type=Numbers(1, 100_000), metavar="N[,N…]", help="How many workers. [default: 1,2,4,8]")
+@click.option(
+    "--trials", type=Numbers(1, 100_000), metavar="N[,N…]", help="How many trials. [default: the study's, half, twice]"
+)
+@click.option(
+    "--reduction-factor",
+    "reduction_factors",
+    type=Numbers(2, 1000),
+    metavar="R[,R…]",
+    help="Of the trials that reach a rung, ASHA lets one in R go on. [default: 2, 4, 8 and the study's]",
+)
+@click.option("--max-epochs", type=int, metavar="N", help="Most epochs of one trial. [default: the study's]")
+@click.option(
+    "--curves",
+    "sweeps",
+    multiple=True,
+    metavar="SWEEP",
+    help="A finished sweep of the study, whose learning curves and times to plan with; several may be given. "
+    "[default: a model of both, which the plan states]",
+)
+@click.option(
+    "--accelerator",
+    metavar="A",
+    help="By the name in your table of prices, or CPU for cores. [default: what the curves were trained on]",
+)
+@click.option(
+    "--epoch-s",
+    type=Positive(),
+    metavar="S",
+    help="Seconds of an epoch of one trial in its place, where no curves were timed on that accelerator. "
+    "[default: the curves'; without any 60, an assumption]",
+)
+@click.option("--no-cohort", is_flag=True, help="Trials train one by one, as in `job submit --no-cohort`.")
+@click.option("--autoscaling", is_flag=True, help="Workers come when trials wait and go when they idle.")
+@click.option(
+    "--node-start-s",
+    type=Positive(86_400, is_zero_allowed=True),
+    default=120.0,
+    show_default=True,
+    metavar="S",
+    help="From asking for a node to its first trial.",
+)
+@click.option("--spot", is_flag=True, help="Workers that may be taken away, at the price of the spot market.")
+@click.option(
+    "--preemptions-per-hour",
+    type=Positive(1000, is_zero_allowed=True),
+    metavar="X",
+    help="How often a worker is taken away. [default: 0; with --spot 0.05, an assumption]",
+)
+@click.option(
+    "--chance",
+    type=Positive(100),
+    metavar="P",
+    help="Advise the cheapest set-up whose winner comes within 0.5 points of the full search's with P %. "
+    "[default: 90, unless a budget or deadline is given]",
+)
+@click.option(
+    "--budget",
+    type=Positive(),
+    metavar="X",
+    help="Advise the best that costs at most X: money where prices are known, else hours of accelerators or cores.",
+)
+@click.option("--deadline", type=Duration(), metavar="T", help="Advise the best that is over in T, such as 45m or 2h.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(1, 10_000),
+    metavar="N",
+    help="Simulated sweeps of each set-up. [default: 50, fewer where that would take minutes]",
+)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of the sample.")
+@click.option(
+    "--figure",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("plan.png"),
+    show_default=True,
+    help="Where the figure goes.",
+)
+@click.option(
+    "--storage",
+    metavar="URI",
+    help="Where the curves are. [default: CIFAR_RAY_STORAGE, else the local cluster's, else ~/.cifar-ray/results]",
+)
+def plan(study: str, figure: Path, storage: str | None, **asked: Any) -> None:
+    """Show what a sweep of STUDY would search, take and bring, without starting anything.
+
+    The sweep is played through in virtual time, many times over, by Ray Tune's own ASHA: its trials report the
+    learning curves of a finished sweep (--curves) or of a model, at that sweep's pace. The table varies workers,
+    trials and the reduction factor one at a time about the study's own; the advice looks at every combination.
+
+    \b
+    cifar-ray plan cnn --curves SWEEP                 what a sweep like SWEEP takes on 1 to 8 workers
+    cifar-ray plan resnet --epoch-s 20 --deadline 2h  the best search that is over in two hours
+    cifar-ray plan fast --epoch-s 5 --spot --autoscaling --budget 3
+    """
+    # Ray takes two seconds to load, matplotlib half a second
+    from cifar_ray.planning.curve_source import read_finished  # noqa: PLC0415
+    from cifar_ray.planning.plan_figure import plan_figure  # noqa: PLC0415
+    from cifar_ray.planning.plan_view import plan_renderable  # noqa: PLC0415
+    from cifar_ray.planning.planner import make_plan  # noqa: PLC0415
+
+    request = _request(study, asked)
+    prices = _prices(request.accelerator, is_spot=request.is_spot)
+    sweeps = []
+    if names := asked["sweeps"]:
+        runs = connect_runs(storage)
+        sweeps = [read_finished(runs, name, request.study) for name in dict.fromkeys(names)]
+    with _watching() as watch:
+        made = make_plan(request, sweeps, prices, watch)
+    Console().print(plan_renderable(made))
+    try:
+        figure.write_bytes(plan_figure(made))
+    except OSError as error:
+        raise ConfigurationError(f"{figure}: {error.strerror}", "take another --figure") from error
+    click.echo(f"figure: {figure}")
+
+
+def _request(study: str, asked: dict[str, Any]) -> Request:
+    from cifar_ray.planning.advice import Wish  # noqa: PLC0415
+    from cifar_ray.planning.planner import Request  # noqa: PLC0415
+
+    chance = asked["chance"]
+    return Request(
+        study=get_study(study).with_budget(max_epochs=asked["max_epochs"]),
+        workers=asked["workers"],
+        trials=asked["trials"],
+        reduction_factors=asked["reduction_factors"],
+        accelerator=asked["accelerator"],
+        epoch_s=asked["epoch_s"],
+        no_cohort=asked["no_cohort"],
+        is_autoscaled=asked["autoscaling"],
+        node_start_s=asked["node_start_s"],
+        is_spot=asked["spot"],
+        preemptions_per_hour=asked["preemptions_per_hour"],
+        wish=Wish(
+            chance=None if chance is None else chance / 100, budget=asked["budget"], deadline_s=asked["deadline"]
+        ),
+        num_seeds=asked["seeds"],
+        seed=asked["seed"],
+    )
+
+
+def _prices(accelerator: str | None, *, is_spot: bool) -> Prices | None:
+    """The person's own table; ConfigurationError where it lacks the accelerator that was asked for."""
+    path = read_settings().prices
+    if path is None:
+        return None
+    prices = read_prices(path)
+    market = "spot" if is_spot else "on_demand"
+    if accelerator is not None and prices.rate(accelerator, market) is None:
+        known = ", ".join(sorted({name for name, its_market in prices.rates if its_market == market})) or "none"
+        raise ConfigurationError(
+            f"prices {path}: there is no {accelerator}.{market}", f"add it, or take another --accelerator ({known})"
+        )
+    return prices
+
+
+@contextmanager
+def _watching() -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr while trials are simulated."""
+    columns = (TextColumn("simulating"), BarColumn(), TextColumn("{task.completed:,.0f} of {task.total:,.0f} trials"))
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=1)
+        yield lambda done, num_all: bar.update(task, completed=done, total=num_all)

@@ -1,0 +1,69 @@
+"""A simulated sweep whose trials train one by one, each in a place of its own."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import deque
+
+from cifar_ray.planning.fleet import Fleet, Worker
+from cifar_ray.planning.search import Search, SimulatedTrial
+from cifar_ray.planning.timing import Timing
+from cifar_ray.planning.virtual_time import VirtualTime
+
+
+class AloneSweep(VirtualTime[SimulatedTrial]):
+    """A trial that loses its worker goes on from its last epoch at the first place there is."""
+
+    def __init__(self, search: Search, timing: Timing, fleet: Fleet, rng: random.Random) -> None:
+        super().__init__(search, timing, fleet, math.ceil(search.num_left / fleet.places), rng)
+        self._idle: deque[tuple[Worker, int]] = deque()
+        """Places without a trial, each with the life that its worker had."""
+
+    def on_ready(self, worker: Worker, now: float) -> None:
+        """Fill its places."""
+        for _ in range(self.fleet.places):
+            self._fill(worker, worker.life, now)
+
+    def on_work(self, worker: Worker, work: SimulatedTrial, now: float) -> None:
+        """An epoch has ended, or was cut off."""
+        if work.life != worker.life or now >= worker.dies_s:
+            self._interrupt(worker, work, now)
+            return
+        self.busy_s += work.curve.epoch_s / self.fleet.places
+        decided_s = self.driver.take(now)
+        worker.used_s = self.last_s = max(self.last_s, decided_s)
+        if self.search.goes_on(work):
+            self._train(worker, work, decided_s + self.timing.gap_s)
+        else:
+            self.num_running -= 1
+            self._fill(worker, work.life, decided_s)
+
+    def _fill(self, worker: Worker, life: int, now: float) -> None:
+        if life != worker.life:
+            return  # the worker is another by now, whose places were filled when it came
+        if trial := self.next_trial():
+            self._begin(worker, trial, now)
+        else:
+            self._idle.append((worker, life))
+
+    def _begin(self, worker: Worker, trial: SimulatedTrial, now: float) -> None:
+        self.num_running += 1
+        trial.life = worker.life
+        self._train(worker, trial, now + self.timing.trial_start_s)
+
+    def _train(self, worker: Worker, trial: SimulatedTrial, begin_s: float) -> None:
+        trial.began_s = begin_s
+        self.train(worker, trial, begin_s, trial.curve.epoch_s)
+
+    def _interrupt(self, worker: Worker, trial: SimulatedTrial, now: float) -> None:
+        self.num_running -= 1
+        self.lost_s += max(0.0, now - trial.began_s) / self.fleet.places
+        if trial.life == worker.life:
+            self.lose(worker, now)
+        while self._idle:
+            other, life = self._idle.popleft()
+            if life == other.life and not self.workers.is_gone(other, now):
+                self._begin(other, trial, now)
+                return
+        self.waiting.append(trial)

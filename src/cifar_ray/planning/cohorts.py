@@ -1,0 +1,64 @@
+"""A simulated sweep in cohorts: the trials of a worker train in common passes, which end for all at once."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import defaultdict
+
+from cifar_ray.planning.fleet import Fleet, Worker
+from cifar_ray.planning.search import Search, SimulatedTrial
+from cifar_ray.planning.timing import Timing
+from cifar_ray.planning.virtual_time import VirtualTime
+
+
+class Pass:
+    """Of one cohort over the data."""
+
+    __slots__ = ("began_s", "seconds")
+
+    def __init__(self, began_s: float, seconds: float) -> None:
+        self.began_s, self.seconds = began_s, seconds
+
+
+class CohortSweep(VirtualTime[Pass]):
+    """As many cohorts as hold the trials, each on a worker; the places of trials that ASHA stops are filled again.
+
+    A cohort that loses its worker waits for the one in its place, and makes the pass again.
+    """
+
+    def __init__(self, search: Search, timing: Timing, fleet: Fleet, rng: random.Random) -> None:
+        super().__init__(search, timing, fleet, math.ceil(search.num_left / fleet.places), rng)
+        # a sweep's trials are dealt evenly
+        self._places = math.ceil(min(self.num_used * fleet.places, search.num_left) / self.num_used)
+        self._members: defaultdict[Worker, list[SimulatedTrial]] = defaultdict(list)
+
+    def on_ready(self, worker: Worker, now: float) -> None:
+        """Fill its cohort, and make a pass."""
+        self._make_pass(worker, now + self.timing.trial_start_s)
+
+    def on_work(self, worker: Worker, work: Pass, now: float) -> None:
+        """A pass has ended, or was cut off."""
+        if now >= worker.dies_s:
+            self.lost_s += max(0.0, now - work.began_s)
+            self.lose(worker, now)
+            return
+        self.busy_s += work.seconds
+        decided_s = now
+        members = self._members[worker]
+        for trial in list(members):
+            decided_s = self.driver.take(now)
+            if not self.search.goes_on(trial):
+                members.remove(trial)
+                self.num_running -= 1
+        worker.used_s = self.last_s = max(self.last_s, decided_s)
+        self._make_pass(worker, decided_s + self.timing.gap_s)
+
+    def _make_pass(self, worker: Worker, begin_s: float) -> None:
+        members = self._members[worker]
+        while len(members) < self._places and (trial := self.next_trial()):
+            members.append(trial)
+            self.num_running += 1
+        if members:
+            seconds = self.timing.pass_s(len(members))
+            self.train(worker, Pass(begin_s, seconds), begin_s, seconds)

@@ -1,0 +1,143 @@
+"""What to expect of a sweep under many set-ups, each simulated over many seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cifar_ray.planning.curve_source import CurveSource
+from cifar_ray.planning.fleet import HOUR_S, Fleet
+from cifar_ray.planning.search import Outcome
+from cifar_ray.planning.simulation import simulate
+from cifar_ray.studies import Budget
+
+CLOSE = 0.005
+"""A winner that is so near the full search's is as good: half a point."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """One way to run the sweep."""
+
+    num_workers: int
+    num_trials: int
+    reduction_factor: int | None
+    """None: a full search, in which ASHA stops nobody."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """Over the seeds: the mean, and between what 95 % of them lie."""
+
+    mean: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Estimate:
+        """At least one value."""
+        low, high = np.percentile(values, [2.5, 97.5])
+        return cls(mean=float(np.mean(values)), low=float(low), high=float(high))
+
+    def times(self, factor: float) -> Estimate:
+        """In another unit."""
+        return Estimate(mean=self.mean * factor, low=self.low * factor, high=self.high * factor)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """Of one set-up."""
+
+    setup: Setup
+    num_seeds: int
+    wall_s: Estimate
+    hours: Estimate
+    """Of accelerators (or cores) that were there, whether they trained or not."""
+    utilisation: Estimate
+    """Of that time, the share in which they trained epochs that counted."""
+    accuracy: Estimate
+    """The winner's, on validation: the best epoch of the best trial."""
+    num_close: int
+    """Seeds whose winner came within CLOSE of the full search's."""
+    num_epochs: Estimate
+    driver: Estimate
+    """Share of the wall time in which the driver was at results: near 1, it is what the sweep waits for."""
+    num_preemptions: Estimate
+    reached: Mapping[int, Estimate]
+    """From an epoch (each rung's, and the last) to the trials that train so far."""
+
+    @property
+    def chance(self) -> float:
+        """Of a winner as good as the full search's."""
+        return self.num_close / self.num_seeds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """What is simulated."""
+
+    budget: Budget
+    """The study's own."""
+    workers: Sequence[int]
+    trials: Sequence[int]
+    reduction_factors: Sequence[int]
+    fleet: Fleet
+    """Of any number of workers."""
+    units_per_worker: float
+    """Accelerators or cores of a worker."""
+    num_seeds: int
+
+    @property
+    def full(self) -> Setup:
+        """The full search: the study's trials, each to its last epoch, on the first number of workers."""
+        return Setup(num_workers=self.workers[0], num_trials=self.budget.num_trials, reduction_factor=None)
+
+    def setups(self) -> list[Setup]:
+        """Every combination, the full search last."""
+        return [
+            Setup(num_workers=num_workers, num_trials=num_trials, reduction_factor=factor)
+            for num_trials in self.trials
+            for factor in self.reduction_factors
+            for num_workers in self.workers
+        ] + [self.full]
+
+
+def forecast_all(grid: Grid, source: CurveSource, tell: Callable[[int], None] = lambda number: None) -> list[Forecast]:
+    """Of every set-up; `tell` hears of each simulated trial, in portions."""
+    outcomes = {setup: _simulate(grid, setup, source, tell) for setup in reversed(grid.setups())}
+    best = [outcome.best_accuracy for outcome in outcomes[grid.full]]
+    return [_summarise(grid, setup, outcomes[setup], best) for setup in grid.setups()]
+
+
+def _simulate(grid: Grid, setup: Setup, source: CurveSource, tell: Callable[[int], None]) -> list[Outcome]:
+    budget = replace(grid.budget, num_trials=setup.num_trials)
+    if setup.reduction_factor is None:
+        budget = replace(budget, grace_period=budget.max_epochs)
+    else:
+        budget = replace(budget, reduction_factor=setup.reduction_factor)
+    fleet = replace(grid.fleet, num_workers=setup.num_workers)
+    found = []
+    for seed in range(grid.num_seeds):
+        found.append(simulate(budget, source.bank, source.timing, fleet, seed))
+        tell(setup.num_trials)
+    return found
+
+
+def _summarise(grid: Grid, setup: Setup, outcomes: Sequence[Outcome], best: Sequence[float]) -> Forecast:
+    each_hour = grid.units_per_worker / HOUR_S
+    return Forecast(
+        setup=setup,
+        num_seeds=len(outcomes),
+        wall_s=Estimate.of([each.wall_s for each in outcomes]),
+        hours=Estimate.of([each.up_s * each_hour for each in outcomes]),
+        utilisation=Estimate.of([each.busy_s / each.up_s if each.up_s else 0.0 for each in outcomes]),
+        accuracy=Estimate.of([each.best_accuracy for each in outcomes]),
+        # whole images: half a point is not to fail on a rounding
+        num_close=sum(each.best_accuracy >= full - CLOSE - 1e-9 for each, full in zip(outcomes, best, strict=True)),
+        num_epochs=Estimate.of([each.num_epochs for each in outcomes]),
+        driver=Estimate.of([each.driver_s / each.wall_s if each.wall_s else 0.0 for each in outcomes]),
+        num_preemptions=Estimate.of([each.num_preemptions for each in outcomes]),
+        reached={epoch: Estimate.of([each.reached[epoch] for each in outcomes]) for epoch in outcomes[0].reached},
+    )

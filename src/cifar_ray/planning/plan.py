@@ -1,0 +1,102 @@
+"""A plan: what a sweep would search and cost, all that `cifar-ray plan` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from cifar_ray.planning.advice import Advice, Wish, advise
+from cifar_ray.planning.curve_source import CPU, CurveSource
+from cifar_ray.planning.forecast import Forecast, Grid, Setup
+from cifar_ray.planning.search import Outcome
+from cifar_ray.planning.space_preview import SpacePreview
+from cifar_ray.planning.worker_shape import WorkerShape
+from cifar_ray.studies import Study
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rate:
+    """What an hour of an accelerator or core costs."""
+
+    amount: float
+    currency: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Of a study."""
+
+    study: Study
+    space: SpacePreview
+    source: CurveSource
+    shape: WorkerShape
+    grid: Grid
+    forecasts: Sequence[Forecast]
+    """Of each set-up in the grid, the full search last."""
+    wish: Wish
+    accelerator: str | None
+    market: str
+    rate: Rate | None
+    """None where there is no table of prices, or it lacks the row."""
+    replayed: Outcome | None
+    """The sweep that the times are from, in virtual time."""
+
+    @property
+    def full(self) -> Forecast:
+        """The full search."""
+        return self.forecasts[-1]
+
+    @property
+    def unit_hours(self) -> str:
+        """What is counted: core-hours or accelerator-hours."""
+        return f"{self.shape.unit}-hours"
+
+    @property
+    def device(self) -> str:
+        """What it would run on, in words."""
+        return self.accelerator or (CPU if self.shape.unit == "core" else "accelerators of no named type")
+
+    @property
+    def spend_unit(self) -> str:
+        """What a budget is in."""
+        return self.rate.currency if self.rate else self.unit_hours
+
+    def cost(self, hours: float) -> float:
+        """In `spend_unit`."""
+        return hours * self.rate.amount if self.rate else hours
+
+    @cached_property
+    def base(self) -> Forecast:
+        """The study's own set-up, on the first number of workers; the nearest to it where that was not asked for."""
+        budget = self.grid.budget
+
+        def distance(each: Forecast) -> tuple[int, int, int]:
+            factor = each.setup.reduction_factor or 0
+            return (
+                self.grid.workers.index(each.setup.num_workers),
+                abs(each.setup.num_trials - budget.num_trials),
+                abs(factor - budget.reduction_factor),
+            )
+
+        return min(self.forecasts[:-1], key=distance)
+
+    @cached_property
+    def advice(self) -> Advice:
+        """What to take."""
+        return advise(self.forecasts[:-1], self.wish, self.cost)
+
+    @property
+    def shown(self) -> list[Forecast]:
+        """The study's own set-up, those that differ from it in one thing, the advised one and the full search."""
+        base, advised = self.base.setup, self.advice.forecast.setup
+        kept = [each for each in self.forecasts[:-1] if _num_changes(each.setup, base) <= 1 or each.setup == advised]
+        return [*kept, self.full]
+
+
+def _num_changes(first: Setup, second: Setup) -> int:
+    return (
+        (first.num_workers != second.num_workers)
+        + (first.num_trials != second.num_trials)
+        + (first.reduction_factor != second.reduction_factor)
+    )

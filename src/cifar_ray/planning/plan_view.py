@@ -1,0 +1,248 @@
+"""A plan as the command line shows it, in 80 columns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from cifar_ray.planning.forecast import CLOSE, Estimate, Forecast
+from cifar_ray.planning.plan import Plan
+from cifar_ray.planning.space_preview import SpacePreview
+from cifar_ray.progress.asha import milestones, shares_passing
+from cifar_ray.reporting.formats import percent, seconds, setting
+from cifar_ray.reporting.score_rows import SETTINGS
+from cifar_ray.reporting.terminal import SHORT, narrow_table, study_renderable, verbatim
+from cifar_ray.statistics import wilson_interval
+
+NUM_SAMPLED = 6
+"""Configurations that are shown."""
+WAITS_FOR_DRIVER = 0.5
+"""Of the wall time that the driver is busy: from there on it is said."""
+POINTS = f"{100 * CLOSE:g} points"
+
+
+def plan_renderable(plan: Plan) -> RenderableType:
+    """Space, rungs, where the numbers come from, the forecasts, the advice."""
+    return Group(
+        study_renderable(plan.study),
+        Text(),
+        *_space(plan),
+        Text(),
+        _rungs(plan),
+        Text(),
+        *_source(plan),
+        Text(),
+        _forecasts(plan),
+        *_legend(plan),
+        Text(),
+        *_advice(plan),
+    )
+
+
+def _space(plan: Plan) -> Iterator[RenderableType]:
+    space = plan.space
+    if space.sample_error:
+        yield verbatim(f"this study cannot be sampled: {space.sample_error}", "bold red")
+    if space.configs:
+        yield _sample(plan)
+    yield verbatim(_repeats(space))
+    kind = "all" if space.is_every_corner else "of many, at random:"
+    num_refused = sum(count for count, _ in space.refused.values())
+    if not num_refused:
+        yield verbatim(f"corners (each choice, each range at its ends): {kind} {space.num_corners:,} can run")
+        return
+    yield verbatim(f"corners that cannot run: {num_refused:,} of {space.num_corners:,}", "bold red")
+    for text, (count, example) in space.refused.items():
+        yield verbatim(f"  {count:,}: {text}; such as {dict(example)}", "red")
+
+
+def _sample(plan: Plan) -> Table:
+    table = narrow_table("trial")
+    for name in plan.study.space:
+        table.add_column(SHORT.get(name, SETTINGS.get(name, name.replace("_", " "))), justify="right", overflow="fold")
+    for index, config in enumerate(plan.space.configs[:NUM_SAMPLED]):
+        described = {**plan.study.fixed, **config}
+        table.add_row(f"t{index:04d}", *(Text(setting(name, described, digits=2)) for name in plan.study.space))
+    return table
+
+
+def _repeats(space: SpacePreview) -> str:
+    num, more = len(space.configs), len(space.configs) - NUM_SAMPLED
+    rest = f"and {more:,} more; " if more > 0 else ""
+    repeated = f"{space.num_repeated:,} repeat an earlier one" if space.num_repeated else "no two are the same"
+    near = f", {space.num_near:,} near an earlier one (equal choices, numbers within 10 %)" if space.num_near else ""
+    return f"{rest}of {num:,} sampled, {repeated}{near}; {space.num_combinations:,.0f} combinations of choices"
+
+
+def _rungs(plan: Plan) -> RenderableType:
+    base, budget = plan.base, plan.grid.budget
+    table = narrow_table("ASHA's rungs")
+    for name in ("trials that come so far", "of the rung before", "if all were alike"):
+        table.add_column(name, justify="right")
+    shares = shares_passing(budget, [], budget.num_trials)
+    expected, before = 1.0, None
+    for epoch in (*milestones(budget), budget.max_epochs):
+        reached = base.reached[epoch]
+        share = "" if before is None else f"{percent(reached.mean / before if before else None, 0)} %"
+        name = f"epoch {epoch}" + (", the last" if epoch == budget.max_epochs else "")
+        table.add_row(name, _range(reached, 1), share, f"{expected * budget.num_trials:.1f}")
+        expected, before = expected * shares.get(epoch, 1.0), reached.mean
+    return table
+
+
+def _source(plan: Plan) -> Iterator[RenderableType]:
+    yield verbatim(f"curves: {plan.source.statement}")
+    yield verbatim(f"a worker: {plan.shape} ({plan.device}, {plan.market.replace('_', ' ')}); {_fleet(plan)}")
+    if plan.replayed and plan.source.timed_on:
+        took_s = plan.source.timed_on.result.wall_s
+        off = plan.replayed.wall_s / took_s - 1 if took_s else 0.0
+        yield verbatim(
+            f"check of the mechanics: {plan.source.timed_on.sweep.sweep_id}, replayed with its own curves, takes "
+            f"{seconds(plan.replayed.wall_s)}; it took {seconds(took_s)} ({100 * off:+.0f} %)"
+        )
+    for text in plan.source.cautions:
+        yield verbatim(f"caution: {text}", "yellow")
+
+
+def _fleet(plan: Plan) -> str:
+    fleet = plan.grid.fleet
+    parts = [
+        "workers come when trials wait and go after a minute idle" if fleet.is_autoscaled else "all there throughout"
+    ]
+    if fleet.is_autoscaled or fleet.preemptions_per_hour:
+        parts.append(f"a node starts in {seconds(fleet.node_start_s)} or so")
+    if fleet.preemptions_per_hour:
+        parts.append(f"each is taken away {fleet.preemptions_per_hour:g} times an hour")
+    return ", ".join(parts)
+
+
+def _forecasts(plan: Plan) -> RenderableType:
+    wall_unit, wall_name = (60, "min") if plan.base.wall_s.mean < 10 * 3600 else (3600, "h")
+    table = narrow_table()
+    for name in ("work-\ners", "trials", "fac-\ntor", f"wall time\n{wall_name}", f"{plan.shape.unit}-\nhours"):
+        table.add_column(name, justify="right", no_wrap=True)
+    if plan.rate:
+        table.add_column(f"cost\n{plan.rate.currency}", justify="right", no_wrap=True)
+    for name in ("used\n%", "winner\nval. %", f"within\n{POINTS}"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for each in plan.shown:
+        cells = [
+            f"{each.setup.num_workers:,}",
+            f"{each.setup.num_trials:,}",
+            str(each.setup.reduction_factor or "full"),
+            _range(each.wall_s.times(1 / wall_unit), 1, "\n"),
+            _range(each.hours, 2, "\n"),
+            *([f"{plan.cost(each.hours.mean):,.2f}"] if plan.rate else []),
+            percent(each.utilisation.mean, 0),
+            _range(each.accuracy.times(100), 1, "\n"),
+            f"{percent(each.chance, 0)} %",
+            "◄" if each.setup == plan.advice.forecast.setup else "",
+        ]
+        style = "bold" if cells[-1] else "dim" if each is plan.full else None
+        table.add_row(*map(Text, cells), style=style)
+    return table
+
+
+def _legend(plan: Plan) -> Iterator[RenderableType]:
+    num_seeds, budget = plan.full.num_seeds, plan.grid.budget
+    yield verbatim(
+        f"{_num(num_seeds, 'seed')} each; (a–b): where 95 % of them lie. used: share of the "
+        f"{plan.unit_hours} in epochs that counted. full: all {budget.num_trials:,} trials to epoch "
+        f"{budget.max_epochs}; within {POINTS}: the chance of a winner as good as that one's. ◄: advised.",
+        "dim",
+    )
+    if hidden := len(plan.forecasts) - len(plan.shown):
+        yield verbatim(f"{hidden} more set-ups were simulated: they are in the figure.", "dim")
+    fleet = plan.grid.fleet
+    num_filled = math.ceil(plan.base.setup.num_trials / fleet.places)
+    if not fleet.is_autoscaled and max(plan.grid.workers) > num_filled:
+        yield verbatim(
+            f"{_num(plan.base.setup.num_trials, 'trial')} can fill {_num(num_filled, 'worker')}: more would idle, and "
+            "be paid for (not with --autoscaling)",
+            "yellow",
+        )
+    slow = [each for each in plan.shown if each.driver.mean > WAITS_FOR_DRIVER]
+    if slow:
+        fewest = min(each.setup.num_workers for each in slow)
+        yield verbatim(
+            f"from {fewest:,} workers on, the sweep waits for its driver, which takes one result in "
+            f"{1000 * plan.source.timing.decision_s:g} ms (docs/scaling.md)",
+            "yellow",
+        )
+    if plan.rate is None:
+        yield verbatim("no cost: name a table of prices by CIFAR_RAY_PRICES (docs/cost.md), with --accelerator", "dim")
+
+
+def _advice(plan: Plan) -> Iterator[RenderableType]:
+    advised = plan.advice.forecast
+    yield verbatim(f"{_verdict(plan)}: {_setup(advised)}", "bold")
+    low, high = wilson_interval(advised.num_close, advised.num_seeds)
+    yield verbatim(
+        f"  {_time(advised)}, "
+        f"{_spend(plan, advised)}; winner {percent(advised.accuracy.mean, 1)} %, within {POINTS} of the full search's "
+        f"with {percent(advised.chance, 0)} % (95 % interval {percent(low, 0)} to {percent(high, 0)})"
+    )
+    full = plan.full
+    yield verbatim(
+        f"  the full search: {seconds(full.wall_s.mean)} on {_workers(full)}, {_spend(plan, full)}, "
+        f"winner {percent(full.accuracy.mean, 1)} %"
+    )
+
+
+def _verdict(plan: Plan) -> str:
+    wish, is_met = plan.wish, plan.advice.is_met
+    bounds = []
+    if wish.budget is not None:
+        bounds.append(f"{wish.budget:g} {plan.spend_unit}")
+    if wish.deadline_s is not None:
+        bounds.append(seconds(wish.deadline_s))
+    within = f" within {' and '.join(bounds)}" if bounds else ""
+    if not is_met and not _is_within(plan):
+        return f"nothing fits{within}; the nearest"
+    chance = wish.chance if wish.chance is not None else None if bounds else 0.9
+    if chance is None:
+        return f"the best{within}"
+    if not is_met:
+        return f"no set-up reaches a chance of {100 * chance:g} %{within}; the likeliest"
+    return f"the cheapest with a chance of {100 * chance:g} %{within}"
+
+
+def _is_within(plan: Plan) -> bool:
+    wish, advised = plan.wish, plan.advice.forecast
+    is_affordable = wish.budget is None or plan.cost(advised.hours.high) <= wish.budget
+    return is_affordable and (wish.deadline_s is None or advised.wall_s.high <= wish.deadline_s)
+
+
+def _setup(forecast: Forecast) -> str:
+    setup = forecast.setup
+    return f"{_workers(forecast)}, {_num(setup.num_trials, 'trial')}, reduction factor {setup.reduction_factor}"
+
+
+def _workers(forecast: Forecast) -> str:
+    return _num(forecast.setup.num_workers, "worker")
+
+
+def _num(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _time(forecast: Forecast) -> str:
+    wall_s = forecast.wall_s
+    if wall_s.low == wall_s.high:
+        return seconds(wall_s.mean)
+    return f"{seconds(wall_s.mean)} ({seconds(wall_s.low)} to {seconds(wall_s.high)})"
+
+
+def _spend(plan: Plan, forecast: Forecast) -> str:
+    hours = f"{forecast.hours.mean:,.2f} {plan.unit_hours}"
+    return f"{hours}, {plan.cost(forecast.hours.mean):,.2f} {plan.rate.currency}" if plan.rate else hours
+
+
+def _range(estimate: Estimate, digits: int, separator: str = " ") -> str:
+    mean, low, high = (f"{each:,.{digits}f}" for each in (estimate.mean, estimate.low, estimate.high))
+    return mean if low == high else f"{mean}{separator}({low}–{high})"

@@ -1,0 +1,138 @@
+"""Makes a plan: from what a person asks to what to expect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from cifar_ray.errors import ConfigurationError
+from cifar_ray.planning.advice import Wish
+from cifar_ray.planning.curve_source import CPU, FinishedSweep, measured, modelled
+from cifar_ray.planning.fleet import Fleet
+from cifar_ray.planning.forecast import Grid, forecast_all
+from cifar_ray.planning.plan import Plan, Rate
+from cifar_ray.planning.replay import replay
+from cifar_ray.planning.space_preview import preview_space
+from cifar_ray.planning.worker_shape import WorkerShape, worker_shape
+from cifar_ray.prices import Prices
+from cifar_ray.studies import Budget, Study
+
+WORKERS = (1, 2, 4, 8)
+REDUCTION_FACTORS = (2, 4, 8)
+MAX_SEEDS = 50
+MOST_TRIALS = 400_000
+"""Of up to USUAL_EPOCHS, over all set-ups and seeds, where no number of seeds is given: some ten seconds."""
+USUAL_EPOCHS = 50
+MAX_SETUPS = 200
+SPOT_PREEMPTIONS_PER_HOUR = 0.05
+"""Where none is given for spot workers: an assumption."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a person asks. None leaves the choice to the plan."""
+
+    study: Study
+    workers: Sequence[int] | None = None
+    trials: Sequence[int] | None = None
+    reduction_factors: Sequence[int] | None = None
+    accelerator: str | None = None
+    epoch_s: float | None = None
+    no_cohort: bool = False
+    is_autoscaled: bool = False
+    node_start_s: float = 120.0
+    is_spot: bool = False
+    preemptions_per_hour: float | None = None
+    wish: Wish = Wish()  # noqa: RUF009  # frozen
+    num_seeds: int | None = None
+    seed: int = 0
+    """Of the sampled configurations that are shown."""
+
+    @property
+    def is_cohort(self) -> bool:
+        """Whether trials would train together."""
+        return self.study.is_cohort and not self.no_cohort
+
+
+def make_plan(
+    request: Request, sweeps: Sequence[FinishedSweep], prices: Prices | None, watch: Callable[[int, int], None]
+) -> Plan:
+    """`watch` hears of trials simulated and in all. ConfigurationError where the request makes no sense."""
+    study, is_cohort = request.study, request.is_cohort
+    if sweeps:
+        source = measured(sweeps, study, is_cohort=is_cohort, accelerator=request.accelerator, epoch_s=request.epoch_s)
+    else:
+        source = modelled(study, is_cohort=is_cohort, epoch_s=request.epoch_s)
+    accelerator = request.accelerator or (source.timed_on.accelerator if source.timed_on else None)
+    shape = worker_shape(
+        study,
+        is_cohort=is_cohort,
+        has_accelerators=accelerator != CPU,
+        timed_on=source.timed_on.sweep if source.timed_on else None,
+    )
+    grid = _grid(request, shape)
+    market = "spot" if request.is_spot else "on_demand"
+    rate = prices.rate(accelerator, market) if prices and accelerator else None
+    return Plan(
+        study=study,
+        space=preview_space(study, request.seed),
+        source=source,
+        shape=shape,
+        grid=grid,
+        forecasts=forecast_all(grid, source, _counter(grid, watch)),
+        wish=request.wish,
+        accelerator=accelerator,
+        market=market,
+        rate=Rate(amount=rate, currency=prices.currency) if prices and rate is not None else None,
+        replayed=replay(source.timed_on) if source.timed_on and request.epoch_s is None else None,
+    )
+
+
+def _grid(request: Request, shape: WorkerShape) -> Grid:
+    budget = request.study.budget
+    preemptions = request.preemptions_per_hour
+    if preemptions is None:
+        preemptions = SPOT_PREEMPTIONS_PER_HOUR if request.is_spot else 0.0
+    workers = request.workers or WORKERS
+    trials = request.trials or sorted({max(2, budget.num_trials // 2), budget.num_trials, 2 * budget.num_trials})
+    factors = request.reduction_factors or sorted({*REDUCTION_FACTORS, budget.reduction_factor})
+    for num_trials in trials:
+        for factor in factors:  # refuses what no sweep may have
+            Budget(num_trials=num_trials, max_epochs=budget.max_epochs, reduction_factor=factor)
+    if len(workers) * len(trials) * len(factors) > MAX_SETUPS:
+        raise ConfigurationError(
+            f"{len(workers) * len(trials) * len(factors)} set-ups are too many", f"ask for at most {MAX_SETUPS}"
+        )
+    num_all = len(workers) * len(factors) * sum(trials) + budget.num_trials
+    weight = max(1.0, budget.max_epochs / USUAL_EPOCHS)
+    fleets = [
+        Fleet(
+            num_workers=num_workers,
+            places=shape.places,
+            is_cohort=shape.is_cohort,
+            is_autoscaled=request.is_autoscaled,
+            node_start_s=request.node_start_s,
+            preemptions_per_hour=preemptions,
+        )
+        for num_workers in workers
+    ]
+    return Grid(
+        budget=budget,
+        workers=workers,
+        trials=trials,
+        reduction_factors=factors,
+        fleet=fleets[0],
+        units_per_worker=shape.units,
+        num_seeds=request.num_seeds or max(1, min(MAX_SEEDS, int(MOST_TRIALS / (weight * num_all)))),
+    )
+
+
+def _counter(grid: Grid, watch: Callable[[int, int], None]) -> Callable[[int], None]:
+    done, num_all = 0, grid.num_seeds * sum(setup.num_trials for setup in grid.setups())
+
+    def count(number: int) -> None:
+        nonlocal done
+        done += number
+        watch(done, num_all)
+
+    return count

@@ -1,0 +1,39 @@
+"""Runs a finished sweep again in virtual time, with its own curves and times: a check of the mechanics alone."""
+
+from __future__ import annotations
+
+import math
+
+from cifar_ray.planning.curve_bank import CurveBank
+from cifar_ray.planning.curve_source import FinishedSweep
+from cifar_ray.planning.fleet import Fleet
+from cifar_ray.planning.search import Outcome
+from cifar_ray.planning.simulation import simulate
+from cifar_ray.planning.timing import num_places
+from cifar_ray.planning.worker_shape import cohort_places
+from cifar_ray.records import SweepRecord
+from cifar_ray.studies import Budget
+
+
+def replay(finished: FinishedSweep) -> Outcome:
+    """The same trials in the same order, on the places that the sweep had."""
+    sweep = finished.sweep
+    curves = finished.curves(sweep.max_epochs)
+    bank = CurveBank(curves, max_epochs=sweep.max_epochs, num_images=sweep.dataset.num_validation)
+    budget = Budget(
+        num_trials=len(curves),
+        max_epochs=sweep.max_epochs,
+        grace_period=sweep.grace_period,
+        reduction_factor=sweep.reduction_factor,
+    )
+    return simulate(budget, bank, finished.timing(), fleet_of(sweep), 0, iter(bank.originals()))
+
+
+def fleet_of(sweep: SweepRecord) -> Fleet:
+    """What the sweep ran on: a worker for each place, or cohort."""
+    if not sweep.is_cohort:
+        return Fleet(num_workers=num_places(sweep))
+    places = cohort_places(sweep.cpus_per_trial)
+    return Fleet(
+        num_workers=min(num_places(sweep), math.ceil(sweep.num_trials / places)), places=places, is_cohort=True
+    )

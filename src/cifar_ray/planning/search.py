@@ -1,0 +1,96 @@
+"""A simulated search: draws trials, lets Ray Tune's ASHA decide, keeps count of what came out."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ray.tune.schedulers import TrialScheduler
+
+from cifar_ray.planning.counted_asha import METRIC, TIME_ATTRIBUTE, CountedASHA, Ticket
+from cifar_ray.planning.curve_bank import CurveBank, TrialCurve
+from cifar_ray.progress.asha import milestones
+from cifar_ray.studies import Budget
+
+
+class SimulatedTrial:
+    """One that runs."""
+
+    __slots__ = ("began_s", "curve", "epoch", "life", "ticket")
+
+    def __init__(self, ticket: Ticket, curve: TrialCurve) -> None:
+        self.ticket, self.curve = ticket, curve
+        self.epoch = 0
+        """Epochs that it has reported."""
+        self.began_s = 0.0
+        """When its present epoch began."""
+        self.life = 0
+        """Of its worker, when it was placed there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How one simulated sweep went. Times in seconds."""
+
+    wall_s: float
+    up_s: float
+    """Of workers that were there, all together."""
+    busy_s: float
+    """Of workers that trained epochs that counted; a worker with several places counts in parts."""
+    lost_s: float
+    """Of workers that trained epochs that were cut off."""
+    driver_s: float
+    """Of the driver, which takes one result after another."""
+    num_epochs: int
+    num_preemptions: int
+    best_accuracy: float
+    """Of any epoch of any trial, on validation."""
+    reached: dict[int, int]
+    """From an epoch (each rung's, and the last) to the trials that trained so far."""
+
+
+class Search:
+    """Nothing is kept of a trial that has ended but what it adds to the counts.
+
+    A trial is drawn when there is a place for it, and told of when it ends, as Ray Tune does with a searcher.
+    """
+
+    def __init__(self, budget: Budget, num_images: int, curves: Iterator[TrialCurve]) -> None:
+        self.num_left = budget.num_trials
+        self.num_epochs = 0
+        self.best_accuracy = 0.0
+        self.reached = dict.fromkeys((*milestones(budget), budget.max_epochs), 0)
+        self._max_epochs = budget.max_epochs
+        self._curves = curves
+        self._asha = CountedASHA(budget, num_images)
+
+    def next_trial(self) -> SimulatedTrial | None:
+        """The next of the sampled configurations; None where all have started."""
+        if not self.num_left:
+            return None
+        self.num_left -= 1
+        trial = SimulatedTrial(Ticket(f"t{self.num_left}"), next(self._curves))
+        self._asha.on_trial_add(None, trial.ticket)
+        return trial
+
+    def goes_on(self, trial: SimulatedTrial) -> bool:
+        """The trial reports one more epoch: whether it is to train another."""
+        trial.epoch += 1
+        self.num_epochs += 1
+        accuracy = trial.curve.accuracies[trial.epoch - 1]
+        self.best_accuracy = max(self.best_accuracy, accuracy)
+        if trial.epoch in self.reached:
+            self.reached[trial.epoch] += 1
+        result = {TIME_ATTRIBUTE: trial.epoch, METRIC: accuracy}
+        if self._asha.on_trial_result(None, trial.ticket, result) != TrialScheduler.STOP:
+            return True
+        self._asha.on_trial_complete(None, trial.ticket, result)
+        return False
+
+
+def drawn(bank: CurveBank, seed: int) -> Iterator[TrialCurve]:
+    """The trials of a seed, the same and in the same order whatever they run on."""
+    rng = random.Random(f"trials {seed}")
+    while True:
+        yield bank.draw(rng)

@@ -1,0 +1,117 @@
+"""What a study's space holds before it is searched: a sample, repeated configurations, corners that cannot run."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cifar_ray.errors import ConfigurationError
+from cifar_ray.studies import Choice, Study, TrialConfig
+from cifar_ray.studies.space import Domain
+
+MAX_CORNERS = 20_000
+"""Beyond that, as many are drawn at random."""
+NEAR = 0.1
+"""Two configurations are near where all choices are alike and no number differs by more than this share."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpacePreview:
+    """Of a study and a seed."""
+
+    configs: Sequence[Mapping[str, Any]]
+    """The searched settings of each sampled configuration, in the sweep's order."""
+    num_repeated: int
+    """Configurations that are the same as an earlier one."""
+    num_near: int
+    """Configurations that are near an earlier one, but not the same."""
+    num_combinations: float
+    """Of the choices alone; numbers that may be anything in a range multiply them."""
+    num_corners: int
+    """Combinations of choices with each range at one of its ends: how many were tried."""
+    is_every_corner: bool
+    refused: Mapping[str, tuple[int, Mapping[str, Any]]]
+    """From what is wrong to the number of corners and an example."""
+    sample_error: str | None = None
+    """Why the study cannot be sampled at all."""
+
+
+def preview_space(study: Study, seed: int) -> SpacePreview:
+    """What the sweep of that seed would search."""
+    configs: list[Mapping[str, Any]] = []
+    sample_error = None
+    try:
+        for config in study.sample(seed):
+            configs.append({name: getattr(config, name) for name in study.space})
+    except ConfigurationError as error:
+        sample_error = _text(error)
+    num_repeated, num_near = _count_repeats(configs, study)
+    corners, is_every_corner = _corners(study, seed)
+    num_corners, refused = _try_corners(study, corners)
+    return SpacePreview(
+        configs=configs,
+        num_repeated=num_repeated,
+        num_near=num_near,
+        num_combinations=_num_combinations(study),
+        num_corners=num_corners,
+        is_every_corner=is_every_corner,
+        refused=refused,
+        sample_error=sample_error,
+    )
+
+
+def _count_repeats(configs: Sequence[Mapping[str, Any]], study: Study) -> tuple[int, int]:
+    numbers = [name for name, domain in study.space.items() if not isinstance(domain, Choice)]
+    alike: defaultdict[tuple[Any, ...], list[list[float]]] = defaultdict(list)
+    num_repeated = num_near = 0
+    for config in configs:
+        others = alike[tuple(repr(value) for name, value in config.items() if name not in numbers)]
+        own = [math.log(config[name]) for name in numbers]
+        distances = [max((abs(a - b) for a, b in zip(own, other, strict=True)), default=0.0) for other in others]
+        nearest = min(distances, default=math.inf)
+        num_repeated += nearest == 0
+        num_near += 0 < nearest <= math.log1p(NEAR)
+        others.append(own)
+    return num_repeated, num_near
+
+
+def _ends(domain: Domain) -> tuple[Any, ...]:
+    return domain.values if isinstance(domain, Choice) else (domain.low, domain.high)
+
+
+def _num_combinations(study: Study) -> float:
+    return math.prod(len(domain.values) for domain in study.space.values() if isinstance(domain, Choice))
+
+
+def _corners(study: Study, seed: int) -> tuple[Iterator[tuple[Any, ...]], bool]:
+    ends = [_ends(domain) for domain in study.space.values()]
+    if math.prod(map(len, ends)) <= MAX_CORNERS:
+        return itertools.product(*ends), True
+    rng = random.Random(seed)
+    return (tuple(rng.choice(each) for each in ends) for _ in range(MAX_CORNERS)), False
+
+
+def _try_corners(
+    study: Study, corners: Iterator[tuple[Any, ...]]
+) -> tuple[int, Mapping[str, tuple[int, Mapping[str, Any]]]]:
+    counts: Counter[str] = Counter()
+    examples: dict[str, Mapping[str, Any]] = {}
+    num_tried = 0
+    for values in corners:
+        num_tried += 1
+        corner = dict(zip(study.space, values, strict=True))
+        try:
+            TrialConfig(**{**study.fixed, **corner}, max_epochs=study.budget.max_epochs)
+        except ConfigurationError as error:
+            counts[_text(error)] += 1
+            examples.setdefault(_text(error), corner)
+    return num_tried, {text: (count, examples[text]) for text, count in counts.items()}
+
+
+def _text(error: ConfigurationError) -> str:
+    return f"{error.message}: {error.hint}" if error.hint else error.message

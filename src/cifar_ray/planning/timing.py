@@ -1,0 +1,140 @@
+"""What a sweep's time goes into besides its epochs: as a finished sweep shows it, or as it was measured elsewhere."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from statistics import median
+
+from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TrialRecord
+
+PASS_FIXED, PASS_EACH = 0.91, 0.28
+"""A pass of a cohort of n takes (fixed + each n) epochs of a trial that has one of the node's two cores to itself."""
+COHORT_SETUP_S = 40.0
+"""Until a cohort's first pass: its members' processes, too."""
+DECISION_S, COHORT_DECISION_S = 0.023, 0.012
+"""Of the driver for a result, of trials one by one and in cohorts: 1,000 trials in docs/performance.md."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """Of a sweep, in seconds. The defaults are those of the one-machine sweeps in docs/planning.md."""
+
+    setup_s: float = 9.0
+    """From the sweep's record to the first trial: the data, the first processes."""
+    trial_start_s: float = 0.2
+    """From a free place to a trial's first epoch there, in a process that is warm."""
+    gap_s: float = 0.03
+    """Between two epochs of a trial, or two passes of a cohort, beside the driver's own time."""
+    teardown_s: float = 1.0
+    """From the last epoch to the result."""
+    decision_s: float = DECISION_S
+    """Of the driver, for each result, one after another: Ray Tune, ASHA and the books."""
+    pass_fixed_s: float = 0.0
+    """Of a cohort's pass, whoever is in it."""
+    pass_each_s: float = 0.0
+    """Of a cohort's pass, for each trial in it."""
+
+    def pass_s(self, num_trials: int) -> float:
+        """Wall time of a cohort's pass."""
+        return self.pass_fixed_s + self.pass_each_s * num_trials
+
+
+def assumed_timing(epoch_s: float, *, is_cohort: bool) -> Timing:
+    """Where only an epoch's seconds are known, of a trial that trains alone."""
+    if not is_cohort:
+        return Timing()
+    return Timing(
+        setup_s=COHORT_SETUP_S,
+        decision_s=COHORT_DECISION_S,
+        pass_fixed_s=PASS_FIXED * epoch_s,
+        pass_each_s=PASS_EACH * epoch_s,
+    )
+
+
+def measured_timing(
+    sweep: SweepRecord, trials: Sequence[TrialRecord], metrics: Sequence[EpochMetrics], result: SweepResult
+) -> Timing:
+    """Of a finished sweep. One of a version that did not keep when epochs ended shows less: all is in its start."""
+    decision_s = COHORT_DECISION_S if sweep.is_cohort else DECISION_S
+    fixed_s, each_s = _fit_passes(metrics) if sweep.is_cohort else (0.0, 0.0)
+    ends = {(line.trial_id, line.epoch): _instant(line.ended_at) for line in metrics if line.ended_at}
+    if len(ends) < len(metrics):
+        setup_s = max(0.0, result.wall_s - _training_s(sweep, metrics))
+        begun = Timing(setup_s=setup_s, trial_start_s=0.0, gap_s=0.0, teardown_s=0.0)
+    else:
+        begun = _observed(sweep, trials, metrics, result, ends)
+    return Timing(
+        setup_s=begun.setup_s,
+        trial_start_s=begun.trial_start_s,
+        gap_s=max(0.0, begun.gap_s - decision_s),
+        teardown_s=begun.teardown_s,
+        decision_s=decision_s,
+        pass_fixed_s=fixed_s,
+        pass_each_s=each_s,
+    )
+
+
+def num_places(sweep: SweepRecord) -> int:
+    """How many trials, or cohorts, its nodes held at once."""
+    if sweep.accelerators_per_trial > 0:
+        return max(1, int(float(sweep.hardware.get("accelerators", 1)) / sweep.accelerators_per_trial + 1e-9))
+    return max(1, int(float(sweep.hardware.get("cpus", 1)) / max(sweep.cpus_per_trial, 1e-9) + 1e-9))
+
+
+def _observed(
+    sweep: SweepRecord,
+    trials: Sequence[TrialRecord],
+    metrics: Sequence[EpochMetrics],
+    result: SweepResult,
+    ends: Mapping[tuple[str, int], float],
+) -> Timing:
+    begins = {(line.trial_id, line.epoch): ends[line.trial_id, line.epoch] - line.seconds for line in metrics}
+    gaps = [begins[trial_id, epoch] - end for (trial_id, epoch), end in _followed(ends, begins)]
+    started = {each.trial_id: _instant(event.at) for each in trials for event in each.events[:1]}
+    starts = [begins[trial_id, 1] - at for trial_id, at in started.items() if (trial_id, 1) in begins]
+    trial_start_s = 0.0 if sweep.is_cohort else max(0.0, median(starts)) if starts else Timing.trial_start_s
+    return Timing(
+        setup_s=max(0.0, min(begins.values()) - _instant(sweep.started_at) - trial_start_s),
+        trial_start_s=trial_start_s,
+        gap_s=max(0.0, median(gaps)) if gaps else Timing.gap_s,
+        teardown_s=max(0.0, _instant(result.finished_at) - max(ends.values())),
+    )
+
+
+def _followed(
+    ends: Mapping[tuple[str, int], float], begins: Mapping[tuple[str, int], float]
+) -> list[tuple[tuple[str, int], float]]:
+    """Of each epoch that another followed: that other, and when the one ended."""
+    return [((trial, epoch + 1), end) for (trial, epoch), end in ends.items() if (trial, epoch + 1) in begins]
+
+
+def _training_s(sweep: SweepRecord, metrics: Sequence[EpochMetrics]) -> float:
+    """Wall time in which its places trained, were none ever idle."""
+    if sweep.is_cohort:
+        return sum({line.seconds for line in metrics})
+    return sum(line.seconds for line in metrics) / num_places(sweep)
+
+
+def _fit_passes(metrics: Sequence[EpochMetrics]) -> tuple[float, float]:
+    """Least squares over the passes: seconds by trials in them; neither part is negative."""
+    passes = {line.seconds: line.num_sharing for line in metrics}
+    by_size: defaultdict[int, list[float]] = defaultdict(list)
+    for seconds, size in passes.items():
+        by_size[size].append(seconds)
+    mean_size = sum(passes.values()) / len(passes)
+    mean_s = sum(passes) / len(passes)
+    if len(by_size) < 2:
+        return mean_s * PASS_FIXED / (PASS_FIXED + PASS_EACH * mean_size), mean_s * PASS_EACH / (
+            PASS_FIXED + PASS_EACH * mean_size
+        )
+    spread = sum((size - mean_size) ** 2 for size in passes.values())
+    each_s = sum((size - mean_size) * (seconds - mean_s) for seconds, size in passes.items()) / spread
+    each_s = min(max(0.0, each_s), mean_s / mean_size)
+    return mean_s - each_s * mean_size, each_s
+
+
+def _instant(text: str | None) -> float:
+    return datetime.fromisoformat(text or "").timestamp()

@@ -1,0 +1,106 @@
+"""The clock of a simulated sweep: what happens next on its workers, and the driver that takes the results."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import deque
+from typing import Generic, TypeVar
+
+from cifar_ray.errors import ConfigurationError
+from cifar_ray.planning.fleet import Fleet, Worker, Workers
+from cifar_ray.planning.search import Outcome, Search, SimulatedTrial
+from cifar_ray.planning.timing import Timing
+
+MOST_LOSSES = 100
+"""Of workers, for each epoch that gets done, before it is plain that the sweep will not come to an end."""
+
+Work = TypeVar("Work")
+"""What a worker is at: a trial's epoch, or a cohort's pass."""
+
+
+class Driver:
+    """Ray Tune's loop, which takes one result after another."""
+
+    def __init__(self, decision_s: float) -> None:
+        self._decision_s = decision_s
+        self._free_s = 0.0
+        self.busy_s = 0.0
+
+    def take(self, now: float) -> float:
+        """A result comes at `now`; when it has been decided on."""
+        self._free_s = max(now, self._free_s) + self._decision_s
+        self.busy_s += self._decision_s
+        return self._free_s
+
+
+class VirtualTime(Generic[Work]):
+    """One sweep on one fleet. Memory goes with the workers and the trials that run, not with those that have ended."""
+
+    def __init__(self, search: Search, timing: Timing, fleet: Fleet, num_wanted: int, rng: random.Random) -> None:
+        """`num_wanted` workers are enough for all trials at once."""
+        self.search, self.timing, self.fleet = search, timing, fleet
+        self.driver = Driver(timing.decision_s)
+        self.workers = Workers(fleet, num_wanted, timing.setup_s, rng)
+        self.num_used = min(num_wanted, len(self.workers.all))
+        self.waiting: deque[SimulatedTrial] = deque()
+        """Trials that lost their worker."""
+        self.num_running = 0
+        self.busy_s = self.lost_s = self.last_s = 0.0
+        self._events: list[tuple[float, int, Worker, Work | None]] = []
+        self._num_events = 0
+
+    def run(self) -> Outcome:
+        """To the sweep's end; ConfigurationError where workers are lost faster than they train an epoch."""
+        for worker in self.workers.all[: self.num_used]:
+            self.at(self.workers.first_ready_s(worker, self.timing.setup_s), worker, None)
+        while self.num_running or self.waiting or self.search.num_left:
+            now, _, worker, work = heapq.heappop(self._events)
+            if work is None:
+                self.on_ready(worker, now)
+            else:
+                self.on_work(worker, work, now)
+        return self._outcome(self.last_s + self.timing.teardown_s)
+
+    def at(self, when: float, worker: Worker, work: Work | None) -> None:
+        """Let the work end, or without any the worker be ready, at that time."""
+        self._num_events += 1
+        heapq.heappush(self._events, (when, self._num_events, worker, work))
+
+    def train(self, worker: Worker, work: Work, begin_s: float, seconds: float) -> None:
+        """Let the work take that long, or end when its worker dies."""
+        self.at(min(begin_s + seconds, max(begin_s, worker.dies_s)), worker, work)
+
+    def lose(self, worker: Worker, now: float) -> None:
+        """Have the worker replaced."""
+        if self.workers.preemptions > MOST_LOSSES * (self.search.num_epochs + len(self.workers.all)):
+            raise ConfigurationError(
+                "workers are taken away faster than they train an epoch: the sweep would never end",
+                "lower --preemptions-per-hour",
+            )
+        self.at(self.workers.replace(worker, now), worker, None)
+
+    def next_trial(self) -> SimulatedTrial | None:
+        """One that lost its worker, else the next to start."""
+        return self.waiting.popleft() if self.waiting else self.search.next_trial()
+
+    def on_ready(self, worker: Worker, now: float) -> None:
+        """A worker has come."""
+        raise NotImplementedError
+
+    def on_work(self, worker: Worker, work: Work, now: float) -> None:
+        """Work has ended, or its worker has died."""
+        raise NotImplementedError
+
+    def _outcome(self, wall_s: float) -> Outcome:
+        return Outcome(
+            wall_s=wall_s,
+            up_s=self.workers.up_s(wall_s),
+            busy_s=self.busy_s,
+            lost_s=self.lost_s,
+            driver_s=self.driver.busy_s,
+            num_epochs=self.search.num_epochs,
+            num_preemptions=self.workers.preemptions,
+            best_accuracy=self.search.best_accuracy,
+            reached=self.search.reached,
+        )

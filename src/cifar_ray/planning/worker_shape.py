@@ -1,0 +1,51 @@
+"""What one worker is: how many trials it trains at once, and how many accelerators or cores it holds."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+from cifar_ray.records import SweepRecord
+from cifar_ray.studies import Study
+from cifar_ray.tuning.capacity import COHORT_SIZE, TRIALS_PER_CPU
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerShape:
+    """One accelerator, or as many as a trial takes; without any, the cores of a trial, or those of a cohort's node."""
+
+    places: int
+    """Trials that it trains at once."""
+    units: float
+    """Accelerators or cores that it holds."""
+    unit: Literal["accelerator", "core"]
+    is_cohort: bool
+
+    def __str__(self) -> str:
+        """`1 accelerator, 4 trials at once`."""
+        held = f"{self.units:g} {self.unit}{'' if self.units == 1 else 's'}"
+        if self.is_cohort:
+            return f"{held}, up to {self.places} trials in one cohort"
+        return f"{held}, {self.places} trial{'' if self.places == 1 else 's'} at once"
+
+
+def worker_shape(study: Study, *, is_cohort: bool, has_accelerators: bool, timed_on: SweepRecord | None) -> WorkerShape:
+    """As a sweep of the study would have it, or as the sweep had it whose times are used."""
+    if has_accelerators:
+        if is_cohort:
+            return WorkerShape(places=cohort_places(1), units=1, unit="accelerator", is_cohort=True)
+        each = (timed_on.accelerators_per_trial if timed_on else 0) or study.accelerators_per_trial
+        if each >= 1:
+            return WorkerShape(places=1, units=each, unit="accelerator", is_cohort=False)
+        return WorkerShape(places=math.floor(1 / each + 1e-9), units=1, unit="accelerator", is_cohort=False)
+    # a cohort takes all cores of a node: one like this machine
+    usual = float(os.cpu_count() or 1) if is_cohort else 1.0
+    cores = timed_on.cpus_per_trial if timed_on else usual
+    return WorkerShape(places=cohort_places(cores) if is_cohort else 1, units=cores, unit="core", is_cohort=is_cohort)
+
+
+def cohort_places(cpus: float) -> int:
+    """Members of a cohort, as a sweep spreads them."""
+    return max(COHORT_SIZE, TRIALS_PER_CPU * int(cpus))

@@ -1,0 +1,85 @@
+"""`cifar-ray plan` as a person types it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cifar_ray.cli.main import main
+
+RESULTS = str(Path(__file__).parents[2] / "docs" / "results")
+ALONE, COHORT = "cnn-20261123-140840-f23b", "cnn-20261123-202106-86f1"
+SMALL = ("--trials", "8", "--workers", "1,2", "--reduction-factor", "4", "--seeds", "3")
+
+
+def plan(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["plan", *arguments])
+
+
+def test_curves_from_the_store_make_a_table_and_a_figure(tmp_path: Path) -> None:
+    figure = tmp_path / "plan.png"
+    done = plan("cnn", "--curves", COHORT, "--storage", RESULTS, *SMALL, "--figure", str(figure))
+    assert done.exit_code == 0, done.output
+    assert "check of the mechanics" in done.output
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    assert "simulating" not in done.stdout
+
+
+def test_a_deadline_and_prices_are_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prices = tmp_path / "prices.toml"
+    prices.write_text('currency = "EUR"\n[A100]\non_demand = 3.0\n')
+    monkeypatch.setenv("CIFAR_RAY_PRICES", str(prices))
+    done = plan(
+        "fast",
+        "--epoch-s",
+        "5",
+        "--accelerator",
+        "A100",
+        "--deadline",
+        "1h",
+        *SMALL,
+        "--figure",
+        str(tmp_path / "p.png"),
+    )
+    assert done.exit_code == 0, done.output
+    assert "the best within 1 h 00 min" in done.output
+    assert "EUR" in done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["cnnn"], "did you mean cnn?"),
+        (["cnn", "--workers", "two"], "--workers: 'two' is no list of numbers"),
+        (["cnn", "--workers", "0"], "--workers: 0 is out of range"),
+        (["cnn", "--workers", "1,,2"], "is no list of numbers"),
+        (["cnn", "--trials", "-3"], "is no list of numbers"),
+        (["cnn", "--reduction-factor", "1"], "--reduction-factor: 1 is out of range"),
+        (["cnn", "--deadline", "soon"], "--deadline: 'soon' is no duration"),
+        (["cnn", "--deadline", "0h"], "is no duration"),
+        (["cnn", "--budget", "nan"], "--budget: nan is out of range"),
+        (["cnn", "--chance", "101"], "--chance: 101 is out of range"),
+        (["cnn", "--epoch-s", "0"], "--epoch-s: 0 is out of range"),
+        (["cnn", "--max-epochs", "0"], "max epochs: 0 is out of range"),
+        (["cnn", "--curves", "nope", "--storage", RESULTS], "unknown sweep 'nope'"),
+        (["resnet", "--curves", ALONE, "--storage", RESULTS], "is of the study cnn"),
+        (["cnn", "--curves", ALONE, "--storage", RESULTS], "trained one by one"),
+        (["cnn", *SMALL, "--figure", "/no/such/folder/p.png"], "take another --figure"),
+    ],
+)
+def test_bad_input_is_one_line_and_a_hint(arguments: list[str], says: str) -> None:
+    done = plan(*arguments)
+    assert done.exit_code == 2, done.output
+    assert says in done.output
+    assert "Traceback" not in done.output
+
+
+def test_an_accelerator_without_a_price_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prices = tmp_path / "prices.toml"
+    prices.write_text('currency = "EUR"\n[A100]\non_demand = 3.0\n')
+    monkeypatch.setenv("CIFAR_RAY_PRICES", str(prices))
+    done = plan("cnn", "--accelerator", "H100", "--epoch-s", "5")
+    assert (done.exit_code, "there is no H100.on_demand" in done.output) == (2, True)
+    assert "A100" in done.output

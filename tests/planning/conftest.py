@@ -1,0 +1,53 @@
+"""Real sweeps to plan from: those in docs/results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cifar_ray.planning.curve_source import FinishedSweep, read_finished
+from cifar_ray.storage.folder import FolderStore
+from cifar_ray.storage.runs import RunStore
+from cifar_ray.studies import get_study
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
+
+
+def read(folder: Path, sweep_id: str) -> FinishedSweep:
+    return read_finished(RunStore(FolderStore(folder)), sweep_id, get_study("cnn"))
+
+
+@pytest.fixture(scope="session")
+def results() -> RunStore:
+    return RunStore(FolderStore(RESULTS))
+
+
+@pytest.fixture(scope="session")
+def alone() -> FinishedSweep:
+    """30 trials, two at once."""
+    return read(RESULTS, "cnn-20261123-140840-f23b")
+
+
+@pytest.fixture(scope="session")
+def cohort() -> FinishedSweep:
+    """30 trials in a cohort of 16."""
+    return read(RESULTS, "cnn-20261123-202106-86f1")
+
+
+@pytest.fixture(scope="session")
+def small_cohort() -> FinishedSweep:
+    """12 trials of at most 8 epochs in a cohort."""
+    return read(RESULTS / "planning-20261125", "plan-a-cohort")
+
+
+@pytest.fixture(scope="session")
+def small_alone() -> FinishedSweep:
+    """The same trials, two at once."""
+    return read(RESULTS / "planning-20261125", "plan-b-alone")
+
+
+@pytest.fixture(scope="session")
+def other_cohort() -> FinishedSweep:
+    """20 other trials of at most 5 epochs in a cohort."""
+    return read(RESULTS / "planning-20261125", "plan-c-cohort")

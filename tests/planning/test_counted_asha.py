@@ -1,0 +1,71 @@
+"""The counted ASHA decides as Ray Tune's own does."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ray.tune.schedulers import ASHAScheduler
+
+from cifar_ray.planning.counted_asha import CountedASHA, Ticket, asha_settings
+from cifar_ray.planning.counted_rung import CountedRung
+from cifar_ray.studies import Budget
+
+
+@given(
+    counts=st.lists(st.integers(0, 50), min_size=1, max_size=40),
+    percentage=st.one_of(st.floats(0, 100), st.sampled_from([50.0, (1 - 1 / 3) * 100, 75.0])),
+)
+@settings(max_examples=300, deadline=None)
+def test_a_percentile_is_numpys_to_the_last_bit(counts: list[int], percentage: float) -> None:
+    rung = CountedRung(50)
+    for index, count in enumerate(counts):
+        rung[str(index)] = count / 50
+    assert rung.percentile(percentage) == np.nanpercentile([count / 50 for count in counts], percentage)
+
+
+def decisions(scheduler: Any, budget: Budget, num_images: int, seed: int) -> list[tuple[str, int, str]]:
+    """Of a random run with 12 trials at once: trial, epoch, answer."""
+    rng, made, running, next_trial = random.Random(seed), [], {}, 0
+    while running or next_trial < budget.num_trials:
+        while len(running) < 12 and next_trial < budget.num_trials:
+            ticket = Ticket(f"t{next_trial}")
+            scheduler.on_trial_add(None, ticket)
+            running[ticket], next_trial = (0, rng.random()), next_trial + 1
+        ticket = rng.choice(list(running))
+        epoch, quality = running[ticket][0] + 1, running[ticket][1]
+        accuracy = round(min(1.0, quality * epoch / (epoch + 2) + rng.random() / 5) * num_images) / num_images
+        result = {"epoch": epoch, "validation_accuracy": accuracy}
+        answer = scheduler.on_trial_result(None, ticket, result)
+        made.append((ticket.trial_id, epoch, answer))
+        running[ticket] = (epoch, quality)
+        if answer == "STOP":
+            scheduler.on_trial_complete(None, ticket, result)
+            del running[ticket]
+    return made
+
+
+@pytest.mark.parametrize(
+    ("max_epochs", "grace_period", "reduction_factor", "num_images"),
+    [(30, 1, 4, 5000), (30, 1, 4, 20), (16, 2, 2, 100), (9, 1, 3, 7), (50, 3, 4, 1000), (1, 1, 2, 10)],
+)
+def test_its_decisions_are_ray_tunes_own(
+    max_epochs: int, grace_period: int, reduction_factor: int, num_images: int
+) -> None:
+    budget = Budget(num_trials=200, max_epochs=max_epochs, grace_period=grace_period, reduction_factor=reduction_factor)
+    for seed in range(3):
+        ours = decisions(CountedASHA(budget, num_images), budget, num_images, seed)
+        assert ours == decisions(ASHAScheduler(**asha_settings(budget)), budget, num_images, seed)
+        assert max_epochs == 1 or {answer for *_, answer in ours} == {"STOP", "CONTINUE"}
+
+
+def test_nothing_is_kept_of_a_trial_that_has_ended() -> None:
+    budget = Budget(num_trials=500, max_epochs=9, reduction_factor=3)
+    scheduler = CountedASHA(budget, 100)
+    decisions(scheduler, budget, 100, 0)
+    assert not scheduler._trial_info
+    assert all("t0" not in rung and not rung._running for _, rung in scheduler._brackets[0]._rungs)

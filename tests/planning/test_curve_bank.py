@@ -1,0 +1,66 @@
+"""Curves that are drawn from measured ones."""
+
+from __future__ import annotations
+
+import random
+from statistics import mean
+
+import pytest
+
+from cifar_ray.errors import ConfigurationError
+from cifar_ray.planning.curve_bank import SHIFT, CurveBank, MeasuredCurve
+from cifar_ray.planning.curve_model import NUM_IMAGES, expected_best, model_bank
+from cifar_ray.studies import get_study
+
+
+def bank(*rows: list[float], max_epochs: int) -> CurveBank:
+    return CurveBank(
+        [MeasuredCurve(accuracies=row, epoch_s=float(index)) for index, row in enumerate(rows)],
+        max_epochs=max_epochs,
+        num_images=1000,
+    )
+
+
+def test_a_curve_that_was_cut_off_goes_on_as_its_neighbour_did() -> None:
+    made = bank([0.2, 0.3], [0.25, 0.35, 0.45, 0.55], max_epochs=4)
+    assert made.originals()[0].accuracies == pytest.approx([0.2, 0.3, 0.4, 0.5])
+    # chained: the neighbour at the first epoch ends at the second
+    chained = bank([0.2], [0.2, 0.3], [0.9, 0.9, 0.95, 0.97], max_epochs=4)
+    assert len(chained.originals()[0].accuracies) == 4
+
+
+def test_the_nearest_are_taken_and_the_farthest_left() -> None:
+    near = [[0.30 + 0.001 * index, 0.5] for index in range(3)]
+    made = bank([0.3], *near, [0.9, 0.1], max_epochs=2)
+    ends = {made._rows[0][way][1] for way in range(len(made._rows[0]))}
+    assert min(ends) > 0.49
+
+
+def test_draws_are_whole_images_and_no_better_than_the_best() -> None:
+    made = bank([0.2, 0.3], [0.4, 0.5], [0.95, 0.999], max_epochs=2)
+    drawn = [made.draw(rng) for rng in [random.Random(0)] for _ in range(300)]
+    values = [each for curve in drawn for each in curve.accuracies]
+    assert all(round(1000 * each) / 1000 == each and 0 <= each <= 1 for each in values)
+    assert max(values) < 0.999 + 5 * SHIFT
+    assert {curve.epoch_s for curve in drawn} == {0.0, 1.0, 2.0}
+    # moved a little: copies of a trial differ
+    assert len({tuple(curve.accuracies) for curve in drawn}) > 20
+
+
+def test_curves_that_are_too_short_are_refused_with_what_to_take() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        bank([0.2, 0.3], max_epochs=3)
+    assert "--max-epochs 2" in str(caught.value.hint)
+    with pytest.raises(ConfigurationError):
+        bank(max_epochs=1)
+
+
+@pytest.mark.parametrize("name", ["cnn", "resnet", "fast"])
+def test_the_models_best_is_where_it_is_said_to_be(name: str) -> None:
+    study = get_study(name)
+    made = model_bank(study, 60.0)
+    rng = random.Random(1)
+    best = [max(made.draw(rng).accuracies[-1] for _ in range(study.budget.num_trials)) for _ in range(200)]
+    # an epoch's scatter adds a point or so to the best of many
+    assert expected_best(study) - 0.005 < mean(best) < expected_best(study) + 0.02
+    assert made.num_images == NUM_IMAGES

@@ -1,0 +1,213 @@
+"""From a request to a plan, its view and its figure."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from matplotlib.figure import Figure
+from rich.console import Console
+
+from cifar_ray.errors import ConfigurationError
+from cifar_ray.planning.advice import Wish, advise
+from cifar_ray.planning.curve_source import FinishedSweep, measured, read_finished
+from cifar_ray.planning.forecast import Estimate, Forecast, Setup
+from cifar_ray.planning.plan import Plan
+from cifar_ray.planning.plan_figure import plan_figure
+from cifar_ray.planning.plan_view import plan_renderable
+from cifar_ray.planning.planner import Request, make_plan
+from cifar_ray.prices import Prices
+from cifar_ray.records import Outcome, TrialRecord
+from cifar_ray.storage.runs import RunStore
+from cifar_ray.studies import get_study
+
+PRICES = Prices(currency="USD", rates={("CPU", "on_demand"): 0.05, ("A100", "spot"): 1.5})
+
+
+def make(name: str, sweeps: list[FinishedSweep] | None = None, **asked: Any) -> Plan:
+    request = Request(study=get_study(name), **{"num_seeds": 6, "workers": [1, 2], **asked})
+    return make_plan(request, sweeps or [], PRICES, lambda done, num_all: None)
+
+
+def shown(plan: Plan) -> str:
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(plan_renderable(plan))
+    return console.export_text()
+
+
+@pytest.fixture(scope="module")
+def by_cohort(cohort: FinishedSweep) -> Plan:
+    return make("cnn", [cohort])
+
+
+def test_a_plan_by_curves_shows_all_its_parts(by_cohort: Plan) -> None:
+    text = shown(by_cohort)
+    words = " ".join(text.split())
+    for part in (
+        "0.0001 to 0.01, log-uniform",
+        "no two are the same",
+        "all 576 can run",
+        "epoch 16",
+        "2 cores, up to 16 trials in one cohort",
+        "check of the mechanics",
+        "USD",
+        "a chance of 90 %",
+        "within 0.5 points of the full search's with",
+        "the full search: 44 min",
+    ):
+        assert part in words
+    assert max(len(line) for line in text.splitlines()) <= 80
+
+
+def test_more_workers_are_faster_and_more_trials_better(by_cohort: Plan) -> None:
+    found = {each.setup: each for each in by_cohort.forecasts}
+    for num_trials in by_cohort.grid.trials[1:]:
+        one, two = (found[Setup(num_workers=workers, num_trials=num_trials, reduction_factor=4)] for workers in (1, 2))
+        assert two.wall_s.mean < one.wall_s.mean
+        assert two.utilisation.mean < one.utilisation.mean
+    few, many = (found[Setup(num_workers=1, num_trials=each, reduction_factor=2)] for each in (15, 60))
+    assert few.accuracy.mean < many.accuracy.mean
+    assert few.hours.mean < many.hours.mean < by_cohort.full.hours.mean
+    assert by_cohort.full.chance == 1
+    assert by_cohort.full.reached[30].mean == 30
+
+
+def test_seeds_make_the_intervals(by_cohort: Plan) -> None:
+    wall = by_cohort.base.wall_s
+    assert wall.low < wall.mean < wall.high
+
+
+def test_a_model_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = make("resnet", workers=[2], trials=[10], reduction_factors=[4])
+    text = shown(plan)
+    assert "not a measurement" in text
+    assert "ASSUMED: give --epoch-s" in " ".join(text.split())
+    assert "87.6 % (the report's)" in " ".join(text.split())
+    assert plan.shape.unit == "accelerator"
+    assert plan.replayed is None
+    assert plan_figure(plan).startswith(b"\x89PNG")
+
+
+def test_the_figure_holds_every_number_of_workers_and_trials(by_cohort: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Figure] = []
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *args, **kw: (seen.append(self), save(self, *args, **kw))[1])
+    plan_figure(by_cohort)
+    upper, lower = seen[0].axes[:3], seen[0].axes[3:]
+    assert [axes.get_title(loc="left") for axes in upper] == [
+        "How long it takes",
+        "What it costs",
+        "How well the workers are used",
+    ]
+    assert all([list(line.get_xdata()) for line in axes.get_lines()] == [[1, 2]] * 3 for axes in upper)
+    assert all(list(axes.get_lines()[0].get_xdata()) == [15, 30, 60] for axes in lower)
+
+
+def test_spot_workers_are_lost_and_priced_as_such() -> None:
+    calm = make("resnet", epoch_s=60.0, accelerator="A100", trials=[20], reduction_factors=[4])
+    spot = make(
+        "resnet", epoch_s=60.0, accelerator="A100", trials=[20], reduction_factors=[4], is_spot=True,
+        is_autoscaled=True, preemptions_per_hour=2.0,
+    )  # fmt: skip
+    assert calm.rate is None
+    assert spot.rate is not None
+    assert spot.rate.amount == 1.5
+    assert spot.base.num_preemptions.mean > 0 == calm.base.num_preemptions.mean
+    assert "taken away 2 times an hour" in " ".join(shown(spot).split())
+
+
+def test_curves_that_do_not_fit_are_refused(results: RunStore, alone: FinishedSweep, cohort: FinishedSweep) -> None:
+    study = get_study("cnn")
+    with pytest.raises(ConfigurationError, match="is of the study cnn"):
+        read_finished(results, alone.sweep.sweep_id, get_study("resnet"))
+    with pytest.raises(ConfigurationError, match="trained one by one"):
+        measured([alone], study, is_cohort=True, accelerator=None, epoch_s=None)
+    with pytest.raises(ConfigurationError, match="timed on CPU, not on A100"):
+        measured([cohort], study, is_cohort=True, accelerator="A100", epoch_s=None)
+    with pytest.raises(ConfigurationError, match="end at epoch 30"):
+        measured([cohort], study.with_budget(max_epochs=31), is_cohort=True, accelerator=None, epoch_s=None)
+    other = replace(alone.sweep.dataset, fingerprint="0" * 64, name="shapes")
+    with pytest.raises(ConfigurationError, match="different images"):
+        measured(
+            [cohort, replace(alone, sweep=replace(alone.sweep, dataset=other))],
+            study,
+            is_cohort=True,
+            accelerator=None,
+            epoch_s=None,
+        )
+    # seconds that are given stand in for those that were not measured
+    given = measured([cohort, alone], study, is_cohort=True, accelerator="A100", epoch_s=2.0)
+    assert given.bank.num_curves == 60
+    assert given.timing.pass_s(16) == pytest.approx(2.0 * (0.91 + 16 * 0.28))
+
+
+def test_a_sweep_without_an_end_or_an_epoch_is_refused(runs: RunStore, cohort: FinishedSweep) -> None:
+    study, sweep = get_study("cnn"), cohort.sweep
+    runs.create_sweep(sweep)
+    with pytest.raises(ConfigurationError, match="has not finished"):
+        read_finished(runs, sweep.sweep_id, study)
+    runs.write_result(cohort.result)
+    with pytest.raises(ConfigurationError, match="finished an epoch"):
+        read_finished(runs, sweep.sweep_id, study)
+    runs.write_metrics(sweep.sweep_id, cohort.metrics)
+    for trial in cohort.trials:
+        runs.write_trial(sweep.sweep_id, trial)
+    assert len(read_finished(runs, sweep.sweep_id, study).curves(30)) == 30
+
+
+def test_failed_trials_have_no_curve_and_diverged_ones_stay_where_they_were(cohort: FinishedSweep) -> None:
+    def ended(trial: TrialRecord) -> TrialRecord:
+        outcomes: dict[str, Outcome] = {"t0000": "failed", "t0003": "diverged"}
+        return replace(trial, outcome=outcomes.get(trial.trial_id, trial.outcome))
+
+    curves = replace(cohort, trials=[ended(each) for each in cohort.trials]).curves(30)
+    assert len(curves) == 29
+    # t0003 was stopped after one epoch
+    (flat,) = [each for each in curves if len(each.accuracies) == 30 and len(set(each.accuracies)) == 1]
+    assert flat.accuracies[0] == pytest.approx(0.3734)
+
+
+def forecast(hours: float, chance: float, wall_s: float = 100.0) -> Forecast:
+    def exactly(value: float) -> Estimate:
+        return Estimate(mean=value, low=value, high=value)
+
+    return Forecast(
+        setup=Setup(num_workers=1, num_trials=int(100 * hours), reduction_factor=4),
+        num_seeds=100,
+        wall_s=exactly(wall_s),
+        hours=exactly(hours),
+        utilisation=exactly(1.0),
+        accuracy=exactly(chance),
+        num_close=round(100 * chance),
+        num_epochs=exactly(1),
+        driver=exactly(0.1),
+        num_preemptions=exactly(0),
+        reached={},
+    )
+
+
+@pytest.mark.parametrize(
+    ("wish", "hours", "is_met"),
+    [
+        (Wish(), 2.0, True),
+        (Wish(chance=0.5), 1.0, True),
+        (Wish(chance=0.99), 3.0, False),
+        (Wish(budget=12.0), 1.0, True),
+        (Wish(budget=5.0), 1.0, False),
+        (Wish(deadline_s=150.0), 2.0, True),
+        (Wish(deadline_s=150.0, budget=10.0), 1.0, True),
+        (Wish(chance=0.9, budget=12.0), 1.0, False),
+    ],
+)
+def test_the_advice_is_the_cheapest_or_the_best_that_fits(wish: Wish, hours: float, is_met: bool) -> None:
+    choices = [forecast(1.0, 0.6), forecast(2.0, 0.92), forecast(3.0, 0.97, wall_s=200.0)]
+    # an hour costs ten
+    advice = advise(choices, wish, lambda hours: 10 * hours)
+    assert (advice.forecast.hours.mean, advice.is_met) == (hours, is_met)
+
+
+def test_too_many_set_ups_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="too many"):
+        make("cnn", trials=list(range(2, 22)), workers=list(range(1, 21)))

@@ -1,0 +1,39 @@
+"""Sweeps that ran for real, in virtual time: docs/planning.md has all figures."""
+
+from __future__ import annotations
+
+from statistics import mean
+
+import pytest
+
+from cifar_ray.planning.curve_source import FinishedSweep, measured
+from cifar_ray.planning.replay import fleet_of, replay
+from cifar_ray.planning.simulation import simulate
+from cifar_ray.studies import get_study
+
+
+@pytest.mark.parametrize("name", ["alone", "cohort", "small_cohort", "small_alone", "other_cohort"])
+def test_a_real_sweep_takes_as_long_in_virtual_time(name: str, request: pytest.FixtureRequest) -> None:
+    """Of the mechanics alone: curves and times are the sweep's own."""
+    real: FinishedSweep = request.getfixturevalue(name)
+    outcome = replay(real)
+    assert outcome.wall_s == pytest.approx(real.result.wall_s, rel=0.1)
+    assert outcome.num_epochs == pytest.approx(real.result.num_epochs, rel=0.15)
+    assert real.result.winner is not None
+    # rounded to whole images, where the record has 32 bits
+    assert outcome.best_accuracy == pytest.approx(real.result.winner.best_validation_accuracy, abs=1e-6)
+
+
+def test_a_real_sweep_was_predicted_by_another(small_cohort: FinishedSweep, other_cohort: FinishedSweep) -> None:
+    """Other configurations, other epochs; nothing of the predicted sweep is used but its size."""
+    sweep = other_cohort.sweep
+    study = get_study("cnn").with_budget(num_trials=sweep.num_trials, max_epochs=sweep.max_epochs)
+    source = measured([small_cohort], study, is_cohort=True, accelerator=None, epoch_s=None)
+    fleet = fleet_of(sweep)
+    outcomes = [simulate(study.budget, source.bank, source.timing, fleet, seed) for seed in range(100)]
+    assert mean(each.wall_s for each in outcomes) == pytest.approx(other_cohort.result.wall_s, rel=0.15)
+
+
+def test_the_real_pair_is_ranked_as_it_came_out(alone: FinishedSweep, cohort: FinishedSweep) -> None:
+    assert cohort.result.wall_s < alone.result.wall_s
+    assert replay(cohort).wall_s < replay(alone).wall_s

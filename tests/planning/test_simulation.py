@@ -1,0 +1,163 @@
+"""Sweeps in virtual time, against what can be worked out by hand."""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+from dataclasses import replace
+from itertools import islice
+
+import pytest
+
+from cifar_ray.errors import ConfigurationError
+from cifar_ray.planning.curve_bank import CurveBank, MeasuredCurve, TrialCurve
+from cifar_ray.planning.curve_model import model_bank
+from cifar_ray.planning.fleet import Fleet
+from cifar_ray.planning.search import Outcome, drawn
+from cifar_ray.planning.simulation import simulate
+from cifar_ray.planning.timing import Timing, assumed_timing
+from cifar_ray.studies import Budget, get_study
+
+PLAIN = Timing(setup_s=10, trial_start_s=2, gap_s=1, teardown_s=3, decision_s=0, pass_fixed_s=20, pass_each_s=5)
+MODEL = model_bank(get_study("cnn"), 60.0)
+RISING = [0.3 + 0.01 * epoch for epoch in range(4)]
+
+
+def bank(*rows: list[float], epoch_s: float = 100.0) -> CurveBank:
+    return CurveBank(
+        [MeasuredCurve(accuracies=row, epoch_s=epoch_s) for row in rows], max_epochs=len(rows[0]), num_images=1000
+    )
+
+
+def alike(num_trials: int, epoch_s: float = 100.0) -> list[TrialCurve]:
+    """Trials that are equally good: ASHA lets all of them pass."""
+    return [TrialCurve(accuracies=RISING, epoch_s=epoch_s)] * num_trials
+
+
+def run(num_trials: int, fleet: Fleet, timing: Timing = PLAIN, seed: int = 0) -> Outcome:
+    budget = Budget(num_trials=num_trials, max_epochs=4)
+    return simulate(budget, bank(RISING), timing, fleet, seed, iter(alike(num_trials)))
+
+
+def test_trials_one_after_another_take_what_they_add_up_to() -> None:
+    outcome = run(3, Fleet(num_workers=1))
+    # set-up, then for each a start, four epochs and the three gaps between them
+    assert outcome.wall_s == pytest.approx(10 + 3 * (2 + 400 + 3) + 3)
+    assert outcome.up_s == outcome.wall_s
+    assert outcome.busy_s == pytest.approx(1200)
+    assert outcome.reached == {1: 3, 4: 3}
+    assert outcome.best_accuracy == pytest.approx(0.33)
+
+
+def test_workers_and_places_train_side_by_side() -> None:
+    assert run(6, Fleet(num_workers=3)).wall_s == pytest.approx(10 + 2 * 405 + 3)
+    shared = run(6, Fleet(num_workers=1, places=3))
+    assert shared.wall_s == pytest.approx(10 + 2 * 405 + 3)
+    assert shared.busy_s == pytest.approx(6 * 400 / 3)
+
+
+def test_a_cohorts_pass_takes_as_long_for_all_and_its_places_are_filled_again() -> None:
+    outcome = run(6, Fleet(num_workers=1, places=4, is_cohort=True))
+    # four passes of four, then four of the two that were left
+    assert outcome.wall_s == pytest.approx(10 + 2 + 4 * 40 + 4 * 30 + 7 * 1 + 3)
+    two = run(6, Fleet(num_workers=3, places=4, is_cohort=True))
+    # six trials fill two cohorts of three; the third worker idles, and is paid for
+    assert two.wall_s == pytest.approx(10 + 2 + 4 * 35 + 3 * 1 + 3)
+    assert two.up_s == pytest.approx(3 * two.wall_s)
+
+
+def test_the_worst_are_stopped_at_the_first_rung() -> None:
+    rows = [[0.1 * index] * 4 for index in range(1, 9)]
+    outcome = simulate(
+        Budget(num_trials=8, max_epochs=4, reduction_factor=2),
+        bank(*rows),
+        PLAIN,
+        Fleet(num_workers=1),
+        0,
+        iter([TrialCurve(accuracies=row, epoch_s=100.0) for row in reversed(rows)]),
+    )
+    # the best came first: all others are below the median of those before them
+    assert outcome.reached == {1: 8, 2: 1, 4: 1}
+    assert outcome.best_accuracy == pytest.approx(0.8)
+
+
+def test_the_driver_takes_one_result_after_another() -> None:
+    outcome = run(100, Fleet(num_workers=100), replace(PLAIN, decision_s=2.0))
+    # the last of 400 results waits for all others
+    assert outcome.driver_s == pytest.approx(800)
+    assert outcome.wall_s > 800 + 100
+
+
+def test_an_autoscaler_starts_workers_for_trials_and_ends_them_when_they_idle() -> None:
+    fleet = Fleet(num_workers=5, is_autoscaled=True, node_start_s=200, idle_s=60)
+    outcome = run(2, fleet)
+    assert 10 + 150 + 405 <= outcome.wall_s - 3 <= 10 + 250 + 405
+    # two of five, from when they were asked for
+    assert outcome.up_s < 2 * outcome.wall_s
+    assert outcome.up_s > 2 * 400
+    # with one that has long to go, the other goes
+    curves = [TrialCurve(accuracies=RISING, epoch_s=each) for each in (10.0, 10_000.0)]
+    uneven = simulate(Budget(num_trials=2, max_epochs=4), bank(RISING), PLAIN, fleet, 0, iter(curves))
+    assert uneven.up_s < 40_000 + 2 * 250 + 200
+
+
+@pytest.mark.parametrize("is_cohort", [False, True])
+def test_a_worker_that_is_taken_away_costs_the_epoch_it_was_in(is_cohort: bool) -> None:
+    calm = Fleet(num_workers=2, places=4 if is_cohort else 1, is_cohort=is_cohort, node_start_s=50)
+    rough = replace(calm, preemptions_per_hour=20)
+    undisturbed, disturbed = run(16, calm), run(16, rough)
+    assert disturbed.num_preemptions > 0
+    assert disturbed.lost_s > 0
+    assert disturbed.wall_s > undisturbed.wall_s
+    # every epoch is trained all the same, and counted once
+    assert disturbed.num_epochs == undisturbed.num_epochs == 64
+    assert disturbed.reached == {1: 16, 4: 16}
+    assert undisturbed.lost_s == undisturbed.num_preemptions == 0
+
+
+def test_workers_that_never_get_an_epoch_done_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="never end"):
+        run(2, Fleet(num_workers=1, preemptions_per_hour=1000), replace(PLAIN, trial_start_s=0, gap_s=0), seed=1)
+
+
+def test_a_seeds_trials_are_the_same_on_every_fleet() -> None:
+    best = max(accuracy for curve in islice(drawn(MODEL, 3), 30) for accuracy in curve.accuracies)
+    everything = Budget(num_trials=30, max_epochs=30, grace_period=30)
+    for fleet in (Fleet(num_workers=1), Fleet(num_workers=8), Fleet(num_workers=2, places=16, is_cohort=True)):
+        timing = assumed_timing(60.0, is_cohort=fleet.is_cohort)
+        assert simulate(everything, MODEL, timing, fleet, 3).best_accuracy == best
+
+
+def test_ten_thousand_trials_take_seconds() -> None:
+    """`python -m benchmarks.limits` runs 100,000 on 10,000: docs/scaling.md."""
+    began = time.process_time()
+    outcome = modelled_sweep(10_000)
+    assert outcome.num_epochs > 20_000
+    # a minute for a hundred thousand is 6 s for ten
+    assert time.process_time() - began < 6
+
+
+def test_memory_does_not_grow_with_trials_that_have_ended() -> None:
+    peaks = []
+    for num_trials in (500, 3_000):
+        tracemalloc.start()
+        modelled_sweep(num_trials)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    # six times the trials: a trial's accuracies alone are 240 bytes and more, 600 kB for the 2,500
+    assert peaks[1] < peaks[0] + 100_000
+
+
+def modelled_sweep(num_trials: int) -> Outcome:
+    budget = Budget(num_trials=num_trials, max_epochs=30)
+    return simulate(budget, MODEL, assumed_timing(60.0, is_cohort=False), Fleet(num_workers=200), 0)
+
+
+@pytest.mark.parametrize("places", [1, 3])
+def test_every_trial_is_trained_whatever_happens_to_its_workers(places: int) -> None:
+    """Workers that are lost, replaced, idle and ended while a busy driver lets their trials wait."""
+    fleet = Fleet(num_workers=3, places=places, is_autoscaled=True, node_start_s=5, idle_s=1, preemptions_per_hour=20)
+    for seed in range(10):
+        outcome = run(9, fleet, replace(PLAIN, decision_s=60.0), seed)
+        assert (outcome.num_epochs, outcome.reached) == (36, {1: 9, 4: 9})
+        assert 0 < outcome.busy_s <= outcome.up_s

@@ -1,0 +1,91 @@
+"""What a finished sweep shows of where its time went."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from cifar_ray.planning.curve_source import FinishedSweep
+from cifar_ray.planning.timing import PASS_EACH, PASS_FIXED, Timing, assumed_timing, measured_timing, num_places
+from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TrialEvent, TrialRecord
+
+
+def at(second: float) -> str:
+    return f"2026-01-01T00:{int(second) // 60:02d}:{second % 60:06.3f}+00:00"
+
+
+def line(
+    epoch_metrics: list[EpochMetrics], trial: str, epoch: int, seconds: float, end: float, sharing: int = 1
+) -> EpochMetrics:
+    return replace(
+        epoch_metrics[0], trial_id=trial, epoch=epoch, seconds=seconds, ended_at=at(end), num_sharing=sharing
+    )
+
+
+def result_of(sweep: SweepRecord, wall_s: float) -> SweepResult:
+    return SweepResult(
+        sweep_id=sweep.sweep_id,
+        study=sweep.study,
+        ranking=(),
+        winner=None,
+        outcomes={},
+        num_epochs=0,
+        wall_s=wall_s,
+        accelerator_seconds=0.0,
+        finished_at=at(wall_s),
+    )
+
+
+def test_starts_gaps_and_ends_are_read_from_the_clock(
+    sweep_record: SweepRecord, trial_record: TrialRecord, epoch_metrics: list[EpochMetrics]
+) -> None:
+    sweep = replace(sweep_record, started_at=at(0))
+    # ready at 20, a trial's first epoch 1.5 s later, 0.5 s between epochs, the result 4 s after the last
+    lines = [
+        line(epoch_metrics, "t0000", 1, 10, 31.5),
+        line(epoch_metrics, "t0000", 2, 10, 42),
+        line(epoch_metrics, "t0001", 1, 10, 53.5),
+        line(epoch_metrics, "t0001", 2, 10, 64),
+    ]
+    trials = [
+        replace(trial_record, trial_id=trial, events=(TrialEvent(what="started", at=at(start)),))
+        for trial, start in (("t0000", 20), ("t0001", 42))
+    ]
+    timing = measured_timing(sweep, trials, lines, result_of(sweep, 68))
+    assert timing.setup_s == pytest.approx(20)
+    assert timing.trial_start_s == pytest.approx(1.5)
+    # of the half second the driver has its own part
+    assert timing.gap_s + timing.decision_s == pytest.approx(0.5)
+    assert timing.teardown_s == pytest.approx(4)
+
+
+def test_a_cohorts_passes_are_fitted(
+    sweep_record: SweepRecord, trial_record: TrialRecord, epoch_metrics: list[EpochMetrics]
+) -> None:
+    sweep = replace(sweep_record, is_cohort=True, started_at=at(0))
+    lines = [
+        line(epoch_metrics, f"t{index:04d}", epoch, 4 + 2 * size, end, size)
+        for epoch, size, end in ((1, 3, 30), (2, 2, 39), (3, 1, 46))
+        for index in range(size)
+    ]
+    timing = measured_timing(sweep, [trial_record], lines, result_of(sweep, 50))
+    assert [timing.pass_s(size) for size in (1, 2, 3, 10)] == pytest.approx([6, 8, 10, 24])
+    assert timing.setup_s == pytest.approx(20)
+
+
+def test_an_older_sweep_has_all_but_its_epochs_in_its_start(alone: FinishedSweep, cohort: FinishedSweep) -> None:
+    for finished in (alone, cohort):
+        timing = finished.timing()
+        assert 0 < timing.setup_s < 120
+        assert timing.teardown_s == timing.gap_s == 0
+    assert num_places(alone.sweep) == 2
+    assert num_places(cohort.sweep) == 1
+
+
+def test_without_a_sweep_a_pass_is_a_multiple_of_an_epoch() -> None:
+    assumed = assumed_timing(10.0, is_cohort=True)
+    # measured: 12 in 24.2 s where one with a core to itself took 5.6 (docs/planning.md)
+    assert assumed.pass_s(12) == pytest.approx(10 * 24.2 / 5.6, rel=0.05)
+    assert assumed.pass_s(1) == pytest.approx(10 * (PASS_FIXED + PASS_EACH))
+    assert assumed_timing(10.0, is_cohort=False) == Timing()
