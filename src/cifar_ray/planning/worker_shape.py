@@ -7,9 +7,9 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
+from cifar_ray.capacity import COHORT_SIZE, TRIALS_PER_CPU
 from cifar_ray.records import SweepRecord
 from cifar_ray.studies import Study
-from cifar_ray.tuning.capacity import COHORT_SIZE, TRIALS_PER_CPU
 
 
 @dataclass(frozen=True, kw_only=True)

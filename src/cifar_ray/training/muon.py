@@ -43,7 +43,8 @@ class Muon(SGD):
             for weight in group["params"]:
                 if weight.grad is not None:
                     self._orthogonalise(weight)
-        return super().step(closure)
+        loss: float | None = super().step(closure)
+        return loss
 
     def _orthogonalise(self, weight: Tensor) -> None:
         gradient = weight.grad
@@ -72,4 +73,5 @@ def orthogonal(values: Tensor, num_iterations: int = NUM_ITERATIONS) -> Tensor:
         square = matrix @ matrix.T
         matrix = first * matrix + (third * square + fifth * square @ square) @ matrix
     matrix = matrix.T if is_tall else matrix
-    return matrix.reshape(channels_last.shape).movedim(-1, 1).to(values.dtype)
+    result: Tensor = matrix.reshape(channels_last.shape).movedim(-1, 1).to(values.dtype)
+    return result
