@@ -1,5 +1,6 @@
 """What Ray Tune's controller is taught, on the part of it that is concerned. `make chaos` has it with real nodes."""
 
+import random
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -8,6 +9,7 @@ from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayActorErro
 from ray.tune.execution.tune_controller import TrialRunnerWrapper
 from ray.tune.experiment import Trial
 
+from cifar_ray.records import EpochMetrics, TrialRecord
 from cifar_ray.tuning.lenient_asha import LenientASHA, _hear_of_a_loss_once
 from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
 
@@ -61,9 +63,93 @@ def test_the_controller_is_taught_once_however_many_trials_are_added() -> None:
     taught = set()
     for index in range(3):
         wrapper = TrialRunnerWrapper(controller, SimpleNamespace())
-        asha.on_trial_add(wrapper, SimpleNamespace(trial_id=str(index)))
+        asha.on_trial_add(wrapper, SimpleNamespace(trial_id=str(index), config={}))
         taught.add((manager._actor_task_failed, controller._trial_task_failure))
     assert len(taught) == 1
     assert controller._actor_force_cleanup_timeout == STOP_DEADLINE_S
     with pytest.raises(RayActorError, match="no memory"):
         manager._actor_task_failed(exception=OutOfMemoryError("no memory"))
+
+
+class Driver:
+    """One that goes on with a sweep, as Ray Tune shows it to its scheduler."""
+
+    def __init__(self, trials: dict[str, TrialRecord], lines: list[EpochMetrics], name: str) -> None:
+        self._asha = LenientASHA(
+            time_attr="epoch",
+            metric="accuracy",
+            mode="max",
+            max_t=16,
+            grace_period=1,
+            reduction_factor=2,
+            known=lines,
+            ended={each.trial_id for each in trials.values() if each.outcome != "running"},
+        )
+        self._name, self._added = name, dict[str, SimpleNamespace]()
+
+    def judges(self, line: EpochMetrics) -> str:
+        trial_id = line.trial_id
+        if trial_id not in self._added:
+            self._added[trial_id] = SimpleNamespace(trial_id=f"{self._name}{trial_id}", config={"trial_id": trial_id})
+            self._asha.on_trial_add(TrialRunnerWrapper(CONTROLLER, SimpleNamespace()), self._added[trial_id])
+        result = {"epoch": line.epoch, "accuracy": line.validation_accuracy}
+        return str(self._asha.on_trial_result(SimpleNamespace(), self._added[trial_id], result))
+
+
+CONTROLLER = SimpleNamespace(
+    _actor_force_cleanup_timeout=STOP_DEADLINE_S, _actor_manager=None, _trial_task_failure=None, _trial_to_actor={}
+)
+
+
+@pytest.mark.fault("the driver is killed")
+@pytest.mark.parametrize("seed", range(20))
+def test_rungs_are_as_they_were_in_a_driver_that_goes_on(seed: int) -> None:
+    """Cut at any epoch, a sweep is judged as if it had not been: what a trial repeats changes nothing."""
+    rng = random.Random(seed)
+    first = Driver({}, [], "a")
+    trials: dict[str, TrialRecord] = {}
+    lines: list[EpochMetrics] = []
+    cut, later = rng.randrange(5, 60), None
+    while len(lines) < 120:
+        going_on = [each for each in trials.values() if each.outcome == "running"]
+        if len(going_on) < 4:
+            trial_id = f"t{len(trials):04d}"
+            trials[trial_id] = TrialRecord(trial_id=trial_id, config={}, outcome="running")
+            continue
+        trial = rng.choice(going_on)
+        line = make_line(trial.trial_id, trial.num_epochs + 1, rng.random())
+        lines.append(line)
+        decision = first.judges(line)
+        if later is not None:
+            assert later.judges(line) == decision
+        outcome = "running" if decision == "CONTINUE" else "stopped"
+        trials[trial.trial_id] = TrialRecord(trial_id=trial.trial_id, config={}, outcome=outcome, num_epochs=line.epoch)
+        if len(lines) == cut:
+            later = Driver(trials, lines, "b")
+            for each in lines:
+                if trials[each.trial_id].outcome == "running":
+                    assert later.judges(each) == "CONTINUE"
+    assert later is not None
+
+
+def test_a_trial_that_was_to_be_stopped_is_stopped_by_the_driver_that_goes_on() -> None:
+    """The one before had written down its epoch, and died before it had written that the trial was stopped."""
+    lines = [make_line("t0000", 1, 0.6), make_line("t0001", 1, 0.2)]
+    running = {
+        name: TrialRecord(trial_id=name, config={}, outcome="running", num_epochs=1) for name in ("t0000", "t0001")
+    }
+    later = Driver(running, lines, "b")
+    assert [later.judges(line) for line in lines] == ["CONTINUE", "STOP"]
+
+
+def make_line(trial_id: str, epoch: int, accuracy: float) -> EpochMetrics:
+    return EpochMetrics(
+        trial_id=trial_id,
+        epoch=epoch,
+        train_loss=1.0,
+        train_accuracy=accuracy,
+        validation_loss=1.0,
+        validation_accuracy=accuracy,
+        learning_rate=0.1,
+        seconds=1.0,
+    )

@@ -74,7 +74,7 @@ class CompiledStep:
         self._has_failed = False
         self._lock = threading.Lock()
         self._has_graphs = shape.device.type == "cuda"
-        # the optimiser stays outside: in torch's fused form it is a launch or two already (docs/decisions/0007)
+        # the optimiser stays outside: in torch's fused form it is a launch or two already (docs/decisions/0009)
         self._evaluate = torch.compile(
             evaluate,
             fullgraph=True,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+from types import SimpleNamespace
 from typing import Any
 
 from ray.exceptions import OutOfMemoryError, RayActorError
@@ -9,11 +11,23 @@ from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler
 
+from cifar_ray.records import EpochMetrics
 from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
 
 
 class LenientASHA(ASHAScheduler):
-    """Ray Tune's own decisions. It shows its controller to schedulers alone, and has no settings for the rest."""
+    """Ray Tune's own decisions. It shows its controller to schedulers alone, and has no settings for the rest.
+
+    Nor does it keep a scheduler for the driver that goes on with a sweep: the rungs are put back as they were by
+    judging once more, in their order, the epochs that the books have.
+    """
+
+    def __init__(self, *, known: Iterable[EpochMetrics] = (), ended: Collection[str] = (), **settings: Any) -> None:
+        """`known` are the epochs that earlier drivers have heard of, `ended` the trials that do not come again."""
+        super().__init__(**settings)
+        for line in known:
+            if line.epoch < self._max_t:
+                self._judge_again(line, has_ended=line.trial_id in ended)
 
     def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
         # each call has another wrapper, which keeps to itself what is set on it
@@ -23,7 +37,26 @@ class LenientASHA(ASHAScheduler):
             controller._actor_force_cleanup_timeout = STOP_DEADLINE_S
             _let_trials_run_out_of_memory(controller)
             _hear_of_a_loss_once(controller)
+        for _, recorded in self._rungs():
+            # Ray Tune has another name for it in each driver
+            if (name := trial.config.get("trial_id")) in recorded:
+                recorded[trial.trial_id] = recorded.pop(name)
         super().on_trial_add(tune_controller, trial)
+
+    def _judge_again(self, line: EpochMetrics, *, has_ended: bool) -> None:
+        (bracket,) = self._brackets
+        decision = bracket.on_result(SimpleNamespace(trial_id=line.trial_id), line.epoch, line.validation_accuracy)
+        if decision == ASHAScheduler.STOP and not has_ended:
+            # its driver died before it was stopped: it is to be judged when it repeats that epoch
+            for milestone, recorded in self._rungs():
+                if milestone == line.epoch:
+                    del recorded[line.trial_id]
+
+    def _rungs(self) -> list[tuple[int, dict[str, float]]]:
+        """Each rung's epoch, and what it has recorded: one bracket has them all."""
+        (bracket,) = self._brackets
+        rungs: list[tuple[int, dict[str, float]]] = bracket._rungs
+        return rungs
 
 
 def _let_trials_run_out_of_memory(tune_controller: TuneController) -> None:

@@ -107,9 +107,12 @@ def run_trials(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callabl
     # it misses the result files that our ledger replaces
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     limit = TimeLimit(plan.ends_at)
+    ended = ended_trials(plan.sweep.sweep_id, runs)
+    left = [name for name in map(layout.trial_id, range(plan.sweep.num_trials)) if name not in ended]
     try:
-        with _sigterm_as_interrupt(), _trainable(plan) as trainable:
-            _build_tuner(plan, trainable, runs, settings, say, limit).fit()
+        with _sigterm_as_interrupt(), _trainable(plan, left) as trainable:
+            if left:
+                _build_tuner(plan, left, trainable, runs, settings, say, limit).fit()
     except (OSError, TuneError) as error:
         # Arrow's filesystem, to which Ray Tune writes its own state, raises OSError
         raise StorageError(
@@ -134,8 +137,14 @@ def _interruption(sweep_id: str, limit: TimeLimit) -> InterruptedSweepError:
     return InterruptedSweepError(f"sweep {sweep_id} was interrupted before all trials had ended", hint)
 
 
+def ended_trials(sweep_id: str, runs: RunStore) -> set[str]:
+    """Those that no driver trains any more; a failed one is tried again."""
+    return {each.trial_id for each in runs.trials(sweep_id) if each.outcome not in ("running", "failed")}
+
+
 def _build_tuner(
     plan: SweepPlan,
+    left: Sequence[str],
     trainable: Any,
     runs: RunStore,
     settings: Settings,
@@ -145,7 +154,6 @@ def _build_tuner(
     sweep = plan.sweep
     filesystem, root = arrow_filesystem(plan.storage, settings.s3)
     folder, name = layout.tune_state(sweep.sweep_id).rsplit("/", 1)
-    experiment = f"{root}/{folder}/{name}"
     callbacks = [
         Ledger(runs, sweep, plan.num_cohorts, say),
         Watchdog(say, ends_trials=not plan.num_cohorts),
@@ -153,18 +161,12 @@ def _build_tuner(
         limit,
         *([Pruner(runs, sweep.sweep_id)] if plan.keep == "winner" else []),
     ]
-    # a search goes on from the books alone (docs/decisions/)
+    # a sweep goes on from its books alone (docs/decisions/0011)
     search = StudySearch(plan.study, sweep, plan.configs, runs) if plan.study else None
-    if search is None and tune.Tuner.can_restore(experiment, storage_filesystem=filesystem):
-        # what failed, or lost its process, is tried again
-        tuner = tune.Tuner.restore(experiment, trainable, resume_errored=True, storage_filesystem=filesystem)
-        # those of the first driver know the store by the address that it had then
-        tuner._local_tuner.get_run_config().callbacks = callbacks
-        return tuner
     return tune.Tuner(
         trainable,
-        param_space=_listed(plan.configs) if search is None else None,
-        tune_config=_tune_config(plan, search),
+        param_space=_listed(plan.configs, left) if search is None else None,
+        tune_config=_tune_config(plan, search, runs),
         run_config=tune.RunConfig(
             name=name,
             storage_path=f"{root}/{folder}",
@@ -177,7 +179,7 @@ def _build_tuner(
 
 
 @contextmanager
-def _trainable(plan: SweepPlan) -> Iterator[Any]:
+def _trainable(plan: SweepPlan, left: Sequence[str]) -> Iterator[Any]:
     """What Ray Tune runs for each trial, and the engines behind it."""
     sweep = plan.sweep
     if not plan.num_cohorts:
@@ -198,7 +200,7 @@ def _trainable(plan: SweepPlan) -> Iterator[Any]:
         data_seed=sweep.seed,
         num_threads=max(1, int(sweep.cpus_per_trial)),
         num_slots=math.ceil(plan.max_concurrent_trials / plan.num_cohorts),
-        num_trials=math.ceil(sweep.num_trials / plan.num_cohorts),
+        num_trials=math.ceil(len(left) / plan.num_cohorts),
     )
     demand = {"num_cpus": sweep.cpus_per_trial - SPARE_CPUS, "num_gpus": sweep.accelerators_per_trial}
     data = ray.put(plan.data)  # once to a node, whoever starts there
@@ -215,14 +217,13 @@ def _trainable(plan: SweepPlan) -> Iterator[Any]:
             drain_engines(engines)
 
 
-def _listed(configs: Sequence[TrialConfig]) -> Any:
-    """All trials, as a grid of one parameter."""
-    return tune.grid_search(
-        [{"trial_id": layout.trial_id(index), "settings": each.to_dict()} for index, each in enumerate(configs)]
-    )
+def _listed(configs: Sequence[TrialConfig], left: Sequence[str]) -> Any:
+    """Those that are left of all trials, as a grid of one parameter."""
+    settings = {layout.trial_id(index): each.to_dict() for index, each in enumerate(configs)}
+    return tune.grid_search([{"trial_id": name, "settings": settings[name]} for name in left])
 
 
-def _tune_config(plan: SweepPlan, search: StudySearch | None) -> tune.TuneConfig:
+def _tune_config(plan: SweepPlan, search: StudySearch | None, runs: RunStore) -> tune.TuneConfig:
     return tune.TuneConfig(
         search_alg=search,
         num_samples=1 if search is None else plan.sweep.num_trials,
@@ -233,6 +234,8 @@ def _tune_config(plan: SweepPlan, search: StudySearch | None) -> tune.TuneConfig
             max_t=plan.sweep.max_epochs,
             grace_period=plan.sweep.grace_period,
             reduction_factor=plan.sweep.reduction_factor,
+            known=runs.metrics(plan.sweep.sweep_id),
+            ended=ended_trials(plan.sweep.sweep_id, runs),
         ),
         max_concurrent_trials=plan.max_concurrent_trials,
         reuse_actors=True,
