@@ -7,7 +7,7 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize("module", ["cifar_ray.tuning.engine", "cifar_ray.tuning.trainable"])
+@pytest.mark.parametrize("module", ["cifar_ray.training.cohort", "cifar_ray.tuning.trainable"])
 def test_they_do_not_spin(module: str) -> None:
     """Said by torch's own OpenMP as it is loaded: a variable that is set later has no effect."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cifar_ray.errors import CheckpointError
+from cifar_ray.errors import CheckpointError, ConfigurationError
 from cifar_ray.models import build_model
 from cifar_ray.models.speed_net import SpeedNet
 from cifar_ray.records import EpochMetrics
@@ -128,8 +128,12 @@ class Learner:
         self._uploader.drain()
 
     def _check(self, checkpoint: Checkpoint) -> TrainerState:
-        # a setting that came with a later version has its default in the older checkpoint
-        if TrialConfig.from_dict(checkpoint.config) != self.trial.config:
+        try:
+            # a setting that came with a later version has its default in the older checkpoint
+            is_of_trial = TrialConfig.from_dict(checkpoint.config) == self.trial.config
+        except ConfigurationError:
+            is_of_trial = False
+        if not is_of_trial:
             raise CheckpointError(
                 f"the checkpoint of {self.trial.trial_id} is of other settings than the trial",
                 "resume with the seed, trials and epochs of the sweep's first run",

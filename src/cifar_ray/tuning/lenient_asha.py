@@ -75,19 +75,29 @@ def _let_trials_run_out_of_memory(tune_controller: TuneController) -> None:
     manager._actor_task_failed = process_any_failure
 
 
-def _hear_of_a_loss_once(tune_controller: TuneController) -> None:
+class _FirstReport:
     """A process that dies as it is being made ready for its next trial is reported twice, of itself and of that call.
 
     On the first report the trial waits for another process. Ray Tune took the second, of a trial that waits, for one
     that had failed for good, however often it might be tried again; and it held a trial whose process was once made
     ready, and lost, for one that is being made ready still.
     """
-    process_failure = tune_controller._trial_task_failure
 
-    def process_first(trial: Trial, exception: Exception) -> None:
-        tune_controller._resetting_trials.discard(trial)
-        is_known = trial.status == Trial.PENDING and trial not in tune_controller._trial_to_actor
+    def __init__(self, tune_controller: TuneController) -> None:
+        self._controller = tune_controller
+        self._process_failure = tune_controller._trial_task_failure
+
+    def __call__(self, trial: Trial, exception: Exception) -> None:
+        """In the place of the controller's own."""
+        self._controller._resetting_trials.discard(trial)
+        is_known = trial.status == Trial.PENDING and trial not in self._controller._trial_to_actor
         if not (is_known and isinstance(exception, RayActorError)):
-            process_failure(trial, exception)
+            self._process_failure(trial, exception)
 
-    tune_controller._trial_task_failure = process_first
+    def __reduce__(self) -> tuple[type[object], tuple[()]]:
+        """Ray Tune pickles all that its controller has, into a state that nobody reads: not the controller again."""
+        return object, ()
+
+
+def _hear_of_a_loss_once(tune_controller: TuneController) -> None:
+    tune_controller._trial_task_failure = _FirstReport(tune_controller)

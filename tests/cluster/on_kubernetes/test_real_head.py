@@ -50,7 +50,7 @@ def test_a_job_is_submitted_watched_and_read_through_the_forward(tmp_path: Path)
 
 @pytest.mark.usefixtures("tunnelled")
 def test_what_no_pool_of_the_release_can_hold_is_refused_before_it_is_submitted(kubernetes: FakeKubernetes) -> None:
-    (cluster,) = kubernetes.objects[CLUSTERS]
+    cluster = kubernetes.objects[CLUSTERS][0]
     (head,) = cluster["spec"]["headGroupSpec"]["template"]["spec"]["containers"]
     head["env"].append({"name": "CIFAR_RAY_POOLS", "value": "a100:max=4,cpu=4,gpu=1"})
     command = [sys.executable, "-m", "cifar_ray.cli.main", "job", "submit", "resnet", "--release", "sweeps"]
