@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback
+from ray.tune.error import TuneError
 from ray.tune.experiment import Trial
 from ray.tune.result import TRAINING_ITERATION
 
@@ -112,6 +113,19 @@ class Trackers(Callback):
             feed.end()
         for feed in self._feeds:
             feed.join(deadline)
+        if trials and read_settings().wandb_project:
+            self._copy_offline_runs(trials[0])
+
+    def _copy_offline_runs(self, trial: Trial) -> None:
+        """Ray Tune copies its folder, where they lie, to the store before they are closed: once more, then."""
+        storage = trial.storage
+        try:
+            storage.syncer.sync_up(
+                local_dir=storage.experiment_driver_staging_path, remote_dir=storage.experiment_fs_path
+            )
+            storage.syncer.wait()
+        except (OSError, TuneError) as error:
+            self._say(f"Weights & Biases' offline runs have not all been copied to the store: {_one_line(error)}")
 
     def _chosen(self, settings: Settings) -> dict[str, Callable[[], Any]]:
         """What makes each tracker, called in its own thread: the packages take their time to load."""
