@@ -97,8 +97,8 @@ FAST = Study(
         "alternating_flip": True,
         "dropout": 0.0,
     },
-    budget=Budget(num_trials=12, max_epochs=13, grace_period=2),
+    budget=Budget(num_trials=8, max_epochs=13, grace_period=2),
     accelerators_per_trial=1.0,
-    finalists=1,
+    finalists=2,
     seeds=2,
 )
