@@ -81,6 +81,7 @@ FAST = Study(
     # about the values of arXiv 2404.00498, brought from sums over a batch of 1,024 to means over half of it
     space={
         "learning_rate": LogUniform(0.35, 1.5),
+        "filter_rate": LogUniform(0.06, 0.24),
         "weight_decay": LogUniform(5e-4, 3e-3),
         "bias_rate": Choice((16.0, 64.0)),
         "label_smoothing": Choice((0.1, 0.2)),
@@ -89,6 +90,7 @@ FAST = Study(
     fixed={
         **_MODERN,
         "model": "speed_net",
+        "optimizer": "muon",
         "momentum": 0.85,
         "batch_size": 512,
         "schedule": "triangular",

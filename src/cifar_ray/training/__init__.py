@@ -2,9 +2,9 @@
 
 import os
 
-# read when torch is loaded. Its threads would otherwise spin while they wait for each other: where two sweeps train on
-# the same cores, a pass took thirty times as long (docs/performance.md)
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# read when torch is loaded. Its threads spin while they wait for each other: for long, and two sweeps on the same cores
+# take them from each other; not at all, and small steps wait for threads to wake (docs/performance.md)
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 # Lightning's torchmetrics imports torchvision, which on a CPU-only torch loads after our declarations alone
 import cifar_ray.torchvision_import  # noqa: F401
