@@ -76,18 +76,18 @@ class Cohort:
             feed.set_epoch(self._data_pass)
         started = time.perf_counter()
         shapes = self._cut(learners)
-        num_threads = max(1, self._num_threads // len(shapes))
         # the largest first, so that the threads end close to each other
-        groups = list(self._threads.map(lambda members: self._train(members, num_threads), shapes))
+        groups = list(self._threads.map(self._train, shapes))
         seconds = time.perf_counter() - started
         metrics = [line for group in groups for line in self._read(group, seconds, len(learners))]
         for line in metrics:
             self._learners[line.trial_id].end_epoch(line, self._data_pass)
         return sorted(metrics, key=lambda line: line.trial_id)
 
-    def _train(self, learners: Sequence[Learner], num_threads: int) -> FusedGroup:
+    def _train(self, learners: Sequence[Learner]) -> FusedGroup:
         """Train and validate learners of one shape, on this thread."""
-        torch.set_num_threads(num_threads)
+        # a team of its own makes so small a network slower, also where it is the last (docs/performance.md)
+        torch.set_num_threads(1)
         feed = self._feed(learners[0].trial.config)
         group = FusedGroup(learners, self._device, self._precision, records=self._records)
         for images, labels in chain.from_iterable(feed):
