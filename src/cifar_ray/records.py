@@ -146,6 +146,11 @@ class TrialRecord(Record):
     events: tuple[TrialEvent, ...] = ()
     """The latest of them, in their order."""
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether no driver trains it any more; one that failed is tried again when its sweep is resumed."""
+        return self.outcome in ("completed", "stopped", "diverged")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ResourceUse(Record):

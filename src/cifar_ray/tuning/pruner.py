@@ -33,8 +33,7 @@ class Pruner(Callback):
         """Read the books: Ray Tune calls this in every driver that the sweep has."""
         trials = self._runs.trials(self._sweep_id)
         self._best = {each.trial_id: each.best_validation_accuracy or 0.0 for each in trials}
-        is_over = ("stopped", "completed", "diverged")
-        self._ended = {each.trial_id: time.monotonic() for each in trials if each.outcome in is_over}
+        self._ended = {each.trial_id: time.monotonic() for each in trials if each.has_ended}
         self._looked = time.monotonic()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="pruner")
         self._removing: Future[None] | None = None

@@ -55,11 +55,11 @@ class StudySearch(Searcher):
         )
         self._num_results = 0
         self._num_trials = len(trials)
-        self._waiting = [each for each in trials if each.outcome in ("running", "failed")]
+        self._waiting = [each for each in trials if not each.has_ended]
         self._given: dict[str, TrialRecord] = {}
         """By Ray Tune's name of the trial."""
         self._observed: set[tuple[str, int]] = set()
-        self._read_books({each.trial_id: each for each in trials if each not in self._waiting})
+        self._read_books({each.trial_id: each for each in trials if each.has_ended})
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
         """What the next trial runs with; those that an earlier driver had begun come first."""

@@ -6,7 +6,7 @@ import logging
 import math
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -21,7 +21,7 @@ from cifar_ray.data.split import TrainingData
 from cifar_ray.errors import InterruptedSweepError, StorageError, StoreUnavailableError, TimeLimitError
 from cifar_ray.prices import Prices
 from cifar_ray.provenance import now
-from cifar_ray.records import SweepRecord, SweepResult
+from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult
 from cifar_ray.settings import Settings
 from cifar_ray.storage import layout
 from cifar_ray.storage.arrow import arrow_filesystem
@@ -107,12 +107,12 @@ def run_trials(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callabl
     # it misses the result files that our ledger replaces
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     limit = TimeLimit(plan.ends_at)
-    ended = ended_trials(plan.sweep.sweep_id, runs)
-    left = [name for name in map(layout.trial_id, range(plan.sweep.num_trials)) if name not in ended]
+    ended = {trial.trial_id for trial in runs.trials(plan.sweep.sweep_id) if trial.has_ended}
+    num_left = plan.sweep.num_trials - len(ended)
     try:
-        with _sigterm_as_interrupt(), _trainable(plan, left) as trainable:
-            if left:
-                _build_tuner(plan, left, trainable, runs, settings, say, limit).fit()
+        with _sigterm_as_interrupt(), _trainable(plan, num_left) as trainable:
+            if num_left:
+                _build_tuner(plan, ended, trainable, runs, settings, say, limit).fit()
     except (OSError, TuneError) as error:
         # Arrow's filesystem, to which Ray Tune writes its own state, raises OSError
         raise StorageError(
@@ -137,14 +137,9 @@ def _interruption(sweep_id: str, limit: TimeLimit) -> InterruptedSweepError:
     return InterruptedSweepError(f"sweep {sweep_id} was interrupted before all trials had ended", hint)
 
 
-def ended_trials(sweep_id: str, runs: RunStore) -> set[str]:
-    """Those that no driver trains any more; a failed one is tried again."""
-    return {each.trial_id for each in runs.trials(sweep_id) if each.outcome not in ("running", "failed")}
-
-
 def _build_tuner(
     plan: SweepPlan,
-    left: Sequence[str],
+    ended: Collection[str],
     trainable: Any,
     runs: RunStore,
     settings: Settings,
@@ -165,8 +160,8 @@ def _build_tuner(
     search = StudySearch(plan.study, sweep, plan.configs, runs) if plan.study else None
     return tune.Tuner(
         trainable,
-        param_space=_listed(plan.configs, left) if search is None else None,
-        tune_config=_tune_config(plan, search, runs),
+        param_space=_listed(plan.configs, ended) if search is None else None,
+        tune_config=_tune_config(plan, search, runs.metrics(sweep.sweep_id), ended),
         run_config=tune.RunConfig(
             name=name,
             storage_path=f"{root}/{folder}",
@@ -179,7 +174,7 @@ def _build_tuner(
 
 
 @contextmanager
-def _trainable(plan: SweepPlan, left: Sequence[str]) -> Iterator[Any]:
+def _trainable(plan: SweepPlan, num_left: int) -> Iterator[Any]:
     """What Ray Tune runs for each trial, and the engines behind it."""
     sweep = plan.sweep
     if not plan.num_cohorts:
@@ -200,7 +195,7 @@ def _trainable(plan: SweepPlan, left: Sequence[str]) -> Iterator[Any]:
         data_seed=sweep.seed,
         num_threads=max(1, int(sweep.cpus_per_trial)),
         num_slots=math.ceil(plan.max_concurrent_trials / plan.num_cohorts),
-        num_trials=math.ceil(len(left) / plan.num_cohorts),
+        num_trials=math.ceil(num_left / plan.num_cohorts),
     )
     demand = {"num_cpus": sweep.cpus_per_trial - SPARE_CPUS, "num_gpus": sweep.accelerators_per_trial}
     data = ray.put(plan.data)  # once to a node, whoever starts there
@@ -217,13 +212,17 @@ def _trainable(plan: SweepPlan, left: Sequence[str]) -> Iterator[Any]:
             drain_engines(engines)
 
 
-def _listed(configs: Sequence[TrialConfig], left: Sequence[str]) -> Any:
-    """Those that are left of all trials, as a grid of one parameter."""
-    settings = {layout.trial_id(index): each.to_dict() for index, each in enumerate(configs)}
-    return tune.grid_search([{"trial_id": name, "settings": settings[name]} for name in left])
+def _listed(configs: Sequence[TrialConfig], ended: Collection[str]) -> Any:
+    """All trials but those that have ended, as a grid of one parameter."""
+    trials = {layout.trial_id(index): each.to_dict() for index, each in enumerate(configs)}
+    return tune.grid_search(
+        [{"trial_id": name, "settings": settings} for name, settings in trials.items() if name not in ended]
+    )
 
 
-def _tune_config(plan: SweepPlan, search: StudySearch | None, runs: RunStore) -> tune.TuneConfig:
+def _tune_config(
+    plan: SweepPlan, search: StudySearch | None, known: Iterable[EpochMetrics], ended: Collection[str]
+) -> tune.TuneConfig:
     return tune.TuneConfig(
         search_alg=search,
         num_samples=1 if search is None else plan.sweep.num_trials,
@@ -234,8 +233,8 @@ def _tune_config(plan: SweepPlan, search: StudySearch | None, runs: RunStore) ->
             max_t=plan.sweep.max_epochs,
             grace_period=plan.sweep.grace_period,
             reduction_factor=plan.sweep.reduction_factor,
-            known=runs.metrics(plan.sweep.sweep_id),
-            ended=ended_trials(plan.sweep.sweep_id, runs),
+            known=known,
+            ended=ended,
         ),
         max_concurrent_trials=plan.max_concurrent_trials,
         reuse_actors=True,
