@@ -216,8 +216,8 @@ def test_deep_links_and_comparison(page: Page, real: RunStore, real_page: str) -
     assert "holds nothing about other-1" in page.locator("main").inner_text()
 
     page.goto(f"{real_page}#/")
-    for box in page.get_by_role("checkbox").all():
-        box.check()
+    for sweep in (REAL, "cnn-20261123-140840-f23b"):
+        page.get_by_role("checkbox", name=f"compare {sweep}").check()
     page.get_by_role("link", name="Compare 2 sweeps").click()
     first, second = option_of(page, "chart-compare")["series"]
     assert {round(first["data"][-1][1], 2), round(second["data"][-1][1], 2)} == {66.16, 64.74}
