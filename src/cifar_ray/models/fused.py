@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate, pairwise
+from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from cifar_ray.models.grouped_convolution import grouped_convolution
+from cifar_ray.models.pooled_norm import Norm, norm_pool_relu
 
 HIDDEN = (120, 84)
 """Widths of the two dense layers that drop-out follows."""
 
 
 class FusedClassicCnn:
-    """K networks of `classic_cnn`, all with batch norm or all without, as one of grouped convolutions.
+    """K networks of `classic_cnn` as one of grouped convolutions.
 
-    Their weights and running statistics move into common tensors; the networks' own become views of these, so that
-    each can still be optimised, evaluated and saved by itself. No value of one ever meets a value of another.
+    On an accelerator all have batch norm, or none. Their weights and running statistics move into common tensors; the
+    networks' own become views of these, so that each can still be optimised, evaluated and saved by itself. No value of
+    one ever meets a value of another.
     """
 
-    def __init__(self, networks: Sequence[nn.Module]) -> None:
+    def __init__(self, networks: Sequence[nn.Module], num_readers: Sequence[int] | None = None) -> None:
+        """`num_readers`: how many of the networks read each version of the images in training, in their order."""
         self._num_networks = len(networks)
-        self._weights = {}
-        self._owners: dict[str, list[nn.Parameter]] = {}
-        for name, _ in networks[0].named_parameters():
-            owners = [network.get_parameter(name) for network in networks]
-            self._owners[name] = owners
-            self._weights[name] = _share([owner.data for owner in owners], owners).requires_grad_()
-        self._statistics = {}
-        for name, first in networks[0].named_buffers():
-            if first.dim():
-                buffers = [network.get_buffer(name) for network in networks]
-                self._statistics[name] = _share(list(buffers), buffers)
+        self._num_readers = num_readers or [len(networks)]
+        self._weights: dict[str, Tensor] = {}
+        self._owners: dict[str, dict[int, nn.Parameter]] = {}
+        self._statistics: dict[str, Tensor] = {}
+        for name, owners in _by_name(network.named_parameters() for network in networks).items():
+            self._owners[name] = cast("dict[int, nn.Parameter]", owners)
+            self._weights[name] = _share(owners).requires_grad_()
+        for name, buffers in _by_name(network.named_buffers() for network in networks).items():
+            if buffers[min(buffers)].dim():
+                self._statistics[name] = _share(buffers)
+        self._normed = sorted(self._owners.get("conv1.1.weight", {}))
         self._counters = [
             buffer
             for network in networks
@@ -42,16 +49,17 @@ class FusedClassicCnn:
         ]
 
     def __call__(self, images: Tensor, noise: Sequence[Tensor] | None) -> Tensor:
-        """Logits (K, B, 10) of (B, 3, 32, 32) images.
+        """Logits (K, B, 10) of (B, 3, 32, 32) images; in training of all their versions, one after another.
 
         `noise` are the factors of the two hidden layers' outputs, (K, B, 120) and (K, B, 84), in training; None
         evaluates.
         """
         is_training = noise is not None
-        values = self._convolution("conv1", images, 1, is_training)
-        values = self._convolution("conv2", values, self._num_networks, is_training)
+        num_readers = self._num_readers if is_training else [self._num_networks]
+        values = self._first_convolution(images, num_readers, is_training)
+        values = self._convolution("conv2", values, range(self._num_networks), self._num_networks, is_training)
         # a network's channels lie together
-        values = values.flatten(1).view(len(images), self._num_networks, -1).transpose(0, 1)
+        values = values.flatten(1).view(len(values), self._num_networks, -1).transpose(0, 1)
         for index, name in enumerate(("dense1.0", "dense2.0")):
             values = functional.relu(self._dense(name, values))
             if noise is not None:
@@ -59,8 +67,8 @@ class FusedClassicCnn:
         return self._dense("dense3", values)
 
     @property
-    def owners(self) -> Mapping[str, Sequence[nn.Parameter]]:
-        """By name, the networks' own parameters."""
+    def owners(self) -> Mapping[str, Mapping[int, nn.Parameter]]:
+        """By name, the own parameters of the networks that have one of that name, by the network's number."""
         return self._owners
 
     def flatten(self) -> Tensor:
@@ -69,24 +77,23 @@ class FusedClassicCnn:
         for weight, part in zip(self._weights.values(), self._split(flat), strict=True):
             weight.data = part
         for name, views in self.cut(flat).items():
-            for owner, view in zip(self._owners[name], views, strict=True):
-                owner.data = view
+            for member, view in views.items():
+                self._owners[name][member].data = view
         return flat
 
-    def cut(self, flat: Tensor) -> Mapping[str, Sequence[Tensor]]:
+    def cut(self, flat: Tensor) -> Mapping[str, Mapping[int, Tensor]]:
         """By name, the networks' parts of a tensor (N,) that is laid out as `flatten` does it."""
         return {
-            name: torch.split(part, len(self._owners[name][0]))
-            for name, part in zip(self._weights, self._split(flat), strict=True)
+            name: _deal(part, self._owners[name]) for name, part in zip(self._weights, self._split(flat), strict=True)
         }
 
     def gradient(self) -> Tensor:
         """After a backward pass: all gradients in one tensor (N,)."""
         return torch.cat([_in_memory_order(each) for each in self._common_gradients().values()])
 
-    def gradients(self) -> Mapping[str, Sequence[Tensor]]:
+    def gradients(self) -> Mapping[str, Mapping[int, Tensor]]:
         """After a backward pass: by name, each network's part of the gradients."""
-        return {name: torch.split(each, len(self._owners[name][0])) for name, each in self._common_gradients().items()}
+        return {name: _deal(each, self._owners[name]) for name, each in self._common_gradients().items()}
 
     def forget_gradients(self) -> None:
         """To be called before a backward pass."""
@@ -106,18 +113,29 @@ class FusedClassicCnn:
     def hand_out_gradients(self) -> None:
         """After a backward pass: give each network's parameters their part of the gradients."""
         for name, parts in self.gradients().items():
-            for owner, part in zip(self._owners[name], parts, strict=True):
-                owner.grad = part
+            for member, part in parts.items():
+                self._owners[name][member].grad = part
 
     def count_batches(self, num_batches: int) -> None:
         """Advance batch norm's counters, as that many training steps do."""
         for counter in self._counters:
             counter += num_batches
 
-    def _convolution(self, name: str, values: Tensor, num_groups: int, is_training: bool) -> Tensor:
-        weight, bias = self._weights[f"{name}.0.weight"], self._weights[f"{name}.0.bias"]
+    def _first_convolution(self, images: Tensor, num_readers: Sequence[int], is_training: bool) -> Tensor:
+        """Each network's of the version that it reads."""
+        bounds = [0, *accumulate(num_readers)]
+        parts = [
+            self._convolution("conv1", version, range(start, end), 1, is_training)
+            for version, (start, end) in zip(images.chunk(len(num_readers)), pairwise(bounds), strict=True)
+        ]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+    def _convolution(self, name: str, values: Tensor, members: range, num_groups: int, is_training: bool) -> Tensor:
+        weight, bias = (self._part(f"{name}.0.{kind}", members) for kind in ("weight", "bias"))
         values = grouped_convolution(values, weight, bias, num_groups)
-        if f"{name}.1.weight" in self._weights:
+        if values.device.type == "cpu":
+            return norm_pool_relu(values, self._norm(name, members), is_training=is_training)
+        if self._normed:
             values = functional.batch_norm(
                 values,
                 self._statistics[f"{name}.1.running_mean"],
@@ -127,6 +145,27 @@ class FusedClassicCnn:
                 training=is_training,
             )
         return functional.relu(functional.max_pool2d(values, 2))
+
+    def _norm(self, name: str, members: range) -> Norm | None:
+        """Batch norm of these networks, as channels of theirs alone."""
+        normed = np.array([member - members.start for member in self._normed if member in members])
+        if not len(normed):
+            return None
+        width = len(self._owners[f"{name}.1.weight"][self._normed[0]])
+        parts = {
+            kind: self._part(f"{name}.1.{kind}", members) for kind in ("weight", "bias", "running_mean", "running_var")
+        }
+        return Norm(**parts, channels=(normed[:, None] * width + np.arange(width)).ravel())
+
+    def _part(self, name: str, members: range) -> Tensor:
+        """What these of the networks have of a common tensor."""
+        common = self._weights[name] if name in self._weights else self._statistics[name]
+        if len(members) == self._num_networks:
+            return common
+        owning = self._normed if ".1." in name else range(self._num_networks)
+        width = len(common) // len(owning)
+        start, end = bisect_left(owning, members.start), bisect_left(owning, members.stop)
+        return common[start * width : end * width]
 
     def _dense(self, name: str, values: Tensor) -> Tensor:
         weight, bias = self._weights[f"{name}.weight"], self._weights[f"{name}.bias"]
@@ -147,9 +186,23 @@ def _from_memory_order(flat: Tensor, shape: torch.Size) -> Tensor:
     return flat.view(num_out, height, width, num_in).permute(0, 3, 1, 2)
 
 
-def _share(parts: list[Tensor], owners: Sequence[Tensor]) -> Tensor:
-    """The parts one after another in one tensor, of which they become views."""
-    common = torch.cat(parts)
-    for owner, part in zip(owners, torch.split(common, len(parts[0])), strict=True):
-        owner.data = part
+def _by_name(networks: Iterable[Iterable[tuple[str, Tensor]]]) -> dict[str, dict[int, Tensor]]:
+    """The networks' tensors of each name, by the network's number; the names as the networks order them."""
+    by_name: dict[str, dict[int, Tensor]] = {}
+    for number, network in enumerate(networks):
+        for name, tensor in network:
+            by_name.setdefault(name, {})[number] = tensor
+    return by_name
+
+
+def _share(owners: Mapping[int, Tensor]) -> Tensor:
+    """The owners one after another in one tensor, of which they become views."""
+    common = torch.cat([owner.data for owner in owners.values()])
+    for member, part in _deal(common, owners).items():
+        owners[member].data = part
     return common
+
+
+def _deal(common: Tensor, owners: Mapping[int, Tensor]) -> dict[int, Tensor]:
+    """Each owner's part of a common tensor."""
+    return dict(zip(owners, torch.split(common, len(common) // len(owners)), strict=True))

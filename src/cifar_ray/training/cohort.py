@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, groupby, pairwise
 
 import torch
+from torch import Tensor
 
 from cifar_ray.data.resident import ResidentBatches
 from cifar_ray.data.split import TrainingData
@@ -85,24 +86,27 @@ class Cohort:
         return sorted(metrics, key=lambda line: line.trial_id)
 
     def _train(self, learners: Sequence[Learner]) -> FusedGroup:
-        """Train and validate learners of one shape, on this thread."""
+        """Train and validate learners that can be one network, on this thread."""
         # a team of its own makes so small a network slower, also where it is the last (docs/performance.md)
         torch.set_num_threads(1)
-        feed = self._feed(learners[0].trial.config)
+        feeds = list({id(feed): feed for feed in (self._feed(learner.trial.config) for learner in learners)}.values())
         group = FusedGroup(learners, self._device, self._precision, records=self._records)
-        for images, labels in chain.from_iterable(feed):
-            group.train(images, labels)
-        group.end_pass(feed.num_batches)
+        for versions in zip(*map(chain.from_iterable, feeds), strict=True):
+            # all are of the same order, so that they have the same labels
+            group.train(_join([images for images, _ in versions]), versions[0][1])
+        group.end_pass(feeds[0].num_batches)
         for images, labels in chain.from_iterable(self._validation):
             group.validate(images, labels)
         return group
 
     def _cut(self, learners: Sequence[Learner]) -> list[Sequence[Learner]]:
-        """Groups of one shape each, the largest first: small enough for the CPU's caches and for all its threads."""
+        """Groups, the largest first: on an accelerator of one shape each, on the CPU small enough for its caches."""
         most = len(learners)
+        num_in_common = len(_shape(learners[0]))
         if self._device.type == "cpu":
             most = min(MAX_FUSED_ON_CPU, math.ceil(len(learners) / self._num_threads))
-        alike = groupby(sorted(learners, key=_shape), key=_shape)
+            num_in_common = 1
+        alike = groupby(sorted(learners, key=_shape), key=lambda learner: _shape(learner)[:num_in_common])
         groups = [part for _, members in alike for part in _cut_evenly(list(members), most)]
         return sorted(groups, key=len, reverse=True)
 
@@ -137,6 +141,10 @@ def _cut_evenly(learners: Sequence[Learner], most: int) -> list[Sequence[Learner
 
 
 def _shape(learner: Learner) -> tuple[int, bool, bool]:
-    """What learners that are fused have in common: their batches, then their layers."""
+    """Their batches, then their layers."""
     config = learner.trial.config
     return config.batch_size, config.augmentation, config.batch_norm
+
+
+def _join(versions: Sequence[Tensor]) -> Tensor:
+    return versions[0] if len(versions) == 1 else torch.cat(list(versions))

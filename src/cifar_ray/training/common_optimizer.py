@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 import torch
@@ -98,7 +97,7 @@ class CommonOptimizer:
         numbers = {
             id(parameter): number for number, (_, group) in enumerate(self._groups) for parameter in group["params"]
         }
-        owners = list(chain.from_iterable(self._network.owners.values()))
+        owners = [owner for owners in self._network.owners.values() for owner in owners.values()]
         return torch.repeat_interleave(
             torch.tensor([numbers[id(owner)] for owner in owners]), torch.tensor([owner.numel() for owner in owners])
         )
@@ -107,8 +106,8 @@ class CommonOptimizer:
     def _take_over_state(self) -> None:
         firsts, seconds = self._network.cut(self._first), self._network.cut(self._second)
         for name, owners in self._network.owners.items():
-            parts = zip(self._optimizers, owners, firsts[name], seconds[name], strict=True)
-            for optimizer, owner, first, second in parts:
+            for member, owner in owners.items():
+                optimizer, first, second = self._optimizers[member], firsts[name][member], seconds[name][member]
                 state = optimizer.state[owner]
                 if isinstance(optimizer, SGD):
                     _replace(state, "momentum_buffer", first)

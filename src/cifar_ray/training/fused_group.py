@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import torch
@@ -20,6 +21,8 @@ from cifar_ray.training.tally import Tally
 class FusedGroup:
     """K learners for one pass over the data. Every batch is a step of each, by its own optimiser.
 
+    Learners that augment and those that do not lie apart, and are given their versions of a batch one after another.
+
     On an accelerator the optimisers step as one, which spares launches; on the CPU each is faster by itself
     (docs/performance.md). `steps_as_one` says otherwise.
     """
@@ -37,7 +40,8 @@ class FusedGroup:
         self.learners = learners
         self._device = device
         self.precision = precision
-        self._network = FusedClassicCnn([learner.network for learner in learners])
+        num_readers = Counter(learner.trial.config.augmentation for learner in learners)
+        self._network = FusedClassicCnn([learner.network for learner in learners], list(num_readers.values()))
         is_one = device.type != "cpu" if steps_as_one is None else steps_as_one
         self._optimizer: CommonOptimizer | SeparateOptimizers
         self._optimizer = (CommonOptimizer if is_one else SeparateOptimizers)(learners, self._network)
@@ -50,7 +54,7 @@ class FusedGroup:
         self.learning_rates = [0.0] * len(learners)
 
     def train(self, images: Tensor, labels: Tensor) -> None:
-        """A step of every learner on the same batch."""
+        """A step of every learner on the same batch: (V B, 3, 32, 32), V versions of it, and (B,) labels."""
         self._optimizer.follow_schedules()
         losses, logits = self._step(images, labels)
         self.learning_rates = [float(learner.optimizer.param_groups[0]["lr"]) for learner in self.learners]

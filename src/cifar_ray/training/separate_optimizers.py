@@ -51,7 +51,7 @@ class SeparateOptimizers:
     def _make_parts(self) -> list[_Part]:
         parts = []
         for member, optimizer in enumerate(self._optimizers):
-            names = {id(owners[member]): name for name, owners in self._network.owners.items()}
+            names = {id(owners[member]): name for name, owners in self._network.owners.items() if member in owners}
             for group in optimizer.param_groups:
                 states = [optimizer.state[each] for each in group["params"]]
                 parts.append(
