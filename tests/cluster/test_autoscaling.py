@@ -20,16 +20,16 @@ WORKERS = Workers(least=0, most=4, num_cpus=1, num_accelerators=1)
 def test_the_spec_is_what_local_up_makes() -> None:
     text = SPEC.read_text()
     assert text.splitlines()[0] == "# cifar-ray local up --autoscaling --workers 0:4 --accelerators-per-worker 1"
-    assert yaml.safe_load(text) == autoscaling_config(WORKERS, 6379)
-    for name, value in autoscaling_environment(WORKERS).items():
+    assert yaml.safe_load(text) == autoscaling_config([WORKERS], 6379)
+    for name, value in autoscaling_environment([WORKERS]).items():
         assert f"# export {name}={value}\n" in text
     assert "# export RAY_AUTH_MODE=token\n" in text
 
 
 def test_jobs_are_told_the_workers() -> None:
-    (pool,) = read_settings(dict(autoscaling_environment(WORKERS))).worker_pools
+    (pool,) = read_settings(dict(autoscaling_environment([WORKERS]))).worker_pools
     assert (pool.max_nodes, pool.num_cpus, pool.num_gpus) == (4, 1, 1)
-    resources = autoscaling_config(WORKERS, 1)["available_node_types"][pool.name]["resources"]
+    resources = autoscaling_config([WORKERS], 1)["available_node_types"][pool.name]["resources"]
     assert (resources["CPU"], resources["GPU"]) == (pool.num_cpus, pool.num_gpus)
 
 
