@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from job_commands import check_books, run, submit, wait_for
+from job_commands import BIN, check_books, run, submit, wait_for
 
 from cifar_ray.cli.connection import LOCAL_FOLDER, connect_runs
 from cifar_ray.cluster import dashboard_api, local
@@ -34,7 +33,8 @@ POOLS = {
     }
     for name, num_gpus, most in (("T4", 1, 2), ("H100", 2, 1))
 }
-SMALL = ("--max-epochs", "1", "--data", "shapes:200")
+SIZE = ("--max-epochs", "1", "--data", "shapes:200")
+HEAD = "127.0.0.1: 0 CPU, 0 GPU"
 
 
 @dataclass(frozen=True)
@@ -42,42 +42,38 @@ class Held:
     """A share of one GPU that a process held when the raylets were asked."""
 
     accelerator: str
-    node: str
-    slot: str
-    """Of the GPU, on its node."""
+    gpu: tuple[str, str]
+    """Its node, and its number there."""
     share: float
-    process: str
     num_gpus: int
     """Over which the process reached."""
 
 
-@dataclass
-class Seen:
-    """What the raylets told in some time."""
+class Watcher:
+    """What the raylets have told so far."""
 
-    looks: Sequence[list[dict[str, Any]]] = ()
+    def __init__(self, log: Path) -> None:
+        self._log = log
 
-    @property
     def nodes(self) -> dict[str, str]:
-        """From a worker node's id to its accelerator."""
-        return {row["node"]: row["accelerator"] for look in self.looks for row in look}
-
-    @property
-    def at_work(self) -> set[str]:
-        """The accelerators of nodes on which any process held anything, were it a thousandth of a CPU."""
-        return {row["accelerator"] for look in self.looks for row in look if row["processes"]}
+        """From the id of each worker node that there was to its accelerator."""
+        return {row["node"]: row["accelerator"] for look in self._looks() for row in look}
 
     def held(self) -> list[list[Held]]:
         """In each look."""
         return [
             [
-                Held(row["accelerator"], row["node"], slot, share, process, len(amounts["GPU"]))
+                Held(row["accelerator"], (row["node"], number), share, len(amounts["GPU"]))
                 for row in look
-                for process, amounts in row["processes"].items()
-                for slot, share in amounts.get("GPU", {}).items()
+                for amounts in row["processes"].values()
+                for number, share in amounts.get("GPU", {}).items()
             ]
-            for look in self.looks
+            for look in self._looks()
         ]
+
+    def _looks(self) -> list[list[dict[str, Any]]]:
+        # the last line may be cut off
+        return [json.loads(line) for line in self._log.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
 
 @pytest.fixture
@@ -94,62 +90,62 @@ def cluster(home: Path, tmp_path: Path) -> local.LocalCluster:
 
 
 @contextmanager
-def _watched(cluster: local.LocalCluster, log: Path) -> Iterator[Seen]:
-    """Filled when the block is left."""
-    seen = Seen()
+def _watching(cluster: local.LocalCluster, log: Path) -> Iterator[Watcher]:
     program = [sys.executable, str(Path(__file__).with_name("gpu_slots.py"))]
-    with log.open("w") as output, subprocess.Popen(program, stdout=output, env=cluster.environment()) as watcher:
+    with log.open("w") as output, subprocess.Popen(program, stdout=output, env=cluster.environment()) as process:
         try:
-            yield seen
+            yield Watcher(log)
         finally:
-            watcher.kill()
-    # the last line may be cut off
-    seen.looks = [json.loads(line) for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")]
+            process.kill()
+
+
+@contextmanager
+def _submitted(sweep_id: str, *arguments: str) -> Iterator[None]:
+    """A sweep that runs beside the block, which ends with it."""
+    command = [BIN / "cifar-ray", "job", "submit", "cnn", *arguments, *SIZE, "--sweep-id", sweep_id]
+    with subprocess.Popen(command) as job:
+        yield
+        assert job.wait(timeout=120) == 0
 
 
 def _num_nodes(cluster: local.LocalCluster) -> int:
     return dashboard_api.capacity(cluster.dashboard_url, read_token(Path(cluster.token_path))).num_nodes
 
 
-def _check_shares(seen: Seen, share: float) -> None:
-    """Each process had its share of one GPU, and no GPU was ever given away more than once."""
-    for look in seen.held():
-        assert all((held.num_gpus, held.share) == (1, pytest.approx(share)) for held in look), look
-        given = Counter[tuple[str, str]]()
-        for held in look:
-            given[held.node, held.slot] += held.share  # type: ignore[assignment]  # shares are no whole numbers
-        assert all(total <= 1 + 1e-6 for total in given.values()), look
+def _check_refused(cluster: local.LocalCluster, asked: Sequence[str], why: str) -> None:
+    refused = run("job", "submit", "cnn", "--no-cohort", *asked)
+    assert refused.exit_code == CapacityError.exit_code
+    assert why in refused.output
+    assert dashboard_api.num_jobs(cluster.dashboard_url, read_token(Path(cluster.token_path))) == 0
 
 
 def test_trials_go_where_they_fit_or_where_they_are_sent(cluster: local.LocalCluster, tmp_path: Path) -> None:
     assert _num_nodes(cluster) == 1, "the head alone"
-    refused = run("job", "submit", "cnn", "--accelerator", "A100", *SMALL)
-    assert refused.exit_code == CapacityError.exit_code
-    assert "no node has an accelerator of type A100" in refused.output
-    assert all(pool in refused.output for pool in ("T4: 4 CPU, 1 GPU (T4)", "H100: 4 CPU, 2 GPU (H100)"))
-    assert dashboard_api.num_jobs(cluster.dashboard_url, read_token(Path(cluster.token_path))) == 0
+    pools = "H100: 4 CPU, 2 GPU (H100); T4: 4 CPU, 1 GPU (T4)"
+    _check_refused(
+        cluster, ("--accelerator", "A100"), f"no node has an accelerator of type A100 (nodes: {HEAD}; {pools})"
+    )
+    _check_refused(cluster, ("--accelerators-per-trial", "3"), f"which asks for 1 CPU, 3 GPU (nodes: {HEAD}; {pools})")
+    _check_refused(cluster, ("--accelerators-per-trial", "2", "--accelerator", "T4"), "(nodes: T4: 4 CPU, 1 GPU (T4))")
 
     cheap = ("--no-cohort", "--trials", "4", "--accelerators-per-trial", "0.25")
-    with _watched(cluster, tmp_path / "cheap") as seen:
-        said = submit("cnn", *cheap, *SMALL, "--sweep-id", "cheap")
-    # 2 x 4 on T4, 1 x 2 x 4 on H100: more than there are trials
-    assert "4 at once" in said
-    assert set(seen.nodes.values()) == {"T4"}, "four quarters fit the smaller node"
-    assert max(len(look) for look in seen.held()) == 4
-    _check_shares(seen, 0.25)
-
-    # two GPUs have room for three times 0.6, but one by one
+    # two GPUs would hold three of them, were they one
     sent = ("--no-cohort", "--trials", "3", "--accelerators-per-trial", "0.6", "--accelerator", "H100")
-    with _watched(cluster, tmp_path / "sent") as again:
-        said = submit("cnn", *sent, *SMALL, "--sweep-id", "sent")
-    assert "2 at once" in said
-    assert {node for node, name in again.nodes.items() if name == "T4"} <= set(seen.nodes), "another T4 has come"
-    assert again.at_work == {"H100"}, "on a T4 that stood idle"
-    assert {(held.node, held.slot) for look in again.held() for held in look} == {
-        (node, slot) for node, name in again.nodes.items() if name == "H100" for slot in ("0", "1")
-    }
-    _check_shares(again, 0.6)
+    together = ("--trials", "2", "--accelerator", "H100")
+    with _watching(cluster, tmp_path / "looks") as watcher:
+        with _submitted("cheap", *cheap):
+            wait_for(lambda: bool(watcher.nodes()))
+            assert set(watcher.nodes().values()) == {"T4"}, "four quarters fit the smaller node"
+            with _submitted("together", *together):
+                assert "2 at once" in submit("cnn", *sent, *SIZE, "--sweep-id", "sent")
+        wait_for(lambda: _num_nodes(cluster) == 1, deadline_s=60 * IDLE_TIMEOUT_MINUTES + 60)
 
-    wait_for(lambda: _num_nodes(cluster) == 1, deadline_s=60 * IDLE_TIMEOUT_MINUTES + 60)
-    for sweep, num_trials in (("cheap", 4), ("sent", 3)):
+    assert sorted(watcher.nodes().values()) == ["H100", "T4"], "one of each in all that time"
+    looks = watcher.held()
+    ever = {(held.accelerator, held.share, held.num_gpus) for look in looks for held in look}
+    assert ever == {("T4", 0.25, 1), ("H100", 0.6, 1), ("H100", 1.0, 1)}
+    assert max(len([held for held in look if held.share == 0.25]) for look in looks) == 4
+    for look in looks:
+        assert all(sum(each.share for each in look if each.gpu == held.gpu) <= 1 for held in look), look
+    for sweep, num_trials in (("cheap", 4), ("sent", 3), ("together", 2)):
         check_books(connect_runs(None), sweep, num_trials)
