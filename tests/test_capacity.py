@@ -1,6 +1,15 @@
 import pytest
 
-from cifar_ray.capacity import COHORT_SIZE, NodeKind, has_accelerator, place, place_alone, place_cohorts, with_pools
+from cifar_ray.capacity import (
+    COHORT_SIZE,
+    NodeKind,
+    has_accelerator,
+    place,
+    place_alone,
+    place_cohorts,
+    with_accelerator,
+    with_pools,
+)
 from cifar_ray.errors import CapacityError, ConfigurationError
 from cifar_ray.settings import read_pools
 from cifar_ray.studies import get_study
@@ -66,6 +75,14 @@ def test_of_a_cluster_that_grows_the_head_and_the_pools_count() -> None:
     assert with_pools([head, started], ()) == [head, started]
     kinds = with_pools([head, started], read_pools("gpu:max=4,cpu=8,gpu=1"))
     assert [(kind.name, kind.max_nodes) for kind in kinds] == [("head", 1), ("gpu", 4)]
+
+
+def test_nodes_of_the_type_that_is_asked_for_count() -> None:
+    kinds = with_pools([CPU_NODE], read_pools("t4:max=4,cpu=8,gpu=1,accelerator=T4 any:max=2,cpu=8,gpu=1"))
+    assert with_accelerator(kinds, None) == kinds
+    assert [(kind.name, kind.max_nodes) for kind in with_accelerator(kinds, "T4")] == [("t4", 4)]
+    with pytest.raises(CapacityError, match=r"type H100 \(nodes: t4: 8 CPU, 1 GPU \(T4\); any: 8 CPU, 1 GPU\)"):
+        with_accelerator(kinds, "H100")
 
 
 def test_a_sweeps_own_options_come_before_the_studys() -> None:

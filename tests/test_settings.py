@@ -57,7 +57,15 @@ def test_worker_pools_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["gpu", "gpu:max=4", "gpu:max=-1,cpu=1,gpu=1", "gpu:max=1,cpu=nan,gpu=1", ":max=1,cpu=1,gpu=1"]
+    "word",
+    [
+        "gpu",
+        "gpu:max=4",
+        "gpu:max=-1,cpu=1,gpu=1",
+        "gpu:max=1,cpu=nan,gpu=1",
+        ":max=1,cpu=1,gpu=1",
+        "gpu:max=1,cpu=1,gpu=1,accelerator=",
+    ],
 )
 def test_a_misspelt_worker_pool_is_named(word: str) -> None:
     with pytest.raises(ConfigurationError, match="CIFAR_RAY_POOLS") as caught:
@@ -71,6 +79,7 @@ POOL = st.builds(
     max_nodes=st.integers(0, 999_999),
     num_cpus=st.integers(0, 999),
     num_gpus=st.sampled_from([0.0, 0.25, 0.5, 8.0]),
+    accelerator=st.just("") | st.from_regex(r"[\w.-]+", fullmatch=True),
 )
 
 
@@ -80,7 +89,8 @@ def test_pools_there_and_back(pools: list[WorkerPool]) -> None:
 
 
 @given(
-    st.text(max_size=40) | st.lists(st.sampled_from(["gpu", ":", "max=", "1", ",", "cpu=", "gpu=", " "])).map("".join)
+    st.text(max_size=40)
+    | st.lists(st.sampled_from(["gpu", ":", "max=", "1", ",", "cpu=", "gpu=", "accelerator=", " "])).map("".join)
 )
 def test_any_pools_are_pools_or_bad_input(text: str) -> None:
     try:

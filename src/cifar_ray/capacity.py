@@ -12,6 +12,8 @@ from cifar_ray.studies import Study
 from cifar_ray.studies.options import SweepOptions
 
 ACCELERATOR = "GPU"
+TYPE_LABEL = "ray.io/accelerator-type"
+"""Of a node, in Ray: what its accelerators are."""
 COHORT_SIZE = 16
 """Trials that train as one network: more gain little (docs/performance.md), and cost a process each."""
 TRIALS_PER_CPU = 2
@@ -40,6 +42,12 @@ class NodeKind:
     resources: Mapping[str, float]
     max_nodes: int
     """How many there are or may come to be."""
+    accelerator: str = ""
+    """What its accelerators are, as Ray names them; empty where it has none, or that is not told."""
+
+    def __str__(self) -> str:
+        size = f"{self.name}: {self.resources.get('CPU', 0):g} CPU, {self.resources.get(ACCELERATOR, 0):g} GPU"
+        return f"{size} ({self.accelerator})" if self.accelerator else size
 
     def trials_per_node(self, demand: Mapping[str, float]) -> int:
         """How many trials fit one node."""
@@ -64,9 +72,25 @@ def with_pools(alive: Sequence[NodeKind], pools: Sequence[WorkerPool]) -> list[N
     # the pools count the nodes that they have started already
     heads = [kind for kind in alive if "node:__internal_head__" in kind.resources]
     return heads + [
-        NodeKind(name=pool.name, resources={"CPU": pool.num_cpus, ACCELERATOR: pool.num_gpus}, max_nodes=pool.max_nodes)
+        NodeKind(
+            name=pool.name,
+            resources={"CPU": pool.num_cpus, ACCELERATOR: pool.num_gpus},
+            max_nodes=pool.max_nodes,
+            accelerator=pool.accelerator,
+        )
         for pool in pools
     ]
+
+
+def with_accelerator(kinds: Sequence[NodeKind], accelerator: str | None) -> list[NodeKind]:
+    """Those with that type of accelerator, all where None is asked for; CapacityError where there are none."""
+    found = [kind for kind in kinds if accelerator in (None, kind.accelerator)]
+    if kinds and not found:
+        raise CapacityError(
+            f"no node has an accelerator of type {accelerator} (nodes: {_listed(kinds)})",
+            "give --accelerator one of theirs, or leave it out to take any",
+        )
+    return found
 
 
 def has_accelerator(kinds: Sequence[NodeKind]) -> bool:
@@ -117,12 +141,12 @@ def _count_fitting(kinds: Sequence[NodeKind], demand: Mapping[str, float]) -> in
     total = sum(kind.trials_per_node(demand) * kind.max_nodes for kind in kinds)
     if total < 1:
         asked = ", ".join(f"{amount:g} {name}" for name, amount in demand.items() if amount > 0)
-        have = "; ".join(
-            f"{kind.name}: {kind.resources.get('CPU', 0):g} CPU, {kind.resources.get(ACCELERATOR, 0):g} GPU"
-            for kind in kinds
-        )
         raise CapacityError(
-            f"no node can hold one trial, which asks for {asked} (nodes: {have or 'none'})",
+            f"no node can hold one trial, which asks for {asked} (nodes: {_listed(kinds)})",
             "lower --cpus-per-trial or --accelerators-per-trial, or add larger nodes",
         )
     return total
+
+
+def _listed(kinds: Sequence[NodeKind]) -> str:
+    return "; ".join(map(str, kinds)) or "none"

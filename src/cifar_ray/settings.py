@@ -15,6 +15,7 @@ TRACKED_AS = "cifar-ray"
 """MLflow's experiment, or W&B's project, where the environment names none."""
 _POOL = re.compile(
     r"(?P<name>[\w.-]+):max=(?P<max>\d{1,6}),cpu=(?P<cpu>\d{1,6}(?:\.\d+)?),gpu=(?P<gpu>\d{1,6}(?:\.\d+)?)"
+    r"(?:,accelerator=(?P<accelerator>[\w.-]+))?"
 )
 
 
@@ -38,10 +39,13 @@ class WorkerPool:
     """Of a node."""
     num_gpus: float
     """Of a node."""
+    accelerator: str = ""
+    """What its GPUs are, as Ray names them (`T4`); empty where that is not told."""
 
     def __str__(self) -> str:
         """As `CIFAR_RAY_POOLS` has it."""
-        return f"{self.name}:max={self.max_nodes},cpu={self.num_cpus:g},gpu={self.num_gpus:g}"
+        size = f"{self.name}:max={self.max_nodes},cpu={self.num_cpus:g},gpu={self.num_gpus:g}"
+        return f"{size},accelerator={self.accelerator}" if self.accelerator else size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,8 +140,13 @@ def _worker_pool(word: str) -> WorkerPool:
     match = _POOL.fullmatch(word)
     if match is None:
         raise ConfigurationError(
-            f"CIFAR_RAY_POOLS has {word!r}", "write each pool as NAME:max=NODES,cpu=CPUS,gpu=GPUS of a node"
+            f"CIFAR_RAY_POOLS has {word!r}",
+            "write each pool as NAME:max=NODES,cpu=CPUS,gpu=GPUS of a node, with ,accelerator=TYPE or without",
         )
     return WorkerPool(
-        name=match["name"], max_nodes=int(match["max"]), num_cpus=float(match["cpu"]), num_gpus=float(match["gpu"])
+        name=match["name"],
+        max_nodes=int(match["max"]),
+        num_cpus=float(match["cpu"]),
+        num_gpus=float(match["gpu"]),
+        accelerator=match["accelerator"] or "",
     )

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner
+from ray.autoscaler._private.util import prepare_config, validate_config
 
 from cifar_ray.cli.local import local
 from cifar_ray.cluster.autoscaling import Workers, autoscaling_config, autoscaling_environment, share_of_cpus
+from cifar_ray.cluster.pool_file import read_pool_file
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.settings import read_settings
 
@@ -20,16 +22,16 @@ WORKERS = Workers(least=0, most=4, num_cpus=1, num_accelerators=1)
 def test_the_spec_is_what_local_up_makes() -> None:
     text = SPEC.read_text()
     assert text.splitlines()[0] == "# cifar-ray local up --autoscaling --workers 0:4 --accelerators-per-worker 1"
-    assert yaml.safe_load(text) == autoscaling_config(WORKERS, 6379)
-    for name, value in autoscaling_environment(WORKERS).items():
+    assert yaml.safe_load(text) == autoscaling_config([WORKERS], 6379)
+    for name, value in autoscaling_environment([WORKERS]).items():
         assert f"# export {name}={value}\n" in text
     assert "# export RAY_AUTH_MODE=token\n" in text
 
 
 def test_jobs_are_told_the_workers() -> None:
-    (pool,) = read_settings(dict(autoscaling_environment(WORKERS))).worker_pools
+    (pool,) = read_settings(dict(autoscaling_environment([WORKERS]))).worker_pools
     assert (pool.max_nodes, pool.num_cpus, pool.num_gpus) == (4, 1, 1)
-    resources = autoscaling_config(WORKERS, 1)["available_node_types"][pool.name]["resources"]
+    resources = autoscaling_config([WORKERS], 1)["available_node_types"][pool.name]["resources"]
     assert (resources["CPU"], resources["GPU"]) == (pool.num_cpus, pool.num_gpus)
 
 
@@ -39,6 +41,52 @@ def test_jobs_are_told_the_workers() -> None:
 def test_impossible_workers_are_refused(least: int, most: int, cpus: int, accelerators: int) -> None:
     with pytest.raises(ConfigurationError):
         Workers(least=least, most=most, num_cpus=cpus, num_accelerators=accelerators)
+
+
+def test_the_public_file_is_read_as_the_workers_that_it_starts() -> None:
+    assert read_pool_file(SPEC) == (WORKERS,)
+
+
+def test_pools_of_a_file_are_told_to_ray_and_to_jobs(tmp_path: Path) -> None:
+    file = tmp_path / "pools.yaml"
+    spec = yaml.safe_load(SPEC.read_text())
+    spec["available_node_types"]["big"] = {
+        "resources": {"CPU": 8, "GPU": 2},
+        "labels": {"ray.io/accelerator-type": "H100"},
+        "min_workers": 1,
+        "max_workers": 3,
+    }
+    file.write_text(yaml.safe_dump(spec))
+    pools = read_pool_file(file)
+    told = {each.name: each for each in read_settings(dict(autoscaling_environment(pools))).worker_pools}
+    assert (told["big"].max_nodes, told["big"].num_gpus, told["big"].accelerator) == (3, 2, "H100")
+    config = autoscaling_config(pools, 1)
+    assert config["max_workers"] == 7
+    assert config["available_node_types"]["big"]["labels"] == {"ray.io/accelerator-type": "H100"}
+    assert config["available_node_types"]["big"]["min_workers"] == 1
+    validate_config(prepare_config(config))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a: [",
+        "available_node_types: {}",
+        "{head_node_type: head, available_node_types: {head: {}}}",
+        "{head_node_type: head, available_node_types: {w: {resources: {CPU: many}, max_workers: 1}}}",
+        "{head_node_type: head, available_node_types: {w: {resources: {CPU: 1}}}}",
+        "{head_node_type: head, available_node_types: {w: {resources: {CPU: 1, TPU: 4}, max_workers: 1}}}",
+        "{head_node_type: head, available_node_types: {a b: {resources: {CPU: 1}, max_workers: 1}}}",
+    ],
+)
+def test_a_file_without_usable_pools_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "pools.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigurationError):
+        read_pool_file(file)
+    with pytest.raises(ConfigurationError):
+        read_pool_file(tmp_path / "none.yaml")
 
 
 def test_workers_share_the_cores_and_each_has_one() -> None:

@@ -118,6 +118,7 @@ def test_jobs_are_told_the_pools_that_rays_autoscaler_reads(chart: Chart, values
                 resources = read[name]["resources"]
                 assert (pool.num_cpus, pool.num_gpus) == (resources["CPU"], resources.get("GPU", 0))
                 assert pool.max_nodes == read[name]["max_workers"]
+                assert pool.accelerator == read[name]["labels"].get("ray.io/accelerator-type", "")
 
 
 def test_a_studys_own_cluster_is_like_the_releases(chart: Chart) -> None:

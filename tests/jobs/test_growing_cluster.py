@@ -28,7 +28,7 @@ def growing(monkeypatch: pytest.MonkeyPatch) -> Iterator[local.LocalCluster]:
     home = Path(tempfile.mkdtemp(prefix="cr-test-", dir="/tmp"))
     monkeypatch.setenv("CIFAR_RAY_HOME", str(home))
     try:
-        yield local.up(local.LocalClusterOptions(home=home / LOCAL_FOLDER, workers=WORKERS))
+        yield local.up(local.LocalClusterOptions(home=home / LOCAL_FOLDER, workers=(WORKERS,)))
     finally:
         local.down(home / LOCAL_FOLDER)
         shutil.rmtree(home)

@@ -79,7 +79,8 @@ workerGroupSpecs:
 {{- $cpu := $group.resources.cpu | toString -}}
 {{- $cpus := hasSuffix "m" $cpu | ternary (divf (trimSuffix "m" $cpu | float64) 1000) (float64 $cpu) | ceil | int -}}
 {{- $gpus := hasSuffix "gpu" $group.acceleratorResource | ternary (int $group.accelerators) 0 -}}
-{{- $pools = append $pools (printf "%s:max=%d,cpu=%d,gpu=%d" $name (int $group.max) $cpus $gpus) -}}
+{{- $type := empty $group.accelerator | ternary "" (printf ",accelerator=%s" $group.accelerator) -}}
+{{- $pools = append $pools (printf "%s:max=%d,cpu=%d,gpu=%d%s" $name (int $group.max) $cpus $gpus $type) -}}
 {{- end -}}
 {{- end -}}
 {{- join " " $pools -}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cifar_ray.capacity import NodeKind, place, with_pools
+from cifar_ray.capacity import NodeKind, place, with_accelerator, with_pools
 from cifar_ray.cli.connection import LOCAL_FOLDER
 from cifar_ray.cli.release_flags import ReleaseChoice
 from cifar_ray.cluster import dashboard_api, local
@@ -23,7 +23,7 @@ def check_demand(study: Study, options: SweepOptions, release: ReleaseChoice) ->
     pools = _pools(settings, release)
     if pools is None or (alive := _living_nodes(settings)) is None:
         return
-    place(study, options, with_pools(alive, pools))
+    place(study, options, with_accelerator(with_pools(alive, pools), options.accelerator))
 
 
 def _pools(settings: Settings, release: ReleaseChoice) -> tuple[WorkerPool, ...] | None:

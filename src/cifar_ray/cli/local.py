@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
+from pathlib import Path
 
 import click
 
 from cifar_ray.cli.connection import LOCAL_FOLDER
 from cifar_ray.cluster import local as cluster
 from cifar_ray.cluster.autoscaling import Workers, share_of_cpus
+from cifar_ray.cluster.pool_file import read_pool_file
 from cifar_ray.errors import ClusterError, UnreachableError
 from cifar_ray.settings import read_settings
 
@@ -24,22 +26,31 @@ def local() -> None:
 @click.option("--gpus", type=click.IntRange(0), metavar="N", help="Accelerators it may use. [default: all]")
 @click.option("--dashboard-port", type=click.IntRange(1, 65535), metavar="PORT", help="[default: a free one]")
 @click.option("--s3-port", type=click.IntRange(1, 65535), metavar="PORT", help="[default: a free one]")
-@click.option("--autoscaling", is_flag=True, help="Let Ray's autoscaler start and end worker nodes on this machine.")
-@click.option("--workers", default="0:4", show_default=True, metavar="MIN:MAX", help="With --autoscaling: how many.")
+@click.option(
+    "--autoscaling",
+    is_flag=False,
+    flag_value="",
+    metavar="[FILE]",
+    help="Let Ray's autoscaler start and end worker nodes on this machine: --workers of one kind, or the pools of FILE "
+    "(cluster/local.autoscaling.yaml shows how they are written).",
+)
+@click.option(
+    "--workers", default="0:4", show_default=True, metavar="MIN:MAX", help="With --autoscaling, without FILE: how many."
+)
 @click.option(
     "--accelerators-per-worker",
     type=click.IntRange(0),
     default=1,
     show_default=True,
     metavar="N",
-    help="With --autoscaling: logical ones, which Ray counts and no device needs to be behind.",
+    help="With --autoscaling, without FILE: logical ones, which Ray counts and no device needs to be behind.",
 )
 def up(
     cpus: int | None,
     gpus: int | None,
     dashboard_port: int | None,
     s3_port: int | None,
-    autoscaling: bool,
+    autoscaling: str | None,
     workers: str,
     accelerators_per_worker: int,
 ) -> None:
@@ -48,9 +59,14 @@ def up(
     With --autoscaling the head itself works for nobody: nodes come when jobs ask for them and go after 15 s without
     work, as on Kubernetes.
     """
+    pools: tuple[Workers, ...] = ()
+    if autoscaling:
+        pools = read_pool_file(Path(autoscaling))
+    elif autoscaling is not None:
+        pools = (_workers(workers, cpus, accelerators_per_worker),)
     options = cluster.LocalClusterOptions(
         home=read_settings().home / LOCAL_FOLDER,
-        workers=_workers(workers, cpus, accelerators_per_worker) if autoscaling else None,
+        workers=pools,
         num_cpus=cpus,
         num_gpus=gpus,
         dashboard_port=dashboard_port,

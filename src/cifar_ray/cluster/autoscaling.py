@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cifar_ray.capacity import TYPE_LABEL
 from cifar_ray.cluster.ports import HOST
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.settings import WorkerPool
 
-POOL = "worker"
+HEAD, POOL = "ray.head.default", "worker"
+"""Kinds of nodes. Ray's provider of nodes on one machine knows the head by that name."""
 IDLE_TIMEOUT_MINUTES = 0.25
 STORE_BYTES = 700_000_000
 """Of a worker's object store: CIFAR-10 is 200 MB."""
 
+_NAME = re.compile(r"[\w.-]+")
 _HEAD_ID = "f" * 51 + "00000"
 """By which Ray's provider of nodes on one machine knows the head."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Workers:
-    """What the autoscaler may do."""
+    """A pool of like nodes, and what the autoscaler may do with it."""
 
+    name: str = POOL
     least: int
     """Nodes that stay without work."""
     most: int
@@ -30,8 +35,14 @@ class Workers:
     """Of a node."""
     num_accelerators: int
     """Of a node. Logical: Ray counts them, whatever the machine has."""
+    accelerator: str = ""
+    """What they pass for, as Ray names it (`T4`); empty for any."""
 
     def __post_init__(self) -> None:
+        if not all(map(_NAME.fullmatch, (self.name, self.accelerator or "any"))):
+            raise ConfigurationError(
+                f"a pool {self.name!r} of accelerators {self.accelerator!r}", "take letters, digits, dots and dashes"
+            )
         if not 0 <= self.least <= self.most or self.most < 1:
             raise ConfigurationError(
                 f"{self.least}:{self.most} workers", "say the least and the most, 0:4 for none to four"
@@ -40,18 +51,43 @@ class Workers:
             raise ConfigurationError("a worker has at least one CPU, and no fewer accelerators than none")
 
     @property
-    def pool(self) -> str:
-        """For the head's `CIFAR_RAY_POOLS`."""
-        nodes = WorkerPool(name=POOL, max_nodes=self.most, num_cpus=self.num_cpus, num_gpus=self.num_accelerators)
-        return str(nodes)
+    def pool(self) -> WorkerPool:
+        """As jobs are told of it."""
+        return WorkerPool(
+            name=self.name,
+            max_nodes=self.most,
+            num_cpus=self.num_cpus,
+            num_gpus=self.num_accelerators,
+            accelerator=self.accelerator,
+        )
+
+    @property
+    def node_type(self) -> dict[str, Any]:
+        """As the autoscaler is told of it."""
+        return {
+            "resources": {
+                "CPU": self.num_cpus,
+                "GPU": self.num_accelerators,
+                "object_store_memory": STORE_BYTES,
+            },
+            **({"labels": {TYPE_LABEL: self.accelerator}} if self.accelerator else {}),
+            "node_config": {},
+            "min_workers": self.least,
+            "max_workers": self.most,
+        }
 
 
-def autoscaling_config(workers: Workers, gcs_port: int) -> dict[str, Any]:
+def pools_text(workers: Sequence[Workers]) -> str:
+    """For the head's `CIFAR_RAY_POOLS`."""
+    return " ".join(str(each.pool) for each in workers)
+
+
+def autoscaling_config(workers: Sequence[Workers], gcs_port: int) -> dict[str, Any]:
     """What `ray start --head --autoscaling-config` takes; with `autoscaling_environment` and that `--port`."""
     return {
         "cluster_name": "local",
-        "max_workers": workers.most,
-        "upscaling_speed": workers.most,
+        "max_workers": sum(each.most for each in workers),
+        "upscaling_speed": sum(each.most for each in workers),
         "idle_timeout_minutes": IDLE_TIMEOUT_MINUTES,
         "provider": {
             "type": "external",
@@ -63,19 +99,10 @@ def autoscaling_config(workers: Workers, gcs_port: int) -> dict[str, Any]:
             "disable_node_updaters": True,
             "disable_launch_config_check": True,
         },
-        "head_node_type": "ray.head.default",
+        "head_node_type": HEAD,
         "available_node_types": {
-            "ray.head.default": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
-            POOL: {
-                "resources": {
-                    "CPU": workers.num_cpus,
-                    "GPU": workers.num_accelerators,
-                    "object_store_memory": STORE_BYTES,
-                },
-                "node_config": {},
-                "min_workers": workers.least,
-                "max_workers": workers.most,
-            },
+            HEAD: {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
+            **{each.name: each.node_type for each in workers},
         },
         # Ray asks for each of them, with nothing to do on one machine
         **{f"{role}setup_commands": [] for role in ("", "head_", "worker_")},
@@ -87,10 +114,10 @@ def autoscaling_config(workers: Workers, gcs_port: int) -> dict[str, Any]:
     }
 
 
-def autoscaling_environment(workers: Workers) -> Mapping[str, str]:
+def autoscaling_environment(workers: Sequence[Workers]) -> Mapping[str, str]:
     """The head's variables beside."""
     return {
-        "CIFAR_RAY_POOLS": workers.pool,
+        "CIFAR_RAY_POOLS": pools_text(workers),
         "RAY_FAKE_CLUSTER": "1",
         "RAY_enable_autoscaler_v2": "1",
         "AUTOSCALER_UPDATE_INTERVAL_S": "1",

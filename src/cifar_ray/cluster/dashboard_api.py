@@ -8,7 +8,7 @@ import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
-from cifar_ray.capacity import NodeKind
+from cifar_ray.capacity import TYPE_LABEL, NodeKind
 from cifar_ray.errors import UnreachableError
 
 TIMEOUT_S = 5.0
@@ -45,7 +45,12 @@ def living_nodes(url: str, token: str | None) -> list[NodeKind]:
     answer = _get(f"{url}/api/v0/nodes?detail=true&limit=1000", token)
     try:
         return [
-            NodeKind(name=str(node["node_ip"]), resources=dict(node["resources_total"] or {}), max_nodes=1)
+            NodeKind(
+                name=str(node["node_ip"]),
+                resources=dict(node["resources_total"] or {}),
+                max_nodes=1,
+                accelerator=(node["labels"] or {}).get(TYPE_LABEL, ""),
+            )
             for node in answer["data"]["result"]["result"]
             if node["state"] == "ALIVE"
         ]

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cifar_ray.cluster import processes, ray_head, s3_server, server
-from cifar_ray.cluster.autoscaling import Workers
+from cifar_ray.cluster.autoscaling import Workers, pools_text
 from cifar_ray.cluster.credentials import make_secrets, read_token, remove_secrets
 from cifar_ray.cluster.environment import joined
 from cifar_ray.cluster.health import ClusterStatus, PartHealth, status
@@ -49,8 +49,8 @@ class LocalClusterOptions:
     """None: a free one."""
     s3_port: int | None = None
     """None: a free one."""
-    workers: Workers | None = None
-    """Nodes that an autoscaler starts and ends, beside a head that works for nobody. None: the head alone."""
+    workers: tuple[Workers, ...] = ()
+    """Pools of nodes that an autoscaler starts and ends, beside a head that works for nobody. Empty: the head alone."""
 
     def __post_init__(self) -> None:
         for name, least in (("num_cpus", 1), ("num_gpus", 0)):
@@ -142,7 +142,7 @@ def _plan(options: LocalClusterOptions, state: StateFolder) -> LocalCluster:
         temp_dir=tempfile.mkdtemp(prefix=_TEMP_PREFIX, dir=_TEMP_ROOT),
         ray_log_path=str(state.log("ray")),
         s3_log_path=str(state.log("s3")),
-        pools=options.workers.pool if options.workers else "",
+        pools=pools_text(options.workers),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def start(
     *,
     num_cpus: int | None,
     num_gpus: int | None,
-    workers: Workers | None,
+    workers: Sequence[Workers],
 ) -> Server:
     """Start the head, its dashboard on the port in `cluster`, every other port a free one.
 

@@ -53,6 +53,11 @@ _FLAGS = (
         metavar="X",
         help="A share (0.25) or whole accelerators. [default: the study's where the cluster has any, else 0]",
     ),
+    click.option(
+        "--accelerator",
+        metavar="TYPE",
+        help="Train on nodes with accelerators of that type alone, by Ray's name for it: T4, H100. [default: on any]",
+    ),
     click.option("--cpus-per-trial", type=float, metavar="X", help="CPU cores, and threads. [default: 1]"),
     click.option(
         "--no-cohort",

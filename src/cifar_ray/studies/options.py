@@ -33,6 +33,8 @@ class SweepOptions:
     """Of configurations, split, batches and augmentation."""
     accelerators_per_trial: float | None = None
     """Share or number of accelerators of a trial."""
+    accelerator: str | None = None
+    """Their type, as Ray names it; None for whichever is there."""
     cpus_per_trial: float | None = None
     """CPU cores of a trial, and its threads; one by default."""
     no_cohort: bool = False
@@ -53,6 +55,11 @@ class SweepOptions:
             raise ConfigurationError(f"seed {self.seed} is out of range", "take 0 to 4294967295")
         if self.accelerators_per_trial is not None:
             _check_share("accelerators per trial", self.accelerators_per_trial, is_zero_allowed=True)
+        if self.accelerator is not None and (not self.accelerator or self.accelerators_per_trial == 0):
+            raise ConfigurationError(
+                f"trials with {self.accelerators_per_trial} accelerators are to train on {self.accelerator!r}",
+                "leave out --accelerator, or name a type and let them have a share of one",
+            )
         if self.cpus_per_trial is not None:
             _check_share("CPUs per trial", self.cpus_per_trial, is_zero_allowed=False)
         if self.time_limit is not None:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 import click
 import ray
 
-from cifar_ray.capacity import ACCELERATOR, NodeKind, place, place_singly
+from cifar_ray.capacity import ACCELERATOR, NodeKind, place, place_singly, with_accelerator
 from cifar_ray.data.sources import load_images, resolve_source
 from cifar_ray.data.split import split
 from cifar_ray.errors import (
@@ -71,6 +71,7 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
     check_trackers(settings)
     prices = read_prices(settings.prices) if settings.prices else None
     kinds = read_node_kinds(settings.worker_pools)
+    fitting = with_accelerator(kinds, options.accelerator)
     storage = choose_storage(options.storage, settings, num_nodes=sum(kind.max_nodes for kind in kinds))
     store = open_store(storage, settings.s3)
     runs = RunStore(PatientStore(store))
@@ -82,7 +83,7 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
             raise SweepExistsError.of(sweep_id, storage)
         if recorded and (result := runs.result(sweep_id)):
             return _say_result(result, storage)
-        plan = _make_plan(study, options, settings, kinds, sweep_id, storage, recorded)
+        plan = _make_plan(study, options, settings, fitting, sweep_id, storage, recorded)
         plan = replace(plan, prices=prices, keep=options.keep, ends_at=ends_at)
         if recorded is None:
             runs.create_sweep(plan.sweep)
@@ -158,6 +159,7 @@ def _make_plan(
         storage=storage,
         max_concurrent_trials=min(placement.num_slots, study.trials_at_once),
         num_cohorts=placement.num_cohorts,
+        accelerator=options.accelerator,
         finals=place_singly(study, options, kinds) if (recorded or sweep).num_finalists else None,
     )
 
@@ -181,7 +183,7 @@ def _hardware(kinds: list[NodeKind]) -> Mapping[str, str]:
     def total(name: str) -> str:
         return f"{sum(kind.resources.get(name, 0) * kind.max_nodes for kind in kinds):g}"
 
-    types = {
+    types = {kind.accelerator for kind in kinds if kind.accelerator} | {
         name.partition(":")[2] for kind in kinds for name in kind.resources if name.startswith("accelerator_type:")
     }
     return {

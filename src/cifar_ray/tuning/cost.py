@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import ray
 
+from cifar_ray.capacity import TYPE_LABEL
 from cifar_ray.prices import Prices
 from cifar_ray.records import Cost, EpochMetrics, ResourceUse, SweepRecord, TrialRecord
 
@@ -18,7 +19,7 @@ PERIOD_S = 1.0
 LOOK_PERIOD_S = 30.0
 """Between two looks at what nodes there are."""
 SPOT = "spot"
-TYPE_LABEL, MARKET_LABEL = "ray.io/accelerator-type", "ray.io/market-type"
+MARKET_LABEL = "ray.io/market-type"
 
 
 class Meter:

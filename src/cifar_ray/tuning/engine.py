@@ -161,7 +161,7 @@ class CohortEngine:
 
 
 def start_engines(
-    num_engines: int, data: ray.ObjectRef, plan: EnginePlan, demand: Mapping[str, float]
+    num_engines: int, data: ray.ObjectRef, plan: EnginePlan, demand: Mapping[str, Any]
 ) -> list[ActorHandle]:
     """Actors on the connected cluster, which Ray starts anew if they die, as long as `data` is held."""
     # a thread for each trial that waits, and some for those that come and go

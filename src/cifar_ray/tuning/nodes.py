@@ -6,14 +6,19 @@ from collections.abc import Sequence
 
 import ray
 
-from cifar_ray.capacity import NodeKind, with_pools
+from cifar_ray.capacity import TYPE_LABEL, NodeKind, with_pools
 from cifar_ray.settings import WorkerPool
 
 
 def read_node_kinds(pools: Sequence[WorkerPool]) -> list[NodeKind]:
     """Its living nodes; where it has `pools` that grow, its head and those."""
     alive = [
-        NodeKind(name=str(node["NodeManagerAddress"]), resources=dict(node["Resources"]), max_nodes=1)
+        NodeKind(
+            name=str(node["NodeManagerAddress"]),
+            resources=dict(node["Resources"]),
+            max_nodes=1,
+            accelerator=node["Labels"].get(TYPE_LABEL, ""),
+        )
         for node in ray.nodes()
         if node["Alive"]
     ]

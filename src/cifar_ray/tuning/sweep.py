@@ -6,7 +6,7 @@ import logging
 import math
 import os
 import signal
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -16,7 +16,7 @@ import ray
 from ray import tune
 from ray.tune.error import TuneError
 
-from cifar_ray.capacity import Placement
+from cifar_ray.capacity import TYPE_LABEL, Placement
 from cifar_ray.data.split import TrainingData
 from cifar_ray.errors import InterruptedSweepError, StorageError, StoreUnavailableError, TimeLimitError
 from cifar_ray.prices import Prices
@@ -74,6 +74,8 @@ class SweepPlan:
     max_concurrent_trials: int
     num_cohorts: int
     """0 where the trials train one by one."""
+    accelerator: str | None = None
+    """The type that trials, cohorts and finals train on, as nodes are labelled; None for any."""
     study: Study | None = None
     """That which chooses its trials as the sweep goes; None where `configs` has them all."""
     prices: Prices | None = None
@@ -177,6 +179,7 @@ def _build_tuner(
 def _trainable(plan: SweepPlan, num_left: int) -> Iterator[Any]:
     """What Ray Tune runs for each trial, and the engines behind it."""
     sweep = plan.sweep
+    where = {TYPE_LABEL: plan.accelerator} if plan.accelerator else {}
     if not plan.num_cohorts:
         trial_plan = TrialPlan(
             sweep_id=sweep.sweep_id,
@@ -186,7 +189,7 @@ def _trainable(plan: SweepPlan, num_left: int) -> Iterator[Any]:
         )
         yield tune.with_resources(
             tune.with_parameters(run_trial, data=plan.data, plan=trial_plan),
-            {"CPU": sweep.cpus_per_trial, "GPU": sweep.accelerators_per_trial},
+            _reserve({"CPU": sweep.cpus_per_trial, "GPU": sweep.accelerators_per_trial}, where),
         )
         return
     engine_plan = EnginePlan(
@@ -197,12 +200,16 @@ def _trainable(plan: SweepPlan, num_left: int) -> Iterator[Any]:
         num_slots=math.ceil(plan.max_concurrent_trials / plan.num_cohorts),
         num_trials=math.ceil(num_left / plan.num_cohorts),
     )
-    demand = {"num_cpus": sweep.cpus_per_trial - SPARE_CPUS, "num_gpus": sweep.accelerators_per_trial}
+    demand = {
+        "num_cpus": sweep.cpus_per_trial - SPARE_CPUS,
+        "num_gpus": sweep.accelerators_per_trial,
+        "label_selector": where,
+    }
     data = ray.put(plan.data)  # once to a node, whoever starts there
     engines = start_engines(plan.num_cohorts, data, engine_plan, demand)
     has_store = True
     try:
-        yield tune.with_resources(tune.with_parameters(run_member, engines=engines), MEMBER_RESOURCES)
+        yield tune.with_resources(tune.with_parameters(run_member, engines=engines), _reserve(MEMBER_RESOURCES, where))
     except StoreUnavailableError:
         # the driver has waited for it as long as the engines may
         has_store = False
@@ -210,6 +217,12 @@ def _trainable(plan: SweepPlan, num_left: int) -> Iterator[Any]:
     finally:
         if has_store:
             drain_engines(engines)
+
+
+def _reserve(amounts: Mapping[str, float], where: Mapping[str, str]) -> tune.PlacementGroupFactory:
+    """What Ray Tune asks of Ray for each trial, on a node that has these labels."""
+    labels = {"bundle_label_selector": [dict(where)]} if where else {}
+    return tune.PlacementGroupFactory([dict(amounts)], **labels)
 
 
 def _listed(configs: Sequence[TrialConfig], ended: Collection[str]) -> Any:
