@@ -98,3 +98,11 @@ def test_a_misspelt_range_is_refused(text: str) -> None:
     done = CliRunner().invoke(local, ["up", "--autoscaling", f"--workers={text}"])
     assert done.exit_code == 2
     assert "--workers" in done.output
+
+
+@pytest.mark.parametrize("autoscaling", [[], ["--autoscaling", str(SPEC)]])
+@pytest.mark.parametrize("flag", [["--workers", "0:2"], ["--accelerators-per-worker", "2"]])
+def test_flags_that_would_be_ignored_are_refused(autoscaling: list[str], flag: list[str]) -> None:
+    outcome = CliRunner().invoke(local, ["up", *autoscaling, *flag])
+    assert outcome.exit_code == 2
+    assert "belong to --autoscaling without FILE" in outcome.output

@@ -34,16 +34,13 @@ def local() -> None:
     help="Let Ray's autoscaler start and end worker nodes on this machine: --workers of one kind, or the pools of FILE "
     "(cluster/local.autoscaling.yaml shows how they are written).",
 )
-@click.option(
-    "--workers", default="0:4", show_default=True, metavar="MIN:MAX", help="With --autoscaling, without FILE: how many."
-)
+@click.option("--workers", metavar="MIN:MAX", help="With --autoscaling, without FILE: how many.  [default: 0:4]")
 @click.option(
     "--accelerators-per-worker",
     type=click.IntRange(0),
-    default=1,
-    show_default=True,
     metavar="N",
-    help="With --autoscaling, without FILE: logical ones, which Ray counts and no device needs to be behind.",
+    help="With --autoscaling, without FILE: logical ones, which Ray counts and no device needs to be behind.  "
+    "[default: 1]",
 )
 def up(
     cpus: int | None,
@@ -51,8 +48,8 @@ def up(
     dashboard_port: int | None,
     s3_port: int | None,
     autoscaling: str | None,
-    workers: str,
-    accelerators_per_worker: int,
+    workers: str | None,
+    accelerators_per_worker: int | None,
 ) -> None:
     """Start a Ray head and an S3 server that answer on loopback only, with a token and keys of their own.
 
@@ -60,10 +57,12 @@ def up(
     work, as on Kubernetes.
     """
     pools: tuple[Workers, ...] = ()
+    if autoscaling != "" and not (workers is None and accelerators_per_worker is None):
+        raise click.UsageError("--workers and --accelerators-per-worker belong to --autoscaling without FILE")
     if autoscaling:
         pools = read_pool_file(Path(autoscaling))
     elif autoscaling is not None:
-        pools = (_workers(workers, cpus, accelerators_per_worker),)
+        pools = (_workers(workers or "0:4", cpus, 1 if accelerators_per_worker is None else accelerators_per_worker),)
     options = cluster.LocalClusterOptions(
         home=read_settings().home / LOCAL_FOLDER,
         workers=pools,

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from cifar_ray.errors import ConfigurationError
+from cifar_ray.studies.duration import read_duration
 
 MAX_VALUES = 20
 """In a list of numbers."""
@@ -35,18 +36,13 @@ class Numbers(click.ParamType[list[int]]):
 
 
 class Duration(click.ParamType[float]):
-    """`45m`, `2h`, `90s`."""
+    """As `read_duration` takes it."""
 
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """In seconds."""
-        match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smh])", str(value))
-        duration_s = float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0
-        if duration_s <= 0:
-            flag = param.opts[0] if param else "duration"
-            raise ConfigurationError(f"{flag}: {value!r} is no duration", f"write it as in {flag} 45m, 2h or 90s")
-        return duration_s
+        return read_duration(param.opts[0] if param else "duration", str(value))
 
 
 class Positive(click.ParamType[float]):
