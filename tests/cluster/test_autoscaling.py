@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import yaml
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from pytest import TempPathFactory
 from ray.autoscaler._private.util import prepare_config, validate_config
 
+from cifar_ray.capacity import TYPE_LABEL
 from cifar_ray.cli.local import local
 from cifar_ray.cluster.autoscaling import Workers, autoscaling_config, autoscaling_environment, share_of_cpus
 from cifar_ray.cluster.pool_file import read_pool_file
@@ -87,6 +92,24 @@ def test_a_file_without_usable_pools_is_refused(tmp_path: Path, text: str) -> No
         read_pool_file(file)
     with pytest.raises(ConfigurationError):
         read_pool_file(tmp_path / "none.yaml")
+
+
+_VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9)
+_ANYTHING = st.recursive(_VALUES, lambda each: st.lists(each, max_size=3) | st.dictionaries(_VALUES, each, max_size=3))
+_POOLS = st.fixed_dictionaries(
+    {"resources": st.dictionaries(st.sampled_from(["CPU", "GPU"]), _ANYTHING), "max_workers": _ANYTHING},
+    optional={"min_workers": _ANYTHING, "labels": st.dictionaries(st.just(TYPE_LABEL), _ANYTHING) | _ANYTHING},
+)
+
+
+@given(_ANYTHING | st.dictionaries(st.text(max_size=9), _POOLS | _ANYTHING, max_size=3))
+def test_any_file_is_pools_that_jobs_can_be_told_or_refused(tmp_path_factory: TempPathFactory, kinds: object) -> None:
+    file = tmp_path_factory.getbasetemp() / "pools.yaml"
+    file.write_text(yaml.safe_dump({"head_node_type": "head", "available_node_types": kinds}))
+    with suppress(ConfigurationError):
+        pools = read_pool_file(file)
+        told = read_settings(dict(autoscaling_environment(pools))).worker_pools
+        assert [(each.name, each.max_nodes) for each in told] == [(each.name, each.most) for each in pools]
 
 
 def test_workers_share_the_cores_and_each_has_one() -> None:
