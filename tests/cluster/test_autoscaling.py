@@ -10,7 +10,6 @@ import yaml
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from pytest import TempPathFactory
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from cifar_ray.capacity import TYPE_LABEL
@@ -81,6 +80,7 @@ def test_pools_of_a_file_are_told_to_ray_and_to_jobs(tmp_path: Path) -> None:
         "{head_node_type: head, available_node_types: {head: {}}}",
         "{head_node_type: head, available_node_types: {w: {resources: {CPU: many}, max_workers: 1}}}",
         "{head_node_type: head, available_node_types: {w: {resources: {CPU: 1}}}}",
+        "{head_node_type: head, available_node_types: {w: {resources: {CPU: 1}, max_workers: .inf}}}",
         "{head_node_type: head, available_node_types: {w: {resources: {CPU: 1, TPU: 4}, max_workers: 1}}}",
         "{head_node_type: head, available_node_types: {a b: {resources: {CPU: 1}, max_workers: 1}}}",
     ],
@@ -96,14 +96,17 @@ def test_a_file_without_usable_pools_is_refused(tmp_path: Path, text: str) -> No
 
 _VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9)
 _ANYTHING = st.recursive(_VALUES, lambda each: st.lists(each, max_size=3) | st.dictionaries(_VALUES, each, max_size=3))
+_COUNTS = st.integers(-1, 4) | st.floats() | _VALUES
 _POOLS = st.fixed_dictionaries(
-    {"resources": st.dictionaries(st.sampled_from(["CPU", "GPU"]), _ANYTHING), "max_workers": _ANYTHING},
-    optional={"min_workers": _ANYTHING, "labels": st.dictionaries(st.just(TYPE_LABEL), _ANYTHING) | _ANYTHING},
+    {"resources": st.fixed_dictionaries({"CPU": _COUNTS}, optional={"GPU": _COUNTS}), "max_workers": _COUNTS},
+    optional={"min_workers": _COUNTS, "labels": st.dictionaries(st.just(TYPE_LABEL), _VALUES) | _ANYTHING},
 )
 
 
 @given(_ANYTHING | st.dictionaries(st.text(max_size=9), _POOLS | _ANYTHING, max_size=3))
-def test_any_file_is_pools_that_jobs_can_be_told_or_refused(tmp_path_factory: TempPathFactory, kinds: object) -> None:
+def test_any_file_is_pools_that_jobs_can_be_told_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, kinds: object
+) -> None:
     file = tmp_path_factory.getbasetemp() / "pools.yaml"
     file.write_text(yaml.safe_dump({"head_node_type": "head", "available_node_types": kinds}))
     with suppress(ConfigurationError):

@@ -8,7 +8,7 @@ import pytest
 from cifar_ray.prices import Prices
 from cifar_ray.records import EpochMetrics, ResourceUse, SweepRecord, TrialRecord
 from cifar_ray.reporting.formats import cost_text
-from cifar_ray.tuning.cost import Meter, cost_of, node_kind
+from cifar_ray.tuning.cost import Meter, cost_of, node_kind, with_kinds
 
 PRICES = Prices(currency="USD", rates={("A100", "on_demand"): 4.0, ("A100", "spot"): 1.0})
 A100 = {"CPU": 8.0, "GPU": 1.0, "accelerator_type:A100": 1.0}
@@ -39,6 +39,17 @@ def test_what_is_held_goes_on_from_what_was_held(sweep_record: SweepRecord, num_
 )
 def test_kinds_of_nodes(node: dict[str, object], device: str, kind: str) -> None:
     assert node_kind(node, device) == kind
+
+
+def test_an_address_with_nodes_of_several_kinds_has_no_price() -> None:
+    head = {"NodeManagerAddress": "10.0.0.1", "Resources": {"CPU": 2.0}}
+    one, other = ({"NodeManagerAddress": "10.0.0.1", "Resources": A100, "Labels": labels} for labels in ({}, SPOT))
+    assert with_kinds({"10.0.0.9": "A100 spot"}, [head, one, one], "accelerator") == {
+        "10.0.0.1": "A100 on_demand",
+        "10.0.0.9": "A100 spot",
+    }
+    for known, nodes in (({}, [one, other]), ({"10.0.0.1": "A100 on_demand"}, [other])):
+        assert with_kinds(known, nodes, "accelerator") == {"10.0.0.1": "unknown on_demand"}
 
 
 def test_the_price_is_of_all_that_was_held(

@@ -27,7 +27,7 @@ def read_pool_file(path: Path) -> tuple[Workers, ...]:
         pools = tuple(_pool(str(name), each) for name, each in spec["available_node_types"].items() if name != head)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigurationError(f"pools {path}: {error}", "name a readable YAML file") from error
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise ConfigurationError(
             f"pools {path}: not a specification for Ray's autoscaler ({error!r})", "see cluster/local.autoscaling.yaml"
         ) from error

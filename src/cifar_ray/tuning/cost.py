@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import ray
 
-from cifar_ray.capacity import TYPE_LABEL
+from cifar_ray.capacity import ACCELERATOR, TYPE_LABEL
 from cifar_ray.prices import Prices
 from cifar_ray.records import Cost, EpochMetrics, ResourceUse, SweepRecord, TrialRecord
 
@@ -20,6 +20,7 @@ LOOK_PERIOD_S = 30.0
 """Between two looks at what nodes there are."""
 SPOT = "spot"
 MARKET_LABEL = "ray.io/market-type"
+UNKNOWN = "unknown on_demand"
 
 
 class Meter:
@@ -45,7 +46,7 @@ class Meter:
         nodes = self.use.nodes
         if now - self._looked > LOOK_PERIOD_S and ray.is_initialized():
             self._looked = now
-            nodes = {**nodes, **{node["NodeManagerAddress"]: node_kind(node, self._device) for node in ray.nodes()}}
+            nodes = with_kinds(nodes, ray.nodes(), self._device)
         self.use = replace(self.use, held_s=self.use.held_s + held_s, nodes=nodes)
 
     def repeat(self, line: EpochMetrics) -> None:
@@ -70,6 +71,19 @@ def node_kind(node: Mapping[str, Any], device: str) -> str:
     return f"{'CPU' if device == 'core' else accelerator} {market}"
 
 
+def with_kinds(known: Mapping[str, str], nodes: Iterable[Mapping[str, Any]], device: str) -> dict[str, str]:
+    """By address, the kinds of the nodes that have such devices.
+
+    An address with nodes of several kinds, as one machine with several pools has, is of an unknown one.
+    """
+    kinds = dict(known)
+    for node in nodes:
+        if device == "core" or node.get("Resources", {}).get(ACCELERATOR, 0) > 0:
+            address, kind = str(node["NodeManagerAddress"]), node_kind(node, device)
+            kinds[address] = kind if kinds.get(address, kind) == kind else UNKNOWN
+    return kinds
+
+
 def cost_of(
     sweep: SweepRecord,
     use: ResourceUse,
@@ -85,7 +99,7 @@ def cost_of(
     for line in metrics:
         share = line.seconds / line.num_sharing * num_each
         seconds[line.trial_id in failed] += share  # type: ignore[assignment]  # a Counter of floats
-        kinds[use.nodes.get(str(line.node), "unknown on_demand")] += share  # type: ignore[assignment]
+        kinds[use.nodes.get(str(line.node), UNKNOWN)] += share  # type: ignore[assignment]
     trained_s = seconds[False] + seconds[True] + use.repeated_s
     cost = Cost(
         device=device,
