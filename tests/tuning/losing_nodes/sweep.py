@@ -33,7 +33,7 @@ from cifar_ray.tuning.epoch_report import report_epoch
 from cifar_ray.tuning.patient_trainable import PatientTrainable
 
 NUM_EPOCHS = 4
-NAP_S = 0.5
+NAP_S = 2.0
 
 
 def sleep_trial(assignment: dict[str, Any], *, data: TrainingData, plan: dict[str, Any]) -> None:
