@@ -46,8 +46,8 @@ def convolution_rate(device: torch.device, dtype: torch.dtype, shape: Convolutio
     images = images.to(dtype=dtype, memory_format=torch.channels_last)
     weight = torch.randn(channels, channels, 3, 3, device=device)
     weight = weight.to(dtype=dtype, memory_format=torch.channels_last)
-    # cuDNN's own search for the fastest algorithm; on the CPU the flag means nothing
-    with torch.backends.cudnn.flags(benchmark=True):
+    # with cuDNN, which these flags otherwise turn off, and its own search for the fastest algorithm
+    with torch.backends.cudnn.flags(enabled=True, benchmark=True):
         return shape.flops / _time_call(lambda: functional.conv2d(images, weight, padding=1), device, budget_s)
 
 

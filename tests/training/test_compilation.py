@@ -12,20 +12,22 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 from torch._dynamo.utils import counters
 
 from cifar_ray.data.split import TrainingData
 from cifar_ray.models import build_model
-from cifar_ray.models.dropout import Dropout, set_dropout
+from cifar_ray.models.dropout import Dropout
 from cifar_ray.records import EpochMetrics
 from cifar_ray.settings import read_settings
 from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig
-from cifar_ray.training.compilation import CompiledStep, StepShape, compiled_step
+from cifar_ray.training.compilation import compiled_code
 from cifar_ray.training.learner import Trial
-from cifar_ray.training.objective import Objective, differentiate
+from cifar_ray.training.objective import Objective
 from cifar_ray.training.trial import train_trial
+from cifar_ray.training.trial_step import TrialStep
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*LeafSpec.*"),
@@ -58,8 +60,9 @@ def compiling(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
     os.environ.pop("TORCHINDUCTOR_CACHE_DIR", None)
 
 
-def make_step(config: TrialConfig) -> CompiledStep:
-    return CompiledStep(StepShape.of(config, CPU, "32-true"))
+def make_step(config: TrialConfig, switch: str = "on") -> tuple[nn.Module, TrialStep]:
+    network = build_model(config)
+    return network, TrialStep(network, config, CPU, replace(read_settings(), compiles=switch == "on"))
 
 
 def train(runs: RunStore, data: TrainingData, trial_id: str, config: TrialConfig) -> list[EpochMetrics]:
@@ -89,14 +92,15 @@ def test_a_second_trial_compiles_nothing(
 
 
 def test_dropout_is_data_to_compiled_code(compiling: None) -> None:
-    layer = Dropout(0.25)
-    compiled = torch.compile(layer, fullgraph=True, dynamic=False)
+    compiled = torch.compile(lambda layer, values: layer(values), fullgraph=True, dynamic=False)
+    counters.clear()
     for share in (0.25, 0.6):
-        set_dropout(layer, share)
-        values = compiled(torch.ones(20_000))
+        layer = Dropout(share)
+        values = compiled(layer, torch.ones(20_000))
         assert values.unique().tolist() == pytest.approx([0.0, 1 / (1 - share)])
         assert (values == 0).float().mean().item() == pytest.approx(share, abs=0.02)
-    assert "share" not in layer.state_dict()
+        assert "share" not in layer.state_dict()
+    assert counters["stats"]["unique_graphs"] == 1
 
 
 SMALL = pytest.mark.parametrize(
@@ -116,57 +120,40 @@ SMALL = pytest.mark.parametrize(
 def test_compiled_steps_are_plain_steps(compiling: None, settings: dict[str, object]) -> None:
     """Loss, gradients and running statistics, of two batches; a smaller one runs as plain code."""
     config = TrialConfig.from_dict({**CONFIG.to_dict(), "batch_size": 4, **settings})
-    with compiled_step(config, CPU, "32-true", read_settings()) as step:
-        assert step is not None
-        plain, compiled = build_model(config), step.place(build_model(config), config)
-        generator = torch.Generator().manual_seed(0)
-        objectives = [Objective(config, seed=0) for _ in range(2)]
-        counters.clear()
-        for size in (4, 4, 3):
-            images = torch.randn(size, 3, 32, 32, generator=generator).to(memory_format=torch.channels_last)
-            labels = torch.randint(10, (size,), generator=generator)
-            found = step.differentiate(compiled, objectives[0].prepare(images, labels))
-            expected = differentiate(plain, objectives[1].prepare(images, labels))
-            for one, other in zip(found, expected, strict=True):
-                assert torch.allclose(one, other, rtol=1e-4, atol=1e-4)
-        assert counters["stats"]["unique_graphs"] == 1
-        # a bias before batch norm has a gradient of rounding errors alone
-        scale = max(each.grad.abs().max().item() for each in plain.parameters() if each.grad is not None)
-        for (name, one), other in zip(compiled.named_parameters(), plain.parameters(), strict=True):
-            if other.grad is not None:
-                assert one.grad is not None
-                assert torch.allclose(one.grad, other.grad, rtol=1e-3, atol=1e-4 * scale), name
-        for (name, one), other in zip(compiled.named_buffers(), plain.buffers(), strict=True):
-            assert torch.allclose(one, other, rtol=1e-4, atol=1e-5), name
+    (plain, take_plain), (compiled, take_compiled) = make_step(config, "off"), make_step(config)
+    generator = torch.Generator().manual_seed(0)
+    objectives = [Objective(config, seed=0) for _ in range(2)]
+    counters.clear()
+    for size in (4, 4, 3):
+        images = torch.randn(size, 3, 32, 32, generator=generator).to(memory_format=torch.channels_last)
+        labels = torch.randint(10, (size,), generator=generator)
+        found = take_compiled(objectives[0].prepare(images, labels))
+        expected = take_plain(objectives[1].prepare(images, labels))
+        for one, other in zip(found, expected, strict=True):
+            assert torch.allclose(one, other, rtol=1e-4, atol=1e-4)
+    assert counters["stats"]["unique_graphs"] == 1
+    # a bias before batch norm has a gradient of rounding errors alone
+    scale = max(each.grad.abs().max().item() for each in plain.parameters() if each.grad is not None)
+    for (name, one), other in zip(compiled.named_parameters(), plain.parameters(), strict=True):
+        if other.grad is not None:
+            assert one.grad is not None
+            assert torch.allclose(one.grad, other.grad, rtol=1e-3, atol=1e-4 * scale), name
+    for (name, one), other in zip(compiled.named_buffers(), plain.buffers(), strict=True):
+        assert torch.allclose(one, other, rtol=1e-4, atol=1e-5), name
 
 
-def test_a_trial_gets_the_network_that_is_there_with_weights_of_its_own() -> None:
-    step, first, second = make_step(CONFIG), build_model(CONFIG), build_model(replace(CONFIG, seed=7, dropout=0.5))
-    with step.reserved():
-        network = step.place(first, CONFIG)
-        next(network.parameters()).grad = torch.ones_like(next(network.parameters()))
-    addresses = [each.data_ptr() for each in network.parameters()]
-    assert step.place(second, replace(CONFIG, seed=7, dropout=0.5)) is network
-    assert [each.data_ptr() for each in network.parameters()] == addresses
-    assert all(each.grad is None for each in network.parameters())
-    assert {each.p for each in network.modules() if isinstance(each, Dropout)} == {0.5}
-    for one, other in zip(network.parameters(), second.parameters(), strict=True):
-        assert torch.equal(one, other)
-
-
-def test_what_another_trial_holds_is_not_given_away(compiling: None) -> None:
-    settings = read_settings()
-    with compiled_step(CONFIG, CPU, "32-true", settings) as one:
-        assert one is not None
-        with compiled_step(CONFIG, CPU, "32-true", settings) as other:
-            assert other is None
-    with compiled_step(CONFIG, CPU, "32-true", settings) as again:
-        assert again is one
+def test_a_smaller_batch_leaves_the_gradients_where_they_are(compiling: None) -> None:
+    """There a graph writes them."""
+    network, step = make_step(CONFIG)
+    addresses = []
+    for size in (16, 5):
+        step(Objective(CONFIG, 0).prepare(torch.zeros(size, 3, 32, 32), torch.arange(size) % 10))
+        addresses.append([each.grad.data_ptr() for each in network.parameters() if each.grad is not None])
+    assert addresses[0] == addresses[1] != []
 
 
 def test_by_default_the_cpu_compiles_nothing() -> None:
-    with compiled_step(CONFIG, CPU, "32-true", read_settings({})) as step:
-        assert step is None
+    assert compiled_code(CPU, read_settings({})) is None
 
 
 def test_what_was_compiled_is_read_from_the_cache_folder(compiling: None) -> None:
@@ -177,30 +164,34 @@ def test_what_was_compiled_is_read_from_the_cache_folder(compiling: None) -> Non
     for is_later in (False, True):
         torch._dynamo.reset()
         counters.clear()
-        with compiled_step(config, CPU, "32-true", settings):
-            step = make_step(config)
-            step.differentiate(step.place(build_model(config), config), Objective(config, 0).prepare(images, labels))
+        _, step = make_step(config)
+        step(Objective(config, 0).prepare(images, labels))
         hits, misses = (counters["inductor"][f"fxgraph_cache_{what}"] for what in ("hit", "miss"))
         assert (hits > 0, misses > 0) == (is_later, not is_later)
     assert [each.name for each in settings.cache.iterdir()] == [f"compiled-{os.getuid()}"]
 
 
 PROGRAM = """
+from dataclasses import replace
 import torch
+from torch import nn
 from torch._dynamo.utils import counters
 from cifar_ray.models import build_model
 from cifar_ray.settings import read_settings
 from cifar_ray.studies import TrialConfig
-from cifar_ray.training.compilation import compiled_step
-from cifar_ray.training.objective import Objective, differentiate
+from cifar_ray.training.objective import Objective
+from cifar_ray.training.trial_step import TrialStep
 
 config = TrialConfig(model="classic_cnn", max_epochs=1, learning_rate=0.1, optimizer="sgd", weight_decay=0.0,
                      dropout=0.0, batch_size=4)
 example = Objective(config, 0).prepare(torch.zeros(4, 3, 32, 32), torch.arange(4))
-with compiled_step(config, torch.device("cpu"), "32-true", read_settings()) as step:
-    network = step.place(build_model(config), config)
-    losses = [run(network, example)[0].item() for run in (step.differentiate, step.differentiate, differentiate)]
-    assert max(losses) - min(losses) < 1e-5, losses
+settings = read_settings()
+compiled, plain = (
+    TrialStep(build_model(config), config, torch.device("cpu"), replace(settings, compiles=compiles))
+    for compiles in (True, False)
+)
+losses = [step(example)[0].item() for step in (compiled, compiled, plain)]
+assert max(losses) - min(losses) < 1e-5, losses
 print(counters["inductor"]["fxgraph_cache_hit"], counters["inductor"]["fxgraph_cache_miss"])
 """
 

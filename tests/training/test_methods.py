@@ -14,7 +14,7 @@ from cifar_ray.studies import TrialConfig
 from cifar_ray.training.averaging import WeightAverage
 from cifar_ray.training.clipping import clip_gradients, clipped_parameters
 from cifar_ray.training.muon import MOMENTUM, orthogonal
-from cifar_ray.training.objective import Objective
+from cifar_ray.training.objective import Objective, evaluate_example
 from cifar_ray.training.optimization import build_optimizer, build_scheduler
 
 BASE = {
@@ -177,7 +177,7 @@ def _units(values: torch.Tensor) -> torch.Tensor:
 
 def test_label_smoothing_spreads_a_share_of_the_target() -> None:
     network, images, labels = nn.Flatten(), torch.randn(4, 10, 1, 1), torch.tensor([1, 2, 3, 9])
-    loss, logits = Objective(config(label_smoothing=0.2), seed=0)(network, images, labels)
+    loss, logits = evaluate_example(network, Objective(config(label_smoothing=0.2), seed=0).prepare(images, labels))
     targets = functional.one_hot(labels, 10) * 0.8 + 0.02
     assert torch.allclose(loss, -(targets * logits.log_softmax(1)).sum(1).mean())
 
@@ -194,7 +194,7 @@ def test_mixup_mixes_images_and_targets_alike() -> None:
     objective = Objective(config(mixup=1.0), seed=3)
     shares = []
     for _ in range(200):
-        loss, logits = objective(Recorder(), images, labels)
+        loss, logits = evaluate_example(Recorder(), objective.prepare(images, labels))
         # an image is the one-hot form of its label: the mixture is the target
         assert torch.allclose(loss, -(seen[-1] * logits.log_softmax(1)).sum(1).mean(), atol=1e-6)
         shares.append(float(seen[-1].diagonal().min()))
@@ -205,10 +205,10 @@ def test_mixup_mixes_images_and_targets_alike() -> None:
 
 def test_a_seed_mixes_the_same() -> None:
     images, labels = torch.randn(8, 10, 1, 1), torch.arange(8)
-    losses = [
-        [Objective(config(mixup=0.2), seed=seed)(nn.Flatten(), images, labels)[0].item() for _ in range(2)]
-        for seed in (1, 1, 2)
-    ]
+    losses = []
+    for seed in (1, 1, 2):
+        objective = Objective(config(mixup=0.2), seed=seed)
+        losses.append([evaluate_example(nn.Flatten(), objective.prepare(images, labels))[0].item() for _ in range(2)])
     assert losses[0] == losses[1] != losses[2]
 
 

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
+from cifar_ray.data.image_set import ImageSet
+from cifar_ray.data.split import TrainingData, split
 from cifar_ray.models import build_model
+from cifar_ray.records import EpochMetrics
 from cifar_ray.settings import read_settings
+from cifar_ray.statistics import CLASSES
 from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.runs import RunStore
-from cifar_ray.studies import TrialConfig
-from cifar_ray.training.compilation import compiled_step
+from cifar_ray.studies import STUDIES, TrialConfig
 from cifar_ray.training.fused_group import FusedGroup
 from cifar_ray.training.learner import Learner, Trial
-from cifar_ray.training.objective import Objective, differentiate
+from cifar_ray.training.objective import Objective
+from cifar_ray.training.trial import train_trial
+from cifar_ray.training.trial_step import TrialStep
 
 pytestmark = [
     pytest.mark.gpu,
+    # torch's own, of its own
+    pytest.mark.filterwarnings("ignore:.*LeafSpec.*"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*"),
+    pytest.mark.filterwarnings("ignore::FutureWarning:torch.*"),
     pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device here"),
 ]
 CONFIG = TrialConfig(
@@ -49,26 +60,23 @@ def draw_batches(device: torch.device) -> list[tuple[torch.Tensor, torch.Tensor]
 
 
 @pytest.mark.parametrize("model", ["classic_cnn", "resnet"])
-def test_a_compiled_training_is_a_plain_one(model: str) -> None:
-    """Two trials after one another, of two optimisers."""
+@pytest.mark.parametrize("mixup", [0.0, 0.2])
+def test_a_compiled_training_is_a_plain_one(model: str, mixup: float) -> None:
+    """Two trials after one another, of two optimisers; each goes on to batches after a smaller one."""
     device = torch.device("cuda")
     for seed, optimizer in ((1, torch.optim.SGD), (2, torch.optim.Adam)):
-        config = replace(CONFIG, model=model, seed=seed)
-        with compiled_step(config, device, "32-true", read_settings()) as step:
-            assert step is not None
-            sides = []
-            for network, run in (
-                (step.place(build_model(config), config), step.differentiate),
-                (build_model(config).to(device), differentiate),
-            ):
-                stepper = optimizer(network.parameters(), lr=0.001, fused=True)
-                objective, losses = Objective(config, seed=0), []
-                for images, labels in draw_batches(device):
-                    stepper.zero_grad(set_to_none=True)
-                    loss, _ = run(network, objective.prepare(images, labels))
-                    stepper.step()
-                    losses.append(loss.detach().clone())
-                sides.append(torch.stack(losses))
+        config = replace(CONFIG, model=model, seed=seed, mixup=mixup)
+        sides = []
+        for switch in ("on", "off"):
+            network = build_model(config).to(device)
+            step = TrialStep(network, config, device, read_settings({"CIFAR_RAY_COMPILE": switch}))
+            stepper = optimizer(network.parameters(), lr=0.001, fused=True)
+            objective, losses = Objective(config, seed=0), []
+            for images, labels in [*draw_batches(device), *draw_batches(device)]:
+                loss, _ = step(objective.prepare(images, labels))
+                stepper.step()
+                losses.append(loss.clone())
+            sides.append(torch.stack(losses))
         assert torch.allclose(*sides, rtol=1e-2, atol=1e-3)
 
 
@@ -80,7 +88,7 @@ def test_a_recorded_pass_is_a_plain_one(runs: RunStore) -> None:
         for records in (False, True):
             learners = []
             for index, each in enumerate(settings):
-                store = CheckpointStore(runs.objects, f"cnn-{records}", f"t{index:04d}")
+                store = CheckpointStore(runs.objects, f"cnn-{records:d}", f"t{index:04d}")
                 trial = Trial(trial_id=f"t{index:04d}", config=replace(CONFIG, **each), checkpoints=store)  # type: ignore[arg-type]  # the test's own settings
                 learners.append(Learner(trial, device=device, steps_per_epoch=NUM_BATCHES, executor=executor))
             group = FusedGroup(learners, device, "32-true", records=records)
@@ -89,3 +97,48 @@ def test_a_recorded_pass_is_a_plain_one(runs: RunStore) -> None:
             group.end_pass(NUM_BATCHES)
             means.append([loss for loss, _ in group.train_tally.means()])
     assert means[1] == pytest.approx(means[0], rel=1e-3)
+
+
+@pytest.fixture(scope="module")
+def gpu_data() -> TrainingData:
+    """4,096 random images whose class is their brightness: four batches of the largest that a study has, and a rest."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(4096, dtype=np.int64) % 10
+    images = rng.integers(0, 20, (4096, 3, 32, 32)) + labels[:, None, None, None] * 23
+    return split(ImageSet(source="r", name="r", images=images.astype(np.uint8), labels=labels, classes=CLASSES), seed=0)
+
+
+def train(runs: RunStore, data: TrainingData, config: TrialConfig, sweep: str, stop_at: int = 0) -> list[EpochMetrics]:
+    """Stopped within the report of an epoch, as Ray Tune does it."""
+    lines: list[EpochMetrics] = []
+
+    def report(line: EpochMetrics) -> None:
+        lines.append(line)
+        if line.epoch == stop_at:
+            raise InterruptedError
+
+    trial = Trial(trial_id="t0000", config=config, checkpoints=CheckpointStore(runs.objects, sweep, "t0000"))
+    try:
+        train_trial(trial, data, report, data_seed=0)
+    except InterruptedError:
+        assert stop_at
+    return lines
+
+
+@pytest.mark.parametrize("name", sorted(STUDIES))
+def test_every_study_trains_and_goes_on(
+    name: str, runs: RunStore, gpu_data: TrainingData, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Compiled as in plain code; and a training that was stopped ends as one that was not."""
+    caplog.set_level(logging.WARNING)
+    config = replace(STUDIES[name].sample(0)[0], max_epochs=3, dropout=0.0)
+    compiled = train(runs, gpu_data, config, "whole")
+    assert not [record for record in caplog.records if "compilation" in record.message]
+    train(runs, gpu_data, config, "parts", stop_at=2)
+    continued = train(runs, gpu_data, config, "parts")
+    monkeypatch.setenv("CIFAR_RAY_COMPILE", "off")
+    plain = train(runs, gpu_data, config, "plain")
+    assert len(compiled) == len(continued) == len(plain) == config.max_epochs
+    for lines in (continued, plain):
+        losses = [[line.train_loss for line in each] for each in (lines, compiled)]
+        assert losses[0] == pytest.approx(losses[1], rel=0.1, abs=0.05)

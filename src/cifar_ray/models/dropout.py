@@ -21,11 +21,3 @@ class Dropout(nn.Dropout):
             return super().forward(values)
         kept = torch.rand(values.shape, device=values.device) >= self.share
         return values * (kept / (1 - self.share)).to(values.dtype)
-
-
-def set_dropout(network: nn.Module, share: float) -> None:
-    """Give all drop-out of a network that share."""
-    for layer in network.modules():
-        if isinstance(layer, Dropout):
-            layer.p = share
-            layer.share.fill_(share)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cifar_ray.errors import CheckpointError, ConfigurationError
 from cifar_ray.models import build_model
@@ -56,12 +56,8 @@ class Learner:
         steps_per_epoch: int,
         executor: Executor,
         sample: Callable[[], Tensor] | None = None,
-        place: Callable[[nn.Module, TrialConfig], nn.Module] | None = None,
     ) -> None:
-        """`sample` draws normalised training images, to which a network's first layer may be fitted.
-
-        `place` gives the network on the device, if that is to be one that is there already.
-        """
+        """`sample` draws normalised training images, to which a network's first layer may be fitted."""
         self.trial = trial
         self.history: list[EpochMetrics] = []
         self.data_pass = 0
@@ -72,7 +68,7 @@ class Learner:
             self.network.load_state_dict(unpack_weights(checkpoint.weights))
         elif isinstance(self.network, SpeedNet) and sample is not None:
             self.network.whiten(sample())
-        self.network = self.network.to(device) if place is None else place(self.network, trial.config)
+        self.network.to(device)
         self.optimizer = build_optimizer(trial.config, self.network)
         self.scheduler = build_scheduler(trial.config, self.optimizer, steps_per_epoch)
         self._steps_per_epoch = steps_per_epoch

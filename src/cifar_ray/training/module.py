@@ -12,10 +12,10 @@ from torch.optim import Optimizer
 
 from cifar_ray.data.resident import Block
 from cifar_ray.records import EpochMetrics
-from cifar_ray.training.clipping import clip_gradients, clipped_parameters
 from cifar_ray.training.learner import Learner
-from cifar_ray.training.objective import Differentiate, Objective
+from cifar_ray.training.objective import Objective
 from cifar_ray.training.tally import Tally
+from cifar_ray.training.trial_step import TrialStep
 
 
 class TrialModule(pl.LightningModule):
@@ -30,14 +30,14 @@ class TrialModule(pl.LightningModule):
         self,
         learner: Learner,
         *,
-        differentiate: Differentiate,
+        step: TrialStep,
         device_name: str,
         on_epoch: Callable[[EpochMetrics], None],
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self._learner = learner
-        self._differentiate = differentiate
+        self._step = step
         self._device_name = device_name
         self._on_epoch = on_epoch
 
@@ -50,25 +50,20 @@ class TrialModule(pl.LightningModule):
         self._learner.network.train()
         torch.manual_seed(self._learner.dropout_seed)
         self._objective = Objective(self._learner.trial.config, self._learner.dropout_seed)
-        self._step = self._learner.num_steps
+        self._num_steps = self._learner.num_steps
         self._started = time.perf_counter()
         self._train_tally = Tally(1, self.device)
         self._validation_tally = Tally(1, self.device)
 
     def training_step(self, block: Block, block_index: int) -> None:
         """An optimiser step on each batch."""
-        network, optimizer = self._learner.network, self._learner.optimizer
-        scheduler, average = self._learner.scheduler, self._learner.average
-        most = self._learner.trial.config.gradient_clipping
+        optimizer, scheduler, average = self._learner.optimizer, self._learner.scheduler, self._learner.average
         for images, labels in block:
-            optimizer.zero_grad(set_to_none=True)
-            loss, logits = self._differentiate(network, self._objective.prepare(images, labels))
-            if most:
-                clip_gradients(clipped_parameters(network), most)
+            loss, logits = self._step(self._objective.prepare(images, labels))
             optimizer.step()
-            self._step += 1
+            self._num_steps += 1
             if average is not None:
-                average.update(self._step)
+                average.update(self._num_steps)
             self._train_tally.add(loss, logits, labels)
             self._learning_rate = optimizer.param_groups[0]["lr"]
             if scheduler is not None:

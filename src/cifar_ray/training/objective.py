@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -25,10 +24,6 @@ class Example:
     share: float
     """Of an image's own label in the loss."""
     label_smoothing: float
-
-
-Differentiate = Callable[[nn.Module, Example], tuple[Tensor, Tensor]]
-"""Adds a batch's gradients to those of the network; gives its loss and its logits (B, 10)."""
 
 
 class Objective:
@@ -57,10 +52,6 @@ class Objective:
             label_smoothing=self._label_smoothing,
         )
 
-    def __call__(self, network: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss and logits (B, 10) of (B, 3, 32, 32) images. Of mixed images, the logits are of the mixture."""
-        return _evaluate_example(network, self.prepare(images, labels))
-
     def _draw_share(self) -> float:
         """From Beta(alpha, alpha); at least a half, so that an image's own label is the weightier one."""
         gammas = torch._standard_gamma(torch.full((2,), self._mixup), generator=self._generator)
@@ -69,14 +60,8 @@ class Objective:
         return max(share, 1 - share)
 
 
-def differentiate(network: nn.Module, example: Example) -> tuple[Tensor, Tensor]:
-    """The plain form of `Differentiate`."""
-    loss, logits = _evaluate_example(network, example)
-    loss.backward()  # type: ignore[no-untyped-call]  # torch's own
-    return loss, logits
-
-
-def _evaluate_example(network: nn.Module, example: Example) -> tuple[Tensor, Tensor]:
+def evaluate_example(network: nn.Module, example: Example) -> tuple[Tensor, Tensor]:
+    """As `evaluate` has it."""
     return evaluate(
         network, example.images, example.labels, example.partner_labels, example.share, example.label_smoothing
     )
@@ -90,7 +75,7 @@ def evaluate(
     share: float | Tensor,
     label_smoothing: float | Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Loss and detached logits.
+    """Loss and detached logits (B, 10) of (B, 3, 32, 32) images; of mixed images, those of the mixture.
 
     `share` and `label_smoothing` are tensors () where another value must not mean other code.
     """

@@ -13,8 +13,8 @@ logger = logging.getLogger(__name__)
 NUM_WARM_UP_STEPS = 3
 """Before it is recorded; real ones, on the stream that will record, so that libraries have what they allocate."""
 
-Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""From images and labels to losses and logits, detached; changes tensors in place, and none of its shapes."""
+Step = Callable[..., tuple[Tensor, Tensor]]
+"""From tensors, a batch's, to losses and logits, detached; changes tensors in place, and none of its shapes."""
 
 
 class RecordedStep:
@@ -32,39 +32,38 @@ class RecordedStep:
         self._has_failed = False
         self._graph: torch.cuda.CUDAGraph | None = None
 
-    def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """A step on (B, 3, 32, 32) images and (B,) labels."""
+    def __call__(self, *batch: Tensor) -> tuple[Tensor, Tensor]:
+        """A step on (B, 3, 32, 32) images, (B,) labels, and what else it takes."""
         if self._num_warm_up < NUM_WARM_UP_STEPS:
             self._num_warm_up += 1
-            return self._warm_up(images, labels)
+            return self._warm_up(*batch)
         if self._graph is None and not self._has_failed:
-            self._record(images, labels)
-        if self._graph is None or labels.shape != self._labels.shape:
-            return self._step(images, labels)
-        self._images.copy_(images)
-        self._labels.copy_(labels)
+            self._record(*batch)
+        if self._graph is None or batch[0].shape != self._batch[0].shape:
+            return self._step(*batch)
+        torch._foreach_copy_(self._batch, batch)
         self._graph.replay()
         return self._outcome
 
-    def _warm_up(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def _warm_up(self, *batch: Tensor) -> tuple[Tensor, Tensor]:
         current = torch.cuda.current_stream()
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
-            outcome = self._step(images, labels)
-        # images and labels must outlive their use, and so must the outcome the next step's
+            outcome = self._step(*batch)
+        # the batch must outlive its use, and so must the outcome the next step's
         torch.cuda.synchronize()
         return outcome
 
-    def _record(self, images: Tensor, labels: Tensor) -> None:
+    def _record(self, *batch: Tensor) -> None:
         """Nothing is computed by it."""
-        self._images, self._labels = torch.empty_like(images), torch.empty_like(labels)
+        self._batch = [torch.empty_like(each) for each in batch]
         graph = torch.cuda.CUDAGraph()
         for generator in self._generators:
             graph.register_generator_state(generator)
         try:
             # threads that upload checkpoints may call CUDA meanwhile
             with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
-                self._outcome = self._step(self._images, self._labels)
+                self._outcome = self._step(*self._batch)
         except RuntimeError as error:
             logger.warning("training goes on without a CUDA graph, which could not be recorded: %s", error)
             self._has_failed = True

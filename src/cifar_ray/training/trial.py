@@ -13,12 +13,11 @@ from cifar_ray.data.resident import ResidentBatches
 from cifar_ray.data.split import TrainingData
 from cifar_ray.records import EpochMetrics
 from cifar_ray.settings import read_settings
-from cifar_ray.training.compilation import compiled_step
 from cifar_ray.training.device import Precision, choose_device, choose_precision, keep_freed_memory, name_device
 from cifar_ray.training.feeds import sample_images, training_feed, validation_feed
 from cifar_ray.training.learner import Learner, Trial
 from cifar_ray.training.module import TrialModule
-from cifar_ray.training.objective import Differentiate, differentiate
+from cifar_ray.training.trial_step import TrialStep
 
 
 def train_trial(
@@ -41,22 +40,19 @@ def train_trial(
     device = choose_device()
     precision = choose_precision(device)
     train = training_feed(data, trial.config, device, data_seed)
-    compiling = compiled_step(trial.config, device, precision, read_settings())
-    with ThreadPoolExecutor(1) as executor, compiling as step:
+    with ThreadPoolExecutor(1) as executor:
         learner = Learner(
             trial,
             device=device,
             steps_per_epoch=train.num_batches,
             executor=executor,
             sample=partial(sample_images, data),
-            place=None if step is None else step.place,
         )
         try:
             for metrics in learner.history:
                 on_epoch(metrics)
             if not learner.is_finished:
-                run = differentiate if step is None else step.differentiate
-                _fit(learner, train, validation_feed(data, device), on_epoch, run=run, precision=precision)
+                _fit(learner, train, validation_feed(data, device), on_epoch, precision)
         finally:
             learner.drain()
 
@@ -66,12 +62,11 @@ def _fit(
     train: ResidentBatches,
     validation: ResidentBatches,
     on_epoch: Callable[[EpochMetrics], None],
-    *,
-    run: Differentiate,
     precision: Precision,
 ) -> None:
     """The epochs that are left."""
     device = choose_device()
+    step = TrialStep(learner.network, learner.trial.config, device, read_settings())
 
     def end_epoch(metrics: EpochMetrics) -> None:
         learner.end_epoch(metrics, data_pass=metrics.epoch)
@@ -79,7 +74,7 @@ def _fit(
         train.set_epoch(learner.epoch)
         on_epoch(metrics)
 
-    module = TrialModule(learner, differentiate=run, device_name=name_device(device, precision), on_epoch=end_epoch)
+    module = TrialModule(learner, step=step, device_name=name_device(device, precision), on_epoch=end_epoch)
     train.set_epoch(learner.epoch)
     trainer = _build_trainer(device, precision, learner.trial.config.max_epochs - len(learner.history))
     trainer.fit(module, train_dataloaders=train, val_dataloaders=validation)
