@@ -24,6 +24,8 @@ from cifar_ray.training.learner import Learner, Trial
 NUM_UPLOAD_THREADS = 2
 MAX_FUSED_ON_CPU = 8
 """Models in one network: beyond that a step's activations outgrow the caches (docs/performance.md)."""
+NUM_STREAMS = 4
+"""Groups that share an accelerator: batch norm or none, augmented batches or not."""
 
 
 class Cohort:
@@ -31,7 +33,8 @@ class Cohort:
 
     Trials come and go between passes, each at its own epoch; settings may differ in everything that the classic CNN
     has. The batches of a pass are the same for all: their order and the augmentation follow `data_seed` and the
-    cohort's count of passes (docs/decisions/0005). On the CPU the trials are dealt to `num_threads` threads.
+    cohort's count of passes (docs/decisions/0005). On the CPU the trials are dealt to `num_threads` threads; on an
+    accelerator each shape of network has a stream, since one alone does not fill it.
     """
 
     def __init__(self, data: TrainingData, *, data_seed: int, num_threads: int = 1) -> None:
@@ -41,13 +44,13 @@ class Cohort:
         self._device = choose_device()
         self._precision = choose_precision(self._device)
         self._records = self._device.type == "cuda" and read_settings().compiles is not False
-        self._num_threads = num_threads if self._device.type == "cpu" else 1
+        self._num_threads = num_threads if self._device.type == "cpu" else NUM_STREAMS
         self._data_pass = 0
         self._learners: dict[str, Learner] = {}
         self._feeds: dict[tuple[int, bool], ResidentBatches] = {}
         self._validation = validation_feed(data, self._device)
         self._uploads = ThreadPoolExecutor(NUM_UPLOAD_THREADS, "upload")
-        self._threads = ThreadPoolExecutor(self._num_threads, "cohort")
+        self._threads = ThreadPoolExecutor(self._num_threads, "cohort", _take_stream, (self._device,))
 
     def add(self, trial: Trial) -> Learner:
         """Take a trial in, from its newest whole checkpoint if it has one; CheckpointError as `Learner` raises it."""
@@ -89,6 +92,9 @@ class Cohort:
         """Train and validate learners that can be one network, on this thread."""
         # a team of its own makes so small a network slower, also where it is the last (docs/performance.md)
         torch.set_num_threads(1)
+        if self._device.type == "cuda":
+            # for the snapshots of the last pass
+            torch.cuda.current_stream().wait_stream(torch.cuda.default_stream())
         feeds = list({id(feed): feed for feed in (self._feed(learner.trial.config) for learner in learners)}.values())
         group = FusedGroup(learners, self._device, self._precision, records=self._records)
         for versions in zip(*map(chain.from_iterable, feeds), strict=True):
@@ -97,6 +103,8 @@ class Cohort:
         group.end_pass(feeds[0].num_batches)
         for images, labels in chain.from_iterable(self._validation):
             group.validate(images, labels)
+        if self._device.type == "cuda":
+            torch.cuda.current_stream().synchronize()
         return group
 
     def _cut(self, learners: Sequence[Learner]) -> list[Sequence[Learner]]:
@@ -132,6 +140,12 @@ class Cohort:
                 num_sharing=num_sharing,
                 device=name_device(self._device, group.precision),
             )
+
+
+def _take_stream(device: torch.device) -> None:
+    """For this thread, one of its own."""
+    if device.type == "cuda":
+        torch.cuda.set_stream(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]  # torch's own
 
 
 def _cut_evenly(learners: Sequence[Learner], most: int) -> list[Sequence[Learner]]:

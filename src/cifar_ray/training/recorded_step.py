@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
+_RECORDING = threading.Lock()
+"""torch empties its caches before it records, which it must not while another thread does."""
 NUM_WARM_UP_STEPS = 3
 """Before it is recorded; real ones, on the stream that will record, so that libraries have what they allocate."""
 
@@ -27,7 +30,10 @@ class RecordedStep:
     def __init__(self, step: Step, generators: Sequence[torch.Generator], device: torch.device) -> None:
         self._step = step
         self._generators = generators
-        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch's own
+        current = torch.cuda.current_stream(device)
+        # the default stream cannot record
+        is_default = current == torch.cuda.default_stream(device)
+        self._stream = torch.cuda.Stream(device) if is_default else current  # type: ignore[no-untyped-call]  # torch's own
         self._num_warm_up = 0
         self._has_failed = False
         self._graph: torch.cuda.CUDAGraph | None = None
@@ -51,7 +57,7 @@ class RecordedStep:
         with torch.cuda.stream(self._stream):
             outcome = self._step(*batch)
         # the batch must outlive its use, and so must the outcome the next step's
-        torch.cuda.synchronize()
+        self._stream.synchronize()
         return outcome
 
     def _record(self, *batch: Tensor) -> None:
@@ -62,7 +68,7 @@ class RecordedStep:
             graph.register_generator_state(generator)
         try:
             # threads that upload checkpoints may call CUDA meanwhile
-            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+            with _RECORDING, torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
                 self._outcome = self._step(*self._batch)
         except RuntimeError as error:
             logger.warning("training goes on without a CUDA graph, which could not be recorded: %s", error)
