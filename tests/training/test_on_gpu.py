@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.peaks import Convolution, convolution_rate, product_rate
 from cifar_ray.data.image_set import ImageSet
 from cifar_ray.data.split import TrainingData, split
 from cifar_ray.models import build_model
@@ -19,6 +20,7 @@ from cifar_ray.statistics import CLASSES
 from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import STUDIES, TrialConfig
+from cifar_ray.training import cohort
 from cifar_ray.training.fused_group import FusedGroup
 from cifar_ray.training.learner import Learner, Trial
 from cifar_ray.training.objective import Objective
@@ -145,3 +147,37 @@ def test_every_study_trains_and_goes_on(
     for lines in (continued, plain):
         losses = [[line.train_loss for line in each] for each in (lines, compiled)]
         assert losses[0] == pytest.approx(losses[1], rel=0.1, abs=0.05)
+
+
+def test_streams_change_nothing(runs: RunStore, gpu_data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four shapes beside each other learn what they learn one after another."""
+    losses = []
+    for num_streams in (1, cohort.NUM_STREAMS):
+        monkeypatch.setattr(cohort, "NUM_STREAMS", num_streams)
+        members = cohort.Cohort(gpu_data, data_seed=0)
+        for index in range(8):
+            config = replace(
+                CONFIG,
+                max_epochs=2,
+                batch_norm=bool(index & 1),
+                augmentation=bool(index & 2),
+                dropout=0.1 * (index % 3),
+            )
+            name = f"t{index:04d}"
+            members.add(
+                Trial(
+                    trial_id=name, config=config, checkpoints=CheckpointStore(runs.objects, f"on-{num_streams}", name)
+                )
+            )
+        lines = [line for _ in range(2) for line in members.train_epoch([f"t{index:04d}" for index in range(8)])]
+        members.close()
+        losses.append([(line.train_loss, line.validation_loss) for line in lines])
+    assert losses[0] == losses[1]
+
+
+def test_a_convolution_reaches_what_a_product_does() -> None:
+    """About: without cuDNN it is a hundredth."""
+    device = torch.device("cuda")
+    shape = Convolution(num_channels=128, size=16, batch_size=512)
+    convolution = convolution_rate(device, torch.bfloat16, shape, budget_s=0.1)
+    assert convolution > 0.2 * product_rate(device, torch.bfloat16, 4096, budget_s=0.1)

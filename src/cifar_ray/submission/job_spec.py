@@ -36,7 +36,7 @@ class JobSpec:
 
 def new_id(name: str) -> str:
     """A name, the time and two random bytes, so that two of one second do not meet."""
-    return f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    return f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
 
 
 def tuning_job(study: Study, options: SweepOptions, jobs: Path) -> JobSpec:
