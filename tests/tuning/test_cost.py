@@ -11,7 +11,8 @@ from cifar_ray.reporting.formats import cost_text
 from cifar_ray.tuning.cost import Meter, cost_of, node_kind, with_kinds
 
 PRICES = Prices(currency="USD", rates={("A100", "on_demand"): 4.0, ("A100", "spot"): 1.0})
-A100 = {"CPU": 8.0, "GPU": 1.0, "accelerator_type:A100": 1.0}
+GPU = {"CPU": 8.0, "GPU": 1.0}
+A100 = {"ray.io/accelerator-type": "A100"}
 SPOT = {"ray.io/market-type": "spot"}
 
 
@@ -30,11 +31,11 @@ def test_what_is_held_goes_on_from_what_was_held(sweep_record: SweepRecord, num_
 @pytest.mark.parametrize(
     ("node", "device", "kind"),
     [
-        ({"Resources": A100, "Labels": {}}, "accelerator", "A100 on_demand"),
-        ({"Resources": A100, "Labels": SPOT}, "accelerator", "A100 spot"),
-        ({"Resources": A100, "Labels": {"ray.io/accelerator-type": "H100"}}, "accelerator", "H100 on_demand"),
+        ({"Resources": GPU, "Labels": A100}, "accelerator", "A100 on_demand"),
+        ({"Resources": GPU, "Labels": A100 | SPOT}, "accelerator", "A100 spot"),
+        ({"Resources": GPU, "Labels": SPOT}, "accelerator", "unknown spot"),
         ({"Resources": {"GPU": 1.0}, "Labels": None}, "accelerator", "unknown on_demand"),
-        ({"Resources": A100, "Labels": SPOT}, "core", "CPU spot"),
+        ({"Resources": GPU, "Labels": A100 | SPOT}, "core", "CPU spot"),
     ],
 )
 def test_kinds_of_nodes(node: dict[str, object], device: str, kind: str) -> None:
@@ -43,7 +44,9 @@ def test_kinds_of_nodes(node: dict[str, object], device: str, kind: str) -> None
 
 def test_an_address_with_nodes_of_several_kinds_has_no_price() -> None:
     head = {"NodeManagerAddress": "10.0.0.1", "Resources": {"CPU": 2.0}}
-    one, other = ({"NodeManagerAddress": "10.0.0.1", "Resources": A100, "Labels": labels} for labels in ({}, SPOT))
+    one, other = (
+        {"NodeManagerAddress": "10.0.0.1", "Resources": GPU, "Labels": labels} for labels in (A100, A100 | SPOT)
+    )
     assert with_kinds({"10.0.0.9": "A100 spot"}, [head, one, one], "accelerator") == {
         "10.0.0.1": "A100 on_demand",
         "10.0.0.9": "A100 spot",

@@ -183,15 +183,12 @@ def _hardware(kinds: list[NodeKind]) -> Mapping[str, str]:
     def total(name: str) -> str:
         return f"{sum(kind.resources.get(name, 0) * kind.max_nodes for kind in kinds):g}"
 
-    types = {kind.accelerator for kind in kinds if kind.accelerator} | {
-        name.partition(":")[2] for kind in kinds for name in kind.resources if name.startswith("accelerator_type:")
-    }
     return {
         "nodes": str(sum(kind.max_nodes for kind in kinds)),
         "cpus": total("CPU"),
         "cpu_model": cpu_model(),
         "accelerators": total(ACCELERATOR),
-        "accelerator_types": ", ".join(sorted(types)),
+        "accelerator_types": ", ".join(sorted({kind.accelerator for kind in kinds if kind.accelerator})),
     }
 
 

@@ -65,8 +65,7 @@ def held_by_each(sweep: SweepRecord) -> tuple[Literal["accelerator", "core"], fl
 def node_kind(node: Mapping[str, Any], device: str) -> str:
     """`A100 spot`, `CPU on_demand`: what Ray says of a node, as a table of prices has it."""
     labels = node.get("Labels") or {}
-    types = [name.partition(":")[2] for name in node.get("Resources", {}) if name.startswith("accelerator_type:")]
-    accelerator = labels.get(TYPE_LABEL) or next(iter(sorted(types)), "unknown")
+    accelerator = labels.get(TYPE_LABEL) or "unknown"
     market = SPOT if labels.get(MARKET_LABEL) == SPOT else "on_demand"
     return f"{'CPU' if device == 'core' else accelerator} {market}"
 
