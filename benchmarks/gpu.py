@@ -54,11 +54,12 @@ def main(repeats: int, to_accuracy: bool, no_study: bool, seed: int, out: Path) 
 
 
 def _run(parts: Mapping[str, Callable[[], None]], run: Mapping[str, Any], readings: Readings, out: Path) -> int:
-    """The exit code; whatever ends it, what was measured is reported."""
+    """The exit code; whatever ends it, what was measured is reported, and kept part by part."""
     try:
         for what, measure in parts.items():
             click.echo(what)
             measure()
+            write_json(out, run, judge_all(FIGURES, readings), readings)
     except KeyboardInterrupt:
         click.echo("interrupted: what was measured is kept")
         return INTERRUPTED
