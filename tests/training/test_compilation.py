@@ -23,7 +23,7 @@ from cifar_ray.settings import read_settings
 from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig
-from cifar_ray.training.compilation import compiled_code
+from cifar_ray.training.compilation import compiled_evaluate
 from cifar_ray.training.learner import Trial
 from cifar_ray.training.objective import Objective
 from cifar_ray.training.trial import train_trial
@@ -142,18 +142,8 @@ def test_compiled_steps_are_plain_steps(compiling: None, settings: dict[str, obj
         assert torch.allclose(one, other, rtol=1e-4, atol=1e-5), name
 
 
-def test_a_smaller_batch_leaves_the_gradients_where_they_are(compiling: None) -> None:
-    """There a graph writes them."""
-    network, step = make_step(CONFIG)
-    addresses = []
-    for size in (16, 5):
-        step(Objective(CONFIG, 0).prepare(torch.zeros(size, 3, 32, 32), torch.arange(size) % 10))
-        addresses.append([each.grad.data_ptr() for each in network.parameters() if each.grad is not None])
-    assert addresses[0] == addresses[1] != []
-
-
 def test_by_default_the_cpu_compiles_nothing() -> None:
-    assert compiled_code(CPU, read_settings({})) is None
+    assert compiled_evaluate(CPU, read_settings({})) is None
 
 
 def test_what_was_compiled_is_read_from_the_cache_folder(compiling: None) -> None:

@@ -103,7 +103,7 @@ def test_a_recorded_pass_is_a_plain_one(runs: RunStore) -> None:
 
 @pytest.fixture(scope="module")
 def gpu_data() -> TrainingData:
-    """4,096 random images whose class is their brightness: four batches of the largest that a study has, and a rest."""
+    """4,096 random images whose class is their brightness: seven of any study's largest batches, and a rest."""
     rng = np.random.default_rng(0)
     labels = np.arange(4096, dtype=np.int64) % 10
     images = rng.integers(0, 20, (4096, 3, 32, 32)) + labels[:, None, None, None] * 23
@@ -138,7 +138,7 @@ def test_every_study_trains_and_goes_on(
     rates = {"learning_rate": drawn.learning_rate / 20, "filter_rate": drawn.filter_rate / 20}
     config = replace(drawn, max_epochs=3, dropout=0.0, **rates)
     compiled = train(runs, gpu_data, config, "whole")
-    assert not [record for record in caplog.records if "compilation" in record.message]
+    assert not [record for record in caplog.records if record.name.startswith("cifar_ray")]
     train(runs, gpu_data, config, "parts", stop_at=2)
     continued = train(runs, gpu_data, config, "parts")
     monkeypatch.setenv("CIFAR_RAY_COMPILE", "off")

@@ -35,7 +35,7 @@ class JobSpec:
 
 
 def new_id(name: str) -> str:
-    """A name, the time and two random bytes, so that two of one second do not meet."""
+    """A name, the time and four random bytes, so that two of one second do not meet."""
     return f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
 
 

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import chain, groupby, pairwise
 
 import torch
@@ -92,9 +93,10 @@ class Cohort:
         """Train and validate learners that can be one network, on this thread."""
         # a team of its own makes so small a network slower, also where it is the last (docs/performance.md)
         torch.set_num_threads(1)
-        if self._device.type == "cuda":
-            # for the snapshots of the last pass
-            torch.cuda.current_stream().wait_stream(torch.cuda.default_stream())
+        with _on_stream(self._device, learners):
+            return self._train_group(learners)
+
+    def _train_group(self, learners: Sequence[Learner]) -> FusedGroup:
         feeds = list({id(feed): feed for feed in (self._feed(learner.trial.config) for learner in learners)}.values())
         group = FusedGroup(learners, self._device, self._precision, records=self._records)
         for versions in zip(*map(chain.from_iterable, feeds), strict=True):
@@ -103,8 +105,6 @@ class Cohort:
         group.end_pass(feeds[0].num_batches)
         for images, labels in chain.from_iterable(self._validation):
             group.validate(images, labels)
-        if self._device.type == "cuda":
-            torch.cuda.current_stream().synchronize()
         return group
 
     def _cut(self, learners: Sequence[Learner]) -> list[Sequence[Learner]]:
@@ -146,6 +146,23 @@ def _take_stream(device: torch.device) -> None:
     """For this thread, one of its own."""
     if device.type == "cuda":
         torch.cuda.set_stream(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]  # torch's own
+
+
+@contextmanager
+def _on_stream(device: torch.device, learners: Sequence[Learner]) -> Iterator[None]:
+    """On an accelerator: after all that the default stream was told, and done in the end."""
+    if device.type != "cuda":
+        yield
+        return
+    stream = torch.cuda.current_stream()
+    stream.wait_stream(torch.cuda.default_stream())
+    # other streams may use their memory again once they are let go, and this one is yet to read them
+    former = [(learner.network.state_dict(), learner.optimizer.state_dict()) for learner in learners]
+    try:
+        yield
+    finally:
+        stream.synchronize()
+        del former
 
 
 def _cut_evenly(learners: Sequence[Learner], most: int) -> list[Sequence[Learner]]:

@@ -6,7 +6,6 @@ differ in is data to the code.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable
 from functools import cache
@@ -18,38 +17,18 @@ from torch import Tensor
 from cifar_ray.settings import Settings
 from cifar_ray.training.objective import evaluate
 
-logger = logging.getLogger(__name__)
-
 MAX_SHAPES = 64
 """Of the trials that one process trains; torch's own limit is 8."""
 MAX_COMPILERS = 8
-"""Processes that compile at once where an accelerator waits for them; more gain little."""
+"""Processes that compile at once where an accelerator waits for them."""
 CODE_FOLDER = "TORCHINDUCTOR_CACHE_DIR"
 
-
-class CompiledCode:
-    """`evaluate` as compiled code, its backward pass with it, until compilation fails."""
-
-    def __init__(self, device_type: str) -> None:
-        # an accelerator waits for all of a node's cores, a trial on the CPU has its own alone
-        most = min(MAX_COMPILERS, len(os.sched_getaffinity(0)))
-        self.evaluate: Callable[..., tuple[Tensor, Tensor]] = torch.compile(
-            evaluate,
-            fullgraph=True,
-            dynamic=False,
-            options={"compile_threads": torch.get_num_threads() if device_type == "cpu" else most},
-        )
-        self.has_failed = False
-
-    def fail(self, error: Exception) -> None:
-        """Say, once, that trials of this process train without it."""
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        logger.warning("training goes on without compilation, which failed: %s", reason)
-        self.has_failed = True
+Evaluate = Callable[..., tuple[Tensor, Tensor]]
+"""`evaluate`, compiled or not."""
 
 
-def compiled_code(device: torch.device, settings: Settings) -> CompiledCode | None:
-    """What trials run on this device in this process; None where they are not to be compiled.
+def compiled_evaluate(device: torch.device, settings: Settings) -> Evaluate | None:
+    """`evaluate` and its backward pass as trials run them on this device; None where they are not to be compiled.
 
     By default CUDA devices compile and the CPU does not, for which it is a loss with small networks. What was compiled
     is kept below the cache folder, for processes that come later.
@@ -59,7 +38,7 @@ def compiled_code(device: torch.device, settings: Settings) -> CompiledCode | No
         return None
     _keep_code_in(settings.cache / f"compiled-{os.getuid()}")
     torch._dynamo.config.recompile_limit = max(MAX_SHAPES, torch._dynamo.config.recompile_limit)
-    return _code_of(device.type)
+    return _compiled(device.type)
 
 
 def _keep_code_in(folder: Path) -> None:
@@ -76,5 +55,8 @@ def _keep_code_in(folder: Path) -> None:
 
 
 @cache
-def _code_of(device_type: str) -> CompiledCode:
-    return CompiledCode(device_type)
+def _compiled(device_type: str) -> Evaluate:
+    # an accelerator waits for all of a node's cores, a trial on the CPU has its own alone
+    most = min(MAX_COMPILERS, len(os.sched_getaffinity(0)))
+    num_threads = torch.get_num_threads() if device_type == "cpu" else most
+    return torch.compile(evaluate, fullgraph=True, dynamic=False, options={"compile_threads": num_threads})

@@ -48,7 +48,8 @@ class FusedGroup:
         self._generators = [torch.Generator(device).manual_seed(learner.dropout_seed) for learner in learners]
         self._kept = [1 - learner.trial.config.dropout for learner in learners]
         self._scale = torch.tensor(self._kept, device=device).view(-1, 1, 1)
-        self._step: Step = RecordedStep(self._plain_step, self._generators, device) if records else self._plain_step
+        self._recorded = RecordedStep(self._plain_step, self._generators, device) if records else None
+        self._step: Step = self._recorded or self._plain_step
         self.train_tally = Tally(len(learners), device)
         self.validation_tally = Tally(len(learners), device)
         self.learning_rates = [0.0] * len(learners)
@@ -75,6 +76,8 @@ class FusedGroup:
         self._optimizer.finish()
         for learner in self.learners:
             learner.optimizer.zero_grad(set_to_none=True)
+        if self._recorded is not None:
+            self._recorded.release()
 
     def _plain_step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Losses (K,) and logits (K, B, 10) from before it."""

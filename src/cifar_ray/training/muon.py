@@ -34,7 +34,7 @@ class Muon(SGD):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One step; gradients of the convolutions are replaced by the updates."""
+        """One step; the updates of the convolutions take the place of their gradients."""
         for group in self.param_groups:
             if not group["is_orthogonal"]:
                 continue
@@ -55,7 +55,8 @@ class Muon(SGD):
         momentum: Tensor = state["momentum"]
         momentum.mul_(MOMENTUM).add_(gradient)
         weight.mul_(len(weight) ** 0.5 / weight.norm())
-        weight.grad = orthogonal(gradient.add(momentum, alpha=MOMENTUM))
+        # in place: a recorded step writes the next gradient there
+        gradient.copy_(orthogonal(gradient.add(momentum, alpha=MOMENTUM)))
 
 
 def orthogonal(values: Tensor, num_iterations: int = NUM_ITERATIONS) -> Tensor:

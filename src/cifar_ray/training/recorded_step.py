@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-logger = logging.getLogger(__name__)
+from cifar_ray.errors import CifarRayError
 
 _RECORDING = threading.Lock()
 """torch empties its caches before it records, which it must not while another thread does."""
@@ -23,8 +22,9 @@ Step = Callable[..., tuple[Tensor, Tensor]]
 class RecordedStep:
     """Runs a step again and again on one CUDA device, from the fourth batch on as a graph.
 
-    The step reads no number from the device and copies none to it. `generators` are all that it draws from. What it
-    gives is good until the next call. Batches of another size run as they are, and so do all if recording fails.
+    The step reads no number from the device and copies none to it. `generators` are all that it draws from, beside the
+    device's own. What it gives is good until the next call. Batches of another size run as they are. CifarRayError
+    where the step cannot be recorded, after which torch's allocator is in no state to go on.
     """
 
     def __init__(self, step: Step, generators: Sequence[torch.Generator], device: torch.device) -> None:
@@ -35,7 +35,6 @@ class RecordedStep:
         is_default = current == torch.cuda.default_stream(device)
         self._stream = torch.cuda.Stream(device) if is_default else current  # type: ignore[no-untyped-call]  # torch's own
         self._num_warm_up = 0
-        self._has_failed = False
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, *batch: Tensor) -> tuple[Tensor, Tensor]:
@@ -43,24 +42,29 @@ class RecordedStep:
         if self._num_warm_up < NUM_WARM_UP_STEPS:
             self._num_warm_up += 1
             return self._warm_up(*batch)
-        if self._graph is None and not self._has_failed:
-            self._record(*batch)
-        if self._graph is None or batch[0].shape != self._batch[0].shape:
+        if self._graph is None:
+            self._graph = self._record(*batch)
+        if batch[0].shape != self._batch[0].shape:
             return self._step(*batch)
         torch._foreach_copy_(self._batch, batch)
         self._graph.replay()
         return self._outcome
 
-    def _warm_up(self, *batch: Tensor) -> tuple[Tensor, Tensor]:
-        current = torch.cuda.current_stream()
-        self._stream.wait_stream(current)
-        with torch.cuda.stream(self._stream):
-            outcome = self._step(*batch)
-        # the batch must outlive its use, and so must the outcome the next step's
-        self._stream.synchronize()
-        return outcome
+    def release(self) -> None:
+        """Give back all that it holds, once the device is done with it; it cannot be called again."""
+        torch.cuda.current_stream().synchronize()
+        self.__dict__.clear()
 
-    def _record(self, *batch: Tensor) -> None:
+    def _warm_up(self, *batch: Tensor) -> tuple[Tensor, Tensor]:
+        self._stream.wait_stream(torch.cuda.current_stream())
+        try:
+            with torch.cuda.stream(self._stream):
+                return self._step(*batch)
+        finally:
+            # the batch must outlive its use, the outcome the next step's; and no step that failed is still at work
+            self._stream.synchronize()
+
+    def _record(self, *batch: Tensor) -> torch.cuda.CUDAGraph:
         """Nothing is computed by it."""
         self._batch = [torch.empty_like(each) for each in batch]
         graph = torch.cuda.CUDAGraph()
@@ -71,7 +75,8 @@ class RecordedStep:
             with _RECORDING, torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
                 self._outcome = self._step(*self._batch)
         except RuntimeError as error:
-            logger.warning("training goes on without a CUDA graph, which could not be recorded: %s", error)
-            self._has_failed = True
-        else:
-            self._graph = graph
+            raise CifarRayError(
+                f"a training step could not be recorded as a CUDA graph: {error}",
+                "CIFAR_RAY_COMPILE=off, on the nodes, trains without",
+            ) from error
+        return graph

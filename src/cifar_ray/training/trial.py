@@ -77,7 +77,10 @@ def _fit(
     module = TrialModule(learner, step=step, device_name=name_device(device, precision), on_epoch=end_epoch)
     train.set_epoch(learner.epoch)
     trainer = _build_trainer(device, precision, learner.trial.config.max_epochs - len(learner.history))
-    trainer.fit(module, train_dataloaders=train, val_dataloaders=validation)
+    try:
+        trainer.fit(module, train_dataloaders=train, val_dataloaders=validation)
+    finally:
+        step.release()
 
 
 def _build_trainer(device: torch.device, precision: Precision, num_epochs: int) -> pl.Trainer:

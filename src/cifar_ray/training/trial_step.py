@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
 import torch
@@ -10,15 +11,18 @@ from torch import Tensor, nn
 from cifar_ray.settings import Settings
 from cifar_ray.studies import TrialConfig
 from cifar_ray.training.clipping import clip_gradients, clipped_parameters
-from cifar_ray.training.compilation import compiled_code
+from cifar_ray.training.compilation import Evaluate, compiled_evaluate
 from cifar_ray.training.objective import Example, evaluate, evaluate_example
 from cifar_ray.training.recorded_step import RecordedStep
+
+logger = logging.getLogger(__name__)
 
 
 class TrialStep:
     """Gives a network the gradients of one batch after another, clipped where the settings ask for it.
 
-    The code is compiled where `compiled_code` has it so, and on a CUDA device all of it is one recorded graph. Smaller
+    The code is compiled where `compiled_evaluate` has it so, and on a CUDA device all of it is one recorded graph,
+    which writes the gradients to the same tensors each time: whoever changes them changes them in place. Smaller
     batches, such as an epoch's last, run as plain code, as does everything once compilation has failed.
     """
 
@@ -27,38 +31,46 @@ class TrialStep:
         self._batch_size = config.batch_size
         self._device = device
         self._label_smoothing = torch.full((), config.label_smoothing, device=device)
-        self._most = config.gradient_clipping
+        self._clipping = config.gradient_clipping
         self._clipped = clipped_parameters(network) if config.gradient_clipping else []
-        self._code = compiled_code(device, settings)
+        self._evaluate = compiled_evaluate(device, settings)
         self._is_tried = False
-        self._step: Callable[..., tuple[Tensor, Tensor]] = self._run_compiled
-        if device.type == "cuda":
-            # all that it draws, it draws from the device's own generator, which every graph knows
-            self._step = RecordedStep(self._run_compiled, [], device)
+        # all that it draws, it draws from the device's own generator, which every graph knows
+        self._recorded = RecordedStep(self._run_compiled, [], device) if device.type == "cuda" else None
+        self._step: Callable[..., tuple[Tensor, Tensor]] = self._recorded or self._run_compiled
 
     def __call__(self, example: Example) -> tuple[Tensor, Tensor]:
         """Its loss and its logits (B, 10), detached, good until the next call."""
-        if self._code is None or self._code.has_failed:
+        if self._evaluate is None:
             return self._run_plain(example)
         inputs = [example.images, example.labels]
         if example.partner_labels is not None:
             inputs += [example.partner_labels, torch.full((), example.share, device=self._device)]
         if len(example.labels) != self._batch_size:
-            # in place: a graph writes the gradients where they are
+            # in place, for the graph's sake
             self._network.zero_grad(set_to_none=False)
             return self._differentiate(evaluate, *inputs)
         if not self._is_tried:
             return self._try(example, inputs)
         return self._step(*inputs)
 
+    def release(self) -> None:
+        """Give back the graph's memory, which would otherwise wait for Python's collector of cycles."""
+        self._network.zero_grad(set_to_none=True)
+        if self._recorded is not None:
+            self._recorded.release()
+
     def _try(self, example: Example, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """The first batch; as plain code where that fails."""
+        """The first batch; as plain code where that cannot be compiled."""
         statistics = [each.clone() for each in self._network.buffers()]
         try:
             outcome = self._step(*inputs)
+        except torch.OutOfMemoryError:
+            raise
         except Exception as error:  # noqa: BLE001 - compilers raise anything; the step's own fault, plain code raises again
-            assert self._code is not None
-            self._code.fail(error)
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            logger.warning("training goes on without compilation, which failed: %s", reason)
+            self._evaluate = None
             for live, kept in zip(self._network.buffers(), statistics, strict=True):
                 live.copy_(kept)
             return self._run_plain(example)
@@ -68,25 +80,26 @@ class TrialStep:
     def _run_plain(self, example: Example) -> tuple[Tensor, Tensor]:
         self._network.zero_grad(set_to_none=True)
         loss, logits = evaluate_example(self._network, example)
-        return self._go_back(loss), logits
+        return self._backward(loss), logits
 
     def _run_compiled(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        assert self._code is not None
+        assert self._evaluate is not None
         self._network.zero_grad(set_to_none=True)
-        return self._differentiate(self._code.evaluate, *inputs)
+        return self._differentiate(self._evaluate, *inputs)
 
     def _differentiate(
         self,
-        run: Callable[..., tuple[Tensor, Tensor]],
+        run: Evaluate,
         images: Tensor,
         labels: Tensor,
         partner_labels: Tensor | None = None,
         share: float | Tensor = 1.0,
     ) -> tuple[Tensor, Tensor]:
         loss, logits = run(self._network, images, labels, partner_labels, share, self._label_smoothing)
-        return self._go_back(loss), logits
+        return self._backward(loss), logits
 
-    def _go_back(self, loss: Tensor) -> Tensor:
+    def _backward(self, loss: Tensor) -> Tensor:
+        """Clips the gradients, too."""
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own
-        clip_gradients(self._clipped, self._most)
+        clip_gradients(self._clipped, self._clipping)
         return loss.detach()

@@ -210,5 +210,5 @@ def _say_result(result: SweepResult, storage: str) -> None:
 
 
 def _new_sweep_id(study: Study) -> str:
-    """Study, time and two random bytes, so that two sweeps of one second do not meet."""
+    """Study, time and four random bytes, so that two sweeps of one second do not meet."""
     return f"{study.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
