@@ -1,8 +1,10 @@
-"""Makes every key of the object store, and nothing else does."""
+"""Makes every id and key of the object store, and nothing else does."""
 
 from __future__ import annotations
 
 import re
+import secrets
+from datetime import UTC, datetime
 
 from cifar_ray.errors import ConfigurationError
 
@@ -16,6 +18,11 @@ RESULT = "result.json"
 WEIGHTS = "model.safetensors"
 TRAINER_STATE = "trainer.pt"
 MANIFEST = "manifest.json"
+
+
+def new_id(name: str) -> str:
+    """A name, the time and four random bytes, so that two of one second do not meet."""
+    return f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
 
 
 def check_sweep_id(sweep_id: str) -> str:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from cifar_ray.errors import ConfigurationError
-from cifar_ray.storage.layout import check_sweep_id
+from cifar_ray.storage.layout import check_sweep_id, new_id
 from cifar_ray.storage.object_store import open_store
 from cifar_ray.studies import Study
 from cifar_ray.studies.options import SweepOptions
@@ -32,11 +30,6 @@ class JobSpec:
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for a dry run."""
         return asdict(self)
-
-
-def new_id(name: str) -> str:
-    """A name, the time and four random bytes, so that two of one second do not meet."""
-    return f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
 
 
 def tuning_job(study: Study, options: SweepOptions, jobs: Path) -> JobSpec:

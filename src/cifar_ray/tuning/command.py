@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import click
 import ray
@@ -30,7 +28,7 @@ from cifar_ray.prices import read_prices
 from cifar_ray.provenance import cpu_model, now, package_versions, source_commit
 from cifar_ray.records import Interruption, SweepRecord, SweepResult
 from cifar_ray.settings import Settings, read_settings
-from cifar_ray.storage.layout import check_sweep_id
+from cifar_ray.storage.layout import check_sweep_id, new_id
 from cifar_ray.storage.lease import Lease
 from cifar_ray.storage.object_store import ObjectStore, open_store
 from cifar_ray.storage.patient_store import PatientStore
@@ -67,7 +65,7 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
     """Check everything that can be checked at once, then run the sweep on the connected cluster."""
     ends_at = None if options.time_limit_s is None else time.monotonic() + options.time_limit_s
     study = options.adapt(study)
-    sweep_id = check_sweep_id(options.sweep_id or _new_sweep_id(study))
+    sweep_id = check_sweep_id(options.sweep_id or new_id(study.name))
     check_trackers(settings)
     prices = read_prices(settings.prices) if settings.prices else None
     kinds = read_node_kinds(settings.worker_pools)
@@ -207,8 +205,3 @@ def _say_result(result: SweepResult, storage: str) -> None:
     )
     if result.finals:
         click.echo(describe(result.finals))
-
-
-def _new_sweep_id(study: Study) -> str:
-    """Study, time and four random bytes, so that two sweeps of one second do not meet."""
-    return f"{study.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
