@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,12 @@ class JobSpec:
 
 def tuning_job(study: Study, options: SweepOptions, jobs: Path) -> JobSpec:
     """The job that sweeps `study`. A new sweep gets its id here, so that the submitter knows it."""
-    sweep_id = check_sweep_id(options.sweep_id or new_id(study.name))
+    sweep_id = check_sweep_id(options.sweep_id or new_id(study.name, datetime.now(UTC)))
     if options.storage is not None:
         open_store(options.storage)  # refuses a malformed one here, before anything runs
     options = replace(options, sweep_id=sweep_id)
     # a resumed sweep is a second job of the same sweep
-    submission_id = new_id(sweep_id) if options.resume or options.start_or_resume else sweep_id
+    submission_id = new_id(sweep_id, datetime.now(UTC)) if options.resume or options.start_or_resume else sweep_id
     return JobSpec(
         submission_id=submission_id,
         entrypoint=("python", study.job, *options.to_arguments()),
@@ -52,7 +53,7 @@ def evaluation_job(sweep_ids: Sequence[str], storage: str | None, jobs: Path) ->
     """The job that scores the winners of those sweeps; of the newest of each study where none is named."""
     arguments = [*sweep_ids, *(("--storage", storage) if storage else ())]
     return JobSpec(
-        submission_id=new_id("evaluate"),
+        submission_id=new_id("evaluate", datetime.now(UTC)),
         entrypoint=("python", EVALUATION_JOB, *arguments),
         working_dir=_check_jobs(jobs, EVALUATION_JOB),
         metadata={"study": "evaluate"},

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import click
 import ray
@@ -65,7 +66,7 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
     """Check everything that can be checked at once, then run the sweep on the connected cluster."""
     ends_at = None if options.time_limit_s is None else time.monotonic() + options.time_limit_s
     study = options.adapt(study)
-    sweep_id = check_sweep_id(options.sweep_id or new_id(study.name))
+    sweep_id = check_sweep_id(options.sweep_id or new_id(study.name, datetime.now(UTC)))
     check_trackers(settings)
     prices = read_prices(settings.prices) if settings.prices else None
     kinds = read_node_kinds(settings.worker_pools)
