@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.gpu_figures import FIGURES
 from benchmarks.gpu_training import measure_accuracy, measure_peaks, measure_resnet, measure_study
-from benchmarks.measuring import Readings
+from benchmarks.measuring import Readings, Verdict
 from benchmarks.quiet import quieten_lightning
 from benchmarks.report import describe_run, judge_all, to_notes, to_table, write_json
 from benchmarks.setting import OUT, load_data
@@ -55,17 +55,22 @@ def main(repeats: int, to_accuracy: bool, no_study: bool, seed: int, out: Path) 
 
 def _run(parts: Mapping[str, Callable[[], None]], run: Mapping[str, Any], readings: Readings, out: Path) -> int:
     """The exit code; whatever ends it, what was measured is reported, and kept part by part."""
+
+    def keep() -> list[Verdict]:
+        verdicts = judge_all(FIGURES, readings)
+        write_json(out, run, verdicts, readings)
+        return verdicts
+
     try:
         for what, measure in parts.items():
             click.echo(what)
             measure()
-            write_json(out, run, judge_all(FIGURES, readings), readings)
+            keep()
     except KeyboardInterrupt:
         click.echo("interrupted: what was measured is kept")
         return INTERRUPTED
     finally:
-        verdicts = judge_all(FIGURES, readings)
-        write_json(out, run, verdicts, readings)
+        verdicts = keep()
         click.echo(f"\n{to_table(verdicts)}\n\n{to_notes(verdicts, run)}\nevery reading: {out}")
     return 0
 

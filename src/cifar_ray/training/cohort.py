@@ -93,18 +93,15 @@ class Cohort:
         """Train and validate learners that can be one network, on this thread."""
         # a team of its own makes so small a network slower, also where it is the last (docs/performance.md)
         torch.set_num_threads(1)
-        with _on_stream(self._device, learners):
-            return self._train_group(learners)
-
-    def _train_group(self, learners: Sequence[Learner]) -> FusedGroup:
         feeds = list({id(feed): feed for feed in (self._feed(learner.trial.config) for learner in learners)}.values())
-        group = FusedGroup(learners, self._device, self._precision, records=self._records)
-        for versions in zip(*map(chain.from_iterable, feeds), strict=True):
-            # all are of the same order, so that they have the same labels
-            group.train(_join([images for images, _ in versions]), versions[0][1])
-        group.end_pass(feeds[0].num_batches)
-        for images, labels in chain.from_iterable(self._validation):
-            group.validate(images, labels)
+        with _on_stream(self._device, learners):
+            group = FusedGroup(learners, self._device, self._precision, records=self._records)
+            for versions in zip(*map(chain.from_iterable, feeds), strict=True):
+                # all are of the same order, so that they have the same labels
+                group.train(_join([images for images, _ in versions]), versions[0][1])
+            group.end_pass(feeds[0].num_batches)
+            for images, labels in chain.from_iterable(self._validation):
+                group.validate(images, labels)
         return group
 
     def _cut(self, learners: Sequence[Learner]) -> list[Sequence[Learner]]:
