@@ -62,7 +62,9 @@ def main() -> None:
         budget = Budget(num_trials=setting.num_trials, max_epochs=MAX_EPOCHS, reduction_factor=setting.reduction_factor)
         curves = list(islice(drawn(bank, setting.seed), setting.num_trials))
         real_s, num_real = _run_for_real(budget, curves, setting.num_workers)
-        outcome = simulate(budget, bank, timing, Fleet(num_workers=setting.num_workers), setting.seed, iter(curves))
+        outcome = simulate(
+            budget, bank, timing, Fleet(num_workers=setting.num_workers), setting.seed, curves=iter(curves)
+        )
         print(
             f"{setting.num_workers} workers, {setting.num_trials} trials, factor {setting.reduction_factor}, seed "
             f"{setting.seed}: real {real_s:.1f} s from the first epoch to the last, {num_real} epochs; simulated "

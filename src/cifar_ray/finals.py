@@ -33,6 +33,8 @@ class Finalist(Record):
     searched_accuracy: float
     """Its best validation accuracy in the sweep, by which it was chosen."""
     retrainings: tuple[Retraining, ...]
+    has_other_epochs: bool = False
+    """Whether a whole training has more or fewer epochs here than in the sweep."""
 
     @property
     def accuracies(self) -> list[float]:
@@ -52,8 +54,8 @@ class Finalist(Record):
 
     @property
     def shrinkage(self) -> float | None:
-        """By how much the sweep flattered it: its accuracy there less the mean."""
-        return None if self.mean is None else self.searched_accuracy - self.mean
+        """By how much the sweep flattered it: its accuracy there less the mean. None where epochs are in it, too."""
+        return None if self.mean is None or self.has_other_epochs else self.searched_accuracy - self.mean
 
     @property
     def best(self) -> Retraining | None:
@@ -91,11 +93,13 @@ def rank_finalists(finalists: Iterable[Finalist]) -> tuple[Finalist, ...]:
 def describe(finals: Finals) -> str:
     """What came out, in a sentence."""
     winner = finals.winner
-    if winner is None or winner.mean is None or winner.shrinkage is None:
+    if winner is None or winner.mean is None:
         return "finals: no training has an epoch with a finite loss; the sweep's own best stands"
     low, high = winner.interval or (math.nan, math.nan)
     interval = f" (95 % interval {100 * low:.2f} to {100 * high:.2f})" if winner.interval else ""
-    flattery = f"{abs(100 * winner.shrinkage):.2f} points {'more' if winner.shrinkage >= 0 else 'less'}"
+    flattery = "in a training of other length"
+    if winner.shrinkage is not None:
+        flattery = f"{abs(100 * winner.shrinkage):.2f} points {'more' if winner.shrinkage >= 0 else 'less'}"
     searched = f"the sweep had given it {100 * winner.searched_accuracy:.2f} %, {flattery}"
     return (
         f"finals: {winner.trial_id} wins with a mean validation accuracy of {100 * winner.mean:.2f} % over "

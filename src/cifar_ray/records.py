@@ -75,6 +75,10 @@ class SweepRecord(Record):
     """How many of its best configurations are trained anew once ASHA has ended."""
     num_seeds: int = 0
     """How often each of them is."""
+    final_epochs: int | None = None
+    """Of each of these trainings; None for as many as a trial's most."""
+    best_of: str | None = None
+    """The sweep whose best configurations its trials train; None where they were drawn or searched."""
     parent: str | None = None
     """The sweep whose finals this one is: its trials are the finalists' trainings, and none is cut."""
     finalists: tuple[str, ...] = ()
@@ -210,6 +214,12 @@ class SweepResult(Record):
     """None in sweeps of versions that did not count it."""
     finals: Finals | None = None
     """Where the best were trained anew: then their winner is the one that is scored on the test set."""
+
+    @property
+    def best_first(self) -> tuple[str, ...]:
+        """Its trials that can be ranked: the finalists in the order of their finals, then the others."""
+        finalists = [each.trial_id for each in self.finals.finalists] if self.finals else []
+        return tuple(dict.fromkeys((*finalists, *self.ranking)))
 
 
 @dataclass(frozen=True, kw_only=True)

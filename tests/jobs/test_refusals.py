@@ -33,6 +33,11 @@ REFUSED = [
         {"data": "shapes:500", "sweep_id": "begun", "resume": True, "searcher": "tpe"},
         "started otherwise: searcher was random, now tpe",
     ),
+    ({"data": "shapes:500", "best_of": "never-was"}, "no sweep never-was has finished"),
+    ({"data": "shapes:500", "best_of": "begun"}, "no sweep begun has finished"),
+    ({"data": "shapes:500", "best_of": "../x"}, "sweep id '../x' is malformed"),
+    ({"data": "shapes:500", "best_of": "ended", "trials": 3}, "sweep ended ranks 0 trials, not 3"),
+    ({"data": "shapes:500", "best_of": "another"}, "sweep another is of study fast, not cnn"),
     ({"data": "shapes:500", "sweep_id": "held", "resume": True}, "sweep 'held' has a driver at work on it"),
     # gone on with, it says how it ended
     ({"data": "shapes:500", "sweep_id": "ended", "resume": True}, "no trial of sweep ended finished an epoch"),
@@ -44,19 +49,19 @@ def test_a_sweep_refuses_bad_input_before_anything_is_written(cluster: LocalClus
     runs = connect_runs(None)
     for sweep_id in ("begun", "held", "ended"):
         runs.create_sweep(replace(sweep_record, sweep_id=sweep_id))
-    runs.write_result(
-        SweepResult(
-            sweep_id="ended",
-            study="cnn",
-            ranking=(),
-            winner=None,
-            outcomes={"failed": 2},
-            num_epochs=0,
-            wall_s=1.0,
-            accelerator_seconds=0.0,
-            finished_at="2026-01-01T00:00:01+00:00",
-        )
+    ended = SweepResult(
+        sweep_id="ended",
+        study="cnn",
+        ranking=(),
+        winner=None,
+        outcomes={"failed": 2},
+        num_epochs=0,
+        wall_s=1.0,
+        accelerator_seconds=0.0,
+        finished_at="2026-01-01T00:00:01+00:00",
     )
+    runs.write_result(ended)
+    runs.write_result(replace(ended, sweep_id="another", study="fast"))
     before = runs.objects.keys()
     cases = json.dumps([options for options, _ in REFUSED])
     folder = str(ROOT / "tests/jobs/refusals")

@@ -14,8 +14,8 @@ from cifar_ray.studies import get_study
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 
 
-def read(folder: Path, sweep_id: str) -> FinishedSweep:
-    return read_finished(RunStore(FolderStore(folder)), sweep_id, get_study("cnn"))
+def read(folder: Path, sweep_id: str, study: str = "cnn") -> FinishedSweep:
+    return read_finished(RunStore(FolderStore(folder)), sweep_id, get_study(study))
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +33,12 @@ def alone() -> FinishedSweep:
 def cohort() -> FinishedSweep:
     """30 trials in a cohort of 16."""
     return read(RESULTS, "cnn-20261123-202106-86f1")
+
+
+@pytest.fixture(scope="session")
+def deep() -> FinishedSweep:
+    """16 trials of `cnn-depth`, two at once; its finals are not in it."""
+    return read(RESULTS, "cnn-depth-20261126-041403-244678fe", "cnn-depth")
 
 
 @pytest.fixture(scope="session")

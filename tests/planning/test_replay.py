@@ -8,11 +8,13 @@ import pytest
 
 from cifar_ray.planning.curve_source import FinishedSweep, measured
 from cifar_ray.planning.replay import fleet_of, replay
-from cifar_ray.planning.simulation import simulate
+from cifar_ray.planning.simulation import FinalsPlan, simulate
+from cifar_ray.storage import layout
+from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import get_study
 
 
-@pytest.mark.parametrize("name", ["alone", "cohort", "small_cohort", "small_alone", "other_cohort"])
+@pytest.mark.parametrize("name", ["alone", "cohort", "deep", "small_cohort", "small_alone", "other_cohort"])
 def test_a_real_sweep_takes_as_long_in_virtual_time(name: str, request: pytest.FixtureRequest) -> None:
     """Of the mechanics alone: curves and times are the sweep's own."""
     real: FinishedSweep = request.getfixturevalue(name)
@@ -37,3 +39,14 @@ def test_a_real_sweep_was_predicted_by_another(small_cohort: FinishedSweep, othe
 def test_the_real_pair_is_ranked_as_it_came_out(alone: FinishedSweep, cohort: FinishedSweep) -> None:
     assert cohort.result.wall_s < alone.result.wall_s
     assert replay(cohort).wall_s < replay(alone).wall_s
+
+
+def test_finals_take_as_long_as_they_took(deep: FinishedSweep, results: RunStore) -> None:
+    """By the search's own times alone."""
+    finals = FinalsPlan.of(get_study("cnn-depth"), deep.sweep.num_trials)
+    assert finals == FinalsPlan(num_finalists=2, num_seeds=2, num_epochs=12)
+    took = results.finals(deep.sweep.sweep_id).result(layout.finals(deep.sweep.sweep_id))
+    assert took is not None
+    without, with_finals = replay(deep), replay(deep, finals)
+    assert with_finals.num_epochs - without.num_epochs == took.num_epochs
+    assert with_finals.wall_s - without.wall_s == pytest.approx(took.wall_s, rel=0.15)

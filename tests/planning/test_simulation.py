@@ -14,7 +14,7 @@ from cifar_ray.planning.curve_bank import CurveBank, MeasuredCurve, TrialCurve
 from cifar_ray.planning.curve_model import model_bank
 from cifar_ray.planning.fleet import Fleet
 from cifar_ray.planning.search import Outcome, drawn
-from cifar_ray.planning.simulation import simulate
+from cifar_ray.planning.simulation import FinalsPlan, simulate
 from cifar_ray.planning.timing import Timing, assumed_timing
 from cifar_ray.studies import Budget, get_study
 
@@ -34,9 +34,11 @@ def alike(num_trials: int, epoch_s: float = 100.0) -> list[TrialCurve]:
     return [TrialCurve(accuracies=RISING, epoch_s=epoch_s)] * num_trials
 
 
-def run(num_trials: int, fleet: Fleet, timing: Timing = PLAIN, seed: int = 0) -> Outcome:
+def run(
+    num_trials: int, fleet: Fleet, timing: Timing = PLAIN, seed: int = 0, finals: FinalsPlan | None = None
+) -> Outcome:
     budget = Budget(num_trials=num_trials, max_epochs=4)
-    return simulate(budget, bank(RISING), timing, fleet, seed, iter(alike(num_trials)))
+    return simulate(budget, bank(RISING), timing, fleet, seed, curves=iter(alike(num_trials)), finals=finals)
 
 
 def test_trials_one_after_another_take_what_they_add_up_to() -> None:
@@ -66,6 +68,30 @@ def test_a_cohorts_pass_takes_as_long_for_all_and_its_places_are_filled_again() 
     assert two.up_s == pytest.approx(3 * two.wall_s)
 
 
+def test_finals_follow_one_by_one_at_the_pace_that_the_best_had() -> None:
+    finals = FinalsPlan(num_finalists=1, num_seeds=3, num_epochs=5)
+    searched, outcome = run(3, Fleet(num_workers=2)), run(3, Fleet(num_workers=2), finals=finals)
+    # two at once, then the third: a start, five epochs and the four gaps between them, each time
+    assert outcome.wall_s == pytest.approx(searched.wall_s + 10 + 2 * (2 + 500 + 4) + 3)
+    assert outcome.up_s == pytest.approx(2 * outcome.wall_s)
+    assert outcome.num_epochs == searched.num_epochs + 15
+    assert (outcome.reached, outcome.best_accuracy) == (searched.reached, searched.best_accuracy)
+    cohort = Fleet(num_workers=1, places=4, is_cohort=True)
+    added = run(3, cohort, finals=finals).wall_s - run(3, cohort).wall_s
+    assert added == pytest.approx(10 + 3 * (2 + 5 * 25 + 4) + 3)
+
+
+def test_the_finalists_are_the_best_of_the_search() -> None:
+    curves = [TrialCurve(accuracies=[rate] * 4, epoch_s=seconds) for rate, seconds in ((0.3, 1), (0.9, 2), (0.5, 4))]
+    finals = FinalsPlan(num_finalists=2, num_seeds=1, num_epochs=1)
+    budget = Budget(num_trials=3, max_epochs=4, grace_period=4)
+    timing = replace(PLAIN, trial_start_s=0)
+    outcome = simulate(budget, bank(RISING), timing, Fleet(num_workers=1), 0, curves=iter(curves), finals=finals)
+    assert outcome.finalists_epoch_s == (2, 4)
+    # set-up, three times four epochs and three gaps, the end; set-up, an epoch of each finalist, the end
+    assert outcome.wall_s == pytest.approx(10 + 4 * (1 + 2 + 4) + 9 + 3 + 10 + 6 + 3)
+
+
 def test_the_worst_are_stopped_at_the_first_rung() -> None:
     rows = [[0.1 * index] * 4 for index in range(1, 9)]
     outcome = simulate(
@@ -74,7 +100,7 @@ def test_the_worst_are_stopped_at_the_first_rung() -> None:
         PLAIN,
         Fleet(num_workers=1),
         0,
-        iter([TrialCurve(accuracies=row, epoch_s=100.0) for row in reversed(rows)]),
+        curves=iter([TrialCurve(accuracies=row, epoch_s=100.0) for row in reversed(rows)]),
     )
     # the best came first: all others are below the median of those before them
     assert outcome.reached == {1: 8, 2: 1, 4: 1}
@@ -97,7 +123,7 @@ def test_an_autoscaler_starts_workers_for_trials_and_ends_them_when_they_idle() 
     assert outcome.up_s > 2 * 400
     # with one that has long to go, the other goes
     curves = [TrialCurve(accuracies=RISING, epoch_s=each) for each in (10.0, 10_000.0)]
-    uneven = simulate(Budget(num_trials=2, max_epochs=4), bank(RISING), PLAIN, fleet, 0, iter(curves))
+    uneven = simulate(Budget(num_trials=2, max_epochs=4), bank(RISING), PLAIN, fleet, 0, curves=iter(curves))
     assert uneven.up_s < 40_000 + 2 * 250 + 200
 
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cifar_ray.errors import ConfigurationError
+from cifar_ray.studies import STUDIES
 from cifar_ray.studies.flags import sweep_flags
 from cifar_ray.studies.options import SweepOptions
 
@@ -32,6 +33,7 @@ def parse(arguments: list[str]) -> SweepOptions:
         SweepOptions(sweep_id="my-sweep", start_or_resume=True),
         SweepOptions(searcher="bohb-style"),
         SweepOptions(time_limit="1h30m"),
+        SweepOptions(best_of="cnn-1", seeds=0),
     ],
 )
 def test_a_job_gets_the_options_that_were_submitted(options: SweepOptions) -> None:
@@ -74,8 +76,22 @@ def test_any_options_are_refused_or_reach_the_job(
         {"resume": True},
         {"start_or_resume": True},
         {"time_limit": "soon"},
+        {"best_of": "cnn-1", "searcher": "tpe"},
     ],
 )
 def test_options_out_of_range(bad: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError):
         SweepOptions(**bad)  # type: ignore[arg-type]  # that is the point
+
+
+def test_the_best_of_another_sweep_are_one_unless_more_are_asked_for() -> None:
+    study = STUDIES["cnn"].with_searcher("tpe")
+    winner = SweepOptions(best_of="cnn-1").adapt(study)
+    assert (winner.budget.num_trials, winner.searcher) == (1, "random")
+    assert (winner.budget.grace_period, winner.budget.max_epochs) == (30, 30), "it has been chosen: nothing cuts it"
+    several = SweepOptions(best_of="cnn-1", trials=3, max_epochs=9).adapt(study)
+    assert (several.budget.num_trials, several.budget.grace_period) == (3, 9)
+    assert SweepOptions(best_of="cnn-1", trials=3, grace_period=2).adapt(study).budget.grace_period == 2
+    with pytest.raises(ConfigurationError, match="trials: 0"):
+        SweepOptions(best_of="cnn-1", trials=0).adapt(study)
+    assert SweepOptions(seeds=4).adapt(study).seeds == 4

@@ -61,6 +61,7 @@ def test_a_grace_period_of_all_epochs_cuts_nothing() -> None:
     budget = STUDIES["cnn"].with_budget(max_epochs=5, grace_period=5).budget
     assert milestones(budget) == []
     assert STUDIES["cnn"].with_budget(max_epochs=5).budget.grace_period == 1
+    assert STUDIES["cnn-depth"].with_budget(max_epochs=2).budget.grace_period == 2
 
 
 def test_finals_are_off_in_the_reports_studies_and_need_seeds() -> None:
@@ -69,6 +70,17 @@ def test_finals_are_off_in_the_reports_studies_and_need_seeds() -> None:
     for wrong in ({"finalists": 2}, {"finalists": -1, "seeds": 2}, {"finalists": 2, "seeds": 1000}):
         with pytest.raises(ConfigurationError, match="out of range"):
             dataclasses.replace(STUDIES["cnn"], **wrong)
+
+
+def test_a_run_may_have_other_finals() -> None:
+    fast, cnn = STUDIES["fast"], STUDIES["cnn"]
+    assert fast.with_seeds(None) is fast
+    assert (fast.with_seeds(0).finalists, fast.with_seeds(0).seeds) == (0, 0)
+    assert (cnn.with_seeds(3).finalists, cnn.with_seeds(3).seeds) == (2, 3)
+    assert fast.final_epochs == fast.with_budget(num_trials=3).final_epochs > fast.budget.max_epochs
+    assert fast.with_budget(max_epochs=2).final_epochs is None, "a short run has short finals"
+    with pytest.raises(ConfigurationError, match="final epochs: 0 is out of range"):
+        dataclasses.replace(fast, final_epochs=0)
 
 
 def test_a_study_has_a_searcher_that_a_run_may_replace() -> None:

@@ -9,14 +9,22 @@ from cifar_ray.tuning.finals import SEEDS, _finals_record, _sum, finals_configs,
 
 
 @pytest.fixture
-def record(sweep_record: SweepRecord, trial_record: TrialRecord) -> SweepRecord:
+def sweep(sweep_record: SweepRecord) -> SweepRecord:
+    return replace(sweep_record, num_trials=3, num_finalists=2, num_seeds=3, is_cohort=True)
+
+
+@pytest.fixture
+def record(sweep: SweepRecord, trial_record: TrialRecord) -> SweepRecord:
     """The finals of the best two of three."""
-    sweep = replace(sweep_record, num_trials=3, num_finalists=2, num_seeds=3, is_cohort=True)
+    return finals_record(sweep, trial_record)
+
+
+def finals_record(sweep: SweepRecord, winner: TrialRecord) -> SweepRecord:
     searched = SweepResult(
         sweep_id="cnn-1",
         study="cnn",
         ranking=("t0002", "t0000", "t0001"),
-        winner=trial_record,
+        winner=winner,
         outcomes={},
         num_epochs=1,
         wall_s=1.0,
@@ -29,7 +37,7 @@ def record(sweep_record: SweepRecord, trial_record: TrialRecord) -> SweepRecord:
 
 @pytest.fixture
 def trials() -> dict[str, TrialRecord]:
-    configs = get_study("cnn").sample(0)[:3]
+    configs = get_study("cnn").with_budget(num_trials=3, max_epochs=4).sample(0)
     return {
         f"t{index:04d}": TrialRecord(
             trial_id=f"t{index:04d}",
@@ -59,6 +67,27 @@ def test_each_finalist_gets_the_same_new_seeds_and_keeps_the_rest(
         assert config.to_dict() | {"seed": 0} == dict(trials[trial_id].config) | {"seed": 0}
     assert finals_seeds(replace(record, seed=1)) != seeds
     assert finals_seeds(replace(record, sweep_id="another")) == seeds
+
+
+def test_finals_may_be_longer_than_the_search(
+    sweep: SweepRecord, record: SweepRecord, trial_record: TrialRecord, trials: dict[str, TrialRecord]
+) -> None:
+    assert {config.max_epochs for config in finals_configs(record, trials)} == {4}
+    longer = finals_record(replace(sweep, final_epochs=9), trial_record)
+    assert (longer.max_epochs, longer.grace_period) == (9, 9)
+    assert {config.max_epochs for config in finals_configs(longer, trials)} == {9}
+    retrained = [
+        TrialRecord(
+            trial_id=f"t{index:04d}",
+            config=config.to_dict(),
+            outcome="completed",
+            best_epoch=9,
+            best_validation_accuracy=0.7,
+        )
+        for index, config in enumerate(finals_configs(longer, trials))
+    ]
+    assert {each.shrinkage for each in judge(longer, trials, retrained).finalists} == {None}
+    assert None not in {each.shrinkage for each in judge(record, trials, retrained).finalists}
 
 
 def test_judging_takes_the_trainings_in_their_order(record: SweepRecord, trials: dict[str, TrialRecord]) -> None:

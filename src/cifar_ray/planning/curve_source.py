@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from statistics import mean
 
 from cifar_ray.errors import ConfigurationError
@@ -12,6 +13,7 @@ from cifar_ray.planning.curve_bank import CurveBank, MeasuredCurve
 from cifar_ray.planning.curve_model import EPOCH_S, STATEMENT, expected_best, model_bank
 from cifar_ray.planning.timing import Timing, assumed_timing, measured_timing
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TrialRecord
+from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Study
 
@@ -87,7 +89,10 @@ def modelled(study: Study, *, is_cohort: bool, epoch_s: float | None) -> CurveSo
 
 
 def read_finished(runs: RunStore, sweep_id: str, study: Study) -> FinishedSweep:
-    """A sweep's books; ConfigurationError where it has not finished, has no epoch, or is of another study."""
+    """A sweep's books, without its finals.
+
+    ConfigurationError where it has not finished, has no epoch, or is of another study.
+    """
     sweep, result = runs.sweep(sweep_id), runs.result(sweep_id)
     if sweep.study != study.name:
         raise ConfigurationError(
@@ -97,10 +102,23 @@ def read_finished(runs: RunStore, sweep_id: str, study: Study) -> FinishedSweep:
         raise ConfigurationError(
             f"sweep {sweep_id} has not finished", f"let it: --sweep-id {sweep_id} --resume, or take other --curves"
         )
+    if result.finals:
+        # its search alone: finals are simulated apart
+        began = runs.finals(sweep_id).sweep(layout.finals(sweep_id)).started_at
+        result = replace(
+            result,
+            finished_at=began,
+            wall_s=_seconds_between(sweep.started_at, began),
+            num_epochs=result.num_epochs - result.finals.num_epochs,
+        )
     metrics = runs.metrics(sweep_id)
     if not metrics:
         raise ConfigurationError(f"no trial of sweep {sweep_id} finished an epoch", "take other --curves")
     return FinishedSweep(sweep=sweep, result=result, trials=runs.trials(sweep_id), metrics=metrics)
+
+
+def _seconds_between(first: str, second: str) -> float:
+    return (datetime.fromisoformat(second) - datetime.fromisoformat(first)).total_seconds()
 
 
 def measured(

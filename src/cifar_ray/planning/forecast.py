@@ -10,8 +10,8 @@ import numpy as np
 from cifar_ray.planning.curve_source import CurveSource
 from cifar_ray.planning.fleet import HOUR_S, Fleet
 from cifar_ray.planning.search import Outcome
-from cifar_ray.planning.simulation import simulate
-from cifar_ray.studies import Budget
+from cifar_ray.planning.simulation import FinalsPlan, simulate
+from cifar_ray.studies import Budget, Study
 
 CLOSE = 0.005
 """A winner that is so near the full search's is as good: half a point."""
@@ -78,8 +78,7 @@ class Forecast:
 class Grid:
     """What is simulated."""
 
-    budget: Budget
-    """The study's own."""
+    study: Study
     workers: Sequence[int]
     trials: Sequence[int]
     reduction_factors: Sequence[int]
@@ -88,6 +87,11 @@ class Grid:
     units_per_worker: float
     """Accelerators or cores of a worker."""
     num_seeds: int
+
+    @property
+    def budget(self) -> Budget:
+        """The study's own."""
+        return self.study.budget
 
     @property
     def full(self) -> Setup:
@@ -118,9 +122,10 @@ def _simulate(grid: Grid, setup: Setup, source: CurveSource, tell: Callable[[int
     else:
         budget = replace(budget, reduction_factor=setup.reduction_factor)
     fleet = replace(grid.fleet, num_workers=setup.num_workers)
+    finals = FinalsPlan.of(grid.study, setup.num_trials)
     found = []
     for seed in range(grid.num_seeds):
-        found.append(simulate(budget, source.bank, source.timing, fleet, seed))
+        found.append(simulate(budget, source.bank, source.timing, fleet, seed, finals=finals))
         tell(setup.num_trials)
     return found
 

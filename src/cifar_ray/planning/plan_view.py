@@ -11,6 +11,7 @@ from rich.text import Text
 
 from cifar_ray.planning.forecast import CLOSE, Estimate, Forecast
 from cifar_ray.planning.plan import Plan
+from cifar_ray.planning.simulation import FinalsPlan
 from cifar_ray.planning.space_preview import SpacePreview
 from cifar_ray.progress.asha import milestones, shares_passing
 from cifar_ray.reporting.formats import percent, seconds, setting
@@ -156,6 +157,12 @@ def _legend(plan: Plan) -> Iterator[RenderableType]:
         f"{budget.max_epochs}; within {POINTS}: the chance of a winner as good as that one's. ◄: advised.",
         "dim",
     )
+    if finals := FinalsPlan.of(plan.study, budget.num_trials):
+        yield verbatim(
+            f"with the finals: {finals.num_trainings} trainings of {finals.num_epochs} epochs are in times and hours; "
+            "the winner's accuracy is the search's",
+            "dim",
+        )
     if hidden := len(plan.forecasts) - len(plan.shown):
         yield verbatim(f"{hidden} more set-ups were simulated: they are in the figure.", "dim")
     fleet = plan.grid.fleet

@@ -117,7 +117,7 @@ def _grid(request: Request, shape: WorkerShape) -> Grid:
         for num_workers in workers
     ]
     return Grid(
-        budget=budget,
+        study=request.study,
         workers=workers,
         trials=trials,
         reduction_factors=factors,

@@ -8,14 +8,14 @@ from cifar_ray.planning.curve_bank import CurveBank
 from cifar_ray.planning.curve_source import FinishedSweep
 from cifar_ray.planning.fleet import Fleet
 from cifar_ray.planning.search import Outcome
-from cifar_ray.planning.simulation import simulate
+from cifar_ray.planning.simulation import FinalsPlan, simulate
 from cifar_ray.planning.timing import num_places
 from cifar_ray.planning.worker_shape import cohort_places
 from cifar_ray.records import SweepRecord
 from cifar_ray.studies import Budget
 
 
-def replay(finished: FinishedSweep) -> Outcome:
+def replay(finished: FinishedSweep, finals: FinalsPlan | None = None) -> Outcome:
     """The same trials in the same order, on the places that the sweep had."""
     sweep = finished.sweep
     curves = finished.curves(sweep.max_epochs)
@@ -26,7 +26,8 @@ def replay(finished: FinishedSweep) -> Outcome:
         grace_period=sweep.grace_period,
         reduction_factor=sweep.reduction_factor,
     )
-    return simulate(budget, bank, finished.timing(), fleet_of(sweep), 0, iter(bank.originals()))
+    curves_in_order = iter(bank.originals())
+    return simulate(budget, bank, finished.timing(), fleet_of(sweep), 0, curves=curves_in_order, finals=finals)
 
 
 def fleet_of(sweep: SweepRecord) -> Fleet:

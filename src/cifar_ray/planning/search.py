@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ray.tune.schedulers import TrialScheduler
 
@@ -46,8 +47,23 @@ class Outcome:
     num_preemptions: int
     best_accuracy: float
     """Of any epoch of any trial, on validation."""
+    finalists_epoch_s: tuple[float, ...]
+    """Wall time of an epoch of each of the best trials, where it trains alone; the best first."""
     reached: dict[int, int]
     """From an epoch (each rung's, and the last) to the trials that trained so far."""
+
+    def followed_by(self, finals: Outcome) -> Outcome:
+        """The same search, with the time of its finals."""
+        return replace(
+            self,
+            wall_s=self.wall_s + finals.wall_s,
+            up_s=self.up_s + finals.up_s,
+            busy_s=self.busy_s + finals.busy_s,
+            lost_s=self.lost_s + finals.lost_s,
+            driver_s=self.driver_s + finals.driver_s,
+            num_epochs=self.num_epochs + finals.num_epochs,
+            num_preemptions=self.num_preemptions + finals.num_preemptions,
+        )
 
 
 class Search:
@@ -56,13 +72,16 @@ class Search:
     A trial is drawn when there is a place for it, and told of when it ends, as Ray Tune does with a searcher.
     """
 
-    def __init__(self, budget: Budget, num_images: int, curves: Iterator[TrialCurve]) -> None:
+    def __init__(self, budget: Budget, num_images: int, curves: Iterator[TrialCurve], num_finalists: int = 0) -> None:
         self.num_left = budget.num_trials
         self.num_epochs = 0
         self.best_accuracy = 0.0
         self.reached = dict.fromkeys((*milestones(budget), budget.max_epochs), 0)
         self._max_epochs = budget.max_epochs
         self._curves = curves
+        self._num_finalists = num_finalists
+        self._finalists: list[tuple[float, float]] = []
+        """A heap of accuracies and seconds an epoch, the worst first."""
         self._asha = CountedASHA(budget, num_images)
 
     def next_trial(self) -> SimulatedTrial | None:
@@ -86,7 +105,16 @@ class Search:
         if self._asha.on_trial_result(None, trial.ticket, result) != TrialScheduler.STOP:
             return True
         self._asha.on_trial_complete(None, trial.ticket, result)
+        if self._num_finalists:
+            heapq.heappush(self._finalists, (max(trial.curve.accuracies[: trial.epoch]), trial.curve.epoch_s))
+            if len(self._finalists) > self._num_finalists:
+                heapq.heappop(self._finalists)
         return False
+
+    @property
+    def finalists_epoch_s(self) -> tuple[float, ...]:
+        """As the outcome has it."""
+        return tuple(epoch_s for _, epoch_s in sorted(self._finalists, reverse=True))
 
 
 def drawn(bank: CurveBank, seed: int) -> Iterator[TrialCurve]:

@@ -1,9 +1,10 @@
-"""Simulates one sweep."""
+"""Simulates one sweep, and its finals."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from cifar_ray.planning.alone import AloneSweep
 from cifar_ray.planning.cohorts import CohortSweep
@@ -11,13 +12,60 @@ from cifar_ray.planning.curve_bank import CurveBank, TrialCurve
 from cifar_ray.planning.fleet import Fleet
 from cifar_ray.planning.search import Outcome, Search, drawn
 from cifar_ray.planning.timing import Timing
-from cifar_ray.studies import Budget
+from cifar_ray.studies import Budget, Study
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinalsPlan:
+    """Which trainings follow a search, one by one: nothing cuts them."""
+
+    num_finalists: int
+    num_seeds: int
+    """On which each is trained."""
+    num_epochs: int
+    """Of each training."""
+
+    @property
+    def num_trainings(self) -> int:
+        """In all."""
+        return self.num_finalists * self.num_seeds
+
+    @classmethod
+    def of(cls, study: Study, num_trials: int) -> FinalsPlan | None:
+        """After a sweep of so many trials; None where the study has none."""
+        if not study.finalists:
+            return None
+        epochs = study.final_epochs or study.budget.max_epochs
+        return cls(num_finalists=min(study.finalists, num_trials), num_seeds=study.seeds, num_epochs=epochs)
 
 
 def simulate(
-    budget: Budget, bank: CurveBank, timing: Timing, fleet: Fleet, seed: int, curves: Iterator[TrialCurve] | None = None
+    budget: Budget,
+    bank: CurveBank,
+    timing: Timing,
+    fleet: Fleet,
+    seed: int,
+    *,
+    curves: Iterator[TrialCurve] | None = None,
+    finals: FinalsPlan | None = None,
 ) -> Outcome:
     """A sweep of the bank's trials, or of those in `curves`. The seed's trials are the same on every fleet."""
-    search = Search(budget, bank.num_images, drawn(bank, seed) if curves is None else curves)
+    num_finalists = finals.num_finalists if finals else 0
+    search = Search(budget, bank.num_images, drawn(bank, seed) if curves is None else curves, num_finalists)
     sweep = CohortSweep if fleet.is_cohort else AloneSweep
-    return sweep(search, timing, fleet, random.Random(f"nodes {seed}")).run()
+    outcome = sweep(search, timing, fleet, random.Random(f"nodes {seed}")).run()
+    return outcome.followed_by(_simulate_finals(finals, outcome, timing, fleet, seed)) if finals else outcome
+
+
+def _simulate_finals(finals: FinalsPlan, searched: Outcome, timing: Timing, fleet: Fleet, seed: int) -> Outcome:
+    """An epoch takes as long as in the search; what the trainings reach is not simulated."""
+    accuracies = (0.0,) * finals.num_epochs
+    curves = (
+        TrialCurve(accuracies=accuracies, epoch_s=timing.pass_s(1) if fleet.is_cohort else epoch_s)
+        for epoch_s in searched.finalists_epoch_s
+        for _ in range(finals.num_seeds)
+    )
+    budget = Budget(num_trials=finals.num_trainings, max_epochs=finals.num_epochs, grace_period=finals.num_epochs)
+    alone = replace(fleet, is_cohort=False, places=1) if fleet.is_cohort else fleet
+    search = Search(budget, 1, curves)
+    return AloneSweep(search, timing, alone, random.Random(f"nodes of the finals {seed}")).run()

@@ -102,5 +102,6 @@ class VirtualTime(Generic[Work]):
             num_epochs=self.search.num_epochs,
             num_preemptions=self.workers.preemptions,
             best_accuracy=self.search.best_accuracy,
+            finalists_epoch_s=self.search.finalists_epoch_s,
             reached=self.search.reached,
         )

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from cifar_ray.reporting.comparison import ACCELERATOR_SECONDS, Comparison, Contender, Score
 from cifar_ray.reporting.figures import BEST_COLOURS, new_figure, set_title, to_png
-from cifar_ray.reporting.formats import MISSING, cost_amount, data_name, percent, plain, seconds
+from cifar_ray.reporting.formats import MISSING, chosen_by, cost_amount, data_name, percent, plain, seconds
 from cifar_ray.reporting.paired import Paired
 from cifar_ray.reporting.searcher_comparison import searcher_verdicts
 from cifar_ray.reporting.terminal import narrow_table, verbatim
@@ -106,7 +106,7 @@ def _rows(contenders: Sequence[Contender], common: float | None) -> list[tuple[s
         row("study", [sweep.study for sweep in sweeps]),
         row("data", [data_name(sweep.dataset) for sweep in sweeps]),
         row("data SHA-256", [sweep.dataset.fingerprint[:12] for sweep in sweeps]),
-        row("searcher", [sweep.searcher for sweep in sweeps]),
+        row("searcher", [chosen_by(sweep) for sweep in sweeps]),
         row("seed", [str(sweep.seed) for sweep in sweeps]),
         row("trials × epochs", [f"{sweep.num_trials} × {sweep.max_epochs}" for sweep in sweeps]),
         row("epochs trained", [str(len(each.metrics)) for each in contenders]),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from cifar_ray.records import Cost, DatasetRecord
+from cifar_ray.records import Cost, DatasetRecord, SweepRecord
 from cifar_ray.statistics import CLASSES
 from cifar_ray.studies.trial_config import DEPTHS, METHODS, TrialConfig
 
@@ -46,6 +46,11 @@ def cost_text(cost: Cost) -> str:
 def cost_amount(cost: Cost) -> str:
     """`12.34 USD`; MISSING where there is no price."""
     return MISSING if cost.price is None else f"{cost.price:,.2f} {plain(str(cost.currency))}"
+
+
+def chosen_by(sweep: SweepRecord) -> str:
+    """Where its configurations come from: a searcher, or another sweep."""
+    return f"the best of {plain(sweep.best_of)}" if sweep.best_of else sweep.searcher
 
 
 def usage_text(sizes: Mapping[str, int]) -> str:

@@ -53,7 +53,11 @@ def score_searchers(contenders: Sequence[Contender], num_epochs: int) -> list[Se
 
 
 def searcher_verdicts(contenders: Sequence[Contender]) -> list[str]:
-    """A line for each searcher, then the best against each other one; none where all had the same searcher."""
+    """A line for each searcher, then the best against each other one; none where all had the same searcher.
+
+    Sweeps of configurations that another sweep has found are none of a searcher's.
+    """
+    contenders = [each for each in contenders if each.sweep.best_of is None]
     num_epochs = common_epochs(contenders)
     if len({each.sweep.searcher for each in contenders}) < 2 or not num_epochs:
         return []

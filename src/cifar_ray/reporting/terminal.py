@@ -12,7 +12,17 @@ from rich.text import Text
 from cifar_ray.finals import Finals, describe
 from cifar_ray.records import Cost, SweepRecord, TestScores, TrialRecord
 from cifar_ray.reporting.finals_rows import HEADING, NOTE, finals_rows
-from cifar_ray.reporting.formats import MISSING, caution, cost_text, data_name, percent, plain, setting, value_text
+from cifar_ray.reporting.formats import (
+    MISSING,
+    caution,
+    chosen_by,
+    cost_text,
+    data_name,
+    percent,
+    plain,
+    setting,
+    value_text,
+)
 from cifar_ray.reporting.score_rows import SETTINGS, report_cells, report_note, score_columns
 from cifar_ray.storage.runs import SweepSummary
 from cifar_ray.studies import Choice, Study
@@ -95,7 +105,7 @@ def trials_renderable(sweep: SweepRecord, trials: Sequence[TrialRecord], cost: C
         )
     heading = (
         f"{sweep.sweep_id}: study {sweep.study}, data: {data_name(sweep.dataset)}, seed {sweep.seed}, "
-        f"searcher: {sweep.searcher}"
+        f"searcher: {chosen_by(sweep)}"
     )
     failures = [verbatim(f"{trial.trial_id} failed: {trial.error}", "red") for trial in ranked if trial.error]
     legend = Text("epoch: of the best validation accuracy / of all that the trial trained", style="dim")
@@ -146,7 +156,8 @@ def study_renderable(study: Study) -> RenderableType:
         f"{study.accelerators_per_trial:g} accelerators a trial",
     ]
     if study.finalists:
-        lines.append(f"finals: the best {study.finalists} trained anew on {study.seeds} seeds each")
+        length = f", {study.final_epochs} epochs" if study.final_epochs else ""
+        lines.append(f"finals: the best {study.finalists} trained anew on {study.seeds} seeds each{length}")
     if study.published:
         lines.append(
             f"report: validation {percent(study.published.validation_accuracy)} %, test {report['accuracy']} %"

@@ -106,8 +106,10 @@ FAST = Study(
         "alternating_flip": True,
         "dropout": 0.0,
     },
-    budget=Budget(num_trials=8, max_epochs=13, grace_period=2),
+    # whole trainings of three epochs, none cut, choose whom the finals train for longer
+    budget=Budget(num_trials=8, max_epochs=3, grace_period=3),
     accelerators_per_trial=1.0,
     finalists=2,
     seeds=2,
+    final_epochs=13,
 )

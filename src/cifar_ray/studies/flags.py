@@ -13,13 +13,31 @@ from cifar_ray.studies.study import Searcher
 
 _FLAGS = (
     click.option("--trials", type=int, metavar="N", help="Number of trials. [default: the study's]"),
-    click.option("--max-epochs", type=int, metavar="N", help="Most epochs of one trial. [default: the study's]"),
+    click.option(
+        "--max-epochs",
+        type=int,
+        metavar="N",
+        help="Most epochs of one trial, and of each training of the finals. [default: the study's]",
+    ),
     click.option(
         "--grace-period",
         type=int,
         metavar="N",
         help="Epochs that every trial gets before ASHA may stop it; with as many as the most, none is stopped. "
         "[default: the study's]",
+    ),
+    click.option(
+        "--seeds",
+        type=int,
+        metavar="N",
+        help="Finals: on how many new seeds the best configurations are trained anew, to choose among them by the "
+        "mean; 0 for none. [default: the study's]",
+    ),
+    click.option(
+        "--best-of",
+        metavar="SWEEP",
+        help="Draw nothing: train the best configuration of that finished sweep of the study, or its best --trials, "
+        "for instance with more --max-epochs.",
     ),
     click.option(
         "--data",

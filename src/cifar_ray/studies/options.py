@@ -20,9 +20,13 @@ class SweepOptions:
     trials: int | None = None
     """Number of trials."""
     max_epochs: int | None = None
-    """Most epochs of one trial."""
+    """Most epochs of one trial, and of each training of its finals."""
     grace_period: int | None = None
     """Epochs that every trial gets before ASHA may stop it; as many as `max_epochs`, and none is stopped."""
+    seeds: int | None = None
+    """On which each finalist is trained anew; 0 for no finals."""
+    best_of: str | None = None
+    """The finished sweep whose best configurations are trained, instead of drawn ones: one, or as many as `trials`."""
     data: str | None = None
     """cifar10, shapes, auto, a folder or an s3:// prefix."""
     storage: str | None = None
@@ -64,6 +68,10 @@ class SweepOptions:
             _check_share("CPUs per trial", self.cpus_per_trial, is_zero_allowed=False)
         if self.time_limit is not None:
             read_duration("time limit", self.time_limit)
+        if self.best_of is not None and self.searcher not in (None, "random"):
+            raise ConfigurationError(
+                f"the best of {self.best_of} leave nothing for {self.searcher} to search", "leave out --searcher"
+            )
         if (self.resume or self.start_or_resume) and self.sweep_id is None:
             flag = "--resume" if self.resume else "--start-or-resume"
             raise ConfigurationError(f"{flag} needs to know which sweep", "add --sweep-id")
@@ -74,9 +82,16 @@ class SweepOptions:
         return None if self.time_limit is None else read_duration("time limit", self.time_limit)
 
     def adapt(self, study: Study) -> Study:
-        """The study, with what these change about its budget and its searcher."""
-        budgeted = study.with_budget(num_trials=self.trials, max_epochs=self.max_epochs, grace_period=self.grace_period)
-        return budgeted.with_searcher(self.searcher)
+        """The study, with what these change about its budget, its finals and its searcher."""
+        num_trials, grace_period, searcher = self.trials, self.grace_period, self.searcher
+        if self.best_of is not None:
+            # they have been chosen: each is trained to its end
+            num_trials = 1 if num_trials is None else num_trials
+            if grace_period is None:
+                grace_period = study.budget.max_epochs if self.max_epochs is None else self.max_epochs
+            searcher = "random"
+        budgeted = study.with_budget(num_trials=num_trials, max_epochs=self.max_epochs, grace_period=grace_period)
+        return budgeted.with_seeds(self.seeds).with_searcher(searcher)
 
     def to_arguments(self) -> list[str]:
         """The same options as a job's command line."""

@@ -20,6 +20,8 @@ SHARE_AT_ONCE = 4
 MAX_TRIALS = 100_000
 MAX_EPOCHS = 10_000
 MAX_FINALISTS = MAX_SEEDS = 100
+FINALISTS = 2
+"""Where a study has no finals of its own and is to have some."""
 NOT_IN_COHORTS = frozenset(
     (
         "rotation",
@@ -94,10 +96,14 @@ class Study:
     """How many of the best configurations are trained anew once ASHA has ended, each on `seeds` seeds; 0 for none."""
     seeds: int = 0
     """Of the weights, the batches' order and the augmentation alike (docs/winners.md)."""
+    final_epochs: int | None = None
+    """Of each training of the finals: more than the budget's, where the search is by short trainings. None: as many."""
 
     def __post_init__(self) -> None:
         _check_range("finalists", self.finalists, 0, MAX_FINALISTS)
         _check_range("seeds", self.seeds, min(1, self.finalists), MAX_SEEDS)
+        if self.final_epochs is not None:
+            _check_range("final epochs", self.final_epochs, 1, MAX_EPOCHS)
         if self.searcher not in get_args(Searcher):
             raise ConfigurationError(
                 f"study {self.name}: unknown searcher {self.searcher!r}", f"take {', '.join(get_args(Searcher))}"
@@ -125,15 +131,24 @@ class Study:
     def with_budget(
         self, *, num_trials: int | None = None, max_epochs: int | None = None, grace_period: int | None = None
     ) -> Study:
-        """The same study with fewer or more trials or epochs, or another grace period; None keeps the study's own."""
+        """The same study with fewer or more trials or epochs, or another grace period; None keeps the study's own.
+
+        Epochs that are given are those of its finals, too, and bound its grace period.
+        """
         epochs = self.budget.max_epochs if max_epochs is None else max_epochs
         budget = replace(
             self.budget,
             num_trials=self.budget.num_trials if num_trials is None else num_trials,
             max_epochs=epochs,
-            grace_period=self.budget.grace_period if grace_period is None else grace_period,
+            grace_period=max(1, min(self.budget.grace_period, epochs)) if grace_period is None else grace_period,
         )
-        return replace(self, budget=budget)
+        return replace(self, budget=budget, final_epochs=self.final_epochs if max_epochs is None else None)
+
+    def with_seeds(self, seeds: int | None) -> Study:
+        """The same study with finals on so many seeds, 0 for no finals; None keeps the study's own."""
+        if seeds is None:
+            return self
+        return replace(self, seeds=seeds, finalists=(self.finalists or FINALISTS) if seeds else 0)
 
     def with_searcher(self, searcher: Searcher | None) -> Study:
         """The same study with another searcher; None keeps the study's own."""

@@ -34,7 +34,7 @@ from cifar_ray.storage.lease import Lease
 from cifar_ray.storage.object_store import ObjectStore, open_store
 from cifar_ray.storage.patient_store import PatientStore
 from cifar_ray.storage.runs import RunStore
-from cifar_ray.studies import Study, get_study
+from cifar_ray.studies import Study, TrialConfig, get_study
 from cifar_ray.studies.flags import sweep_flags
 from cifar_ray.studies.options import SweepOptions
 from cifar_ray.tuning.finals import run_with_finals
@@ -82,7 +82,8 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
             raise SweepExistsError.of(sweep_id, storage)
         if recorded and (result := runs.result(sweep_id)):
             return _say_result(result, storage)
-        plan = _make_plan(study, options, settings, fitting, sweep_id, storage, recorded)
+        configs = _best_configs(study, runs, options.best_of) if options.best_of else study.sample(options.seed)
+        plan = _make_plan(study, configs, options, settings, fitting, sweep_id, storage, recorded)
         plan = replace(plan, prices=prices, keep=options.keep, ends_at=ends_at)
         if recorded is None:
             runs.create_sweep(plan.sweep)
@@ -115,8 +116,29 @@ def _only_driver(store: ObjectStore, sweep_id: str, runs: RunStore) -> Iterator[
             raise
 
 
+def _best_configs(study: Study, runs: RunStore, sweep_id: str) -> list[TrialConfig]:
+    """Those of a finished sweep, as many as the study's budget has trials, for as many epochs as it says."""
+    result, num_trials = runs.result(check_sweep_id(sweep_id)), study.budget.num_trials
+    if result is None:
+        raise ConfigurationError(f"no sweep {sweep_id} has finished", "see cifar-ray results list")
+    if result.study != study.name:
+        raise ConfigurationError(
+            f"sweep {sweep_id} is of study {result.study}, not {study.name}", "take one of its own"
+        )
+    if len(result.best_first) < num_trials:
+        raise ConfigurationError(
+            f"sweep {sweep_id} ranks {len(result.best_first)} trials, not {num_trials}", "take fewer --trials"
+        )
+    trials = {trial.trial_id: trial for trial in runs.trials(sweep_id)}
+    return [
+        replace(TrialConfig.from_dict(trials[trial_id].config), max_epochs=study.budget.max_epochs)
+        for trial_id in result.best_first[:num_trials]
+    ]
+
+
 def _make_plan(
     study: Study,
+    configs: list[TrialConfig],
     options: SweepOptions,
     settings: Settings,
     kinds: list[NodeKind],
@@ -147,12 +169,14 @@ def _make_plan(
         is_cohort=placement.num_cohorts > 0,
         num_finalists=study.finalists,
         num_seeds=study.seeds,
+        final_epochs=study.final_epochs,
+        best_of=options.best_of,
     )
     if recorded is not None:
         _check_same(recorded, sweep)
     return SweepPlan(
         sweep=recorded or sweep,
-        configs=study.sample(options.seed),
+        configs=configs,
         study=None if study.searcher == "random" else study,
         data=data,
         storage=storage,
@@ -165,7 +189,7 @@ def _make_plan(
 
 def _check_same(recorded: SweepRecord, sweep: SweepRecord) -> None:
     """A resumed sweep must be the one that was started."""
-    names = ["study", "searcher", "seed", "num_trials", "max_epochs", "grace_period", "is_cohort"]
+    names = ["study", "searcher", "best_of", "seed", "num_trials", "max_epochs", "grace_period", "is_cohort"]
     if not recorded.is_cohort:
         names += ["accelerators_per_trial", "cpus_per_trial"]
     pairs = {name: (getattr(recorded, name), getattr(sweep, name)) for name in names}

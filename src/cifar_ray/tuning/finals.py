@@ -61,7 +61,7 @@ def finals_seeds(sweep: SweepRecord) -> list[int]:
 def finals_configs(record: SweepRecord, trials: Mapping[str, TrialRecord]) -> list[TrialConfig]:
     """What the finals train, in the order of their trials: each finalist with one seed after the other."""
     return [
-        replace(TrialConfig.from_dict(trials[trial_id].config), seed=seed)
+        replace(TrialConfig.from_dict(trials[trial_id].config), seed=seed, max_epochs=record.max_epochs)
         for trial_id in record.finalists
         for seed in finals_seeds(record)
     ]
@@ -77,6 +77,7 @@ def judge(record: SweepRecord, trials: Mapping[str, TrialRecord], retrained: lis
                 trial_id=trial_id,
                 searched_accuracy=trials[trial_id].best_validation_accuracy or 0.0,
                 retrainings=tuple(map(_retraining, group)),
+                has_other_epochs=trials[trial_id].config["max_epochs"] != record.max_epochs,
             )
             for trial_id, group in zip(record.finalists, groups, strict=True)
         ),
@@ -97,14 +98,16 @@ def _retraining(trial: TrialRecord) -> Retraining:
 
 def _finals_record(sweep: SweepRecord, searched: SweepResult, placement: Placement) -> SweepRecord:
     finalists = searched.ranking[: sweep.num_finalists]
+    num_epochs = sweep.final_epochs or sweep.max_epochs
     return replace(
         sweep,
         sweep_id=layout.finals(sweep.sweep_id),
         parent=sweep.sweep_id,
         finalists=finalists,
         num_trials=len(finalists) * sweep.num_seeds,
+        max_epochs=num_epochs,
         # ASHA's only rung is the end: nothing is cut
-        grace_period=sweep.max_epochs,
+        grace_period=num_epochs,
         is_cohort=False,
         accelerators_per_trial=placement.accelerators,
         cpus_per_trial=placement.cpus,

@@ -83,6 +83,7 @@ function provenanceFacts({ sweep }) {
     ["study", sweep.study], ["seed", String(sweep.seed)], ["commit", sweep.commit ?? "unknown"],
     ["data", `${dataset.name} (source: ${dataset.source})`], ["data SHA-256", dataset.fingerprint],
     ["images", `${count(dataset.num_train)} to train, ${count(dataset.num_validation)} to validate`],
+    ["searcher", sweep.best_of ? `the best of ${sweep.best_of}` : sweep.searcher],
     ["budget", `${sweep.num_trials} trials of at most ${sweep.max_epochs} epochs; ASHA: grace period ${sweep.grace_period}, reduction factor ${sweep.reduction_factor}`],
     ["a trial asks for", `${sweep.accelerators_per_trial} accelerators, ${sweep.cpus_per_trial} CPUs${sweep.is_cohort ? ", as a cohort" : ""}`],
     ["hardware", Object.entries(sweep.hardware).filter(([, value]) => value).map(([name, value]) => `${name.replaceAll("_", " ")}: ${value}`).join(", ")],
