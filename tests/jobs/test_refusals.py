@@ -38,6 +38,11 @@ REFUSED = [
     ({"data": "shapes:500", "best_of": "../x"}, "sweep id '../x' is malformed"),
     ({"data": "shapes:500", "best_of": "ended", "trials": 3}, "sweep ended ranks 0 trials, not 3"),
     ({"data": "shapes:500", "best_of": "another"}, "sweep another is of study fast, not cnn"),
+    (
+        {"data": "shapes:500", "sweep_id": "best", "resume": True, "trials": 2, "max_epochs": 4, "grace_period": 1},
+        "started otherwise: best_of was another, now None",
+    ),
+    ({"data": "shapes:500", "sweep_id": "begun", "resume": True, "seeds": 2}, "num_seeds was 0, now 2"),
     ({"data": "shapes:500", "sweep_id": "held", "resume": True}, "sweep 'held' has a driver at work on it"),
     # gone on with, it says how it ended
     ({"data": "shapes:500", "sweep_id": "ended", "resume": True}, "no trial of sweep ended finished an epoch"),
@@ -49,6 +54,7 @@ def test_a_sweep_refuses_bad_input_before_anything_is_written(cluster: LocalClus
     runs = connect_runs(None)
     for sweep_id in ("begun", "held", "ended"):
         runs.create_sweep(replace(sweep_record, sweep_id=sweep_id))
+    runs.create_sweep(replace(sweep_record, sweep_id="best", best_of="another"))
     ended = SweepResult(
         sweep_id="ended",
         study="cnn",

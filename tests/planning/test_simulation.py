@@ -76,9 +76,6 @@ def test_finals_follow_one_by_one_at_the_pace_that_the_best_had() -> None:
     assert outcome.up_s == pytest.approx(2 * outcome.wall_s)
     assert outcome.num_epochs == searched.num_epochs + 15
     assert (outcome.reached, outcome.best_accuracy) == (searched.reached, searched.best_accuracy)
-    cohort = Fleet(num_workers=1, places=4, is_cohort=True)
-    added = run(3, cohort, finals=finals).wall_s - run(3, cohort).wall_s
-    assert added == pytest.approx(10 + 3 * (2 + 5 * 25 + 4) + 3)
 
 
 def test_the_finalists_are_the_best_of_the_search() -> None:

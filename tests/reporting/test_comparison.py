@@ -97,6 +97,7 @@ def test_a_clear_lead_is_called_one(runs: RunStore, put: Put) -> None:
         ({"fingerprint": "cd" * 32}, "the training images differ", False),
         ({"seed": 1}, "seeds differ", True),
         ({"num_trials": 3}, "budgets differ", True),
+        ({"num_finalists": 2, "num_seeds": 2}, "budgets differ", True),
         ({"hardware": {"cpu_model": "another"}}, "machines differ", True),
         ({"accelerators_per_trial": 0.0}, "no same spend", True),
     ],

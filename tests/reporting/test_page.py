@@ -24,6 +24,7 @@ from cifar_ray.records import (
     TrialRecord,
 )
 from cifar_ray.scrutiny import Mistake, ReliabilityBin
+from cifar_ray.storage import layout
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
 
@@ -365,6 +366,8 @@ def test_finals_have_a_card_where_there_were_any(page: Page, real: RunStore, tmp
     runs, result = RunStore(FolderStore(tmp_path / "store")), real.result(REAL)
     assert result is not None
     shutil.copytree(RESULTS / REAL, tmp_path / "store" / REAL)
+    longer = replace(runs.sweep(REAL), num_finalists=1, num_seeds=2, final_epochs=60)
+    runs.objects.write(layout.sweep_record(REAL), longer.to_json().encode())
     trained = tuple(
         Retraining(
             trial_id=f"t000{index}", seed=index, outcome="completed", best_epoch=4, best_validation_accuracy=accuracy
@@ -380,3 +383,4 @@ def test_finals_have_a_card_where_there_were_any(page: Page, real: RunStore, tmp
     assert card.locator("tbody tr").inner_text().split("\t") == [
         *(result.ranking[0], "66.16", "2", "61.00", "48.29 to 73.71", "5.16")
     ]
+    assert "finals: the best 1 on 2 seeds each, 60 epochs" in page.locator("main").inner_text()

@@ -68,3 +68,15 @@ def test_sweeps_of_one_searcher_have_no_such_lines(
         runs.write_metrics(sweep_id, epoch_metrics)
     assert not any("sweep" in line for line in verdicts(compare(runs, ["cnn-1", "cnn-2"])))
     assert "random: validation" in " ".join(verdicts(compare(runs, ["cnn-1", "cnn-3"])))
+
+
+def test_configurations_that_another_sweep_found_are_no_searchers(
+    sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics]
+) -> None:
+    drawn, searched, first, second = (
+        contender(sweep_record, epoch_metrics[0], searcher, 0, [accuracy])
+        for searcher, accuracy in (("random", 0.5), ("tpe", 0.6), ("random", 0.7), ("random", 0.8))
+    )
+    first, second = (replace(each, sweep=replace(each.sweep, best_of="cnn-1")) for each in (first, second))
+    assert searcher_verdicts([first, second]) == searcher_verdicts([first, searched]) == []
+    assert searcher_verdicts([drawn, searched, first]) == searcher_verdicts([drawn, searched])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from cifar_ray.planning.alone import AloneSweep
 from cifar_ray.planning.cohorts import CohortSweep
@@ -61,11 +61,10 @@ def _simulate_finals(finals: FinalsPlan, searched: Outcome, timing: Timing, flee
     """An epoch takes as long as in the search; what the trainings reach is not simulated."""
     accuracies = (0.0,) * finals.num_epochs
     curves = (
-        TrialCurve(accuracies=accuracies, epoch_s=timing.pass_s(1) if fleet.is_cohort else epoch_s)
+        TrialCurve(accuracies=accuracies, epoch_s=epoch_s)
         for epoch_s in searched.finalists_epoch_s
         for _ in range(finals.num_seeds)
     )
     budget = Budget(num_trials=finals.num_trainings, max_epochs=finals.num_epochs, grace_period=finals.num_epochs)
-    alone = replace(fleet, is_cohort=False, places=1) if fleet.is_cohort else fleet
     search = Search(budget, 1, curves)
-    return AloneSweep(search, timing, alone, random.Random(f"nodes of the finals {seed}")).run()
+    return AloneSweep(search, timing, fleet, random.Random(f"nodes of the finals {seed}")).run()

@@ -150,6 +150,12 @@ def compare(runs: RunStore, sweep_ids: Sequence[str]) -> Comparison:
     )
 
 
+def _finals_budget(sweep: SweepRecord) -> tuple[int, ...]:
+    if not sweep.num_finalists:
+        return ()
+    return sweep.num_finalists, sweep.num_seeds, sweep.final_epochs or sweep.max_epochs
+
+
 def _cautions(contenders: Sequence[Contender]) -> list[str]:
     sweeps = [each.sweep for each in contenders]
     scores = [each.scores for each in contenders if each.scores]
@@ -163,7 +169,7 @@ def _cautions(contenders: Sequence[Contender]) -> list[str]:
         ),
         "seeds differ, and with them the 10 % that validate": len({sweep.seed for sweep in sweeps}) > 1,
         "budgets differ: more trials or epochs alone may win": (
-            len({(sweep.num_trials, sweep.max_epochs) for sweep in sweeps}) > 1
+            len({(sweep.num_trials, sweep.max_epochs, *_finals_budget(sweep)) for sweep in sweeps}) > 1
         ),
         "machines differ: seconds of one are not seconds of another": len(hardware) > 1,
         "some count in accelerator-seconds, some in core-seconds: no same spend to compare at": (

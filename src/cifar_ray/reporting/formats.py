@@ -53,6 +53,14 @@ def chosen_by(sweep: SweepRecord) -> str:
     return f"the best of {plain(sweep.best_of)}" if sweep.best_of else sweep.searcher
 
 
+def finals_text(sweep: SweepRecord) -> str:
+    """Whom its finals train, how often and for how long; empty where it has none."""
+    if not sweep.num_finalists:
+        return ""
+    epochs = sweep.final_epochs or sweep.max_epochs
+    return f"; finals: the best {sweep.num_finalists} on {sweep.num_seeds} seeds each, {epochs} epochs"
+
+
 def usage_text(sizes: Mapping[str, int]) -> str:
     """How many objects a sweep has in the store, and how large they are together."""
     return f"{len(sizes):,} objects, {sum(sizes.values()) / 2**20:,.1f} MiB"

@@ -58,8 +58,7 @@ def searcher_verdicts(contenders: Sequence[Contender]) -> list[str]:
     Sweeps of configurations that another sweep has found are none of a searcher's.
     """
     contenders = [each for each in contenders if each.sweep.best_of is None]
-    num_epochs = common_epochs(contenders)
-    if len({each.sweep.searcher for each in contenders}) < 2 or not num_epochs:
+    if len({each.sweep.searcher for each in contenders}) < 2 or not (num_epochs := common_epochs(contenders)):
         return []
     scores = score_searchers(contenders, num_epochs)
     epochs = f"{num_epochs} epoch{'s' * (num_epochs != 1)}"

@@ -173,7 +173,7 @@ def _make_plan(
         best_of=options.best_of,
     )
     if recorded is not None:
-        _check_same(recorded, sweep)
+        _check_same(recorded, sweep, *(["num_seeds"] if options.seeds is not None else []))
     return SweepPlan(
         sweep=recorded or sweep,
         configs=configs,
@@ -187,9 +187,9 @@ def _make_plan(
     )
 
 
-def _check_same(recorded: SweepRecord, sweep: SweepRecord) -> None:
-    """A resumed sweep must be the one that was started."""
-    names = ["study", "searcher", "best_of", "seed", "num_trials", "max_epochs", "grace_period", "is_cohort"]
+def _check_same(recorded: SweepRecord, sweep: SweepRecord, *asked: str) -> None:
+    """A resumed sweep must be the one that was started; `asked` are options that count where they are given."""
+    names = [*asked, "study", "searcher", "best_of", "seed", "num_trials", "max_epochs", "grace_period", "is_cohort"]
     if not recorded.is_cohort:
         names += ["accelerators_per_trial", "cpus_per_trial"]
     pairs = {name: (getattr(recorded, name), getattr(sweep, name)) for name in names}

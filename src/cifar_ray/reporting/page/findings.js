@@ -50,7 +50,8 @@ function nextSteps(detail, ranked) {
   if (row.state === "running") return "Wait: the sweep is still running.";
   if (row.state === "interrupted") return ["Go on with it: the job's ", command(`--sweep-id ${row.id} --resume`), "."];
   if (row.state === "finished") steps.push(el("li", {}, "Score the winner on the test set: ", command(`cifar-ray job submit evaluate ${row.id}`)));
-  if (best.best_epoch >= detail.sweep.max_epochs - 1) steps.push(el("li", {}, `The winner was best at epoch ${best.best_epoch} of ${detail.sweep.max_epochs}: it may want more epochs.`));
+  const { max_epochs: epochs, final_epochs: finalEpochs, study } = detail.sweep;
+  if (best.best_epoch >= epochs - 1 && !finalEpochs) steps.push(el("li", {}, `The winner was best at epoch ${best.best_epoch} of ${epochs}; it may want more: `, command(`cifar-ray job submit ${study} --best-of ${row.id} --max-epochs ${2 * epochs}`)));
   const top = ranked.slice(0, Math.max(4, Math.ceil(ranked.length / 4)));
   const important = [...detail.parameters].sort((one, other) => (other.importance ?? 0) - (one.importance ?? 0)).slice(0, 3);
   for (const parameter of ranked.length >= 8 ? important : []) {
