@@ -42,6 +42,12 @@ def deep() -> FinishedSweep:
 
 
 @pytest.fixture(scope="session")
+def speed_runs() -> FinishedSweep:
+    """8 trials of `fast`, one at once; its longer finals are not in it."""
+    return read(RESULTS, "fast-20261126-082542-6d4f82a5", "fast")
+
+
+@pytest.fixture(scope="session")
 def small_cohort() -> FinishedSweep:
     """12 trials of at most 8 epochs in a cohort."""
     return read(RESULTS / "planning-20261125", "plan-a-cohort")

@@ -90,6 +90,29 @@ def test_a_model_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert plan_figure(plan).startswith(b"\x89PNG")
 
 
+def test_a_searcher_that_learns_is_planned_with_fewer_at_once() -> None:
+    asked: dict[str, Any] = {"workers": [8], "trials": [16], "reduction_factors": [4], "epoch_s": 60.0}
+    study = replace(get_study("resnet"), budget=replace(get_study("resnet").budget, num_trials=16))
+    random, tpe = (
+        make_plan(Request(study=study.with_searcher(each), num_seeds=6, **asked), [], None, lambda done, num_all: None)
+        for each in ("random", "tpe")
+    )
+    assert tpe.base.wall_s.mean > random.base.wall_s.mean
+    assert tpe.base.utilisation.mean < 0.51, "four of eight workers"
+    said = " ".join(shown(tpe).split())
+    assert "what tpe learns is not simulated: its trials, at most 4 of 16 at once" in said
+    assert "16 trials can fill 4 workers" in said
+    assert "is not simulated" not in shown(random)
+
+
+def test_plans_count_finals() -> None:
+    plan = make("fast", workers=[1], trials=[4], reduction_factors=[4], epoch_s=100.0)
+    # four trials of three epochs, then two finalists on two seeds for thirteen
+    assert plan.base.num_epochs.mean == 4 * 3 + 2 * 2 * 13
+    assert plan.base.wall_s.mean == pytest.approx(100 * plan.base.num_epochs.mean, rel=0.02)
+    assert "with the finals: 4 trainings of 13 epochs" in " ".join(shown(plan).split())
+
+
 def test_the_figure_holds_every_number_of_workers_and_trials(by_cohort: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Figure] = []
     save = Figure.savefig

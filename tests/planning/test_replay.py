@@ -14,7 +14,9 @@ from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import get_study
 
 
-@pytest.mark.parametrize("name", ["alone", "cohort", "deep", "small_cohort", "small_alone", "other_cohort"])
+@pytest.mark.parametrize(
+    "name", ["alone", "cohort", "deep", "speed_runs", "small_cohort", "small_alone", "other_cohort"]
+)
 def test_a_real_sweep_takes_as_long_in_virtual_time(name: str, request: pytest.FixtureRequest) -> None:
     """Of the mechanics alone: curves and times are the sweep's own."""
     real: FinishedSweep = request.getfixturevalue(name)
@@ -41,12 +43,18 @@ def test_the_real_pair_is_ranked_as_it_came_out(alone: FinishedSweep, cohort: Fi
     assert replay(cohort).wall_s < replay(alone).wall_s
 
 
-def test_finals_take_as_long_as_they_took(deep: FinishedSweep, results: RunStore) -> None:
+@pytest.mark.parametrize(
+    ("name", "num_epochs"), [("deep", 12), ("speed_runs", 13)], ids=["as long as the search's", "longer"]
+)
+def test_finals_take_as_long_as_they_took(
+    name: str, num_epochs: int, results: RunStore, request: pytest.FixtureRequest
+) -> None:
     """By the search's own times alone."""
-    finals = FinalsPlan.of(get_study("cnn-depth"), deep.sweep.num_trials)
-    assert finals == FinalsPlan(num_finalists=2, num_seeds=2, num_epochs=12)
-    took = results.finals(deep.sweep.sweep_id).result(layout.finals(deep.sweep.sweep_id))
+    real: FinishedSweep = request.getfixturevalue(name)
+    finals = FinalsPlan.of(get_study(real.sweep.study), real.sweep.num_trials)
+    assert finals == FinalsPlan(num_finalists=2, num_seeds=2, num_epochs=num_epochs)
+    took = results.finals(real.sweep.sweep_id).result(layout.finals(real.sweep.sweep_id))
     assert took is not None
-    without, with_finals = replay(deep), replay(deep, finals)
+    without, with_finals = replay(real), replay(real, finals)
     assert with_finals.num_epochs - without.num_epochs == took.num_epochs
     assert with_finals.wall_s - without.wall_s == pytest.approx(took.wall_s, rel=0.15)

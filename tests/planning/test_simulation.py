@@ -78,6 +78,17 @@ def test_finals_follow_one_by_one_at_the_pace_that_the_best_had() -> None:
     assert (outcome.reached, outcome.best_accuracy) == (searched.reached, searched.best_accuracy)
 
 
+def test_a_searcher_that_learns_leaves_workers_idle() -> None:
+    budget = Budget(num_trials=8, max_epochs=4)
+    workers = Fleet(num_workers=4)
+    outcome = simulate(budget, bank(RISING), PLAIN, workers, 0, curves=iter(alike(8)), most_at_once=2)
+    assert outcome.wall_s == pytest.approx(10 + 4 * 405 + 3)
+    assert outcome.up_s == pytest.approx(4 * outcome.wall_s)
+    cohort = Fleet(num_workers=1, places=4, is_cohort=True)
+    passes = simulate(budget, bank(RISING), PLAIN, cohort, 0, curves=iter(alike(8)), most_at_once=2)
+    assert passes.wall_s == run(8, replace(cohort, places=2)).wall_s
+
+
 def test_the_finalists_are_the_best_of_the_search() -> None:
     curves = [TrialCurve(accuracies=[rate] * 4, epoch_s=seconds) for rate, seconds in ((0.3, 1), (0.9, 2), (0.5, 4))]
     finals = FinalsPlan(num_finalists=2, num_seeds=1, num_epochs=1)

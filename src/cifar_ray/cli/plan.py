@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 from rich.console import Console
@@ -17,6 +17,7 @@ from cifar_ray.errors import ConfigurationError
 from cifar_ray.prices import Prices, read_prices
 from cifar_ray.settings import read_settings
 from cifar_ray.studies import get_study
+from cifar_ray.studies.study import Searcher
 
 if TYPE_CHECKING:
     from cifar_ray.planning.planner import Request
@@ -36,6 +37,12 @@ if TYPE_CHECKING:
     help="Of the trials that reach a rung, ASHA lets one in R go on. [default: 2, 4, 8 and the study's]",
 )
 @click.option("--max-epochs", type=int, metavar="N", help="Most epochs of one trial. [default: the study's]")
+@click.option(
+    "--searcher",
+    type=click.Choice(get_args(Searcher)),
+    help="Who would choose the configurations: those that learn train at most a quarter of the trials at once. What "
+    "they learn is not simulated. [default: the study's]",
+)
 @click.option(
     "--curves",
     "sweeps",
@@ -146,7 +153,7 @@ def _request(study: str, asked: dict[str, Any]) -> Request:
 
     chance = asked["chance"]
     return Request(
-        study=get_study(study).with_budget(max_epochs=asked["max_epochs"]),
+        study=get_study(study).with_budget(max_epochs=asked["max_epochs"]).with_searcher(asked["searcher"]),
         workers=asked["workers"],
         trials=asked["trials"],
         reduction_factors=asked["reduction_factors"],

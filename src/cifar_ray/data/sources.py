@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import ModuleType
 from typing import Literal
 
 from cifar_ray.data.batches import find_batches, read_batches
 from cifar_ray.data.image_set import ImageSet
-from cifar_ray.data.official import fetch_official, is_available
 from cifar_ray.data.parquet import has_parquet, read_parquet
 from cifar_ray.data.shapes import SHAPES, draw_shapes
 from cifar_ray.errors import ConfigurationError, DataError
@@ -32,7 +32,7 @@ def resolve_source(source: str | None, settings: Settings) -> str:
     default = settings.data if settings.data != "auto" else None
     chosen = source or settings.data or "cifar10"
     if chosen == "auto":
-        chosen = default or ("cifar10" if is_available(settings.cache) else "shapes")
+        chosen = default or ("cifar10" if _official().is_available(settings.cache) else "shapes")
     if chosen == "cifar10":
         return chosen
     if match := SHAPES_SOURCE.fullmatch(chosen):
@@ -47,6 +47,13 @@ def resolve_source(source: str | None, settings: Settings) -> str:
         raise ConfigurationError(f"data {chosen!r} is no source: {error.message}", ALLOWED) from error
 
 
+def _official() -> ModuleType:
+    """Loaded for those who need it: with it come torchvision and torch, which take three seconds."""
+    from cifar_ray.data import official  # noqa: PLC0415
+
+    return official
+
+
 def _is_folder(path: str) -> bool:
     try:
         return Path(path).is_dir()
@@ -58,7 +65,7 @@ def load_images(source: str, part: Part, settings: Settings) -> ImageSet:
     """Decode one part of a resolved source; DataError where it is missing or damaged."""
     if match := SHAPES_SOURCE.fullmatch(source):
         return _load_shapes(source, part, _num_shapes(match))
-    folder = str(fetch_official(settings.cache)) if source == "cifar10" else source
+    folder = str(_official().fetch_official(settings.cache)) if source == "cifar10" else source
     store = open_store(folder, settings.s3)
     keys = store.keys()
     if (prefix := find_batches(keys)) is not None:

@@ -19,7 +19,7 @@ NORM_MOMENTUM = 0.4
 
 
 class SpeedNet(nn.Module):
-    """A frozen whitening layer, three blocks of two 3x3 convolutions, one dense layer without bias; 1.97 M weights.
+    """A frozen whitening layer, three blocks of two 3x3 convolutions, one dense layer, no bias in any; 1.97 M weights.
 
     The first channels of each convolution start as the identity, batch norm has biases but no gains, GELU. Takes
     (N, 3, 32, 32) float, gives (N, 10) logits.
@@ -27,9 +27,9 @@ class SpeedNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.whitening = nn.Conv2d(3, NUM_WHITENED, KERNEL)
+        # the paper trains a bias for three epochs; without one no gradient has to come this far, a fourteenth of a step
+        self.whitening = nn.Conv2d(3, NUM_WHITENED, KERNEL, bias=False)
         self.whitening.weight.requires_grad_(False)
-        nn.init.zeros_(cast("Tensor", self.whitening.bias))
         sizes = (NUM_WHITENED, *WIDTHS)
         self.blocks = nn.Sequential(*(_Block(sizes[index], sizes[index + 1]) for index in range(len(WIDTHS))))
         self.dense = nn.Linear(WIDTHS[-1], NUM_CLASSES, bias=False)

@@ -16,7 +16,7 @@ class AloneSweep(VirtualTime[SimulatedTrial]):
     """A trial that loses its worker goes on from its last epoch at the first place there is."""
 
     def __init__(self, search: Search, timing: Timing, fleet: Fleet, rng: random.Random) -> None:
-        super().__init__(search, timing, fleet, math.ceil(search.num_left / fleet.places), rng)
+        super().__init__(search, timing, fleet, math.ceil(search.most_at_once / fleet.places), rng)
         self._idle: deque[tuple[Worker, int]] = deque()
         """Places without a trial, each with the life that its worker had."""
 

@@ -28,9 +28,9 @@ class CohortSweep(VirtualTime[Pass]):
     """
 
     def __init__(self, search: Search, timing: Timing, fleet: Fleet, rng: random.Random) -> None:
-        super().__init__(search, timing, fleet, math.ceil(search.num_left / fleet.places), rng)
+        super().__init__(search, timing, fleet, math.ceil(search.most_at_once / fleet.places), rng)
         # a sweep's trials are dealt evenly
-        self._places = math.ceil(min(self.num_used * fleet.places, search.num_left) / self.num_used)
+        self._places = math.ceil(min(self.num_used * fleet.places, search.most_at_once) / self.num_used)
         self._members: defaultdict[Worker, list[SimulatedTrial]] = defaultdict(list)
 
     def on_ready(self, worker: Worker, now: float) -> None:

@@ -123,9 +123,12 @@ def _simulate(grid: Grid, setup: Setup, source: CurveSource, tell: Callable[[int
         budget = replace(budget, reduction_factor=setup.reduction_factor)
     fleet = replace(grid.fleet, num_workers=setup.num_workers)
     finals = FinalsPlan.of(grid.study, setup.num_trials)
+    most_at_once = grid.study.with_budget(num_trials=setup.num_trials).trials_at_once
     found = []
     for seed in range(grid.num_seeds):
-        found.append(simulate(budget, source.bank, source.timing, fleet, seed, finals=finals))
+        found.append(
+            simulate(budget, source.bank, source.timing, fleet, seed, finals=finals, most_at_once=most_at_once)
+        )
         tell(setup.num_trials)
     return found
 

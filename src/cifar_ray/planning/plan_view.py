@@ -107,6 +107,12 @@ def _source(plan: Plan) -> Iterator[RenderableType]:
         )
     for text in plan.source.cautions:
         yield verbatim(f"caution: {text}", "yellow")
+    if plan.study.searcher != "random":
+        yield verbatim(
+            f"caution: what {plan.study.searcher} learns is not simulated: its trials, at most "
+            f"{plan.study.trials_at_once} of {plan.study.budget.num_trials} at once, are drawn as random search would",
+            "yellow",
+        )
 
 
 def _fleet(plan: Plan) -> str:
@@ -166,7 +172,8 @@ def _legend(plan: Plan) -> Iterator[RenderableType]:
     if hidden := len(plan.forecasts) - len(plan.shown):
         yield verbatim(f"{hidden} more set-ups were simulated: they are in the figure.", "dim")
     fleet = plan.grid.fleet
-    num_filled = math.ceil(plan.base.setup.num_trials / fleet.places)
+    num_at_once = plan.study.with_budget(num_trials=plan.base.setup.num_trials).trials_at_once
+    num_filled = math.ceil(num_at_once / fleet.places)
     if not fleet.is_autoscaled and max(plan.grid.workers) > num_filled:
         yield verbatim(
             f"{_num(plan.base.setup.num_trials, 'trial')} can fill {_num(num_filled, 'worker')}: more would idle, and "

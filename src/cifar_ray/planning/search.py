@@ -72,23 +72,35 @@ class Search:
     A trial is drawn when there is a place for it, and told of when it ends, as Ray Tune does with a searcher.
     """
 
-    def __init__(self, budget: Budget, num_images: int, curves: Iterator[TrialCurve], num_finalists: int = 0) -> None:
+    def __init__(
+        self,
+        budget: Budget,
+        num_images: int,
+        curves: Iterator[TrialCurve],
+        *,
+        num_finalists: int = 0,
+        most_at_once: int | None = None,
+    ) -> None:
+        """`most_at_once` trials are in training together, as a searcher wants that learns; None for any number."""
         self.num_left = budget.num_trials
+        self.most_at_once = min(budget.num_trials, most_at_once or budget.num_trials)
         self.num_epochs = 0
         self.best_accuracy = 0.0
         self.reached = dict.fromkeys((*milestones(budget), budget.max_epochs), 0)
         self._max_epochs = budget.max_epochs
         self._curves = curves
+        self._num_open = 0
         self._num_finalists = num_finalists
         self._finalists: list[tuple[float, float]] = []
         """A heap of accuracies and seconds an epoch, the worst first."""
         self._asha = CountedASHA(budget, num_images)
 
     def next_trial(self) -> SimulatedTrial | None:
-        """The next of the sampled configurations; None where all have started."""
-        if not self.num_left:
+        """The next of the sampled configurations; None where all have started, or enough are in training."""
+        if not self.num_left or self._num_open == self.most_at_once:
             return None
         self.num_left -= 1
+        self._num_open += 1
         trial = SimulatedTrial(Ticket(f"t{self.num_left}"), next(self._curves))
         self._asha.on_trial_add(None, trial.ticket)
         return trial
@@ -104,6 +116,7 @@ class Search:
         result = {TIME_ATTRIBUTE: trial.epoch, METRIC: accuracy}
         if self._asha.on_trial_result(None, trial.ticket, result) != TrialScheduler.STOP:
             return True
+        self._num_open -= 1
         self._asha.on_trial_complete(None, trial.ticket, result)
         if self._num_finalists:
             heapq.heappush(self._finalists, (max(trial.curve.accuracies[: trial.epoch]), trial.curve.epoch_s))

@@ -48,10 +48,16 @@ def simulate(
     *,
     curves: Iterator[TrialCurve] | None = None,
     finals: FinalsPlan | None = None,
+    most_at_once: int | None = None,
 ) -> Outcome:
     """A sweep of the bank's trials, or of those in `curves`. The seed's trials are the same on every fleet."""
-    num_finalists = finals.num_finalists if finals else 0
-    search = Search(budget, bank.num_images, drawn(bank, seed) if curves is None else curves, num_finalists)
+    search = Search(
+        budget,
+        bank.num_images,
+        drawn(bank, seed) if curves is None else curves,
+        num_finalists=finals.num_finalists if finals else 0,
+        most_at_once=most_at_once,
+    )
     sweep = CohortSweep if fleet.is_cohort else AloneSweep
     outcome = sweep(search, timing, fleet, random.Random(f"nodes {seed}")).run()
     return outcome.followed_by(_simulate_finals(finals, outcome, timing, fleet, seed)) if finals else outcome
