@@ -80,4 +80,4 @@ def test_finals_are_resumed_and_their_winner_is_scored(cluster: LocalCluster) ->
     result = runs.result("longer-1")
     assert result is not None
     assert result.finals is None
-    assert "searcher: the best of finals-1" in run("results", "show", "longer-1").output
+    assert "searcher: the best of finals-1" in " ".join(run("results", "show", "longer-1").output.split())
