@@ -82,6 +82,20 @@ def test_a_checkpoint_that_is_still_being_written_is_none(store: CheckpointStore
     assert store.epochs() == [1, 2, 3]
 
 
+def test_what_a_killed_process_left_is_removed(store: CheckpointStore, objects: ObjectStore) -> None:
+    objects.write(key(4, layout.WEIGHTS), b"weights 4")
+    objects.delete(key(1, layout.MANIFEST))
+    other = CheckpointStore(objects, "cnn-1", "t0001")
+    objects.write(f"{layout.checkpoint('cnn-1', 't0001', 1)}/{layout.WEIGHTS}", b"being written")
+    store.remove_partial()
+    left = {found.split("/")[-2] for found in objects.keys(layout.checkpoints("cnn-1", "t0000"))}
+    assert left == {"epoch-0002", "epoch-0003"}
+    assert store.load(2) == checkpoint(2, 0.5)
+    assert len(list(objects.keys(layout.checkpoints("cnn-1", "t0001")))) == 1, "another trial's are not touched"
+    other.remove_partial()
+    assert list(objects.keys(layout.checkpoints("cnn-1", "t0001"))) == []
+
+
 def test_a_manifest_of_another_trial_is_refused(store: CheckpointStore, objects: ObjectStore) -> None:
     other = CheckpointStore(objects, "cnn-1", "t0001")
     other.save(replace(checkpoint(3, 0.9)))

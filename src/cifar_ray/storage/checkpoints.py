@@ -125,6 +125,14 @@ class CheckpointStore:
             for name in (layout.MANIFEST, layout.TRAINER_STATE, layout.WEIGHTS):
                 self._store.delete(self._key(epoch, name))
 
+    def remove_partial(self) -> None:
+        """Delete the files of epochs without a manifest: of a process that was killed as it wrote or pruned."""
+        keys = list(self._store.keys(layout.checkpoints(self._sweep_id, self._trial_id)))
+        whole = {key.rpartition("/")[0] for key in keys if key.endswith(f"/{layout.MANIFEST}")}
+        for key in keys:
+            if key.rpartition("/")[0] not in whole:
+                self._store.delete(key)
+
     def _first_whole(self, epochs: list[int], on_damaged: Callable[[str], None]) -> Checkpoint | None:
         for epoch in epochs:
             try:

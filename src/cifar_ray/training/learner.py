@@ -62,6 +62,7 @@ class Learner:
         self.history: list[EpochMetrics] = []
         self.data_pass = 0
         checkpoint = trial.checkpoints.load_newest(_warn_of_damage)
+        trial.checkpoints.remove_partial()
         state = self._check(checkpoint) if checkpoint else None
         self.network = build_model(trial.config)
         if checkpoint:
