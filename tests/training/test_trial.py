@@ -157,6 +157,15 @@ def test_a_checkpoint_of_before_a_setting_came_is_taken_up(make_trial: MakeTrial
     assert [line.epoch for line in run(run_of_trial)] == [1, 2, 3, 4]
 
 
+def test_files_of_a_checkpoint_that_was_cut_off_go_when_the_trial_goes_on(
+    make_trial: MakeTrial, runs: RunStore
+) -> None:
+    run_until(make_trial(), epoch=2)
+    runs.objects.write(f"{layout.checkpoint('cnn-1', 't0000', 7)}/{layout.WEIGHTS}", b"cut off")
+    run(make_trial())
+    assert not [key for key in runs.objects.keys("cnn-1") if "epoch-0007" in key]
+
+
 def _accuracy(network: torch.nn.Module, data: TrainingData) -> float:
     network.eval()
     hits = total = 0
