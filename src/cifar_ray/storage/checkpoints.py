@@ -116,8 +116,7 @@ class CheckpointStore:
 
     def epochs(self) -> list[int]:
         """The epochs whose checkpoints have a manifest, ascending."""
-        keys = self._store.keys(layout.checkpoints(self._sweep_id, self._trial_id))
-        return sorted(int(match[1]) for key in keys if (match := _MANIFEST_KEY.search(key)))
+        return _epochs(self._store.keys(layout.checkpoints(self._sweep_id, self._trial_id)))
 
     def prune(self, keep: Iterable[int], known: Iterable[int]) -> None:
         """Remove the `known` epochs' checkpoints except those to `keep`, the manifest first."""
@@ -125,13 +124,17 @@ class CheckpointStore:
             for name in (layout.MANIFEST, layout.TRAINER_STATE, layout.WEIGHTS):
                 self._store.delete(self._key(epoch, name))
 
-    def remove_partial(self) -> None:
-        """Delete the files of epochs without a manifest: of a process that was killed as it wrote or pruned."""
+    def remove_partial(self) -> list[int]:
+        """Delete the files of epochs without a manifest, of a process that was killed as it wrote or pruned.
+
+        Returns the epochs that are left, ascending.
+        """
         keys = list(self._store.keys(layout.checkpoints(self._sweep_id, self._trial_id)))
         whole = {key.rpartition("/")[0] for key in keys if key.endswith(f"/{layout.MANIFEST}")}
         for key in keys:
             if key.rpartition("/")[0] not in whole:
                 self._store.delete(key)
+        return _epochs(keys)
 
     def _first_whole(self, epochs: list[int], on_damaged: Callable[[str], None]) -> Checkpoint | None:
         for epoch in epochs:
@@ -154,6 +157,10 @@ class CheckpointStore:
 
     def _key(self, epoch: int, name: str) -> str:
         return f"{layout.checkpoint(self._sweep_id, self._trial_id, epoch)}/{name}"
+
+
+def _epochs(keys: Iterable[str]) -> list[int]:
+    return sorted(int(match[1]) for key in keys if (match := _MANIFEST_KEY.search(key)))
 
 
 def _digest(content: bytes) -> FileDigest:

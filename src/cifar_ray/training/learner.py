@@ -62,7 +62,6 @@ class Learner:
         self.history: list[EpochMetrics] = []
         self.data_pass = 0
         checkpoint = trial.checkpoints.load_newest(_warn_of_damage)
-        trial.checkpoints.remove_partial()
         state = self._check(checkpoint) if checkpoint else None
         self.network = build_model(trial.config)
         if checkpoint:
@@ -79,7 +78,7 @@ class Learner:
         )
         if state is not None:
             self._take_up(state)
-        stored = set(trial.checkpoints.epochs())
+        stored = set(trial.checkpoints.remove_partial())
         self._uploader = CheckpointUploader(
             trial.checkpoints,
             executor,
