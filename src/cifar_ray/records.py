@@ -86,6 +86,11 @@ class SweepRecord(Record):
     interruptions: tuple[Interruption, ...] = ()
     """In their order; a sweep that was resumed has them still."""
 
+    @property
+    def epochs_of_finals(self) -> int:
+        """Of each training of its finals."""
+        return self.final_epochs or self.max_epochs
+
 
 @dataclass(frozen=True, kw_only=True)
 class EpochMetrics(Record):

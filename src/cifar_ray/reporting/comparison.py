@@ -153,7 +153,7 @@ def compare(runs: RunStore, sweep_ids: Sequence[str]) -> Comparison:
 def _finals_budget(sweep: SweepRecord) -> tuple[int, ...]:
     if not sweep.num_finalists:
         return ()
-    return sweep.num_finalists, sweep.num_seeds, sweep.final_epochs or sweep.max_epochs
+    return sweep.num_finalists, sweep.num_seeds, sweep.epochs_of_finals
 
 
 def _cautions(contenders: Sequence[Contender]) -> list[str]:

@@ -57,8 +57,7 @@ def finals_text(sweep: SweepRecord) -> str:
     """Whom its finals train, how often and for how long; empty where it has none."""
     if not sweep.num_finalists:
         return ""
-    epochs = sweep.final_epochs or sweep.max_epochs
-    return f"; finals: the best {sweep.num_finalists} on {sweep.num_seeds} seeds each, {epochs} epochs"
+    return f"; finals: the best {sweep.num_finalists} on {sweep.num_seeds} seeds each, {sweep.epochs_of_finals} epochs"
 
 
 def usage_text(sizes: Mapping[str, int]) -> str:

@@ -98,16 +98,15 @@ def _retraining(trial: TrialRecord) -> Retraining:
 
 def _finals_record(sweep: SweepRecord, searched: SweepResult, placement: Placement) -> SweepRecord:
     finalists = searched.ranking[: sweep.num_finalists]
-    num_epochs = sweep.final_epochs or sweep.max_epochs
     return replace(
         sweep,
         sweep_id=layout.finals(sweep.sweep_id),
         parent=sweep.sweep_id,
         finalists=finalists,
         num_trials=len(finalists) * sweep.num_seeds,
-        max_epochs=num_epochs,
+        max_epochs=sweep.epochs_of_finals,
         # ASHA's only rung is the end: nothing is cut
-        grace_period=num_epochs,
+        grace_period=sweep.epochs_of_finals,
         is_cohort=False,
         accelerators_per_trial=placement.accelerators,
         cpus_per_trial=placement.cpus,
