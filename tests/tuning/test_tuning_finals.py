@@ -4,7 +4,7 @@ import pytest
 
 from cifar_ray.capacity import Placement
 from cifar_ray.records import Cost, SweepRecord, SweepResult, TrialRecord
-from cifar_ray.studies import get_study
+from cifar_ray.studies import TrialConfig, get_study
 from cifar_ray.tuning.finals import SEEDS, _finals_record, _sum, finals_configs, finals_seeds, judge
 
 
@@ -49,6 +49,21 @@ def trials() -> dict[str, TrialRecord]:
     }
 
 
+def train(configs: list[TrialConfig], accuracies: list[float]) -> list[TrialRecord]:
+    """What four epochs of each come to."""
+    return [
+        TrialRecord(
+            trial_id=f"t{index:04d}",
+            config=config.to_dict(),
+            outcome="completed",
+            num_epochs=4,
+            best_epoch=3,
+            best_validation_accuracy=accuracy,
+        )
+        for index, (config, accuracy) in enumerate(zip(configs, accuracies, strict=True))
+    ]
+
+
 def test_the_finals_are_a_sweep_that_cuts_nothing(record: SweepRecord) -> None:
     assert (record.sweep_id, record.parent, record.finalists) == ("cnn-1-finals", "cnn-1", ("t0002", "t0000"))
     assert (record.num_trials, record.grace_period, record.max_epochs) == (6, 4, 4)
@@ -76,34 +91,13 @@ def test_finals_may_be_longer_than_the_search(
     longer = finals_record(replace(sweep, final_epochs=9), trial_record)
     assert (longer.max_epochs, longer.grace_period) == (9, 9)
     assert {config.max_epochs for config in finals_configs(longer, trials)} == {9}
-    retrained = [
-        TrialRecord(
-            trial_id=f"t{index:04d}",
-            config=config.to_dict(),
-            outcome="completed",
-            best_epoch=9,
-            best_validation_accuracy=0.7,
-        )
-        for index, config in enumerate(finals_configs(longer, trials))
-    ]
+    retrained = train(finals_configs(longer, trials), [0.7] * 6)
     assert {each.shrinkage for each in judge(longer, trials, retrained).finalists} == {None}
     assert None not in {each.shrinkage for each in judge(record, trials, retrained).finalists}
 
 
 def test_judging_takes_the_trainings_in_their_order(record: SweepRecord, trials: dict[str, TrialRecord]) -> None:
-    retrained = [
-        TrialRecord(
-            trial_id=f"t{index:04d}",
-            config=config.to_dict(),
-            outcome="completed",
-            num_epochs=4,
-            best_epoch=3,
-            best_validation_accuracy=accuracy,
-        )
-        for index, (config, accuracy) in enumerate(
-            zip(finals_configs(record, trials), (0.4, 0.4, 0.4, 0.6, 0.5, 0.7), strict=True)
-        )
-    ]
+    retrained = train(finals_configs(record, trials), [0.4, 0.4, 0.4, 0.6, 0.5, 0.7])
     finals = judge(record, trials, retrained)
     assert [each.trial_id for each in finals.finalists] == ["t0000", "t0002"]
     assert finals.winner is not None
