@@ -51,10 +51,13 @@ def num_epochs(runs: RunStore, sweep_id: str) -> int:
         return 0
 
 
-def wait_for(condition: Callable[[], bool], deadline_s: float = 180) -> None:
+def wait_for(condition: Callable[[], bool], deadline_s: float = 180, *, job: str | None = None) -> None:
+    """Where it does not come, the failure shows the state and the log of the `job` that should have brought it."""
     until = time.monotonic() + deadline_s
     while not condition():
-        assert time.monotonic() < until, f"not within {deadline_s} s"
+        if time.monotonic() > until:
+            told = "" if job is None else run("job", "status", job).output + run("job", "logs", job).output
+            raise AssertionError(f"not within {deadline_s} s\n{told}")
         time.sleep(0.5)
 
 

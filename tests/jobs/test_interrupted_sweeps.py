@@ -30,7 +30,7 @@ def test_a_stopped_sweep_is_resumed_where_it_was(cluster: LocalCluster, record_p
     runs = connect_runs(None)
     command = [BIN / "cifar-ray", "job", "submit", *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts) as waiting:
-        wait_for(lambda: num_epochs(runs, "stop-1") >= 2)
+        wait_for(lambda: num_epochs(runs, "stop-1") >= 2, job="stop-1")
         with held(cluster, "ray::CohortEngine"):
             check_watching_stops_nothing("stop-1")
         waiting.send_signal(signal.SIGINT)
@@ -43,7 +43,7 @@ def test_a_stopped_sweep_is_resumed_where_it_was(cluster: LocalCluster, record_p
 
     assert run("job", "submit", *options, "--resume", "--no-wait").exit_code == 0
     (resumed, *_) = run("job", "list").output.split()
-    wait_for(lambda: num_epochs(runs, "stop-1") >= len(before) + 1)
+    wait_for(lambda: num_epochs(runs, "stop-1") >= len(before) + 1, job=resumed)
     stopped = run("job", "stop", resumed)
     assert (stopped.exit_code, stopped.output) == (0, f"{resumed} STOPPED\n")
 
@@ -106,7 +106,7 @@ def test_a_driver_that_is_killed_is_followed_by_another(cluster: LocalCluster, r
     options = ["cnn", "--trials", "6", "--max-epochs", "6", "--data", "shapes:8000", "--sweep-id", "kill-1"]
     runs = connect_runs(None)
     assert run("job", "submit", *options, "--no-wait").exit_code == 0
-    wait_for(lambda: num_epochs(runs, "kill-1") >= 2)
+    wait_for(lambda: num_epochs(runs, "kill-1") >= 2, job="kill-1")
     (driver,) = processes_with("tune_cnn.py", "kill-1")
     os.kill(driver, signal.SIGKILL)
     assert run("job", "status", "kill-1", "--watch").exit_code == 1

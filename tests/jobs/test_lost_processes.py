@@ -92,7 +92,7 @@ def test_the_head_dies_and_another_goes_on(
 
     cluster, runs = start()
     assert run("job", "submit", *options, "--no-wait").exit_code == 0
-    wait_for(lambda: num_epochs(runs, "headless") >= 2)
+    wait_for(lambda: num_epochs(runs, "headless") >= 2, job="headless")
     for process, words in processes():
         if any(cluster.temp_dir in word for word in words) or "headless" in words:
             with suppress(ProcessLookupError):

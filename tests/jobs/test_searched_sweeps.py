@@ -18,7 +18,7 @@ def test_a_search_that_was_stopped_goes_on_from_its_books(cluster: LocalCluster)
     options += ["--sweep-id", "search-1"]
     runs = connect_runs(None)
     assert run("job", "submit", *options, "--no-wait").exit_code == 0
-    wait_for(lambda: num_epochs(runs, "search-1") >= 4)
+    wait_for(lambda: num_epochs(runs, "search-1") >= 4, job="search-1")
     assert run("job", "stop", "search-1").exit_code == 0
     before, metrics = {each.trial_id: each for each in runs.trials("search-1")}, runs.metrics("search-1")
     assert runs.result("search-1") is None

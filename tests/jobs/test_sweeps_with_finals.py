@@ -19,7 +19,7 @@ def test_finals_are_resumed_and_their_winner_is_scored(cluster: LocalCluster) ->
     assert run("job", "submit", *options, "--no-wait").exit_code == 0
     (job, *_) = run("job", "list").output.split()
     # two of four train at once, four epochs each: the third has begun, so another has ended
-    wait_for(lambda: num_epochs(nested, finals_id) >= 9)
+    wait_for(lambda: num_epochs(nested, finals_id) >= 9, job=job)
     assert run("job", "stop", job).exit_code == 0
     assert (runs.result("finals-1"), nested.result(finals_id)) == (None, None)
     before, searched = nested.metrics(finals_id), runs.metrics("finals-1")
