@@ -4,46 +4,44 @@ CIFAR_RAY_DATA=/path/to/cifar10 python -m benchmarks.searchers --seed 0 --search
 cifar-ray results compare SWEEP SWEEP ... --storage FOLDER
 
 The searchers and ASHA are the classes that a sweep has; the trials train as one cohort in this process, without a
-cluster, whose start would take longer than these short trials. Every searcher has as many trials at once.
+cluster, whose start would take longer than these short trials. All but a population have as many trials at once.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import click
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
-from benchmarks.null_store import NullStore
 from cifar_ray.data.sources import load_images, resolve_source
 from cifar_ray.data.split import TrainingData, split
 from cifar_ray.provenance import cpu_model, now, package_versions, source_commit
 from cifar_ray.records import EpochMetrics, SweepRecord
 from cifar_ray.settings import read_settings
-from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.layout import trial_id
 from cifar_ray.storage.runs import RunStore
-from cifar_ray.studies import Study, TrialConfig, get_study
+from cifar_ray.studies import Study, get_study
 from cifar_ray.studies.study import Searcher
 from cifar_ray.training.cohort import Cohort
-from cifar_ray.training.learner import Trial
+from cifar_ray.tuning.assignment import assign, assigned_trial
 from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE, to_result
-from cifar_ray.tuning.search import StudySearch
-
-Assignment = dict[str, Any]
+from cifar_ray.tuning.searchers import open_search
 
 
-def sweep(study: Study, record: SweepRecord, data: TrainingData, runs: RunStore, num_threads: int) -> None:
+def sweep(
+    study: Study, record: SweepRecord, data: TrainingData, runs: RunStore, num_threads: int, checkpoints: Path
+) -> None:
     """Run it to its end; the books have its metrics."""
-    search = None if study.searcher == "random" else StudySearch(study, record, study.sample(record.seed), runs)
-    listed = [
-        {"trial_id": trial_id(index), "settings": each.to_dict()}
-        for index, each in enumerate(study.sample(record.seed))
-    ]
+    first = study.sample(record.seed)
+    search = open_search(study, record, first, runs)
+    listed = [assign(trial_id(index), each.to_dict()) for index, each in enumerate(first)]
+    num_at_once = study.trials_at_once if study.searcher != "random" else study.with_searcher("tpe").trials_at_once
     scheduler = ASHAScheduler(
         time_attr=TIME_ATTRIBUTE,
         metric=METRIC,
@@ -57,10 +55,12 @@ def sweep(study: Study, record: SweepRecord, data: TrainingData, runs: RunStore,
     alive: set[str] = set()
     num_begun = 0
     while alive or num_begun < record.num_trials:
-        while len(alive) < study.with_searcher("tpe").trials_at_once and num_begun < record.num_trials:
+        while len(alive) < num_at_once and num_begun < record.num_trials:
             name = trial_id(num_begun)
             given: Any = search.suggest(name) if search else listed[num_begun]
-            cohort.add(_trial(given))
+            if given is None:
+                break
+            cohort.add(assigned_trial(given, str(checkpoints), record.sweep_id))
             scheduler.on_trial_add(None, SimpleNamespace(trial_id=name))
             alive.add(name)
             num_begun += 1
@@ -80,12 +80,6 @@ def sweep(study: Study, record: SweepRecord, data: TrainingData, runs: RunStore,
     runs.write_metrics(record.sweep_id, metrics)
 
 
-def _trial(given: Assignment) -> Trial:
-    name = given["trial_id"]
-    config = TrialConfig.from_dict(given["settings"])
-    return Trial(trial_id=name, config=config, checkpoints=CheckpointStore(NullStore(), "bench", name))
-
-
 def _thinned(source: str, num_images: int, seed: int) -> TrainingData:
     """So many images, evenly spread over the training part, split as a sweep's."""
     images = load_images(source, "train", read_settings())
@@ -96,7 +90,7 @@ def _thinned(source: str, num_images: int, seed: int) -> TrainingData:
 
 @click.command()
 @click.option("--study", "name", default="cnn", show_default=True)
-@click.option("--searcher", type=click.Choice(["random", "tpe", "bohb-style"]), required=True)
+@click.option("--searcher", type=click.Choice(get_args(Searcher)), required=True)
 @click.option("--seed", type=int, required=True)
 @click.option("--trials", type=int, default=40, show_default=True)
 @click.option("--max-epochs", type=int, default=8, show_default=True)
@@ -113,8 +107,8 @@ def main(
         sweep_id=f"{name}-{searcher}-{seed}",
         study=name,
         seed=seed,
-        num_trials=trials,
-        max_epochs=max_epochs,
+        num_trials=study.budget.num_trials,
+        max_epochs=study.budget.max_epochs,
         grace_period=study.budget.grace_period,
         reduction_factor=study.budget.reduction_factor,
         accelerators_per_trial=0.0,
@@ -129,7 +123,8 @@ def main(
     )
     runs = RunStore(FolderStore(folder.absolute()))
     runs.create_sweep(record)
-    sweep(study, record, data, runs, threads)
+    with TemporaryDirectory() as checkpoints:
+        sweep(study, record, data, runs, threads, Path(checkpoints))
     metrics = runs.metrics(record.sweep_id)
     best = max(line.validation_accuracy for line in metrics)
     click.echo(f"{record.sweep_id}: {len(metrics)} epochs, best validation accuracy {100 * best:.2f} %")

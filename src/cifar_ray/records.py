@@ -154,6 +154,8 @@ class TrialRecord(Record):
     """Of a failed trial: the last line of its traceback."""
     events: tuple[TrialEvent, ...] = ()
     """The latest of them, in their order."""
+    parent: str | None = None
+    """The trial whose last weights it began with, in a population; its own epochs count from 1 all the same."""
 
     @property
     def has_ended(self) -> bool:

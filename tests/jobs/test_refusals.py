@@ -37,6 +37,7 @@ REFUSED = [
     ({"data": "shapes:500", "best_of": "begun"}, "no sweep begun has finished"),
     ({"data": "shapes:500", "best_of": "../x"}, "sweep id '../x' is malformed"),
     ({"data": "shapes:500", "best_of": "ended", "trials": 3}, "sweep ended ranks 0 trials, not 3"),
+    ({"data": "shapes:500", "best_of": "population"}, "no one configuration gave the weights of sweep population"),
     ({"data": "shapes:500", "best_of": "another"}, "sweep another is of study fast, not cnn"),
     (
         {"data": "shapes:500", "sweep_id": "best", "resume": True, "trials": 2, "max_epochs": 4, "grace_period": 1},
@@ -55,6 +56,7 @@ def test_a_sweep_refuses_bad_input_before_anything_is_written(cluster: LocalClus
     for sweep_id in ("begun", "held", "ended"):
         runs.create_sweep(replace(sweep_record, sweep_id=sweep_id))
     runs.create_sweep(replace(sweep_record, sweep_id="best", best_of="another"))
+    runs.create_sweep(replace(sweep_record, sweep_id="population", searcher="pbt"))
     ended = SweepResult(
         sweep_id="ended",
         study="cnn",
@@ -68,6 +70,7 @@ def test_a_sweep_refuses_bad_input_before_anything_is_written(cluster: LocalClus
     )
     runs.write_result(ended)
     runs.write_result(replace(ended, sweep_id="another", study="fast"))
+    runs.write_result(replace(ended, sweep_id="population"))
     before = runs.objects.keys()
     cases = json.dumps([options for options, _ in REFUSED])
     folder = str(ROOT / "tests/jobs/refusals")

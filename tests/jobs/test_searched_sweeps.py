@@ -6,7 +6,7 @@ from job_commands import check_books, num_epochs, run, submit, wait_for
 from cifar_ray.cli.connection import connect_runs
 from cifar_ray.cluster.local import LocalCluster
 from cifar_ray.studies import get_study
-from cifar_ray.tuning.search import NUM_STARTUP
+from cifar_ray.tuning.model_search import NUM_STARTUP
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(400)]
 

@@ -77,6 +77,8 @@ def test_any_options_are_refused_or_reach_the_job(
         {"start_or_resume": True},
         {"time_limit": "soon"},
         {"best_of": "cnn-1", "searcher": "tpe"},
+        {"searcher": "pbt", "seeds": 2},
+        {"searcher": "pbt", "grace_period": 2},
     ],
 )
 def test_options_out_of_range(bad: dict[str, object]) -> None:

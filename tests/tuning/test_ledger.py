@@ -9,6 +9,7 @@ import pytest
 
 from cifar_ray.records import EpochMetrics, SweepRecord
 from cifar_ray.storage.runs import RunStore
+from cifar_ray.tuning.assignment import assign
 from cifar_ray.tuning.epoch_report import to_result
 from cifar_ray.tuning.ledger import Ledger, summarise_sweep
 from cifar_ray.tuning.member import MAX_LOSSES
@@ -18,7 +19,7 @@ class FakeTrial:
     """What the ledger looks at of a Ray Tune trial."""
 
     def __init__(self, trial_id: str) -> None:
-        self.config = {"trial_id": trial_id, "settings": {"model": "classic_cnn"}}
+        self.config = assign(trial_id, {"model": "classic_cnn"})
         self.error_file = "/nowhere"
         self.run_metadata = SimpleNamespace(num_failures=0)
 

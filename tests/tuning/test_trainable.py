@@ -11,6 +11,7 @@ from cifar_ray.data.split import TrainingData
 from cifar_ray.records import EpochMetrics
 from cifar_ray.studies import get_study
 from cifar_ray.tuning import trainable
+from cifar_ray.tuning.assignment import assign
 from cifar_ray.tuning.trainable import TrialPlan, run_trial
 
 SWEEP_OF_ONE = """
@@ -61,7 +62,7 @@ def test_batches_follow_the_sweeps_seed_or_in_finals_each_trials_own(
     settings = get_study("cnn").with_budget(num_trials=1, max_epochs=1).sample(0)[0].to_dict()
     for index, (weights, batches) in enumerate(((5, 1), (5, 2), (5, 1), (5, None), (5, 5))):
         plan = TrialPlan(sweep_id="cnn-1", storage=str(tmp_path), data_seed=batches, cpus_per_trial=1.0)
-        assignment = {"trial_id": f"t{index:04d}", "settings": {**settings, "seed": weights}}
+        assignment = assign(f"t{index:04d}", {**settings, "seed": weights})
         run_trial(assignment, data=training_data, plan=plan)
     first, other, again, own, named = (line.train_loss for line in heard)
     assert first == again != other

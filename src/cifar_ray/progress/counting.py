@@ -31,6 +31,7 @@ def recounted(trial: TrialRecord, metrics: Iterable[EpochMetrics], accelerators:
         node=trial.node,
         error=trial.error,
         events=trial.events,
+        parent=trial.parent,
     )
     for line in metrics:
         if line.trial_id == trial.trial_id:

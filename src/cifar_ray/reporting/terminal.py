@@ -88,8 +88,11 @@ def trials_renderable(sweep: SweepRecord, trials: Sequence[TrialRecord], cost: C
     """A sweep's trials, best first, with the settings in which they differ, and what they cost."""
     ranked = sorted(trials, key=lambda trial: (-(trial.best_validation_accuracy or 0), trial.trial_id))
     used = [name for name in SETTINGS if len({str(trial.config.get(name)) for trial in trials}) > 1]
+    has_heirs = any(trial.parent for trial in trials)
     table = narrow_table()
     table.add_column("trial", overflow="fold")
+    if has_heirs:
+        table.add_column("heir of", overflow="fold")
     table.add_column("outcome", no_wrap=True)
     for name in ("val. %", "epoch"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -98,6 +101,7 @@ def trials_renderable(sweep: SweepRecord, trials: Sequence[TrialRecord], cost: C
     for trial in ranked:
         table.add_row(
             verbatim(trial.trial_id),
+            *([verbatim(trial.parent or MISSING)] if has_heirs else []),
             trial.outcome,
             percent(trial.best_validation_accuracy, 2),
             f"{MISSING if trial.best_epoch is None else trial.best_epoch}/{trial.num_epochs}",

@@ -55,8 +55,10 @@ _FLAGS = (
         type=click.Choice(get_args(Searcher)),
         help="Who chooses the configurations. random: drawn before the sweep begins. tpe: once ten trials have ended, "
         "near those that did best (Optuna's tree-structured Parzen estimator). bohb-style: the same model, fed with "
-        "what every trial reached at each of ASHA's rungs. The latter two train at most a quarter of the trials at "
-        "once, so that later ones can learn from earlier ones. [default: the study's]",
+        "what every trial reached at each of ASHA's rungs. These two train at most a quarter of the trials at "
+        "once, so that later ones can learn from earlier ones. pbt: a population of a fifth of the trials, trained for "
+        "five generations of a fifth of the epochs; after each the worst quarter takes over weights of the best, "
+        "with its rates changed a little, and none is cut. [default: the study's]",
     ),
     click.option(
         "--seed",

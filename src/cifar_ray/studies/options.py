@@ -68,6 +68,12 @@ class SweepOptions:
             _check_share("CPUs per trial", self.cpus_per_trial, is_zero_allowed=False)
         if self.time_limit is not None:
             read_duration("time limit", self.time_limit)
+        if self.searcher == "pbt" and self.seeds:
+            raise ConfigurationError(
+                "a population has no finals, since no one configuration gave its weights", "leave out --seeds"
+            )
+        if self.searcher == "pbt" and self.grace_period is not None:
+            raise ConfigurationError("nothing cuts the trials of a population", "leave out --grace-period")
         if self.best_of is not None and self.searcher not in (None, "random"):
             raise ConfigurationError(
                 f"the best of {self.best_of} leave nothing for {self.searcher} to search", "leave out --searcher"

@@ -25,6 +25,11 @@ class Choice:
         """One draw."""
         return self.values[rng.randrange(len(self.values))]
 
+    def draw_near(self, value: Any, rng: random.Random) -> Any:
+        """One of the neighbours of a value, in their order."""
+        index = self.values.index(value)
+        return self.values[min(max(index + rng.choice((-1, 1)), 0), len(self.values) - 1)]
+
     def __str__(self) -> str:
         return "one of " + ", ".join(str(value) for value in self.values)
 
@@ -44,6 +49,10 @@ class LogUniform:
         """One draw, within the bounds."""
         value = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
         return min(max(value, self.low), self.high)
+
+    def draw_near(self, value: float, rng: random.Random) -> float:
+        """A fifth less or a quarter more, within the bounds."""
+        return min(max(value * rng.choice((0.8, 1.25)), self.low), self.high)
 
     def __str__(self) -> str:
         return f"{self.low:g} to {self.high:g}, log-uniform"

@@ -11,11 +11,16 @@ from cifar_ray.errors import ConfigurationError
 from cifar_ray.studies.space import SearchSpace, sample_space
 from cifar_ray.studies.trial_config import TrialConfig
 
-Searcher = Literal["random", "tpe", "bohb-style"]
-"""Who chooses the configurations: chance, or a model of what earlier trials have reached (docs/searchers.md)."""
+Searcher = Literal["random", "tpe", "bohb-style", "pbt"]
+"""Who chooses the configurations: chance, a model of what earlier trials have reached, or a population that hands its
+best weights on (docs/searchers.md)."""
 
 SHARE_AT_ONCE = 4
 """Where a model chooses, one in so many trials trains at once: the others can learn from it."""
+GENERATIONS = 5
+"""Of a population: each of its trials trains for one of them."""
+MIN_POPULATION = 4
+"""Fewer have no best quarter and no worst one."""
 
 MAX_TRIALS = 100_000
 MAX_EPOCHS = 10_000
@@ -37,6 +42,21 @@ NOT_IN_COHORTS = frozenset(
     )
 )
 """Settings that trials of one network have as the report has them: of the classic CNN's, all else may differ."""
+
+ADJUSTABLE = frozenset(
+    (
+        "learning_rate",
+        "weight_decay",
+        "momentum",
+        "dropout",
+        "label_smoothing",
+        "mixup",
+        "cutout",
+        "filter_rate",
+        "gradient_clipping",
+    )
+)
+"""Settings that may change within a training: with another value, weights and optimiser's state go on as they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +133,8 @@ class Study:
                 raise ConfigurationError(f"study {self.name}: unknown settings {', '.join(unknown)}")
         if both := sorted(set(self.space) & set(self.fixed)):
             raise ConfigurationError(f"study {self.name}: searched and fixed at once: {', '.join(both)}")
+        if self.searcher == "pbt":
+            self._check_population()
         if self.is_cohort and (alone := self._alone()):
             raise ConfigurationError(f"study {self.name}: no cohort has {', '.join(alone)}", "train one by one")
 
@@ -120,6 +142,8 @@ class Study:
     def trials_at_once(self) -> int:
         """The most trials that its searcher wants to have in training together."""
         num_trials = self.budget.num_trials
+        if self.searcher == "pbt":
+            return num_trials // GENERATIONS
         return num_trials if self.searcher == "random" else max(1, num_trials // SHARE_AT_ONCE)
 
     def _alone(self) -> list[str]:
@@ -151,8 +175,41 @@ class Study:
         return replace(self, seeds=seeds, finalists=(self.finalists or FINALISTS) if seeds else 0)
 
     def with_searcher(self, searcher: Searcher | None) -> Study:
-        """The same study with another searcher; None keeps the study's own."""
-        return replace(self, searcher=self.searcher if searcher is None else searcher)
+        """The same study with another searcher; None keeps the study's own.
+
+        A population's trials are as many, but for what no generation is whole without; each trains for one
+        generation, a fifth of the epochs, and none is cut. It has no finals: no one configuration gave its weights.
+        """
+        if searcher is None or searcher == self.searcher:
+            return self
+        if searcher != "pbt":
+            return replace(self, searcher=searcher)
+        budget = self.budget
+        if budget.num_trials < MIN_POPULATION * GENERATIONS:
+            raise _too_few_for_a_population(budget.num_trials)
+        num_trials = budget.num_trials // GENERATIONS * GENERATIONS
+        epochs = max(1, budget.max_epochs // GENERATIONS)
+        budget = replace(budget, num_trials=num_trials, max_epochs=epochs, grace_period=epochs)
+        return replace(self, searcher=searcher, budget=budget, finalists=0, seeds=0, final_epochs=None)
+
+    def _check_population(self) -> None:
+        budget = self.budget
+        if budget.num_trials < MIN_POPULATION * GENERATIONS or budget.num_trials % GENERATIONS:
+            raise _too_few_for_a_population(budget.num_trials)
+        if budget.grace_period < budget.max_epochs:
+            raise ConfigurationError(
+                f"study {self.name}: ASHA would cut a population's trials", "take a grace period of all epochs"
+            )
+        if self.finalists:
+            raise ConfigurationError(
+                f"study {self.name}: a population has no finals, since no one configuration gave its weights",
+                "take --seeds 0",
+            )
+        if not ADJUSTABLE & set(self.space):
+            raise ConfigurationError(
+                f"study {self.name}: its space has nothing that can change within a training",
+                f"search one of {', '.join(sorted(ADJUSTABLE))}",
+            )
 
     def configure(self, searched: Mapping[str, Any]) -> TrialConfig:
         """A whole configuration from a value for every setting of the space."""
@@ -165,6 +222,13 @@ class Study:
         """
         rng = random.Random(f"{self.name}:{seed}")
         return [self.configure(sample_space(self.space, rng)) for _ in range(self.budget.num_trials)]
+
+
+def _too_few_for_a_population(num_trials: int) -> ConfigurationError:
+    return ConfigurationError(
+        f"a population's {GENERATIONS} generations of at least {MIN_POPULATION} are not made of {num_trials} trials",
+        f"take --trials {MIN_POPULATION * GENERATIONS}, or more",
+    )
 
 
 def _check_range(name: str, value: int, low: int, high: int) -> None:

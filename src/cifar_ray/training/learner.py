@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -39,13 +39,17 @@ class Trial:
     trial_id: str
     config: TrialConfig
     checkpoints: CheckpointStore
+    parent: CheckpointStore | None = None
+    """Of the trial with whose newest weights this one begins; its settings may differ in the adjustable ones."""
 
 
 class Learner:
-    """A trial in training, restored from its newest whole checkpoint if it has one.
+    """A trial in training, restored from its newest whole checkpoint if it has one, else from its parent's.
+
+    A parent hands on its weights and its optimiser's state; epochs, schedule and settings are the trial's own.
 
     Whoever trains it steps `optimizer` and `scheduler` on the parameters of `network`, then hands over each epoch's
-    metrics. CheckpointError where the store has a checkpoint of other settings.
+    metrics. CheckpointError where the store has a checkpoint of other settings, or the parent has left none.
     """
 
     def __init__(
@@ -61,11 +65,13 @@ class Learner:
         self.trial = trial
         self.history: list[EpochMetrics] = []
         self.data_pass = 0
+        self._num_before = 0
         checkpoint = trial.checkpoints.load_newest(_warn_of_damage)
         state = self._check(checkpoint) if checkpoint else None
+        inherited = self._load_parent(trial.parent) if checkpoint is None and trial.parent else None
         self.network = build_model(trial.config)
-        if checkpoint:
-            self.network.load_state_dict(unpack_weights(checkpoint.weights))
+        if start := checkpoint or inherited:
+            self.network.load_state_dict(unpack_weights(start.weights))
         elif isinstance(self.network, SpeedNet) and sample is not None:
             self.network.whiten(sample())
         self.network.to(device)
@@ -76,6 +82,8 @@ class Learner:
         self.average = (
             None if trial.config.averaging == "none" else WeightAverage(trial.config, self.network, num_steps)
         )
+        if inherited is not None:
+            state = self._as_heir(unpack_trainer_state(inherited.trainer_state))
         if state is not None:
             self._take_up(state)
         stored = set(trial.checkpoints.remove_partial())
@@ -91,6 +99,11 @@ class Learner:
         return len(self.history) + 1
 
     @property
+    def age(self) -> int:
+        """The epoch, from 1, that comes next in the life of its weights, those of earlier trials counted."""
+        return self._num_before + self.epoch
+
+    @property
     def num_steps(self) -> int:
         """Steps of the epochs so far."""
         return len(self.history) * self._steps_per_epoch
@@ -103,8 +116,8 @@ class Learner:
 
     @property
     def dropout_seed(self) -> int:
-        """Of the next epoch's drop-out masks: weight seed and epoch alone, so that resuming repeats them."""
-        return self.trial.config.seed * 100_003 + self.epoch
+        """Of the next epoch's drop-out masks: weight seed and age alone, so that resuming repeats them."""
+        return self.trial.config.seed * 100_003 + self.age
 
     def end_epoch(self, metrics: EpochMetrics, data_pass: int) -> None:
         """Take in an epoch; unless it diverged, its checkpoint leaves in the background.
@@ -136,12 +149,30 @@ class Learner:
             )
         return unpack_trainer_state(checkpoint.trainer_state)
 
+    def _load_parent(self, parent: CheckpointStore) -> Checkpoint:
+        checkpoint = parent.load_newest(_warn_of_damage)
+        if checkpoint is None:
+            raise CheckpointError(f"{self.trial.trial_id} is to begin with weights of a trial that has left none")
+        return checkpoint
+
+    def _as_heir(self, state: TrainerState) -> TrainerState:
+        """A parent's state as that from which this trial begins."""
+        groups = self.optimizer.state_dict()["param_groups"]
+        return replace(
+            state,
+            optimizer={**state.optimizer, "param_groups": groups},
+            scheduler=None,
+            history=[],
+            num_before=state.num_before + len(state.history),
+        )
+
     def _take_up(self, state: TrainerState) -> None:
         self.optimizer.load_state_dict(state.optimizer)
         if self.scheduler is not None and state.scheduler is not None:
             self.scheduler.load_state_dict(state.scheduler)
         self.history = [EpochMetrics(**values) for values in state.history]
         self.data_pass = state.data_pass
+        self._num_before = state.num_before
         if self.average is not None and state.live is not None:
             # the checkpoint's weights are the average
             self.average.load(state.live)
@@ -164,6 +195,7 @@ class Learner:
                 history=[asdict(each) for each in self.history],
                 data_pass=self.data_pass,
                 live=_clone(live),
+                num_before=self._num_before,
             ),
         )
 

@@ -30,6 +30,8 @@ class TrainerState:
     """Which pass over the data the last epoch was: the epoch itself, or its cohort's count of passes."""
     live: dict[str, Tensor] | None = None
     """Where the checkpoint's weights are an average over the steps: those that training goes on with."""
+    num_before: int = 0
+    """Epochs that earlier trials, whose weights it took over, had trained."""
 
 
 def pack_weights(weights: Mapping[str, Tensor]) -> bytes:

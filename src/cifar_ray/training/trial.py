@@ -69,13 +69,13 @@ def _fit(
     step = TrialStep(learner.network, learner.trial.config, device, read_settings())
 
     def end_epoch(metrics: EpochMetrics) -> None:
-        learner.end_epoch(metrics, data_pass=metrics.epoch)
+        learner.end_epoch(metrics, data_pass=learner.age)
         trainer.should_stop = learner.is_finished
-        train.set_epoch(learner.epoch)
+        train.set_epoch(learner.age)
         on_epoch(metrics)
 
     module = TrialModule(learner, step=step, device_name=name_device(device, precision), on_epoch=end_epoch)
-    train.set_epoch(learner.epoch)
+    train.set_epoch(learner.age)
     trainer = _build_trainer(device, precision, learner.trial.config.max_epochs - len(learner.history))
     try:
         trainer.fit(module, train_dataloaders=train, val_dataloaders=validation)

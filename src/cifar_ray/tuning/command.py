@@ -125,6 +125,10 @@ def _best_configs(study: Study, runs: RunStore, sweep_id: str) -> list[TrialConf
         raise ConfigurationError(
             f"sweep {sweep_id} is of study {result.study}, not {study.name}", "take one of its own"
         )
+    if runs.sweep(sweep_id).searcher == "pbt":
+        raise ConfigurationError(
+            f"no one configuration gave the weights of sweep {sweep_id}: it is of a population", "take another sweep"
+        )
     if len(result.best_first) < num_trials:
         raise ConfigurationError(
             f"sweep {sweep_id} ranks {len(result.best_first)} trials, not {num_trials}", "take fewer --trials"

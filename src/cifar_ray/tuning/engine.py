@@ -12,11 +12,8 @@ from ray.actor import ActorHandle
 
 from cifar_ray.errors import CifarRayError, StorageError
 from cifar_ray.records import EpochMetrics
-from cifar_ray.storage.checkpoints import CheckpointStore
-from cifar_ray.storage.object_store import open_store
-from cifar_ray.storage.patient_store import PatientStore
 from cifar_ray.storage.uploading import DRAIN_DEADLINE_S
-from cifar_ray.studies import TrialConfig
+from cifar_ray.tuning.assignment import assigned_trial
 
 if TYPE_CHECKING:
     from cifar_ray.data.split import TrainingData
@@ -73,19 +70,13 @@ class CohortEngine:
         """Trials that it holds."""
         return len(self._members)
 
-    def join(self, trial_id: str, settings: Mapping[str, Any]) -> list[EpochMetrics]:
+    def join(self, assignment: Mapping[str, Any]) -> list[EpochMetrics]:
         """Take a trial in; gives the metrics of the epochs that it has already. Errors as `Cohort.add` raises them."""
-        from cifar_ray.training.learner import Trial  # noqa: PLC0415  # loads torch
-
+        trial_id = assignment["trial_id"]
         with self._changed:
             # the same trial's earlier process died in the middle of a pass
             self._changed.wait_for(lambda: trial_id not in self._ready)
-        trial = Trial(
-            trial_id=trial_id,
-            config=TrialConfig.from_dict(settings),
-            checkpoints=CheckpointStore(PatientStore(open_store(self._plan.storage)), self._plan.sweep_id, trial_id),
-        )
-        learner = self._cohort.add(trial)
+        learner = self._cohort.add(assigned_trial(assignment, self._plan.storage, self._plan.sweep_id))
         with self._changed:
             self._members[trial_id] = learner
             self._awaited.add(trial_id)

@@ -31,5 +31,7 @@ def to_result(metrics: EpochMetrics) -> dict[str, Any]:
 
 
 def from_result(result: Mapping[str, Any]) -> EpochMetrics:
-    """The epoch in what Ray Tune passes on."""
-    return EpochMetrics(**result[METRICS_KEY])
+    """The epoch in what Ray Tune passes on: nested to schedulers and callbacks, flat to searchers."""
+    prefix = f"{METRICS_KEY}/"
+    flat = {key.removeprefix(prefix): value for key, value in result.items() if key.startswith(prefix)}
+    return EpochMetrics(**result.get(METRICS_KEY, flat))

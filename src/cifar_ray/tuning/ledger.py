@@ -156,7 +156,9 @@ class Ledger(Callback):
         """Of a trial, which may lose its node before it has begun."""
         trial_id = trial.config["trial_id"]
         known = self._trials.get(trial_id)
-        return known or TrialRecord(trial_id=trial_id, config=trial.config["settings"], outcome="running")
+        return known or TrialRecord(
+            trial_id=trial_id, config=trial.config["settings"], outcome="running", parent=trial.config["parent"]
+        )
 
     def _say_progress(self) -> None:
         self._progress_said = time.monotonic()

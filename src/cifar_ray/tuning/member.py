@@ -27,7 +27,7 @@ _LOSSES = (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError, ray.ex
 
 
 def run_member(assignment: dict[str, Any], *, engines: Sequence[ActorHandle]) -> None:
-    """Ray Tune's function trainable; `assignment` holds `trial_id` and `settings`.
+    """Ray Tune's function trainable; `assignment` is as `assign` makes it.
 
     An engine that dies with its node, as on a spot instance, comes back on another: the trial joins again and
     goes on from its newest checkpoint. Ray Tune notices nothing, and its budget of failures stays whole. So does one
@@ -55,7 +55,7 @@ def run_member(assignment: dict[str, Any], *, engines: Sequence[ActorHandle]) ->
 def _epochs(engine: ActorHandle, assignment: Mapping[str, Any]) -> Generator[EpochMetrics]:
     """Join, then all epochs that the trial has had and will have."""
     trial_id = assignment["trial_id"]
-    history = _join(engine, trial_id, assignment["settings"])
+    history = _join(engine, assignment)
     try:
         yield from history
         while metrics := ray.get(engine.next_epoch.remote(trial_id), timeout=DEADLINE_S):
@@ -65,12 +65,12 @@ def _epochs(engine: ActorHandle, assignment: Mapping[str, Any]) -> Generator[Epo
         engine.leave.remote(trial_id)
 
 
-def _join(engine: ActorHandle, trial_id: str, settings: Mapping[str, Any]) -> list[EpochMetrics]:
+def _join(engine: ActorHandle, assignment: Mapping[str, Any]) -> list[EpochMetrics]:
     """The epochs that the trial has had; waits for an engine that is coming back, whose node may have to come first."""
     deadline = time.monotonic() + RETURN_DEADLINE_S
     while True:
         try:
-            return cast("list[EpochMetrics]", ray.get(engine.join.remote(trial_id, settings), timeout=DEADLINE_S))
+            return cast("list[EpochMetrics]", ray.get(engine.join.remote(dict(assignment)), timeout=DEADLINE_S))
         except ray.exceptions.ActorUnavailableError:
             if time.monotonic() > deadline:
                 raise

@@ -28,6 +28,8 @@ from cifar_ray.storage.arrow import arrow_filesystem
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Study, TrialConfig
 from cifar_ray.studies.options import Keep
+from cifar_ray.tuning.assignment import assign
+from cifar_ray.tuning.book_search import BookSearch
 from cifar_ray.tuning.engine import EnginePlan, drain_engines, start_engines
 from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE
 from cifar_ray.tuning.ledger import Ledger, summarise_sweep
@@ -35,7 +37,7 @@ from cifar_ray.tuning.lenient_asha import LenientASHA
 from cifar_ray.tuning.member import MEMBER_RESOURCES, run_member
 from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
 from cifar_ray.tuning.pruner import Pruner, prune_finished
-from cifar_ray.tuning.search import StudySearch
+from cifar_ray.tuning.searchers import open_search
 from cifar_ray.tuning.time_limit import TimeLimit
 from cifar_ray.tuning.trackers import Trackers
 from cifar_ray.tuning.trainable import TrialPlan, run_trial
@@ -158,10 +160,11 @@ def _build_tuner(
         Watchdog(say, ends_trials=not plan.num_cohorts),
         Trackers(runs, sweep, say),
         limit,
-        *([Pruner(runs, sweep.sweep_id)] if plan.keep == "winner" else []),
+        # the next generation of a population begins with checkpoints of this one
+        *([Pruner(runs, sweep.sweep_id)] if plan.keep == "winner" and sweep.searcher != "pbt" else []),
     ]
     # a sweep goes on from its books alone (docs/decisions/0011)
-    search = StudySearch(plan.study, sweep, plan.configs, runs) if plan.study else None
+    search = open_search(plan.study, sweep, plan.configs, runs) if plan.study else None
     return tune.Tuner(
         trainable,
         param_space=_listed(plan.configs, ended) if search is None else None,
@@ -230,13 +233,11 @@ def _reserve(amounts: Mapping[str, float], where: Mapping[str, str]) -> tune.Pla
 def _listed(configs: Sequence[TrialConfig], ended: Collection[str]) -> Any:
     """All trials but those that have ended, as a grid of one parameter."""
     trials = {layout.trial_id(index): each.to_dict() for index, each in enumerate(configs)}
-    return tune.grid_search(
-        [{"trial_id": name, "settings": settings} for name, settings in trials.items() if name not in ended]
-    )
+    return tune.grid_search([assign(name, settings) for name, settings in trials.items() if name not in ended])
 
 
 def _tune_config(
-    plan: SweepPlan, search: StudySearch | None, known: Iterable[EpochMetrics], ended: Collection[str]
+    plan: SweepPlan, search: BookSearch | None, known: Iterable[EpochMetrics], ended: Collection[str]
 ) -> tune.TuneConfig:
     return tune.TuneConfig(
         search_alg=search,

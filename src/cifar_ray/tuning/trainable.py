@@ -9,10 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cifar_ray.data.split import TrainingData
-from cifar_ray.storage.checkpoints import CheckpointStore
-from cifar_ray.storage.object_store import open_store
-from cifar_ray.storage.patient_store import PatientStore
-from cifar_ray.studies import TrialConfig
+from cifar_ray.tuning.assignment import assigned_trial
 from cifar_ray.tuning.epoch_report import report_epoch
 from cifar_ray.tuning.patient_trainable import PatientTrainable
 
@@ -29,18 +26,12 @@ class TrialPlan:
 
 
 def run_trial(assignment: dict[str, Any], *, data: TrainingData, plan: TrialPlan) -> None:
-    """Ray Tune's function trainable; `assignment` holds `trial_id` and `settings`."""
+    """Ray Tune's function trainable; `assignment` is as `assign` makes it."""
     # the driver, which trains nothing, has no use for torch: three seconds and a third of a gigabyte
-    from cifar_ray.training.learner import Trial  # noqa: PLC0415
     from cifar_ray.training.trial import train_trial  # noqa: PLC0415
 
     _quieten_lightning()
-    trial_id = assignment["trial_id"]
-    trial = Trial(
-        trial_id=trial_id,
-        config=TrialConfig.from_dict(assignment["settings"]),
-        checkpoints=CheckpointStore(PatientStore(open_store(plan.storage)), plan.sweep_id, trial_id),
-    )
+    trial = assigned_trial(assignment, plan.storage, plan.sweep_id)
     num_threads = max(1, math.floor(plan.cpus_per_trial))
     data_seed = trial.config.seed if plan.data_seed is None else plan.data_seed
     train_trial(trial, data, report_epoch, data_seed=data_seed, num_threads=num_threads)

@@ -13,25 +13,26 @@ from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import STUDIES, TrialConfig
 from cifar_ray.studies.study import Searcher
-from cifar_ray.tuning.search import NUM_STARTUP, StudySearch
+from cifar_ray.tuning.assignment import assign
+from cifar_ray.tuning.model_search import NUM_STARTUP, ModelSearch
 
 EPOCHS = 8
-Open = Callable[..., StudySearch]
+Open = Callable[..., ModelSearch]
 
 
 @pytest.fixture
 def open_search(runs: RunStore, sweep_record: SweepRecord) -> Open:
     """Makes the search of a driver, the first or a later one, of one sweep of `cnn`."""
 
-    def open_search(searcher: Searcher, num_trials: int = 40) -> StudySearch:
+    def open_search(searcher: Searcher, num_trials: int = 40) -> ModelSearch:
         study = STUDIES["cnn"].with_budget(num_trials=num_trials, max_epochs=EPOCHS).with_searcher(searcher)
         sweep = replace(sweep_record, num_trials=num_trials, max_epochs=EPOCHS, searcher=searcher)
-        return StudySearch(study, sweep, study.sample(sweep.seed), runs)
+        return ModelSearch(study, sweep, study.sample(sweep.seed), runs)
 
     return open_search
 
 
-def give(search: StudySearch, name: str) -> dict[str, Any]:
+def give(search: ModelSearch, name: str) -> dict[str, Any]:
     given = search.suggest(name)
     assert isinstance(given, dict)
     return given
@@ -50,7 +51,7 @@ def test_trials_are_those_of_a_random_sweep_until_there_is_something_to_learn(op
     search, sample = open_search("tpe"), STUDIES["cnn"].with_budget(num_trials=40, max_epochs=EPOCHS).sample(0)
     for index in range(40):
         given = give(search, str(index))
-        is_known = given == {"trial_id": f"t{index:04d}", "settings": sample[index].to_dict()}
+        is_known = given == assign(f"t{index:04d}", sample[index].to_dict())
         assert is_known == (index < NUM_STARTUP)
         TrialConfig.from_dict(given["settings"])
         search.on_trial_complete(str(index), result(EPOCHS, 0.5))

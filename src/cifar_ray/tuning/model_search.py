@@ -1,4 +1,4 @@
-"""Searchers that learn from a sweep's results: they give Ray Tune its trials, one at a time."""
+"""Searchers that fit a model to a sweep's results, and ask it for the next trial's settings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.samplers import TPESampler
-from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from cifar_ray.progress.asha import milestones
@@ -18,31 +17,28 @@ from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Choice, Study, TrialConfig
 from cifar_ray.studies.space import Domain
+from cifar_ray.tuning.book_search import BookSearch
 from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE
 
 NUM_STARTUP = 10
 """Results before the model is asked; Optuna's own default. Until then trials are those of a random sweep."""
 
 
-class StudySearch(Searcher):
+class ModelSearch(BookSearch):
     """Ray Tune's searcher of a study: a tree-structured Parzen estimator (Bergstra et al. 2011), by Optuna.
 
     With `tpe` a trial is one result, the accuracy of its last epoch. With `bohb-style` it is one result at each rung
     that it has reached, and results of later rungs outrank all of earlier ones: what BOHB (Falkner et al.,
     arXiv 1807.01774) does with budgets. Trials that still run are left out: Optuna would count them among the bad
     ones, and under ASHA they are the good ones.
-
-    A new trial is in the books before Ray Tune hears of it, so that the books alone tell a later driver where the
-    search stood: the same trials get the same settings again.
     """
 
     def __init__(self, study: Study, sweep: SweepRecord, first: Sequence[TrialConfig], runs: RunStore) -> None:
         """`first` are the trials of a random sweep."""
-        super().__init__(metric=METRIC, mode="max")
-        self._study, self._sweep, self._runs = study, sweep, runs
-        self._first = first
+        super().__init__(sweep, runs)
+        self._study, self._first = study, first
         self._rungs = milestones(study.budget)
-        trials = runs.trials(sweep.sweep_id)
+        trials = self._trials
         # another seed for each driver: the first one's would repeat its draws
         seed = random.Random(f"{study.name}:{sweep.seed}:{len(trials)}").getrandbits(32)
         # the job's log is the sweep's
@@ -54,27 +50,8 @@ class StudySearch(Searcher):
             sampler=TPESampler(seed=seed, n_startup_trials=NUM_STARTUP, constant_liar=False),
         )
         self._num_results = 0
-        self._num_trials = len(trials)
-        self._waiting = [each for each in trials if not each.has_ended]
-        self._given: dict[str, TrialRecord] = {}
-        """By Ray Tune's name of the trial."""
         self._observed: set[tuple[str, int]] = set()
         self._read_books({each.trial_id: each for each in trials if each.has_ended})
-
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        """What the next trial runs with; those that an earlier driver had begun come first."""
-        if self._waiting:
-            record = self._waiting.pop(0)
-        elif self._num_trials < self._sweep.num_trials:
-            record = TrialRecord(
-                trial_id=layout.trial_id(self._num_trials), config=self._choose(trial_id).to_dict(), outcome="running"
-            )
-            self._runs.write_trial(self._sweep.sweep_id, record)
-            self._num_trials += 1
-        else:
-            return str(Searcher.FINISHED)
-        self._given[trial_id] = record
-        return {"trial_id": record.trial_id, "settings": dict(record.config)}
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """A trial finished an epoch and goes on."""
@@ -86,16 +63,11 @@ class StudySearch(Searcher):
         if not error and result and METRIC in result:
             self._learn(self._given[trial_id], result[TIME_ATTRIBUTE], result[METRIC])
 
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing: the books have it."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Nothing: the books have it."""
-
-    def _choose(self, trial_id: str) -> TrialConfig:
-        if self._num_results < NUM_STARTUP:
-            return self._first[self._num_trials]
-        return self._study.configure(self._model.suggest(trial_id))
+    def _begin(self, trial_id: str) -> TrialRecord:
+        index = len(self._trials)
+        is_drawn = self._num_results < NUM_STARTUP
+        config = self._first[index] if is_drawn else self._study.configure(self._model.suggest(trial_id))
+        return TrialRecord(trial_id=layout.trial_id(index), config=config.to_dict(), outcome="running")
 
     def _learn(self, trial: TrialRecord, epoch: int, accuracy: float) -> None:
         """Take in what a trial reached, once: resumed trials repeat their epochs."""

@@ -1,0 +1,33 @@
+"""What Ray Tune hands a trial's process: which trial it is, its settings, and whose weights it begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from cifar_ray.storage.checkpoints import CheckpointStore
+from cifar_ray.storage.object_store import open_store
+from cifar_ray.storage.patient_store import PatientStore
+from cifar_ray.studies import TrialConfig
+
+if TYPE_CHECKING:
+    from cifar_ray.training.learner import Trial
+
+
+def assign(trial_id: str, settings: Mapping[str, Any], parent: str | None = None) -> dict[str, Any]:
+    """As plain values: `parent` is the trial whose last weights this one begins with."""
+    return {"trial_id": trial_id, "settings": dict(settings), "parent": parent}
+
+
+def assigned_trial(assignment: Mapping[str, Any], storage: str, sweep_id: str) -> Trial:
+    """The trial, with its place in the store. Loads torch."""
+    from cifar_ray.training.learner import Trial  # noqa: PLC0415  # the driver assigns trials, and has no use for torch
+
+    store = PatientStore(open_store(storage))
+    parent = assignment["parent"]
+    return Trial(
+        trial_id=assignment["trial_id"],
+        config=TrialConfig.from_dict(assignment["settings"]),
+        checkpoints=CheckpointStore(store, sweep_id, assignment["trial_id"]),
+        parent=None if parent is None else CheckpointStore(store, sweep_id, parent),
+    )

@@ -1,0 +1,93 @@
+"""Population based training (Jaderberg et al. 2017, arXiv 1711.09846) as trials that follow on each other."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cifar_ray.records import SweepRecord, TrialRecord
+from cifar_ray.storage import layout
+from cifar_ray.storage.runs import RunStore
+from cifar_ray.studies import Study, TrialConfig
+from cifar_ray.studies.study import ADJUSTABLE
+from cifar_ray.tuning.book_search import BookSearch
+from cifar_ray.tuning.epoch_report import METRIC, from_result
+
+SHARE_REPLACED = 4
+"""The worst of so many goes, and takes over from the best of so many."""
+RESAMPLED = 0.25
+"""How often a setting is drawn anew instead of changed a little: the paper's, and Ray Tune's, share."""
+NOTHING = -1.0
+"""Reached by a trial that diverged or failed: less than any accuracy."""
+
+
+class PopulationSearch(BookSearch):
+    """Ray Tune's searcher of a population: a trial is one member for one generation.
+
+    The first generation begins anew, with the configurations of a random sweep. Each later trial begins with the last
+    weights of one of the generation before: of the member that it follows on, with the same settings; or, where that
+    was among the worst quarter, of one of the best quarter, with some settings changed. Who follows on whom depends
+    on the books alone, so a later driver goes on where this one ends.
+    """
+
+    def __init__(self, study: Study, sweep: SweepRecord, first: Sequence[TrialConfig], runs: RunStore) -> None:
+        """`first` are the trials of a random sweep."""
+        super().__init__(sweep, runs)
+        self._study, self._first = study, first
+        self._size = study.trials_at_once
+        # what failed in an earlier generation has been replaced
+        start = max(0, len(self._trials) - 1) // self._size * self._size
+        self._waiting = [each for each in self._trials[start:] if not each.has_ended]
+        left = {each.trial_id for each in self._waiting}
+        ends = {each.trial_id: each.num_epochs for each in self._trials if each.outcome == "completed"}
+        self._reached = {each.trial_id: NOTHING for each in self._trials if each.trial_id not in left}
+        """By trial that has ended: its last epoch's accuracy."""
+        for line in runs.metrics(sweep.sweep_id):
+            if line.epoch == ends.get(line.trial_id):
+                self._reached[line.trial_id] = line.validation_accuracy
+
+    def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
+        """A trial ended: it has reached what its last epoch did."""
+        is_of_use = not error and result and METRIC in result and from_result(result).is_finite
+        self._reached[self._given[trial_id].trial_id] = result[METRIC] if is_of_use and result else NOTHING
+
+    def _begin(self, trial_id: str) -> TrialRecord | None:
+        index = len(self._trials)
+        name = layout.trial_id(index)
+        if index < self._size:
+            return TrialRecord(trial_id=name, config=self._first[index].to_dict(), outcome="running")
+        start = index // self._size * self._size
+        before = self._trials[start - self._size : start]
+        if any(each.trial_id not in self._reached for each in before):
+            return None
+        parent, config = descend(
+            self._study,
+            before,
+            [self._reached[each.trial_id] for each in before],
+            index - start,
+            random.Random(f"{self._study.name}:{self._sweep.seed}:{index}"),
+        )
+        return TrialRecord(trial_id=name, config=config, outcome="running", parent=parent)
+
+
+def descend(
+    study: Study, before: Sequence[TrialRecord], reached: Sequence[float], place: int, rng: random.Random
+) -> tuple[str, Mapping[str, Any]]:
+    """Parent and settings of the member at `place`, from the generation before and the accuracies that it reached."""
+    order = sorted(range(len(before)), key=lambda index: (-reached[index], index))
+    num_replaced = max(1, len(before) // SHARE_REPLACED)
+    if place not in order[-num_replaced:] and reached[place] > NOTHING:
+        return before[place].trial_id, before[place].config
+    parent = before[rng.choice(order[:num_replaced])]
+    return parent.trial_id, explore(study, parent.config, rng)
+
+
+def explore(study: Study, config: Mapping[str, Any], rng: random.Random) -> dict[str, Any]:
+    """`config` with other values of what can change within a training: near the present ones, or drawn anew."""
+    changed = dict(config)
+    for name, domain in study.space.items():
+        if name in ADJUSTABLE:
+            is_new = rng.random() < RESAMPLED
+            changed[name] = domain.sample(rng) if is_new else domain.draw_near(changed[name], rng)
+    return TrialConfig.from_dict(changed).to_dict()

@@ -1,0 +1,125 @@
+"""Trials that begin with the weights of another: a population's, from its second generation on."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cifar_ray.data.split import TrainingData
+from cifar_ray.errors import CheckpointError
+from cifar_ray.records import EpochMetrics
+from cifar_ray.storage.checkpoints import CheckpointStore
+from cifar_ray.storage.runs import RunStore
+from cifar_ray.studies import TrialConfig
+from cifar_ray.training.cohort import Cohort
+from cifar_ray.training.learner import Learner, Trial
+from cifar_ray.training.trial import train_trial
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*")
+
+CONFIG = TrialConfig(
+    model="classic_cnn",
+    max_epochs=2,
+    learning_rate=0.003,
+    optimizer="sgd",
+    weight_decay=0.001,
+    dropout=0.3,
+    augmentation=True,
+    batch_size=16,
+)
+
+
+class KilledError(Exception):
+    pass
+
+
+Make = Callable[..., Trial]
+RunTrial = Callable[[Trial], list[EpochMetrics]]
+
+
+@pytest.fixture
+def make(runs: RunStore) -> Make:
+    def make(trial_id: str, parent: str | None = None, **settings: object) -> Trial:
+        return Trial(
+            trial_id=trial_id,
+            config=replace(CONFIG, **settings),  # type: ignore[arg-type]  # the test's own settings
+            checkpoints=CheckpointStore(runs.objects, "cnn-1", trial_id),
+            parent=None if parent is None else CheckpointStore(runs.objects, "cnn-1", parent),
+        )
+
+    return make
+
+
+@pytest.fixture(params=["alone", "in a cohort"])
+def train(request: pytest.FixtureRequest, training_data: TrainingData) -> RunTrial:
+    """Gives the epochs of a trial."""
+
+    def train_alone(trial: Trial) -> list[EpochMetrics]:
+        lines: list[EpochMetrics] = []
+        train_trial(trial, training_data, lines.append, data_seed=0)
+        return lines
+
+    def train_in_cohort(trial: Trial) -> list[EpochMetrics]:
+        cohort = Cohort(training_data, data_seed=0)
+        learner = cohort.add(trial)
+        while not learner.is_finished:
+            cohort.train_epoch([trial.trial_id])
+        cohort.close()
+        return learner.history
+
+    return train_alone if request.param == "alone" else train_in_cohort
+
+
+def results(lines: list[EpochMetrics]) -> list[tuple[float | None, float]]:
+    return [(line.train_loss, line.validation_accuracy) for line in lines]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_heirs_with_the_same_settings_go_on_as_if_nothing_had_happened(
+    make: Make, train: RunTrial, optimizer: str
+) -> None:
+    """At a fixed rate: momenta, order of the batches, augmentation and drop-out are those of one long training."""
+    undisturbed = train(make("t0000", optimizer=optimizer, max_epochs=6))
+    generations = [train(make(f"t000{n + 1}", f"t000{n}" if n else None, optimizer=optimizer)) for n in range(3)]
+    assert [line.epoch for line in generations[2]] == [1, 2]
+    assert {line.trial_id for line in generations[2]} == {"t0003"}
+    assert results([line for lines in generations for line in lines]) == results(undisturbed)
+
+
+def test_an_heir_has_settings_and_schedule_of_its_own(make: Make, training_data: TrainingData) -> None:
+    lines: list[EpochMetrics] = []
+    cycle = {"schedule": "one_cycle"}
+    for trial in (make("t0001", **cycle), make("t0002", "t0001", **cycle, learning_rate=0.006, weight_decay=0.1)):
+        train_trial(trial, training_data, lines.append, data_seed=0)
+    (first, last, *heirs) = (line.learning_rate for line in lines)
+    assert heirs == pytest.approx([2 * first, 2 * last])
+    with ThreadPoolExecutor(1) as executor:
+        heir = make("t0003", "t0001", learning_rate=0.006, weight_decay=0.1, momentum=0.5)
+        learner = Learner(heir, device=torch.device("cpu"), steps_per_epoch=1, executor=executor)
+        (group,) = learner.optimizer.param_groups
+        assert (group["lr"], group["weight_decay"], group["momentum"]) == (0.006, 0.1, 0.5)
+        assert all("momentum_buffer" in learner.optimizer.state[each] for each in group["params"])
+
+
+def test_an_heir_that_is_killed_goes_on_from_its_own_checkpoint(make: Make, training_data: TrainingData) -> None:
+    train_trial(make("t0001"), training_data, lambda line: None, data_seed=0)
+    changed = {"max_epochs": 3, "learning_rate": 0.01}
+    undisturbed: list[EpochMetrics] = []
+    train_trial(make("t0002", "t0001", **changed), training_data, undisturbed.append, data_seed=0)
+
+    def report(line: EpochMetrics) -> None:
+        if line.epoch == 2:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train_trial(make("t0003", "t0001", **changed), training_data, report, data_seed=0)
+    resumed: list[EpochMetrics] = []
+    train_trial(make("t0003", "t0001", **changed), training_data, resumed.append, data_seed=0)
+    assert results(resumed) == results(undisturbed)
+
+
+def test_a_parent_without_a_checkpoint_is_an_error(make: Make, train: RunTrial) -> None:
+    with pytest.raises(CheckpointError, match="t0002 is to begin with weights of a trial that has left none"):
+        train(make("t0002", "t0001"))
