@@ -384,3 +384,17 @@ def test_finals_have_a_card_where_there_were_any(page: Page, real: RunStore, tmp
         *(result.ranking[0], "66.16", "2", "61.00", "48.29 to 73.71", "5.16")
     ]
     assert "finals: the best 1 on 2 seeds each, 60 epochs" in page.locator("main").inner_text()
+
+
+def test_a_population_says_whose_heir_a_trial_is(page: Page, tmp_path: Path, real_page: str) -> None:
+    runs = RunStore(FolderStore(tmp_path / "store"))
+    shutil.copytree(RESULTS / REAL, tmp_path / "store" / REAL)
+    population = replace(runs.sweep(REAL), searcher="pbt", max_epochs=6)
+    runs.objects.write(layout.sweep_record(REAL), population.to_json().encode())
+    runs.write_trial(REAL, replace(runs.trials(REAL)[9], parent="t0003"))
+    page.goto(f"{save_page(runs, tmp_path / 'index.html')}#/sweep/{REAL}/trial/t0009")
+    page.get_by_role("link", name="t0003").click()
+    page.get_by_role("heading", name="Trial t0003").wait_for()
+    said = page.locator("main").inner_text()
+    assert "heir of" not in said
+    assert "30 trials; a population of 6, 5 generations of 6 epochs" in said

@@ -8,6 +8,7 @@ from typing import Any
 
 from cifar_ray.records import Cost, DatasetRecord, SweepRecord
 from cifar_ray.statistics import CLASSES
+from cifar_ray.studies.study import GENERATIONS
 from cifar_ray.studies.trial_config import DEPTHS, METHODS, TrialConfig
 
 MISSING = "–"
@@ -53,11 +54,16 @@ def chosen_by(sweep: SweepRecord) -> str:
     return f"the best of {plain(sweep.best_of)}" if sweep.best_of else sweep.searcher
 
 
-def finals_text(sweep: SweepRecord) -> str:
-    """Whom its finals train, how often and for how long; empty where it has none."""
-    if not sweep.num_finalists:
-        return ""
-    return f"; finals: the best {sweep.num_finalists} on {sweep.num_seeds} seeds each, {sweep.epochs_of_finals} epochs"
+def budget_text(sweep: SweepRecord) -> str:
+    """Who of its trials trains for how long, and what follows in its finals."""
+    if sweep.searcher == "pbt":
+        size = sweep.num_trials // GENERATIONS
+        return f"a population of {size}, {GENERATIONS} generations of {sweep.max_epochs} epochs"
+    budget = f"ASHA: grace period {sweep.grace_period}, reduction factor {sweep.reduction_factor}"
+    finals = (
+        f"; finals: the best {sweep.num_finalists} on {sweep.num_seeds} seeds each, {sweep.epochs_of_finals} epochs"
+    )
+    return f"{budget}, at most {sweep.max_epochs} epochs{finals if sweep.num_finalists else ''}"
 
 
 def usage_text(sizes: Mapping[str, int]) -> str:

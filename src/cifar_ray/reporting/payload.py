@@ -15,7 +15,7 @@ from cifar_ray.json_record import finite
 from cifar_ray.provenance import now
 from cifar_ray.records import Cost, EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.reporting.finals_rows import HEADING, NOTE, finals_rows
-from cifar_ray.reporting.formats import caution, cost_amount, cost_text, is_cifar10, setting
+from cifar_ray.reporting.formats import budget_text, caution, chosen_by, cost_amount, cost_text, is_cifar10, setting
 from cifar_ray.reporting.parameters import METHOD, varied_parameters
 from cifar_ray.reporting.score_rows import SETTINGS, report_note, score_columns
 from cifar_ray.statistics import wilson_interval
@@ -54,7 +54,7 @@ def sweep_payload(runs: RunStore, sweep_id: str) -> dict[str, Any]:
             checkpoints[found[0]].append(found[1])
     return {
         "row": _row(runs, sweep, result, scores, trials),
-        "sweep": asdict(sweep),
+        "sweep": asdict(sweep) | {"chosen_by": chosen_by(sweep), "budget": budget_text(sweep)},
         "rungs": _rungs(sweep),
         "settings": [{"name": name, "label": label} for name, label in SETTINGS.items()],
         "parameters": varied_parameters(sweep, trials),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from cifar_ray.records import SweepRecord, SweepResult, TestScores
 from cifar_ray.reporting.finals_rows import HEADING, NOTE, finals_rows
-from cifar_ray.reporting.formats import MISSING, caution, chosen_by, cost_text, finals_text, percent, plain, seconds
+from cifar_ray.reporting.formats import MISSING, budget_text, caution, chosen_by, cost_text, percent, plain, seconds
 from cifar_ray.reporting.score_rows import report_note, score_columns
 
 CURVES = "figures/curves.png"
@@ -58,8 +58,7 @@ def _section(scores: TestScores, sweep: SweepRecord, result: SweepResult | None,
         f"data: {scores.dataset.name} (source: {scores.dataset.source}), {scores.dataset.num_train:,} images to train, "
         f"{scores.dataset.num_validation:,} to validate; SHA-256 {scores.dataset.fingerprint[:12]} (train), "
         f"{scores.test_fingerprint[:12]} (test)",
-        f"seed {sweep.seed}; searcher: {chosen_by(sweep)}; ASHA: grace period {sweep.grace_period}, "
-        f"reduction factor {sweep.reduction_factor}, at most {sweep.max_epochs} epochs{finals_text(sweep)}",
+        f"seed {sweep.seed}; searcher: {chosen_by(sweep)}; {budget_text(sweep)}",
         f"commit {sweep.commit or 'unknown'} (sweep), {scores.commit or 'unknown'} (test); {versions}",
         f"hardware: {hardware}",
     ]

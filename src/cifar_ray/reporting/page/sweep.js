@@ -77,18 +77,14 @@ function trialsCard(detail, onHover) {
   return { node, update: (fresh) => ((current = fresh), (rank = ranks()), show()) };
 }
 
-function finalsOf(sweep) {
-  return sweep.num_finalists ? `; finals: the best ${sweep.num_finalists} on ${sweep.num_seeds} seeds each, ${sweep.final_epochs ?? sweep.max_epochs} epochs` : "";
-}
-
 function provenanceFacts({ sweep }) {
   const { dataset } = sweep;
   return facts([
     ["study", sweep.study], ["seed", String(sweep.seed)], ["commit", sweep.commit ?? "unknown"],
     ["data", `${dataset.name} (source: ${dataset.source})`], ["data SHA-256", dataset.fingerprint],
     ["images", `${count(dataset.num_train)} to train, ${count(dataset.num_validation)} to validate`],
-    ["searcher", sweep.best_of ? `the best of ${sweep.best_of}` : sweep.searcher],
-    ["budget", `${sweep.num_trials} trials of at most ${sweep.max_epochs} epochs; ASHA: grace period ${sweep.grace_period}, reduction factor ${sweep.reduction_factor}${finalsOf(sweep)}`],
+    ["searcher", sweep.chosen_by],
+    ["budget", `${sweep.num_trials} trials; ${sweep.budget}`],
     ["a trial asks for", `${sweep.accelerators_per_trial} accelerators, ${sweep.cpus_per_trial} CPUs${sweep.is_cohort ? ", as a cohort" : ""}`],
     ["hardware", Object.entries(sweep.hardware).filter(([, value]) => value).map(([name, value]) => `${name.replaceAll("_", " ")}: ${value}`).join(", ")],
     ["versions", Object.entries(sweep.versions).map((pair) => pair.join(" ")).join(", ")], ["started (UTC)", moment(sweep.started_at)],
