@@ -159,7 +159,10 @@ class TrialRecord(Record):
 
     @property
     def has_ended(self) -> bool:
-        """Whether no driver trains it any more; one that failed is tried again when its sweep is resumed."""
+        """Whether no driver trains it any more; one that failed is tried again when its sweep is resumed.
+
+        Not so in an earlier generation of a population, where another has taken its place.
+        """
         return self.outcome in ("completed", "stopped", "diverged")
 
 

@@ -57,7 +57,7 @@ def test_a_deadline_and_prices_are_answered(tmp_path: Path, monkeypatch: pytest.
         (["cnn", "--workers", "1,,2"], "is no list of numbers"),
         (["cnn", "--trials", "-3"], "is no list of numbers"),
         (["cnn", "--reduction-factor", "1"], "--reduction-factor: 1 is out of range"),
-        (["cnn", "--searcher", "pbt"], "it trains 6 at once for 5 times 6 epochs; or take another --searcher"),
+        (["cnn", "--searcher", "pbt"], "plans simulate ASHA, not a population"),
         (["cnn", "--deadline", "soon"], "--deadline: 'soon' is no length of time"),
         (["cnn", "--deadline", "0h"], "is no length of time"),
         (["cnn", "--budget", "nan"], "--budget: nan is out of range"),

@@ -166,6 +166,12 @@ def test_curves_that_do_not_fit_are_refused(results: RunStore, alone: FinishedSw
     assert given.timing.pass_s(16) == pytest.approx(2.0 * (0.91 + 16 * 0.28))
 
 
+def test_a_population_is_refused(runs: RunStore, cohort: FinishedSweep) -> None:
+    runs.create_sweep(replace(cohort.sweep, searcher="pbt"))
+    with pytest.raises(ConfigurationError, match="whose trials do not begin anew"):
+        read_finished(runs, cohort.sweep.sweep_id, get_study("cnn"))
+
+
 def test_a_sweep_without_an_end_or_an_epoch_is_refused(runs: RunStore, cohort: FinishedSweep) -> None:
     study, sweep = get_study("cnn"), cohort.sweep
     runs.create_sweep(sweep)

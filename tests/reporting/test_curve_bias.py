@@ -103,3 +103,11 @@ def test_a_sweep_that_cut_is_refused_with_the_way_out(
     with pytest.raises(ConfigurationError, match="3 full learning curves and 1 that end early") as refused:
         measure_curve_bias(runs, "cnn-1")
     assert "cifar-ray job submit cnn --grace-period 3" in str(refused.value.hint)
+
+
+def test_a_population_is_refused(
+    runs: RunStore, sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics], trial_record: TrialRecord
+) -> None:
+    put(runs, replace(sweep_record, searcher="pbt"), epoch_metrics[0], trial_record)
+    with pytest.raises(ConfigurationError, match="whose trials do not begin anew"):
+        measure_curve_bias(runs, "cnn-1")

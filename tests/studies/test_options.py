@@ -97,3 +97,14 @@ def test_the_best_of_another_sweep_are_one_unless_more_are_asked_for() -> None:
     with pytest.raises(ConfigurationError, match="trials: 0"):
         SweepOptions(best_of="cnn-1", trials=0).adapt(study)
     assert SweepOptions(seeds=4).adapt(study).seeds == 4
+
+
+def test_a_study_may_be_of_a_population_and_its_options_are_those_of_any_other() -> None:
+    study = STUDIES["cnn"].with_searcher("pbt")
+    longer = SweepOptions(trials=40, max_epochs=50).adapt(study)
+    assert (longer.trial_budget.num_trials, longer.trial_budget.max_epochs) == (40, 10)
+    assert SweepOptions(searcher="random").adapt(study).trial_budget == STUDIES["cnn"].budget
+    assert SweepOptions(best_of="cnn-1").adapt(study).trial_budget.num_trials == 1
+    assert SweepOptions(searcher="pbt", trials=20).adapt(STUDIES["cnn-depth"]).trial_budget.num_trials == 20
+    with pytest.raises(ConfigurationError, match="no finals"):
+        SweepOptions(seeds=2).adapt(study)

@@ -14,6 +14,7 @@ from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import get_study
 from cifar_ray.tuning import engine as engine_module
+from cifar_ray.tuning.assignment import assign
 from cifar_ray.tuning.engine import CohortEngine, EnginePlan
 
 SETTINGS = get_study("cnn").with_budget(num_trials=4, max_epochs=3).sample(0)
@@ -52,7 +53,7 @@ def trial_id(index: int) -> str:
 
 def run_trial(engine: CohortEngine, index: int, stop_after: int = 3) -> list[EpochMetrics]:
     """What a trial's process does, until Ray Tune stops it."""
-    lines = engine.join(trial_id(index), SETTINGS[index].to_dict())
+    lines = engine.join(assign(trial_id(index), SETTINGS[index].to_dict()))
     while len(lines) < stop_after and (line := engine.next_epoch(trial_id(index))):
         lines.append(line)
     engine.leave(trial_id(index))
@@ -71,6 +72,18 @@ def test_trials_make_their_passes_together(
     assert [[line.epoch for line in lines] for lines in trials] == [[1, 2, 3]] * 4
     assert {line.num_sharing for lines in trials for line in lines} == {4}
     assert engine.num_members() == 0
+
+
+def test_a_generation_that_follows_on_another_is_waited_for_as_the_first(
+    make_engine: Callable[..., CohortEngine], callers: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make_engine(num_slots=2)
+    monkeypatch.setattr(engine_module, "PATIENCE_S", 0.1)
+    results([callers.submit(run_trial, engine, index) for index in range(2)])
+    early = callers.submit(run_trial, engine, 2)
+    time.sleep(1.0)
+    late = callers.submit(run_trial, engine, 3)
+    assert {line.num_sharing for lines in results([early, late]) for line in lines} == {2}
 
 
 def test_a_stopped_trial_makes_room_for_the_next(
@@ -93,7 +106,7 @@ def test_a_dead_trial_is_waited_for_no_longer_than_patience(
     make_engine: Callable[..., CohortEngine], callers: ThreadPoolExecutor
 ) -> None:
     engine = make_engine(num_slots=2, num_trials=2, patience_s=1.0)
-    engine.join("t0001", SETTINGS[1].to_dict())  # and is never heard of again
+    engine.join(assign("t0001", SETTINGS[1].to_dict()))  # and is never heard of again
     started = time.monotonic()
     lines = run_trial(engine, 0)
     assert [line.epoch for line in lines] == [1, 2, 3]
@@ -125,7 +138,7 @@ def test_what_a_trial_that_left_could_not_save_is_raised_at_the_end(
 
 def test_draining_lets_go_whoever_is_left(make_engine: Callable[..., CohortEngine], runs: RunStore) -> None:
     engine = make_engine(num_slots=1, num_trials=1)
-    engine.join("t0000", SETTINGS[0].to_dict())
+    engine.join(assign("t0000", SETTINGS[0].to_dict()))
     engine.next_epoch("t0000")
     engine.drain()
     assert engine.num_members() == 0
@@ -135,7 +148,7 @@ def test_draining_lets_go_whoever_is_left(make_engine: Callable[..., CohortEngin
 def test_a_trial_goes_on_where_its_checkpoints_end(make_engine: Callable[..., CohortEngine]) -> None:
     run_trial(make_engine(num_slots=1, num_trials=1), 0, stop_after=2)
     engine = make_engine(num_slots=1, num_trials=1)
-    history = engine.join("t0000", SETTINGS[0].to_dict())
+    history = engine.join(assign("t0000", SETTINGS[0].to_dict()))
     assert [line.epoch for line in history] == [1, 2]
     line = engine.next_epoch("t0000")
     assert line is not None

@@ -12,11 +12,11 @@ from ray.tune.utils.util import flatten_dict
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
 from cifar_ray.storage.runs import RunStore
-from cifar_ray.studies import STUDIES, Study, TrialConfig
+from cifar_ray.studies import STUDIES, TrialConfig
 from cifar_ray.studies.study import ADJUSTABLE
 from cifar_ray.tuning.assignment import assign
 from cifar_ray.tuning.epoch_report import to_result
-from cifar_ray.tuning.population import PopulationSearch, descend, explore
+from cifar_ray.tuning.population import NOTHING, PopulationSearch, descend, explore
 
 STUDY = STUDIES["cnn"].with_budget(num_trials=40, max_epochs=10).with_searcher("pbt")
 SIZE, EPOCHS = 8, 2
@@ -155,6 +155,7 @@ def test_only_what_may_change_is_changed_and_stays_in_the_space() -> None:
     for _ in range(200):
         changed = explore(STUDY, config, rng)
         different = {name for name in config if changed[name] != config[name]}
+        assert different
         assert different <= ADJUSTABLE & set(STUDY.space)
         TrialConfig.from_dict(changed)
         for name in different:
@@ -166,28 +167,55 @@ def test_only_what_may_change_is_changed_and_stays_in_the_space() -> None:
     assert seen == ADJUSTABLE & set(STUDY.space), "all that may change does"
 
 
+def records(num_trials: int) -> list[TrialRecord]:
+    sample = STUDY.sample(0)
+    return [TrialRecord(trial_id=f"t{n}", config=sample[n].to_dict(), outcome="completed") for n in range(num_trials)]
+
+
 def test_of_four_one_takes_over() -> None:
-    before = [TrialRecord(trial_id=f"t{n}", config=STUDY.sample(0)[n].to_dict(), outcome="completed") for n in range(4)]
-    descents = [descend(STUDY, before, [0.4, 0.3, 0.2, 0.1], place, random.Random(0)) for place in range(4)]
+    descents = [descend(STUDY, records(4), [0.4, 0.3, 0.2, 0.1], place, random.Random(0)) for place in range(4)]
     assert [parent for parent, _ in descents] == ["t0", "t1", "t2", "t0"]
 
 
+def test_only_who_has_reached_something_has_heirs() -> None:
+    reached = [NOTHING] * 7 + [0.2]
+    parents = {descend(STUDY, records(8), reached, place, random.Random(place))[0] for place in range(8)}
+    assert parents == {"t7"}
+    anew = [descend(STUDY, records(8), [NOTHING] * 8, place, random.Random(place)) for place in range(8)]
+    assert {parent for parent, _ in anew} == {None}
+    assert len({config["learning_rate"] for _, config in anew}) == 8
+
+
+def test_a_driver_that_was_killed_before_an_end_was_written_down_has_that_trial_end_again(start: Start) -> None:
+    first = start()
+    for _ in range(SIZE):
+        first.give()
+    for number, accuracy in enumerate(ACCURACIES):
+        first.end(number, accuracy)
+    heirs = [first.give() for _ in range(3)]
+    (record,) = (each for each in first.runs.trials("cnn-1") if each.trial_id == "t0001")
+    first.runs.write_trial("cnn-1", replace(record, outcome="running", num_epochs=0))
+
+    later = start()
+    assert [later.give()["trial_id"] for _ in range(4)] == ["t0001", *(each["trial_id"] for each in heirs)]
+    assert later.search.suggest("early") is None, "what t0001 reached is not known"
+    later.end(0, ACCURACIES[1])
+    assert [later.give()["trial_id"] for _ in range(5)] == [f"t{index:04d}" for index in range(SIZE + 3, 2 * SIZE)]
+    best = {each.parent for each in later.runs.trials("cnn-1") if each.trial_id in ("t0010", "t0013")}
+    assert best <= {"t0001", "t0004"}
+
+
 def test_a_population_is_made_of_whole_generations_that_none_cuts() -> None:
-    budget = STUDIES["cnn"].with_searcher("pbt").budget
+    budget = STUDIES["cnn"].with_searcher("pbt").trial_budget
     assert (budget.num_trials, budget.max_epochs, budget.grace_period) == (30, 6, 6)
     assert STUDIES["cnn"].with_searcher("pbt").trials_at_once == 6
-    assert STUDIES["cnn"].with_budget(num_trials=33).with_searcher("pbt").budget.num_trials == 30
+    odd = STUDIES["cnn"].with_budget(num_trials=33, max_epochs=9).with_searcher("pbt")
+    assert (odd.trial_budget.num_trials, odd.trial_budget.max_epochs, len(odd.sample(0))) == (30, 1, 30)
     assert STUDIES["cnn-depth"].with_budget(num_trials=20).with_searcher("pbt").finalists == 0
-    for num_trials in (4, 19):
-        with pytest.raises(ConfigurationError, match=f"not made of {num_trials} trials"):
-            STUDIES["cnn"].with_budget(num_trials=num_trials).with_searcher("pbt")
+    for num_trials, max_epochs in ((4, 30), (19, 30), (20, 4)):
+        with pytest.raises(ConfigurationError, match=f"{num_trials} trials of {max_epochs} epochs do not make"):
+            STUDIES["cnn"].with_budget(num_trials=num_trials, max_epochs=max_epochs).with_searcher("pbt")
     with pytest.raises(ConfigurationError, match="nothing that can change within a training"):
-        own(space={"batch_norm": STUDY.space["batch_norm"]})
-    with pytest.raises(ConfigurationError, match="would cut"):
-        own(budget=replace(STUDY.budget, grace_period=1))
+        replace(STUDY, space={"batch_norm": STUDY.space["batch_norm"]})
     with pytest.raises(ConfigurationError, match="no finals"):
-        own(finalists=1, seeds=1)
-
-
-def own(**changes: Any) -> Study:
-    return replace(STUDY, **changes)
+        replace(STUDY, finalists=1, seeds=1)

@@ -17,7 +17,7 @@ from cifar_ray.errors import ConfigurationError
 from cifar_ray.prices import Prices, read_prices
 from cifar_ray.settings import read_settings
 from cifar_ray.studies import get_study
-from cifar_ray.studies.study import GENERATIONS, Searcher
+from cifar_ray.studies.study import Searcher
 
 if TYPE_CHECKING:
     from cifar_ray.planning.planner import Request
@@ -152,15 +152,11 @@ def _request(study: str, asked: dict[str, Any]) -> Request:
     from cifar_ray.planning.planner import Request  # noqa: PLC0415
 
     chance = asked["chance"]
-    planned = get_study(study).with_budget(max_epochs=asked["max_epochs"]).with_searcher(asked["searcher"])
-    if planned.searcher == "pbt":
-        raise ConfigurationError(
-            "plans simulate ASHA, not a population that nothing cuts",
-            f"it trains {planned.trials_at_once} at once for {GENERATIONS} times {planned.budget.max_epochs} epochs; "
-            "or take another --searcher",
-        )
+    planned = get_study(study)
+    if (asked["searcher"] or planned.searcher) == "pbt":
+        raise ConfigurationError("plans simulate ASHA, not a population that nothing cuts", "take another --searcher")
     return Request(
-        study=planned,
+        study=planned.with_budget(max_epochs=asked["max_epochs"]).with_searcher(asked["searcher"]),
         workers=asked["workers"],
         trials=asked["trials"],
         reduction_factors=asked["reduction_factors"],

@@ -91,9 +91,13 @@ def modelled(study: Study, *, is_cohort: bool, epoch_s: float | None) -> CurveSo
 def read_finished(runs: RunStore, sweep_id: str, study: Study) -> FinishedSweep:
     """A sweep's books, without its finals.
 
-    ConfigurationError where it has not finished, has no epoch, or is of another study.
+    ConfigurationError where it has not finished, has no epoch, or is of a population or another study.
     """
     sweep, result = runs.sweep(sweep_id), runs.result(sweep_id)
+    if sweep.searcher == "pbt":
+        raise ConfigurationError(
+            f"sweep {sweep_id} is of a population, whose trials do not begin anew", "take curves of another sweep"
+        )
     if sweep.study != study.name:
         raise ConfigurationError(
             f"sweep {sweep_id} is of the study {sweep.study}", f"take curves of {study.name}, or plan {sweep.study}"

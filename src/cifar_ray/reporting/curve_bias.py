@@ -65,8 +65,13 @@ class CurveBias:
 
 
 def measure_curve_bias(runs: RunStore, sweep_id: str) -> CurveBias:
-    """ConfigurationError for a sweep that cut trials, or has fewer than three full curves."""
+    """ConfigurationError for a sweep that cut trials, or has fewer than three full curves; for a population's, too."""
     sweep, trials = runs.sweep(sweep_id), runs.trials(sweep_id)
+    if sweep.searcher == "pbt":
+        raise ConfigurationError(
+            f"sweep {sweep_id} is of a population, whose trials do not begin anew",
+            f"run one that cuts nothing: cifar-ray job submit {sweep.study} --grace-period EPOCHS",
+        )
     used = [trial.trial_id for trial in trials if trial.outcome in ("completed", "diverged")]
     cut = [trial.trial_id for trial in trials if trial.outcome in ("stopped", "running")]
     if cut or len(used) < 3:

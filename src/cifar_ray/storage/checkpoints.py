@@ -56,7 +56,7 @@ class CheckpointStore:
     def __init__(self, store: ObjectStore, sweep_id: str, trial_id: str) -> None:
         self._store = store
         self._sweep_id = sweep_id
-        self._trial_id = trial_id
+        self.trial_id = trial_id
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write the files, then the manifest."""
@@ -65,7 +65,7 @@ class CheckpointStore:
             self._store.write(self._key(checkpoint.epoch, name), content)
         manifest = Manifest(
             format=FORMAT,
-            trial_id=self._trial_id,
+            trial_id=self.trial_id,
             epoch=checkpoint.epoch,
             validation_accuracy=checkpoint.validation_accuracy,
             config=checkpoint.config,
@@ -75,7 +75,7 @@ class CheckpointStore:
 
     def load(self, epoch: int) -> Checkpoint:
         """The checkpoint of that epoch; CheckpointError where it is missing, cut off or altered."""
-        where = f"checkpoint {layout.checkpoint(self._sweep_id, self._trial_id, epoch)}"
+        where = f"checkpoint {layout.checkpoint(self._sweep_id, self.trial_id, epoch)}"
         manifest = self._manifest(epoch, where)
         content: dict[str, bytes] = {}
         for name in (layout.WEIGHTS, layout.TRAINER_STATE):
@@ -107,7 +107,7 @@ class CheckpointStore:
         accuracies: dict[int, float] = {}
         for epoch in self.epochs():
             try:
-                manifest = self._manifest(epoch, f"checkpoint of {self._trial_id}, epoch {epoch}")
+                manifest = self._manifest(epoch, f"checkpoint of {self.trial_id}, epoch {epoch}")
             except CheckpointError as error:
                 on_damaged(error.message)
             else:
@@ -116,7 +116,7 @@ class CheckpointStore:
 
     def epochs(self) -> list[int]:
         """The epochs whose checkpoints have a manifest, ascending."""
-        return _epochs(self._store.keys(layout.checkpoints(self._sweep_id, self._trial_id)))
+        return _epochs(self._store.keys(layout.checkpoints(self._sweep_id, self.trial_id)))
 
     def prune(self, keep: Iterable[int], known: Iterable[int]) -> None:
         """Remove the `known` epochs' checkpoints except those to `keep`, the manifest first."""
@@ -129,7 +129,7 @@ class CheckpointStore:
 
         Returns the epochs that are left, ascending.
         """
-        keys = list(self._store.keys(layout.checkpoints(self._sweep_id, self._trial_id)))
+        keys = list(self._store.keys(layout.checkpoints(self._sweep_id, self.trial_id)))
         whole = {key.rpartition("/")[0] for key in keys if key.endswith(f"/{layout.MANIFEST}")}
         for key in keys:
             if key.rpartition("/")[0] not in whole:
@@ -151,12 +151,12 @@ class CheckpointStore:
             raise CheckpointError(f"{where}: no manifest, so it is not whole") from error
         except RecordError as error:
             raise CheckpointError(f"{where}: the manifest is damaged: {error.message}") from error
-        if (manifest.format, manifest.trial_id, manifest.epoch) != (FORMAT, self._trial_id, epoch):
+        if (manifest.format, manifest.trial_id, manifest.epoch) != (FORMAT, self.trial_id, epoch):
             raise CheckpointError(f"{where}: the manifest is of another checkpoint or format")
         return manifest
 
     def _key(self, epoch: int, name: str) -> str:
-        return f"{layout.checkpoint(self._sweep_id, self._trial_id, epoch)}/{name}"
+        return f"{layout.checkpoint(self._sweep_id, self.trial_id, epoch)}/{name}"
 
 
 def _epochs(keys: Iterable[str]) -> list[int]:

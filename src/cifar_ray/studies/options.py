@@ -96,6 +96,9 @@ class SweepOptions:
             if grace_period is None:
                 grace_period = study.budget.max_epochs if self.max_epochs is None else self.max_epochs
             searcher = "random"
+        if searcher != "pbt":
+            # a population asks more of a budget than others do
+            study = study.with_searcher(searcher)
         budgeted = study.with_budget(num_trials=num_trials, max_epochs=self.max_epochs, grace_period=grace_period)
         return budgeted.with_seeds(self.seeds).with_searcher(searcher)
 

@@ -26,9 +26,10 @@ class Choice:
         return self.values[rng.randrange(len(self.values))]
 
     def draw_near(self, value: Any, rng: random.Random) -> Any:
-        """One of the neighbours of a value, in their order."""
+        """One of the neighbours of a value, in their order; the value itself where it is the only one."""
         index = self.values.index(value)
-        return self.values[min(max(index + rng.choice((-1, 1)), 0), len(self.values) - 1)]
+        near = [self.values[each] for each in (index - 1, index + 1) if 0 <= each < len(self.values)]
+        return rng.choice(near or [value])
 
     def __str__(self) -> str:
         return "one of " + ", ".join(str(value) for value in self.values)
@@ -51,8 +52,9 @@ class LogUniform:
         return min(max(value, self.low), self.high)
 
     def draw_near(self, value: float, rng: random.Random) -> float:
-        """A fifth less or a quarter more, within the bounds."""
-        return min(max(value * rng.choice((0.8, 1.25)), self.low), self.high)
+        """A fifth less or a quarter more; at a bound, away from it."""
+        near = [value * factor for factor in (0.8, 1.25) if self.low <= value * factor <= self.high]
+        return rng.choice(near or [self.low, self.high])
 
     def __str__(self) -> str:
         return f"{self.low:g} to {self.high:g}, log-uniform"

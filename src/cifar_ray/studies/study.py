@@ -139,12 +139,43 @@ class Study:
             raise ConfigurationError(f"study {self.name}: no cohort has {', '.join(alone)}", "train one by one")
 
     @property
+    def trial_budget(self) -> Budget:
+        """What a sweep gives its trials: the budget; but a population's train for one generation each, and none is cut.
+
+        They are a fifth of the epochs, and as many as make whole generations.
+        """
+        if self.searcher != "pbt":
+            return self.budget
+        num_trials = self.budget.num_trials // GENERATIONS * GENERATIONS
+        epochs = self.budget.max_epochs // GENERATIONS
+        return replace(self.budget, num_trials=num_trials, max_epochs=epochs, grace_period=epochs)
+
+    @property
     def trials_at_once(self) -> int:
         """The most trials that its searcher wants to have in training together."""
         num_trials = self.budget.num_trials
         if self.searcher == "pbt":
             return num_trials // GENERATIONS
         return num_trials if self.searcher == "random" else max(1, num_trials // SHARE_AT_ONCE)
+
+    def _check_population(self) -> None:
+        fewest = MIN_POPULATION * GENERATIONS
+        if self.budget.num_trials < fewest or self.budget.max_epochs < GENERATIONS:
+            raise ConfigurationError(
+                f"{self.budget.num_trials} trials of {self.budget.max_epochs} epochs do not make {GENERATIONS} "
+                f"generations of a population of {MIN_POPULATION} or more",
+                f"take --trials {fewest} and --max-epochs {GENERATIONS}, or more",
+            )
+        if self.finalists:
+            raise ConfigurationError(
+                f"study {self.name}: a population has no finals, since no one configuration gave its weights",
+                "take --seeds 0",
+            )
+        if not ADJUSTABLE & set(self.space):
+            raise ConfigurationError(
+                f"study {self.name}: its space has nothing that can change within a training",
+                f"search one of {', '.join(sorted(ADJUSTABLE))}",
+            )
 
     def _alone(self) -> list[str]:
         """What of its settings no trial in a cohort can have."""
@@ -175,45 +206,14 @@ class Study:
         return replace(self, seeds=seeds, finalists=(self.finalists or FINALISTS) if seeds else 0)
 
     def with_searcher(self, searcher: Searcher | None) -> Study:
-        """The same study with another searcher; None keeps the study's own.
-
-        A population's trials are as many, but for what no generation is whole without; each trains for one
-        generation, a fifth of the epochs, and none is cut. It has no finals: no one configuration gave its weights.
-        """
-        if searcher is None or searcher == self.searcher:
-            return self
-        if searcher != "pbt":
-            return replace(self, searcher=searcher)
-        budget = self.budget
-        if budget.num_trials < MIN_POPULATION * GENERATIONS:
-            raise _too_few_for_a_population(budget.num_trials)
-        num_trials = budget.num_trials // GENERATIONS * GENERATIONS
-        epochs = max(1, budget.max_epochs // GENERATIONS)
-        budget = replace(budget, num_trials=num_trials, max_epochs=epochs, grace_period=epochs)
-        return replace(self, searcher=searcher, budget=budget, finalists=0, seeds=0, final_epochs=None)
-
-    def _check_population(self) -> None:
-        budget = self.budget
-        if budget.num_trials < MIN_POPULATION * GENERATIONS or budget.num_trials % GENERATIONS:
-            raise _too_few_for_a_population(budget.num_trials)
-        if budget.grace_period < budget.max_epochs:
-            raise ConfigurationError(
-                f"study {self.name}: ASHA would cut a population's trials", "take a grace period of all epochs"
-            )
-        if self.finalists:
-            raise ConfigurationError(
-                f"study {self.name}: a population has no finals, since no one configuration gave its weights",
-                "take --seeds 0",
-            )
-        if not ADJUSTABLE & set(self.space):
-            raise ConfigurationError(
-                f"study {self.name}: its space has nothing that can change within a training",
-                f"search one of {', '.join(sorted(ADJUSTABLE))}",
-            )
+        """The same study with another searcher, a population's without finals; None keeps the study's own."""
+        if searcher == "pbt":
+            return replace(self, searcher=searcher, finalists=0, seeds=0, final_epochs=None)
+        return replace(self, searcher=self.searcher if searcher is None else searcher)
 
     def configure(self, searched: Mapping[str, Any]) -> TrialConfig:
         """A whole configuration from a value for every setting of the space."""
-        return TrialConfig(**self.fixed, **searched, max_epochs=self.budget.max_epochs)
+        return TrialConfig(**self.fixed, **searched, max_epochs=self.trial_budget.max_epochs)
 
     def sample(self, seed: int) -> list[TrialConfig]:
         """The configurations of a sweep: the budget's number of independent draws.
@@ -221,14 +221,7 @@ class Study:
         The first n draws of a seed are the same whatever the number of trials.
         """
         rng = random.Random(f"{self.name}:{seed}")
-        return [self.configure(sample_space(self.space, rng)) for _ in range(self.budget.num_trials)]
-
-
-def _too_few_for_a_population(num_trials: int) -> ConfigurationError:
-    return ConfigurationError(
-        f"a population's {GENERATIONS} generations of at least {MIN_POPULATION} are not made of {num_trials} trials",
-        f"take --trials {MIN_POPULATION * GENERATIONS}, or more",
-    )
+        return [self.configure(sample_space(self.space, rng)) for _ in range(self.trial_budget.num_trials)]
 
 
 def _check_range(name: str, value: int, low: int, high: int) -> None:

@@ -152,7 +152,10 @@ class Learner:
     def _load_parent(self, parent: CheckpointStore) -> Checkpoint:
         checkpoint = parent.load_newest(_warn_of_damage)
         if checkpoint is None:
-            raise CheckpointError(f"{self.trial.trial_id} is to begin with weights of a trial that has left none")
+            raise CheckpointError(
+                f"{self.trial.trial_id} is to begin with the weights of {parent.trial_id}, which has left none",
+                "it was lost or removed from the store: begin the sweep anew, under another --sweep-id",
+            )
         return checkpoint
 
     def _as_heir(self, state: TrainerState) -> TrainerState:

@@ -150,7 +150,7 @@ def _make_plan(
     storage: str,
     recorded: SweepRecord | None,
 ) -> SweepPlan:
-    placement = place(study, options, kinds)
+    placement, budget = place(study, options, kinds), study.trial_budget
     source = resolve_source(options.data, settings)
     click.echo(f"loading data {source}")
     data = split(load_images(source, "train", settings), options.seed)
@@ -158,10 +158,10 @@ def _make_plan(
         sweep_id=sweep_id,
         study=study.name,
         seed=options.seed,
-        num_trials=study.budget.num_trials,
-        max_epochs=study.budget.max_epochs,
-        grace_period=study.budget.grace_period,
-        reduction_factor=study.budget.reduction_factor,
+        num_trials=budget.num_trials,
+        max_epochs=budget.max_epochs,
+        grace_period=budget.grace_period,
+        reduction_factor=budget.reduction_factor,
         accelerators_per_trial=placement.accelerators,
         cpus_per_trial=placement.cpus,
         dataset=data.record,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cifar_ray.training.learner import Learner
 
 START_PATIENCE_S = 30.0
-"""Before the first pass: how long to wait for trials whose processes are still starting."""
+"""Before the first pass of all, or of a generation: how long to wait for trials whose processes are still starting."""
 PATIENCE_S = 5.0
 """Before any other: for Ray Tune's decisions, and for the trials that follow on those it stopped."""
 
@@ -62,6 +62,7 @@ class CohortEngine:
         self._outcomes: dict[str, EpochMetrics | Exception] = {}
         self._seen: set[str] = set()
         self._may_grow = True
+        self._has_emptied = False
         self._failures: list[CifarRayError] = []
         self._patience_s = START_PATIENCE_S
         threading.Thread(target=self._make_passes, name="passes", daemon=True).start()
@@ -105,6 +106,8 @@ class CohortEngine:
                 return
             self._awaited.discard(trial_id)
             self._may_grow = True
+            if not self._members:
+                self._has_emptied = True
             self._changed.notify_all()
         try:
             self._cohort.remove(trial_id)
@@ -135,11 +138,16 @@ class CohortEngine:
     def _wait_for_members(self) -> set[str]:
         """Those to make the next pass with, at least one."""
         with self._changed:
-            self._changed.wait_for(lambda: self._members)
-            if not self._changed.wait_for(self._is_complete, timeout=self._patience_s):
-                # whoever should have come since does not come soon
-                self._may_grow = False
-            self._changed.wait_for(lambda: self._ready)
+            while True:
+                self._changed.wait_for(lambda: self._members)
+                if not self._changed.wait_for(lambda: self._is_complete() or self._has_emptied, self._patience_s):
+                    # whoever should have come since does not come soon
+                    self._may_grow = False
+                self._changed.wait_for(lambda: self._ready or self._has_emptied)
+                if not self._has_emptied:
+                    break
+                # a generation has ended: those that follow are waited for as the first were
+                self._has_emptied, self._patience_s = False, START_PATIENCE_S
             self._patience_s = PATIENCE_S
             self._awaited = set(self._ready)
             return set(self._ready)

@@ -10,6 +10,7 @@ from cifar_ray.records import SweepRecord, TrialRecord
 from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Study, TrialConfig
+from cifar_ray.studies.space import sample_space
 from cifar_ray.studies.study import ADJUSTABLE
 from cifar_ray.tuning.book_search import BookSearch
 from cifar_ray.tuning.epoch_report import METRIC, from_result
@@ -17,7 +18,7 @@ from cifar_ray.tuning.epoch_report import METRIC, from_result
 SHARE_REPLACED = 4
 """The worst of so many goes, and takes over from the best of so many."""
 RESAMPLED = 0.25
-"""How often a setting is drawn anew instead of changed a little: the paper's, and Ray Tune's, share."""
+"""How often a setting is drawn anew instead of changed a little: Ray Tune's share, as is the quarter."""
 NOTHING = -1.0
 """Reached by a trial that diverged or failed: less than any accuracy."""
 
@@ -27,8 +28,8 @@ class PopulationSearch(BookSearch):
 
     The first generation begins anew, with the configurations of a random sweep. Each later trial begins with the last
     weights of one of the generation before: of the member that it follows on, with the same settings; or, where that
-    was among the worst quarter, of one of the best quarter, with some settings changed. Who follows on whom depends
-    on the books alone, so a later driver goes on where this one ends.
+    was among the worst quarter, diverged or failed, of one of the best quarter, with some settings changed. Who follows
+    on whom depends on the books alone, so a later driver goes on where this one ends.
     """
 
     def __init__(self, study: Study, sweep: SweepRecord, first: Sequence[TrialConfig], runs: RunStore) -> None:
@@ -36,9 +37,12 @@ class PopulationSearch(BookSearch):
         super().__init__(sweep, runs)
         self._study, self._first = study, first
         self._size = study.trials_at_once
-        # what failed in an earlier generation has been replaced
+        # what failed in an earlier generation has been replaced; what ended there may not have been written down
         start = max(0, len(self._trials) - 1) // self._size * self._size
-        self._waiting = [each for each in self._trials[start:] if not each.has_ended]
+        newest = self._trials[start:]
+        self._waiting = [
+            each for each in self._trials if each.outcome == "running" or (each in newest and not each.has_ended)
+        ]
         left = {each.trial_id for each in self._waiting}
         ends = {each.trial_id: each.num_epochs for each in self._trials if each.outcome == "completed"}
         self._reached = {each.trial_id: NOTHING for each in self._trials if each.trial_id not in left}
@@ -73,13 +77,19 @@ class PopulationSearch(BookSearch):
 
 def descend(
     study: Study, before: Sequence[TrialRecord], reached: Sequence[float], place: int, rng: random.Random
-) -> tuple[str, Mapping[str, Any]]:
-    """Parent and settings of the member at `place`, from the generation before and the accuracies that it reached."""
+) -> tuple[str | None, Mapping[str, Any]]:
+    """Parent and settings of the member at `place`, from the generation before and the accuracies that it reached.
+
+    Where none has reached anything the population begins anew, without a parent.
+    """
     order = sorted(range(len(before)), key=lambda index: (-reached[index], index))
     num_replaced = max(1, len(before) // SHARE_REPLACED)
     if place not in order[-num_replaced:] and reached[place] > NOTHING:
         return before[place].trial_id, before[place].config
-    parent = before[rng.choice(order[:num_replaced])]
+    best = [index for index in order[:num_replaced] if reached[index] > NOTHING]
+    if not best:
+        return None, study.configure(sample_space(study.space, rng)).to_dict()
+    parent = before[rng.choice(best)]
     return parent.trial_id, explore(study, parent.config, rng)
 
 

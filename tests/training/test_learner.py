@@ -121,5 +121,5 @@ def test_an_heir_that_is_killed_goes_on_from_its_own_checkpoint(make: Make, trai
 
 
 def test_a_parent_without_a_checkpoint_is_an_error(make: Make, train: RunTrial) -> None:
-    with pytest.raises(CheckpointError, match="t0002 is to begin with weights of a trial that has left none"):
+    with pytest.raises(CheckpointError, match="begin with the weights of t0001, which has left none"):
         train(make("t0002", "t0001"))
