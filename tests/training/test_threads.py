@@ -9,9 +9,9 @@ import pytest
 # a trial's imports come first in it: without an assignment it ends at the next line
 BY_ITSELF = """
 from contextlib import suppress
-from cifar_ray.tuning.trainable import run_trial
+from cifar_ray.tuning.trainable import TrialPlan, run_trial
 with suppress(KeyError):
-    run_trial({}, data=None, plan=None)
+    run_trial({}, data=None, plan=TrialPlan(sweep_id="cnn-1", storage="/none", data_seed=0, cpus_per_trial=1))
 """
 
 
