@@ -1,10 +1,11 @@
 """Free ports and taken ones."""
 
+import random
 import socket
 
 import pytest
 
-from cifar_ray.cluster.ports import HOST, check_port_free, free_ports
+from cifar_ray.cluster.ports import HOST, check_port_free, ephemeral_ports, free_ports
 from cifar_ray.errors import ClusterError
 
 
@@ -13,6 +14,21 @@ def test_free_ports_are_different_and_free():
     assert len(set(ports)) == 20
     for port in ports:
         check_port_free(port, "--any")
+
+
+def test_no_outgoing_connection_can_take_a_free_port_before_its_server_does():
+    first, last = ephemeral_ports()
+    with socket.create_server((HOST, 0)) as listener, socket.create_connection(listener.getsockname()) as connection:
+        # what the kernel says it gives, it gives
+        assert first <= connection.getsockname()[1] <= last
+    assert not [port for port in free_ports(200) if first <= port <= last]
+
+
+def test_ports_are_chosen_by_chance_whatever_the_seed():
+    random.seed(1)
+    chosen = free_ports(5)
+    random.seed(1)
+    assert free_ports(5) != chosen
 
 
 def test_a_taken_port_is_named():

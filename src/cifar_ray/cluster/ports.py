@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
+import random
 import socket
-from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
 
 from cifar_ray.errors import ClusterError
 
 HOST = "127.0.0.1"
+_FIRST = 20_000
+"""Below it Ray gives its workers ports, where nobody tells it otherwise."""
+_LAST = 65_535
+_EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_LINUX_EPHEMERAL = (32_768, 60_999)
 
 
 def free_ports(count: int) -> list[int]:
-    """`count` different ports. All are held until the last is found, so that none comes twice."""
-    with ExitStack() as stack:
-        return [stack.enter_context(_bound(0)).getsockname()[1] for _ in range(count)]
+    """`count` different ports, at random, that the kernel gives to no outgoing connection.
+
+    A server binds its port seconds after this: one of the kernel's own choice may be a connection's by then.
+    ClusterError where fewer are free.
+    """
+    first, last = ephemeral_ports()
+    every = range(_FIRST, _LAST + 1)
+    candidates = [port for port in every if not first <= port <= last] or list(every)
+    # not the shared generator: two processes of the same seed would choose the same
+    random.SystemRandom().shuffle(candidates)
+    found = list(islice(filter(_is_free, candidates), count))
+    if len(found) < count:
+        raise ClusterError(f"only {len(found)} of {count} ports are free", "end what listens on thousands of ports")
+    return found
+
+
+def ephemeral_ports() -> tuple[int, int]:
+    """The first and the last of the ports that the kernel gives to outgoing connections."""
+    try:
+        first, last = map(int, _EPHEMERAL.read_text().split())
+    except (OSError, ValueError):
+        return _LINUX_EPHEMERAL
+    return first, last
 
 
 def check_port_free(port: int, option: str) -> None:
@@ -25,6 +52,14 @@ def check_port_free(port: int, option: str) -> None:
             f"port {port} cannot be used: {error.strerror}",
             f"leave {option} out to get a free port, or take another one",
         ) from error
+
+
+def _is_free(port: int) -> bool:
+    try:
+        _bound(port).close()
+    except OSError:
+        return False
+    return True
 
 
 def _bound(port: int) -> socket.socket:
