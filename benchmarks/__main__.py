@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from benchmarks.catalogue import SECTIONS
-from benchmarks.measuring import Readings
+from benchmarks.measuring import Readings, Verdict
 from benchmarks.report import describe_run, judge_all, to_notes, to_table, write_json
 from benchmarks.setting import OUT, Section, Setting, cut, load_data
 from cifar_ray.errors import CifarRayError
@@ -29,24 +29,31 @@ INTERRUPTED = 130
 @click.option("--seed", default=0, show_default=True, help="Of split, batches, augmentation and configurations.")
 @click.option("--out", type=click.Path(path_type=Path), default=OUT / "bench.json", help="Where the JSON goes.")
 def main(names: Sequence[str], repeats: int | None, is_quick: bool, seed: int, out: Path) -> None:
-    """Run the sections, whatever becomes of each, and report what was measured."""
+    """Run the sections, whatever becomes of each, and report what was measured, which is kept after each."""
     setting = _prepare(repeats or (1 if is_quick else 5), is_quick, seed, out)
     run = describe_run(setting.data, setting.seed, setting.num_threads) | {"is_quick": setting.is_quick}
     sections = [SECTIONS[name] for name in dict.fromkeys(names)] or list(SECTIONS.values())
     readings = Readings(lambda series, value: click.echo(f"    {series}: {value:.4g}"))
     failed: list[str] = []
     status = 0
+
+    def keep() -> list[Verdict]:
+        verdicts = judge_all((figure for section in sections for figure in section.figures), readings)
+        write_json(out, run, verdicts, readings)
+        return verdicts
+
     # stopped by others is stopped all the same
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         for section in sections:
             if not _run(section, setting, readings):
                 failed.append(section.name)
+            keep()
     except KeyboardInterrupt:
         click.echo("interrupted: what was measured is kept")
         status = INTERRUPTED
     finally:
-        _report(sections, run, readings, out)
+        _report(keep(), run, out)
     if failed:
         click.echo(f"not measured to the end: {', '.join(failed)}", err=True)
     sys.exit(status or int(bool(failed)))
@@ -84,9 +91,7 @@ def _run(section: Section, setting: Setting, readings: Readings) -> bool:
     return True
 
 
-def _report(sections: Sequence[Section], run: Mapping[str, Any], readings: Readings, out: Path) -> None:
-    verdicts = judge_all((figure for section in sections for figure in section.figures), readings)
-    write_json(out, run, verdicts, readings)
+def _report(verdicts: Sequence[Verdict], run: Mapping[str, Any], out: Path) -> None:
     click.echo(f"\n{to_table(verdicts)}\n\n{to_notes(verdicts, run)}")
     if run["is_quick"]:
         click.echo("quick: cut short, no numbers to quote")

@@ -16,6 +16,10 @@ Outcome = Literal["running", "completed", "stopped", "diverged", "failed"]
 """completed: trained to its last epoch; stopped: ended early by ASHA; diverged: a loss that is not finite."""
 
 
+VALIDATION_SHARE = 0.1
+"""Of the training images, unless a sweep says otherwise."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DatasetRecord(Record):
     """Which images a run saw."""
@@ -32,6 +36,8 @@ class DatasetRecord(Record):
     mean: tuple[float, float, float]
     """Per channel (RGB) in [0, 1], of the training part alone."""
     standard_deviation: tuple[float, float, float]
+    validation_share: float = VALIDATION_SHARE
+    """Of each class's images, held out of training to choose by."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +85,8 @@ class SweepRecord(Record):
     """Of each of these trainings; None for as many as a trial's most."""
     best_of: str | None = None
     """The sweep whose best configurations its trials train; None where they were drawn or searched."""
+    changes: tuple[str, ...] = ()
+    """`name=value` of each setting that its trials have otherwise than those of `best_of`."""
     parent: str | None = None
     """The sweep whose finals this one is: its trials are the finalists' trainings, and none is cut."""
     finalists: tuple[str, ...] = ()

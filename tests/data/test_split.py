@@ -27,6 +27,14 @@ def test_another_share(image_set: ImageSet) -> None:
     assert (data.record.num_train, data.record.num_validation) == (150, 50)
 
 
+def test_a_smaller_share_is_of_the_images_of_a_larger_one(image_set: ImageSet) -> None:
+    """What is learnt from beyond the usual share has never been tested on, and nothing changes its role back."""
+    usual, smaller = split(image_set, seed=3), split(image_set, seed=3, validation_share=0.05)
+    assert np.bincount(smaller.validation.labels).tolist() == [1] * 10
+    assert set(map(bytes, smaller.validation.pixels)) < set(map(bytes, usual.validation.pixels))
+    assert (usual.record.validation_share, smaller.record.validation_share) == (0.1, 0.05)
+
+
 def test_the_split_depends_on_labels_and_seed_alone(image_set: ImageSet) -> None:
     """Each image holds its own row number, on either set of pixels: the same rows are chosen."""
     rows = np.arange(200, dtype=np.uint8)[:, None, None, None]

@@ -8,7 +8,7 @@ import torch
 
 from cifar_ray.data.sources import load_images
 from cifar_ray.data.split import split
-from cifar_ray.evaluation import judge
+from cifar_ray.evaluation import judge, scoring
 from cifar_ray.evaluation.scoring import score_sweep
 from cifar_ray.finals import Finalist, Finals, Retraining
 from cifar_ray.models import build_model
@@ -95,6 +95,22 @@ def test_all_that_is_kept_of_a_winner(finished: RunStore, monkeypatch: pytest.Mo
     seen.clear()
     assert score_sweep(finished.objects.uri, "cnn-1") == scores
     assert not seen, "the test set is opened once"
+
+
+def test_the_temperature_is_fitted_on_what_the_sweep_held_out_and_nothing_else(
+    finished: RunStore, sweep_record: SweepRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = split(load_images("shapes:500", "train", read_settings()), sweep_record.seed, validation_share=0.02)
+    changed = replace(finished.sweep("cnn-1"), dataset=data.record)
+    finished.objects.write("cnn-1/sweep.json", changed.to_json().encode())
+    fitted: list[int] = []
+
+    def calibrate(validation: tuple[object, list[int]], test: object) -> None:
+        fitted.extend(validation[1])
+
+    monkeypatch.setattr(scoring, "calibrate", calibrate)
+    score_sweep(finished.objects.uri, "cnn-1")
+    assert sorted(fitted) == list(range(10)), "one image of each class"
 
 
 def test_without_its_training_images_a_winner_is_not_calibrated(finished: RunStore, sweep_record: SweepRecord) -> None:

@@ -8,8 +8,9 @@ from job_commands import ROOT, run
 
 from cifar_ray.cli.connection import connect_runs
 from cifar_ray.cluster.local import LocalCluster
-from cifar_ray.records import SweepRecord, SweepResult
+from cifar_ray.records import SweepRecord, SweepResult, TrialRecord
 from cifar_ray.storage.lease import Lease
+from cifar_ray.studies import get_study
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -43,6 +44,15 @@ REFUSED = [
         {"data": "shapes:500", "sweep_id": "best", "resume": True, "trials": 2, "max_epochs": 4, "grace_period": 1},
         "started otherwise: best_of was another, now None",
     ),
+    (
+        {"data": "shapes:500", "best_of": "one", "setting": ["learning_rate=-1"]},
+        "learning_rate is -1.0",
+    ),
+    (
+        {"data": "shapes:500", "sweep_id": "one-more", "resume": True, "best_of": "one"},
+        "settings was cutout=8, now its own",
+    ),
+    ({"data": "shapes:500", "sweep_id": "twentieth", "resume": True}, "validation_share was 0.05, now 0.1"),
     ({"data": "shapes:500", "sweep_id": "begun", "resume": True, "seeds": 2}, "num_seeds was 0, now 2"),
     ({"data": "shapes:500", "sweep_id": "held", "resume": True}, "sweep 'held' has a driver at work on it"),
     # gone on with, it says how it ended
@@ -51,12 +61,20 @@ REFUSED = [
 
 
 @pytest.mark.fault("two drivers")
-def test_a_sweep_refuses_bad_input_before_anything_is_written(cluster: LocalCluster, sweep_record: SweepRecord) -> None:
+def test_a_sweep_refuses_bad_input_before_anything_is_written(
+    cluster: LocalCluster, sweep_record: SweepRecord, trial_record: TrialRecord
+) -> None:
     runs = connect_runs(None)
     for sweep_id in ("begun", "held", "ended"):
         runs.create_sweep(replace(sweep_record, sweep_id=sweep_id))
     runs.create_sweep(replace(sweep_record, sweep_id="best", best_of="another"))
     runs.create_sweep(replace(sweep_record, sweep_id="population", searcher="pbt"))
+    runs.create_sweep(replace(sweep_record, sweep_id="one"))
+    runs.write_trial("one", replace(trial_record, config=get_study("cnn").sample(0)[0].to_dict()))
+    runs.create_sweep(replace(sweep_record, sweep_id="one-more", best_of="one", changes=("cutout=8",)))
+    runs.create_sweep(
+        replace(sweep_record, sweep_id="twentieth", dataset=replace(sweep_record.dataset, validation_share=0.05))
+    )
     ended = SweepResult(
         sweep_id="ended",
         study="cnn",
@@ -71,6 +89,7 @@ def test_a_sweep_refuses_bad_input_before_anything_is_written(cluster: LocalClus
     runs.write_result(ended)
     runs.write_result(replace(ended, sweep_id="another", study="fast"))
     runs.write_result(replace(ended, sweep_id="population"))
+    runs.write_result(replace(ended, sweep_id="one", ranking=("t0000",)))
     before = runs.objects.keys()
     cases = json.dumps([options for options, _ in REFUSED])
     folder = str(ROOT / "tests/jobs/refusals")

@@ -34,6 +34,8 @@ def parse(arguments: list[str]) -> SweepOptions:
         SweepOptions(searcher="bohb-style"),
         SweepOptions(time_limit="1h30m"),
         SweepOptions(best_of="cnn-1", seeds=0),
+        SweepOptions(best_of="cnn-1", validation_share=0.02),
+        SweepOptions(best_of="cnn-1", setting=("cutout=8", "averaging=ema")),
     ],
 )
 def test_a_job_gets_the_options_that_were_submitted(options: SweepOptions) -> None:
@@ -77,6 +79,12 @@ def test_any_options_are_refused_or_reach_the_job(
         {"start_or_resume": True},
         {"time_limit": "soon"},
         {"best_of": "cnn-1", "searcher": "tpe"},
+        {"validation_share": 0.02},
+        {"setting": ("cutout=8",)},
+        {"best_of": "cnn-1", "setting": ("cutout=8", "cutouts=8")},
+        {"best_of": "cnn-1", "validation_share": 0.0},
+        {"best_of": "cnn-1", "validation_share": 0.6},
+        {"best_of": "cnn-1", "validation_share": float("nan")},
         {"searcher": "pbt", "seeds": 2},
         {"searcher": "pbt", "grace_period": 2},
     ],
@@ -97,6 +105,11 @@ def test_the_best_of_another_sweep_are_one_unless_more_are_asked_for() -> None:
     with pytest.raises(ConfigurationError, match="trials: 0"):
         SweepOptions(best_of="cnn-1", trials=0).adapt(study)
     assert SweepOptions(seeds=4).adapt(study).seeds == 4
+
+
+def test_trials_with_settings_of_their_own_train_one_by_one() -> None:
+    assert SweepOptions(best_of="cnn-1").adapt(STUDIES["cnn"]).is_cohort
+    assert not SweepOptions(best_of="cnn-1", setting=("cutout=8",)).adapt(STUDIES["cnn"]).is_cohort
 
 
 def test_a_study_may_be_of_a_population_and_its_options_are_those_of_any_other() -> None:

@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 from cifar_ray.data.image_set import ImageSet
 from cifar_ray.data.packing import PackedImages, pack
 from cifar_ray.errors import DataError
-from cifar_ray.records import DatasetRecord
-
-VALIDATION_SHARE = 0.1
+from cifar_ray.records import VALIDATION_SHARE, DatasetRecord
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -25,8 +23,9 @@ class TrainingData:
 
 
 def split(image_set: ImageSet, seed: int, validation_share: float = VALIDATION_SHARE) -> TrainingData:
-    """90:10, the same for every trial of a sweep: it depends on the seed and the labels alone.
+    """The same for every trial of a sweep: it depends on the seed, the labels and the share alone.
 
+    The images of a smaller share are among those of a larger one.
     DataError where a class has too few images for both parts.
     """
     is_validation = _choose_validation(image_set.labels, seed, validation_share)
@@ -44,6 +43,7 @@ def split(image_set: ImageSet, seed: int, validation_share: float = VALIDATION_S
             classes=image_set.classes,
             mean=mean,
             standard_deviation=deviation,
+            validation_share=validation_share,
         ),
     )
 

@@ -133,7 +133,8 @@ def _calibrate(
     judge: Judge, sweep: SweepRecord, test: tuple[NDArray[np.float64], NDArray[np.int64]], remarks: list[str]
 ) -> Calibration | None:
     """With the temperature that suits the sweep's own validation images; None, with a remark, where they changed."""
-    training = split(load_images(sweep.dataset.source, "train", read_settings()), sweep.seed)
+    images = load_images(sweep.dataset.source, "train", read_settings())
+    training = split(images, sweep.seed, sweep.dataset.validation_share)
     if training.record.fingerprint != sweep.dataset.fingerprint:
         remarks.append("not calibrated: the training images are no longer those of the sweep")
         return None

@@ -51,7 +51,8 @@ def cost_amount(cost: Cost) -> str:
 
 def chosen_by(sweep: SweepRecord) -> str:
     """Where its configurations come from: a searcher, or another sweep."""
-    return f"the best of {plain(sweep.best_of)}" if sweep.best_of else sweep.searcher
+    changes = f" with {plain(', '.join(sweep.changes))}" if sweep.changes else ""
+    return f"the best of {plain(sweep.best_of)}{changes}" if sweep.best_of else sweep.searcher
 
 
 def budget_text(sweep: SweepRecord) -> str:

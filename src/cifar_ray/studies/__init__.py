@@ -7,7 +7,7 @@ from cifar_ray.studies.beyond import CNN_DEPTH, FAST, NF_RESNET, RESNET_BEYOND
 from cifar_ray.studies.published import CNN, RESNET, RESNET_SCHEDULE
 from cifar_ray.studies.space import Choice, LogUniform
 from cifar_ray.studies.study import Budget, PublishedResult, Study
-from cifar_ray.studies.trial_config import TrialConfig
+from cifar_ray.studies.trial_config import TrialConfig, parse_setting
 
 STUDIES = {study.name: study for study in (CNN, RESNET, RESNET_SCHEDULE, CNN_DEPTH, RESNET_BEYOND, NF_RESNET, FAST)}
 
@@ -20,6 +20,7 @@ __all__ = [
     "Study",
     "TrialConfig",
     "get_study",
+    "parse_setting",
 ]
 
 

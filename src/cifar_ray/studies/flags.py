@@ -40,6 +40,20 @@ _FLAGS = (
         "for instance with more --max-epochs.",
     ),
     click.option(
+        "--validation-share",
+        type=float,
+        metavar="X",
+        help="With --best-of: the share of the training images to hold out, where the choice is made and more of them "
+        "may be learnt from, such as 0.02. It still chooses the epoch. [default: 0.1]",
+    ),
+    click.option(
+        "--setting",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="With --best-of: another value for a setting of its configurations, such as cutout=8; repeatable. The "
+        "trials then train one by one.",
+    ),
+    click.option(
         "--data",
         metavar="SOURCE",
         help="cifar10, shapes, a folder or s3:// prefix with CIFAR-10 as pickled batches or Parquet, or auto "

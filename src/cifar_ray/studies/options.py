@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.studies.duration import read_duration
 from cifar_ray.studies.study import Searcher, Study
+from cifar_ray.studies.trial_config import parse_setting
 
 Keep = Literal["all", "winner"]
+MOST_VALIDATION = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +29,10 @@ class SweepOptions:
     """On which each finalist is trained anew; 0 for no finals."""
     best_of: str | None = None
     """The finished sweep whose best configurations are trained, instead of drawn ones: one, or as many as `trials`."""
+    validation_share: float | None = None
+    """Of the training images, held out to choose by, for `best_of`: a tenth by default, as in every search."""
+    setting: tuple[str, ...] = ()
+    """Of the trials of `best_of`: `name=value` each, in place of what their configurations say."""
     data: str | None = None
     """cifar10, shapes, auto, a folder or an s3:// prefix."""
     storage: str | None = None
@@ -78,6 +84,23 @@ class SweepOptions:
             raise ConfigurationError(
                 f"the best of {self.best_of} leave nothing for {self.searcher} to search", "leave out --searcher"
             )
+        if self.validation_share is not None and self.best_of is None:
+            raise ConfigurationError(
+                "every search is judged on a tenth of the training images",
+                "leave out --validation-share, or train a finished sweep's --best-of",
+            )
+        if self.validation_share is not None and not 0 < self.validation_share <= MOST_VALIDATION:
+            raise ConfigurationError(
+                f"a validation share of {self.validation_share:g} is out of range",
+                f"take more than 0 and at most {MOST_VALIDATION:g}; one image of each class stays in any case",
+            )
+        if self.setting and self.best_of is None:
+            raise ConfigurationError(
+                f"{self.setting[0]!r} would change what the study searches",
+                "leave out --setting, or train a finished sweep's --best-of",
+            )
+        # each is one, whatever comes of it
+        list(map(parse_setting, self.setting))
         if (self.resume or self.start_or_resume) and self.sweep_id is None:
             flag = "--resume" if self.resume else "--start-or-resume"
             raise ConfigurationError(f"{flag} needs to know which sweep", "add --sweep-id")
@@ -96,6 +119,8 @@ class SweepOptions:
             if grace_period is None:
                 grace_period = study.budget.max_epochs if self.max_epochs is None else self.max_epochs
             searcher = "random"
+            # a cohort's trials have some settings in common, which need not be these
+            study = replace(study, is_cohort=study.is_cohort and not self.setting)
         if searcher != "pbt":
             # a population asks more of a budget than others do
             study = study.with_searcher(searcher)
@@ -108,7 +133,9 @@ class SweepOptions:
         for field in fields(self):
             value = getattr(self, field.name)
             flag = "--" + field.name.replace("_", "-")
-            if value is True:
+            if isinstance(value, tuple):
+                arguments += [argument for each in value for argument in (flag, each)]
+            elif value is True:
                 arguments.append(flag)
             elif value is not False and value != field.default:
                 arguments += [flag, str(value)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_type_hints
 
 from cifar_ray.errors import ConfigurationError
 
@@ -145,6 +145,27 @@ class TrialConfig:
             return cls(**values)
         except TypeError as error:
             raise ConfigurationError(f"not a trial configuration: {error}") from error
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """A setting and its value, of the setting's type, from `name=value`; ConfigurationError where it is none.
+
+    Whether the value is in range, the configuration says that takes it.
+    """
+    name, _, value = text.partition("=")
+    kinds = get_type_hints(TrialConfig)
+    # how long a trial trains is the budget's to say
+    known = sorted(set(kinds) - {"max_epochs"})
+    if name not in known:
+        raise ConfigurationError(f"{text!r} sets nothing", f"take name=value, of {', '.join(known)}")
+    kind = kinds[name]
+    try:
+        if kind is bool:
+            return name, {"true": True, "false": False}[value.lower()]
+        return name, kind(value) if kind in (int, float) else value
+    except (KeyError, ValueError):
+        wanted = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
+        raise ConfigurationError(f"{name} is {value!r}", f"{name} must be {wanted}") from None
 
 
 def _check_choice(name: str, value: object, allowed: tuple[object, ...]) -> None:

@@ -27,14 +27,14 @@ from cifar_ray.errors import (
 from cifar_ray.finals import describe
 from cifar_ray.prices import read_prices
 from cifar_ray.provenance import cpu_model, now, package_versions, source_commit
-from cifar_ray.records import Interruption, SweepRecord, SweepResult
+from cifar_ray.records import VALIDATION_SHARE, Interruption, SweepRecord, SweepResult
 from cifar_ray.settings import Settings, read_settings
 from cifar_ray.storage.layout import check_sweep_id, new_id
 from cifar_ray.storage.lease import Lease
 from cifar_ray.storage.object_store import ObjectStore, open_store
 from cifar_ray.storage.patient_store import PatientStore
 from cifar_ray.storage.runs import RunStore
-from cifar_ray.studies import Study, TrialConfig, get_study
+from cifar_ray.studies import Study, TrialConfig, get_study, parse_setting
 from cifar_ray.studies.flags import sweep_flags
 from cifar_ray.studies.options import SweepOptions
 from cifar_ray.tuning.finals import run_with_finals
@@ -82,7 +82,7 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
             raise SweepExistsError.of(sweep_id, storage)
         if recorded and (result := runs.result(sweep_id)):
             return _say_result(result, storage)
-        configs = _best_configs(study, runs, options.best_of) if options.best_of else study.sample(options.seed)
+        configs = _best_configs(study, runs, options) if options.best_of else study.sample(options.seed)
         plan = _make_plan(study, configs, options, settings, fitting, sweep_id, storage, recorded)
         plan = replace(plan, prices=prices, keep=options.keep, ends_at=ends_at)
         if recorded is None:
@@ -116,9 +116,10 @@ def _only_driver(store: ObjectStore, sweep_id: str, runs: RunStore) -> Iterator[
             raise
 
 
-def _best_configs(study: Study, runs: RunStore, sweep_id: str) -> list[TrialConfig]:
-    """Those of a finished sweep, as many as the study's budget has trials, for as many epochs as it says."""
-    result, num_trials = runs.result(check_sweep_id(sweep_id)), study.budget.num_trials
+def _best_configs(study: Study, runs: RunStore, options: SweepOptions) -> list[TrialConfig]:
+    """Those of a finished sweep, as many as the study's budget has trials, for its epochs, changed as `options` say."""
+    sweep_id = check_sweep_id(options.best_of or "")
+    result, num_trials = runs.result(sweep_id), study.budget.num_trials
     if result is None:
         raise ConfigurationError(f"no sweep {sweep_id} has finished", "see cifar-ray results list")
     if result.study != study.name:
@@ -134,8 +135,9 @@ def _best_configs(study: Study, runs: RunStore, sweep_id: str) -> list[TrialConf
             f"sweep {sweep_id} ranks {len(result.best_first)} trials, not {num_trials}", "take fewer --trials"
         )
     trials = {trial.trial_id: trial for trial in runs.trials(sweep_id)}
+    changes = {"max_epochs": study.budget.max_epochs, **dict(map(parse_setting, options.setting))}
     return [
-        replace(TrialConfig.from_dict(trials[trial_id].config), max_epochs=study.budget.max_epochs)
+        replace(TrialConfig.from_dict(trials[trial_id].config), **changes)
         for trial_id in result.best_first[:num_trials]
     ]
 
@@ -153,7 +155,7 @@ def _make_plan(
     placement, budget = place(study, options, kinds), study.trial_budget
     source = resolve_source(options.data, settings)
     click.echo(f"loading data {source}")
-    data = split(load_images(source, "train", settings), options.seed)
+    data = split(load_images(source, "train", settings), options.seed, options.validation_share or VALIDATION_SHARE)
     sweep = SweepRecord(
         sweep_id=sweep_id,
         study=study.name,
@@ -175,6 +177,7 @@ def _make_plan(
         num_seeds=study.seeds,
         final_epochs=study.final_epochs,
         best_of=options.best_of,
+        changes=options.setting,
     )
     if recorded is not None:
         _check_same(recorded, sweep, *(["num_seeds"] if options.seeds is not None else []))
@@ -197,6 +200,8 @@ def _check_same(recorded: SweepRecord, sweep: SweepRecord, *asked: str) -> None:
     if not recorded.is_cohort:
         names += ["accelerators_per_trial", "cpus_per_trial"]
     pairs = {name: (getattr(recorded, name), getattr(sweep, name)) for name in names}
+    pairs["settings"] = (", ".join(recorded.changes) or "its own", ", ".join(sweep.changes) or "its own")
+    pairs["validation_share"] = (recorded.dataset.validation_share, sweep.dataset.validation_share)
     pairs["data"] = (recorded.dataset.fingerprint[:12], sweep.dataset.fingerprint[:12])
     changed = [f"{name} was {old}, now {new}" for name, (old, new) in pairs.items() if old != new]
     if changed:
