@@ -80,10 +80,12 @@ def to_notes(verdicts: Sequence[Verdict], run: Mapping[str, Any]) -> str:
 
 
 def write_json(path: Path, run: Mapping[str, Any], verdicts: Sequence[Verdict], readings: Readings) -> None:
-    """The run, its verdicts and every reading."""
+    """The run, its verdicts and every reading; a process that is killed meanwhile leaves the file as it was."""
     content = {**run, "figures": [asdict(verdict) for verdict in verdicts], "readings": readings.series}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
+    partial.replace(path)
 
 
 def _row(verdict: Verdict) -> tuple[str, ...]:

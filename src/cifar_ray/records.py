@@ -10,14 +10,10 @@ from typing import Any, Literal
 from cifar_ray.finals import Finals
 from cifar_ray.json_record import Record
 from cifar_ray.scrutiny import Calibration, Mistake, ReliabilityBin, Robustness, SeedScore
-from cifar_ray.studies.study import Searcher
+from cifar_ray.studies.study import VALIDATION_SHARE, Searcher
 
 Outcome = Literal["running", "completed", "stopped", "diverged", "failed"]
 """completed: trained to its last epoch; stopped: ended early by ASHA; diverged: a loss that is not finite."""
-
-
-VALIDATION_SHARE = 0.1
-"""Of the training images, unless a sweep says otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,6 +56,18 @@ def test_what_was_measured_survives_an_interruption(tmp_path: Path) -> None:
     assert json.loads(out.read_text())["readings"]["data/tutorial, 0 workers"]
 
 
+@pytest.mark.slow
+def test_the_sections_before_survive_a_process_that_is_killed_outright(tmp_path: Path) -> None:
+    out = tmp_path / "bench.json"
+    process = start("benchmarks", "--quick", "--section", "data", "--section", "single", "--out", str(out))
+    assert process.stdout is not None
+    while not (line := process.stdout.readline()).startswith("single:"):
+        assert line, "ended before its first section did"
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=100)
+    assert json.loads(out.read_text())["readings"]["data/tutorial, 0 workers"]
+
+
 def test_without_a_gpu_the_gpus_command_says_so_in_a_line() -> None:
     process = start("benchmarks.gpu")
     _, errors = process.communicate(timeout=100)

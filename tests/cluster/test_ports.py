@@ -2,17 +2,19 @@
 
 import random
 import socket
+from pathlib import Path
 
 import pytest
 
+from cifar_ray.cluster import ports
 from cifar_ray.cluster.ports import HOST, check_port_free, ephemeral_ports, free_ports
 from cifar_ray.errors import ClusterError
 
 
 def test_free_ports_are_different_and_free():
-    ports = free_ports(20)
-    assert len(set(ports)) == 20
-    for port in ports:
+    found = free_ports(20)
+    assert len(set(found)) == 20
+    for port in found:
         check_port_free(port, "--any")
 
 
@@ -22,6 +24,19 @@ def test_no_outgoing_connection_can_take_a_free_port_before_its_server_does():
         # what the kernel says it gives, it gives
         assert first <= connection.getsockname()[1] <= last
     assert not [port for port in free_ports(200) if first <= port <= last]
+
+
+@pytest.mark.parametrize("said", ["1024 65535", "20005 65535", "rubbish", ""])
+def test_where_connections_get_nearly_every_port_servers_get_some_all_the_same(
+    said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ip_local_port_range"
+    path.write_text(said)
+    monkeypatch.setattr(ports, "_EPHEMERAL", path)
+    found = free_ports(20)
+    assert len(set(found)) == 20
+    first, last = ephemeral_ports()
+    assert sum(not first <= port <= last for port in found) == {1024: 0, 20005: 5}.get(first, 20)
 
 
 def test_ports_are_chosen_by_chance_whatever_the_seed():

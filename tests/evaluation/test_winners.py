@@ -34,6 +34,7 @@ def test_the_newest_finished_sweep_of_each_study(
     for sweep_id, study, hour in (("a-1", "cnn", 1), ("a-2", "cnn", 3), ("a-3", "resnet", 2)):
         sweep = replace(sweep_record, sweep_id=sweep_id, study=study, started_at=f"2026-01-01T0{hour}:00:00+00:00")
         finish(runs, sweep, trial_record)
+    finish(runs, replace(sweep, sweep_id="a-6", best_of="a-3", started_at="2026-01-01T10:00:00+00:00"), trial_record)
     unfinished = replace(sweep_record, sweep_id="a-4", started_at="2026-01-01T09:00:00+00:00")
     runs.create_sweep(unfinished)
     without_winner = replace(sweep_record, sweep_id="a-5", started_at="2026-01-01T10:00:00+00:00")

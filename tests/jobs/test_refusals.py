@@ -52,6 +52,17 @@ REFUSED = [
         {"data": "shapes:500", "sweep_id": "one-more", "resume": True, "best_of": "one"},
         "settings was cutout=8, now its own",
     ),
+    # what no cohort can have keeps them out of one, and so do the configurations of such a sweep
+    (
+        {"data": "shapes:500", "best_of": "one", "setting": ["averaging=ema"], "cpus_per_trial": 64.0},
+        "no node can hold one trial",
+    ),
+    ({"data": "shapes:500", "best_of": "averaged", "cpus_per_trial": 64.0}, "no node can hold one trial"),
+    ({"data": "shapes:500", "best_of": "one", "cpus_per_trial": 64.0}, "train together"),
+    (
+        {"data": "shapes:500", "best_of": "one", "validation_share": 0.02, "seed": 3},
+        "sweep one has held out the images of seed 0",
+    ),
     ({"data": "shapes:500", "sweep_id": "twentieth", "resume": True}, "validation_share was 0.05, now 0.1"),
     ({"data": "shapes:500", "sweep_id": "begun", "resume": True, "seeds": 2}, "num_seeds was 0, now 2"),
     ({"data": "shapes:500", "sweep_id": "held", "resume": True}, "sweep 'held' has a driver at work on it"),
@@ -69,8 +80,10 @@ def test_a_sweep_refuses_bad_input_before_anything_is_written(
         runs.create_sweep(replace(sweep_record, sweep_id=sweep_id))
     runs.create_sweep(replace(sweep_record, sweep_id="best", best_of="another"))
     runs.create_sweep(replace(sweep_record, sweep_id="population", searcher="pbt"))
-    runs.create_sweep(replace(sweep_record, sweep_id="one"))
-    runs.write_trial("one", replace(trial_record, config=get_study("cnn").sample(0)[0].to_dict()))
+    config = get_study("cnn").sample(0)[0]
+    for sweep_id, each in (("one", config), ("averaged", replace(config, averaging="ema"))):
+        runs.create_sweep(replace(sweep_record, sweep_id=sweep_id))
+        runs.write_trial(sweep_id, replace(trial_record, config=each.to_dict()))
     runs.create_sweep(replace(sweep_record, sweep_id="one-more", best_of="one", changes=("cutout=8",)))
     runs.create_sweep(
         replace(sweep_record, sweep_id="twentieth", dataset=replace(sweep_record.dataset, validation_share=0.05))
@@ -89,7 +102,8 @@ def test_a_sweep_refuses_bad_input_before_anything_is_written(
     runs.write_result(ended)
     runs.write_result(replace(ended, sweep_id="another", study="fast"))
     runs.write_result(replace(ended, sweep_id="population"))
-    runs.write_result(replace(ended, sweep_id="one", ranking=("t0000",)))
+    for sweep_id in ("one", "averaged"):
+        runs.write_result(replace(ended, sweep_id=sweep_id, ranking=("t0000",)))
     before = runs.objects.keys()
     cases = json.dumps([options for options, _ in REFUSED])
     folder = str(ROOT / "tests/jobs/refusals")

@@ -167,6 +167,9 @@ def test_curves_that_do_not_fit_are_refused(results: RunStore, alone: FinishedSw
 
 
 def test_a_population_is_refused(runs: RunStore, cohort: FinishedSweep) -> None:
+    runs.create_sweep(replace(cohort.sweep, sweep_id="cnn-best", best_of=cohort.sweep.sweep_id))
+    with pytest.raises(ConfigurationError, match="not of what the study draws"):
+        read_finished(runs, "cnn-best", get_study("cnn"))
     runs.create_sweep(replace(cohort.sweep, searcher="pbt"))
     with pytest.raises(ConfigurationError, match="whose trials do not begin anew"):
         read_finished(runs, cohort.sweep.sweep_id, get_study("cnn"))

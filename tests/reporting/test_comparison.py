@@ -28,7 +28,9 @@ def put(runs: RunStore, sweep_record: SweepRecord, scores: TestScores, epoch_met
     """Puts a sweep that differs in what is named from one of four epochs, 0.5 accelerators and 1.5 s each."""
 
     def put(sweep_id: str, accuracy: float | None = None, **changes: Any) -> None:
-        dataset = {name: changes.pop(name) for name in ("fingerprint", "classes", "num_validation") if name in changes}
+        dataset = {
+            name: changes.pop(name) for name in ("fingerprint", "classes", "validation_share") if name in changes
+        }
         sweep = replace(sweep_record, sweep_id=sweep_id, dataset=replace(sweep_record.dataset, **dataset), **changes)
         runs.create_sweep(sweep)
         runs.write_metrics(sweep_id, epoch_metrics[:4])
@@ -96,6 +98,7 @@ def test_a_clear_lead_is_called_one(runs: RunStore, put: Put) -> None:
         ({}, None, True),
         ({"fingerprint": "cd" * 32}, "the training images differ", False),
         ({"seed": 1}, "seeds differ", True),
+        ({"validation_share": 0.02}, "no validation accuracy is set against another", True),
         ({"num_trials": 3}, "budgets differ", True),
         ({"num_finalists": 2, "num_seeds": 2}, "budgets differ", True),
         ({"hardware": {"cpu_model": "another"}}, "machines differ", True),
@@ -109,7 +112,8 @@ def test_cautions(runs: RunStore, put: Put, changes: dict[str, Any], says: str |
     others = [text for text in found.cautions if not text.startswith("not finished: cnn-1, cnn-2")]
     assert [says in text for text in others] == [True] if says else others == []  # type: ignore[operator]
     assert (found.has_verdict, bool(verdicts(found))) == (has_verdict, has_verdict)
-    assert (found.common_spent is None) == ("accelerators_per_trial" in changes)
+    assert (found.common_spent is None) == bool({"accelerators_per_trial", "validation_share"} & set(changes))
+    assert ("On validation" in " ".join(verdicts(found))) == (has_verdict and found.common_spent is not None)
 
 
 def test_other_classes_are_refused(runs: RunStore, put: Put) -> None:

@@ -101,12 +101,12 @@ def test_finals_stand_in_the_document(scores: TestScores, sweep_record: SweepRec
     finals = Finals(finalists=(finalist,), num_epochs=8, accelerator_seconds=0.0)
     seed = SeedScore(trial_id="t0001", seed=4711, epoch=27, validation_accuracy=0.62, accuracy=scores.accuracy)
     sweep = replace(
-        sweep_record, num_finalists=1, num_seeds=2, final_epochs=27, best_of="cnn-0", changes=("cutout=8", "seed=1")
+        sweep_record, num_finalists=1, num_seeds=2, final_epochs=27, best_of="cnn-0", changes=("cutout=8", "mixup=0.2")
     )
     text = report_markdown(
         [replace(scores, seeds=(seed,))], {"cnn-1": sweep}, {"cnn-1": replace(result, finals=finals)}
     )
-    assert "searcher: the best of cnn-0 with cutout=8, seed=1;" in text
+    assert "searcher: the best of cnn-0 with cutout=8, mixup=0.2;" in text
     assert "at most 4 epochs; finals: the best 1 on 2 seeds each, 27 epochs" in text
     assert "winner: trial t0003, trained anew with seed 4711, epoch 27" in text
     assert "| t0003 | 67.10 | 2 | 61.00 | 48.29 to 73.71 | 6.10 |" in text

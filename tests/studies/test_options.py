@@ -1,4 +1,5 @@
 from contextlib import suppress
+from dataclasses import replace
 
 import click
 import pytest
@@ -82,6 +83,7 @@ def test_any_options_are_refused_or_reach_the_job(
         {"validation_share": 0.02},
         {"setting": ("cutout=8",)},
         {"best_of": "cnn-1", "setting": ("cutout=8", "cutouts=8")},
+        {"best_of": "cnn-1", "setting": ("cutout=8", "cutout=12")},
         {"best_of": "cnn-1", "validation_share": 0.0},
         {"best_of": "cnn-1", "validation_share": 0.6},
         {"best_of": "cnn-1", "validation_share": float("nan")},
@@ -107,9 +109,11 @@ def test_the_best_of_another_sweep_are_one_unless_more_are_asked_for() -> None:
     assert SweepOptions(seeds=4).adapt(study).seeds == 4
 
 
-def test_trials_with_settings_of_their_own_train_one_by_one() -> None:
-    assert SweepOptions(best_of="cnn-1").adapt(STUDIES["cnn"]).is_cohort
-    assert not SweepOptions(best_of="cnn-1", setting=("cutout=8",)).adapt(STUDIES["cnn"]).is_cohort
+def test_a_seed_that_is_set_is_not_that_of_finals() -> None:
+    options = SweepOptions(best_of="fast-1", setting=("seed=7",))
+    with pytest.raises(ConfigurationError, match="finals"):
+        options.adapt(STUDIES["fast"])
+    assert replace(options, seeds=0).adapt(STUDIES["fast"]).finalists == 0
 
 
 def test_a_study_may_be_of_a_population_and_its_options_are_those_of_any_other() -> None:

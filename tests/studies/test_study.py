@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from cifar_ray.errors import ConfigurationError, UnknownNameError
 from cifar_ray.progress.asha import milestones
-from cifar_ray.studies import STUDIES, Budget, Choice, LogUniform, TrialConfig, get_study
+from cifar_ray.studies import STUDIES, Budget, Choice, LogUniform, TrialConfig, fits_cohort, get_study
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -165,3 +165,17 @@ def test_unknown_and_missing_trial_settings() -> None:
         TrialConfig.from_dict({**GOOD, "colour": 1})
     with pytest.raises(ConfigurationError, match="model"):
         TrialConfig.from_dict({name: value for name, value in GOOD.items() if name != "model"})
+
+
+def test_a_cohort_takes_configurations_that_differ_in_what_its_network_can_differ_in() -> None:
+    drawn = get_study("cnn").sample(0)
+    assert all(map(fits_cohort, drawn))
+    others = (
+        {"cutout": 8},
+        {"averaging": "ema"},
+        {"label_smoothing": 0.1},
+        {"optimizer": "muon"},
+        {"model": "resnet"},
+    )
+    assert not any(fits_cohort(dataclasses.replace(drawn[0], **other)) for other in others)
+    assert fits_cohort(dataclasses.replace(drawn[0], learning_rate=0.5, nesterov=True))

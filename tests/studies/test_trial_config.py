@@ -24,7 +24,10 @@ def test_a_value_is_of_the_settings_type(text: str, setting: tuple[str, object])
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("cutout", "cutout must be a whole number"),
+        ("cutout", "name=value"),
+        ("cutout=", "cutout must be a whole number"),
+        ("averaging=emma", "one of none, ema, lookahead"),
+        ("model=resnet", "name=value"),
         ("cutout=8.5", "cutout must be a whole number"),
         ("learning_rate=fast", "learning_rate must be a number"),
         ("nesterov=1", "nesterov must be true or false"),

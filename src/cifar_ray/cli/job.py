@@ -61,8 +61,9 @@ def submit(
 ) -> None:
     """Submit a study's sweep, or the evaluation of finished sweeps' winners on the test set.
 
-    `evaluate` takes the sweeps to evaluate; without any, the newest finished one of each study. Stays with the job
-    and shows learning curves, rungs and the time that is likely left; Ctrl-C asks the job to stop.
+    `evaluate` takes the sweeps to evaluate; without any, the newest finished one of each study, those with --best-of
+    apart. Stays with the job and shows learning curves, rungs and the time that is likely left; Ctrl-C asks the job to
+    stop.
     """
     jobs_folder = jobs_folder or find_jobs(Path.cwd())
     options = with_absolute_folders(options)

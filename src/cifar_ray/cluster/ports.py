@@ -18,17 +18,17 @@ _LINUX_EPHEMERAL = (32_768, 60_999)
 
 
 def free_ports(count: int) -> list[int]:
-    """`count` different ports, at random, that the kernel gives to no outgoing connection.
+    """`count` different ports, at random; as far as there are any, of those that no outgoing connection gets.
 
     A server binds its port seconds after this: one of the kernel's own choice may be a connection's by then.
     ClusterError where fewer are free.
     """
     first, last = ephemeral_ports()
-    every = range(_FIRST, _LAST + 1)
-    candidates = [port for port in every if not first <= port <= last] or list(every)
+    ports = list(range(_FIRST, _LAST + 1))
     # not the shared generator: two processes of the same seed would choose the same
-    random.SystemRandom().shuffle(candidates)
-    found = list(islice(filter(_is_free, candidates), count))
+    random.SystemRandom().shuffle(ports)
+    ports.sort(key=lambda port: first <= port <= last)
+    found = list(islice(filter(_is_free, ports), count))
     if len(found) < count:
         raise ClusterError(f"only {len(found)} of {count} ports are free", "end what listens on thousands of ports")
     return found

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from cifar_ray.data.image_set import ImageSet
 from cifar_ray.data.packing import PackedImages, pack
 from cifar_ray.errors import DataError
-from cifar_ray.records import VALIDATION_SHARE, DatasetRecord
+from cifar_ray.records import DatasetRecord
+from cifar_ray.studies import VALIDATION_SHARE
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

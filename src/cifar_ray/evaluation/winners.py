@@ -28,10 +28,10 @@ class Winner:
 
 
 def newest_finished_sweeps(runs: RunStore) -> list[str]:
-    """The newest finished sweep of each study, by study name."""
+    """The newest finished sweep of each study, by study name; not those of another's best, which may be otherwise."""
     newest: dict[str, str] = {}
     for summary in runs.summaries():
-        if summary.result is not None and summary.result.winner is not None:
+        if summary.sweep.best_of is None and summary.result is not None and summary.result.winner is not None:
             newest.setdefault(summary.sweep.study, summary.sweep.sweep_id)
     return [newest[study] for study in sorted(newest)]
 

@@ -91,12 +91,18 @@ def modelled(study: Study, *, is_cohort: bool, epoch_s: float | None) -> CurveSo
 def read_finished(runs: RunStore, sweep_id: str, study: Study) -> FinishedSweep:
     """A sweep's books, without its finals.
 
-    ConfigurationError where it has not finished, has no epoch, or is of a population or another study.
+    ConfigurationError where it has not finished, has no epoch, or is of a population, another study or the best of
+    another sweep.
     """
     sweep, result = runs.sweep(sweep_id), runs.result(sweep_id)
     if sweep.searcher == "pbt":
         raise ConfigurationError(
             f"sweep {sweep_id} is of a population, whose trials do not begin anew", "take curves of another sweep"
+        )
+    if sweep.best_of is not None:
+        raise ConfigurationError(
+            f"sweep {sweep_id} is of the best of {sweep.best_of}, not of what the study draws",
+            f"take curves of {sweep.best_of}",
         )
     if sweep.study != study.name:
         raise ConfigurationError(

@@ -113,9 +113,9 @@ class Comparison:
 
     @property
     def common_spent(self) -> float | None:
-        """The most that each has spent; None where they count in different units."""
-        is_one_unit = len({each.unit for each in self.contenders}) == 1
-        return min(each.spent for each in self.contenders) if is_one_unit else None
+        """The most that each has spent; None where they count in different units, or validate on different shares."""
+        kinds = {(each.unit, each.sweep.dataset.validation_share) for each in self.contenders}
+        return min(each.spent for each in self.contenders) if len(kinds) == 1 else None
 
 
 def compare(runs: RunStore, sweep_ids: Sequence[str]) -> Comparison:
@@ -167,7 +167,10 @@ def _cautions(contenders: Sequence[Contender]) -> list[str]:
         "the test images differ (SHA-256): their test accuracies are of different sets": (
             len({each.test_fingerprint for each in scores}) > 1
         ),
-        "seeds differ, and with them the 10 % that validate": len({sweep.seed for sweep in sweeps}) > 1,
+        "seeds differ, and with them the images that validate": len({sweep.seed for sweep in sweeps}) > 1,
+        "some hold out more of the images than others: no validation accuracy is set against another": (
+            len({sweep.dataset.validation_share for sweep in sweeps}) > 1
+        ),
         "budgets differ: more trials or epochs alone may win": (
             len({(sweep.num_trials, sweep.max_epochs, *_finals_budget(sweep)) for sweep in sweeps}) > 1
         ),

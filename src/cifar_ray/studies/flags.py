@@ -43,15 +43,14 @@ _FLAGS = (
         "--validation-share",
         type=float,
         metavar="X",
-        help="With --best-of: the share of the training images to hold out, where the choice is made and more of them "
-        "may be learnt from, such as 0.02. It still chooses the epoch. [default: 0.1]",
+        help="With --best-of: hold out a smaller share of the training images than a search does, such as 0.02, and "
+        "learn from the others. It still chooses the epoch. [default: 0.1]",
     ),
     click.option(
         "--setting",
         multiple=True,
         metavar="NAME=VALUE",
-        help="With --best-of: another value for a setting of its configurations, such as cutout=8; repeatable. The "
-        "trials then train one by one.",
+        help="With --best-of: another value for a setting of its configurations, such as cutout=8; repeatable.",
     ),
     click.option(
         "--data",

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.studies.duration import read_duration
-from cifar_ray.studies.study import Searcher, Study
+from cifar_ray.studies.study import VALIDATION_SHARE, Searcher, Study
 from cifar_ray.studies.trial_config import parse_setting
 
 Keep = Literal["all", "winner"]
-MOST_VALIDATION = 0.5
+LEAST_VALIDATION = 0.01
+"""500 images of CIFAR-10: fewer would choose the epoch by chance."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,21 +90,26 @@ class SweepOptions:
                 "every search is judged on a tenth of the training images",
                 "leave out --validation-share, or train a finished sweep's --best-of",
             )
-        if self.validation_share is not None and not 0 < self.validation_share <= MOST_VALIDATION:
+        if self.validation_share is not None and not LEAST_VALIDATION <= self.validation_share <= VALIDATION_SHARE:
             raise ConfigurationError(
                 f"a validation share of {self.validation_share:g} is out of range",
-                f"take more than 0 and at most {MOST_VALIDATION:g}; one image of each class stays in any case",
+                f"take {LEAST_VALIDATION:g} to {VALIDATION_SHARE:g}",
             )
         if self.setting and self.best_of is None:
             raise ConfigurationError(
                 f"{self.setting[0]!r} would change what the study searches",
                 "leave out --setting, or train a finished sweep's --best-of",
             )
-        # each is one, whatever comes of it
-        list(map(parse_setting, self.setting))
+        if len(self.settings) < len(self.setting):
+            raise ConfigurationError(f"one of the settings {', '.join(self.setting)} is there twice", "take one")
         if (self.resume or self.start_or_resume) and self.sweep_id is None:
             flag = "--resume" if self.resume else "--start-or-resume"
             raise ConfigurationError(f"{flag} needs to know which sweep", "add --sweep-id")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What `setting` says, by name; ConfigurationError where one of them is no setting."""
+        return dict(map(parse_setting, self.setting))
 
     @property
     def time_limit_s(self) -> float | None:
@@ -119,13 +125,16 @@ class SweepOptions:
             if grace_period is None:
                 grace_period = study.budget.max_epochs if self.max_epochs is None else self.max_epochs
             searcher = "random"
-            # a cohort's trials have some settings in common, which need not be these
-            study = replace(study, is_cohort=study.is_cohort and not self.setting)
         if searcher != "pbt":
             # a population asks more of a budget than others do
             study = study.with_searcher(searcher)
         budgeted = study.with_budget(num_trials=num_trials, max_epochs=self.max_epochs, grace_period=grace_period)
-        return budgeted.with_seeds(self.seeds).with_searcher(searcher)
+        adapted = budgeted.with_seeds(self.seeds).with_searcher(searcher)
+        if "seed" in self.settings and adapted.finalists:
+            raise ConfigurationError(
+                "finals have seeds of their own: a seed that is set would be theirs in no training", "take --seeds 0"
+            )
+        return adapted
 
     def to_arguments(self) -> list[str]:
         """The same options as a job's command line."""

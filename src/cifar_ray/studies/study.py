@@ -22,6 +22,8 @@ GENERATIONS = 5
 MIN_POPULATION = 4
 """Fewer have no best quarter and no worst one."""
 
+VALIDATION_SHARE = 0.1
+"""Of the training images, held out in every search to choose by."""
 MAX_TRIALS = 100_000
 MAX_EPOCHS = 10_000
 MAX_FINALISTS = MAX_SEEDS = 100
@@ -42,6 +44,14 @@ NOT_IN_COHORTS = frozenset(
     )
 )
 """Settings that trials of one network have as the report has them: of the classic CNN's, all else may differ."""
+
+
+def fits_cohort(config: TrialConfig) -> bool:
+    """Whether it can train in one network with others of its kind."""
+    usual = {field.name: field.default for field in fields(TrialConfig)}
+    is_usual = all(getattr(config, name) == usual[name] for name in NOT_IN_COHORTS)
+    return config.model == "classic_cnn" and config.optimizer != "muon" and is_usual
+
 
 ADJUSTABLE = frozenset(
     (

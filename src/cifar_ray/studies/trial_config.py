@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from cifar_ray.errors import ConfigurationError
 
@@ -18,6 +18,9 @@ Averaging = Literal["none", "ema", "lookahead"]
 
 DEPTHS: Mapping[str, Sequence[int]] = {"deep_cnn": (2, 4, 6, 8), "resnet": (18, 34, 50), "nf_resnet": (18, 34)}
 """What a model's depth may be; it means nothing to the others."""
+
+_NOT_SETTABLE = frozenset(("max_epochs", "model", "depth", "width", "stem"))
+"""How long a trial trains is the budget's to say, and another network would be another study's."""
 
 METHODS = frozenset(
     (
@@ -150,15 +153,16 @@ class TrialConfig:
 def parse_setting(text: str) -> tuple[str, Any]:
     """A setting and its value, of the setting's type, from `name=value`; ConfigurationError where it is none.
 
-    Whether the value is in range, the configuration says that takes it.
+    Whether a number is in range, the configuration says that takes it.
     """
-    name, _, value = text.partition("=")
+    name, equals, value = text.partition("=")
     kinds = get_type_hints(TrialConfig)
-    # how long a trial trains is the budget's to say
-    known = sorted(set(kinds) - {"max_epochs"})
-    if name not in known:
+    known = sorted(set(kinds) - _NOT_SETTABLE)
+    if name not in known or not equals:
         raise ConfigurationError(f"{text!r} sets nothing", f"take name=value, of {', '.join(known)}")
     kind = kinds[name]
+    if get_origin(kind) is Literal:
+        _check_choice(name, value, get_args(kind))
     try:
         if kind is bool:
             return name, {"true": True, "false": False}[value.lower()]

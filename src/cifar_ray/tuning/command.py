@@ -27,14 +27,14 @@ from cifar_ray.errors import (
 from cifar_ray.finals import describe
 from cifar_ray.prices import read_prices
 from cifar_ray.provenance import cpu_model, now, package_versions, source_commit
-from cifar_ray.records import VALIDATION_SHARE, Interruption, SweepRecord, SweepResult
+from cifar_ray.records import Interruption, SweepRecord, SweepResult
 from cifar_ray.settings import Settings, read_settings
 from cifar_ray.storage.layout import check_sweep_id, new_id
 from cifar_ray.storage.lease import Lease
 from cifar_ray.storage.object_store import ObjectStore, open_store
 from cifar_ray.storage.patient_store import PatientStore
 from cifar_ray.storage.runs import RunStore
-from cifar_ray.studies import Study, TrialConfig, get_study, parse_setting
+from cifar_ray.studies import VALIDATION_SHARE, Study, TrialConfig, fits_cohort, get_study
 from cifar_ray.studies.flags import sweep_flags
 from cifar_ray.studies.options import SweepOptions
 from cifar_ray.tuning.finals import run_with_finals
@@ -83,6 +83,8 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
         if recorded and (result := runs.result(sweep_id)):
             return _say_result(result, storage)
         configs = _best_configs(study, runs, options) if options.best_of else study.sample(options.seed)
+        # those of another sweep may have settings that the study has not
+        study = replace(study, is_cohort=study.is_cohort and all(map(fits_cohort, configs)))
         plan = _make_plan(study, configs, options, settings, fitting, sweep_id, storage, recorded)
         plan = replace(plan, prices=prices, keep=options.keep, ends_at=ends_at)
         if recorded is None:
@@ -134,10 +136,14 @@ def _best_configs(study: Study, runs: RunStore, options: SweepOptions) -> list[T
         raise ConfigurationError(
             f"sweep {sweep_id} ranks {len(result.best_first)} trials, not {num_trials}", "take fewer --trials"
         )
+    if options.validation_share is not None and (seed := runs.sweep(sweep_id).seed) != options.seed:
+        raise ConfigurationError(
+            f"sweep {sweep_id} has held out the images of seed {seed}: those of {options.seed} it has learnt from",
+            f"add --seed {seed}",
+        )
     trials = {trial.trial_id: trial for trial in runs.trials(sweep_id)}
-    changes = {"max_epochs": study.budget.max_epochs, **dict(map(parse_setting, options.setting))}
     return [
-        replace(TrialConfig.from_dict(trials[trial_id].config), **changes)
+        replace(TrialConfig.from_dict(trials[trial_id].config), max_epochs=study.budget.max_epochs, **options.settings)
         for trial_id in result.best_first[:num_trials]
     ]
 
@@ -177,7 +183,7 @@ def _make_plan(
         num_seeds=study.seeds,
         final_epochs=study.final_epochs,
         best_of=options.best_of,
-        changes=options.setting,
+        changes=tuple(f"{name}={value}" for name, value in sorted(options.settings.items())),
     )
     if recorded is not None:
         _check_same(recorded, sweep, *(["num_seeds"] if options.seeds is not None else []))
