@@ -45,14 +45,6 @@ NOT_IN_COHORTS = frozenset(
 )
 """Settings that trials of one network have as the report has them: of the classic CNN's, all else may differ."""
 
-
-def fits_cohort(config: TrialConfig) -> bool:
-    """Whether it can train in one network with others of its kind."""
-    usual = {field.name: field.default for field in fields(TrialConfig)}
-    is_usual = all(getattr(config, name) == usual[name] for name in NOT_IN_COHORTS)
-    return config.model == "classic_cnn" and config.optimizer != "muon" and is_usual
-
-
 ADJUSTABLE = frozenset(
     (
         "learning_rate",
@@ -232,6 +224,13 @@ class Study:
         """
         rng = random.Random(f"{self.name}:{seed}")
         return [self.configure(sample_space(self.space, rng)) for _ in range(self.trial_budget.num_trials)]
+
+
+def fits_cohort(config: TrialConfig) -> bool:
+    """Whether it can train in one network with others of its kind."""
+    usual = {field.name: field.default for field in fields(TrialConfig)}
+    is_usual = all(getattr(config, name) == usual[name] for name in NOT_IN_COHORTS)
+    return config.model == "classic_cnn" and config.optimizer != "muon" and is_usual
 
 
 def _check_range(name: str, value: int, low: int, high: int) -> None:
