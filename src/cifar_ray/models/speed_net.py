@@ -13,8 +13,8 @@ WIDTHS = (64, 256, 256)
 KERNEL = 2
 NUM_WHITENED = 2 * 3 * KERNEL**2
 EPSILON = 0.1
-"""Added to the variances that images are whitened by. The paper's 5e-4 makes noise of directions that have next to none,
-half of them on JPEG images (docs/methods.md)."""
+"""Added to the variances that images are whitened by. The paper's 5e-4 makes noise of directions that have next to
+none, half of them on JPEG images (docs/methods.md)."""
 OUTPUT_SCALE = 1 / 9
 NORM_MOMENTUM = 0.4
 """torch's: the share of the batch in the running statistics."""
