@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks.measuring import Figure, Readings, Spread, Target, Verdict, judge
 from cifar_ray.data.split import TrainingData
 from cifar_ray.provenance import cpu_model, now, package_versions, source_commit
+from cifar_ray.storage.folder import FolderStore
 
 COLUMNS = ("figure", "ours", "opponent", "ratio", "target", "met")
 MET = {True: "yes", False: "NO", None: ""}
@@ -82,10 +83,7 @@ def to_notes(verdicts: Sequence[Verdict], run: Mapping[str, Any]) -> str:
 def write_json(path: Path, run: Mapping[str, Any], verdicts: Sequence[Verdict], readings: Readings) -> None:
     """The run, its verdicts and every reading; a process that is killed meanwhile leaves the file as it was."""
     content = {**run, "figures": [asdict(verdict) for verdict in verdicts], "readings": readings.series}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
-    partial.replace(path)
+    FolderStore(path.parent).write(path.name, f"{json.dumps(content, indent=2, allow_nan=False)}\n".encode())
 
 
 def _row(verdict: Verdict) -> tuple[str, ...]:

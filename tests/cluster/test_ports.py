@@ -46,6 +46,14 @@ def test_ports_are_chosen_by_chance_whatever_the_seed():
     assert free_ports(5) != chosen
 
 
+def test_ports_that_are_promised_to_others_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "ip_local_port_range"
+    path.write_text("20100 65535")
+    monkeypatch.setattr(ports, "_EPHEMERAL", path)
+    promised = range(20_000, 20_090)
+    assert not set(free_ports(8, promised)) & set(promised)
+
+
 def test_a_taken_port_is_named():
     with socket.create_server((HOST, 0)) as taken:
         port = taken.getsockname()[1]

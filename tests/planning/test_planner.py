@@ -166,10 +166,13 @@ def test_curves_that_do_not_fit_are_refused(results: RunStore, alone: FinishedSw
     assert given.timing.pass_s(16) == pytest.approx(2.0 * (0.91 + 16 * 0.28))
 
 
-def test_a_population_is_refused(runs: RunStore, cohort: FinishedSweep) -> None:
+def test_the_best_of_another_sweep_are_refused(runs: RunStore, cohort: FinishedSweep) -> None:
     runs.create_sweep(replace(cohort.sweep, sweep_id="cnn-best", best_of=cohort.sweep.sweep_id))
     with pytest.raises(ConfigurationError, match="not of what the study draws"):
         read_finished(runs, "cnn-best", get_study("cnn"))
+
+
+def test_a_population_is_refused(runs: RunStore, cohort: FinishedSweep) -> None:
     runs.create_sweep(replace(cohort.sweep, searcher="pbt"))
     with pytest.raises(ConfigurationError, match="whose trials do not begin anew"):
         read_finished(runs, cohort.sweep.sweep_id, get_study("cnn"))

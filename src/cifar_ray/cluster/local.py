@@ -131,9 +131,8 @@ def _start(options: LocalClusterOptions, state: StateFolder, program: str, envir
 
 def _plan(options: LocalClusterOptions, state: StateFolder) -> LocalCluster:
     """The cluster before its first process: its ports and its temp dir."""
-    asked = (options.dashboard_port, options.s3_port)
-    num_ports = 2 + len(s3_server.PORTS)
-    first, second, *internal = [port for port in free_ports(num_ports + len(asked)) if port not in asked][:num_ports]
+    asked = [port for port in (options.dashboard_port, options.s3_port) if port is not None]
+    first, second, *internal = free_ports(2 + len(s3_server.PORTS), asked)
     return LocalCluster(
         dashboard_url=f"http://{HOST}:{options.dashboard_port or first}",
         s3_endpoint_url=f"http://{HOST}:{options.s3_port or second}",

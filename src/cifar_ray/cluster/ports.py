@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+from collections.abc import Collection
 from itertools import islice
 from pathlib import Path
 
@@ -17,16 +18,16 @@ _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _LINUX_EPHEMERAL = (32_768, 60_999)
 
 
-def free_ports(count: int) -> list[int]:
-    """`count` different ports, at random; as far as there are any, of those that no outgoing connection gets.
+def free_ports(count: int, but: Collection[int] = ()) -> list[int]:
+    """`count` different ports, at random, none of `but`; as far as there are any, of those that no connection gets.
 
-    A server binds its port seconds after this: one of the kernel's own choice may be a connection's by then.
+    A server binds its port seconds after this: one of the kernel's own choice may be an outgoing connection's by then.
     ClusterError where fewer are free.
     """
     first, last = ephemeral_ports()
-    ports = list(range(_FIRST, _LAST + 1))
+    ports = [port for port in range(_FIRST, _LAST + 1) if port not in but]
     # not the shared generator: two processes of the same seed would choose the same
-    random.SystemRandom().shuffle(ports)
+    random.Random().shuffle(ports)
     ports.sort(key=lambda port: first <= port <= last)
     found = list(islice(filter(_is_free, ports), count))
     if len(found) < count:

@@ -45,7 +45,7 @@ def start(
     taken = {int(url.rpartition(":")[2]) for url in (cluster.dashboard_url, cluster.s3_endpoint_url)}
     taken.update(cluster.s3_internal_ports)
     # those are free until their servers have started
-    client_port, own_port, *_ = (each for each in free_ports(2 + len(taken)) if each not in taken)
+    client_port, own_port = free_ports(2, taken)
     gcs_port = own_port if workers else 0
     command = [
         # the interpreter that runs this, so that its packages are the cluster's
