@@ -18,6 +18,7 @@ from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig
+from cifar_ray.training.averaging import WeightAverage
 from cifar_ray.training.cohort import Cohort
 from cifar_ray.training.fused_group import FusedGroup
 from cifar_ray.training.learner import Learner, Trial
@@ -51,6 +52,8 @@ DIFFERENCES: list[dict[str, object]] = [
     {"momentum": 0.0},
     {"optimizer": "adamw", "weight_decay": 0.1},
     {"bias_rate": 4.0, "decays_all": False},
+    {"averaging": "ema"},
+    {"averaging": "lookahead", "optimizer": "adam"},
 ]
 CPU = torch.device("cpu")
 
@@ -101,10 +104,11 @@ def test_ten_steps_together_are_ten_steps_alone(
     with monkeypatch.context() as plain:
         plain.setattr(PooledConvolution, "forward", nn.Sequential.forward)
         for learner in one:
+            counts = itertools.count(1)
             for half in halves:
                 torch.manual_seed(learner.dropout_seed)
                 for images, labels in half:
-                    step_alone(learner, images, labels)
+                    step_alone(learner, images, labels, next(counts))
     torch.set_default_dtype(torch.float64)
     try:
         for half, is_one in zip(halves, steps_as_one, strict=True):
@@ -113,12 +117,17 @@ def test_ten_steps_together_are_ten_steps_alone(
             for images, labels in half:
                 group.train(images, labels)
             group.end_pass(5)
+            # of the learner, whose epochs are counted by its history
+            monkeypatch.setattr(Learner, "num_steps", 5)
     finally:
         torch.set_default_dtype(torch.float32)
     for alone, together in zip(one, other, strict=True):
         expected, found = alone.network.state_dict(), together.network.state_dict()
         for name, weights in expected.items():
             assert torch.allclose(found[name], weights, rtol=0, atol=1e-6), (alone.trial.config, name)
+        if alone.average is not None and together.average is not None:
+            for name, weights in alone.average.average.items():
+                assert torch.allclose(together.average.average[name], weights, rtol=0, atol=1e-6), name
         assert together.optimizer.param_groups[0]["lr"] == alone.optimizer.param_groups[0]["lr"]
 
 
@@ -126,13 +135,17 @@ def make_learner(folder: Path, index: int, settings: dict[str, object], executor
     trial = make_trial(RunStore(FolderStore(folder)), f"t{index:04d}", **settings)
     learner = Learner(trial, device=CPU, steps_per_epoch=10, executor=executor)
     learner.network.double()
+    if learner.average is not None:
+        learner.average = WeightAverage(trial.config, learner.network, num_steps=10)
     return learner
 
 
-def step_alone(learner: Learner, images: torch.Tensor, labels: torch.Tensor) -> None:
+def step_alone(learner: Learner, images: torch.Tensor, labels: torch.Tensor, count: int) -> None:
     learner.optimizer.zero_grad()
     functional.cross_entropy(learner.network(images), labels).backward()  # type: ignore[no-untyped-call]
     learner.optimizer.step()
+    if learner.average is not None:
+        learner.average.update(count)
     if learner.scheduler is not None:
         learner.scheduler.step()
 
@@ -146,9 +159,15 @@ def test_epochs_together_are_epochs_alone(
     cohort = Cohort(training_data, data_seed=5, num_threads=num_threads)
     combinations = list(itertools.product([False, True], repeat=2))
     alone: dict[str, list[EpochMetrics]] = {}
+    averages = ("none", "ema", "lookahead", "ema")
     for index, (augmentation, batch_norm) in enumerate(combinations):
         trial_id = f"t{index:04d}"
-        settings = {"augmentation": augmentation, "batch_norm": batch_norm, "dropout": 0.3}
+        settings = {
+            "augmentation": augmentation,
+            "batch_norm": batch_norm,
+            "dropout": 0.3,
+            "averaging": averages[index],
+        }
         cohort.add(make_trial(runs, trial_id, **settings))
         alone[trial_id] = []
         train_trial(make_trial(runs, trial_id, "alone", **settings), training_data, alone[trial_id].append, data_seed=5)
@@ -161,10 +180,20 @@ def test_epochs_together_are_epochs_alone(
             assert line.num_sharing == 4
 
 
-@pytest.mark.parametrize("first", ["alone", "together"])
-def test_checkpoints_are_interchangeable(runs: RunStore, training_data: TrainingData, first: str) -> None:
+@pytest.mark.parametrize(
+    ("first", "averaging"), [("alone", "none"), ("together", "none"), ("alone", "ema"), ("together", "lookahead")]
+)
+def test_checkpoints_are_interchangeable(
+    runs: RunStore, training_data: TrainingData, first: str, averaging: str
+) -> None:
     """A trial that changes between the two modes ends where one ends that does not."""
-    settings = {"batch_norm": True, "augmentation": True, "optimizer": "adam", "learning_rate": 0.0003}
+    settings = {
+        "batch_norm": True,
+        "augmentation": True,
+        "optimizer": "adam",
+        "learning_rate": 0.0003,
+        "averaging": averaging,
+    }
     undisturbed: list[EpochMetrics] = []
     train_trial(make_trial(runs, "t0000", **settings), training_data, undisturbed.append, data_seed=0)
     trial, neighbour = (make_trial(runs, trial_id, **settings) for trial_id in ("t0001", "t0002"))
@@ -185,6 +214,7 @@ def test_checkpoints_are_interchangeable(runs: RunStore, training_data: Training
     assert [line.epoch for line in lines] == [1, 2, 3]
     for line, expected in zip(lines, undisturbed, strict=True):
         assert line.train_loss == pytest.approx(expected.train_loss, rel=1e-3)
+        assert line.validation_loss == pytest.approx(expected.validation_loss, rel=1e-2)
 
 
 class KilledError(Exception):

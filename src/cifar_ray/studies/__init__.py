@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from cifar_ray.errors import UnknownNameError
-from cifar_ray.studies.beyond import CNN_DEPTH, FAST, NF_RESNET, RESNET_BEYOND
+from cifar_ray.studies.beyond import CNN_DEPTH, CNN_EMA, FAST, NF_RESNET, RESNET_BEYOND
 from cifar_ray.studies.published import CNN, RESNET, RESNET_SCHEDULE
 from cifar_ray.studies.space import Choice, LogUniform
 from cifar_ray.studies.study import VALIDATION_SHARE, Budget, PublishedResult, Study, fits_cohort
 from cifar_ray.studies.trial_config import TrialConfig, parse_setting
 
-STUDIES = {study.name: study for study in (CNN, RESNET, RESNET_SCHEDULE, CNN_DEPTH, RESNET_BEYOND, NF_RESNET, FAST)}
+STUDIES = {
+    study.name: study for study in (CNN, RESNET, RESNET_SCHEDULE, CNN_EMA, CNN_DEPTH, RESNET_BEYOND, NF_RESNET, FAST)
+}
 
 __all__ = [
     "STUDIES",

@@ -40,7 +40,6 @@ NOT_IN_COHORTS = frozenset(
         "label_smoothing",
         "filter_rate",
         "gradient_clipping",
-        "averaging",
     )
 )
 """Settings that trials of one network have as the report has them: of the classic CNN's, all else may differ."""

@@ -27,8 +27,12 @@ class WeightAverage:
     def __init__(self, config: TrialConfig, network: nn.Module, num_steps: int) -> None:
         self._is_lookahead = config.averaging == "lookahead"
         self._num_steps = num_steps
-        self._live = {name: each for name, each in network.state_dict().items() if each.is_floating_point()}
+        self.follow(network)
         self._average = {name: each.clone() for name, each in self._live.items()}
+
+    def follow(self, network: nn.Module) -> None:
+        """To be told where the network's weights have moved to other memory; their values are as before."""
+        self._live = {name: each for name, each in network.state_dict().items() if each.is_floating_point()}
 
     @torch.no_grad()
     def update(self, step: int) -> None:

@@ -100,8 +100,9 @@ class Cohort:
                 # all are of the same order, so that they have the same labels
                 group.train(_join([images for images, _ in versions]), versions[0][1])
             group.end_pass(feeds[0].num_batches)
-            for images, labels in chain.from_iterable(self._validation):
-                group.validate(images, labels)
+            with group.averaged():
+                for images, labels in chain.from_iterable(self._validation):
+                    group.validate(images, labels)
         return group
 
     def _cut(self, learners: Sequence[Learner]) -> list[Sequence[Learner]]:

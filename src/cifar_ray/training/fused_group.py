@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor
@@ -45,6 +46,10 @@ class FusedGroup:
         is_one = device.type != "cpu" if steps_as_one is None else steps_as_one
         self._optimizer: CommonOptimizer | SeparateOptimizers
         self._optimizer = (CommonOptimizer if is_one else SeparateOptimizers)(learners, self._network)
+        self._averages = [(learner, learner.average) for learner in learners if learner.average is not None]
+        for learner, average in self._averages:
+            average.follow(learner.network)
+        self._num_steps = 0
         self._generators = [torch.Generator(device).manual_seed(learner.dropout_seed) for learner in learners]
         self._kept = [1 - learner.trial.config.dropout for learner in learners]
         self._scale = torch.tensor(self._kept, device=device).view(-1, 1, 1)
@@ -58,11 +63,22 @@ class FusedGroup:
         """A step of every learner on the same batch: (V B, 3, 32, 32), V versions of it, and (B,) labels."""
         self._optimizer.follow_schedules()
         losses, logits = self._step(images, labels)
+        self._num_steps += 1
+        for learner, average in self._averages:
+            average.update(learner.num_steps + self._num_steps)
         self.learning_rates = [float(learner.optimizer.param_groups[0]["lr"]) for learner in self.learners]
         for learner in self.learners:
             if learner.scheduler is not None:
                 learner.scheduler.step()
         self.train_tally.add(losses, logits, labels)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Validate the averages of the learners that keep one, meanwhile."""
+        with ExitStack() as stack:
+            for _, average in self._averages:
+                stack.enter_context(average.applied())
+            yield
 
     @torch.inference_mode()
     def validate(self, images: Tensor, labels: Tensor) -> None:

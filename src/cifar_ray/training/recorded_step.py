@@ -11,7 +11,8 @@ from torch import Tensor
 from cifar_ray.errors import CifarRayError
 
 _RECORDING = threading.Lock()
-"""torch empties its caches before it records, which it must not while another thread does."""
+"""torch empties its caches before it records, which it must not while another thread does; and the backward passes of
+all threads run in one of torch's own, with one cuDNN handle: one that is recorded made another's fail."""
 NUM_WARM_UP_STEPS = 3
 """Before it is recorded; real ones, on the stream that will record, so that libraries have what they allocate."""
 
@@ -45,7 +46,8 @@ class RecordedStep:
         if self._graph is None:
             self._graph = self._record(*batch)
         if batch[0].shape != self._batch[0].shape:
-            return self._step(*batch)
+            with _RECORDING:
+                return self._step(*batch)
         torch._foreach_copy_(self._batch, batch)
         self._graph.replay()
         return self._outcome
@@ -57,12 +59,13 @@ class RecordedStep:
 
     def _warm_up(self, *batch: Tensor) -> tuple[Tensor, Tensor]:
         self._stream.wait_stream(torch.cuda.current_stream())
-        try:
-            with torch.cuda.stream(self._stream):
-                return self._step(*batch)
-        finally:
-            # the batch must outlive its use, the outcome the next step's; and no step that failed is still at work
-            self._stream.synchronize()
+        with _RECORDING:
+            try:
+                with torch.cuda.stream(self._stream):
+                    return self._step(*batch)
+            finally:
+                # the batch must outlive its use, the outcome the next step's; and no step that failed is still at work
+                self._stream.synchronize()
 
     def _record(self, *batch: Tensor) -> torch.cuda.CUDAGraph:
         """Nothing is computed by it."""
