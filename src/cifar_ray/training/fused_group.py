@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from cifar_ray.models.fused import HIDDEN, FusedClassicCnn
 from cifar_ray.training.common_optimizer import CommonOptimizer
 from cifar_ray.training.device import Precision
 from cifar_ray.training.learner import Learner
-from cifar_ray.training.recorded_step import RecordedStep, Step
+from cifar_ray.training.recorded_step import RECORDING, RecordedStep, Step
 from cifar_ray.training.separate_optimizers import SeparateOptimizers
 from cifar_ray.training.tally import Tally
 
@@ -83,7 +83,8 @@ class FusedGroup:
     @torch.inference_mode()
     def validate(self, images: Tensor, labels: Tensor) -> None:
         """Count a batch of the validation set."""
-        losses, logits = self._losses(images, labels, None)
+        with nullcontext() if self._recorded is None else RECORDING:
+            losses, logits = self._losses(images, labels, None)
         self.validation_tally.add(losses, logits, labels)
 
     def end_pass(self, num_batches: int) -> None:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from cifar_ray.errors import CifarRayError
 
-_RECORDING = threading.Lock()
-"""torch empties its caches before it records, which it must not while another thread does; and the backward passes of
-all threads run in one of torch's own, with one cuDNN handle: one that is recorded made another's fail."""
+RECORDING = threading.Lock()
+"""Held while a step is recorded, and for whatever else launches kernels one by one beside that. torch empties its
+caches before it records, and all threads' backward passes run in one of torch's own, with one cuDNN handle."""
 NUM_WARM_UP_STEPS = 3
 """Before it is recorded; real ones, on the stream that will record, so that libraries have what they allocate."""
 
@@ -46,7 +46,7 @@ class RecordedStep:
         if self._graph is None:
             self._graph = self._record(*batch)
         if batch[0].shape != self._batch[0].shape:
-            with _RECORDING:
+            with RECORDING:
                 return self._step(*batch)
         torch._foreach_copy_(self._batch, batch)
         self._graph.replay()
@@ -55,11 +55,12 @@ class RecordedStep:
     def release(self) -> None:
         """Give back all that it holds, once the device is done with it; it cannot be called again."""
         torch.cuda.current_stream().synchronize()
-        self.__dict__.clear()
+        with RECORDING:
+            self.__dict__.clear()
 
     def _warm_up(self, *batch: Tensor) -> tuple[Tensor, Tensor]:
         self._stream.wait_stream(torch.cuda.current_stream())
-        with _RECORDING:
+        with RECORDING:
             try:
                 with torch.cuda.stream(self._stream):
                     return self._step(*batch)
@@ -75,7 +76,7 @@ class RecordedStep:
             graph.register_generator_state(generator)
         try:
             # threads that upload checkpoints may call CUDA meanwhile
-            with _RECORDING, torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+            with RECORDING, torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
                 self._outcome = self._step(*self._batch)
         except RuntimeError as error:
             raise CifarRayError(
