@@ -54,10 +54,10 @@ REFUSED = [
     ),
     # what no cohort can have keeps them out of one, and so do the configurations of such a sweep
     (
-        {"data": "shapes:500", "best_of": "one", "setting": ["averaging=ema"], "cpus_per_trial": 64.0},
+        {"data": "shapes:500", "best_of": "one", "setting": ["label_smoothing=0.1"], "cpus_per_trial": 64.0},
         "no node can hold one trial",
     ),
-    ({"data": "shapes:500", "best_of": "averaged", "cpus_per_trial": 64.0}, "no node can hold one trial"),
+    ({"data": "shapes:500", "best_of": "smoothed", "cpus_per_trial": 64.0}, "no node can hold one trial"),
     ({"data": "shapes:500", "best_of": "one", "cpus_per_trial": 64.0}, "train together"),
     (
         {"data": "shapes:500", "best_of": "one", "validation_share": 0.02, "seed": 3},
@@ -81,7 +81,7 @@ def test_a_sweep_refuses_bad_input_before_anything_is_written(
     runs.create_sweep(replace(sweep_record, sweep_id="best", best_of="another"))
     runs.create_sweep(replace(sweep_record, sweep_id="population", searcher="pbt"))
     config = get_study("cnn").sample(0)[0]
-    for sweep_id, each in (("one", config), ("averaged", replace(config, averaging="ema"))):
+    for sweep_id, each in (("one", config), ("smoothed", replace(config, label_smoothing=0.1))):
         runs.create_sweep(replace(sweep_record, sweep_id=sweep_id))
         runs.write_trial(sweep_id, replace(trial_record, config=each.to_dict()))
     runs.create_sweep(replace(sweep_record, sweep_id="one-more", best_of="one", changes=("cutout=8",)))
@@ -102,7 +102,7 @@ def test_a_sweep_refuses_bad_input_before_anything_is_written(
     runs.write_result(ended)
     runs.write_result(replace(ended, sweep_id="another", study="fast"))
     runs.write_result(replace(ended, sweep_id="population"))
-    for sweep_id in ("one", "averaged"):
+    for sweep_id in ("one", "smoothed"):
         runs.write_result(replace(ended, sweep_id=sweep_id, ranking=("t0000",)))
     before = runs.objects.keys()
     cases = json.dumps([options for options, _ in REFUSED])

@@ -85,8 +85,15 @@ def test_a_compiled_training_is_a_plain_one(model: str, mixup: float) -> None:
 
 def test_a_recorded_pass_is_a_plain_one(runs: RunStore) -> None:
     device = torch.device("cuda")
-    settings = ({}, {"optimizer": "adam", "learning_rate": 0.001}, {"schedule": "cosine"}, {"dropout": 0.5})
-    means = []
+    settings = (
+        {"averaging": "ema"},
+        {"optimizer": "adam", "learning_rate": 0.001},
+        {"schedule": "cosine"},
+        {"dropout": 0.5},
+        # which writes into the weights that the graph reads
+        {"averaging": "lookahead"},
+    )
+    means, averages = [], []
     with ThreadPoolExecutor(1) as executor:
         for records in (False, True):
             learners = []
@@ -99,6 +106,10 @@ def test_a_recorded_pass_is_a_plain_one(runs: RunStore) -> None:
                 group.train(images, labels)
             group.end_pass(NUM_BATCHES)
             means.append([loss for loss, _ in group.train_tally.means()])
+            averages.append([each.average.average for each in learners if each.average is not None])
+    for plain, recorded in zip(*averages, strict=True):
+        for name, values in plain.items():
+            assert torch.allclose(values, recorded[name], rtol=1e-3, atol=1e-5), name
     assert means[1] == pytest.approx(means[0], rel=1e-3)
 
 

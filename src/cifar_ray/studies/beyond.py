@@ -25,8 +25,7 @@ CNN_EMA = Study(
     # the report's own, and what a rate that never comes down asks for (docs/methods.md)
     space=CNN.space,
     fixed={**CNN.fixed, "averaging": "ema"},
-    # after one epoch the order says little of the end
-    budget=Budget(num_trials=30, max_epochs=30, grace_period=2),
+    budget=CNN.budget,
     accelerators_per_trial=CNN.accelerators_per_trial,
     is_cohort=True,
 )

@@ -95,8 +95,8 @@ _FLAGS = (
     click.option(
         "--no-cohort",
         is_flag=True,
-        help="Train the trials one by one. Those of `cnn` otherwise train together as one network, many times "
-        "faster, on the same batches.",
+        help="Train the trials one by one. Those of `cnn` and `cnn-ema` otherwise train together as one network, many "
+        "times faster, on the same batches.",
     ),
     click.option(
         "--keep",

@@ -25,7 +25,7 @@ class FusedGroup:
     Learners that augment and those that do not lie apart, and are given their versions of a batch one after another.
 
     On an accelerator the optimisers step as one, which spares launches; on the CPU each is faster by itself
-    (docs/performance.md). `steps_as_one` says otherwise.
+    (docs/performance.md). `steps_as_one` says otherwise. Averages of the weights are each learner's own.
     """
 
     def __init__(
@@ -83,6 +83,7 @@ class FusedGroup:
     @torch.inference_mode()
     def validate(self, images: Tensor, labels: Tensor) -> None:
         """Count a batch of the validation set."""
+        # another stream's group may be recording its step
         with nullcontext() if self._recorded is None else RECORDING:
             losses, logits = self._losses(images, labels, None)
         self.validation_tally.add(losses, logits, labels)

@@ -11,7 +11,7 @@ from torch import Tensor
 from cifar_ray.errors import CifarRayError
 
 RECORDING = threading.Lock()
-"""Held while a step is recorded, and for whatever else launches kernels one by one beside that. torch empties its
+"""Held while a step is recorded, and by passes through networks that are not replayed beside that. torch empties its
 caches before it records, and all threads' backward passes run in one of torch's own, with one cuDNN handle."""
 NUM_WARM_UP_STEPS = 3
 """Before it is recorded; real ones, on the stream that will record, so that libraries have what they allocate."""
