@@ -56,7 +56,7 @@ def test_study_list_and_show() -> None:
     ("arguments", "says"),
     [
         (["study", "show", "resnt"], "did you mean resnet"),
-        (["job", "submit", "cnnn"], "did you mean cnn?"),
+        (["job", "submit", "cnnn"], "did you mean cnn, cnn-ema?"),
         (["job", "submit", "cnn", "--trials", "0"], "trials: 0 is out of range"),
         (["job", "submit", "cnn", "--max-epochs", "-1"], "max epochs: -1 is out of range"),
         (["job", "submit", "cnn", "--accelerators-per-trial", "1.5"], "accelerators per trial: 1.5"),

@@ -51,7 +51,7 @@ def test_a_deadline_and_prices_are_answered(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["cnnn"], "did you mean cnn?"),
+        (["cnnn"], "did you mean cnn, cnn-ema?"),
         (["cnn", "--workers", "two"], "--workers: 'two' is no list of numbers"),
         (["cnn", "--workers", "0"], "--workers: 0 is out of range"),
         (["cnn", "--workers", "1,,2"], "is no list of numbers"),
