@@ -116,7 +116,7 @@ def test_ten_steps_together_are_ten_steps_alone(
             group = FusedGroup(other, CPU, "32-true", steps_as_one=is_one)
             for images, labels in half:
                 group.train(images, labels)
-            group.end_pass(5)
+            group.end_pass()
             # of the learner, whose epochs are counted by its history
             monkeypatch.setattr(Learner, "num_steps", 5)
     finally:

@@ -104,7 +104,7 @@ def test_a_recorded_pass_is_a_plain_one(runs: RunStore) -> None:
             group = FusedGroup(learners, device, "32-true", records=records)
             for images, labels in draw_batches(device):
                 group.train(images, labels)
-            group.end_pass(NUM_BATCHES)
+            group.end_pass()
             means.append([loss for loss, _ in group.train_tally.means()])
             averages.append([each.average.average for each in learners if each.average is not None])
     for plain, recorded in zip(*averages, strict=True):

@@ -99,7 +99,7 @@ class Cohort:
             for versions in zip(*map(chain.from_iterable, feeds), strict=True):
                 # all are of the same order, so that they have the same labels
                 group.train(_join([images for images, _ in versions]), versions[0][1])
-            group.end_pass(feeds[0].num_batches)
+            group.end_pass()
             with group.averaged():
                 for images, labels in chain.from_iterable(self._validation):
                     group.validate(images, labels)

@@ -88,9 +88,9 @@ class FusedGroup:
             losses, logits = self._losses(images, labels, None)
         self.validation_tally.add(losses, logits, labels)
 
-    def end_pass(self, num_batches: int) -> None:
-        """Leave the learners as that many steps, each by itself, would have."""
-        self._network.count_batches(num_batches)
+    def end_pass(self) -> None:
+        """Leave the learners as the steps so far, each by itself, would have."""
+        self._network.count_batches(self._num_steps)
         self._optimizer.finish()
         for learner in self.learners:
             learner.optimizer.zero_grad(set_to_none=True)
