@@ -23,6 +23,9 @@ def config(**settings: object) -> TrialConfig:
         ({"model": "resnet", "depth": 50}, 25_557_032 - 990 * 2049 - 3 * 64 * (49 - 9)),
         # Jordan's paper: 1.97 M
         ({"model": "speed_net"}, 1_972_768),
+        # a third convolution, and its norm's gain and bias, of 64, 256 and 256 channels
+        ({"model": "speed_net", "block_depth": 3}, 1_972_768 + 9 * (64**2 + 2 * 256**2) + 2 * (64 + 2 * 256)),
+        ({"model": "speed_net", "widening": 1.5}, 4_424_352),
         ({"model": "deep_cnn", "depth": 2, "width": 16}, 448 + 2_320 + (16 * 256 + 1) * 128 + 1_290),
         ({"model": "deep_cnn", "depth": 8, "width": 8}, 107_794),
         # torchvision's own counts, less 990 outputs of 513 parameters

@@ -61,6 +61,27 @@ def test_convolutions_of_the_speed_net_start_as_the_identity() -> None:
     assert not torch.allclose(first(images)[:, 24:48], images, atol=1e-1)
 
 
+def test_a_deep_block_of_the_speed_net_is_its_plain_form() -> None:
+    net = build_model(TrialConfig.from_dict({**BASE, "model": "speed_net", "block_depth": 3, "widening": 0.5})).eval()
+    block = net.get_submodule("blocks.1")
+    norms = {name: each for name, each in net.state_dict().items() if "norm" in name and each.is_floating_point()}
+    net.load_state_dict(
+        {name: (each + torch.randn_like(each) / 10).abs() for name, each in norms.items()}, strict=False
+    )
+    values = torch.randn(4, 32, 8, 8)
+
+    def step(index: int, inputs: torch.Tensor, *, pools: bool = False) -> torch.Tensor:
+        norm = block.get_submodule(f"norm{index}")
+        result = functional.conv2d(inputs, block.get_submodule(f"conv{index}").weight, padding=1)
+        result = result.unflatten(2, (4, 2)).unflatten(4, (4, 2)).amax(dim=(3, 5)) if pools else result
+        mean, variance, bias = (each[:, None, None] for each in (norm.running_mean, norm.running_var, norm.bias))
+        return (result - mean) / variance.sqrt() * norm.weight[:, None, None] + bias
+
+    first = functional.gelu(step(1, values, pools=True))
+    expected = functional.gelu(step(3, functional.gelu(step(2, first))) + first)
+    assert torch.allclose(block(values), expected, atol=1e-4)
+
+
 def test_filters_are_standardised() -> None:
     layer = StandardisedConv2d(16, 8, kernel_size=3)
     with torch.no_grad():

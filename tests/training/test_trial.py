@@ -118,6 +118,7 @@ def test_a_resumed_trial_equals_an_undisturbed_one(make_trial: MakeTrial, optimi
         {"optimizer": "adamw", "decays_all": False, "bias_rate": 4.0, "schedule": "one_cycle"},
         {"gradient_clipping": 0.1, "rate_scaling": "square_root"},
         {"model": "speed_net", "averaging": "lookahead", "max_epochs": 3},
+        {"model": "speed_net", "block_depth": 3, "widening": 0.5, "max_epochs": 3},
         {"optimizer": "muon", "nesterov": True, "schedule": "one_cycle", "bias_rate": 4.0},
     ],
     ids=lambda settings: "-".join(settings),

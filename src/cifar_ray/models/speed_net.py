@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import cast
 
 import torch
@@ -10,6 +11,8 @@ from torch.nn import functional
 
 NUM_CLASSES = 10
 WIDTHS = (64, 256, 256)
+DEEP = 3
+"""Convolutions of a block that has a shortcut."""
 KERNEL = 2
 NUM_WHITENED = 2 * 3 * KERNEL**2
 EPSILON = 0.1
@@ -21,20 +24,22 @@ NORM_MOMENTUM = 0.4
 
 
 class SpeedNet(nn.Module):
-    """A frozen whitening layer, three blocks of two 3x3 convolutions, one dense layer, no bias in any; 1.97 M weights.
+    """A frozen whitening layer, three blocks of 3x3 convolutions, one dense layer, no bias in any.
 
     The first channels of each convolution start as the identity, batch norm has biases but no gains, GELU. Takes
-    (N, 3, 32, 32) float, gives (N, 10) logits.
+    (N, 3, 32, 32) float, gives (N, 10) logits. The paper's network for 94 % has two convolutions in each block, 1.97 M
+    weights in all; that for 96 % three, with a shortcut around the last two, of twice the channels.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, block_depth: int = 2, widening: float = 1.0) -> None:
+        """`block_depth`: convolutions of each block; `widening`: factor of their channels, rounded down."""
         super().__init__()
         # the paper trains a bias for three epochs; without one no gradient has to come this far, a fourteenth of a step
         self.whitening = nn.Conv2d(3, NUM_WHITENED, KERNEL, bias=False)
         self.whitening.weight.requires_grad_(False)
-        sizes = (NUM_WHITENED, *WIDTHS)
-        self.blocks = nn.Sequential(*(_Block(sizes[index], sizes[index + 1]) for index in range(len(WIDTHS))))
-        self.dense = nn.Linear(WIDTHS[-1], NUM_CLASSES, bias=False)
+        sizes = (NUM_WHITENED, *(int(width * widening) for width in WIDTHS))
+        self.blocks = nn.Sequential(*(_Block(*each, block_depth) for each in pairwise(sizes)))
+        self.dense = nn.Linear(sizes[-1], NUM_CLASSES, bias=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits."""
@@ -55,16 +60,23 @@ class SpeedNet(nn.Module):
 
 
 class _Block(nn.Module):
-    def __init__(self, num_in: int, num_out: int) -> None:
+    def __init__(self, num_in: int, num_out: int, depth: int) -> None:
         super().__init__()
         self.conv1 = _convolution(num_in, num_out)
         self.norm1 = _norm(num_out)
         self.conv2 = _convolution(num_out, num_out)
         self.norm2 = _norm(num_out)
+        self.has_shortcut = depth == DEEP
+        if self.has_shortcut:
+            self.conv3 = _convolution(num_out, num_out)
+            self.norm3 = _norm(num_out)
 
     def forward(self, values: Tensor) -> Tensor:
-        values = functional.gelu(self.norm1(functional.max_pool2d(self.conv1(values), 2)))
-        return functional.gelu(self.norm2(self.conv2(values)))
+        first = functional.gelu(self.norm1(functional.max_pool2d(self.conv1(values), 2)))
+        values = functional.gelu(self.norm2(self.conv2(first)))
+        if self.has_shortcut:
+            values = functional.gelu(self.norm3(self.conv3(values)) + first)
+        return values
 
 
 def _convolution(num_in: int, num_out: int) -> nn.Conv2d:

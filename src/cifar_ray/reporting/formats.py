@@ -78,6 +78,8 @@ _MODELS = {
     "depth": tuple(DEPTHS),
     "width": ("deep_cnn",),
     "stem": ("resnet",),
+    "block_depth": ("speed_net",),
+    "widening": ("speed_net",),
     "batch_norm": ("classic_cnn", "deep_cnn"),
     "xavier": ("classic_cnn",),
 }

@@ -15,6 +15,8 @@ SETTINGS = {
     "model": "model",
     "depth": "depth",
     "width": "width",
+    "block_depth": "convolutions of a block",
+    "widening": "widening",
     "optimizer": "optimiser",
     "learning_rate": "learning rate",
     "schedule": "schedule",

@@ -20,7 +20,7 @@ DEPTHS: Mapping[str, Sequence[int]] = {"deep_cnn": (2, 4, 6, 8), "resnet": (18, 
 """What a model's depth may be; it means nothing to the others."""
 
 _NOT_SETTABLE = frozenset(("max_epochs", "model", "depth", "width", "stem"))
-"""How long a trial trains is the budget's to say, and another network would be another study's."""
+"""How long a trial trains is the budget's to say, and another kind of network would be another study's."""
 
 METHODS = frozenset(
     (
@@ -38,6 +38,8 @@ METHODS = frozenset(
         "decays_all",
         "gradient_clipping",
         "averaging",
+        "block_depth",
+        "widening",
     )
 )
 """Settings beyond the report's: by default as the report has it."""
@@ -104,6 +106,10 @@ class TrialConfig:
     """Channels of a deep CNN's first stage; each later one has twice those of the one before."""
     stem: Stem = "cifar"
     """Of a ResNet: 3x3 at stride 1 without pooling, or ImageNet's 7x7 at stride 2 with pooling."""
+    block_depth: int = 2
+    """Convolutions of each of a speed net's three blocks: 2, or 3 with a shortcut around the last two."""
+    widening: float = 1.0
+    """Factor of a speed net's channels: 64, 256 and 256 by themselves."""
 
     def __post_init__(self) -> None:
         _check_choice("model", self.model, get_args(Model))
@@ -131,6 +137,11 @@ class TrialConfig:
         _check(0 < self.bias_rate < float("inf"), "bias_rate", self.bias_rate, "above 0")
         _check(0 <= self.gradient_clipping < float("inf"), "gradient_clipping", self.gradient_clipping, "0 or above")
         _check(1 <= self.width <= 1024, "width", self.width, "in [1, 1024]")
+        _check_choice("block_depth", self.block_depth, (2, 3))
+        _check(0.5 <= self.widening <= 8, "widening", self.widening, "in [0.5, 8]")
+        if self.model != "speed_net":
+            _check(self.block_depth == 2, "block_depth", self.block_depth, f"2 of a {self.model}")
+            _check(self.widening == 1, "widening", self.widening, f"1 of a {self.model}")
         needs_augmentation = "False without augmentation"
         _check(self.augmentation or not self.alternating_flip, "alternating_flip", True, needs_augmentation)
 
