@@ -54,7 +54,7 @@ CNN_DEPTH = Study(
         "crop_border": "reflected",
         "alternating_flip": True,
     },
-    # four epochs before any is cut: after two the small networks lead
+    # as its figures were measured; full curves say that who is cut before the tenth epoch is chance (docs/methods.md)
     budget=Budget(num_trials=16, max_epochs=12, grace_period=4, reduction_factor=3),
     accelerators_per_trial=0.5,
     finalists=2,

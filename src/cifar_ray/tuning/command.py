@@ -44,10 +44,9 @@ from cifar_ray.tuning.ray_logs import shorten_tracebacks
 from cifar_ray.tuning.sweep import SweepPlan
 from cifar_ray.tuning.trackers import check_trackers
 
-
-_MEMORY = {"MALLOC_ARENA_MAX": "1"}
-"""For the processes that train. A trial does in a thread of Ray Tune's, and glibc gives each block above 64 MiB back to
-the system unless all threads share the main thread's arena (docs/performance.md)."""
+MEMORY = {"MALLOC_ARENA_MAX": "1"}
+"""For the processes that train. A trial does in a thread of Ray Tune's, from whose own arena glibc gives each block
+above 64 MiB back to the system as it is freed (docs/performance.md)."""
 
 
 def tune_command(study_name: str) -> click.Command:
@@ -60,7 +59,7 @@ def tune_command(study_name: str) -> click.Command:
     )
     @sweep_flags
     def command(options: SweepOptions) -> None:
-        variables = {name: value for name, value in _MEMORY.items() if name not in os.environ}
+        variables = {name: value for name, value in MEMORY.items() if name not in os.environ}
         ray.init(logging_level=logging.ERROR, runtime_env={"env_vars": variables})
         shorten_tracebacks()
         run_job(study, options, read_settings())

@@ -1,0 +1,37 @@
+"""Whether memory that a step has freed is there for the next one."""
+
+import os
+import subprocess
+import sys
+
+from cifar_ray.tuning.command import MEMORY
+
+# the first convolution of a wide speed net has activations of 90 MiB
+IN_A_THREAD = """
+import resource, threading, torch
+from cifar_ray.training.device import keep_freed_memory
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+def train():
+    keep_freed_memory()
+    torch.ones(90 * 2**20, dtype=torch.uint8)
+    before = faults()
+    for _ in range(5):
+        torch.ones(90 * 2**20, dtype=torch.uint8)
+    print(faults() - before)
+
+thread = threading.Thread(target=train)
+thread.start()
+thread.join()
+"""
+
+
+def test_large_blocks_stay_with_a_thread_that_trains() -> None:
+    command = [sys.executable, "-W", "ignore", "-c", IN_A_THREAD]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=120, check=True, env={**os.environ, **MEMORY}
+    )
+    # 23,000 pages a block, where they are asked for anew
+    assert int(done.stdout) < 1000
