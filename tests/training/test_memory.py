@@ -16,9 +16,10 @@ def faults():
 
 def train():
     keep_freed_memory()
-    torch.ones(90 * 2**20, dtype=torch.uint8)
-    before = faults()
-    for _ in range(5):
+    # the first steps find where things go
+    for step in range(8):
+        if step == 3:
+            before = faults()
         torch.ones(90 * 2**20, dtype=torch.uint8)
     print(faults() - before)
 
