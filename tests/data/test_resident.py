@@ -4,6 +4,7 @@ from itertools import chain
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from cifar_ray.data.augmentation import Augmentation, Augmenter, draw
 from cifar_ray.data.packing import PackedImages
@@ -70,6 +71,19 @@ def test_augmentation_can_be_off(training_data: TrainingData) -> None:
     moved, _ = epoch(batches(training_data, shuffle=False, augment=Augmentation()), 1)
     assert not torch.equal(plain, moved)
     assert torch.equal(plain, epoch(batches(training_data, shuffle=False), 2)[0])
+
+
+def test_images_are_shrunk_as_pillow_shrinks_them(training_data: TrainingData) -> None:
+    resident = batches(training_data, shuffle=False)
+    whole, _ = epoch(resident, 1)
+    resident.set_epoch(1, size=24)
+    for (small, _), expected in zip(chain.from_iterable(resident), whole.split(32), strict=True):
+        assert small.is_contiguous(memory_format=torch.channels_last)
+        for image, original in zip(small, expected, strict=True):
+            for channel, values in zip(image, original, strict=True):
+                shrunk = Image.fromarray(values.numpy()).resize((24, 24), Image.Resampling.BILINEAR)
+                assert torch.allclose(channel, torch.tensor(np.asarray(shrunk)), atol=1e-5)
+    assert torch.equal(epoch(resident, 2)[0], whole)
 
 
 @pytest.mark.parametrize(("shuffle", "sizes"), [(True, [32, 32]), (False, [32, 32, 1])])

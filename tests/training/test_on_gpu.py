@@ -75,7 +75,12 @@ def test_a_compiled_training_is_a_plain_one(model: str, mixup: float) -> None:
             step = TrialStep(network, config, device, read_settings({"CIFAR_RAY_COMPILE": switch}))
             stepper = optimizer(network.parameters(), lr=0.001, fused=True)
             objective, losses = Objective(config, seed=0), []
-            for images, labels in [*draw_batches(device), *draw_batches(device)]:
+            batches = [*draw_batches(device), *draw_batches(device)]
+            if model == "resnet":
+                # the first images of a training may be smaller
+                smaller = [(images[..., 4:-4, 4:-4], labels) for images, labels in draw_batches(device)]
+                batches = [*smaller, *batches]
+            for images, labels in batches:
                 loss, _ = step(objective.prepare(images, labels))
                 stepper.step()
                 losses.append(loss.clone())

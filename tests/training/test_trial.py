@@ -12,6 +12,7 @@ from cifar_ray.storage import layout
 from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig
+from cifar_ray.training import learner
 from cifar_ray.training.feeds import validation_feed
 from cifar_ray.training.learner import Trial
 from cifar_ray.training.state import unpack_trainer_state, unpack_weights
@@ -119,6 +120,8 @@ def test_a_resumed_trial_equals_an_undisturbed_one(make_trial: MakeTrial, optimi
         {"gradient_clipping": 0.1, "rate_scaling": "square_root"},
         {"model": "speed_net", "averaging": "lookahead", "max_epochs": 3},
         {"model": "speed_net", "block_depth": 3, "widening": 0.5, "max_epochs": 3},
+        {"model": "speed_net", "first_size": 24, "cutout": 8, "max_epochs": 3},
+        {"model": "nf_resnet", "first_size": 17, "max_epochs": 3},
         {"optimizer": "muon", "nesterov": True, "schedule": "one_cycle", "bias_rate": 4.0},
     ],
     ids=lambda settings: "-".join(settings),
@@ -130,6 +133,24 @@ def test_a_resumed_trial_of_newer_methods_equals_an_undisturbed_one(
     run_until(make_trial("t0001", **settings), epoch=2)
     resumed = run(make_trial("t0001", **settings))
     assert without_times(resumed) == without_times(undisturbed)
+
+
+def test_images_grow_within_a_training(make_trial: MakeTrial, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is broken off, too; those that validate are whole."""
+    seen: list[tuple[bool, int]] = []
+
+    def build_watched(config: TrialConfig) -> torch.nn.Module:
+        network = build_model(config)
+        network.register_forward_pre_hook(lambda module, inputs: seen.append((module.training, inputs[0].shape[-1])))
+        return network
+
+    monkeypatch.setattr(learner, "build_model", build_watched)
+    trial = make_trial(model="speed_net", first_size=24, batch_size=1000)
+    run_until(trial, epoch=3)
+    trained = [(True, 24), (False, 32), (True, 24), (False, 32), (True, 32), (False, 32)]
+    assert seen == trained
+    run(trial)
+    assert seen == [*trained, (True, 32), (False, 32)]
 
 
 def test_what_is_validated_is_what_is_kept(make_trial: MakeTrial) -> None:

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
-from cifar_ray.data.augmentation import Augmentation, AugmentationDraws, Augmenter, alternate, draw
+from cifar_ray.data.augmentation import SIZE, Augmentation, AugmentationDraws, Augmenter, alternate, draw
 from cifar_ray.data.cutout import cut_out
 from cifar_ray.data.packing import PackedImages
 
@@ -20,7 +21,7 @@ MAX_BLOCK = 512
 NUM_PIXELS = 32 * 32
 
 Block = Sequence[tuple[Tensor, Tensor]]
-"""Consecutive batches, made together: normalised float32 (B, 3, 32, 32), channels-last, and int64 labels (B,)."""
+"""Consecutive batches, made together: normalised float32 (B, 3, S, S), channels-last, and int64 labels (B,)."""
 
 
 class ResidentBatches:
@@ -57,14 +58,14 @@ class ResidentBatches:
         self._augmenter = Augmenter(device, augment) if augment else None
         self._cutout = cutout
         self._seed = seed
-        self._epoch = 0
+        self._epoch, self._size = 0, SIZE
         drop_last = shuffle and len(images) % batch_size == 1
         self._num_used = len(images) - 1 if drop_last else len(images)
         self._block_size = max(1, MAX_BLOCK // batch_size) * batch_size
 
-    def set_epoch(self, epoch: int) -> None:
-        """Which epoch the next pass is."""
-        self._epoch = epoch
+    def set_epoch(self, epoch: int, size: int = SIZE) -> None:
+        """Which epoch the next pass is, and the side that its images are shrunk to."""
+        self._epoch, self._size = epoch, size
 
     @property
     def num_batches(self) -> int:
@@ -89,6 +90,8 @@ class ResidentBatches:
             images, labels = self._normalise(pixels), self._labels.index_select(0, order[rows])
             if centres is not None:
                 images = cut_out(images, centres[rows], self._cutout)
+            if self._size != SIZE:
+                images = _shrink(images, self._size)
             yield list(zip(torch.split(images, self._batch_size), torch.split(labels, self._batch_size), strict=True))
 
     def _draw(self, order: Tensor, generator: torch.Generator) -> AugmentationDraws | None:
@@ -105,6 +108,12 @@ class ResidentBatches:
         values = channels.contiguous().view(len(pixels), -1).to(torch.float32)
         torch.addcmul(self._shift, values, self._scale, out=values)
         return values.view(len(pixels), 32, 32, 3).permute(0, 3, 1, 2)
+
+
+def _shrink(images: Tensor, size: int) -> Tensor:
+    """(n, 3, 32, 32) to (n, 3, size, size), channels-last, with the antialiased bilinear filter."""
+    images = functional.interpolate(images, (size, size), mode="bilinear", antialias=True)
+    return images.contiguous(memory_format=torch.channels_last)
 
 
 def _to_tensor(array: NDArray[np.generic]) -> Tensor:

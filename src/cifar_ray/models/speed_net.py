@@ -44,7 +44,7 @@ class SpeedNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Logits."""
         values = self.blocks(functional.gelu(self.whitening(images)))
-        values = functional.max_pool2d(values, 3).flatten(1)
+        values = functional.max_pool2d(values, values.shape[-1]).flatten(1)
         return cast("Tensor", self.dense(values)) * OUTPUT_SCALE
 
     @torch.no_grad()

@@ -9,7 +9,7 @@ from typing import Any
 from cifar_ray.records import Cost, DatasetRecord, SweepRecord
 from cifar_ray.statistics import CLASSES
 from cifar_ray.studies.study import GENERATIONS
-from cifar_ray.studies.trial_config import DEPTHS, METHODS, TrialConfig
+from cifar_ray.studies.trial_config import ANY_SIZE, DEPTHS, METHODS, TrialConfig
 
 MISSING = "–"
 
@@ -80,6 +80,7 @@ _MODELS = {
     "stem": ("resnet",),
     "block_depth": ("speed_net",),
     "widening": ("speed_net",),
+    "first_size": ANY_SIZE,
     "batch_norm": ("classic_cnn", "deep_cnn"),
     "xavier": ("classic_cnn",),
 }

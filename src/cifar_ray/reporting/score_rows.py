@@ -39,6 +39,7 @@ SETTINGS = {
     "crop_border": "crop border",
     "alternating_flip": "alternating flip",
     "cutout": "cutout",
+    "first_size": "images of the first epochs, pixels",
     "mixup": "mixup",
     "seed": "weight seed",
 }

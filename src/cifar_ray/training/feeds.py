@@ -10,8 +10,11 @@ from cifar_ray.data.packing import PackedImages
 from cifar_ray.data.resident import ResidentBatches
 from cifar_ray.data.split import TrainingData
 from cifar_ray.studies import TrialConfig
+from cifar_ray.studies.trial_config import IMAGE_SIZE
 
 VALIDATION_BATCH_SIZE = 1000
+SMALL_SHARE = 0.5
+"""Of the epochs: those whose images have the first size, where that is another."""
 SAMPLE_SIZE = 5000
 """Images that a first layer is fitted to, as in the speed runs."""
 
@@ -29,6 +32,11 @@ def training_feed(data: TrainingData, config: TrialConfig, device: torch.device,
         seed=data_seed,
         cutout=config.cutout,
     )
+
+
+def image_size(config: TrialConfig, epoch: int) -> int:
+    """Side of an epoch's training images; epochs from 1."""
+    return config.first_size if epoch <= config.max_epochs * SMALL_SHARE else IMAGE_SIZE
 
 
 def sample_images(data: TrainingData) -> Tensor:

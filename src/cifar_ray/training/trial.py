@@ -14,7 +14,7 @@ from cifar_ray.data.split import TrainingData
 from cifar_ray.records import EpochMetrics
 from cifar_ray.settings import read_settings
 from cifar_ray.training.device import Precision, choose_device, choose_precision, keep_freed_memory, name_device
-from cifar_ray.training.feeds import sample_images, training_feed, validation_feed
+from cifar_ray.training.feeds import image_size, sample_images, training_feed, validation_feed
 from cifar_ray.training.learner import Learner, Trial
 from cifar_ray.training.module import TrialModule
 from cifar_ray.training.trial_step import TrialStep
@@ -68,14 +68,17 @@ def _fit(
     device = choose_device()
     step = TrialStep(learner.network, learner.trial.config, device, read_settings())
 
+    def begin_epoch() -> None:
+        train.set_epoch(learner.age, image_size(learner.trial.config, learner.epoch))
+
     def end_epoch(metrics: EpochMetrics) -> None:
         learner.end_epoch(metrics, data_pass=learner.age)
         trainer.should_stop = learner.is_finished
-        train.set_epoch(learner.age)
+        begin_epoch()
         on_epoch(metrics)
 
     module = TrialModule(learner, step=step, device_name=name_device(device, precision), on_epoch=end_epoch)
-    train.set_epoch(learner.age)
+    begin_epoch()
     trainer = _build_trainer(device, precision, learner.trial.config.max_epochs - len(learner.history))
     try:
         trainer.fit(module, train_dataloaders=train, val_dataloaders=validation)

@@ -21,8 +21,9 @@ logger = logging.getLogger(__name__)
 class TrialStep:
     """Gives a network the gradients of one batch after another, clipped where the settings ask for it.
 
-    The code is compiled where `compiled_evaluate` has it so, and on a CUDA device all of it is one recorded graph,
-    which writes the gradients to the same tensors each time: whoever changes them changes them in place. Smaller
+    The code is compiled where `compiled_evaluate` has it so, and on a CUDA device all of it is one recorded graph for
+    images of one size, which writes the gradients to the same tensors each time: whoever changes them changes them in
+    place. Smaller
     batches, such as an epoch's last, run as plain code, as does everything once compilation has failed.
     """
 
@@ -37,14 +38,16 @@ class TrialStep:
         self._clipped = clipped_parameters(network) if config.gradient_clipping else []
         self._evaluate = compiled_evaluate(device, settings)
         self._is_tried = False
-        # all that it draws, it draws from the device's own generator, which every graph knows
-        self._recorded = RecordedStep(self._run_compiled, [], device) if device.type == "cuda" else None
-        self._step: Step = self._recorded or self._run_compiled
+        self._size = 0
+        self._recorded: RecordedStep | None = None
+        self._step: Step = self._run_compiled
 
     def __call__(self, example: Example) -> tuple[Tensor, Tensor]:
         """Its loss and its logits (B, 10), detached, good until the next call."""
         if self._evaluate is None:
             return self._run_plain(example)
+        if example.images.shape[-1] != self._size:
+            self._take_size(example.images.shape[-1])
         inputs = [example.images, example.labels]
         if example.partner_labels is not None:
             inputs += [example.partner_labels, torch.full((), example.share, device=self._device)]
@@ -63,6 +66,14 @@ class TrialStep:
         self._forget_gradients()
         if self._recorded is not None:
             self._recorded.release()
+
+    def _take_size(self, size: int) -> None:
+        """Images of another size are another graph's."""
+        self.release()
+        self._size = size
+        if self._device.type == "cuda":
+            # all that it draws, it draws from the device's own generator, which every graph knows
+            self._step = self._recorded = RecordedStep(self._run_compiled, [], self._device)
 
     def _try(self, example: Example, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """The first batch; as plain code where that cannot be compiled."""
