@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import torch
 from torch import Tensor
 
@@ -13,7 +15,7 @@ from cifar_ray.studies import TrialConfig
 from cifar_ray.studies.trial_config import IMAGE_SIZE
 
 VALIDATION_BATCH_SIZE = 1000
-SMALL_SHARE = 0.5
+SMALL_SHARE = Fraction(2, 3)
 """Of the epochs: those whose images have the first size, where that is another."""
 SAMPLE_SIZE = 5000
 """Images that a first layer is fitted to, as in the speed runs."""
