@@ -85,6 +85,10 @@ def test_a_compiled_training_is_a_plain_one(model: str, mixup: float) -> None:
                 loss, _ = step(objective.prepare(images, labels))
                 stepper.step()
                 losses.append(loss.clone())
+            if switch == "on":
+                # each size of images is recorded
+                assert step._recorded is not None
+                assert step._recorded._batch[0].shape[-1] == 32
             sides.append(torch.stack(losses))
         assert torch.allclose(*sides, rtol=1e-2, atol=1e-3)
 

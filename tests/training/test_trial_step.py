@@ -36,8 +36,8 @@ def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial_step, "compiled_evaluate", lambda device, settings: evaluate)
 
 
-def example(config: TrialConfig, size: int) -> Example:
-    images = torch.randn(size, 3, 32, 32, generator=torch.Generator().manual_seed(size))
+def example(config: TrialConfig, size: int, side: int = 32) -> Example:
+    images = torch.randn(size, 3, side, side, generator=torch.Generator().manual_seed(size))
     return Objective(config, seed=0).prepare(images, torch.arange(size) % 10)
 
 
@@ -89,6 +89,23 @@ def test_code_that_cannot_be_compiled_leaves_no_trace(
     assert [record.message for record in caplog.records] == [
         "training goes on without compilation, which failed: no compiler"
     ]
+
+
+def test_code_that_cannot_be_compiled_for_larger_images(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail_at_32(network: torch.nn.Module, images: torch.Tensor, *others: torch.Tensor) -> object:
+        if images.shape[-1] == 32:
+            raise ValueError("no compiler")
+        return evaluate(network, images, *others)  # type: ignore[arg-type]  # as the step passes them
+
+    config = replace(CONFIG, model="speed_net", widening=0.5)
+    monkeypatch.setattr(trial_step, "compiled_evaluate", lambda device, settings: fail_at_32)
+    step = TrialStep(build_model(config), config, CPU, read_settings({}))
+    for side in (24, 24, 32, 32):
+        loss, _ = step(example(config, config.batch_size, side))
+        assert loss.isfinite()
+    assert len(caplog.records) == 1
 
 
 def test_want_of_memory_is_no_want_of_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:

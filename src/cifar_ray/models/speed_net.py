@@ -27,7 +27,7 @@ class SpeedNet(nn.Module):
     """A frozen whitening layer, three blocks of 3x3 convolutions, one dense layer, no bias in any.
 
     The first channels of each convolution start as the identity, batch norm has biases but no gains, GELU. Takes
-    (N, 3, 32, 32) float, gives (N, 10) logits. The paper's network for 94 % has two convolutions in each block, 1.97 M
+    (N, 3, S, S) float, S from 16 on, gives (N, 10) logits. The paper's network for 94 % has two convolutions in each block, 1.97 M
     weights in all; that for 96 % three, with a shortcut around the last two, of twice the channels.
     """
 

@@ -32,6 +32,7 @@ SHORT = {"optimizer": "opt.", "learning_rate": "rate", "schedule": "sched.", "we
     "batch_norm": "norm",
     "augmentation": "aug.",
     "xavier": "Xav.",
+    "first_size": "first px",
     "seed": "seed",
 }
 """Settings whose name in SETTINGS is too long for the heading of a narrow column."""

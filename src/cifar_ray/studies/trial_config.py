@@ -116,7 +116,8 @@ class TrialConfig:
     widening: float = 1.0
     """Factor of a speed net's channels: 64, 256 and 256 by themselves."""
     first_size: int = IMAGE_SIZE
-    """Side, in pixels, that training images are shrunk to in the first epochs (Tan and Le, arXiv 2104.00298)."""
+    """Side, in pixels, that training images are shrunk to in the first two thirds of the epochs, after whatever else is
+    done to them: progressive resizing (Tan and Le, arXiv 2104.00298). Of a single epoch's images none is."""
 
     def __post_init__(self) -> None:
         _check_choice("model", self.model, get_args(Model))

@@ -1,7 +1,7 @@
 """A trial's forward pass and loss as compiled code, made once for all trials of one shape in this process.
 
-A shape is the model, its layers, the batch size, mixup or none, the precision and the device. All else that trials
-differ in is data to the code.
+A shape is the model, its layers, batch and image size, mixup or none, the precision and the device. All else that
+trials differ in is data to the code.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ class Example:
     """A batch as the network sees it."""
 
     images: Tensor
-    """(B, 3, 32, 32)."""
+    """(B, 3, S, S)."""
     labels: Tensor
     """(B,)."""
     partner_labels: Tensor | None
@@ -75,7 +75,7 @@ def evaluate(
     share: float | Tensor,
     label_smoothing: float | Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Loss and detached logits (B, 10) of (B, 3, 32, 32) images; of mixed images, those of the mixture.
+    """Loss and detached logits (B, 10) of (B, 3, S, S) images; of mixed images, those of the mixture.
 
     `share` and `label_smoothing` are tensors () where another value must not mean other code.
     """

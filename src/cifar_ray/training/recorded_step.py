@@ -39,7 +39,7 @@ class RecordedStep:
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, *batch: Tensor) -> tuple[Tensor, Tensor]:
-        """A step on (B, 3, 32, 32) images, (B,) labels, and what else it takes."""
+        """A step on (B, 3, S, S) images, (B,) labels, and what else it takes."""
         if self._num_warm_up < NUM_WARM_UP_STEPS:
             self._num_warm_up += 1
             return self._warm_up(*batch)

@@ -23,8 +23,7 @@ class TrialStep:
 
     The code is compiled where `compiled_evaluate` has it so, and on a CUDA device all of it is one recorded graph for
     images of one size, which writes the gradients to the same tensors each time: whoever changes them changes them in
-    place. Smaller
-    batches, such as an epoch's last, run as plain code, as does everything once compilation has failed.
+    place. Smaller batches, such as an epoch's last, run as plain code, as does everything once compilation has failed.
     """
 
     def __init__(self, network: nn.Module, config: TrialConfig, device: torch.device, settings: Settings) -> None:
@@ -68,15 +67,15 @@ class TrialStep:
             self._recorded.release()
 
     def _take_size(self, size: int) -> None:
-        """Images of another size are another graph's."""
+        """Images of another size are other code's and another graph's."""
         self.release()
-        self._size = size
+        self._size, self._is_tried = size, False
         if self._device.type == "cuda":
             # all that it draws, it draws from the device's own generator, which every graph knows
             self._step = self._recorded = RecordedStep(self._run_compiled, [], self._device)
 
     def _try(self, example: Example, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """The first batch; as plain code where that cannot be compiled."""
+        """The first batch of a size; as plain code where that cannot be compiled."""
         statistics = [each.clone() for each in self._network.buffers()]
         try:
             outcome = self._step(*inputs)
