@@ -27,8 +27,9 @@ class SpeedNet(nn.Module):
     """A frozen whitening layer, three blocks of 3x3 convolutions, one dense layer, no bias in any.
 
     The first channels of each convolution start as the identity, batch norm has biases but no gains, GELU. Takes
-    (N, 3, S, S) float, S from 16 on, gives (N, 10) logits. The paper's network for 94 % has two convolutions in each block, 1.97 M
-    weights in all; that for 96 % three, with a shortcut around the last two, of twice the channels.
+    (N, 3, S, S) float, S from 16 on, gives (N, 10) logits. The paper's network for 94 % has two convolutions in
+    each block, 1.97 M weights in all; that for 96 % three, with a shortcut around the last two, of twice the
+    channels.
     """
 
     def __init__(self, *, block_depth: int = 2, widening: float = 1.0) -> None:
