@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -94,10 +94,10 @@ def test_code_that_cannot_be_compiled_leaves_no_trace(
 def test_code_that_cannot_be_compiled_for_larger_images(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail_at_32(network: torch.nn.Module, images: torch.Tensor, *others: torch.Tensor) -> object:
+    def fail_at_32(network: torch.nn.Module, images: torch.Tensor, *others: Any) -> object:
         if images.shape[-1] == 32:
             raise ValueError("no compiler")
-        return evaluate(network, images, *others)  # type: ignore[arg-type]  # as the step passes them
+        return evaluate(network, images, *others)
 
     config = replace(CONFIG, model="speed_net", widening=0.5)
     monkeypatch.setattr(trial_step, "compiled_evaluate", lambda device, settings: fail_at_32)

@@ -18,7 +18,7 @@ from cifar_ray.data.packing import PackedImages
 
 MAX_BLOCK = 512
 """Images augmented and normalised at once: enough to make the cost a step small, few enough for the cache."""
-NUM_PIXELS = 32 * 32
+NUM_PIXELS = SIZE * SIZE
 
 Block = Sequence[tuple[Tensor, Tensor]]
 """Consecutive batches, made together: normalised float32 (B, 3, S, S), channels-last, and int64 labels (B,)."""
@@ -107,7 +107,7 @@ class ResidentBatches:
         channels = pixels.view(torch.uint8).view(len(pixels), NUM_PIXELS, 4)[..., :3]
         values = channels.contiguous().view(len(pixels), -1).to(torch.float32)
         torch.addcmul(self._shift, values, self._scale, out=values)
-        return values.view(len(pixels), 32, 32, 3).permute(0, 3, 1, 2)
+        return values.view(len(pixels), SIZE, SIZE, 3).permute(0, 3, 1, 2)
 
 
 def _shrink(images: Tensor, size: int) -> Tensor:

@@ -19,7 +19,6 @@ Averaging = Literal["none", "ema", "lookahead"]
 DEPTHS: Mapping[str, Sequence[int]] = {"deep_cnn": (2, 4, 6, 8), "resnet": (18, 34, 50), "nf_resnet": (18, 34)}
 """What a model's depth may be; it means nothing to the others."""
 
-IMAGE_SIZE = 32
 ANY_SIZE = ("resnet", "nf_resnet", "speed_net")
 """Models that pool over whatever size their last convolutions leave."""
 
@@ -115,7 +114,7 @@ class TrialConfig:
     """Convolutions of each of a speed net's three blocks: 2, or 3 with a shortcut around the last two."""
     widening: float = 1.0
     """Factor of a speed net's channels: 64, 256 and 256 by themselves."""
-    first_size: int = IMAGE_SIZE
+    first_size: int = 32
     """Side, in pixels, that training images are shrunk to in the first two thirds of the epochs, after whatever else is
     done to them: progressive resizing (Tan and Le, arXiv 2104.00298). Of a single epoch's images none is."""
 
@@ -150,9 +149,9 @@ class TrialConfig:
         if self.model != "speed_net":
             _check(self.block_depth == 2, "block_depth", self.block_depth, f"2 of a {self.model}")
             _check(self.widening == 1, "widening", self.widening, f"1 of a {self.model}")
-        _check(16 <= self.first_size <= IMAGE_SIZE, "first_size", self.first_size, "in [16, 32]")
+        _check(16 <= self.first_size <= 32, "first_size", self.first_size, "in [16, 32]")
         if self.model not in ANY_SIZE:
-            _check(self.first_size == IMAGE_SIZE, "first_size", self.first_size, f"32 of a {self.model}")
+            _check(self.first_size == 32, "first_size", self.first_size, f"32 of a {self.model}")
         needs_augmentation = "False without augmentation"
         _check(self.augmentation or not self.alternating_flip, "alternating_flip", True, needs_augmentation)
 

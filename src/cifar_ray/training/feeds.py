@@ -7,12 +7,11 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from cifar_ray.data.augmentation import Augmentation
+from cifar_ray.data.augmentation import SIZE, Augmentation
 from cifar_ray.data.packing import PackedImages
 from cifar_ray.data.resident import ResidentBatches
 from cifar_ray.data.split import TrainingData
 from cifar_ray.studies import TrialConfig
-from cifar_ray.studies.trial_config import IMAGE_SIZE
 
 VALIDATION_BATCH_SIZE = 1000
 SMALL_SHARE = Fraction(2, 3)
@@ -38,7 +37,7 @@ def training_feed(data: TrainingData, config: TrialConfig, device: torch.device,
 
 def image_size(config: TrialConfig, epoch: int) -> int:
     """Side of an epoch's training images; epochs from 1."""
-    return config.first_size if epoch <= config.max_epochs * SMALL_SHARE else IMAGE_SIZE
+    return config.first_size if epoch <= config.max_epochs * SMALL_SHARE else SIZE
 
 
 def sample_images(data: TrainingData) -> Tensor:
