@@ -26,6 +26,8 @@ def config(**settings: object) -> TrialConfig:
         # a third convolution, and its norm's gain and bias, of 64, 256 and 256 channels
         ({"model": "speed_net", "block_depth": 3}, 1_972_768 + 9 * (64**2 + 2 * 256**2) + 2 * (64 + 2 * 256)),
         ({"model": "speed_net", "widening": 1.5}, 4_424_352),
+        # half of all but the whitening's
+        ({"model": "speed_net", "flip_equivariant": True}, (1_972_768 - 288) // 2 + 288),
         ({"model": "deep_cnn", "depth": 2, "width": 16}, 448 + 2_320 + (16 * 256 + 1) * 128 + 1_290),
         ({"model": "deep_cnn", "depth": 8, "width": 8}, 107_794),
         # torchvision's own counts, less 990 outputs of 513 parameters

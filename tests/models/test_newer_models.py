@@ -82,6 +82,48 @@ def test_a_deep_block_of_the_speed_net_is_its_plain_form() -> None:
     assert torch.allclose(block(values), expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("settings", [{}, {"block_depth": 3, "widening": 0.55}])
+def test_the_flip_equivariant_speed_net_takes_an_image_for_its_mirror_image(settings: dict[str, object]) -> None:
+    """After a pass that moved its statistics; the plain one does not."""
+    images = coloured_images(16)
+    differences = []
+    for is_equivariant in (True, False):
+        values = {**BASE, "model": "speed_net", "flip_equivariant": is_equivariant, **settings}
+        net = build_model(TrialConfig.from_dict(values))
+        assert isinstance(net, SpeedNet)
+        net.whiten(images)
+        with torch.no_grad():
+            net(images)
+            net.eval()
+            logits = net(images)
+            differences.append(float((logits - net(images.flip(3))).abs().max() / logits.std()))
+    assert differences[0] < 1e-4
+    assert differences[1] > 0.1
+
+
+def test_the_flip_equivariant_whitening_is_that_of_images_and_their_mirror_images() -> None:
+    images = coloured_images(200)
+    both = torch.cat([images, images.flip(3)])
+    mirrored, plain = SpeedNet(is_flip_equivariant=True), SpeedNet()
+    mirrored.whiten(images)
+    plain.whiten(both)
+    filters, expected = (net.whitening.weight[:12].flatten(1) for net in (mirrored, plain))
+    # the same up to order and sign
+    assert torch.allclose(filters.T @ filters, expected.T @ expected, atol=1e-4)
+    odd, even = mirrored.whitening.weight[:12].chunk(2)
+    assert torch.equal(odd.flip(3), -odd)
+    assert torch.equal(even.flip(3), even)
+
+
+def test_convolutions_of_the_flip_equivariant_speed_net_start_as_the_identity() -> None:
+    net = SpeedNet(is_flip_equivariant=True)
+    images = torch.randn(2, 64, 8, 8)
+    values = net.get_submodule("blocks.0.conv2")(images)
+    assert torch.allclose(values, images, atol=1e-6)
+    whitened, values = images[:, :24], net.get_submodule("blocks.0.conv1")(images[:, :24])
+    assert torch.allclose(values[:, :24], whitened, atol=1e-6)
+
+
 def test_filters_are_standardised() -> None:
     layer = StandardisedConv2d(16, 8, kernel_size=3)
     with torch.no_grad():

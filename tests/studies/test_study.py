@@ -143,6 +143,7 @@ GOOD = {
         {"model": "speed_net", "widening": 0.0},
         {"block_depth": 3},
         {"widening": 2.0},
+        {"model": "resnet", "flip_equivariant": True},
         {"first_size": 24},
         {"model": "resnet", "first_size": 15},
         {"model": "resnet", "first_size": 33},

@@ -112,6 +112,7 @@ SMALL = pytest.mark.parametrize(
         pytest.param({"model": "nf_resnet"}, marks=pytest.mark.compiles),
         pytest.param({"model": "speed_net"}, marks=pytest.mark.compiles),
         pytest.param({"model": "speed_net", "block_depth": 3, "widening": 0.5}, marks=pytest.mark.compiles),
+        pytest.param({"model": "speed_net", "flip_equivariant": True, "widening": 0.5}, marks=pytest.mark.compiles),
     ],
     ids=lambda settings: "-".join(map(str, settings.values())),
 )

@@ -35,4 +35,8 @@ def _build(config: TrialConfig) -> nn.Module:
         case "nf_resnet":
             return NfResNet(depth=config.depth, dropout=config.dropout)
         case "speed_net":
-            return SpeedNet(block_depth=config.block_depth, widening=config.widening)
+            return SpeedNet(
+                block_depth=config.block_depth,
+                widening=config.widening,
+                is_flip_equivariant=config.flip_equivariant,
+            )

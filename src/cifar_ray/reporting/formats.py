@@ -80,6 +80,7 @@ _MODELS = {
     "stem": ("resnet",),
     "block_depth": ("speed_net",),
     "widening": ("speed_net",),
+    "flip_equivariant": ("speed_net",),
     "first_size": ANY_SIZE,
     "batch_norm": ("classic_cnn", "deep_cnn"),
     "xavier": ("classic_cnn",),

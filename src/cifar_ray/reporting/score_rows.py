@@ -17,6 +17,7 @@ SETTINGS = {
     "width": "width",
     "block_depth": "convolutions of a block",
     "widening": "widening",
+    "flip_equivariant": "flip-equivariant",
     "optimizer": "optimiser",
     "learning_rate": "learning rate",
     "schedule": "schedule",

@@ -32,6 +32,7 @@ SHORT = {"optimizer": "opt.", "learning_rate": "rate", "schedule": "sched.", "we
     "batch_norm": "norm",
     "augmentation": "aug.",
     "xavier": "Xav.",
+    "flip_equivariant": "flip-eq.",
     "first_size": "first px",
     "seed": "seed",
 }

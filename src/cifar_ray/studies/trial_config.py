@@ -43,6 +43,7 @@ METHODS = frozenset(
         "averaging",
         "block_depth",
         "widening",
+        "flip_equivariant",
         "first_size",
     )
 )
@@ -114,6 +115,9 @@ class TrialConfig:
     """Convolutions of each of a speed net's three blocks: 2, or 3 with a shortcut around the last two."""
     widening: float = 1.0
     """Factor of a speed net's channels: 64, 256 and 256 by themselves."""
+    flip_equivariant: bool = False
+    """A speed net's channels in mirrored pairs (Cohen and Welling, arXiv 1602.07576): a flipped image has the same
+    logits."""
     first_size: int = 32
     """Side, in pixels, that training images are shrunk to in the first two thirds of the epochs, after whatever else is
     done to them: progressive resizing (Tan and Le, arXiv 2104.00298). Of a single epoch's images none is."""
@@ -149,6 +153,7 @@ class TrialConfig:
         if self.model != "speed_net":
             _check(self.block_depth == 2, "block_depth", self.block_depth, f"2 of a {self.model}")
             _check(self.widening == 1, "widening", self.widening, f"1 of a {self.model}")
+            _check(not self.flip_equivariant, "flip_equivariant", True, f"False of a {self.model}")
         _check(16 <= self.first_size <= 32, "first_size", self.first_size, "in [16, 32]")
         if self.model not in ANY_SIZE:
             _check(self.first_size == 32, "first_size", self.first_size, f"32 of a {self.model}")
