@@ -48,6 +48,9 @@ class MirroredBatchNorm2d(nn.BatchNorm2d):
 
 
 def pool_pairs(values: Tensor) -> Tensor:
-    """(N, num_channels / 2) of (N, num_channels): the same for a mirror image. Of one's variance, were they apart."""
+    """(N, num_channels / 2) of (N, num_channels), the same for a mirror image.
+
+    The sum of a pair, with the variance of one where the two vary independently.
+    """
     first, second = values.chunk(2, dim=1)
     return (first + second) / math.sqrt(2)

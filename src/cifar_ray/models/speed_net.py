@@ -82,7 +82,7 @@ def _whitening(values: Tensor) -> Tensor:
 
 
 def _mirrored_whitening(patches: Tensor) -> Tensor:
-    """(12, 12), a filter each row, of (n, 12) patches: differences of left and right take no part in their sums."""
+    """(12, 12), a filter each row, of (n, 12) patches: of the differences of left and right, then of their sums."""
     left, right = patches.view(-1, 6, KERNEL).unbind(2)
     halves = [(sign, _whitening((left + sign * right) / math.sqrt(2)) / math.sqrt(2)) for sign in (-1, 1)]
     return torch.cat([torch.stack([half, sign * half], dim=2).flatten(1) for sign, half in halves])
@@ -115,6 +115,7 @@ def _convolution(num_in: int, num_out: int, is_mirrored: bool) -> nn.Module:
         layer = nn.Conv2d(num_in, num_out, kernel_size=3, padding=1, bias=False)
         nn.init.dirac_(layer.weight[:num_in])
         return layer
+    # no block gives as few channels, of half the usual width neither
     is_first = num_in == NUM_WHITENED
     mirrored = MirroredConv2d(num_in, num_out, PARTNERS if is_first else None)
     nn.init.dirac_(mirrored.weight[: num_in if is_first else num_in // 2])
