@@ -54,11 +54,13 @@ CNN_DEPTH = Study(
         "crop_border": "reflected",
         "alternating_flip": True,
     },
-    # as its figures were measured; full curves say that who is cut before the tenth epoch is chance (docs/methods.md)
-    budget=Budget(num_trials=16, max_epochs=12, grace_period=4, reduction_factor=3),
+    # none cut, as there is nothing to judge by until a one-cycle schedule has come down: short trainings of their own choose
+    # whom the finals train for longer (docs/methods.md)
+    budget=Budget(num_trials=16, max_epochs=5, grace_period=5),
     accelerators_per_trial=0.5,
     finalists=2,
     seeds=2,
+    final_epochs=16,
 )
 
 RESNET_BEYOND = Study(
@@ -124,7 +126,7 @@ FAST = Study(
         "alternating_flip": True,
         "dropout": 0.0,
     },
-    # whole trainings of three epochs, none cut, choose whom the finals train for longer
+    # as there
     budget=Budget(num_trials=8, max_epochs=3, grace_period=3),
     accelerators_per_trial=1.0,
     finalists=2,
