@@ -28,6 +28,7 @@ def test_finals_are_resumed_and_their_winner_is_scored(cluster: LocalCluster) ->
     # two of four train at once, long enough for a job to be stopped meanwhile on a busy machine
     wait_for(lambda: has_ended_trials(nested, finals_id), deadline_s=300, job=job)
     assert run("job", "stop", job).exit_code == 0
+    assert f"finals trainings=4 epochs={EPOCHS}" in run("job", "logs", job).output
     assert (runs.result("finals-1"), nested.result(finals_id)) == (None, None)
     before, searched = nested.metrics(finals_id), runs.metrics("finals-1")
     ended = [trial for trial in nested.trials(finals_id) if trial.outcome == "completed"]

@@ -8,7 +8,7 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler, async_hyperband
 
 from cifar_ray.progress.asha import Rung, expected_epochs, milestones, rungs, seconds_left, shares_passing
 from cifar_ray.progress.board import Board, Curve
-from cifar_ray.progress.sweep_log import TrialEpoch, TrialState
+from cifar_ray.progress.sweep_log import FinalsAhead, TrialEpoch, TrialState
 from cifar_ray.progress.sweep_progress import SweepProgress
 from cifar_ray.studies import Budget
 
@@ -136,9 +136,11 @@ def test_rungs_tell_stopped_from_passed() -> None:
 def test_finals_begin_a_board_of_their_own() -> None:
     """Their trials have numbers of their own, and none of them is judged at a rung."""
     board = Played().board
+    board.take(FinalsAhead(num_trainings=4, num_epochs=16))
+    assert board.finals is not None
     finals = Budget(num_trials=4, max_epochs=16, grace_period=16)
     board.take(finals)
     board.take(TrialState(trial_id="t0000", outcome="running"))
-    assert (board.budget, board.progress, list(board.curves)) == (finals, None, ["t0000"])
+    assert (board.budget, board.finals, board.progress, list(board.curves)) == (finals, None, None, ["t0000"])
     assert rungs(finals, board.curves.values()) == []
     assert seconds_left(board) is None

@@ -6,9 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cifar_ray.progress.sweep_log import News, TrialEpoch, TrialState, budget_line, read_line, trial_lines
+from cifar_ray.progress.sweep_log import (
+    FinalsAhead,
+    News,
+    TrialEpoch,
+    TrialState,
+    budget_line,
+    read_line,
+    trial_lines,
+)
 from cifar_ray.progress.sweep_progress import SweepProgress
-from cifar_ray.records import EpochMetrics
+from cifar_ray.records import EpochMetrics, SweepRecord
 from cifar_ray.studies import Budget
 
 
@@ -23,6 +31,16 @@ def test_there_and_back(epoch_metrics: list[EpochMetrics]) -> None:
     assert len(lines) > 1
     back: list[News] = [each for line in lines for each in read_line(line) or ()]
     assert back == all_news
+
+
+def test_finals_are_announced_by_the_search_alone(sweep_record: SweepRecord) -> None:
+    assert FinalsAhead.of(replace(sweep_record, num_finalists=0)) is None
+    sweep = replace(sweep_record, num_trials=8, num_finalists=2, num_seeds=3, final_epochs=13)
+    ahead = FinalsAhead.of(sweep)
+    assert ahead == FinalsAhead(num_trainings=6, num_epochs=13)
+    assert read_line(ahead.to_line()) == [ahead]
+    assert FinalsAhead.of(replace(sweep, num_trials=1)) == FinalsAhead(num_trainings=3, num_epochs=13)
+    assert FinalsAhead.of(replace(sweep, parent="cnn-1", finalists=("t0000", "t0001"))) is None
 
 
 def test_a_loss_that_is_not_finite_has_no_accuracy(epoch_metrics: list[EpochMetrics]) -> None:
@@ -69,6 +87,8 @@ def test_a_log_stays_small() -> None:
         "asha trials=x max_epochs=3",
         "asha trials=3 max_epochs=0",
         "asha trials=3 max_epochs=3 colour=1",
+        "finals of cnn-1: t0003, t0001, each trained anew on 2 seeds",
+        "finals trainings=4",
         "progress elapsed_s=x",
         "waiting for you",
         "stuck seconds=x 1 node",

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from cifar_ray.progress.board import Board
-from cifar_ray.progress.sweep_log import TrialEpoch, TrialState, Waiting
+from cifar_ray.progress.sweep_log import FinalsAhead, TrialEpoch, TrialState, Waiting
 from cifar_ray.progress.sweep_progress import SweepProgress
 from cifar_ray.reporting.live_view import live_renderable, plain_progress, sparkline
 from cifar_ray.studies import Budget
@@ -24,6 +24,7 @@ PROGRESS = SweepProgress(
     best_trial="t0007",
     dataset="cifar10",
 )
+FINALS = FinalsAhead(num_trainings=4, num_epochs=13)
 BUDGET = Budget(num_trials=30, max_epochs=16, grace_period=1, reduction_factor=4)
 
 
@@ -66,6 +67,15 @@ def test_counts_best_and_data() -> None:
     assert lines[3] == "best 67.12 % on validation, by t0007, data: cifar10"
 
 
+def test_finals_that_will_follow_are_said() -> None:
+    made = board(BUDGET, FINALS)
+    assert "then finals: 4 trainings of 13 epochs" in show(made)
+    assert plain_progress(made, state="RUNNING", job="j").endswith(", then finals: 4 trainings of 13 epochs")
+    made.take(replace(BUDGET, num_trials=4))
+    made.take(PROGRESS)
+    assert "finals" not in "".join(show(made)) + plain_progress(made, state="RUNNING", job="j")
+
+
 def test_the_bar_grows_with_the_trials_that_ended() -> None:
     def filled(running: int) -> int:
         return show(board(progress=replace(PROGRESS, running=running, stopped=24 - running)))[1].count("━")
@@ -91,7 +101,7 @@ def test_rungs_count_who_stopped_there() -> None:
 
 @pytest.mark.parametrize("height", [6, 12, 16, 24, 60])
 def test_many_trials_fit_the_terminal(height: int) -> None:
-    lines = show(board(*some_trials(30)), height=height)
+    lines = show(board(*some_trials(30), FINALS), height=height)
     if height >= 24:
         shown = sum(line.startswith("t00") for line in lines)
         assert f"and {30 - shown} others" in lines

@@ -61,7 +61,17 @@ def test_a_grace_period_of_all_epochs_cuts_nothing() -> None:
     budget = STUDIES["cnn"].with_budget(max_epochs=5, grace_period=5).budget
     assert milestones(budget) == []
     assert STUDIES["cnn"].with_budget(max_epochs=5).budget.grace_period == 1
-    assert STUDIES["cnn-depth"].with_budget(max_epochs=2).budget.grace_period == 2
+
+
+@pytest.mark.parametrize("max_epochs", [2, 50])
+def test_a_study_that_cuts_no_trial_cuts_none_with_other_epochs_either(max_epochs: int) -> None:
+    assert STUDIES["cnn-depth"].with_budget(max_epochs=max_epochs).budget.grace_period == max_epochs
+    assert STUDIES["cnn-depth"].with_budget(max_epochs=50, grace_period=4).budget.grace_period == 4
+
+
+def test_a_grace_period_stays_as_epochs_are_added_and_shrinks_with_them() -> None:
+    study = dataclasses.replace(STUDIES["cnn"], budget=Budget(num_trials=4, max_epochs=9, grace_period=3))
+    assert [study.with_budget(max_epochs=epochs).budget.grace_period for epochs in (2, 9, 20)] == [2, 3, 3]
 
 
 def test_finals_are_off_in_the_reports_studies_and_need_seeds() -> None:

@@ -6,6 +6,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.exceptions import RayActorError
+from ray.tune.experiment import Trial
 
 from cifar_ray.records import EpochMetrics, SweepRecord
 from cifar_ray.storage.runs import RunStore
@@ -13,6 +15,7 @@ from cifar_ray.tuning.assignment import assign
 from cifar_ray.tuning.epoch_report import to_result
 from cifar_ray.tuning.ledger import Ledger, summarise_sweep
 from cifar_ray.tuning.member import MAX_LOSSES
+from cifar_ray.tuning.sweep import _TUNE_ENVIRONMENT
 
 
 class FakeTrial:
@@ -146,6 +149,20 @@ def test_a_lost_node_is_no_failure_of_its_trials(
     assert trial.run_metadata.num_failures == 2 * MAX_LOSSES * counted
     lose(1)
     assert trial.run_metadata.num_failures == 2 * MAX_LOSSES * counted + 1, "no epoch between so many"
+
+
+def test_a_node_that_was_preempted_counts_as_little_as_one_that_died(
+    books: Books, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray Tune knows the one kind from the other, and would not count it; taken back nevertheless, it left minus one."""
+    for name, value in _TUNE_ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    trial: Any = FakeTrial("t0000")
+    trial.error_file = tmp_path / "error.txt"
+    trial.error_file.write_text(f"Failure # 1 (occurred at …)\n{DIED.format('its node has died')}")
+    Trial._handle_ray_actor_error(trial, RayActorError("1d06", "it was drained", preempted=True))
+    books.ledger.on_trial_recover(0, [], trial)
+    assert trial.run_metadata.num_failures == 0
 
 
 def test_what_happened_to_a_trials_process_is_written_down(books: Books, epoch_metrics: list[EpochMetrics]) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 
 from cifar_ray.progress.asha import seconds_left
-from cifar_ray.progress.sweep_log import TrialEpoch, TrialState, Waiting
+from cifar_ray.progress.sweep_log import FinalsAhead, TrialEpoch, TrialState, Waiting
 from cifar_ray.progress.sweep_progress import SweepProgress
 from cifar_ray.reporting.live_view import live_renderable, plain_progress
 from cifar_ray.studies import Budget
@@ -79,11 +79,12 @@ class JsonView:
     """For programs: everything that is seen, an object a line, each with `event` and `job`.
 
     state      state; when it changes
-    budget     of the sweep: trials, epochs, ASHA's settings
+    budget     of the sweep: trials, epochs, ASHA's settings; once more where its finals begin
+    finals     num_trainings, num_epochs of each; after the first budget, where finals will follow
     epoch      trial_id, epoch, validation_accuracy (null where a loss is not finite), seconds
     trial      trial_id, outcome; when it starts or ends
     waiting    seconds, is_stuck, what; while no trial runs
-    progress   the counts, the best so far, eta_s (null where unknown)
+    progress   the counts, the best so far, eta_s (of the search or the finals, whichever runs; null where unknown)
     log        line; any other of the job's log
     """
 
@@ -107,6 +108,8 @@ class JsonView:
             match news:
                 case Budget():
                     self.say("budget", **asdict(news))
+                case FinalsAhead():
+                    self.say("finals", **asdict(news))
                 case TrialEpoch():
                     self.say("epoch", **asdict(news))
                 case TrialState():

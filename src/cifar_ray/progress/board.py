@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from cifar_ray.progress.sweep_log import News, TrialEpoch, TrialState, Waiting
+from cifar_ray.progress.sweep_log import FinalsAhead, News, TrialEpoch, TrialState, Waiting
 from cifar_ray.progress.sweep_progress import SweepProgress
 from cifar_ray.records import Outcome
 from cifar_ray.studies import Budget
@@ -46,6 +46,8 @@ class Board:
         """None until the log has said it; an evaluation has none."""
         self.progress: SweepProgress | None = None
         """The newest."""
+        self.finals: FinalsAhead | None = None
+        """None where there are none, or they have begun."""
         self.curves: dict[str, Curve] = {}
         self.waiting: Waiting | None = None
         """Since when no trial runs, and why; None while one does, or before anything is known."""
@@ -66,7 +68,9 @@ class Board:
                 if self.budget is not None:
                     # its finals begin: other trials from here on
                     self.progress, self.curves, self.pace = None, {}, []
-                self.budget = news
+                self.budget, self.finals = news, None
+            case FinalsAhead():
+                self.finals = news
             case TrialEpoch():
                 self._curve(news.trial_id).epochs[news.epoch] = news
             case TrialState():

@@ -1,6 +1,7 @@
 """What a running sweep's log says of its trials, as lines that people and programs read.
 
     asha trials=30 max_epochs=30 grace_period=1 reduction_factor=4     once, at the start
+    finals trainings=4 epochs=13                                       after it, where the sweep will have them
     trials t0003:4:0.5123:9.1 t0007:stopped                            since the last such line
     waiting seconds=40 asked for 2 x {CPU 1, GPU 1}; 1 node starting   while no trial runs; or `stuck`
 
@@ -17,7 +18,7 @@ from typing import get_args
 
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.progress.sweep_progress import SweepProgress
-from cifar_ray.records import EpochMetrics, Outcome
+from cifar_ray.records import EpochMetrics, Outcome, SweepRecord
 from cifar_ray.studies import Budget
 
 WORDS_PER_LINE = 50
@@ -25,6 +26,7 @@ _WORD = re.compile(
     r"(?P<trial>t\d{4,6}):(?:(?P<epoch>\d{1,6}):(?P<accuracy>-|\d\.\d{1,8}):(?P<seconds>\d{1,9}\.\d)|(?P<outcome>[a-z]+))"
 )
 
+_FINALS = re.compile(r"finals trainings=(?P<trainings>\d{1,5}) epochs=(?P<epochs>\d{1,5})")
 _WAITING = re.compile(r"(?:waiting|stuck) seconds=(?P<seconds>\d{1,9}) (?P<what>.{1,1000})")
 
 
@@ -78,8 +80,29 @@ class Waiting:
         return f"{'stuck' if self.is_stuck else 'waiting'} seconds={self.seconds:.0f} {self.what}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class FinalsAhead:
+    """What follows once all of the sweep's trials have ended."""
+
+    num_trainings: int
+    num_epochs: int
+    """Of each."""
+
+    @classmethod
+    def of(cls, sweep: SweepRecord) -> FinalsAhead | None:
+        """None where the sweep has no finals, or is one."""
+        if not sweep.num_finalists or sweep.parent is not None:
+            return None
+        num_finalists = min(sweep.num_finalists, sweep.num_trials)
+        return cls(num_trainings=num_finalists * sweep.num_seeds, num_epochs=sweep.epochs_of_finals)
+
+    def to_line(self) -> str:
+        """`finals trainings=4 epochs=13`."""
+        return f"finals trainings={self.num_trainings} epochs={self.num_epochs}"
+
+
 TrialNews = TrialEpoch | TrialState
-News = SweepProgress | Budget | Waiting | TrialNews
+News = SweepProgress | Budget | FinalsAhead | Waiting | TrialNews
 
 
 def budget_line(budget: Budget) -> str:
@@ -103,6 +126,8 @@ def read_line(line: str) -> list[News] | None:
     if kind == "asha":
         budget = _read_budget(rest)
         return None if budget is None else [budget]
+    if match := _FINALS.fullmatch(line):
+        return [FinalsAhead(num_trainings=int(match["trainings"]), num_epochs=int(match["epochs"]))]
     if match := _WAITING.fullmatch(line):
         return [Waiting(seconds=float(match["seconds"]), is_stuck=kind == "stuck", what=match["what"])]
     if kind == "trials":

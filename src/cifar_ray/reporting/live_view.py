@@ -11,7 +11,7 @@ from rich.text import Text
 
 from cifar_ray.progress.asha import Rung, rungs, seconds_left
 from cifar_ray.progress.board import Board, Curve
-from cifar_ray.progress.sweep_log import Waiting
+from cifar_ray.progress.sweep_log import FinalsAhead, Waiting
 from cifar_ray.progress.sweep_progress import SweepProgress
 from cifar_ray.reporting.formats import percent, plain, seconds
 from cifar_ray.reporting.terminal import verbatim
@@ -23,7 +23,7 @@ CURVE_WIDTH = 32
 BAR_WIDTH = 28
 MAX_CURVES = 12
 STYLES = {"running": "cyan", "completed": "green", "stopped": "dim", "diverged": "yellow", "failed": "red"}
-_OTHER_LINES = 11
+_OTHER_LINES = 12
 """Of the view besides curves and rungs."""
 
 
@@ -77,7 +77,8 @@ def _progress(board: Board, progress: SweepProgress) -> RenderableType:
         best.append("best ").append(f"{percent(progress.best_validation_accuracy, 2)} %", style="bold green")
         best.append_text(verbatim(f" on validation, by {progress.best_trial}, "))
     best.append_text(verbatim(f"data: {progress.dataset}"))
-    return Group(bar, counts, best)
+    then = [Text(f"then {_finals(board.finals)}", style="dim")] if board.finals else []
+    return Group(bar, counts, best, *then)
 
 
 def _curves(budget: Budget, curves: Sequence[Curve], num_curves: int) -> RenderableType:
@@ -132,7 +133,12 @@ def plain_progress(board: Board, *, state: str, job: str) -> str:
         return f"{job} {state}"
     left = seconds_left(board)
     after = "" if left is None or board.progress.ended == board.progress.trials else f" eta_s={left:.0f}"
-    return plain(f"{job} {state} {board.progress.to_line()}{after}")
+    then = f", then {_finals(board.finals)}" if board.finals else ""
+    return plain(f"{job} {state} {board.progress.to_line()}{after}{then}")
+
+
+def _finals(finals: FinalsAhead) -> str:
+    return f"finals: {finals.num_trainings} trainings of {finals.num_epochs} epochs"
 
 
 def _waiting(waiting: Waiting) -> str:

@@ -37,7 +37,7 @@ _FLAGS = (
         "--best-of",
         metavar="SWEEP",
         help="Draw nothing: train the best configuration of that finished sweep of the study, or its best --trials, "
-        "for instance with more --max-epochs.",
+        "for as long as the study's finals or for --max-epochs.",
     ),
     click.option(
         "--validation-share",

@@ -118,17 +118,18 @@ class SweepOptions:
 
     def adapt(self, study: Study) -> Study:
         """The study, with what these change about its budget, its finals and its searcher."""
-        num_trials, grace_period, searcher = self.trials, self.grace_period, self.searcher
+        num_trials, max_epochs, grace_period, searcher = self.trials, self.max_epochs, self.grace_period, self.searcher
         if self.best_of is not None:
-            # they have been chosen: each is trained to its end
+            # they have been chosen: each is trained to its end, for as long as the study's finals
             num_trials = 1 if num_trials is None else num_trials
+            max_epochs = study.final_epochs if max_epochs is None else max_epochs
             if grace_period is None:
-                grace_period = study.budget.max_epochs if self.max_epochs is None else self.max_epochs
+                grace_period = study.budget.max_epochs if max_epochs is None else max_epochs
             searcher = "random"
         if searcher != "pbt":
             # a population asks more of a budget than others do
             study = study.with_searcher(searcher)
-        budgeted = study.with_budget(num_trials=num_trials, max_epochs=self.max_epochs, grace_period=grace_period)
+        budgeted = study.with_budget(num_trials=num_trials, max_epochs=max_epochs, grace_period=grace_period)
         adapted = budgeted.with_seeds(self.seeds).with_searcher(searcher)
         if "seed" in self.settings and adapted.finalists:
             raise ConfigurationError(

@@ -189,14 +189,19 @@ class Study:
     ) -> Study:
         """The same study with fewer or more trials or epochs, or another grace period; None keeps the study's own.
 
-        Epochs that are given are those of its finals, too, and bound its grace period.
+        Epochs that are given are those of its finals, too, and bound its grace period; a study that cuts no trial still
+        cuts none.
         """
-        epochs = self.budget.max_epochs if max_epochs is None else max_epochs
+        own = self.budget
+        epochs = own.max_epochs if max_epochs is None else max_epochs
+        if grace_period is None:
+            cuts_none = own.grace_period == own.max_epochs
+            grace_period = max(1, epochs if cuts_none else min(own.grace_period, epochs))
         budget = replace(
-            self.budget,
-            num_trials=self.budget.num_trials if num_trials is None else num_trials,
+            own,
+            num_trials=own.num_trials if num_trials is None else num_trials,
             max_epochs=epochs,
-            grace_period=max(1, min(self.budget.grace_period, epochs)) if grace_period is None else grace_period,
+            grace_period=grace_period,
         )
         return replace(self, budget=budget, final_epochs=self.final_epochs if max_epochs is None else None)
 

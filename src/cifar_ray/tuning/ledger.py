@@ -16,7 +16,7 @@ from ray.tune.experiment import Trial
 
 from cifar_ray.prices import Prices
 from cifar_ray.progress.counting import recounted, with_epoch
-from cifar_ray.progress.sweep_log import TrialEpoch, TrialNews, TrialState, budget_line, trial_lines
+from cifar_ray.progress.sweep_log import FinalsAhead, TrialEpoch, TrialNews, TrialState, budget_line, trial_lines
 from cifar_ray.progress.sweep_progress import SweepProgress
 from cifar_ray.provenance import now
 from cifar_ray.records import EpochMetrics, Outcome, SweepRecord, SweepResult, TrialEvent, TrialRecord
@@ -59,6 +59,8 @@ class Ledger(Callback):
             for trial in self._runs.trials(self._sweep.sweep_id)
         }
         self._say(budget_line(_budget(self._sweep)))
+        if finals := FinalsAhead.of(self._sweep):
+            self._say(finals.to_line())
         self._news: list[TrialNews] = [TrialEpoch.of(line) for line in self._metrics.values()]
         self._news += [TrialState(trial_id=each.trial_id, outcome=each.outcome) for each in self._trials.values()]
         self._gauges = SweepGauges(self._sweep, num_epochs=len(self._metrics))

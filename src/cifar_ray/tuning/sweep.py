@@ -59,6 +59,8 @@ _TUNE_ENVIRONMENT = {
     # a stopped trial's thread, whose last checkpoints are on their way, gets this long: then Ray Tune gives up the
     # actor, and the trial that was to follow in it, too
     "TUNE_FUNCTION_THREAD_TIMEOUT_S": f"{STOP_DEADLINE_S:.0f}",
+    # the ledger takes back what a lost node has counted; of preempted ones Ray Tune would not have counted anything
+    "RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE": "1",
     # nobody reads its state (docs/decisions/0011), which took a third of the driver's time at 500 trials
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",
     # the job prints its own progress
