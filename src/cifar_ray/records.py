@@ -10,7 +10,7 @@ from typing import Any, Literal
 from cifar_ray.finals import Finals
 from cifar_ray.json_record import Record
 from cifar_ray.scrutiny import Calibration, Mistake, ReliabilityBin, Robustness, SeedScore
-from cifar_ray.studies.study import VALIDATION_SHARE, Searcher
+from cifar_ray.studies.study import VALIDATION_SHARE, Budget, Searcher
 
 Outcome = Literal["running", "completed", "stopped", "diverged", "failed"]
 """completed: trained to its last epoch; stopped: ended early by ASHA; diverged: a loss that is not finite."""
@@ -89,6 +89,16 @@ class SweepRecord(Record):
     """Of finals: the parent's trials that they train anew, `num_seeds` times in a row each."""
     interruptions: tuple[Interruption, ...] = ()
     """In their order; a sweep that was resumed has them still."""
+
+    @property
+    def budget(self) -> Budget:
+        """What its trials get."""
+        return Budget(
+            num_trials=self.num_trials,
+            max_epochs=self.max_epochs,
+            grace_period=self.grace_period,
+            reduction_factor=self.reduction_factor,
+        )
 
     @property
     def epochs_of_finals(self) -> int:

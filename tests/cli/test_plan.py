@@ -27,6 +27,19 @@ def test_curves_from_the_store_make_a_table_and_a_figure(tmp_path: Path) -> None
     assert "simulating" not in done.stdout
 
 
+@pytest.mark.parametrize(("factor", "rungs"), [("2", [1, 2, 4, 8, 16, 30]), ("3", [1, 3, 9, 27, 30])])
+def test_the_rungs_are_of_the_sweep_that_is_planned(factor: str, rungs: list[int], tmp_path: Path) -> None:
+    """Not of the study, which has another factor and more trials."""
+    figure = str(tmp_path / "plan.png")
+    done = plan(
+        "cnn", "--trials", "8", "--reduction-factor", factor, "--workers", "1", "--seeds", "2", "--figure", figure
+    )
+    assert done.exit_code == 0, done.output
+    rows = [line.split() for line in done.output.splitlines() if line.strip().startswith("epoch ")]
+    assert [int(row[1].rstrip(",")) for row in rows] == rungs
+    assert rows[0][-1] == "8.0", "all begin"
+
+
 def test_a_deadline_and_prices_are_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prices = tmp_path / "prices.toml"
     prices.write_text('currency = "EUR"\n[A100]\non_demand = 3.0\n')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from statistics import mean
 
 import pytest
@@ -41,6 +42,13 @@ def test_a_real_sweep_was_predicted_by_another(small_cohort: FinishedSweep, othe
 def test_the_real_pair_is_ranked_as_it_came_out(alone: FinishedSweep, cohort: FinishedSweep) -> None:
     assert cohort.result.wall_s < alone.result.wall_s
     assert replay(cohort).wall_s < replay(alone).wall_s
+
+
+def test_a_searcher_that_learns_is_replayed_as_narrow_as_it_ran(alone: FinishedSweep) -> None:
+    """Of seven trials, one at once, where two found room."""
+    few = replace(alone, sweep=replace(alone.sweep, num_trials=7))
+    tpe = replace(few, sweep=replace(few.sweep, searcher="tpe"))
+    assert replay(tpe).busy_s / replay(tpe).wall_s < 0.7 * replay(few).busy_s / replay(few).wall_s
 
 
 @pytest.mark.parametrize(

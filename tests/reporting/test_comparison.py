@@ -1,5 +1,6 @@
 """Comparisons of two real sweeps, and of made ones that differ in what must be said."""
 
+import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,12 +8,13 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from cifar_ray.cli.main import main
 from cifar_ray.errors import ConfigurationError, RecordError
 from cifar_ray.records import EpochMetrics, SweepRecord, TestScores
 from cifar_ray.reporting.comparison import Comparison, Contender, Score, compare
-from cifar_ray.reporting.comparison_view import comparison_figure, verdicts
+from cifar_ray.reporting.comparison_view import PAIRED, UNPAIRED, comparison_figure, comparison_renderable, verdicts
 from cifar_ray.scrutiny import SeedScore
 from cifar_ray.storage.answers import TestAnswers
 from cifar_ray.storage.folder import FolderStore
@@ -180,3 +182,32 @@ def test_a_winner_of_several_seeds_shows_their_mean(runs: RunStore, put: Put) ->
     arguments = ["cnn-1", "cnn-2", "--storage", runs.objects.uri, "--figure", "/nowhere/c.png"]
     output = " ".join(CliRunner().invoke(main, ["results", "compare", *arguments]).output.split())
     assert "test %, mean of seeds – 60.00 (n = 3)" in output
+
+
+def test_what_the_finals_trained_is_told_apart_from_the_search(tmp_path: Path) -> None:
+    """The wall time and the price are of both."""
+    sweeps = ["fast-20261126-082542-6d4f82a5", "fast-20261126-141016-806a5f96"]
+    figure = str(tmp_path / "c.png")
+    done = CliRunner().invoke(main, ["results", "compare", *sweeps, "--storage", str(RESULTS), "--figure", figure])
+    assert done.exit_code == 0, done.output
+    output = " ".join(done.output.split())
+    assert "epochs trained 24 + 52 in finals 12" in output
+    assert "core-s, then finals" in output
+
+
+def test_a_sweep_that_is_not_scored_yet_leaves_the_others_paired(runs: RunStore, put: Put, scores: TestScores) -> None:
+    for sweep_id, accuracy in (("cnn-1", 0.6), ("cnn-2", 0.61), ("cnn-3", None)):
+        put(sweep_id, accuracy)
+    for sweep_id, num_correct in (("cnn-1", 6000), ("cnn-2", 6100)):
+        counts = (num_correct, 10_000 - num_correct)
+        found = runs.test_scores(sweep_id)
+        assert found is not None
+        runs.write_test_scores(replace(found, confusion_matrix=(counts + (0,) * 8, *((0,) * 10,) * 9)))
+        predicted = [0] * counts[0] + [1] * counts[1]
+        runs.write_answers(TestAnswers.pack(sweep_id, found.test_fingerprint, [0] * 10_000, predicted))
+    file = io.StringIO()
+    Console(file=file, width=100).print(comparison_renderable(compare(runs, ["cnn-1", "cnn-2", "cnn-3"])))
+    said = " ".join(file.getvalue().split())
+    assert "p = " in said
+    assert PAIRED in said
+    assert UNPAIRED not in said

@@ -102,7 +102,7 @@ def test_a_sweep_that_cut_is_refused_with_the_way_out(
     put(runs, sweep_record, epoch_metrics[0], trial_record, outcome="stopped")
     with pytest.raises(ConfigurationError, match="3 full learning curves and 1 that end early") as refused:
         measure_curve_bias(runs, "cnn-1")
-    assert "cifar-ray job submit cnn --grace-period 3" in str(refused.value.hint)
+    assert "cifar-ray job submit cnn --max-epochs 3 --grace-period 3" in str(refused.value.hint)
 
 
 def test_a_population_is_refused(

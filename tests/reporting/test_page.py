@@ -23,6 +23,7 @@ from cifar_ray.records import (
     TrialEvent,
     TrialRecord,
 )
+from cifar_ray.reporting.formats import setting
 from cifar_ray.scrutiny import Mistake, ReliabilityBin
 from cifar_ray.storage import layout
 from cifar_ray.storage.folder import FolderStore
@@ -384,6 +385,22 @@ def test_finals_have_a_card_where_there_were_any(page: Page, real: RunStore, tmp
         *(result.ranking[0], "66.16", "2", "61.00", "48.29 to 73.71", "5.16")
     ]
     assert "finals: the best 1 on 2 seeds each, 60 epochs" in page.locator("main").inner_text()
+
+
+def test_the_winner_is_whom_the_finals_chose(page: Page, tmp_path: Path) -> None:
+    """Beside a test accuracy stand the settings that it is of."""
+    real, sweep = RunStore(FolderStore(RESULTS)), "fast-20261126-082542-6d4f82a5"
+    shutil.copytree(RESULTS / sweep, tmp_path / "store" / sweep)
+    page.goto(f"{save_page(RunStore(FolderStore(tmp_path / 'store')), tmp_path / 'index.html')}#/sweep/{sweep}")
+    findings = page.locator("#findings")
+    findings.get_by_text("Which settings won?").wait_for()
+    scores = real.test_scores(sweep)
+    assert scores is not None
+    text = findings.inner_text()
+    assert f"{scores.trial_id} with 87." in text
+    assert "chosen by the finals before t0002, the best of the search" in text
+    (rate,) = (trial.config["learning_rate"] for trial in real.trials(sweep) if trial.trial_id == scores.trial_id)
+    assert setting("learning_rate", {"learning_rate": rate}) in findings.locator(".chips").inner_text()
 
 
 def test_a_population_says_whose_heir_a_trial_is(page: Page, tmp_path: Path, real_page: str) -> None:

@@ -33,6 +33,14 @@ def test_kinds_and_bounds(sweep_record: SweepRecord) -> None:
     assert found["xavier"]["values"] == [False, True]
 
 
+def test_a_sweep_of_a_wider_range_than_the_studys_is_shown_whole(sweep_record: SweepRecord) -> None:
+    """As before the study was narrowed."""
+    found = trials(30)
+    wide = [replace(found[0], config={**found[0].config, "learning_rate": 5.0}), *found[1:]]
+    (rate,) = (each for each in varied_parameters(sweep_record, wide) if each["name"] == "learning_rate")
+    assert (rate["low"], rate["high"]) == (1e-4, 5.0)
+
+
 def test_of_few_ended_trials_no_importance(sweep_record: SweepRecord) -> None:
     few = trials(MIN_TRIALS)
     few[0] = replace(few[0], outcome="running")

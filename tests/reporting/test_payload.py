@@ -43,6 +43,19 @@ def test_finished_then_evaluated(running: RunStore, result: SweepResult, scores:
     assert detail["evaluation"]["report"]["by_class"]["cat"] == 0.415
 
 
+def test_the_winner_is_whom_the_finals_chose_and_the_test_set_has_scored(
+    running: RunStore, result: SweepResult, scores: TestScores
+) -> None:
+    assert page_payload(running)["sweeps"][0]["winner"] == "t0000"
+    trained = Retraining(trial_id="t0000", seed=5, outcome="completed", best_epoch=4, best_validation_accuracy=0.5)
+    chosen = Finalist(trial_id="t0001", searched_accuracy=0.44, retrainings=(trained,))
+    running.write_result(replace(result, finals=Finals(finalists=(chosen,), num_epochs=4, accelerator_seconds=0.0)))
+    row = sweep_payload(running, "cnn-1")["row"]
+    assert (row["best_trial"], row["winner"]) == ("t0000", "t0001")
+    running.write_test_scores(replace(scores, trial_id="t0001"))
+    assert sweep_payload(running, "cnn-1")["row"]["winner"] == "t0001"
+
+
 def test_finals_are_told_in_words_and_rows(running: RunStore, result: SweepResult) -> None:
     trained = Retraining(trial_id="t0000", seed=5, outcome="failed", best_epoch=4, best_validation_accuracy=0.4)
     finalist = Finalist(trial_id="t0000", searched_accuracy=0.45, retrainings=(trained,))

@@ -80,3 +80,13 @@ def test_configurations_that_another_sweep_found_are_no_searchers(
     first, second = (replace(each, sweep=replace(each.sweep, best_of="cnn-1")) for each in (first, second))
     assert searcher_verdicts([first, second]) == searcher_verdicts([first, searched]) == []
     assert searcher_verdicts([drawn, searched, first]) == searcher_verdicts([drawn, searched])
+
+
+def test_sweeps_of_several_studies_say_nothing_of_searchers(
+    sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics]
+) -> None:
+    sweeps = [
+        contender(replace(sweep_record, study=study), epoch_metrics[0], searcher, 0, [0.5])
+        for study, searcher in (("cnn", "random"), ("fast", "tpe"))
+    ]
+    assert searcher_verdicts(sweeps) == []

@@ -154,7 +154,7 @@ def test_a_lost_node_is_no_failure_of_its_trials(
 def test_a_node_that_was_preempted_counts_as_little_as_one_that_died(
     books: Books, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ray Tune knows the one kind from the other, and would not count it; taken back nevertheless, it left minus one."""
+    """Ray Tune would not count it: taken back nevertheless, it left minus one."""
     for name, value in _TUNE_ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     trial: Any = FakeTrial("t0000")

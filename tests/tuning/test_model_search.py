@@ -24,9 +24,9 @@ Open = Callable[..., ModelSearch]
 def open_search(runs: RunStore, sweep_record: SweepRecord) -> Open:
     """Makes the search of a driver, the first or a later one, of one sweep of `cnn`."""
 
-    def open_search(searcher: Searcher, num_trials: int = 40) -> ModelSearch:
+    def open_search(searcher: Searcher, num_trials: int = 40, **changes: Any) -> ModelSearch:
         study = STUDIES["cnn"].with_budget(num_trials=num_trials, max_epochs=EPOCHS).with_searcher(searcher)
-        sweep = replace(sweep_record, num_trials=num_trials, max_epochs=EPOCHS, searcher=searcher)
+        sweep = replace(sweep_record, num_trials=num_trials, max_epochs=EPOCHS, searcher=searcher, **changes)
         return ModelSearch(study, sweep, study.sample(sweep.seed), runs)
 
     return open_search
@@ -79,6 +79,15 @@ def test_only_bohb_style_learns_from_rungs(open_search: Open, searcher: Searcher
         search.on_trial_result(str(index), result(epoch, 0.3))
     last = STUDIES["cnn"].with_budget(num_trials=NUM_STARTUP + 1, max_epochs=EPOCHS).sample(0)[-1]
     assert (give(search, "last")["settings"] != last.to_dict()) == is_learnt
+
+
+def test_the_rungs_are_the_sweeps_whatever_the_study_has_become(open_search: Open) -> None:
+    search = open_search("bohb-style", num_trials=NUM_STARTUP + 1, reduction_factor=2)
+    for index in range(NUM_STARTUP):
+        give(search, str(index))
+        search.on_trial_result(str(index), result(2, 0.3))
+    last = STUDIES["cnn"].with_budget(num_trials=NUM_STARTUP + 1, max_epochs=EPOCHS).sample(0)[-1]
+    assert give(search, "last")["settings"] != last.to_dict(), "ten results of the rung at the second epoch"
 
 
 @pytest.mark.parametrize(("searcher", "follows"), [("tpe", "accuracy"), ("bohb-style", "rung")])

@@ -82,6 +82,8 @@ def test_each_finalist_gets_the_same_new_seeds_and_keeps_the_rest(
         assert config.to_dict() | {"seed": 0} == dict(trials[trial_id].config) | {"seed": 0}
     assert finals_seeds(replace(record, seed=1)) != seeds
     assert finals_seeds(replace(record, sweep_id="another")) == seeds
+    anew = finals_seeds(replace(record, best_of="cnn-1"))
+    assert not set(anew) & set(seeds), "by these its configurations were chosen"
 
 
 def test_finals_may_be_longer_than_the_search(

@@ -29,8 +29,8 @@ EPOCH_S = 60.0
 
 STATEMENT = (
     f"a trial goes from {CHANCE_LEVEL:.0%} to its own limit as (t/h) / (1 + t/h), h log-normal about {HALF_LIFE:g} "
-    f"epochs (sd of log h: {HALF_LIFE_SPREAD:g}); limits lie {100 * SPREAD:g} points in the mean below the best, exponentially; an epoch scatters by "
-    f"{100 * NOISE:g} points, of {NUM_IMAGES:,} images"
+    f"epochs (sd of log h: {HALF_LIFE_SPREAD:g}); limits lie {100 * SPREAD:g} points in the mean below the best, "
+    f"exponentially; an epoch scatters by {100 * NOISE:g} points, of {NUM_IMAGES:,} images"
 )
 
 

@@ -26,6 +26,13 @@ class Setup:
     reduction_factor: int | None
     """None: a full search, in which ASHA stops nobody."""
 
+    def budget(self, study: Budget) -> Budget:
+        """The study's, with these trials and this factor."""
+        budget = replace(study, num_trials=self.num_trials)
+        if self.reduction_factor is None:
+            return replace(budget, grace_period=budget.max_epochs)
+        return replace(budget, reduction_factor=self.reduction_factor)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
@@ -116,11 +123,7 @@ def forecast_all(grid: Grid, source: CurveSource, tell: Callable[[int], None] = 
 
 
 def _simulate(grid: Grid, setup: Setup, source: CurveSource, tell: Callable[[int], None]) -> list[Outcome]:
-    budget = replace(grid.budget, num_trials=setup.num_trials)
-    if setup.reduction_factor is None:
-        budget = replace(budget, grace_period=budget.max_epochs)
-    else:
-        budget = replace(budget, reduction_factor=setup.reduction_factor)
+    budget = setup.budget(grid.budget)
     fleet = replace(grid.fleet, num_workers=setup.num_workers)
     finals = FinalsPlan.of(grid.study, setup.num_trials)
     most_at_once = grid.study.with_budget(num_trials=setup.num_trials).trials_at_once

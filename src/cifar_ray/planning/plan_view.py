@@ -80,7 +80,8 @@ def _repeats(space: SpacePreview) -> str:
 
 
 def _rungs(plan: Plan) -> RenderableType:
-    base, budget = plan.base, plan.grid.budget
+    base = plan.base
+    budget = base.setup.budget(plan.grid.budget)
     table = narrow_table("ASHA's rungs")
     for name in ("trials that come so far", "of the rung before", "if all were alike"):
         table.add_column(name, justify="right")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from cifar_ray.planning.curve_bank import CurveBank
 from cifar_ray.planning.curve_source import FinishedSweep
@@ -12,7 +13,7 @@ from cifar_ray.planning.simulation import FinalsPlan, simulate
 from cifar_ray.planning.timing import num_places
 from cifar_ray.planning.worker_shape import cohort_places
 from cifar_ray.records import SweepRecord
-from cifar_ray.studies import Budget
+from cifar_ray.studies import trials_at_once
 
 
 def replay(finished: FinishedSweep, finals: FinalsPlan | None = None) -> Outcome:
@@ -20,14 +21,16 @@ def replay(finished: FinishedSweep, finals: FinalsPlan | None = None) -> Outcome
     sweep = finished.sweep
     curves = finished.curves(sweep.max_epochs)
     bank = CurveBank(curves, max_epochs=sweep.max_epochs, num_images=sweep.dataset.num_validation)
-    budget = Budget(
-        num_trials=len(curves),
-        max_epochs=sweep.max_epochs,
-        grace_period=sweep.grace_period,
-        reduction_factor=sweep.reduction_factor,
+    return simulate(
+        replace(sweep.budget, num_trials=len(curves)),
+        bank,
+        finished.timing(),
+        fleet_of(sweep),
+        0,
+        curves=iter(bank.originals()),
+        finals=finals,
+        most_at_once=trials_at_once(sweep.searcher, sweep.num_trials),
     )
-    curves_in_order = iter(bank.originals())
-    return simulate(budget, bank, finished.timing(), fleet_of(sweep), 0, curves=curves_in_order, finals=finals)
 
 
 def fleet_of(sweep: SweepRecord) -> Fleet:

@@ -41,7 +41,7 @@ def comparison_renderable(comparison: Comparison) -> RenderableType:
         table.add_row(Text(label), *(verbatim(cell) for cell in cells), style=style)
     cautions = [verbatim(f"caution: {text}", "yellow") for text in comparison.cautions]
     verdict = [verbatim(line, "bold") for line in verdicts(comparison)]
-    is_paired = all(each.answers for each in contenders)
+    is_paired = all(each.answers for each in contenders if each.scores)
     notes = [Text(SELECTED, style="dim"), Text(PAIRED if is_paired else UNPAIRED, style="dim")]
     return Group(table, *cautions, *verdict, *(notes if comparison.has_verdict else ()))
 
@@ -109,13 +109,13 @@ def _rows(contenders: Sequence[Contender], common: float | None) -> list[tuple[s
         row("searcher", [chosen_by(sweep) for sweep in sweeps]),
         row("seed", [str(sweep.seed) for sweep in sweeps]),
         row("trials × epochs", [f"{sweep.num_trials} × {sweep.max_epochs}" for sweep in sweeps]),
-        row("epochs trained", [str(len(each.metrics)) for each in contenders]),
+        row("epochs trained", map(_epochs, contenders)),
         row("best validation %", map(_accuracy, validation)),
         row("95 % interval", map(_interval, validation)),
         row("test %", map(_accuracy, test)),
         row("95 % interval", map(_interval, test)),
         row("wall time", [seconds(each.result.wall_s) if each.result else MISSING for each in contenders]),
-        row("trained for", [_spent(each) for each in contenders]),
+        row("trained for", map(_spent, contenders)),
         row("price", map(_price, contenders)),
     ]
     if any(each.scores and each.scores.seeds for each in contenders):
@@ -178,6 +178,13 @@ def _price(contender: Contender) -> str:
     return cost_amount(cost) if cost else MISSING
 
 
+def _epochs(contender: Contender) -> str:
+    finals = contender.result.finals if contender.result else None
+    return f"{len(contender.metrics)}{f' + {finals.num_epochs} in finals' if finals else ''}"
+
+
 def _spent(contender: Contender) -> str:
+    """In the search."""
     unit = "acc." if contender.unit == ACCELERATOR_SECONDS else "core"
-    return f"{contender.spent:,.0f} {unit}-s"
+    finals = contender.result.finals if contender.result else None
+    return f"{contender.spent:,.0f} {unit}-s{', then finals' if finals else ''}"

@@ -77,7 +77,8 @@ def measure_curve_bias(runs: RunStore, sweep_id: str) -> CurveBias:
     if cut or len(used) < 3:
         raise ConfigurationError(
             f"sweep {sweep_id} has {len(used)} full learning curves and {len(cut)} that end early",
-            f"run one that cuts nothing: cifar-ray job submit {sweep.study} --grace-period {sweep.max_epochs}",
+            f"run one that cuts nothing: cifar-ray job submit {sweep.study} --max-epochs "
+            f"{sweep.max_epochs} --grace-period {sweep.max_epochs}",
         )
     # what diverged is worth nothing from there on
     curves = {trial_id: [0.0] * sweep.max_epochs for trial_id in used}

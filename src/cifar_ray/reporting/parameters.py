@@ -34,7 +34,9 @@ def varied_parameters(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> list
         described: dict[str, Any] = {"name": name, "label": SETTINGS.get(name, name.replace("_", " "))}
         domain = space.get(name)
         if isinstance(domain, LogUniform):
-            described |= {"kind": "log", "low": domain.low, "high": domain.high}
+            # the study may have searched another range when the sweep began
+            numbers = [number for value in values if _is_number(value) and (number := float(value or 0)) > 0]
+            described |= {"kind": "log", "low": min(domain.low, *numbers), "high": max(domain.high, *numbers)}
         else:
             described |= _scale(values)
         found.append(described)

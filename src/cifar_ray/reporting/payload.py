@@ -110,6 +110,7 @@ def _row(
         "outcomes": dict(result.outcomes if result else Counter(str(trial.outcome) for trial in trials)),
         "num_epochs": result.num_epochs if result else sum(trial.num_epochs for trial in trials),
         "best_trial": best.trial_id if best else None,
+        "winner": _winner(result, scores) or (best.trial_id if best else None),
         "best_validation": best.best_validation_accuracy if best else None,
         "test": {"accuracy": scores.accuracy, "interval": scores.accuracy_interval} if scores else None,
         "wall_s": result.wall_s if result else _seconds_between(sweep.started_at, now()),
@@ -117,6 +118,13 @@ def _row(
         "has_accelerators": sweep.accelerators_per_trial > 0,
         "cost": _cost(result.cost) if result and result.cost else None,
     }
+
+
+def _winner(result: SweepResult | None, scores: TestScores | None) -> str | None:
+    """The trial that was scored, or will be: with finals not always the one that was best in the search."""
+    if scores is not None:
+        return scores.trial_id
+    return result.best_first[0] if result and result.best_first else None
 
 
 def _finals(finals: Finals) -> dict[str, Any]:

@@ -55,9 +55,12 @@ def score_searchers(contenders: Sequence[Contender], num_epochs: int) -> list[Se
 def searcher_verdicts(contenders: Sequence[Contender]) -> list[str]:
     """A line for each searcher, then the best against each other one; none where all had the same searcher.
 
-    Sweeps of configurations that another sweep has found are none of a searcher's.
+    Sweeps of configurations that another sweep has found are none of a searcher's. None for sweeps of several studies,
+    which differ in more than that.
     """
     contenders = [each for each in contenders if each.sweep.best_of is None]
+    if len({each.sweep.study for each in contenders}) > 1:
+        return []
     if len({each.sweep.searcher for each in contenders}) < 2 or not (num_epochs := common_epochs(contenders)):
         return []
     scores = score_searchers(contenders, num_epochs)

@@ -6,7 +6,7 @@ from cifar_ray.errors import UnknownNameError
 from cifar_ray.studies.beyond import CNN_DEPTH, CNN_EMA, FAST, NF_RESNET, RESNET_BEYOND
 from cifar_ray.studies.published import CNN, RESNET, RESNET_SCHEDULE
 from cifar_ray.studies.space import Choice, LogUniform
-from cifar_ray.studies.study import VALIDATION_SHARE, Budget, PublishedResult, Study, fits_cohort
+from cifar_ray.studies.study import VALIDATION_SHARE, Budget, PublishedResult, Study, fits_cohort, trials_at_once
 from cifar_ray.studies.trial_config import TrialConfig, parse_setting
 
 STUDIES = {
@@ -25,6 +25,7 @@ __all__ = [
     "fits_cohort",
     "get_study",
     "parse_setting",
+    "trials_at_once",
 ]
 
 

@@ -54,7 +54,7 @@ CNN_DEPTH = Study(
         "crop_border": "reflected",
         "alternating_flip": True,
     },
-    # none cut, as there is nothing to judge by until a one-cycle schedule has come down: short trainings of their own choose
+    # none cut, as there is nothing to judge by until a one-cycle schedule has come down: short whole trainings choose
     # whom the finals train for longer (docs/methods.md)
     budget=Budget(num_trials=16, max_epochs=5, grace_period=5),
     accelerators_per_trial=0.5,

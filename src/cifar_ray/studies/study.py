@@ -154,10 +154,7 @@ class Study:
     @property
     def trials_at_once(self) -> int:
         """The most trials that its searcher wants to have in training together."""
-        num_trials = self.budget.num_trials
-        if self.searcher == "pbt":
-            return num_trials // GENERATIONS
-        return num_trials if self.searcher == "random" else max(1, num_trials // SHARE_AT_ONCE)
+        return trials_at_once(self.searcher, self.budget.num_trials)
 
     def _check_population(self) -> None:
         fewest = MIN_POPULATION * GENERATIONS
@@ -228,6 +225,13 @@ class Study:
         """
         rng = random.Random(f"{self.name}:{seed}")
         return [self.configure(sample_space(self.space, rng)) for _ in range(self.trial_budget.num_trials)]
+
+
+def trials_at_once(searcher: Searcher, num_trials: int) -> int:
+    """The most of a sweep's trials that a searcher wants to have in training together."""
+    if searcher == "pbt":
+        return num_trials // GENERATIONS
+    return num_trials if searcher == "random" else max(1, num_trials // SHARE_AT_ONCE)
 
 
 def fits_cohort(config: TrialConfig) -> bool:

@@ -41,6 +41,7 @@ from cifar_ray.tuning.finals import run_with_finals
 from cifar_ray.tuning.nodes import read_node_kinds
 from cifar_ray.tuning.preflight import check_store_from_every_node, choose_storage
 from cifar_ray.tuning.ray_logs import shorten_tracebacks
+from cifar_ray.tuning.resuming import check_drawn, check_same
 from cifar_ray.tuning.sweep import SweepPlan
 from cifar_ray.tuning.trackers import check_trackers
 
@@ -94,6 +95,8 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
         plan = replace(plan, prices=prices, keep=options.keep, ends_at=ends_at)
         if recorded is None:
             runs.create_sweep(plan.sweep)
+        else:
+            check_drawn(recorded, runs.trials(sweep_id), configs)
         at_once = f"{plan.max_concurrent_trials} at once{' as one network' if plan.num_cohorts else ''}"
         click.echo(
             f"sweep {sweep_id}: {plan.sweep.num_trials} trials of {study.name}, at most {plan.sweep.max_epochs} "
@@ -191,7 +194,10 @@ def _make_plan(
         changes=tuple(f"{name}={value}" for name, value in sorted(options.settings.items())),
     )
     if recorded is not None:
-        _check_same(recorded, sweep, *(["num_seeds"] if options.seeds is not None else []))
+        check_same(recorded, sweep, *(["num_seeds"] if options.seeds is not None else []))
+        if recorded.is_cohort:
+            # its engines take what a node has now
+            recorded = replace(recorded, cpus_per_trial=placement.cpus)
     return SweepPlan(
         sweep=recorded or sweep,
         configs=configs,
@@ -203,23 +209,6 @@ def _make_plan(
         accelerator=options.accelerator,
         finals=place_singly(study, options, kinds) if (recorded or sweep).num_finalists else None,
     )
-
-
-def _check_same(recorded: SweepRecord, sweep: SweepRecord, *asked: str) -> None:
-    """A resumed sweep must be the one that was started; `asked` are options that count where they are given."""
-    names = [*asked, "study", "searcher", "best_of", "seed", "num_trials", "max_epochs", "grace_period", "is_cohort"]
-    if not recorded.is_cohort:
-        names += ["accelerators_per_trial", "cpus_per_trial"]
-    pairs = {name: (getattr(recorded, name), getattr(sweep, name)) for name in names}
-    pairs["settings"] = (", ".join(recorded.changes) or "its own", ", ".join(sweep.changes) or "its own")
-    pairs["validation_share"] = (recorded.dataset.validation_share, sweep.dataset.validation_share)
-    pairs["data"] = (recorded.dataset.fingerprint[:12], sweep.dataset.fingerprint[:12])
-    changed = [f"{name} was {old}, now {new}" for name, (old, new) in pairs.items() if old != new]
-    if changed:
-        raise ConfigurationError(
-            f"sweep {recorded.sweep_id} was started otherwise: {'; '.join(changed)}",
-            "resume with the options of its first run",
-        )
 
 
 def _hardware(kinds: list[NodeKind]) -> Mapping[str, str]:

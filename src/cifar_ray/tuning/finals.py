@@ -54,8 +54,12 @@ def run_with_finals(plan: SweepPlan, runs: RunStore, settings: Settings, say: Ca
 
 
 def finals_seeds(sweep: SweepRecord) -> list[int]:
-    """The same for every finalist, so that luck is shared; none that the sweep itself used."""
-    return random.Random(f"finals:{sweep.study}:{sweep.seed}").sample(SEEDS, sweep.num_seeds)
+    """The same for every finalist, so that luck is shared; none that the sweep itself used.
+
+    Nor those of the sweep whose best it trains: by these they were chosen.
+    """
+    names = ["finals", sweep.study, str(sweep.seed), *([sweep.best_of] if sweep.best_of else [])]
+    return random.Random(":".join(names)).sample(SEEDS, sweep.num_seeds)
 
 
 def finals_configs(record: SweepRecord, trials: Mapping[str, TrialRecord]) -> list[TrialConfig]:

@@ -21,7 +21,6 @@ from cifar_ray.progress.sweep_progress import SweepProgress
 from cifar_ray.provenance import now
 from cifar_ray.records import EpochMetrics, Outcome, SweepRecord, SweepResult, TrialEvent, TrialRecord
 from cifar_ray.storage.runs import RunStore
-from cifar_ray.studies import Budget
 from cifar_ray.tuning.bookkeeper import Bookkeeper
 from cifar_ray.tuning.cost import Meter, cost_of
 from cifar_ray.tuning.epoch_report import from_result
@@ -58,7 +57,7 @@ class Ledger(Callback):
             else trial
             for trial in self._runs.trials(self._sweep.sweep_id)
         }
-        self._say(budget_line(_budget(self._sweep)))
+        self._say(budget_line(self._sweep.budget))
         if finals := FinalsAhead.of(self._sweep):
             self._say(finals.to_line())
         self._news: list[TrialNews] = [TrialEpoch.of(line) for line in self._metrics.values()]
@@ -203,15 +202,6 @@ def _reason(failure: str) -> str:
     raised = [line for line in lines if re.match(r"[\w.]+(Error|Exception|Exit|Interrupt)\b", line)]
     died = [line for line in lines if line.startswith("The actor is dead because")]
     return [lines[0], *died, *raised][-1]
-
-
-def _budget(sweep: SweepRecord) -> Budget:
-    return Budget(
-        num_trials=sweep.num_trials,
-        max_epochs=sweep.max_epochs,
-        grace_period=sweep.grace_period,
-        reduction_factor=sweep.reduction_factor,
-    )
 
 
 def _with_event(trial: TrialRecord, what: Literal["started", "lost", "ended"]) -> TrialRecord:

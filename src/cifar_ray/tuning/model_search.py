@@ -37,7 +37,7 @@ class ModelSearch(BookSearch):
         """`first` are the trials of a random sweep."""
         super().__init__(sweep, runs)
         self._study, self._first = study, first
-        self._rungs = milestones(study.budget)
+        self._rungs = milestones(sweep.budget)
         trials = self._trials
         # another seed for each driver: the first one's would repeat its draws
         seed = random.Random(f"{study.name}:{sweep.seed}:{len(trials)}").getrandbits(32)

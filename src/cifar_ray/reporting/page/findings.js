@@ -28,16 +28,19 @@ function findings(detail) {
   const interval = wilson(best.best_validation_accuracy, sweep.dataset.num_validation);
   const near = ranked.filter((trial) => trial !== best && trial.best_validation_accuracy >= interval[0]);
   const verb = row.state === "running" ? "leads" : "won";
+  // the finals may prefer another trial to the one that the search found best
+  const winner = ranked.find((trial) => trial.trial_id === row.winner) ?? best;
+  const isBest = winner === best;
   return [
-    finding(`Which settings ${verb}?`, link(sweepAddress(row.id, "trial", best.trial_id), best.trial_id), " with ", el("b", {}, percentSign(best.best_validation_accuracy)), ` validation accuracy at epoch ${best.best_epoch}: `,
-      el("span", { class: "chips" }, detail.parameters.filter(({ name }) => (best.settings[name] ?? MISSING) !== MISSING).map(({ name, label }) => el("span", { class: "chip" }, `${label} `, el("b", {}, best.settings[name]))))),
-    finding("By how much?", second ? `${(100 * (best.best_validation_accuracy - second.best_validation_accuracy)).toFixed(2)} points ahead of ` : "There is no second trial yet.", second ? link(sweepAddress(row.id, "trial", second.trial_id), second.trial_id) : "",
+    finding(`Which settings ${verb}?`, link(sweepAddress(row.id, "trial", winner.trial_id), winner.trial_id), " with ", el("b", {}, percentSign(winner.best_validation_accuracy)), ` validation accuracy at epoch ${winner.best_epoch}${isBest ? "" : `, chosen by the finals before ${best.trial_id}, the best of the search`}: `,
+      el("span", { class: "chips" }, detail.parameters.filter(({ name }) => (winner.settings[name] ?? MISSING) !== MISSING).map(({ name, label }) => el("span", { class: "chip" }, `${label} `, el("b", {}, winner.settings[name]))))),
+    finding("By how much?", second ? `${isBest ? "" : `In the search ${best.trial_id} was `}${(100 * (best.best_validation_accuracy - second.best_validation_accuracy)).toFixed(2)} points ahead of ` : "There is no second trial yet.", second ? link(sweepAddress(row.id, "trial", second.trial_id), second.trial_id) : "",
       ranked.length > 2 ? `, ${(100 * (best.best_validation_accuracy - ranked[Math.floor(ranked.length / 2)].best_validation_accuracy)).toFixed(1)} ahead of the median trial.` : "."),
-    finding("How sure is that?", `On ${count(sweep.dataset.num_validation)} validation images the winner's 95 % interval is ${percent(interval[0], 1)} to ${percent(interval[1], 1)} %: `,
+    finding("How sure is that?", `On ${count(sweep.dataset.num_validation)} validation images the ${isBest ? "winner" : "best trial"}'s 95 % interval is ${percent(interval[0], 1)} to ${percent(interval[1], 1)} %: `,
       near.length ? `${plural(near.length, "other trial")} ${near.length === 1 ? "lies" : "lie"} within it, so validation alone does not tell them apart.` : "no other trial lies within it.",
       row.test ? ` Test accuracy ${percentSign(row.test.accuracy)} (${row.test.interval.map((each) => percent(each, 1)).join(" to ")}), measured once.` : "", detail.finals ? " The finals, below, tried the best on other seeds." : " One seed: another may order them otherwise."),
     finding("At what cost?", `${duration(row.wall_s)} of wall time, ${count(row.num_epochs)} epochs`, row.cost ? `; ${row.cost.text}.` : row.has_accelerators ? `, ${(row.accelerator_s / 3600).toFixed(2)} accelerator-hours.` : ", on CPUs alone.",
-      ` The winner's own training: ${duration(deviceSeconds(detail, best))} of ${duration(sum(detail.trials.map((trial) => deviceSeconds(detail, trial))))}.`),
+      ` The winner's own training: ${duration(deviceSeconds(detail, winner))} of ${duration(sum(detail.trials.map((trial) => deviceSeconds(detail, trial))))}.`),
     finding("What to try next?", nextSteps(detail, ranked)),
   ];
 }
@@ -61,7 +64,7 @@ function nextSteps(detail, ranked) {
       if (tally[0][1] >= 0.75 * top.length) steps.push(el("li", {}, `${tally[0][1]} of the best ${top.length} trials have ${parameter.label} ${number(tally[0][0])}: fix it, and search the rest finer.`));
     } else {
       const low = Math.min(...values), high = Math.max(...values);
-      steps.push(el("li", {}, `The best ${top.length} trials have a ${parameter.label} from ${number(low, 2)} to ${number(high, 2)}; searched was ${number(parameter.low, 2)} to ${number(parameter.high, 2)}.`));
+      steps.push(el("li", {}, `The best ${top.length} trials have a ${parameter.label} from ${number(low, 2)} to ${number(high, 2)}; all lie between ${number(parameter.low, 2)} and ${number(parameter.high, 2)}.`));
     }
   }
   return steps.length ? el("ul", {}, steps) : "The records suggest nothing in particular; another seed tells how far luck carried the winner.";

@@ -105,7 +105,7 @@ function compareView(root, ids) {
         ["epochs trained", ...rows.map((row) => count(row.num_epochs))],
         ["wall time", ...rows.map((row) => duration(row.wall_s))], ["cost", ...rows.map((row) => row.cost?.text ?? MISSING)],
         ["commit", ...found.map(({ sweep }) => sweep.commit ?? "unknown")],
-        ...settingNames(found).map(([name, label]) => [`winner: ${label}`, ...found.map((each) => bestTrial(each)?.settings[name] ?? MISSING)]),
+        ...settingNames(found).map(([name, label]) => [`winner: ${label}`, ...found.map((each) => winnerOf(each)?.settings[name] ?? MISSING)]),
       ]));
     drawScores(bars, rows);
     const steps = found.map(bestSoFar);
@@ -125,8 +125,8 @@ function compareView(root, ids) {
 }
 
 const settingNames = (found) => (found[0]?.settings ?? []).map(({ name, label }) => [name, label])
-  .filter(([name]) => found.some((each) => ![undefined, MISSING].includes(bestTrial(each)?.settings[name])));
-const bestTrial = (detail) => detail.trials.find((trial) => trial.trial_id === detail.row.best_trial);
+  .filter(([name]) => found.some((each) => ![undefined, MISSING].includes(winnerOf(each)?.settings[name])));
+const winnerOf = (detail) => detail.trials.find((trial) => trial.trial_id === detail.row.winner);
 
 function drawScores(place, rows) {
   const scored = rows.map((row, index) => [row, index]);

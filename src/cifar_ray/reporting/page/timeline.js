@@ -99,8 +99,8 @@ function costCard() {
   function update(detail) {
     const { row } = detail;
     const unit = row.has_accelerators ? "accelerator time" : "core time";
-    const groups = [["the winner", (trial) => trial.trial_id === row.best_trial],
-      ...OUTCOMES.map((outcome) => [outcome, (trial) => trial.outcome === outcome && trial.trial_id !== row.best_trial])]
+    const groups = [["the winner", (trial) => trial.trial_id === row.winner],
+      ...OUTCOMES.map((outcome) => [outcome, (trial) => trial.outcome === outcome && trial.trial_id !== row.winner])]
       .map(([name, isIn]) => ({ name, trials: detail.trials.filter(isIn) })).filter(({ trials }) => trials.length)
       .map(({ name, trials }) => ({ name, trials: trials.length, epochs: sum(trials.map((trial) => trial.num_epochs)), seconds: sum(trials.map((trial) => deviceSeconds(detail, trial))) }));
     // held by trials or cohorts, and no whole epoch that counts came of it

@@ -1,0 +1,67 @@
+"""A sweep that goes on must be the one that was begun."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cifar_ray.errors import ConfigurationError
+from cifar_ray.records import SweepRecord, TrialRecord
+from cifar_ray.storage import layout
+from cifar_ray.studies import TrialConfig, get_study
+from cifar_ray.studies.options import SweepOptions
+from cifar_ray.studies.study import GENERATIONS
+
+
+def check_same(recorded: SweepRecord, sweep: SweepRecord, *asked: str) -> None:
+    """A resumed sweep must be the one that was started; `asked` are options that count where they are given."""
+    names = [*asked, "study", "searcher", "best_of", "seed", "num_trials", "max_epochs", "grace_period", "is_cohort"]
+    names += ["accelerators_per_trial", *([] if recorded.is_cohort else ["cpus_per_trial"])]
+    pairs = {name: (getattr(recorded, name), getattr(sweep, name)) for name in names}
+    pairs["settings"] = (", ".join(recorded.changes) or "its own", ", ".join(sweep.changes) or "its own")
+    pairs["validation_share"] = (recorded.dataset.validation_share, sweep.dataset.validation_share)
+    pairs["data"] = (recorded.dataset.fingerprint[:12], sweep.dataset.fingerprint[:12])
+    changed = [f"{name} was {old}, now {new}" for name, (old, new) in pairs.items() if old != new]
+    if changed:
+        raise ConfigurationError(
+            f"sweep {recorded.sweep_id} was started otherwise: {'; '.join(changed)}",
+            f"resume it with {' '.join(_options_of(recorded).to_arguments())} and the data it had",
+        )
+
+
+def check_drawn(recorded: SweepRecord, trials: Sequence[TrialRecord], configs: Sequence[TrialConfig]) -> None:
+    """The trials that go on must train what their records say, which a study that has changed would not draw again."""
+    if recorded.searcher != "random" or sum(trial.has_ended for trial in trials) == recorded.num_trials:
+        return
+    drawn = {layout.trial_id(index): config.to_dict() for index, config in enumerate(configs)}
+    for trial in trials:
+        # a setting that it did not know yet has its default
+        was = TrialConfig.from_dict(trial.config).to_dict()
+        pairs = {name: (was[name], value) for name, value in drawn[trial.trial_id].items()}
+        changed = [f"{name} was {old}, now {new}" for name, (old, new) in pairs.items() if old != new]
+        if changed:
+            raise ConfigurationError(
+                f"{recorded.study} draws other settings than when sweep {recorded.sweep_id} began, of "
+                f"{trial.trial_id}: {'; '.join(changed)}",
+                f"go on with the version that began it (commit {recorded.commit or 'unknown'}), or start another sweep",
+            )
+
+
+def _options_of(sweep: SweepRecord) -> SweepOptions:
+    """Those that go on with it, whatever its study's defaults have become."""
+    is_population = sweep.searcher == "pbt"
+    return SweepOptions(
+        trials=sweep.num_trials,
+        max_epochs=sweep.max_epochs * (GENERATIONS if is_population else 1),
+        grace_period=None if is_population else sweep.grace_period,
+        seeds=sweep.num_seeds,
+        best_of=sweep.best_of,
+        validation_share=sweep.dataset.validation_share if sweep.best_of else None,
+        setting=sweep.changes,
+        searcher=sweep.searcher,
+        seed=sweep.seed,
+        accelerators_per_trial=None if sweep.is_cohort else sweep.accelerators_per_trial,
+        cpus_per_trial=None if sweep.is_cohort else sweep.cpus_per_trial,
+        no_cohort=not sweep.is_cohort and get_study(sweep.study).is_cohort,
+        sweep_id=sweep.sweep_id,
+        resume=True,
+    )
