@@ -40,7 +40,9 @@ ARG RAY_VERSION
 RUN test "$(python -c 'import ray; print(ray.__version__)')" = "$RAY_VERSION" \
     && cifar-ray --version
 
-ARG REVISION=unknown
+# the commit that sweeps record
+ARG REVISION=
+ENV CIFAR_RAY_COMMIT=${REVISION}
 LABEL org.opencontainers.image.title="cifar-ray" \
       org.opencontainers.image.description="ASHA sweeps of CNNs on CIFAR-10 on a Ray cluster" \
       org.opencontainers.image.version="0.1.0" \

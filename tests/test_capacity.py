@@ -77,6 +77,12 @@ def test_of_a_cluster_that_grows_the_head_and_the_pools_count() -> None:
     assert [(kind.name, kind.max_nodes) for kind in kinds] == [("head", 1), ("gpu", 4)]
 
 
+def test_a_pool_that_is_switched_off_is_none() -> None:
+    kinds = with_pools([], read_pools("gpu:max=0,cpu=4,gpu=1 cpu:max=4,cpu=8,gpu=0"))
+    assert not has_accelerator(kinds)
+    assert place(get_study("resnet"), SweepOptions(), kinds).num_slots == 32
+
+
 def test_nodes_of_the_type_that_is_asked_for_count() -> None:
     kinds = with_pools([CPU_NODE], read_pools("t4:max=4,cpu=8,gpu=1,accelerator=T4 any:max=2,cpu=8,gpu=1"))
     assert with_accelerator(kinds, None) == kinds

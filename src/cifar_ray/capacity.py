@@ -79,6 +79,7 @@ def with_pools(alive: Sequence[NodeKind], pools: Sequence[WorkerPool]) -> list[N
             accelerator=pool.accelerator,
         )
         for pool in pools
+        if pool.max_nodes > 0
     ]
 
 

@@ -8,6 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from cifar_ray.cli.main import main
+from cifar_ray.cluster import local
+from cifar_ray.errors import ClusterError
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -66,3 +71,16 @@ def test_interrupted_it_stops_what_it_started(home: Path, tmp_path: Path, number
         demo.communicate(timeout=90)
     assert demo.returncode == 130
     assert processes_of(home) == []
+
+
+def test_a_second_demo_leaves_the_first_alone(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped: list[Path] = []
+
+    def refuse(*arguments: object) -> None:
+        raise ClusterError("a cluster runs already at http://127.0.0.1:1")
+
+    monkeypatch.setattr(local, "up", refuse)
+    monkeypatch.setattr(local, "down", lambda home, say: stopped.append(home))
+    done = CliRunner().invoke(main, ["demo"])
+    assert (done.exit_code, "runs already" in done.output) == (ClusterError.exit_code, True)
+    assert stopped == []

@@ -295,6 +295,20 @@ def test_stale_state_of_processes_long_gone_is_no_cluster(home):
     assert not Path(made.temp_dir).exists()
 
 
+def test_it_is_stopped_also_where_nobody_hears_of_it(home):
+    """`cifar-ray demo | tee log`, and Ctrl-C, of which tee dies first."""
+
+    def broken(_line):
+        raise BrokenPipeError
+
+    state = StateFolder(home=home)
+    state.prepare()
+    made = local._plan(LocalClusterOptions(home=home), state)
+    state.write(replace(made, ready_at="2026-01-01T00:00:00+00:00"))
+    down(home, broken)
+    assert not (home / "state.json").exists()
+
+
 @pytest.mark.parametrize("name", ["dashboard_port", "s3_port"])
 def test_a_taken_port_is_told_before_anything_starts(home, name):
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from cifar_ray.cluster import processes
 from cifar_ray.cluster.environment import MARK
 from cifar_ray.cluster.processes import Lineage, family, identify, is_alive, stop
 
@@ -86,3 +87,14 @@ def test_a_later_process_of_the_same_number_is_another(tmp_path):
     earlier = replace(me, boot="an earlier one")
     assert not is_alive(earlier)
     assert family(_lineage(earlier, tmp_path)) == set()
+
+
+def test_a_name_that_is_no_text_is_read(tmp_path):
+    """Linux cuts names at 15 bytes, which may be within a character."""
+    program = 'import time; open("/proc/self/comm", "wb").write(b"caf\\xc3"); print(flush=True); time.sleep(60)'
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as named:
+        named.stdout.readline()
+        try:
+            assert processes._entry(named.pid).process.pid == named.pid
+        finally:
+            named.kill()

@@ -2,12 +2,16 @@
 
 import base64
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from cifar_ray.data.image_set import ImageSet
 from cifar_ray.data.sources import load_images
 from cifar_ray.data.split import split
+from cifar_ray.errors import DataError
 from cifar_ray.evaluation import judge, scoring
 from cifar_ray.evaluation.scoring import score_sweep
 from cifar_ray.finals import Finalist, Finals, Retraining
@@ -120,3 +124,18 @@ def test_without_its_training_images_a_winner_is_not_calibrated(finished: RunSto
     scores = score_sweep(finished.objects.uri, "cnn-1")
     assert scores.calibration is None
     assert scores.remarks == ("not calibrated: the training images are no longer those of the sweep",)
+
+
+def test_a_test_part_that_lacks_a_class_is_refused_before_anything_is_scored(
+    finished: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scores without an accuracy for each class could not be read again."""
+
+    def load_first_class(*arguments: Any) -> ImageSet:
+        images = load_images(*arguments)
+        return replace(images, labels=np.zeros_like(images.labels))
+
+    monkeypatch.setattr(scoring, "load_images", load_first_class)
+    with pytest.raises(DataError, match="has no image of"):
+        score_sweep(finished.objects.uri, "cnn-1")
+    assert finished.test_scores("cnn-1") is None

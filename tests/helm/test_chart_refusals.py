@@ -43,6 +43,17 @@ def gpu(**values: Any) -> dict[str, Any]:
         (STORE | {"studies": {"cnn": {"enabled": True, "backoffLimit": 2}}}, "studies.cnn.backoffLimit"),
         (STORE | {"studies": {"cnn": {"args": ["; rm -rf /"]}}}, "/studies/cnn/args/0"),
         (STORE | {"studies": {"cnn": {"sweepId": "a b"}}}, "/studies/cnn/sweepId"),
+        (STORE | {"studies": {"cnn": {"sweepId": "CNN_v2"}}}, "/studies/cnn/sweepId"),
+        (STORE | {"studies": {"evaluate": {"enabled": True, "sweeps": ["CNN_v2"]}}}, "/studies/evaluate/sweeps/0"),
+        (
+            STORE
+            | {
+                "studies": {
+                    "cnn": {"enabled": True, "ownCluster": True, "backoffLimit": 1, "args": ["--time-limit=2h"]}
+                }
+            },
+            "studies.cnn.backoffLimit",
+        ),
         (STORE | {"studies": {"evaluate": {"enabled": True}}}, "studies.evaluate.sweeps"),
         (STORE | {"cluster": {"enabled": False}, "studies": {"cnn": {"enabled": True}}}, "studies.cnn.ownCluster"),
         (STORE | {"gcsFaultTolerance": {"redisAddress": "redis"}}, "/gcsFaultTolerance/redisAddress"),

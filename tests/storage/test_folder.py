@@ -1,4 +1,5 @@
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,25 @@ def test_a_reader_sees_the_old_object_or_the_new_one(store: FolderStore) -> None
     done.set()
     reader.join(timeout=30)
     assert seen <= {old, new}
+
+
+def test_what_others_remove_meanwhile_disturbs_neither_lists_nor_writes(store: FolderStore) -> None:
+    """A trial prunes its checkpoints, and with them their folders, while others look and save."""
+    ended = threading.Event()
+
+    def come_and_go(number: int) -> None:
+        while not ended.is_set():
+            for epoch in range(5):
+                store.write(f"sweep/{number}/epoch-{epoch}/weights", b"x")
+            for epoch in range(5):
+                store.delete(f"sweep/{number}/epoch-{epoch}/weights")
+
+    with ThreadPoolExecutor(2) as executor:
+        working = [executor.submit(come_and_go, 0) for _ in range(2)]
+        try:
+            for _ in range(300):
+                store.sizes("sweep")
+        finally:
+            ended.set()
+    for each in working:
+        each.result()

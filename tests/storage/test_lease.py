@@ -78,6 +78,14 @@ def test_a_holder_that_was_suspended_learns_that_it_has_lost(store: FolderStore)
     assert store.read("cnn-1/lease.json") == other, "the other's stays"
 
 
+def test_a_holder_that_was_suspended_while_another_took_it_and_ended_has_lost(store: FolderStore) -> None:
+    lost = threading.Event()
+    with _lease(store, lost=lost):
+        store.delete("cnn-1/lease.json")
+        assert lost.wait(20 * PERIOD_S)
+    assert store.keys() == [], "it does not take it again"
+
+
 @pytest.mark.fault("two drivers")
 def test_of_two_that_come_at_once_at_most_one_gets_it(store: FolderStore) -> None:
     outcomes: list[str] = []

@@ -91,6 +91,22 @@ def test_of_a_finished_sweep_the_winners_best_stays(kept: RunStore, trial_record
     assert surplus(kept, "cnn-1") == {}
 
 
+@pytest.mark.parametrize("is_lost", [True, False], ids=["lost with its node", "damaged"])
+def test_where_the_winners_best_is_not_whole_the_next_best_stays(
+    kept: RunStore, trial_record: TrialRecord, is_lost: bool
+) -> None:
+    """The evaluation takes that one."""
+    best = CheckpointStore(kept.objects, "cnn-1", "t0000")
+    if is_lost:
+        best.prune(keep=[], known=[4])
+    else:
+        kept.objects.write("cnn-1/trials/t0000/checkpoints/epoch-0004/model.safetensors", b"cut off")
+    _finish(kept, trial_record)
+    collect(kept, "cnn-1")
+    assert _epochs(kept) == {"t0000": [2], "t0001": []}
+    assert best.load(2).validation_accuracy == 0.5
+
+
 def test_without_a_winner_no_checkpoint_stays(kept: RunStore) -> None:
     _finish(kept, None)
     collect(kept, "cnn-1")

@@ -76,6 +76,13 @@ def test_the_price_is_of_all_that_was_held(
     assert cost_of(sweep, use, [trial_record], [first], None).remark is None
 
 
+def test_a_sweep_without_an_epoch_costs_no_one_knows_what(sweep_record: SweepRecord) -> None:
+    """Not nothing: its accelerators were held."""
+    cost = cost_of(sweep_record, ResourceUse(held_s=7200.0, nodes={"10.0.0.1": "A100 spot"}), [], [], PRICES)
+    assert cost.price is None
+    assert "no epoch tells on which nodes its trials were" in cost_text(cost)
+
+
 def test_nothing_was_held(sweep_record: SweepRecord) -> None:
     cost = cost_of(sweep_record, ResourceUse(), [], [], PRICES)
     assert (cost.held_s, cost.price) == (0.0, 0.0)

@@ -1,11 +1,13 @@
 """The engine, with threads in the place of Ray Tune's trials."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+import ray
 
 from cifar_ray.data.split import TrainingData
 from cifar_ray.errors import StorageError
@@ -134,6 +136,33 @@ def test_what_a_trial_that_left_could_not_save_is_raised_at_the_end(
     run_trial(engine, 0, stop_after=1)
     with pytest.raises(StorageError, match="no room for t0000"):
         engine.drain()
+
+
+def test_a_trial_that_leaves_in_the_midst_of_a_pass_takes_nothing_from_the_others(
+    make_engine: Callable[..., CohortEngine], callers: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when its connection breaks for a moment; it comes back, and goes on from its checkpoints."""
+    engine = make_engine(num_slots=2, num_trials=2, patience_s=2.0)
+    train, has_left = engine._cohort._train, threading.Event()
+
+    def train_without_one(learners: object) -> object:
+        if not has_left.is_set():
+            has_left.set()
+            engine.leave("t0001")
+        return train(learners)  # type: ignore[arg-type]  # whatever it was
+
+    monkeypatch.setattr(engine._cohort, "_train", train_without_one)
+    one, other = (callers.submit(run_trial, engine, index) for index in range(2))
+    assert [line.epoch for line in one.result(timeout=DEADLINE_S)] == [1, 2, 3]
+    with pytest.raises(KeyError):
+        other.result(timeout=DEADLINE_S)
+    assert [line.epoch for line in run_trial(engine, 1)] == [1, 2, 3]
+
+
+def test_an_epoch_says_on_which_node_it_was_trained(make_engine: Callable[..., CohortEngine]) -> None:
+    """Not where the light process of its trial waits for it."""
+    (line, *_) = run_trial(make_engine(num_slots=1, num_trials=1), 0)
+    assert line.node == ray.util.get_node_ip_address()
 
 
 def test_draining_lets_go_whoever_is_left(make_engine: Callable[..., CohortEngine], runs: RunStore) -> None:

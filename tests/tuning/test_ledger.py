@@ -165,6 +165,16 @@ def test_a_node_that_was_preempted_counts_as_little_as_one_that_died(
     assert trial.run_metadata.num_failures == 0
 
 
+def test_an_epochs_node_is_the_one_that_trained_it(books: Books, epoch_metrics: list[EpochMetrics]) -> None:
+    """Ray Tune knows that of the trial's process alone, which in a cohort may be another."""
+    books.tell("on_trial_start", "t0000")
+    books.tell("", "t0000", replace(epoch_metrics[0], node="10.0.0.9"), epoch_metrics[1])
+    books.ledger._books.drain()
+    assert [line.node for line in books.runs.metrics("cnn-1")] == ["10.0.0.9", "10.0.0.1"]
+    books.tell("", "t0000", replace(epoch_metrics[0], node="10.0.0.7"))
+    assert books.ledger._meter.use.repeated_s == 0, "told again, from its history"
+
+
 def test_what_happened_to_a_trials_process_is_written_down(books: Books, epoch_metrics: list[EpochMetrics]) -> None:
     trial: Any = FakeTrial("t0000")
     books.tell("on_trial_start", "t0000")

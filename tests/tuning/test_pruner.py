@@ -1,5 +1,6 @@
 """What goes while a sweep runs."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -69,7 +70,7 @@ def test_only_what_has_ended_behind_the_leader_goes(sweep: Sweep) -> None:
     sweep.tell("t0000")
     sweep.tell("t0001")
     assert sweep.left() == ["t0000", "t0002"], "one leads, one still trains"
-    sweep.tell("t0002", line("t0002", 0.6))
+    sweep.tell("t0002", replace(line("t0002", 0.6), epoch=2))
     sweep.tell("t0002")
     assert sweep.left() == ["t0002"], "the former leader has been overtaken"
 
@@ -104,3 +105,21 @@ def test_another_driver_knows_who_has_ended(sweep: Sweep, trial_record: TrialRec
         )
     sweep.callback.setup()
     assert sweep.left() == ["t0000", "t0002"], "the leader, and one that is tried again"
+
+
+def test_an_epoch_that_is_trained_again_leads_nobody(sweep: Sweep) -> None:
+    """The books keep what it reached first, and the winner is theirs."""
+    sweep.tell("t0000", line("t0000", 0.5))
+    sweep.tell("t0000")
+    sweep.tell("t0001", line("t0001", 0.4))
+    sweep.tell("t0001", line("t0001", 0.6))
+    assert "t0000" in sweep.left()
+
+
+def test_a_later_driver_knows_which_epochs_have_been_told(sweep: Sweep) -> None:
+    sweep.runs.write_metrics("cnn-1", [line("t0001", 0.4)])
+    sweep.callback.setup()
+    sweep.tell("t0000", line("t0000", 0.5))
+    sweep.tell("t0000")
+    sweep.tell("t0001", line("t0001", 0.6))
+    assert "t0000" in sweep.left()

@@ -39,6 +39,11 @@
 {{- if and $study.backoffLimit (not $study.ownCluster) -}}
 {{- fail (printf "studies.%s.backoffLimit: KubeRay tries a job again on a new cluster only; set studies.%s.ownCluster=true" $name $name) -}}
 {{- end -}}
+{{- range $study.args -}}
+{{- if and $study.backoffLimit (hasPrefix "--time-limit" .) -}}
+{{- fail (printf "studies.%s.backoffLimit: a sweep that reaches its --time-limit would be tried again, with all of it anew; leave out one of the two" $name) -}}
+{{- end -}}
+{{- end -}}
 {{- if not (or $study.ownCluster $values.cluster.enabled) -}}
 {{- fail (printf "studies.%s.ownCluster: with cluster.enabled=false there is no other to run on; set it to true" $name) -}}
 {{- end -}}

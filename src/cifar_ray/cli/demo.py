@@ -49,8 +49,9 @@ def demo(trials: int, max_epochs: int, data: str, folder: Path) -> None:
     home = read_settings().home / DEMO_FOLDER
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)  # whichever ends it, nothing stays running
+    # where one runs already, it is another demo's
+    cluster = local.up(local.LocalClusterOptions(home=home), click.echo)
     try:
-        cluster = local.up(local.LocalClusterOptions(home=home), click.echo)
         enter(cluster)
         jobs = find_jobs(Path.cwd())
         client = connect_jobs()

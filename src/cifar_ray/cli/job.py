@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -141,7 +142,9 @@ def watch(client: JobsClient, submission_id: str, *, stop_on_interrupt: bool = T
             ended = wait_for_job(client, submission_id, view.observe)
     except KeyboardInterrupt:
         if stop_on_interrupt:
-            click.echo(f"\nstopping {submission_id}", err=True)
+            # who reads it may be gone, as `tee` is after Ctrl-C
+            with suppress(OSError):
+                click.echo(f"\nstopping {submission_id}", err=True)
             stopped = stop_and_wait(client, submission_id)
             JobStoppedError(f"job {submission_id}: {stopped.state}", _resume_hint(stopped.metadata)).show()
         sys.exit(INTERRUPTED)

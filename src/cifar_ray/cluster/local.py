@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -104,7 +105,9 @@ def down(home: Path, say: Callable[[str], None] = _say_nothing) -> bool:
         return False
     with state.locked():
         if state.read() is not None:
-            say("stopping Ray and the S3 server")
+            # who reads it may be gone, as `tee` is after Ctrl-C
+            with suppress(OSError):
+                say("stopping Ray and the S3 server")
         return _clear(state)
 
 

@@ -149,7 +149,8 @@ def _table() -> Iterator[_Entry]:
 def _entry(pid: int, *, even_ended: bool = False) -> _Entry | None:
     """What /proc/<pid>/stat says; None where the process has ended (a zombie has, unless `even_ended`)."""
     try:
-        text = (_PROC / str(pid) / "stat").read_text()
+        # Linux cuts a name at 15 bytes, which may be within a character
+        text = (_PROC / str(pid) / "stat").read_text(errors="replace")
         boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return None

@@ -14,6 +14,7 @@ from cifar_ray.data.image_set import ImageSet
 from cifar_ray.data.resident import ResidentBatches
 from cifar_ray.data.sources import load_images
 from cifar_ray.data.split import split
+from cifar_ray.errors import DataError
 from cifar_ray.evaluation.calibration import calibrate
 from cifar_ray.evaluation.confidence import confident_mistakes, reliability_bins
 from cifar_ray.evaluation.judge import Judge, predict_logits
@@ -65,6 +66,10 @@ def score_sweep(storage: str, sweep_id: str) -> TestScores:
 def _score(winner: Winner) -> tuple[TestScores, TestAnswers]:
     dataset = winner.sweep.dataset
     test = load_images(dataset.source, "test", read_settings())
+    if missing := sorted({*test.classes} - {test.classes[label] for label in set(test.labels.tolist())}):
+        raise DataError(
+            f"the test part of {dataset.source} has no image of {', '.join(missing)}", "take one that has every class"
+        )
     device = choose_device()
     judge = Judge(winner.checkpoint, dataset, device)
     answers = predict(judge.model, judge.feed(test.images, test.labels))

@@ -36,9 +36,8 @@ class FolderStore:
         path = self._path(key)
         partial = path.with_name(f"{PARTIAL}{uuid.uuid4().hex}")
         with self._translated("write", key):
-            path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                partial.write_bytes(content)
+                _write_beside(partial, content)
                 os.replace(partial, path)
             finally:
                 partial.unlink(missing_ok=True)
@@ -65,8 +64,9 @@ class FolderStore:
         start = self._path(prefix) if prefix else self._root
         found = {}
         with self._translated("list", prefix):
-            for path in start.rglob("*") if start.is_dir() else ():
-                if not path.name.startswith(PARTIAL):
+            # not rglob: a folder that goes as it looks ends it
+            for folder, _, names in os.walk(start, onerror=_raise_unless_gone):
+                for path in (Path(folder, name) for name in names if not name.startswith(PARTIAL)):
                     with suppress(FileNotFoundError):
                         if path.is_file():
                             found[path.relative_to(self._root).as_posix()] = path.stat().st_size
@@ -90,3 +90,22 @@ class FolderStore:
             reason = error.strerror or str(error)
             hint = "check the folder's path, rights and free space, or set CIFAR_RAY_STORAGE"
             raise StorageError(f"{call} {key!r} in folder {self.uri}: {reason}", hint) from error
+
+
+def _write_beside(partial: Path, content: bytes) -> None:
+    """Write a file and its folders, which a delete beside it may remove until there is something in them."""
+    for tries_left in (2, 1, 0):
+        try:
+            partial.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_bytes(content)
+        except FileNotFoundError:
+            if not tries_left:
+                raise
+        else:
+            return
+
+
+def _raise_unless_gone(error: OSError) -> None:
+    """What `os.walk` could not list: gone, no folder, or not for us, such as `lost+found`."""
+    if not isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError):
+        raise error

@@ -97,7 +97,8 @@ class Lease:
         while not self._ended.wait(self._period_s):
             try:
                 found = self._read()
-                if found is not None and found.holder != self._mine.holder:
+                # one that is gone, another has taken and left again when it had ended
+                if found is None or found.holder != self._mine.holder:
                     self.is_lost = True
                     self._on_loss()
                     return

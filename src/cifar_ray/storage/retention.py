@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
+from cifar_ray.errors import CheckpointError
 from cifar_ray.storage import layout
 from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.runs import RunStore
@@ -34,10 +36,10 @@ def _surplus(runs: RunStore, sweep_id: str, best: Iterable[tuple[str, int | None
     sizes = runs.objects.sizes(sweep_id)
     state = None if best is None else f"{layout.tune_state(sweep_id)}/"
     trials = {found[0] for key in sizes if (found := layout.checkpoint_of(key))}
-    needed: set[tuple[str, int | None]] = set(
-        ((trial, epoch) for trial in trials for epoch in _epochs_to_keep(runs, sweep_id, trial))
+    needed = (
+        {(trial, epoch) for trial in trials for epoch in _epochs_to_keep(runs, sweep_id, trial)}
         if best is None
-        else best
+        else {(trial, _epoch_to_score(runs, sweep_id, trial, epoch)) for trial, epoch in best}
     )
     return {
         key: size
@@ -56,6 +58,15 @@ def remove_keys(runs: RunStore, keys: Iterable[str], is_lost: Callable[[], bool]
         runs.objects.delete(key)
         number += 1
     return number
+
+
+def _epoch_to_score(runs: RunStore, sweep_id: str, trial: str, best_epoch: int | None) -> int | None:
+    """The trial's best, or where that is damaged, or was lost before it had arrived, what the evaluation takes then."""
+    checkpoints = CheckpointStore(runs.objects, sweep_id, trial)
+    with suppress(CheckpointError):
+        return checkpoints.load(best_epoch).epoch if best_epoch else None
+    next_best = checkpoints.load_best(lambda message: None)
+    return next_best.epoch if next_best else None
 
 
 def _epochs_to_keep(runs: RunStore, sweep_id: str, trial: str) -> set[int]:

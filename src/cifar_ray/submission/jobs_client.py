@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from ray.job_submission import JobSubmissionClient
 from cifar_ray.errors import ConfigurationError, UnknownNameError, UnreachableError
 from cifar_ray.submission.job_spec import JobSpec
 from cifar_ray.submission.job_status import JobStatus
+
+_STATUS = re.compile(r"Request failed with status code (\d{3})\b")
 
 
 class JobsClient:
@@ -87,12 +90,18 @@ class JobsClient:
     def _explain(self, error: Exception, submission_id: str | None) -> Exception:
         """Ray puts the HTTP status and the server's traceback into a RuntimeError's text."""
         text = str(error)
-        if "401" in text or "403" in text:
+        match = _STATUS.match(text)
+        status = int(match[1]) if match else 0
+        if status in (401, 403):
             return self._refused()
-        if submission_id is not None and ("404" in text or "does not exist" in text):
+        if submission_id is not None and (status == 404 or (not status and "does not exist" in text)):
             return UnknownNameError.of("job", submission_id, [job.submission_id for job in self.list()])
         lines = [line for line in text.strip().splitlines() if line.strip()]
-        return ConfigurationError(f"the cluster refused: {lines[-1] if lines else type(error).__name__}")
+        last = lines[-1] if lines else type(error).__name__
+        # of a job that is known, 500 means that its node did not answer the head
+        if status in (502, 503, 504) or (status == 500 and submission_id is not None):
+            return UnreachableError(f"the cluster at {self._address} cannot answer: {last}", "try again in a minute")
+        return ConfigurationError(f"the cluster refused: {last}")
 
 
 def _to_status(job: object) -> JobStatus:

@@ -65,7 +65,7 @@ class Cohort:
         return learner
 
     def remove(self, trial_id: str) -> None:
-        """Let a trial go that is in no pass, once its checkpoints have arrived; StorageError where they cannot."""
+        """Let a trial go, in a pass or not, once its checkpoints have arrived; StorageError where they cannot."""
         self._learners.pop(trial_id).drain()
 
     def close(self) -> None:
@@ -86,7 +86,9 @@ class Cohort:
         seconds = time.perf_counter() - started
         metrics = [line for group in groups for line in self._read(group, seconds, len(learners))]
         for line in metrics:
-            self._learners[line.trial_id].end_epoch(line, self._data_pass)
+            # one that left in the midst of the pass has no use for it
+            if learner := self._learners.get(line.trial_id):
+                learner.end_epoch(line, self._data_pass)
         return sorted(metrics, key=lambda line: line.trial_id)
 
     def _train(self, learners: Sequence[Learner]) -> FusedGroup:

@@ -114,6 +114,8 @@ def cost_of(
 def _priced(cost: Cost, kinds: Mapping[str, float], prices: Prices) -> Cost:
     """What is held is shared between the kinds of nodes as the training was."""
     total, price = sum(kinds.values()), 0.0
+    if not total and cost.held_s:
+        return replace(cost, remark="no epoch tells on which nodes its trials were")
     for kind, trained_s in kinds.items():
         accelerator, market = kind.split(" ")
         rate = prices.rate(accelerator, market)

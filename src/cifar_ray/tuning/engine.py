@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -57,6 +57,7 @@ class CohortEngine:
         self._cohort = Cohort(data, data_seed=plan.data_seed, num_threads=plan.num_threads)
         self._changed = threading.Condition()
         self._members: dict[str, Learner] = {}
+        self._node = ray.util.get_node_ip_address()
         self._awaited: set[str] = set()
         self._ready: set[str] = set()
         self._outcomes: dict[str, EpochMetrics | Exception] = {}
@@ -127,7 +128,9 @@ class CohortEngine:
             trial_ids = self._wait_for_members()
             outcomes: dict[str, EpochMetrics | Exception]
             try:
-                outcomes = {line.trial_id: line for line in self._cohort.train_epoch(trial_ids)}
+                lines = self._cohort.train_epoch(trial_ids)
+                # the members' own nodes train nothing
+                outcomes = {line.trial_id: replace(line, node=self._node) for line in lines}
             except Exception as error:  # noqa: BLE001  # raised again in the process of every trial of the pass
                 outcomes = dict.fromkeys(trial_ids, error)
             with self._changed:

@@ -77,11 +77,11 @@ class Ledger(Callback):
         """A trial finished an epoch; repeated epochs of a resumed trial change nothing."""
         line = from_result(result)
         known = self._metrics.get((line.trial_id, line.epoch))
-        if known is not None and line != replace(known, node=None, ended_at=None):
+        if known is not None and replace(line, node=None) != replace(known, node=None, ended_at=None):
             # not told again, but trained again
             self._meter.repeat(line)
         if known is None:
-            node = str(result.get("node_ip"))
+            node = line.node or str(result.get("node_ip"))
             self._metrics[line.trial_id, line.epoch] = replace(line, node=node, ended_at=now("milliseconds"))
             self._books.keep_metrics(self._metrics.values(), self._meter.use)
             self._news.append(TrialEpoch.of(line))

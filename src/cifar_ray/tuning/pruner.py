@@ -33,6 +33,7 @@ class Pruner(Callback):
         """Read the books: Ray Tune calls this in every driver that the sweep has."""
         trials = self._runs.trials(self._sweep_id)
         self._best = {each.trial_id: each.best_validation_accuracy or 0.0 for each in trials}
+        self._seen = {(line.trial_id, line.epoch) for line in self._runs.metrics(self._sweep_id)}
         self._ended = {each.trial_id: time.monotonic() for each in trials if each.has_ended}
         self._looked = time.monotonic()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="pruner")
@@ -41,10 +42,11 @@ class Pruner(Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        """A trial finished an epoch."""
+        """A trial finished an epoch: what it reaches when it trains it again, the books leave out, too."""
         line = from_result(result)
-        if line.is_finite:
+        if line.is_finite and (line.trial_id, line.epoch) not in self._seen:
             self._best[line.trial_id] = max(self._best.get(line.trial_id, 0.0), line.validation_accuracy)
+        self._seen.add((line.trial_id, line.epoch))
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial ended without an error."""

@@ -1,0 +1,34 @@
+"""What Ray's errors become."""
+
+import pytest
+
+from cifar_ray.errors import CifarRayError, ConfigurationError, UnknownNameError, UnreachableError
+from cifar_ray.submission.jobs_client import JobsClient
+
+JOB = "cnn-20261126-140155-ab12cd34"
+
+
+@pytest.mark.parametrize(
+    ("text", "submission_id", "becomes"),
+    [
+        ("Request failed with status code 401: Unauthorized.", JOB, UnreachableError),
+        ("Request failed with status code 403: Forbidden.", None, UnreachableError),
+        (f"Request failed with status code 404: Job {JOB} does not exist.", JOB, UnknownNameError),
+        ("Job resnet-403 does not exist", "resnet-403", UnknownNameError),
+        # the head is busy, or a proxy before it
+        ("Request failed with status code 503: Service Unavailable.", None, UnreachableError),
+        ("Request failed with status code 500: Traceback\n  line 401, in f\nNo agent answers.", JOB, UnreachableError),
+        ("Request failed with status code 500: Traceback\n  line 401, in f\nNo such folder.", None, ConfigurationError),
+        ("Request failed with status code 400: took 403 s, 404 files.", None, ConfigurationError),
+    ],
+)
+def test_the_status_alone_decides(
+    monkeypatch: pytest.MonkeyPatch, text: str, submission_id: str | None, becomes: type[CifarRayError]
+) -> None:
+    """Ids, times and lines of tracebacks have such numbers in them, too."""
+    client = JobsClient.__new__(JobsClient)
+    client._address = "http://127.0.0.1:1"
+    monkeypatch.setattr(client, "list", list)
+    found = client._explain(RuntimeError(text), submission_id)
+    assert type(found) is becomes
+    assert ("refuses the token" in str(found)) == ("code 401" in text or "code 403" in text)
