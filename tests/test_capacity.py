@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from cifar_ray.capacity import (
@@ -77,6 +79,14 @@ def test_of_a_cluster_that_grows_the_head_and_the_pools_count() -> None:
     assert [(kind.name, kind.max_nodes) for kind in kinds] == [("head", 1), ("gpu", 4)]
 
 
+def test_workers_of_a_pool_that_the_head_has_not_been_told_of_count() -> None:
+    h100 = NodeKind(name="10.0.0.8", resources={"CPU": 8.0, "GPU": 1.0}, max_nodes=1, accelerator="H100")
+    kinds = with_pools([h100], read_pools("gpu:max=4,cpu=8,gpu=1,accelerator=T4"))
+    assert [(kind.name, kind.max_nodes) for kind in with_accelerator(kinds, "H100")] == [("10.0.0.8", 1)]
+    t4 = replace(h100, accelerator="T4")
+    assert [kind.name for kind in with_pools([t4], read_pools("gpu:max=4,cpu=8,gpu=1,accelerator=T4"))] == ["gpu"]
+
+
 def test_a_pool_that_is_switched_off_is_none() -> None:
     kinds = with_pools([], read_pools("gpu:max=0,cpu=4,gpu=1 cpu:max=4,cpu=8,gpu=0"))
     assert not has_accelerator(kinds)
@@ -84,7 +94,7 @@ def test_a_pool_that_is_switched_off_is_none() -> None:
 
 
 def test_nodes_of_the_type_that_is_asked_for_count() -> None:
-    kinds = with_pools([CPU_NODE], read_pools("t4:max=4,cpu=8,gpu=1,accelerator=T4 any:max=2,cpu=8,gpu=1"))
+    kinds = with_pools([], read_pools("t4:max=4,cpu=8,gpu=1,accelerator=T4 any:max=2,cpu=8,gpu=1"))
     assert with_accelerator(kinds, None) == kinds
     assert [(kind.name, kind.max_nodes) for kind in with_accelerator(kinds, "T4")] == [("t4", 4)]
     with pytest.raises(CapacityError, match=r"type H100 \(nodes: t4: 8 CPU, 1 GPU \(T4\); any: 8 CPU, 1 GPU\)"):

@@ -66,12 +66,19 @@ def _fits(available: float, amount: float) -> int:
 
 
 def with_pools(alive: Sequence[NodeKind], pools: Sequence[WorkerPool]) -> list[NodeKind]:
-    """The nodes that there may be: those that live; where there are `pools` that grow, the head and those."""
+    """The nodes that there may be: those that live; where there are `pools` that grow, the head, those and strangers.
+
+    Strangers are living workers of a pool that was added since the head was told: it keeps its environment.
+    """
     if not pools:
         return list(alive)
     # the pools count the nodes that they have started already
-    heads = [kind for kind in alive if "node:__internal_head__" in kind.resources]
-    return heads + [
+    others = [
+        kind
+        for kind in alive
+        if "node:__internal_head__" in kind.resources or not any(_is_of(kind, pool) for pool in pools)
+    ]
+    return others + [
         NodeKind(
             name=pool.name,
             resources={"CPU": pool.num_cpus, ACCELERATOR: pool.num_gpus},
@@ -81,6 +88,12 @@ def with_pools(alive: Sequence[NodeKind], pools: Sequence[WorkerPool]) -> list[N
         for pool in pools
         if pool.max_nodes > 0
     ]
+
+
+def _is_of(kind: NodeKind, pool: WorkerPool) -> bool:
+    """Whether the pool may have started such a node."""
+    has_its_number = kind.resources.get(ACCELERATOR, 0.0) == pool.num_gpus
+    return has_its_number and (not pool.accelerator or pool.accelerator == kind.accelerator)
 
 
 def with_accelerator(kinds: Sequence[NodeKind], accelerator: str | None) -> list[NodeKind]:

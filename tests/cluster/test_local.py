@@ -295,6 +295,22 @@ def test_stale_state_of_processes_long_gone_is_no_cluster(home):
     assert not Path(made.temp_dir).exists()
 
 
+def test_what_is_left_of_a_cluster_is_told_as_broken(home):
+    """Not as none: starting another would end the job that its Ray may still run."""
+    state = StateFolder(home=home)
+    state.prepare()
+    made = local._plan(LocalClusterOptions(home=home), state)
+    me = local.processes.identify(os.getpid())
+    state.write(replace(made, ray=me, s3=replace(me, start_ticks=1), ready_at="2026-01-01T00:00:00+00:00"))
+    try:
+        found = status(home)
+        assert (find(home), found.is_running, found.is_healthy) == (None, True, False)
+        assert [part.is_healthy for part in found.parts] == [False, False]
+    finally:
+        state.forget()
+        Path(made.temp_dir).rmdir()
+
+
 def test_it_is_stopped_also_where_nobody_hears_of_it(home):
     """`cifar-ray demo | tee log`, and Ctrl-C, of which tee dies first."""
 

@@ -74,6 +74,7 @@ def test_the_chart_finds_the_user_and_the_jobs_where_it_looks() -> None:
 
 
 def test_it_carries_the_labels_that_registries_read() -> None:
+    assert any(each.word == "ENV" and each.text == "CIFAR_RAY_COMMIT=${REVISION}" for each in instructions())
     (label,) = (each.text for each in instructions() if each.word == "LABEL")
     for name in ("title", "description", "version", "revision", "licenses", "base.name"):
         assert f"org.opencontainers.image.{name}=" in label

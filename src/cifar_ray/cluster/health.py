@@ -38,7 +38,7 @@ class ClusterStatus:
 
     @property
     def is_running(self) -> bool:
-        """Whether its processes live."""
+        """Whether any of its processes lives."""
         return self.cluster is not None
 
     @property
@@ -48,8 +48,8 @@ class ClusterStatus:
 
 
 def status(home: Path) -> ClusterStatus:
-    """How the cluster of `home` stands, asked with its own token and keys."""
-    cluster = find(home)
+    """How the cluster of `home`, or what is left of it, stands, asked with its own token and keys."""
+    cluster = find(home, is_whole=False)
     if cluster is None:
         return ClusterStatus()
     capacity = None

@@ -119,10 +119,11 @@ class StateFolder:
             yield
 
 
-def find(home: Path) -> LocalCluster | None:
-    """The running cluster of `home`; None where there is none, or not all of it lives."""
+def find(home: Path, *, is_whole: bool = True) -> LocalCluster | None:
+    """The running cluster of `home`; None where there is none, or not all of it (any, if not `is_whole`) lives."""
     cluster = StateFolder(home=home.expanduser().absolute()).read()
     if cluster is None or cluster.ready_at is None:
         return None
     parts = (cluster.ray, cluster.s3)
-    return cluster if all(part is not None and is_alive(part) for part in parts) else None
+    live = [part is not None and is_alive(part) for part in parts]
+    return cluster if (all(live) if is_whole else any(live)) else None

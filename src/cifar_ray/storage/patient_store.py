@@ -22,6 +22,11 @@ class PatientStore:
     def __init__(self, store: ObjectStore, patience_s: float = PATIENCE_S) -> None:
         self._store = store
         self._patience_s = patience_s
+        self._is_retired = False
+
+    def retire(self) -> None:
+        """From now on write and remove nothing: another driver has taken over what this one knows of no more."""
+        self._is_retired = True
 
     @property
     def uri(self) -> str:
@@ -34,11 +39,13 @@ class PatientStore:
 
     def write(self, key: str, content: bytes) -> None:
         """Put the object whole."""
-        self._insist(lambda: self._store.write(key, content))
+        if not self._is_retired:
+            self._insist(lambda: self._store.write(key, content))
 
     def delete(self, key: str) -> None:
         """Remove the object."""
-        self._insist(lambda: self._store.delete(key))
+        if not self._is_retired:
+            self._insist(lambda: self._store.delete(key))
 
     def keys(self, prefix: str = "") -> list[str]:
         """All keys below `prefix`."""

@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -79,9 +79,10 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
     fitting = with_accelerator(kinds, options.accelerator)
     storage = choose_storage(options.storage, settings, num_nodes=sum(kind.max_nodes for kind in kinds))
     store = open_store(storage, settings.s3)
-    runs = RunStore(PatientStore(store))
+    patient = PatientStore(store)
+    runs = RunStore(patient)
     check_store_from_every_node(storage)
-    with _only_driver(store, sweep_id, runs):
+    with _only_driver(store, sweep_id, runs, patient.retire):
         is_going_on = options.resume or (options.start_or_resume and runs.has_sweep(sweep_id))
         recorded = runs.sweep(sweep_id) if is_going_on else None
         if recorded is None and runs.has_sweep(sweep_id):
@@ -106,14 +107,15 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
 
 
 @contextmanager
-def _only_driver(store: ObjectStore, sweep_id: str, runs: RunStore) -> Iterator[None]:
+def _only_driver(store: ObjectStore, sweep_id: str, runs: RunStore, retire: Callable[[], None]) -> Iterator[None]:
     """Hold the sweep's lease; SweepHeldError where another driver holds it, or takes it from this one.
 
     What ends the sweep before its time is put into its record.
     """
 
     def interrupt() -> None:
-        """As Ctrl-C would: Ray Tune ends its trials in order."""
+        """As Ctrl-C would: Ray Tune ends its trials in order. The books are the other driver's."""
+        retire()
         os.kill(os.getpid(), signal.SIGINT)
 
     with Lease(store, sweep_id, say=click.echo, on_loss=interrupt) as lease:

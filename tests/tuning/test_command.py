@@ -1,0 +1,47 @@
+"""A driver that loses its sweep to another one."""
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from cifar_ray.errors import InterruptedSweepError, SweepHeldError
+from cifar_ray.records import EpochMetrics, SweepRecord
+from cifar_ray.storage import layout
+from cifar_ray.storage.folder import FolderStore
+from cifar_ray.storage.lease import Lease
+from cifar_ray.storage.patient_store import PatientStore
+from cifar_ray.storage.runs import RunStore
+from cifar_ray.tuning.command import _only_driver
+
+
+def test_a_driver_that_has_lost_its_sweep_leaves_the_books_to_the_other(
+    tmp_path: Path, sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Suspended for a while, it writes what it knew when it ends, which is less than the other has found since."""
+    monkeypatch.setitem(Lease.__init__.__kwdefaults__, "period_s", 0.05)
+    store = FolderStore(tmp_path)
+    patient = PatientStore(store)
+    runs = RunStore(patient)
+    runs.create_sweep(sweep_record)
+    runs.write_metrics("cnn-1", epoch_metrics)
+
+    def drive() -> None:
+        with _only_driver(store, "cnn-1", runs, patient.retire):
+            store.delete(layout.lease("cnn-1"))
+            try:
+                time.sleep(20)
+            except KeyboardInterrupt:
+                runs.write_metrics("cnn-1", epoch_metrics[:1])
+                patient.delete(layout.sweep_record("cnn-1"))
+                raise InterruptedSweepError("stopped") from None
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(SweepHeldError):
+            drive()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert runs.metrics("cnn-1") == epoch_metrics
+    assert runs.sweep("cnn-1").interruptions == ()
