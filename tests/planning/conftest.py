@@ -42,6 +42,12 @@ def deep() -> FinishedSweep:
 
 
 @pytest.fixture(scope="session")
+def deep_short() -> FinishedSweep:
+    """The same 16, of fewer epochs; its longer finals are not in it."""
+    return read(RESULTS, "cnn-depth-20261127-072559-dca0a23a", "cnn-depth")
+
+
+@pytest.fixture(scope="session")
 def speed_runs() -> FinishedSweep:
     """8 trials of `fast`, one at once; its longer finals are not in it."""
     return read(RESULTS, "fast-20261126-082542-6d4f82a5", "fast")

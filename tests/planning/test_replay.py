@@ -16,7 +16,7 @@ from cifar_ray.studies import get_study
 
 
 @pytest.mark.parametrize(
-    "name", ["alone", "cohort", "deep", "speed_runs", "small_cohort", "small_alone", "other_cohort"]
+    "name", ["alone", "cohort", "deep", "deep_short", "speed_runs", "small_cohort", "small_alone", "other_cohort"]
 )
 def test_a_real_sweep_takes_as_long_in_virtual_time(name: str, request: pytest.FixtureRequest) -> None:
     """Of the mechanics alone: curves and times are the sweep's own."""
@@ -51,9 +51,7 @@ def test_a_searcher_that_learns_is_replayed_as_narrow_as_it_ran(alone: FinishedS
     assert replay(tpe).busy_s / replay(tpe).wall_s < 0.7 * replay(few).busy_s / replay(few).wall_s
 
 
-@pytest.mark.parametrize(
-    ("name", "num_epochs"), [("deep", 12), ("speed_runs", 13)], ids=["as long as the search's", "longer"]
-)
+@pytest.mark.parametrize(("name", "num_epochs"), [("deep", 12), ("deep_short", 16), ("speed_runs", 13)])
 def test_finals_take_as_long_as_they_took(
     name: str, num_epochs: int, results: RunStore, request: pytest.FixtureRequest
 ) -> None:

@@ -186,13 +186,17 @@ def test_a_winner_of_several_seeds_shows_their_mean(runs: RunStore, put: Put) ->
 
 def test_what_the_finals_trained_is_told_apart_from_the_search(tmp_path: Path) -> None:
     """The wall time and the price are of both."""
-    sweeps = ["fast-20261126-082542-6d4f82a5", "fast-20261126-141016-806a5f96"]
+    sweeps = ["fast-20261126-082542-6d4f82a5", "cnn-20261126-151517-035ef72f"]
     figure = str(tmp_path / "c.png")
     done = CliRunner().invoke(main, ["results", "compare", *sweeps, "--storage", str(RESULTS), "--figure", figure])
     assert done.exit_code == 0, done.output
     output = " ".join(done.output.split())
-    assert "epochs trained 24 + 52 in finals 12" in output
+    assert "epochs trained 24 + 52 in finals 900" in output
     assert "core-s, then finals" in output
+    assert "finals: mean val. % 90.54 (n = 2) –" in output
+    assert "some search by trainings shorter than their finals" in output
+    assert "at same spend" not in output
+    assert "On validation" not in output
 
 
 def test_a_sweep_that_is_not_scored_yet_leaves_the_others_paired(runs: RunStore, put: Put, scores: TestScores) -> None:

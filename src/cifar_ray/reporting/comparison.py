@@ -113,9 +113,14 @@ class Comparison:
 
     @property
     def common_spent(self) -> float | None:
-        """The most that each has spent; None where they count in different units, or validate on different shares."""
+        """The most that each has spent; None where they count in different units, or validate on different shares.
+
+        None, too, where a search is by trainings shorter than its finals: how far it gets says little of its winner.
+        """
         kinds = {(each.unit, each.sweep.dataset.validation_share) for each in self.contenders}
-        return min(each.spent for each in self.contenders) if len(kinds) == 1 else None
+        if len(kinds) > 1 or any(_searches_short(each.sweep) for each in self.contenders):
+            return None
+        return min(each.spent for each in self.contenders)
 
 
 def compare(runs: RunStore, sweep_ids: Sequence[str]) -> Comparison:
@@ -150,6 +155,10 @@ def compare(runs: RunStore, sweep_ids: Sequence[str]) -> Comparison:
     )
 
 
+def _searches_short(sweep: SweepRecord) -> bool:
+    return sweep.num_finalists > 0 and sweep.epochs_of_finals > sweep.max_epochs
+
+
 def _finals_budget(sweep: SweepRecord) -> tuple[int, ...]:
     if not sweep.num_finalists:
         return ()
@@ -173,6 +182,9 @@ def _cautions(contenders: Sequence[Contender]) -> list[str]:
         ),
         "budgets differ: more trials or epochs alone may win": (
             len({(sweep.num_trials, sweep.max_epochs, *_finals_budget(sweep)) for sweep in sweeps}) > 1
+        ),
+        "some search by trainings shorter than their finals: no validation accuracy is set against another": any(
+            map(_searches_short, sweeps)
         ),
         "machines differ: seconds of one are not seconds of another": len(hardware) > 1,
         "some count in accelerator-seconds, some in core-seconds: no same spend to compare at": (

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from cifar_ray.finals import Finals
 from cifar_ray.reporting.comparison import ACCELERATOR_SECONDS, Comparison, Contender, Score
 from cifar_ray.reporting.figures import BEST_COLOURS, new_figure, set_title, to_png
 from cifar_ray.reporting.formats import MISSING, chosen_by, cost_amount, data_name, percent, plain, seconds
@@ -112,6 +113,7 @@ def _rows(contenders: Sequence[Contender], common: float | None) -> list[tuple[s
         row("epochs trained", map(_epochs, contenders)),
         row("best validation %", map(_accuracy, validation)),
         row("95 % interval", map(_interval, validation)),
+        *([row("finals: mean val. %", map(_finals_mean, contenders))] if any(map(_finals, contenders)) else []),
         row("test %", map(_accuracy, test)),
         row("95 % interval", map(_interval, test)),
         row("wall time", [seconds(each.result.wall_s) if each.result else MISSING for each in contenders]),
@@ -178,13 +180,24 @@ def _price(contender: Contender) -> str:
     return cost_amount(cost) if cost else MISSING
 
 
+def _finals(contender: Contender) -> Finals | None:
+    return contender.result.finals if contender.result else None
+
+
+def _finals_mean(contender: Contender) -> str:
+    """The winner's, with the number of its seeds."""
+    finals = _finals(contender)
+    winner = finals.winner if finals else None
+    return MISSING if winner is None else f"{percent(winner.mean, 2)} (n = {len(winner.retrainings)})"
+
+
 def _epochs(contender: Contender) -> str:
-    finals = contender.result.finals if contender.result else None
+    finals = _finals(contender)
     return f"{len(contender.metrics)}{f' + {finals.num_epochs} in finals' if finals else ''}"
 
 
 def _spent(contender: Contender) -> str:
     """In the search."""
     unit = "acc." if contender.unit == ACCELERATOR_SECONDS else "core"
-    finals = contender.result.finals if contender.result else None
+    finals = _finals(contender)
     return f"{contender.spent:,.0f} {unit}-s{', then finals' if finals else ''}"
