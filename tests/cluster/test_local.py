@@ -19,7 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from cifar_ray.cluster import local, s3_server
-from cifar_ray.cluster.credentials import read_s3_keys, read_token
+from cifar_ray.cluster.credentials import make_secrets, read_s3_keys, read_token
 from cifar_ray.cluster.environment import MARK
 from cifar_ray.cluster.local import LocalClusterOptions, down, find, status, up
 from cifar_ray.cluster.processes import family, is_alive
@@ -188,6 +188,11 @@ def test_it_is_found_and_healthy(cluster, home):
     assert (found.capacity.num_nodes, found.capacity.num_cpus, found.capacity.num_gpus) == (1, 2, 0)
 
 
+def test_its_server_keeps_the_objects_to_itself(cluster, home):
+    with pytest.raises(ClusterError, match="another machine"), StateFolder(home=home).s3_locked():
+        pass
+
+
 def test_its_environment_is_what_a_client_needs(cluster):
     made = cluster.environment()
     assert made["RAY_API_SERVER_ADDRESS"] == cluster.dashboard_url
@@ -293,6 +298,24 @@ def test_stale_state_of_processes_long_gone_is_no_cluster(home):
     assert not down(home)
     assert not (home / "state.json").exists()
     assert not Path(made.temp_dir).exists()
+
+
+def test_a_cluster_of_another_machine_with_the_same_home_is_left_alone(home):
+    """Its processes are none here, so it looks like one that has died; but its server has the objects."""
+    state = StateFolder(home=home)
+    state.prepare()
+    made = local._plan(LocalClusterOptions(home=home), state)
+    elsewhere = replace(local.processes.identify(os.getpid()), boot="of another machine")
+    state.write(replace(made, ray=elsewhere, s3=elsewhere, ready_at="2026-01-01T00:00:00+00:00"))
+    make_secrets(state.secrets)
+    with state.s3_locked():
+        for act in (lambda: up(LocalClusterOptions(home=home)), lambda: down(home)):
+            with pytest.raises(ClusterError, match="another machine"):
+                act()
+    assert state.read() is not None
+    assert state.secrets.token.exists()
+    down(home)
+    assert state.read() is None
 
 
 def test_what_is_left_of_a_cluster_is_told_as_broken(home):

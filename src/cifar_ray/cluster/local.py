@@ -85,6 +85,7 @@ def up(
                 f"a cluster runs already at {running.dashboard_url}",
                 "stop it with `cifar-ray local down`, or use it",
             )
+        _check_ours(state)
         if _clear(state):
             say("cleaned up after a cluster that had died")
         for port, option in ((options.dashboard_port, "--dashboard-port"), (options.s3_port, "--s3-port")):
@@ -99,16 +100,28 @@ def up(
 
 
 def down(home: Path, say: Callable[[str], None] = _say_nothing) -> bool:
-    """Stop the cluster of `home`, with whatever runs on it; whether there was one. Results stay."""
+    """Stop the cluster of `home`, with whatever runs on it; whether there was one. Results stay.
+
+    ClusterError where it is one of another machine that shares `home`.
+    """
     state = StateFolder(home=home.expanduser().absolute())
     if not state.home.is_dir():
         return False
     with state.locked():
+        _check_ours(state)
         if state.read() is not None:
             # who reads it may be gone, as `tee` is after Ctrl-C
             with suppress(OSError):
                 say("stopping Ray and the S3 server")
         return _clear(state)
+
+
+def _check_ours(state: StateFolder) -> None:
+    """ClusterError where state.json names a cluster whose server lives, but not here."""
+    cluster = state.read()
+    if cluster is not None and not processes.family(s3_server.lineage(cluster)):
+        with state.s3_locked():
+            pass
 
 
 def _start(options: LocalClusterOptions, state: StateFolder, program: str, environ: Mapping[str, str]) -> LocalCluster:

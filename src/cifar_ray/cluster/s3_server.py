@@ -77,7 +77,8 @@ def start(program: str, cluster: LocalCluster, state: StateFolder, environ: Mapp
     flags = [f"-{name}={value}" for name, value in options.items()]
     command = [program, "-logtostderr", "server", *flags]
     own = {**environ, MARK: _mark(cluster)}
-    return launch("the S3 server", command, own, Path(cluster.s3_log_path), temp_dir)
+    with state.s3_locked() as lock:
+        return launch("the S3 server", command, own, Path(cluster.s3_log_path), temp_dir, [lock])
 
 
 def stop(cluster: LocalCluster) -> bool:

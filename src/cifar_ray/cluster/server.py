@@ -30,8 +30,18 @@ class Server:
     log_path: Path
 
 
-def launch(name: str, command: Sequence[str], environ: Mapping[str, str], log_path: Path, cwd: Path) -> Server:
-    """Start `command`, its output going to `log_path`, which is begun anew; ClusterError where it cannot."""
+def launch(
+    name: str,
+    command: Sequence[str],
+    environ: Mapping[str, str],
+    log_path: Path,
+    cwd: Path,
+    descriptors: Sequence[int] = (),
+) -> Server:
+    """Start `command`, its output going to `log_path`, which is begun anew; ClusterError where it cannot.
+
+    It has these descriptors of ours, too.
+    """
     try:
         with log_path.open("wb") as log:
             child = subprocess.Popen(
@@ -42,6 +52,7 @@ def launch(name: str, command: Sequence[str], environ: Mapping[str, str], log_pa
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=descriptors,
             )
     except OSError as error:
         raise ClusterError(f"{name} cannot be started: {error}") from error

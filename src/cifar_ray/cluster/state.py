@@ -106,6 +106,22 @@ class StateFolder:
         self._record.unlink(missing_ok=True)
 
     @contextmanager
+    def s3_locked(self) -> Iterator[int]:
+        """A descriptor: as long as a process has it, no other server can have the objects, on no machine.
+
+        ClusterError where one has: homes are shared between machines, and processes are not.
+        """
+        with (self.home / "s3.lock").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ClusterError(
+                    f"a server that does not run here serves {self.s3_data}: a cluster of another machine",
+                    "stop that one where it runs, or give this machine a folder of its own by CIFAR_RAY_HOME",
+                ) from error
+            yield file.fileno()
+
+    @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other starts and stops out; ClusterError where one is at work."""
         with (self.home / "lock").open("a") as file:
