@@ -6,10 +6,11 @@ from typing import Any
 
 from chart import FOLDER, STORE, load_yaml
 
+from cifar_ray.studies import STUDIES
+
 Values = dict[str, Any]
 
-STUDIES = ("cnn", "resnet", "resnet-schedule", "evaluate")
-EVERY_STUDY = {"studies": {name: {"enabled": True} for name in STUDIES}}
+EVERY_STUDY = {"studies": {name: {"enabled": True} for name in (*STUDIES, "evaluate")}}
 
 
 def _example(name: str) -> Values:

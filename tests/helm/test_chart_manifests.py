@@ -16,6 +16,7 @@ from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscali
 from renderings import EXAMPLES, RELAXED, RENDERINGS
 
 from cifar_ray.settings import read_settings
+from cifar_ray.studies import STUDIES
 
 VERSIONS = [kubernetes_validate.utils.all_versions()[each] for each in (0, -1)]
 FOREIGN = {"PodMonitor"}
@@ -164,9 +165,17 @@ def test_a_sweep_that_is_tried_again_goes_on(chart: Chart) -> None:
     assert {job["clusterSelector"]["ray.io/cluster"] for job in jobs.values()} == {"sweeps-cifar-ray"}
 
 
+def test_every_study_has_a_job_that_the_image_has(chart: Chart) -> None:
+    jobs = [each["spec"]["entrypoint"] for each in chart.render(RENDERINGS["every study"]) if each["kind"] == "RayJob"]
+    assert {job.split()[1].rpartition("/")[2] for job in jobs} == {
+        *(study.job for study in STUDIES.values()),
+        "evaluate_best.py",
+    }
+
+
 def test_the_evaluation_waits_for_all_sweeps(chart: Chart) -> None:
     job = one(chart.render(RENDERINGS["every study"]), "RayJob", "sweeps-cifar-ray-evaluate")["spec"]
-    ids = ["cnn-sweeps", "resnet-sweeps", "resnet-schedule-sweeps"]
+    ids = [f"{study}-sweeps" for study in sorted(STUDIES)]
     assert job["entrypoint"] == f"python /home/ray/cifar-ray/jobs/evaluate_best.py {' '.join(ids)}"
     (wait,) = job["submitterPodTemplate"]["spec"]["initContainers"]
     assert wait["command"] == ["cifar-ray", "results", "wait", *ids, "--timeout-s", "89700"]

@@ -12,6 +12,8 @@ import values_table
 from chart import FOLDER, ROOT, load_yaml
 from renderings import EXAMPLES
 
+from cifar_ray.studies import STUDIES
+
 VALUES = load_yaml((FOLDER / "values.yaml").read_text())
 SCHEMA = json.loads((FOLDER / "values.schema.json").read_text())
 
@@ -29,7 +31,7 @@ def test_every_value_says_what_it_does() -> None:
 def test_the_schema_knows_the_same_values() -> None:
     assert dict(_unlike(SCHEMA, VALUES, "")) == {
         # their defaults are workerDefaults' and studyDefaults'
-        **{f"studies.{name}": "only in the schema" for name in ("cnn", "resnet", "resnet-schedule", "evaluate")},
+        **{f"studies.{name}": "only in the schema" for name in (*STUDIES, "evaluate")},
     }
     jsonschema.Draft202012Validator(SCHEMA).validate(VALUES)
 
