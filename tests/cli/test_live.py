@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from cifar_ray.cli import job
 from cifar_ray.cli.live import JsonView, LiveView
 from cifar_ray.submission.job_status import JobStatus
 from cifar_ray.submission.waiting import wait_for_job
@@ -74,3 +75,25 @@ def test_a_terminal_gets_curves(tmp_path: Path) -> None:
         wait_for_job(OneJob(), "j", view.observe)
     assert "t0000  running      1/4   50.00  ▁···" in file.getvalue()
     assert "trials t0000:running" not in file.getvalue()
+
+
+def test_an_interrupt_asks_the_job_to_stop_also_where_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`2>&1 | tee log`, and Ctrl-C, of which tee dies first."""
+    asked: list[str] = []
+
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    def broken(*arguments: object, **options: object) -> None:
+        raise BrokenPipeError
+
+    def stop(client: object, submission_id: str) -> JobStatus:
+        asked.append(submission_id)
+        return OneJob().status(submission_id)
+
+    monkeypatch.setattr(job, "wait_for_job", interrupted)
+    monkeypatch.setattr(job, "stop_and_wait", stop)
+    monkeypatch.setattr(job.click, "echo", broken)
+    with pytest.raises((SystemExit, BrokenPipeError)):
+        job.watch(OneJob(), "j", is_json=True)  # type: ignore[arg-type]  # as much of a client as it needs
+    assert asked == ["j"]

@@ -132,3 +132,17 @@ def test_flags_that_would_be_ignored_are_refused(autoscaling: list[str], flag: l
     outcome = CliRunner().invoke(local, ["up", *autoscaling, *flag])
     assert outcome.exit_code == 2
     assert "belong to --autoscaling without FILE" in outcome.output
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--autoscaling", "--gpus", "1"], "the head has no accelerators"),
+        (["--autoscaling", str(SPEC), "--gpus", "1"], "the head has no accelerators"),
+        (["--autoscaling", str(SPEC), "--cpus", "2"], "FILE says what each worker has"),
+    ],
+)
+def test_numbers_that_the_workers_have_of_their_own_are_refused(flags: list[str], says: str) -> None:
+    outcome = CliRunner().invoke(local, ["up", *flags])
+    assert outcome.exit_code == 2
+    assert says in outcome.output

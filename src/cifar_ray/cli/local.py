@@ -59,6 +59,12 @@ def up(
     pools: tuple[Workers, ...] = ()
     if autoscaling != "" and not (workers is None and accelerators_per_worker is None):
         raise click.UsageError("--workers and --accelerators-per-worker belong to --autoscaling without FILE")
+    if autoscaling is not None and gpus is not None:
+        raise click.UsageError(
+            "with --autoscaling the head has no accelerators: take --accelerators-per-worker, or FILE"
+        )
+    if autoscaling and cpus is not None:
+        raise click.UsageError("--cpus says nothing where FILE says what each worker has")
     if autoscaling:
         pools = read_pool_file(Path(autoscaling))
     elif autoscaling is not None:
