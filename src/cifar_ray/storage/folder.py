@@ -13,6 +13,8 @@ from cifar_ray.storage.object_store import check_key
 
 PARTIAL = ".partial-"
 """Begins the names of files still being written; no key of the layout begins so."""
+MAX_TRIES = 20
+"""To have a folder stay until a file is in it."""
 
 
 class FolderStore:
@@ -94,12 +96,13 @@ class FolderStore:
 
 def _write_beside(partial: Path, content: bytes) -> None:
     """Write a file and its folders, which a delete beside it may remove until there is something in them."""
-    for tries_left in (2, 1, 0):
+    for number in range(1, MAX_TRIES + 1):
         try:
             partial.parent.mkdir(parents=True, exist_ok=True)
             partial.write_bytes(content)
-        except FileNotFoundError:
-            if not tries_left:
+        except (FileNotFoundError, FileExistsError):
+            # mkdir itself finds a folder, and the next moment none
+            if number == MAX_TRIES:
                 raise
         else:
             return
