@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,34 +105,24 @@ class StateFolder:
         """Remove state.json."""
         self._record.unlink(missing_ok=True)
 
-    @contextmanager
-    def s3_locked(self) -> Iterator[int]:
+    def s3_locked(self) -> AbstractContextManager[int]:
         """A descriptor: as long as a process has it, no other server can have the objects, on no machine.
 
         ClusterError where one has: homes are shared between machines, and processes are not.
         """
-        with (self.home / "s3.lock").open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise ClusterError(
-                    f"a server that does not run here serves {self.s3_data}: a cluster of another machine",
-                    "stop that one where it runs, or give this machine a folder of its own by CIFAR_RAY_HOME",
-                ) from error
-            yield file.fileno()
+        held = ClusterError(
+            f"a server that does not run here serves {self.s3_data}: a cluster of another machine",
+            "stop that one where it runs, or give this machine a folder of its own by CIFAR_RAY_HOME",
+        )
+        return _locked(self.home / "s3.lock", held)
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[int]:
         """Keep other starts and stops out; ClusterError where one is at work."""
-        with (self.home / "lock").open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise ClusterError(
-                    f"another start or stop of the cluster in {self.home} is at work",
-                    "wait until it has ended, then look with `cifar-ray local status`",
-                ) from error
-            yield
+        held = ClusterError(
+            f"another start or stop of the cluster in {self.home} is at work",
+            "wait until it has ended, then look with `cifar-ray local status`",
+        )
+        return _locked(self.home / "lock", held)
 
 
 def find(home: Path, *, is_whole: bool = True) -> LocalCluster | None:
@@ -143,3 +133,14 @@ def find(home: Path, *, is_whole: bool = True) -> LocalCluster | None:
     parts = (cluster.ray, cluster.s3)
     live = [part is not None and is_alive(part) for part in parts]
     return cluster if (all(live) if is_whole else any(live)) else None
+
+
+@contextmanager
+def _locked(path: Path, held: ClusterError) -> Iterator[int]:
+    """Lock the file, and give its descriptor; raises `held` where another process has locked it."""
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise held from error
+        yield file.fileno()
