@@ -102,7 +102,7 @@ def test_the_best_of_another_sweep_are_one_unless_more_are_asked_for() -> None:
     assert (winner.budget.num_trials, winner.searcher) == (1, "random")
     assert (winner.budget.grace_period, winner.budget.max_epochs) == (30, 30), "it has been chosen: nothing cuts it"
     longer = SweepOptions(best_of="fast-1").adapt(STUDIES["fast"])
-    assert (longer.budget.grace_period, longer.budget.max_epochs) == (13, 13), "as long as the study's finals"
+    assert (longer.budget.grace_period, longer.budget.max_epochs) == (8, 8), "as long as the study's finals"
     several = SweepOptions(best_of="cnn-1", trials=3, max_epochs=9).adapt(study)
     assert (several.budget.num_trials, several.budget.grace_period) == (3, 9)
     assert SweepOptions(best_of="cnn-1", trials=3, grace_period=2).adapt(study).budget.grace_period == 2

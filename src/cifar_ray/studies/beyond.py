@@ -125,11 +125,17 @@ FAST = Study(
         "crop_border": "reflected",
         "alternating_flip": True,
         "dropout": 0.0,
+        # between the paper's two networks, in mirrored pairs of channels (docs/methods.md)
+        "block_depth": 3,
+        "widening": 1.25,
+        "flip_equivariant": True,
+        "cutout": 10,
+        "first_size": 24,
     },
     # as there
     budget=Budget(num_trials=8, max_epochs=3, grace_period=3),
     accelerators_per_trial=1.0,
     finalists=2,
     seeds=2,
-    final_epochs=13,
+    final_epochs=8,
 )
