@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 
 from cifar_ray.cli.connection import connect_runs
-from cifar_ray.errors import CifarRayError, ConfigurationError, StorageError, UnknownNameError
+from cifar_ray.errors import CifarRayError, ConfigurationError, RecordError, StorageError, UnknownNameError
 from cifar_ray.reporting.curve_bias import measure_curve_bias
 from cifar_ray.reporting.curve_bias_view import curve_bias_renderable
 from cifar_ray.reporting.formats import usage_text
@@ -46,7 +46,10 @@ def results() -> None:
 @_storage
 def list_sweeps(storage: str | None) -> None:
     """List the sweeps, the newest first."""
-    Console().print(sweeps_renderable(connect_runs(storage).summaries()))
+    unreadable: list[RecordError] = []
+    Console().print(sweeps_renderable(connect_runs(storage).summaries(unreadable.append)))
+    for error in unreadable:
+        click.echo(f"not to be read: {error.message} ({error.hint})", err=True)
 
 
 @results.command()
@@ -219,14 +222,17 @@ def wait_for_results(runs: RunStore, sweeps: Sequence[str], timeout_s: float, pe
 
 
 def pull_sweep(runs: RunStore, sweep_id: str, folder: Path, *, with_checkpoints: bool = False) -> int:
-    """Copy everything but Ray Tune's own state (and, if not wanted, the checkpoints); returns the number of files."""
+    """Copy all but Ray Tune's own state and the lease (and, if not wanted, the checkpoints); returns how many files."""
     runs.sweep(sweep_id)
     target = FolderStore(folder.absolute())
     states = (f"{sweep_id}/tune/", f"{sweep_id}/{layout.finals(sweep_id)}/tune/")
     keys = [
         key
         for key in runs.objects.keys(sweep_id)
-        if not key.startswith(states) and (with_checkpoints or "/checkpoints/" not in key)
+        if not key.startswith(states)
+        and (with_checkpoints or "/checkpoints/" not in key)
+        # whoever holds it is at work on the store, not on the copy
+        and key != layout.lease(sweep_id)
     ]
     for key in keys:
         target.write(key, runs.objects.read(key))

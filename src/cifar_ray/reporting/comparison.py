@@ -115,9 +115,10 @@ class Comparison:
     def common_spent(self) -> float | None:
         """The most that each has spent; None where they count in different units, or validate on different shares.
 
-        None, too, where a search is by trainings shorter than its finals: how far it gets says little of its winner.
+        None, too, where a search is by trainings shorter than its finals: how far it gets says little of its winner;
+        and where some train what another sweep has found, at whose expense they have it.
         """
-        kinds = {(each.unit, each.sweep.dataset.validation_share) for each in self.contenders}
+        kinds = {(each.unit, each.sweep.dataset.validation_share, each.sweep.best_of) for each in self.contenders}
         if len(kinds) > 1 or any(_searches_short(each.sweep) for each in self.contenders):
             return None
         return min(each.spent for each in self.contenders)
@@ -183,8 +184,11 @@ def _cautions(contenders: Sequence[Contender]) -> list[str]:
         "budgets differ: more trials or epochs alone may win": (
             len({(sweep.num_trials, sweep.max_epochs, *_finals_budget(sweep)) for sweep in sweeps}) > 1
         ),
-        "some search by trainings shorter than their finals: no validation accuracy is set against another": any(
+        "some search by trainings shorter than their finals: how far those get says little of the winners": any(
             map(_searches_short, sweeps)
+        ),
+        "not all train what the same sweep has found (`--best-of`): what the search took is not in what they spent": (
+            len({sweep.best_of for sweep in sweeps}) > 1
         ),
         "machines differ: seconds of one are not seconds of another": len(hardware) > 1,
         "some count in accelerator-seconds, some in core-seconds: no same spend to compare at": (

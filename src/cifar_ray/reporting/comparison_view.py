@@ -25,6 +25,7 @@ PAIRED = (
     "On the test set, intervals are of a paired bootstrap, p of McNemar's exact test: they know the images' luck, "
     "not that of the seeds, and one comparison, not how many were made."
 )
+MAX_P = 0.05
 SELECTED = (
     "Validation chose each winner among all trials and epochs, so its accuracy flatters; the test set's does not."
 )
@@ -42,8 +43,12 @@ def comparison_renderable(comparison: Comparison) -> RenderableType:
         table.add_row(Text(label), *(verbatim(cell) for cell in cells), style=style)
     cautions = [verbatim(f"caution: {text}", "yellow") for text in comparison.cautions]
     verdict = [verbatim(line, "bold") for line in verdicts(comparison)]
-    is_paired = all(each.answers for each in contenders if each.scores)
-    notes = [Text(SELECTED, style="dim"), Text(PAIRED if is_paired else UNPAIRED, style="dim")]
+    tested = [each for each in contenders if each.scores]
+    is_paired = all(tested[0].paired(each) for each in tested[1:])
+    notes = [
+        Text(SELECTED, style="dim"),
+        *([Text(PAIRED if is_paired else UNPAIRED, style="dim")] if len(tested) > 1 else []),
+    ]
     return Group(table, *cautions, *verdict, *(notes if comparison.has_verdict else ()))
 
 
@@ -73,7 +78,8 @@ def comparison_figure(comparison: Comparison) -> bytes:
     axes.set_xlim(left=0)
     axes.grid(alpha=0.25)
     data = sorted({data_name(each.sweep.dataset) for each in comparison.contenders})
-    set_title(axes, f"{len(comparison.contenders)} sweeps at the same spend, data: {' and '.join(data)}")
+    how = "at the same spend" if common else "by what they spent"
+    set_title(axes, f"{len(comparison.contenders)} sweeps {how}, data: {' and '.join(data)}")
     for text in axes.legend(loc="lower right", fontsize=8, frameon=False).get_texts():
         text.set_parse_math(False)
     note = "; ".join(comparison.cautions) or "band: 95 % Wilson interval"
@@ -153,11 +159,13 @@ def _lead(best: Score, name: str, other: Score, other_name: str, paired: Paired 
     difference, low, high = (paired.lead, *paired.interval) if paired else best.lead(other)
     interval = f"95 % interval {100 * low:+.2f} to {100 * high:+.2f}"
     if paired:
+        p_value = f"= {paired.p_value:.2g}" if paired.p_value else "< 1e-300"
         interval += (
-            f", p = {paired.p_value:.2g}; of {paired.num_images:,} images {paired.only_first:,} right by {name} alone, "
+            f", p {p_value}; of {paired.num_images:,} images {paired.only_first:,} right by {name} alone, "
             f"{paired.only_second:,} by {other_name} alone"
         )
-    if low <= 0:
+    # few images on which they differ: the bootstrap's interval is too narrow then, the exact test's p is not
+    if low <= 0 or (paired and paired.p_value > MAX_P):
         return f"{name} and {other_name} are too close to call: {100 * difference:.2f} points, {interval}."
     return f"{name} leads {other_name} by {100 * difference:.2f} points, {interval}."
 

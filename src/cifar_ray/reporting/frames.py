@@ -68,9 +68,17 @@ def read_frames(runs: RunStore, sweep_id: str) -> SweepFrames:
 def export_frames(frames: SweepFrames, folder: Path, kind: ExportFormat) -> list[Path]:
     """Write `trials` and `epochs` in that format, and the sweep's record beside them; returns the paths.
 
-    RecordError where a setting has values of several types, which Parquet cannot hold in one column.
+    RecordError where a setting has values of several types, which Parquet cannot hold in one column;
+    ConfigurationError where nothing can be written.
     """
     assert kind in get_args(ExportFormat)
+    try:
+        return _export(frames, folder, kind)
+    except OSError as error:
+        raise ConfigurationError(f"{folder}: {error.strerror}", "write to another folder") from error
+
+
+def _export(frames: SweepFrames, folder: Path, kind: ExportFormat) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, frame in (("trials", frames.trials), ("epochs", frames.epochs)):
@@ -78,7 +86,7 @@ def export_frames(frames: SweepFrames, folder: Path, kind: ExportFormat) -> list
         if kind == "parquet":
             _write_parquet(frame, path)
         elif kind == "csv":
-            frame.to_csv(path, index=False)
+            frame.map(_as_cell).to_csv(path, index=False)
         else:
             # pandas' own JSON keeps 15 decimals, which a small learning rate notices
             rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
@@ -86,6 +94,11 @@ def export_frames(frames: SweepFrames, folder: Path, kind: ExportFormat) -> list
     paths.append(record := folder / "sweep.json")
     record.write_text(frames.sweep.to_json())
     return paths
+
+
+def _as_cell(value: object) -> object:
+    """What CSV has no form for, as JSON."""
+    return json.dumps(value) if isinstance(value, list | tuple | dict) else value
 
 
 def _write_parquet(frame: pd.DataFrame, path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from collections.abc import Callable
 from http import HTTPStatus
+from http.client import HTTP_PORT
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -33,6 +35,11 @@ class PageServer(ThreadingHTTPServer):
             super().__init__((LOOPBACK, port), _Handler)
         except OSError as error:
             raise ConfigurationError(f"port {port}: {error.strerror}", "take another --port") from error
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that went away in the midst of an answer is no error."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
 
     @property
     def url(self) -> str:
@@ -67,8 +74,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Polling every second would fill a terminal."""
 
     def _is_for_us(self) -> bool:
-        port = self.server.server_port
-        return self.headers.get("Host") in {f"{name}:{port}" for name in (LOOPBACK, "localhost")}
+        # a browser leaves out the port of its scheme
+        port = "" if self.server.server_port == HTTP_PORT else f":{self.server.server_port}"
+        return self.headers.get("Host") in {f"{name}{port}" for name in (LOOPBACK, "localhost")}
 
     def _send_json(self, make: Callable[[], dict[str, Any]]) -> None:
         try:

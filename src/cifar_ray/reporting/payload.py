@@ -15,7 +15,16 @@ from cifar_ray.json_record import finite
 from cifar_ray.provenance import now
 from cifar_ray.records import Cost, EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.reporting.finals_rows import HEADING, NOTE, finals_rows
-from cifar_ray.reporting.formats import budget_text, caution, chosen_by, cost_amount, cost_text, is_cifar10, setting
+from cifar_ray.reporting.formats import (
+    budget_text,
+    caution,
+    chosen_by,
+    cost_amount,
+    cost_text,
+    is_cifar10,
+    percent,
+    setting,
+)
 from cifar_ray.reporting.parameters import METHOD, varied_parameters
 from cifar_ray.reporting.score_rows import SETTINGS, report_note, score_columns
 from cifar_ray.statistics import wilson_interval
@@ -47,13 +56,14 @@ def to_json(payload: Mapping[str, Any]) -> str:
 def sweep_payload(runs: RunStore, sweep_id: str) -> dict[str, Any]:
     """One sweep's records, with what follows from them; CifarRayError where they cannot be read."""
     sweep, result, scores = runs.sweep(sweep_id), runs.result(sweep_id), runs.test_scores(sweep_id)
-    trials, metrics = runs.trials(sweep_id), runs.metrics(sweep_id)
+    metrics = runs.metrics(sweep_id)
+    trials = runs.trials_so_far(sweep_id, metrics)
     checkpoints: dict[str, list[int]] = defaultdict(list)
     for key in runs.objects.keys(layout.trials(sweep_id)):
         if (found := layout.checkpoint_of(key)) and key.endswith(f"/{layout.MANIFEST}"):
             checkpoints[found[0]].append(found[1])
     return {
-        "row": _row(runs, sweep, result, scores, trials),
+        "row": _row(runs, sweep, result, scores, trials, metrics),
         "sweep": asdict(sweep) | {"chosen_by": chosen_by(sweep), "budget": budget_text(sweep)},
         "rungs": _rungs(sweep),
         "settings": [{"name": name, "label": label} for name, label in SETTINGS.items()],
@@ -65,7 +75,7 @@ def sweep_payload(runs: RunStore, sweep_id: str) -> dict[str, Any]:
         ],
         "metrics": _columns(metrics),
         "evaluation": None if scores is None else _evaluation(scores),
-        "finals": _finals(result.finals) if result and result.finals else None,
+        "finals": _finals_so_far(runs, sweep) if result is None else _finals(result.finals),
     }
 
 
@@ -74,8 +84,9 @@ def _overview(runs: RunStore, sweep_id: str) -> dict[str, Any]:
     try:
         sweep, result = runs.sweep(sweep_id), runs.result(sweep_id)
         # a finished sweep's outcomes stand in its result: its trials need not be read
-        trials = runs.trials(sweep_id) if result is None else []
-        return _row(runs, sweep, result, runs.test_scores(sweep_id), trials)
+        metrics = runs.metrics(sweep_id) if result is None else []
+        trials = runs.trials_so_far(sweep_id, metrics) if result is None else []
+        return _row(runs, sweep, result, runs.test_scores(sweep_id), trials, metrics)
     except CifarRayError as error:
         return {"id": sweep_id, "state": "unreadable", "problem": error.message, "hint": error.hint}
 
@@ -86,6 +97,7 @@ def _row(
     result: SweepResult | None,
     scores: TestScores | None,
     trials: Sequence[TrialRecord],
+    metrics: Sequence[EpochMetrics],
 ) -> dict[str, Any]:
     heartbeat = None if result else _heartbeat(runs, sweep.sweep_id)
     best = (result.winner if result else None) or max(
@@ -94,6 +106,7 @@ def _row(
         default=None,
     )
     unfinished = "interrupted" if heartbeat is None else "running"
+    last_sign = max((line.ended_at for line in metrics if line.ended_at), default=sweep.started_at)
     return {
         "id": sweep.sweep_id,
         "study": sweep.study,
@@ -113,7 +126,7 @@ def _row(
         "winner": _winner(result, scores) or (best.trial_id if best else None),
         "best_validation": best.best_validation_accuracy if best else None,
         "test": {"accuracy": scores.accuracy, "interval": scores.accuracy_interval} if scores else None,
-        "wall_s": result.wall_s if result else _seconds_between(sweep.started_at, now()),
+        "wall_s": result.wall_s if result else _seconds_between(sweep.started_at, now() if heartbeat else last_sign),
         "accelerator_s": (result.accelerator_seconds if result else sum(trial.accelerator_seconds for trial in trials)),
         "has_accelerators": sweep.accelerators_per_trial > 0,
         "cost": _cost(result.cost) if result and result.cost else None,
@@ -127,8 +140,28 @@ def _winner(result: SweepResult | None, scores: TestScores | None) -> str | None
     return result.best_first[0] if result and result.best_first else None
 
 
-def _finals(finals: Finals) -> dict[str, Any]:
+def _finals(finals: Finals | None) -> dict[str, Any] | None:
+    if finals is None:
+        return None
     return {"text": describe(finals), "heading": HEADING, "rows": finals_rows(finals), "note": NOTE}
+
+
+def _finals_so_far(runs: RunStore, sweep: SweepRecord) -> dict[str, Any] | None:
+    """Of a sweep that has not finished; None until they begin."""
+    nested, name = runs.finals(sweep.sweep_id), layout.finals(sweep.sweep_id)
+    if not sweep.num_finalists or not nested.has_sweep(name):
+        return None
+    finals, trials = nested.sweep(name), nested.trials_so_far(name)
+    done, planned = sum(trial.num_epochs for trial in trials), finals.num_trials * finals.max_epochs
+    return {
+        "text": f"{finals.num_trials} trainings of {finals.max_epochs} epochs: {done} of {planned} epochs so far.",
+        "heading": ("training", "outcome", "epochs", "best validation %"),
+        "rows": [
+            [trial.trial_id, trial.outcome, str(trial.num_epochs), percent(trial.best_validation_accuracy, 2)]
+            for trial in trials
+        ],
+        "note": "The best settings trained anew: the mean over seeds chooses the winner once all have ended.",
+    }
 
 
 def _cost(cost: Cost) -> dict[str, Any]:

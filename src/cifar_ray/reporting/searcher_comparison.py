@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,16 +17,17 @@ class SearcherScore:
 
     searcher: str
     accuracies: dict[int, float]
-    """Best validation accuracy so far, a fraction, by the sweep's seed."""
+    """Best validation accuracy so far, a fraction, by the sweep's seed; of several sweeps of one seed their mean."""
+    num_sweeps: int
 
     @property
     def mean(self) -> float:
-        """Over the sweeps."""
+        """Over the seeds."""
         return math.fsum(self.accuracies.values()) / len(self.accuracies)
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """95 %, of the mean over sweeps; None of one sweep."""
+        """95 %, of the mean over seeds; None of one seed."""
         return mean_interval(list(self.accuracies.values()))
 
     def lead(self, other: SearcherScore) -> tuple[int, float, tuple[float, float] | None]:
@@ -44,11 +46,19 @@ def common_epochs(contenders: Sequence[Contender]) -> int:
 
 
 def score_searchers(contenders: Sequence[Contender], num_epochs: int) -> list[SearcherScore]:
-    """Each searcher at that many epochs, the best first. Of several sweeps of one seed the last counts."""
-    found: dict[str, dict[int, float]] = {}
+    """Each searcher at that many epochs, the best first."""
+    found: dict[str, dict[int, list[float]]] = {}
     for each in contenders:
-        found.setdefault(each.sweep.searcher, {})[each.sweep.seed] = each.course[num_epochs - 1][1]
-    scores = [SearcherScore(searcher=name, accuracies=accuracies) for name, accuracies in found.items()]
+        seeds = found.setdefault(each.sweep.searcher, {})
+        seeds.setdefault(each.sweep.seed, []).append(each.course[num_epochs - 1][1])
+    scores = [
+        SearcherScore(
+            searcher=name,
+            accuracies={seed: statistics.fmean(each) for seed, each in seeds.items()},
+            num_sweeps=sum(map(len, seeds.values())),
+        )
+        for name, seeds in found.items()
+    ]
     return sorted(scores, key=lambda score: -score.mean)
 
 
@@ -70,8 +80,10 @@ def searcher_verdicts(contenders: Sequence[Contender]) -> list[str]:
 
 
 def _describe(score: SearcherScore) -> str:
-    num_sweeps = len(score.accuracies)
+    num_sweeps, num_seeds = score.num_sweeps, len(score.accuracies)
     sweeps = f"{num_sweeps} sweep{'s' * (num_sweeps != 1)}"
+    if num_sweeps > num_seeds:
+        sweeps += f" of {num_seeds} seed{'s' * (num_seeds != 1)}"
     interval = score.interval
     spread = f", 95 % interval {100 * interval[0]:.2f} to {100 * interval[1]:.2f}" if interval else ""
     return f"{score.searcher}: validation {100 * score.mean:.2f} % ({sweeps}{spread})"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
-from cifar_ray.errors import ObjectNotFoundError, SweepExistsError, UnknownNameError
+from cifar_ray.errors import ObjectNotFoundError, RecordError, SweepExistsError, UnknownNameError
 from cifar_ray.json_record import Record
 from cifar_ray.progress.counting import recounted
 from cifar_ray.records import EpochMetrics, Interruption, ResourceUse, SweepRecord, SweepResult, TestScores, TrialRecord
@@ -13,6 +14,8 @@ from cifar_ray.storage import layout
 from cifar_ray.storage.answers import TestAnswers
 from cifar_ray.storage.nested_store import NestedStore
 from cifar_ray.storage.object_store import ObjectStore
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +61,7 @@ class RunStore:
     def sweep(self, sweep_id: str) -> SweepRecord:
         """sweep.json; UnknownNameError with the nearest ids where there is none."""
         try:
-            return SweepRecord.from_json(self.objects.read(layout.sweep_record(sweep_id)))
+            return self._read(layout.sweep_record(sweep_id), SweepRecord)
         except ObjectNotFoundError:
             raise UnknownNameError.of("sweep", sweep_id, self.sweep_ids()) from None
 
@@ -67,13 +70,20 @@ class RunStore:
         folders = [name for name in self.objects.folders() if layout.SWEEP_ID.fullmatch(name)]
         return [name for name in folders if self.has_sweep(name)]
 
-    def summaries(self) -> list[SweepSummary]:
-        """All sweeps, the newest first."""
-        found = [
-            SweepSummary(sweep=self.sweep(sweep_id), result=self.result(sweep_id), scores=self.test_scores(sweep_id))
-            for sweep_id in self.sweep_ids()
-        ]
+    def summaries(self, on_unreadable: Callable[[RecordError], None] | None = None) -> list[SweepSummary]:
+        """All sweeps, the newest first. One whose records are none is told to `on_unreadable`, else raised."""
+        found = []
+        for sweep_id in self.sweep_ids():
+            try:
+                found.append(self._summary(sweep_id))
+            except RecordError as error:
+                if on_unreadable is None:
+                    raise
+                on_unreadable(error)
         return sorted(found, key=lambda summary: summary.sweep.started_at, reverse=True)
+
+    def _summary(self, sweep_id: str) -> SweepSummary:
+        return SweepSummary(sweep=self.sweep(sweep_id), result=self.result(sweep_id), scores=self.test_scores(sweep_id))
 
     def write_trial(self, sweep_id: str, trial: TrialRecord) -> None:
         """Put trial.json."""
@@ -82,14 +92,18 @@ class RunStore:
     def trials(self, sweep_id: str) -> list[TrialRecord]:
         """All trials that have started, by trial id."""
         keys = [key for key in self.objects.keys(layout.trials(sweep_id)) if key.endswith("/trial.json")]
-        return [TrialRecord.from_json(self.objects.read(key)) for key in keys]
+        return [self._read(key, TrialRecord) for key in keys]
 
-    def trials_so_far(self, sweep_id: str) -> list[TrialRecord]:
-        """As `trials`, but a running one has the epochs of metrics.jsonl: its own record waits for its end."""
+    def trials_so_far(self, sweep_id: str, metrics: Sequence[EpochMetrics] | None = None) -> list[TrialRecord]:
+        """As `trials`, but a running one has the epochs of metrics.jsonl: its own record waits for its end.
+
+        `metrics` are those of the sweep where they have been read already.
+        """
         trials = self.trials(sweep_id)
         if not any(trial.outcome == "running" for trial in trials):
             return trials
-        metrics, accelerators = self.metrics(sweep_id), self.sweep(sweep_id).accelerators_per_trial
+        metrics = self.metrics(sweep_id) if metrics is None else metrics
+        accelerators = self.sweep(sweep_id).accelerators_per_trial
         return [recounted(each, metrics, accelerators) if each.outcome == "running" else each for each in trials]
 
     def write_metrics(self, sweep_id: str, metrics: Iterable[EpochMetrics]) -> None:
@@ -100,10 +114,11 @@ class RunStore:
     def metrics(self, sweep_id: str) -> list[EpochMetrics]:
         """The lines of metrics.jsonl, in the order in which they came; none before the first epoch."""
         try:
-            text = self.objects.read(layout.metrics(sweep_id)).decode()
+            lines = self.objects.read(layout.metrics(sweep_id)).splitlines()
         except ObjectNotFoundError:
             return []
-        return [EpochMetrics.from_json(line) for line in text.splitlines()]
+        where = layout.metrics(sweep_id)
+        return [_decoded(EpochMetrics, line, f"{where}, line {number}") for number, line in enumerate(lines, 1)]
 
     def write_use(self, sweep_id: str, use: ResourceUse) -> None:
         """Put use.json."""
@@ -112,7 +127,7 @@ class RunStore:
     def use(self, sweep_id: str) -> ResourceUse:
         """use.json; of nothing where there is none."""
         try:
-            return ResourceUse.from_json(self.objects.read(layout.use(sweep_id)))
+            return self._read(layout.use(sweep_id), ResourceUse)
         except ObjectNotFoundError:
             return ResourceUse()
 
@@ -123,7 +138,7 @@ class RunStore:
     def result(self, sweep_id: str) -> SweepResult | None:
         """result.json; None while the sweep has not finished."""
         try:
-            return SweepResult.from_json(self.objects.read(layout.result(sweep_id)))
+            return self._read(layout.result(sweep_id), SweepResult)
         except ObjectNotFoundError:
             return None
 
@@ -134,7 +149,7 @@ class RunStore:
     def test_scores(self, sweep_id: str) -> TestScores | None:
         """test_scores.json; None while the winner has not been evaluated."""
         try:
-            return TestScores.from_json(self.objects.read(layout.test_scores(sweep_id)))
+            return self._read(layout.test_scores(sweep_id), TestScores)
         except ObjectNotFoundError:
             return None
 
@@ -145,11 +160,22 @@ class RunStore:
     def answers(self, scores: TestScores) -> TestAnswers | None:
         """Those that the scores count; None where a version without them scored. RecordError where they do not fit."""
         try:
-            answers = TestAnswers.from_json(self.objects.read(layout.answers(scores.sweep_id)))
+            answers = self._read(layout.answers(scores.sweep_id), TestAnswers)
         except ObjectNotFoundError:
             return None
         answers.check(scores.test_fingerprint, scores.confusion_matrix)
         return answers
 
+    def _read(self, key: str, kind: type[AnyRecord]) -> AnyRecord:
+        return _decoded(kind, self.objects.read(key), key)
+
     def _write(self, key: str, record: Record) -> None:
         self.objects.write(key, record.to_json().encode())
+
+
+def _decoded(kind: type[AnyRecord], content: bytes, where: str) -> AnyRecord:
+    """The record; RecordError, which says where it lies, where it is none."""
+    try:
+        return kind.from_json(content)
+    except RecordError as error:
+        raise RecordError(f"{where}: {error.message}", error.hint) from error

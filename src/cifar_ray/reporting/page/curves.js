@@ -71,7 +71,7 @@ function curvesCard(detail, onPick) {
   let current = detail;
   const metric = choice("metric", "What is drawn", [["accuracy", "Accuracy"], ["loss", "Loss"]], () => draw());
   const by = choice("by", "Against what", [
-    ["epoch", "Epoch"], ...(hasTimes() && Object.keys(detail.metrics).length ? [["wall", "Wall time"]] : []), ["trial", "Trial's time"],
+    ["epoch", "Epoch"], ...(hasTimes() ? [["wall", "Wall time"]] : []), ["trial", "Trial's time"],
     ...(detail.sweep.accelerators_per_trial ? [["accelerator", "Accelerator-s"]] : []),
   ], () => draw());
   const place = chartPlace("chart-curves", 430, (instance) => instance.on("click", (params) => {

@@ -27,7 +27,7 @@ function findings(detail) {
   }
   const interval = wilson(best.best_validation_accuracy, sweep.dataset.num_validation);
   const near = ranked.filter((trial) => trial !== best && trial.best_validation_accuracy >= interval[0]);
-  const verb = row.state === "running" ? "leads" : "won";
+  const verb = row.finished_at ? "won" : "leads";
   // the finals may prefer another trial to the one that the search found best
   const winner = ranked.find((trial) => trial.trial_id === row.winner) ?? best;
   const isBest = winner === best;
@@ -40,7 +40,7 @@ function findings(detail) {
       near.length ? `${plural(near.length, "other trial")} ${near.length === 1 ? "lies" : "lie"} within it, so validation alone does not tell them apart.` : "no other trial lies within it.",
       row.test ? ` Test accuracy ${percentSign(row.test.accuracy)} (${row.test.interval.map((each) => percent(each, 1)).join(" to ")}), measured once.` : "", detail.finals ? " The finals, below, tried the best on other seeds." : " One seed: another may order them otherwise."),
     finding("At what cost?", `${duration(row.wall_s)} of wall time, ${count(row.num_epochs)} epochs`, row.cost ? `; ${row.cost.text}.` : row.has_accelerators ? `, ${(row.accelerator_s / 3600).toFixed(2)} accelerator-hours.` : ", on CPUs alone.",
-      ` The winner's own training: ${duration(deviceSeconds(detail, winner))} of ${duration(sum(detail.trials.map((trial) => deviceSeconds(detail, trial))))}.`),
+      ` The winner's own training${detail.finals ? " in the search" : ""}: ${duration(deviceSeconds(detail, winner))} of ${duration(sum(detail.trials.map((trial) => deviceSeconds(detail, trial))))}.`),
     finding("What to try next?", nextSteps(detail, ranked)),
   ];
 }
@@ -54,7 +54,7 @@ function nextSteps(detail, ranked) {
   if (row.state === "interrupted") return ["Go on with it: the job's ", command(`--sweep-id ${row.id} --resume`), "."];
   if (row.state === "finished") steps.push(el("li", {}, "Score the winner on the test set: ", command(`cifar-ray job submit evaluate ${row.id}`)));
   const { max_epochs: epochs, final_epochs: finalEpochs, study } = detail.sweep;
-  if (best.best_epoch >= epochs - 1 && !finalEpochs) steps.push(el("li", {}, `The winner was best at epoch ${best.best_epoch} of ${epochs}; it may want more: `, command(`cifar-ray job submit ${study} --best-of ${row.id} --max-epochs ${2 * epochs}`)));
+  if (best.best_epoch >= epochs - 1 && !finalEpochs && detail.sweep.searcher !== "pbt") steps.push(el("li", {}, `The winner was best at epoch ${best.best_epoch} of ${epochs}; it may want more: `, command(`cifar-ray job submit ${study} --best-of ${row.id} --max-epochs ${2 * epochs}`)));
   const top = ranked.slice(0, Math.max(4, Math.ceil(ranked.length / 4)));
   const important = [...detail.parameters].sort((one, other) => (other.importance ?? 0) - (one.importance ?? 0)).slice(0, 3);
   for (const parameter of ranked.length >= 8 ? important : []) {

@@ -44,12 +44,13 @@ function sweepHead(detail, tab) {
 
 function trialsCard(detail, onHover) {
   let current = detail;
-  const names = detail.settings.filter(({ name }) => detail.trials.some((trial) => trial.settings[name] !== MISSING));
-  const extra = [...new Set(detail.trials.flatMap((trial) => Object.keys(trial.config)))].filter((name) => !detail.settings.some((each) => each.name === name));
+  let table = null;
+  let shownNames = null;
+  const place = el("div");
   const value = (trial, name) => (typeof trial.config[name] === "number" ? trial.config[name] : trial.settings[name]);
   const ranks = () => new Map(rankedTrials(current).map((trial, index) => [trial.trial_id, index + 1]));
   let rank = ranks();
-  const table = sortableTable({
+  const tableOf = (names) => sortableTable({
     name: "trials", caption: "Trials, with every setting", order: "rank", rowKey: (trial) => trial.trial_id, onHover,
     columns: [
       { key: "trial", label: "trial", isText: true, value: (trial) => trial.trial_id, cell: (trial) => link(sweepAddress(current.row.id, "trial", trial.trial_id), trial.trial_id) },
@@ -59,7 +60,6 @@ function trialsCard(detail, onHover) {
       { key: "epoch", label: "at epoch", value: (trial) => trial.best_epoch },
       { key: "epochs", label: "epochs", value: (trial) => trial.num_epochs },
       ...names.map(({ name, label }) => ({ key: name, label, value: (trial) => value(trial, name), cell: (trial) => trial.settings[name] ?? MISSING })),
-      ...extra.map((name) => ({ key: name, label: name.replaceAll("_", " "), value: (trial) => value(trial, name), cell: (trial) => trial.settings[name] ?? MISSING })),
       { key: "seconds", label: "time", value: (trial) => trial.seconds, cell: (trial) => duration(trial.seconds) },
       { key: "node", label: "node", isText: true, value: (trial) => trial.node },
     ],
@@ -67,14 +67,31 @@ function trialsCard(detail, onHover) {
   const outcome = el("select", { id: "outcome", onchange: () => (remember("outcome", outcome.value), show()) },
     ["", ...OUTCOMES].map((name) => el("option", { value: name, selected: recall("outcome", "") === name }, name || "all outcomes")));
   const shown = el("span", { class: "note" });
-  const node = card("Trials", "trials", el("div", { class: "tools" }, el("label", { for: "outcome" }, "Show"), outcome, shown), table.node);
+  const node = card("Trials", "trials", el("div", { class: "tools" }, el("label", { for: "outcome" }, "Show"), outcome, shown), place);
 
   function show() {
     const rows = current.trials.filter((trial) => !outcome.value || trial.outcome === outcome.value);
     shown.textContent = `${rows.length} of ${current.trials.length}`;
     table.update(rows);
   }
-  return { node, update: (fresh) => ((current = fresh), (rank = ranks()), show()) };
+
+  /** A column for each setting that any trial has: later trials of a running sweep may have others. */
+  function rebuild() {
+    const names = usedSettings(current);
+    const key = names.map(({ name }) => name).join();
+    if (key === shownNames) return;
+    shownNames = key;
+    table = tableOf(names);
+    fill(place, table.node);
+  }
+  return { node, update: (fresh) => ((current = fresh), (rank = ranks()), rebuild(), show()) };
+}
+
+/** The known settings that any trial has, then those that this version does not know. */
+function usedSettings({ settings, trials }) {
+  const known = settings.filter(({ name }) => trials.some((trial) => trial.settings[name] !== MISSING));
+  const others = [...new Set(trials.flatMap((trial) => Object.keys(trial.config)))].filter((name) => !settings.some((each) => each.name === name));
+  return [...known, ...others.map((name) => ({ name, label: name.replaceAll("_", " ") }))];
 }
 
 function provenanceFacts({ sweep }) {

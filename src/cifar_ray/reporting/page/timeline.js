@@ -103,6 +103,9 @@ function costCard() {
       ...OUTCOMES.map((outcome) => [outcome, (trial) => trial.outcome === outcome && trial.trial_id !== row.winner])]
       .map(([name, isIn]) => ({ name, trials: detail.trials.filter(isIn) })).filter(({ trials }) => trials.length)
       .map(({ name, trials }) => ({ name, trials: trials.length, epochs: sum(trials.map((trial) => trial.num_epochs)), seconds: sum(trials.map((trial) => deviceSeconds(detail, trial))) }));
+    // trainings of the finals are in the sweep's cost, not among its trials
+    const ofFinals = row.cost && detail.sweep.num_finalists ? row.cost.useful_s + row.cost.failed_s - sum(groups.map(({ seconds }) => seconds)) : 0;
+    if (ofFinals > 0) groups.push({ name: "finals", colour: palette()[1], epochs: row.num_epochs - sum(groups.map(({ epochs }) => epochs)), seconds: ofFinals });
     // held by trials or cohorts, and no whole epoch that counts came of it
     const lost = row.cost ? [["trained again", row.cost.repeated_s], ["no epoch to show", row.cost.idle_s]]
       .filter(([, seconds]) => seconds > 0).map(([name, seconds], index) => ({ name, seconds, colour: ink(index ? "line" : "muted") })) : [];
@@ -116,7 +119,7 @@ function costCard() {
       series: [...groups, ...lost].map(({ name, seconds, colour: own }) => ({ type: "bar", stack: "cost", name, color: own ?? colour(name), barWidth: 34, data: [seconds] })),
     }, `${unit}: ${[...groups, ...lost].map(({ name, seconds }) => `${name} ${duration(seconds)}`).join(", ")}`);
     fill(table, plainTable("Cost by outcome", ["", "trials", "epochs", unit, "share"],
-      [...groups.map((group) => [group.name, count(group.trials), count(group.epochs), duration(group.seconds), `${percent(group.seconds / (total || 1), 0)} %`]),
+      [...groups.map((group) => [group.name, group.trials ? count(group.trials) : MISSING, count(group.epochs), duration(group.seconds), `${percent(group.seconds / (total || 1), 0)} %`]),
         ...lost.map(({ name, seconds }) => [name, MISSING, MISSING, duration(seconds), `${percent(seconds / (total || 1), 0)} %`]),
         ["all", count(detail.trials.length), count(sum(groups.map(({ epochs }) => epochs))), duration(total), "100 %"]]),
     el("p", { class: "note" }, `Wall time ${duration(row.wall_s)}. An epoch that trials shared as a cohort counts in parts. ${row.cost ? `No epoch to show: starts, restarts, epochs cut off, uploads, waiting for others. ${row.cost.price == null ? row.cost.remark ?? "No table of prices was given (CIFAR_RAY_PRICES)" : `Price of all that was held: ${row.cost.amount}`}.` : "Waiting, starting and uploading are in the wall time alone."}`));
