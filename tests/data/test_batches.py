@@ -77,6 +77,8 @@ def test_batches_that_python_three_wrote_again(official: FolderStore, image_set:
         (b"\x80\x04\x8c\x05numpy\x8c\x0cndarray.dump\x93.", "asks for numpy.ndarray.dump"),
         (b"c_codecs\nencode\n(V1\nVzlib\ntR.", "asks for the codec 'zlib'"),
         (b"\x80\x02U\x01xQ.", "persistent"),
+        # an array made outright, larger than its file: here of 100,000 images in 40 bytes
+        (b"cnumpy\nndarray\n((I100000\nI3072\ntcnumpy\ndtype\n(Vu1\ntRtR.", ""),
         (b"", ""),
         (b"not a pickle", ""),
     ],
@@ -96,6 +98,8 @@ def test_whatever_is_no_array_is_refused_with_the_files_name(official: FolderSto
         {b"data": np.zeros((2, 3072), np.uint8), b"labels": [1, -1]},
         {b"data": np.zeros((2, 3072), np.uint8), b"labels": [1, None]},
         {b"data": np.zeros((2, 3072), object), b"labels": [1, 2]},
+        {b"data": np.zeros((2, 3072), np.uint8), b"labels": [3.7, True]},
+        {b"data": np.zeros((2, 3072), np.uint8), b"labels": np.array([1, 2], dtype=">i8")},
         {b"data": np.zeros(2 * 3072, np.uint8), b"labels": [1, 2]},
         [1, 2],
     ],
@@ -103,6 +107,33 @@ def test_whatever_is_no_array_is_refused_with_the_files_name(official: FolderSto
 def test_a_batch_of_the_wrong_make_is_refused_with_the_files_name(official: FolderStore, batch: object) -> None:
     official.write("test_batch", pickle.dumps(batch, protocol=4))
     with pytest.raises(DataError, match="test_batch"):
+        read_batches(official, "", "test")
+
+
+def test_labels_may_be_an_array_and_images_in_columns(official: FolderStore, image_set: ImageSet) -> None:
+    images = np.asfortranarray(image_set.images.reshape(-1, 3072)[:7])
+    batch = {b"data": images, b"labels": np.asarray(image_set.labels[:7], dtype=np.int32)}
+    official.write("test_batch", pickle.dumps(batch, protocol=2))
+    assert np.array_equal(read_batches(official, "", "test")[0], image_set.images[:7])
+    assert np.array_equal(read_batches(official, "", "test")[1], image_set.labels[:7])
+
+
+def test_fields_that_numpy_would_follow_as_pointers_are_refused(official: FolderStore) -> None:
+    """Loaded as numpy loads it, such a file ends the process with a segmentation fault."""
+
+    class Pointers:
+        def __reduce__(self) -> Any:
+            state = (3, "|", None, ("a",), {"a": (np.dtype("O"), 0)}, 8, 1, 0)
+            return np.dtype, ("V8", False, True), state
+
+    class Labels:
+        def __reduce__(self) -> Any:
+            state = (1, (2,), Pointers(), False, b"A" * 16)
+            return np.empty(0).__reduce__()[0], (np.ndarray, (0,), b"b"), state
+
+    images = np.zeros((2, 3072), np.uint8)
+    official.write("test_batch", pickle.dumps({b"data": images, b"labels": Labels()}, protocol=2))
+    with pytest.raises(DataError, match=r"has an array of '(V8|O8)', which no batch needs"):
         read_batches(official, "", "test")
 
 

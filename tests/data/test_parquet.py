@@ -3,6 +3,7 @@
 import io
 import struct
 import time
+import tracemalloc
 import zlib
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 
-from cifar_ray.data.parquet import has_parquet, read_parquet
+from cifar_ray.data.parquet import MAX_ROWS, has_parquet, read_parquet
 from cifar_ray.errors import DataError
 from cifar_ray.storage.folder import FolderStore
 
@@ -127,3 +128,48 @@ def test_damage_inside_a_file_is_refused_by_name(tmp_path: Path) -> None:
 def test_only_shards_of_the_layout_count() -> None:
     assert has_parquet(["data/test-00000-of-00001.parquet"])
     assert not has_parquet(["train.parquet", "train-0.parquet.part", "my-train-0.parquet", "trainer-0.parquet"])
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        (["train-00000-of-00005.parquet"], "of train-\\*-of-00005.parquet there are 0$"),
+        (["train-00000-of-00002.parquet", "train-00000-of-00002-again.parquet"], "there are 0, 0$"),
+        (["a/train-00000-of-00001.parquet", "b/train-00000-of-00001.parquet"], "in a/, b/$"),
+        (["train-0.parquet", "backup/train-0.parquet"], "in ./, backup/$"),
+    ],
+)
+def test_a_part_of_which_shards_are_missing_or_there_twice_is_refused(
+    tmp_path: Path, keys: list[str], says: str
+) -> None:
+    for key in keys:
+        store = store_of(tmp_path, [encode(GREY, "PNG")], key=key)
+    with pytest.raises(DataError, match=says):
+        read(store)
+
+
+def test_shards_are_read_in_their_order(tmp_path: Path) -> None:
+    for number in (1, 0, 2):
+        image = Image.fromarray(np.full((32, 32), number, np.uint8))
+        store = store_of(tmp_path, [encode(image, "PNG")], key=f"data/train-0000{number}-of-00003-ab1.parquet")
+    assert read(store)[:, 0, 0, 0].tolist() == [0, 1, 2]
+
+
+def test_a_file_that_unpacks_to_far_more_than_it_is_stays_within_bounds(tmp_path: Path) -> None:
+    """A column that repeats one value takes a few bytes a row."""
+    image = {"bytes": encode(GREY, "PNG") + bytes(60_000), "path": ""}
+    table = pa.table({"img": [image] * 20_000, "label": [11] + [0] * 19_999})
+    pyarrow.parquet.write_table(table, tmp_path / "train-0.parquet", compression="zstd")
+    assert (tmp_path / "train-0.parquet").stat().st_size < 100_000
+    tracemalloc.start()
+    with pytest.raises(DataError, match="label 11"):
+        read(FolderStore(tmp_path))
+    assert tracemalloc.get_traced_memory()[1] < 400e6  # all rows at once: 1.2 GB
+    tracemalloc.stop()
+
+
+def test_more_rows_than_a_file_may_have_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    table = pa.table({"img": pa.nulls(MAX_ROWS + 1, pa.binary()), "label": pa.nulls(MAX_ROWS + 1, pa.int64())})
+    pyarrow.parquet.write_table(table, tmp_path / "train-0.parquet")
+    with pytest.raises(DataError, match="1,000,001 rows"):
+        read(FolderStore(tmp_path))

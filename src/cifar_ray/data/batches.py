@@ -33,14 +33,44 @@ def _encode_latin1(text: str, encoding: str | bytes) -> bytes:
     return text.encode("latin1")
 
 
-_RECONSTRUCT = np.empty(0).__reduce__()[0]
+class _WholeNumbers:
+    """Stands in for numpy's dtype, to which a file may give fields that are taken for pointers."""
+
+    def __init__(self, name: str | bytes, *_: object) -> None:
+        text = name.decode("latin1") if isinstance(name, bytes) else name
+        if text not in ("u1", "i4", "i8"):
+            raise pickle.UnpicklingError(f"has an array of {text!r}, which no batch needs")
+        self.dtype = np.dtype(f"<{text}")
+
+    def __setstate__(self, state: Sequence[Any]) -> None:
+        """Takes numpy's state of such a type, in which the second value is the order of the bytes."""
+        if state[1] in (">", b">"):
+            raise pickle.UnpicklingError("has an array of big-endian numbers, which no batch needs")
+
+
+class _Array:
+    """Stands in for numpy's array, which may be larger than its file: this one is a view of the file's bytes."""
+
+    values: NDArray[np.integer[Any]]
+
+    def __setstate__(self, state: Sequence[Any]) -> None:
+        """Takes numpy's state of an array."""
+        _, shape, kind, is_transposed, content = state
+        self.values = np.frombuffer(content, kind.dtype).reshape(shape, order="F" if is_transposed else "C")
+
+
+def _reconstruct(*_: object) -> _Array:
+    """Stands in for the function that makes an empty array, to be filled by its state."""
+    return _Array()
+
+
 _ALLOWED = {
     ("_codecs", "encode"): _encode_latin1,
     # where numpy's reconstruction has lived over the years
-    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
-    ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
+    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy", "ndarray"): _Array,
+    ("numpy", "dtype"): _WholeNumbers,
 }
 
 
@@ -78,16 +108,26 @@ def _read_batch(store: ObjectStore, key: str) -> tuple[NDArray[np.uint8], NDArra
         raise DataError(f"{where} is missing", "unpack the archive again, whole") from error
     try:
         batch = _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
-        images, labels = batch[b"data"], np.asarray(batch[b"labels"], dtype=np.int64)
+        images, labels = _to_numpy(batch[b"data"]), _to_numpy(batch[b"labels"])
     except Exception as error:  # a damaged pickle raises nearly anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{where} is truncated or damaged: {reason}", "unpack the archive again, whole") from error
-    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 2:
+    if images.dtype != np.uint8 or images.ndim != 2:
         raise DataError(f"{where}: its data are no table of bytes")
     if labels.ndim != 1 or images.shape != (len(labels), NUM_BYTES):
         raise DataError(
             f"{where}: {images.shape[0]} images of {images.shape[1]} bytes and {labels.size} labels",
             f"an image of 32x32 RGB has {NUM_BYTES} bytes, and every image one label",
         )
+    labels = labels.astype(np.int64)
     check_labels(labels, len(CLASSES), where)
     return images.reshape(-1, *IMAGE_SHAPE), labels
+
+
+def _to_numpy(values: object) -> NDArray[Any]:
+    """An array, or a list of whole numbers, as the file has it."""
+    if isinstance(values, _Array):
+        return values.values
+    if isinstance(values, list) and all(type(each) is int for each in values):
+        return np.array(values, dtype=np.int64)
+    raise TypeError("its labels are no whole numbers, or its data no array")

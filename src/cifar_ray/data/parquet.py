@@ -24,59 +24,92 @@ NUM_THREADS = 4
 """Pillow decodes without Python's lock."""
 ROWS_PER_TASK = 500
 """A task for every image would cost as much as decoding it."""
+MAX_ROWS = 1_000_000
+"""Of a file: a few kilobytes may claim to hold any number."""
 
-_SHARD = re.compile(r"(?:^|/)(?P<part>train|test)-[^/]*\.parquet$")
+_SHARD = re.compile(
+    r"(?P<folder>(?:.*/)?)(?P<part>train|test)-(?:(?P<index>[0-9]+)-of-(?P<count>[0-9]+))?[^/]*\.parquet"
+)
 
 
 def has_parquet(keys: Sequence[str]) -> bool:
     """Whether any of the keys is a shard of the layout."""
-    return any(_SHARD.search(key) for key in keys)
+    return any(_SHARD.fullmatch(key) for key in keys)
 
 
 def read_parquet(
     store: ObjectStore, keys: Sequence[str], part: Literal["train", "test"]
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Images (N, 3, 32, 32) and labels (N,); DataError that names the file, and the row, at fault."""
-    shards = [key for key in sorted(keys) if (match := _SHARD.search(key)) and match["part"] == part]
+    shards = [match for key in sorted(keys) if (match := _SHARD.fullmatch(key)) and match["part"] == part]
     if not shards:
         raise DataError(f"{store.uri} holds no {part}-*.parquet", "download the data set again, whole")
-    tables = [_read_shard(store, key) for key in shards]
+    _check_whole(shards, store.uri)
+    tables = [_read_shard(store, match[0]) for match in shards]
     return np.concatenate([images for images, _ in tables]), np.concatenate([labels for _, labels in tables])
+
+
+def _check_whole(shards: Sequence[re.Match[str]], uri: str) -> None:
+    """Refuse a part of which shards are missing, as of a copy that broke off, or that lies there twice."""
+    if len(folders := sorted({match["folder"] for match in shards})) > 1:
+        raise DataError(
+            f"{uri} holds {shards[0]['part']}-*.parquet in {', '.join(each or './' for each in folders)}",
+            "name the folder that holds the one to take",
+        )
+    numbers = sorted((int(match["index"]), int(match["count"])) for match in shards if match["index"])
+    if numbers and numbers != [(index, numbers[0][1]) for index in range(max(numbers[0][1], len(shards)))]:
+        raise DataError(
+            f"{uri}: of {shards[0]['part']}-*-of-{numbers[0][1]:05d}.parquet there are "
+            f"{', '.join(str(index) for index, _ in numbers)}",
+            "download the data set again, whole: each shard once",
+        )
 
 
 def _read_shard(store: ObjectStore, key: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     where = f"{store.uri}/{key}"
     try:
-        table = pyarrow.parquet.read_table(pa.BufferReader(store.read(key)))
+        return _read_table(pyarrow.parquet.ParquetFile(pa.BufferReader(store.read(key))), where)
     except (pa.ArrowException, OSError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise DataError(f"{where} is truncated or damaged: {reason}", "download it again, whole") from error
-    column = next((name for name in IMAGE_COLUMNS if name in table.column_names), None)
-    if column is None or "label" not in table.column_names:
-        raise DataError(f"{where}: columns {', '.join(table.column_names)}", "it needs img (or image) and label")
-    labels = _read_labels(table.column("label"), where)
-    structs = table.column(column).to_pylist()
-    images = np.empty((len(structs), 32, 32, 3), dtype=np.uint8)
 
-    def decode_from(start: int) -> None:
-        for row, struct in enumerate(structs[start : start + ROWS_PER_TASK], start):
+
+def _read_table(file: pyarrow.parquet.ParquetFile, where: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """In batches of rows: of a column that repeats one value all rows at once may be far more than the file is."""
+    schema, num_rows = file.schema_arrow, file.metadata.num_rows
+    column = next((name for name in IMAGE_COLUMNS if name in schema.names), None)
+    if column is None or "label" not in schema.names:
+        raise DataError(f"{where}: columns {', '.join(schema.names)}", "it needs img (or image) and label")
+    if not pa.types.is_integer(label_type := schema.field("label").type):
+        raise DataError(f"{where}: labels are {label_type}, not whole numbers")
+    if num_rows > MAX_ROWS:
+        raise DataError(f"{where}: {num_rows:,} rows", f"a file may hold {MAX_ROWS:,}")
+    images, labels = np.empty((num_rows, 32, 32, 3), dtype=np.uint8), np.empty(num_rows, dtype=np.int64)
+
+    def decode(rows: range, structs: Sequence[Any]) -> None:
+        for row, struct in zip(rows, structs, strict=True):
             images[row] = _decode(struct, row, where)
 
+    start = 0
     with ThreadPoolExecutor(NUM_THREADS) as pool:
-        # in order, so that the first row at fault is the one that is named
-        for _ in pool.map(decode_from, range(0, len(structs), ROWS_PER_TASK)):
-            pass
+        for batch in file.iter_batches(NUM_THREADS * ROWS_PER_TASK, columns=[column, "label"]):
+            rows = range(start, start := start + batch.num_rows)
+            labels[rows.start : rows.stop] = _read_labels(batch.column("label"), rows.start, where)
+            structs = batch.column(column).to_pylist()
+            tasks = range(0, len(rows), ROWS_PER_TASK)
+            slices = [slice(first, first + ROWS_PER_TASK) for first in tasks]
+            # in order, so that the first row at fault is the one that is named
+            for _ in pool.map(lambda part, *, rows=rows, structs=structs: decode(rows[part], structs[part]), slices):
+                pass
+    check_labels(labels, len(CLASSES), where)
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2)), labels
 
 
-def _read_labels(column: pa.ChunkedArray, where: str) -> NDArray[np.int64]:
-    if not pa.types.is_integer(column.type):
-        raise DataError(f"{where}: labels are {column.type}, not whole numbers")
-    for row, label in enumerate(column.to_pylist() if column.null_count else ()):
+def _read_labels(column: pa.Array, start: int, where: str) -> NDArray[np.int64]:
+    for row, label in enumerate(column.to_pylist() if column.null_count else (), start):
         if label is None:
             raise DataError(f"{where}, row {row}: no label")
     labels: NDArray[np.int64] = column.to_numpy().astype(np.int64)
-    check_labels(labels, len(CLASSES), where)
     return labels
 
 

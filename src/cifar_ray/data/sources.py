@@ -20,7 +20,7 @@ Part = Literal["train", "test"]
 
 SHAPES_SOURCE = re.compile(r"shapes(?::(?P<num_train>[0-9]{1,6}))?")
 NUM_SHAPES = 20_000
-MIN_SHAPES, MAX_SHAPES = 10, 200_000
+MIN_SHAPES, MAX_SHAPES = 20, 200_000
 ALLOWED = "take cifar10, shapes, shapes:N, auto, a folder, or s3://bucket/prefix"
 
 
