@@ -54,6 +54,7 @@ RENDERINGS: dict[str, Values] = {
         "autoscaler": {"enabled": False},
         "workerGroups": {"gpu": {"max": 2, "priority": 3, "idleTimeoutSeconds": 30}},
         "studyDefaults": {"ownCluster": True},
+        "studies": {**EVERY_STUDY["studies"], "evaluate": {"enabled": True, "ownCluster": False}},
     },
     "redis": STORE | {"gcsFaultTolerance": {"redisAddress": "redis:6380", "existingSecret": "redis"}},
     "redis without a password": STORE | {"gcsFaultTolerance": {"redisAddress": "rediss://redis:6379"}},
@@ -69,7 +70,7 @@ RENDERINGS: dict[str, Values] = {
     | {
         "networkPolicy": {"enabled": False},
         "head": {"podDisruptionBudget": False},
-        "serviceAccount": {"create": False},
+        "serviceAccount": {"create": False, "name": "theirs"},
     },
     "narrow policies": STORE
     | {

@@ -57,7 +57,7 @@ def test_what_a_pod_refers_to_is_there(chart: Chart, values: dict[str, Any]) -> 
     made = {each["metadata"]["name"] for each in manifests if each["kind"] == "Secret"}
     tokens = {each["metadata"]["name"] for each in manifests if each["kind"] == "RayCluster"}
     given = {"keys", "minio-keys", "gcs-hmac"} | tokens
-    accounts = {each["metadata"]["name"] for each in manifests if each["kind"] == "ServiceAccount"} or {"default"}
+    accounts = {each["metadata"]["name"] for each in manifests if each["kind"] == "ServiceAccount"} or {"theirs"}
     for pod in (each for manifest in manifests for each in pod_templates(manifest)):
         spec = pod["spec"]
         claims = {"data"} if "serviceAccountName" not in spec else set()
@@ -146,7 +146,8 @@ def test_without_an_autoscaler_the_groups_are_full(chart: Chart) -> None:
 
 def test_kueue_queues_what_makes_pods(chart: Chart) -> None:
     for manifest in chart.render(RENDERINGS["kueue"]):
-        if manifest["kind"] in kuberay_crds.KINDS:
+        # evaluate is on the release's cluster: one of its own would hold its workers while it waits
+        if manifest["kind"] in kuberay_crds.KINDS and not manifest["metadata"]["name"].endswith("-evaluate"):
             assert manifest["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "team"
     on_the_releases = RENDERINGS["kueue"] | {"studyDefaults": {"ownCluster": False}}
     jobs = [each for each in chart.render(on_the_releases) if each["kind"] == "RayJob"]
@@ -155,12 +156,16 @@ def test_kueue_queues_what_makes_pods(chart: Chart) -> None:
 
 
 def test_a_sweep_that_is_tried_again_goes_on(chart: Chart) -> None:
-    values = STORE | {"studies": {"cnn": {"enabled": True}, "resnet-schedule": {"enabled": True, "sweepId": "r-7"}}}
+    own = {"enabled": True, "sweepId": "r-7", "args": ["--trials", "3", "--time-limit=2h"]}
+    values = STORE | {"studies": {"cnn": {"enabled": True}, "resnet-schedule": own}}
     jobs = {each["metadata"]["name"]: each["spec"] for each in chart.render(values) if each["kind"] == "RayJob"}
     folder = "python /home/ray/cifar-ray/jobs"
     assert {name: job["entrypoint"] for name, job in jobs.items()} == {
-        "sweeps-cifar-ray-cnn": f"{folder}/tune_cnn.py --sweep-id cnn-sweeps --start-or-resume",
-        "sweeps-cifar-ray-resnet-schedule": f"{folder}/tune_resnet_schedule.py --sweep-id r-7 --start-or-resume",
+        # of which KubeRay stops none at its deadline, 86400 s
+        "sweeps-cifar-ray-cnn": f"{folder}/tune_cnn.py --sweep-id cnn-sweeps --start-or-resume --time-limit 86100s",
+        "sweeps-cifar-ray-resnet-schedule": (
+            f"{folder}/tune_resnet_schedule.py --sweep-id r-7 --start-or-resume --trials 3 --time-limit=2h"
+        ),
     }
     assert {job["clusterSelector"]["ray.io/cluster"] for job in jobs.values()} == {"sweeps-cifar-ray"}
 
@@ -264,3 +269,26 @@ def test_the_strict_schema_finds_a_typo_at_any_depth(chart: Chart) -> None:
     found = " ".join(kuberay_crds.problems(manifest))
     assert "resorces" in found
     assert "maxReplica" in found
+
+
+def test_a_submitter_that_is_lost_is_not_the_end_of_its_job(chart: Chart) -> None:
+    values = STORE | {"studies": {"cnn": {"enabled": True, "ownCluster": True}}}
+    job = one(chart.render(values), "RayJob")["spec"]
+    assert job["submitterConfig"]["backoffLimit"] == 5
+    annotations = job["submitterPodTemplate"]["metadata"]["annotations"]
+    assert annotations["karpenter.sh/do-not-disrupt"] == "true"
+    assert annotations["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "false"
+    assert "--time-limit" not in job["entrypoint"], "its cluster goes at the deadline"
+
+
+def test_jobs_have_time_to_write_their_books_when_they_are_stopped(chart: Chart) -> None:
+    env = _head_env(one(chart.render(STORE), "RayCluster"))
+    assert {"name": "RAY_JOB_STOP_WAIT_TIME_S", "value": "20"} in env
+
+
+def test_a_default_that_is_taken_away_leaves_no_trace(chart: Chart) -> None:
+    values = STORE | {"workerDefaults": {"resources": {"ephemeralStorage": None}}}
+    spec = one(chart.render(values), "RayCluster")["spec"]
+    (container,) = spec["workerGroupSpecs"][0]["template"]["spec"]["containers"]
+    assert container["resources"]["limits"] == container["resources"]["requests"]
+    assert set(container["resources"]["limits"]) == {"cpu", "memory", "nvidia.com/gpu"}

@@ -41,6 +41,21 @@ def gpu(**values: Any) -> dict[str, Any]:
         (STORE | {"kueue": {"queueName": "team"}}, "kueue.queueName"),
         (STORE | {"studies": {"vgg": {"enabled": True}}}, "vgg"),
         (STORE | {"studies": {"cnn": {"enabled": True, "backoffLimit": 2}}}, "studies.cnn.backoffLimit"),
+        (STORE | {"studyDefaults": {"sweepId": "one-for-all"}}, "sweepId"),
+        (STORE | {"serviceAccount": {"create": False}}, "serviceAccount.name"),
+        *(
+            (STORE | {"networkPolicy": {name: []}}, f"/networkPolicy/{name}")
+            for name in ("store", "apiServer", "prometheus")
+        ),
+        (gpu(resources={"cpu": "2k"}), "/workerGroups/gpu/resources/cpu"),
+        (
+            STORE
+            | {
+                "autoscaler": {"enabled": False},
+                "studies": {"cnn": {"enabled": True}, "evaluate": {"enabled": True, "ownCluster": True}},
+            },
+            "studies.evaluate.ownCluster",
+        ),
         (STORE | {"studies": {"cnn": {"args": ["; rm -rf /"]}}}, "/studies/cnn/args/0"),
         (STORE | {"studies": {"cnn": {"sweepId": "a b"}}}, "/studies/cnn/sweepId"),
         (STORE | {"studies": {"cnn": {"sweepId": "CNN_v2"}}}, "/studies/cnn/sweepId"),

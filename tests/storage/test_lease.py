@@ -87,6 +87,14 @@ def test_a_holder_that_was_suspended_while_another_took_it_and_ended_has_lost(st
 
 
 @pytest.mark.fault("two drivers")
+def test_a_holder_that_ends_before_it_learns_that_it_has_lost_leaves_the_others(store: FolderStore) -> None:
+    with _lease(store) as lease:
+        lease._ended.set()  # it renews no more, and sees nothing
+        others = LeaseRecord(holder="another", host="there", num_renewals=0).to_json().encode()
+        store.write("cnn-1/lease.json", others)
+    assert store.read("cnn-1/lease.json") == others
+
+
 def test_of_two_that_come_at_once_at_most_one_gets_it(store: FolderStore) -> None:
     outcomes: list[str] = []
 

@@ -12,7 +12,7 @@ import pytest
 from botocore.awsrequest import AWSResponse
 
 from cifar_ray.cluster.local import LocalCluster
-from cifar_ray.errors import ObjectNotFoundError, StorageError
+from cifar_ray.errors import ObjectNotFoundError, StorageError, StoreUnavailableError
 from cifar_ray.settings import read_settings
 from cifar_ray.storage.arrow import arrow_filesystem
 from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
@@ -107,6 +107,28 @@ def test_a_part_that_is_refused_leaves_the_old_object_and_no_parts(store: Object
     assert "read, write, list and delete" in str(caught.value.hint)
     assert store.read("x") == b"old"
     assert "Uploads" not in observer.list_multipart_uploads(Bucket="cifar-ray")
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (429, b"<html>too many requests</html>"),
+        (429, b""),
+        (408, b""),
+        (400, b"<Error><Code>ThrottlingException</Code></Error>"),
+        (403, b"<Error><Code>RequestTimeTooSkewed</Code></Error>"),
+        (409, b"<Error><Code>OperationAborted</Code></Error>"),
+    ],
+)
+def test_what_a_busy_store_or_proxy_says_is_passing(store: ObjectStore, status: int, body: bytes) -> None:
+    def refuse(request: Any, **_: Any) -> AWSResponse:
+        return AWSResponse(request.url, status, {}, FixedBody(body))
+
+    store._client.meta.events.register("before-send.s3.PutObject", refuse)  # type: ignore[attr-defined]
+    with pytest.raises(StoreUnavailableError) as caught:
+        store.write("x", b"new")
+    assert "credentials" not in str(caught.value.hint)
+    assert not str(caught.value).endswith(": ")
 
 
 class FixedBody:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -57,7 +58,7 @@ class FakeJobs:
             self._looks.pop(0)
 
 
-def watch(jobs: FakeJobs, **options: float) -> list[Observation]:
+def watch(jobs: FakeJobs, **options: Any) -> list[Observation]:
     seen: list[Observation] = []
     wait_for_job(jobs, "job-1", seen.append, period_s=0.001, **options)
     return seen
@@ -81,6 +82,19 @@ def test_a_connection_that_stays_lost_ends_the_wait() -> None:
     with pytest.raises(UnreachableError, match="may still run") as caught:
         watch(FakeJobs(None), lost_deadline_s=0.02)
     assert "job status job-1" in str(caught.value.hint)
+
+
+def test_hints_name_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    flags = " --release sweeps --namespace ml"
+    with pytest.raises(UnreachableError) as lost:
+        watch(FakeJobs(None), lost_deadline_s=0.02, flags=flags)
+    with pytest.raises(JobFailedError) as failed:
+        check_succeeded(status("FAILED"), "", flags=flags)
+    monkeypatch.setattr(FakeJobs, "stop", lambda *_: True)
+    with pytest.raises(UnreachableError) as running:
+        stop_and_wait(FakeJobs(("RUNNING", "")), "job-1", flags=flags, deadline_s=0.01)
+    for caught in (lost, failed, running):
+        assert str(caught.value.hint).endswith(f"job-1{flags}`")
 
 
 def test_only_success_is_success() -> None:

@@ -29,7 +29,14 @@
 {{- fail (printf "workerGroups.%s.priority: Ray %s has none; take 2.56 or later, or leave it 0" $name $values.rayVersion) -}}
 {{- end -}}
 {{- end -}}
+{{- if not (or $values.serviceAccount.create $values.serviceAccount.name) -}}
+{{- fail "serviceAccount.name: name the one that is there; KubeRay gives the account of the head rights on the namespace's pods, which the default one should not have" -}}
+{{- end -}}
 {{- $sweeps := list -}}
+{{- $sweepsHere := false -}}
+{{- range $name := without (keys $values.studies) "evaluate" -}}
+{{- $sweepsHere = or $sweepsHere (include "cifar-ray.study" (dict "root" $ "name" $name) | fromYaml).enabled -}}
+{{- end -}}
 {{- range $name, $_ := $values.studies -}}
 {{- $study := include "cifar-ray.study" (dict "root" $ "name" $name) | fromYaml -}}
 {{- if $study.enabled -}}
@@ -46,6 +53,9 @@
 {{- end -}}
 {{- if not (or $study.ownCluster $values.cluster.enabled) -}}
 {{- fail (printf "studies.%s.ownCluster: with cluster.enabled=false there is no other to run on; set it to true" $name) -}}
+{{- end -}}
+{{- if and (eq $name "evaluate") $study.ownCluster (not $values.autoscaler.enabled) $sweepsHere -}}
+{{- fail "studies.evaluate.ownCluster: its cluster would hold all its workers while it waits for the sweeps; enable it in an upgrade once they have ended, or set studies.evaluate.ownCluster=false" -}}
 {{- end -}}
 {{- if eq $name "evaluate" -}}
 {{- $sweeps = concat $sweeps $study.sweeps -}}

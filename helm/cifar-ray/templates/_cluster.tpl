@@ -60,9 +60,10 @@ workerGroupSpecs:
   (dict "name" "as-metrics" "containerPort" 44217)
   (dict "name" "dash-metrics" "containerPort" 44227) -}}
 {{- with .Values.head -}}
-{{- $env := list -}}
+{{- /* Ray kills a job 3 s after it has told it to stop, by default: too soon to write its books */ -}}
+{{- $env := list (dict "name" "RAY_JOB_STOP_WAIT_TIME_S" "value" "20") -}}
 {{- with include "cifar-ray.pools" $ -}}
-{{- $env = list (dict "name" "CIFAR_RAY_POOLS" "value" .) -}}
+{{- $env = append $env (dict "name" "CIFAR_RAY_POOLS" "value" .) -}}
 {{- end -}}
 {{- $container := dict "name" "ray-head" "resources" .resources "ports" $ports -}}
 {{- include "cifar-ray.pod" (dict "root" $ "component" "head" "container" $container "sharedMemory" .sharedMemory

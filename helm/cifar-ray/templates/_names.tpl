@@ -25,8 +25,7 @@ app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
 {{- define "cifar-ray.serviceAccountName" -}}
-{{- $default := .Values.serviceAccount.create | ternary (include "cifar-ray.fullname" .) "default" -}}
-{{- .Values.serviceAccount.name | default $default -}}
+{{- .Values.serviceAccount.name | default (include "cifar-ray.fullname" .) -}}
 {{- end }}
 
 {{- /* KubeRay names the service after the RayCluster. */}}

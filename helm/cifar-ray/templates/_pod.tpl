@@ -1,7 +1,7 @@
 {{- /*
 The pod template of head, workers, submitters and helm tests. Takes: root, component, container (name, resources and what
 else it alone has), and optionally initContainer, sharedMemory, apiAccess, scheduling (nodeSelector and so on),
-terminationGracePeriodSeconds, metadata (labels and annotations).
+terminationGracePeriodSeconds, annotations.
 */}}
 {{- define "cifar-ray.pod" -}}
 {{- $security := .root.Values.security -}}
@@ -9,6 +9,10 @@ terminationGracePeriodSeconds, metadata (labels and annotations).
 metadata:
   labels:
     {{- include "cifar-ray.podLabels" . | nindent 4 }}
+  {{- with .annotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
 spec:
   serviceAccountName: {{ include "cifar-ray.serviceAccountName" .root }}
   automountServiceAccountToken: {{ .apiAccess | default false }}
@@ -140,7 +144,9 @@ capabilities:
 {{- range $kind := list "limits" "requests" }}
 {{ $kind }}:
   {{- range $name, $amount := $amounts }}
+  {{- if not (kindIs "invalid" $amount) }}
   {{ $name }}: {{ $amount | toString | quote }}
+  {{- end }}
   {{- end }}
 {{- end }}
 {{- end }}

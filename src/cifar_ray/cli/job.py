@@ -81,7 +81,7 @@ def submit(
     else:
         click.echo(f"submitted {spec.submission_id}")
     if wait:
-        watch(client, spec.submission_id, is_json=is_json)
+        watch(client, spec.submission_id, flags=release.flags, is_json=is_json)
     elif not is_json:
         click.echo(f"look at it with `cifar-ray job status {spec.submission_id}{release.flags}`")
 
@@ -96,7 +96,7 @@ def status(submission_id: str | None, is_watching: bool, is_json: bool, release:
     client = connect_jobs(release)
     submission_id = submission_id or _newest(client)
     if is_watching:
-        watch(client, submission_id, stop_on_interrupt=False, is_json=is_json)
+        watch(client, submission_id, flags=release.flags, stop_on_interrupt=False, is_json=is_json)
         return
     seen = observe_job(client, submission_id)
     if is_json:
@@ -122,7 +122,7 @@ def logs(submission_id: str | None, release: ReleaseChoice) -> None:
 @release_flags
 def stop(submission_id: str, release: ReleaseChoice) -> None:
     """Ask a job to stop and wait until it has. Its sweep can be resumed."""
-    ended = stop_and_wait(connect_jobs(release), submission_id)
+    ended = stop_and_wait(connect_jobs(release), submission_id, flags=release.flags)
     click.echo(f"{submission_id} {ended.state}")
 
 
@@ -134,21 +134,26 @@ def list_jobs(release: ReleaseChoice) -> None:
         click.echo(f"{each.submission_id:44} {each.state:10} {each.entrypoint}")
 
 
-def watch(client: JobsClient, submission_id: str, *, stop_on_interrupt: bool = True, is_json: bool = False) -> None:
-    """Show the job until it has ended; raise unless it succeeded. Ctrl-C asks it to stop."""
+def watch(
+    client: JobsClient, submission_id: str, *, flags: str = "", stop_on_interrupt: bool = True, is_json: bool = False
+) -> None:
+    """Show the job until it has ended; raise unless it succeeded. Ctrl-C asks it to stop.
+
+    `flags` are those that name its cluster, for the commands that hints give.
+    """
     view: View = JsonView(submission_id) if is_json else LiveView(Console(), submission_id)
     try:
         with view:
-            ended = wait_for_job(client, submission_id, view.observe)
+            ended = wait_for_job(client, submission_id, view.observe, flags=flags)
     except KeyboardInterrupt:
         if stop_on_interrupt:
             # who reads it may be gone, as `tee` is after Ctrl-C
             with suppress(OSError):
                 click.echo(f"\nstopping {submission_id}", err=True)
-            stopped = stop_and_wait(client, submission_id)
+            stopped = stop_and_wait(client, submission_id, flags=flags)
             JobStoppedError(f"job {submission_id}: {stopped.state}", _resume_hint(stopped.metadata)).show()
         sys.exit(INTERRUPTED)
-    check_succeeded(ended, client.logs(submission_id))
+    check_succeeded(ended, client.logs(submission_id), flags=flags)
 
 
 def _make_spec(

@@ -120,6 +120,8 @@ def _environment(environ: Mapping[str, str], temp_dir: str) -> dict[str, str]:
         # Ray fixes these ports otherwise; a free one for each
         "AUTOSCALER_METRIC_PORT": "0",
         "DASHBOARD_METRIC_PORT": "0",
+        # Ray kills a job 3 s after it has told it to stop, by default: too soon to write its books
+        "RAY_JOB_STOP_WAIT_TIME_S": "20",
         # on SIGTERM Ray would let running jobs go on for 30 s
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
     }

@@ -77,7 +77,9 @@ class Lease:
         if not self.is_lost:
             # left behind, it is watched once and then taken
             with suppress(StorageError):
-                self._store.delete(self._key)
+                # another may have taken it since the last renewal
+                if (found := self._read()) is not None and found.holder == self._mine.holder:
+                    self._store.delete(self._key)
 
     def _watch(self, found: LeaseRecord) -> None:
         """Return once the holder is known to be gone."""

@@ -46,6 +46,7 @@ _HINTS = {
     "InvalidAccessKeyId": f"the access key is unknown there, or no longer known: {_CREDENTIALS}",
     "ExpiredToken": "the session token has expired: renew the credentials",
     "SlowDown": "the store asks for fewer requests: try again later",
+    "RequestTimeTooSkewed": "the clock of this machine is off",
 }
 
 _PASSING_ERRORS = (
@@ -58,7 +59,12 @@ _PASSING_ERRORS = (
 )
 _RENEWABLE = ("ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidToken", "RequestExpired")
 """Credentials that were good once: whoever hands them out may have new ones already, or soon."""
-_BUSY = ("SlowDown", "RequestTimeout", "RequestTimeoutException", "Throttling", "TooManyRequests")
+_BUSY = (
+    *("SlowDown", "RequestTimeout", "RequestTimeoutException", "Throttling", "ThrottlingException", "TooManyRequests"),
+    *("OperationAborted", "PriorRequestNotComplete", "RequestTimeTooSkewed"),
+)
+_BUSY_STATUS = (408, 429)
+"""Of proxies, too, which answer in HTML: no code is in it."""
 
 
 class S3Store:
@@ -167,10 +173,14 @@ class S3Store:
             if code in _RENEWABLE:
                 # the next call asks the whole chain of providers anew: variables, files, programs, roles
                 self._made_client = None
-            kind = StoreUnavailableError if status >= 500 or code in (*_BUSY, *_RENEWABLE) else StorageError
-            hint = _HINTS.get(code, "check CIFAR_RAY_STORAGE, AWS_ENDPOINT_URL_S3 and the credentials")
-            raise kind(f"{where}: {code}", hint) from error
+            is_passing = status >= 500 or status in _BUSY_STATUS or code in (*_BUSY, *_RENEWABLE)
+            unknown = "check CIFAR_RAY_STORAGE, AWS_ENDPOINT_URL_S3 and the credentials"
+            hint = _HINTS.get(code, "the store is busy: try again later" if is_passing else unknown)
+            kind = StoreUnavailableError if is_passing else StorageError
+            raise kind(f"{where}: {code or status}", hint) from error
         except NoCredentialsError as error:
+            # a node's identity may be late
+            self._made_client = None
             raise StorageError(f"{where}: no credentials", _CREDENTIALS) from error
         except (BotoCoreError, ValueError) as error:
             hint = "check AWS_ENDPOINT_URL_S3, AWS_REGION and that the store runs"

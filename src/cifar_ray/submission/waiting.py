@@ -83,10 +83,11 @@ def wait_for_job(
     submission_id: str,
     observe: Callable[[Observation], None],
     *,
+    flags: str = "",
     lost_deadline_s: float = LOST_DEADLINE_S,
     period_s: float = POLL_PERIOD_S,
 ) -> JobStatus:
-    """Look at the job until it has ended; returns its last status.
+    """Look at the job until it has ended; returns its last status. `flags` name the cluster to a later command.
 
     Raises UnreachableError where the cluster has not answered for `lost_deadline_s`.
     """
@@ -100,7 +101,7 @@ def wait_for_job(
             if silent_s > lost_deadline_s:
                 raise UnreachableError(
                     f"{error.message} for {silent_s:.0f} s; job {submission_id} may still run",
-                    f"look again with `cifar-ray job status {submission_id}`",
+                    f"look again with `cifar-ray job status {submission_id}{flags}`",
                 ) from error
             observe(Observation(state="LOST", board=observer.board))
         else:
@@ -111,8 +112,8 @@ def wait_for_job(
         time.sleep(period_s)
 
 
-def check_succeeded(status: JobStatus, log: str) -> None:
-    """Raise JobFailedError or JobStoppedError, with what the job said last, unless it succeeded."""
+def check_succeeded(status: JobStatus, log: str, *, flags: str = "") -> None:
+    """Raise JobFailedError or JobStoppedError, with what the job said last, unless it succeeded; `flags` as above."""
     if status.state == "SUCCEEDED":
         return
     if status.state == "STOPPED":
@@ -129,12 +130,12 @@ def check_succeeded(status: JobStatus, log: str) -> None:
     last = status.message.strip().splitlines()
     raise JobFailedError(
         f"job {status.submission_id} failed{': ' + last[-1] if last else ''}",
-        f"see `cifar-ray job logs {status.submission_id}`",
+        f"see `cifar-ray job logs {status.submission_id}{flags}`",
     )
 
 
-def stop_and_wait(jobs: Jobs, submission_id: str, deadline_s: float = STOP_DEADLINE_S) -> JobStatus:
-    """Ask the job to stop and wait until it has ended; UnreachableError where it has not by then."""
+def stop_and_wait(jobs: Jobs, submission_id: str, *, flags: str = "", deadline_s: float = STOP_DEADLINE_S) -> JobStatus:
+    """Ask the job to stop and wait until it has ended; UnreachableError where it has not by then. `flags` as above."""
     jobs.stop(submission_id)
     until = time.monotonic() + deadline_s
     while time.monotonic() < until:
@@ -144,5 +145,5 @@ def stop_and_wait(jobs: Jobs, submission_id: str, deadline_s: float = STOP_DEADL
         time.sleep(POLL_PERIOD_S / 2)
     raise UnreachableError(
         f"job {submission_id} has not stopped within {deadline_s:.0f} s",
-        f"look again with `cifar-ray job status {submission_id}`",
+        f"look again with `cifar-ray job status {submission_id}{flags}`",
     )
