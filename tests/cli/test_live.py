@@ -81,7 +81,7 @@ def test_an_interrupt_asks_the_job_to_stop_also_where_nobody_reads(monkeypatch: 
     """`2>&1 | tee log`, and Ctrl-C, of which tee dies first."""
     asked: list[str] = []
 
-    def interrupted(*arguments: object) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
     def broken(*arguments: object, **options: object) -> None:

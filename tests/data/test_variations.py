@@ -47,3 +47,6 @@ def test_a_square_is_cut_out_of_each_image() -> None:
         image[:, max(0, row - 4) : max(0, row + 4), max(0, column - 4) : max(0, column + 4)] = 0
     assert torch.equal(cut_out(images, centres, 8), plain)
     assert cut_out(images, centres, 8).is_contiguous()
+    last = images.contiguous(memory_format=torch.channels_last)
+    assert cut_out(last, centres, 8).is_contiguous(memory_format=torch.channels_last), "compiled code is of one order"
+    assert torch.equal(last, images), "the feed's own stay as they are"

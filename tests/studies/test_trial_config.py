@@ -1,9 +1,12 @@
-"""A setting as a person writes it."""
+"""Settings: as a person writes them, and which of them go together."""
+
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from cifar_ray.errors import ConfigurationError
-from cifar_ray.studies.trial_config import parse_setting
+from cifar_ray.studies.trial_config import TrialConfig, parse_setting
 
 
 @pytest.mark.parametrize(
@@ -40,3 +43,28 @@ def test_what_sets_nothing_is_refused_with_what_would(text: str, says: str) -> N
     with pytest.raises(ConfigurationError) as caught:
         parse_setting(text)
     assert says in (caught.value.hint or "")
+
+
+SPEED_NET = TrialConfig(
+    model="speed_net", max_epochs=3, learning_rate=1.0, optimizer="muon", weight_decay=0.0, dropout=0.0
+)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"dropout": 0.5}, "dropout must be 0 of a speed_net"),
+        ({"schedule": "one_cycle", "momentum": 0.5}, "momentum must be 0.9 with one_cycle"),
+        ({"flip_equivariant": True, "first_size": 20}, "first_size must be 16, 24 or 32"),
+    ],
+)
+def test_a_setting_that_would_do_nothing_is_refused(settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        replace(SPEED_NET, **settings)
+    assert says in (caught.value.hint or "")
+
+
+def test_an_image_may_have_any_size_where_flips_do_not_matter() -> None:
+    assert replace(SPEED_NET, first_size=20).first_size == 20
+    for size in (16, 24, 32):
+        assert replace(SPEED_NET, flip_equivariant=True, first_size=size).first_size == size

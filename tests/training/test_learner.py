@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+import safetensors.torch
 import torch
 
 from cifar_ray.data.split import TrainingData
@@ -15,6 +16,7 @@ from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig
 from cifar_ray.training.cohort import Cohort
 from cifar_ray.training.learner import Learner, Trial
+from cifar_ray.training.state import pack_trainer_state, unpack_trainer_state
 from cifar_ray.training.trial import train_trial
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*")
@@ -123,3 +125,21 @@ def test_an_heir_that_is_killed_goes_on_from_its_own_checkpoint(make: Make, trai
 def test_a_parent_without_a_checkpoint_is_an_error(make: Make, train: RunTrial) -> None:
     with pytest.raises(CheckpointError, match="begin with the weights of t0001, which has left none"):
         train(make("t0002", "t0001"))
+
+
+def test_a_checkpoint_of_another_version_says_so(make: Make, train: RunTrial) -> None:
+    """Of another network, or of another optimiser, though its settings are the trial's."""
+    trial = make("t0000")
+    train(trial)
+    written = trial.checkpoints.load_newest(lambda _: None)
+    assert written is not None
+    weights = safetensors.torch.load(written.weights) | {"bias.of.old": torch.zeros(1)}
+    trial.checkpoints.save(replace(written, weights=safetensors.torch.save(weights)))
+    with pytest.raises(CheckpointError, match="the weights do not fit") as caught:
+        train(trial)
+    assert "another version" in str(caught.value.hint)
+    state = unpack_trainer_state(written.trainer_state)
+    for other in ({"optimizer": {"param_groups": []}}, {"history": [{"epoch": 1, "colour": "red"}]}):
+        trial.checkpoints.save(replace(written, trainer_state=pack_trainer_state(replace(state, **other))))
+        with pytest.raises(CheckpointError, match="the trainer state of t0000 does not fit"):
+            train(trial)

@@ -16,4 +16,5 @@ def cut_out(images: Tensor, centres: Tensor, side: int) -> Tensor:
     top, left = (centres - side // 2).unbind(1)
     in_rows = (rows >= top[:, None]) & (rows < top[:, None] + side)
     in_columns = (columns >= left[:, None]) & (columns < left[:, None] + side)
-    return images.masked_fill((in_rows[:, :, None] & in_columns[:, None, :])[:, None], 0.0)
+    # a clone keeps the order of the memory, which `masked_fill` does not
+    return images.clone().masked_fill_((in_rows[:, :, None] & in_columns[:, None, :])[:, None], 0.0)

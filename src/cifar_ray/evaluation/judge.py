@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 from cifar_ray.data.image_set import ImageSet
 from cifar_ray.data.packing import PackedImages, pack
 from cifar_ray.data.resident import ResidentBatches
-from cifar_ray.errors import CheckpointError
 from cifar_ray.evaluation.corruptions import CORRUPTIONS, corrupt
 from cifar_ray.models import build_model
 from cifar_ray.records import DatasetRecord
 from cifar_ray.scrutiny import Robustness
 from cifar_ray.storage.checkpoints import Checkpoint
 from cifar_ray.studies import TrialConfig
-from cifar_ray.training.state import unpack_weights
+from cifar_ray.training.state import load_weights
 
 BATCH_SIZE = 1000
 NUM_CORRUPTED = 1000
@@ -34,10 +33,7 @@ class Judge:
         self._device = device
         self.config = TrialConfig.from_dict(checkpoint.config)
         self.model = build_model(self.config)
-        try:
-            self.model.load_state_dict(unpack_weights(checkpoint.weights))
-        except RuntimeError as error:
-            raise CheckpointError("the weights do not fit the network that their settings name") from error
+        load_weights(self.model, checkpoint.weights)
         self.model.to(device).eval()
 
     def feed(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> ResidentBatches:

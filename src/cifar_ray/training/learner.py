@@ -23,10 +23,10 @@ from cifar_ray.training.averaging import WeightAverage
 from cifar_ray.training.optimization import build_optimizer, build_scheduler
 from cifar_ray.training.state import (
     TrainerState,
+    load_weights,
     pack_trainer_state,
     pack_weights,
     unpack_trainer_state,
-    unpack_weights,
 )
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class Learner:
         inherited = self._load_parent(trial.parent) if checkpoint is None and trial.parent else None
         self.network = build_model(trial.config)
         if start := checkpoint or inherited:
-            self.network.load_state_dict(unpack_weights(start.weights))
+            load_weights(self.network, start.weights)
         elif isinstance(self.network, SpeedNet) and sample is not None:
             self.network.whiten(sample())
         self.network.to(device)
@@ -170,10 +170,16 @@ class Learner:
         )
 
     def _take_up(self, state: TrainerState) -> None:
-        self.optimizer.load_state_dict(state.optimizer)
-        if self.scheduler is not None and state.scheduler is not None:
-            self.scheduler.load_state_dict(state.scheduler)
-        self.history = [EpochMetrics(**values) for values in state.history]
+        try:
+            self.optimizer.load_state_dict(state.optimizer)
+            if self.scheduler is not None and state.scheduler is not None:
+                self.scheduler.load_state_dict(state.scheduler)
+            self.history = [EpochMetrics(**values) for values in state.history]
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"the trainer state of {self.trial.trial_id} does not fit: {error}",
+                "another version of cifar-ray has written it: take that one",
+            ) from error
         self.data_pass = state.data_pass
         self._num_before = state.num_before
         if self.average is not None and state.live is not None:

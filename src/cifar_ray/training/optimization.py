@@ -38,7 +38,8 @@ def build_scheduler(config: TrialConfig, optimizer: Optimizer, steps_per_epoch: 
     """The schedule over all of `config.max_epochs`, to be stepped after every batch; None for a fixed rate.
 
     `steps` divides the rate by ten at half and at three quarters, as He et al. (2016, section 4.2) do on
-    CIFAR-10; `one_cycle` is Smith and Topin's (arXiv 1708.07120) with torch's defaults; `triangular` is TRIANGLE.
+    CIFAR-10; `one_cycle` is Smith and Topin's (arXiv 1708.07120) with torch's defaults, which also take the momentum
+    (Adam's first beta) from 0.95 to 0.85 and back; `triangular` is TRIANGLE.
     """
     num_steps = steps_per_epoch * config.max_epochs
     if config.schedule == "steps":

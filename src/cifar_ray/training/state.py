@@ -11,7 +11,7 @@ from typing import Any
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 
 from cifar_ray.errors import CheckpointError
 
@@ -45,6 +45,17 @@ def unpack_weights(content: bytes) -> dict[str, Tensor]:
         return safetensors.torch.load(content)
     except (SafetensorError, ValueError) as error:
         raise CheckpointError(f"the weights are not safetensors: {error}") from error
+
+
+def load_weights(network: nn.Module, content: bytes) -> None:
+    """Set the network's weights; CheckpointError where the bytes hold others than it has."""
+    try:
+        network.load_state_dict(unpack_weights(content))
+    except RuntimeError as error:
+        raise CheckpointError(
+            "the weights do not fit the network that their settings name",
+            "another version of cifar-ray has trained them: take that one",
+        ) from error
 
 
 def pack_trainer_state(state: TrainerState) -> bytes:
