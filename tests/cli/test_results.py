@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cifar_ray.cli.main import main
-from cifar_ray.cli.results import wait_for_results
+from cifar_ray.cli.results import pull_sweep, wait_for_results
 from cifar_ray.errors import CifarRayError, ConfigurationError, StorageError
 from cifar_ray.records import SweepRecord, SweepResult, TrialRecord
 from cifar_ray.storage.runs import RunStore
@@ -99,3 +99,21 @@ def test_a_store_that_fails_first_is_a_mistake_later_a_disturbance(runs: RunStor
 def test_malformed_ids_are_refused_before_any_wait(runs: RunStore) -> None:
     with pytest.raises(ConfigurationError, match="malformed"):
         wait_for_results(runs, ["cnn-1", "../x"], 60, period_s=60)
+
+
+def test_one_sweep_that_cannot_be_read_leaves_the_list_of_the_others(runs: RunStore, sweep_record: SweepRecord) -> None:
+    runs.create_sweep(sweep_record)
+    runs.objects.write("cnn-2/sweep.json", b"{")
+    done = CliRunner().invoke(main, ["results", "list", "--storage", runs.objects.uri])
+    assert done.exit_code == 0
+    assert "cnn-1" in done.output
+    assert "not to be read: cnn-2/sweep.json: not a SweepRecord" in done.output
+
+
+def test_a_copy_of_a_running_sweep_does_not_look_as_if_it_ran(
+    runs: RunStore, sweep_record: SweepRecord, tmp_path: Path
+) -> None:
+    runs.create_sweep(sweep_record)
+    runs.objects.write("cnn-1/lease.json", b"{}")
+    assert pull_sweep(runs, "cnn-1", tmp_path / "copy") == 1
+    assert not (tmp_path / "copy/cnn-1/lease.json").exists()

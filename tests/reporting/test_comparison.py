@@ -14,7 +14,15 @@ from cifar_ray.cli.main import main
 from cifar_ray.errors import ConfigurationError, RecordError
 from cifar_ray.records import EpochMetrics, SweepRecord, TestScores
 from cifar_ray.reporting.comparison import Comparison, Contender, Score, compare
-from cifar_ray.reporting.comparison_view import PAIRED, UNPAIRED, comparison_figure, comparison_renderable, verdicts
+from cifar_ray.reporting.comparison_view import (
+    PAIRED,
+    UNPAIRED,
+    _lead,
+    comparison_figure,
+    comparison_renderable,
+    verdicts,
+)
+from cifar_ray.reporting.paired import Paired
 from cifar_ray.scrutiny import SeedScore
 from cifar_ray.storage.answers import TestAnswers
 from cifar_ray.storage.folder import FolderStore
@@ -167,6 +175,26 @@ def test_answers_by_image_are_compared_in_pairs(runs: RunStore, put: Put, scores
     runs.write_answers(TestAnswers.pack("cnn-1", "cd" * 32, labels, [1] * 10_000))
     with pytest.raises(RecordError, match="the answers of sweep cnn-1 are damaged"):
         compare(runs, ["cnn-1", "cnn-2"])
+
+
+def test_few_images_that_differ_are_no_lead_though_the_bootstrap_says_so() -> None:
+    """Its interval is too narrow for so few; the exact test knows."""
+    paired = Paired(num_images=10_000, only_first=5, only_second=0)
+    assert paired.interval[0] > 0
+    score = Score(num_correct=9000, num_images=10_000)
+    assert "too close to call" in _lead(score, "a", score, "b", paired)
+    assert " leads " in _lead(score, "a", score, "b", replace(paired, only_first=6))
+    assert "p < 1e-300" in _lead(score, "a", score, "b", replace(paired, only_first=3000))
+
+
+def test_what_another_sweep_has_found_is_not_had_for_less(runs: RunStore, put: Put) -> None:
+    put("cnn-1")
+    put("best-1", best_of="cnn-1")
+    put("best-2", best_of="cnn-1")
+    comparison = compare(runs, ["cnn-1", "best-1"])
+    assert comparison.common_spent is None
+    assert any("what the search took" in text for text in comparison.cautions)
+    assert compare(runs, ["best-1", "best-2"]).common_spent is not None
 
 
 def test_a_winner_of_several_seeds_shows_their_mean(runs: RunStore, put: Put) -> None:

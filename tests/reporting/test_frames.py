@@ -14,7 +14,7 @@ import cifar_ray
 from cifar_ray.cli.main import main
 from cifar_ray.errors import ConfigurationError, UnknownNameError
 from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
-from cifar_ray.reporting.frames import SweepFrames
+from cifar_ray.reporting.frames import SweepFrames, export_frames
 from cifar_ray.storage.runs import RunStore
 
 RESULTS = Path(__file__).parents[2] / "docs/results"
@@ -109,3 +109,16 @@ def test_an_unknown_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     assert REAL in str(caught.value.hint)
     monkeypatch.chdir(RESULTS)
     assert cifar_ray.load_sweep(REAL).sweep.sweep_id == REAL
+
+
+def test_a_csv_has_events_as_json(real: SweepFrames, tmp_path: Path) -> None:
+    trials = real.trials.assign(events=[({"what": "started", "at": "now"},)] * len(real.trials))
+    export_frames(replace(real, trials=trials), tmp_path, "csv")
+    (events,) = set(pd.read_csv(tmp_path / "trials.csv")["events"])
+    assert json.loads(events) == [{"what": "started", "at": "now"}]
+
+
+def test_a_place_that_cannot_be_written_is_told(real: SweepFrames, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match="file"):
+        export_frames(real, tmp_path / "file" / "below", "csv")

@@ -30,6 +30,51 @@ def test_a_sweep_without_result_is_interrupted_unless_a_driver_holds_it(running:
     assert page_payload(running)["sweeps"][0]["state"] == "running"
 
 
+def test_a_running_trial_has_the_epochs_of_the_metrics(
+    runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord, epoch_metrics: list[EpochMetrics]
+) -> None:
+    """Its own record waits for its end."""
+    runs.create_sweep(sweep_record)
+    runs.write_trial("cnn-1", TrialRecord(trial_id="t0000", config=trial_record.config, outcome="running"))
+    runs.write_metrics("cnn-1", epoch_metrics[:3])
+    (row,) = page_payload(runs)["sweeps"]
+    detail = sweep_payload(runs, "cnn-1")
+    for found in (row, detail["row"]):
+        assert (found["num_epochs"], found["best_trial"], found["winner"]) == (3, "t0000", "t0000")
+        assert found["best_validation"] == pytest.approx(0.35)
+        assert found["accelerator_s"] == pytest.approx(3 * 1.5 * 0.5)
+    assert (detail["trials"][0]["num_epochs"], detail["trials"][0]["best_epoch"]) == (3, 3)
+
+
+def test_an_interrupted_sweep_took_as_long_as_it_lived(
+    runs: RunStore, sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics]
+) -> None:
+    runs.create_sweep(sweep_record)
+    assert page_payload(runs)["sweeps"][0]["wall_s"] == 0
+    ended = ("2026-01-01T00:02:00+00:00", "2026-01-01T00:01:00+00:00")
+    lines = [replace(line, ended_at=at) for line, at in zip(epoch_metrics, ended, strict=False)]
+    runs.write_metrics("cnn-1", lines)
+    assert page_payload(runs)["sweeps"][0]["wall_s"] == sweep_payload(runs, "cnn-1")["row"]["wall_s"] == 120
+    runs.objects.write(layout.lease("cnn-1"), b"{}")
+    assert page_payload(runs)["sweeps"][0]["wall_s"] > 1e6
+
+
+def test_finals_are_told_while_they_run(
+    runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord, epoch_metrics: list[EpochMetrics]
+) -> None:
+    runs.create_sweep(replace(sweep_record, num_finalists=1, num_seeds=2))
+    assert sweep_payload(runs, "cnn-1")["finals"] is None
+    finals, name = runs.finals("cnn-1"), layout.finals("cnn-1")
+    finals.create_sweep(replace(sweep_record, sweep_id=name, max_epochs=8))
+    finals.write_trial(name, trial_record)
+    finals.write_trial(name, TrialRecord(trial_id="t0001", config=trial_record.config, outcome="running"))
+    finals.write_metrics(name, epoch_metrics)
+    found = sweep_payload(runs, "cnn-1")["finals"]
+    assert found["text"] == "2 trainings of 8 epochs: 5 of 16 epochs so far."
+    assert found["rows"] == [["t0000", "completed", "4", "45.00"], ["t0001", "running", "1", "10.00"]]
+    assert len(found["heading"]) == 4
+
+
 def test_finished_then_evaluated(running: RunStore, result: SweepResult, scores: TestScores) -> None:
     running.write_result(result)
     assert page_payload(running)["sweeps"][0]["state"] == "finished"
@@ -86,7 +131,7 @@ def test_a_sweep_that_cannot_be_read_is_a_row_of_its_own(running: RunStore) -> N
     running.objects.write(layout.sweep_record("broken-1"), b"{")
     rows = {row["id"]: row for row in page_payload(running)["sweeps"]}
     assert rows["broken-1"]["state"] == "unreadable"
-    assert "SweepRecord" in rows["broken-1"]["problem"]
+    assert rows["broken-1"]["problem"].startswith("broken-1/sweep.json: not a SweepRecord")
     assert rows["cnn-1"]["num_trials"] == 2
 
 

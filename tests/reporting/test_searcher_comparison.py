@@ -90,3 +90,18 @@ def test_sweeps_of_several_studies_say_nothing_of_searchers(
         for study, searcher in (("cnn", "random"), ("fast", "tpe"))
     ]
     assert searcher_verdicts(sweeps) == []
+
+
+def test_sweeps_of_one_seed_and_searcher_count_as_their_mean(
+    sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics]
+) -> None:
+    contenders = [
+        contender(sweep_record, epoch_metrics[0], searcher, 0, [accuracy])
+        for searcher, accuracy in (("random", 0.5), ("random", 0.6), ("tpe", 0.56))
+    ]
+    said = searcher_verdicts(contenders)
+    assert said[:2] == [
+        "After 1 epoch each, tpe: validation 56.00 % (1 sweep).",
+        "After 1 epoch each, random: validation 55.00 % (2 sweeps of 1 seed).",
+    ]
+    assert searcher_verdicts([contenders[1], contenders[0], contenders[2]]) == said, "in whatever order they are named"

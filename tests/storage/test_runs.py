@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from cifar_ray.errors import SweepExistsError, UnknownNameError
+from cifar_ray.errors import RecordError, SweepExistsError, UnknownNameError
 from cifar_ray.records import EpochMetrics, Interruption, SweepRecord, TrialRecord
 from cifar_ray.storage.runs import RunStore
 
@@ -47,3 +47,21 @@ def test_other_folders_are_no_sweeps(runs: RunStore) -> None:
     runs.objects.write("notes/readme.txt", b"")
     runs.objects.write(".probe/x", b"")
     assert runs.sweep_ids() == []
+
+
+def test_a_record_that_is_none_is_named(
+    runs: RunStore, sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics]
+) -> None:
+    runs.create_sweep(sweep_record)
+    runs.create_sweep(replace(sweep_record, sweep_id="cnn-2"))
+    runs.write_metrics("cnn-2", epoch_metrics)
+    whole = runs.objects.read("cnn-2/metrics.jsonl")
+    runs.objects.write("cnn-2/metrics.jsonl", whole.replace(b"t0001", b"t\xff001"))
+    with pytest.raises(RecordError, match=r"^cnn-2/metrics.jsonl, line 5: not a EpochMetrics"):
+        runs.metrics("cnn-2")
+    runs.objects.write("cnn-2/result.json", b'{"wall_secs": 3}')
+    with pytest.raises(RecordError, match=r"^cnn-2/result.json: SweepResult: unknown fields wall_secs"):
+        runs.summaries()
+    found: list[RecordError] = []
+    assert [each.sweep.sweep_id for each in runs.summaries(found.append)] == ["cnn-1"]
+    assert [each.message.partition(":")[0] for each in found] == ["cnn-2/result.json"]
