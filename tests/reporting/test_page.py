@@ -401,6 +401,14 @@ def test_the_winner_is_whom_the_finals_chose(page: Page, tmp_path: Path) -> None
     assert "chosen by the finals before t0002, the best of the search" in text
     (rate,) = (trial.config["learning_rate"] for trial in real.trials(sweep) if trial.trial_id == scores.trial_id)
     assert setting("learning_rate", {"learning_rate": rate}) in findings.locator(".chips").inner_text()
+    # the finals trained most of its epochs, and took most of what it cost
+    rows = {each.split("\t")[0]: each.split("\t")[1:] for each in page.locator("#cost tbody tr").all_inner_texts()}
+    result = real.result(sweep)
+    assert result is not None
+    assert result.cost is not None
+    assert (rows["finals"][1], rows["all"][1]) == ("52", str(result.num_epochs))
+    assert int(rows["finals"][3].split()[0]) > 60
+    assert rows["all"][2].startswith(f"{result.cost.held_s / 3600:.0f} h"), "all that was held"
 
 
 def test_a_population_says_whose_heir_a_trial_is(page: Page, tmp_path: Path, real_page: str) -> None:
