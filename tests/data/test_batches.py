@@ -78,7 +78,11 @@ def test_batches_that_python_three_wrote_again(official: FolderStore, image_set:
         (b"c_codecs\nencode\n(V1\nVzlib\ntR.", "asks for the codec 'zlib'"),
         (b"\x80\x02U\x01xQ.", "persistent"),
         # an array made outright, larger than its file: here of 100,000 images in 40 bytes
-        (b"cnumpy\nndarray\n((I100000\nI3072\ntcnumpy\ndtype\n(Vu1\ntRtR.", ""),
+        (b"cnumpy\nndarray\n((I100000\nI3072\ntcnumpy\ndtype\n(Vu1\ntRtR.", "takes no arguments"),
+        # a note that the unpickler would make room for
+        (b"\x80\x02Nr\x00\x00\x00\x40.", "notes a value under 1073741824"),
+        # one text of 500 letters, encoded again and again
+        (b"(V" + b"x" * 500 + b"\np1\n" + b"c_codecs\nencode\n(g1\nVlatin1\ntR" * 20 + b"t.", "more than it is"),
         (b"", ""),
         (b"not a pickle", ""),
     ],
@@ -99,7 +103,7 @@ def test_whatever_is_no_array_is_refused_with_the_files_name(official: FolderSto
         {b"data": np.zeros((2, 3072), np.uint8), b"labels": [1, None]},
         {b"data": np.zeros((2, 3072), object), b"labels": [1, 2]},
         {b"data": np.zeros((2, 3072), np.uint8), b"labels": [3.7, True]},
-        {b"data": np.zeros((2, 3072), np.uint8), b"labels": np.array([1, 2], dtype=">i8")},
+        {b"data": np.zeros((2, 3072), np.uint8), b"labels": np.array([1.0, 2.0])},
         {b"data": np.zeros(2 * 3072, np.uint8), b"labels": [1, 2]},
         [1, 2],
     ],
@@ -110,9 +114,14 @@ def test_a_batch_of_the_wrong_make_is_refused_with_the_files_name(official: Fold
         read_batches(official, "", "test")
 
 
-def test_labels_may_be_an_array_and_images_in_columns(official: FolderStore, image_set: ImageSet) -> None:
+@pytest.mark.parametrize("kind", ["<i4", ">i8", "u1", "<u2", tuple])
+def test_labels_may_be_an_array_and_images_in_columns(
+    official: FolderStore, image_set: ImageSet, kind: str | type
+) -> None:
     images = np.asfortranarray(image_set.images.reshape(-1, 3072)[:7])
-    batch = {b"data": images, b"labels": np.asarray(image_set.labels[:7], dtype=np.int32)}
+    labels = image_set.labels[:7]
+    given = tuple(labels.tolist()) if kind is tuple else labels.astype(kind)
+    batch = {b"data": images, b"labels": given, b"mean": np.zeros(3)}
     official.write("test_batch", pickle.dumps(batch, protocol=2))
     assert np.array_equal(read_batches(official, "", "test")[0], image_set.images[:7])
     assert np.array_equal(read_batches(official, "", "test")[1], image_set.labels[:7])

@@ -17,6 +17,7 @@ from renderings import EXAMPLES, RELAXED, RENDERINGS
 
 from cifar_ray.settings import read_settings
 from cifar_ray.studies import STUDIES
+from cifar_ray.studies.duration import read_duration
 
 VERSIONS = [kubernetes_validate.utils.all_versions()[each] for each in (0, -1)]
 FOREIGN = {"PodMonitor"}
@@ -168,6 +169,12 @@ def test_a_sweep_that_is_tried_again_goes_on(chart: Chart) -> None:
         ),
     }
     assert {job["clusterSelector"]["ray.io/cluster"] for job in jobs.values()} == {"sweeps-cifar-ray"}
+
+
+def test_a_deadline_of_weeks_is_a_time_limit_that_the_job_reads(chart: Chart) -> None:
+    values = STORE | {"studies": {"cnn": {"enabled": True, "activeDeadlineSeconds": 1_209_600}}}
+    entrypoint = one(chart.render(values), "RayJob")["spec"]["entrypoint"]
+    assert read_duration("--time-limit", entrypoint.split("--time-limit ")[1]) == 1_209_300
 
 
 def test_every_study_has_a_job_that_the_image_has(chart: Chart) -> None:

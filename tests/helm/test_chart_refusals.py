@@ -43,9 +43,11 @@ def gpu(**values: Any) -> dict[str, Any]:
         (STORE | {"studies": {"cnn": {"enabled": True, "backoffLimit": 2}}}, "studies.cnn.backoffLimit"),
         (STORE | {"studyDefaults": {"sweepId": "one-for-all"}}, "sweepId"),
         (STORE | {"serviceAccount": {"create": False}}, "serviceAccount.name"),
-        *(
-            (STORE | {"networkPolicy": {name: []}}, f"/networkPolicy/{name}")
-            for name in ("store", "apiServer", "prometheus")
+        (STORE | {"networkPolicy": {"store": []}}, "networkPolicy.store"),
+        (STORE | {"networkPolicy": {"apiServer": []}}, "networkPolicy.apiServer"),
+        (
+            STORE | {"networkPolicy": {"prometheus": []}, "monitoring": {"podMonitor": {"enabled": True}}},
+            "networkPolicy.prometheus",
         ),
         (gpu(resources={"cpu": "2k"}), "/workerGroups/gpu/resources/cpu"),
         (

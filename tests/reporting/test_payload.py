@@ -50,7 +50,7 @@ def test_an_interrupted_sweep_took_as_long_as_it_lived(
     runs: RunStore, sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics]
 ) -> None:
     runs.create_sweep(sweep_record)
-    assert page_payload(runs)["sweeps"][0]["wall_s"] == 0
+    assert page_payload(runs)["sweeps"][0]["wall_s"] is None
     ended = ("2026-01-01T00:02:00+00:00", "2026-01-01T00:01:00+00:00")
     lines = [replace(line, ended_at=at) for line, at in zip(epoch_metrics, ended, strict=False)]
     runs.write_metrics("cnn-1", lines)
@@ -73,6 +73,7 @@ def test_finals_are_told_while_they_run(
     assert found["text"] == "2 trainings of 8 epochs: 5 of 16 epochs so far."
     assert found["rows"] == [["t0000", "completed", "4", "45.00"], ["t0001", "running", "1", "10.00"]]
     assert len(found["heading"]) == 4
+    assert sweep_payload(runs, "cnn-1")["row"]["num_epochs"] == page_payload(runs)["sweeps"][0]["num_epochs"] == 5
 
 
 def test_finished_then_evaluated(running: RunStore, result: SweepResult, scores: TestScores) -> None:

@@ -86,7 +86,6 @@ def test_a_holder_that_was_suspended_while_another_took_it_and_ended_has_lost(st
     assert store.keys() == [], "it does not take it again"
 
 
-@pytest.mark.fault("two drivers")
 def test_a_holder_that_ends_before_it_learns_that_it_has_lost_leaves_the_others(store: FolderStore) -> None:
     with _lease(store) as lease:
         lease._ended.set()  # it renews no more, and sees nothing
@@ -95,6 +94,7 @@ def test_a_holder_that_ends_before_it_learns_that_it_has_lost_leaves_the_others(
     assert store.read("cnn-1/lease.json") == others
 
 
+@pytest.mark.fault("two drivers")
 def test_of_two_that_come_at_once_at_most_one_gets_it(store: FolderStore) -> None:
     outcomes: list[str] = []
 

@@ -60,11 +60,11 @@ SPEED_NET = TrialConfig(
 )
 def test_a_setting_that_would_do_nothing_is_refused(settings: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        replace(SPEED_NET, **settings)
+        replace(SPEED_NET, **settings).check_effects()
     assert says in (caught.value.hint or "")
 
 
 def test_an_image_may_have_any_size_where_flips_do_not_matter() -> None:
-    assert replace(SPEED_NET, first_size=20).first_size == 20
+    replace(SPEED_NET, first_size=20).check_effects()
     for size in (16, 24, 32):
-        assert replace(SPEED_NET, flip_equivariant=True, first_size=size).first_size == size
+        replace(SPEED_NET, flip_equivariant=True, first_size=size).check_effects()

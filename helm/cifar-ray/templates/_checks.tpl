@@ -29,6 +29,13 @@
 {{- fail (printf "workerGroups.%s.priority: Ray %s has none; take 2.56 or later, or leave it 0" $name $values.rayVersion) -}}
 {{- end -}}
 {{- end -}}
+{{- $policy := $values.networkPolicy -}}
+{{- $peers := dict "store" (not $values.objectStore.embedded.enabled) "apiServer" $values.autoscaler.enabled "prometheus" $values.monitoring.podMonitor.enabled -}}
+{{- range $name, $isUsed := $peers -}}
+{{- if and $policy.enabled $isUsed (not (index $policy $name)) -}}
+{{- fail (printf "networkPolicy.%s: Kubernetes takes an empty list of peers for everybody; name those that are meant" $name) -}}
+{{- end -}}
+{{- end -}}
 {{- if not (or $values.serviceAccount.create $values.serviceAccount.name) -}}
 {{- fail "serviceAccount.name: name the one that is there; KubeRay gives the account of the head rights on the namespace's pods, which the default one should not have" -}}
 {{- end -}}

@@ -47,9 +47,11 @@ def results() -> None:
 def list_sweeps(storage: str | None) -> None:
     """List the sweeps, the newest first."""
     unreadable: list[RecordError] = []
-    Console().print(sweeps_renderable(connect_runs(storage).summaries(unreadable.append)))
+    summaries = connect_runs(storage).summaries(unreadable.append)
+    if summaries or not unreadable:
+        Console().print(sweeps_renderable(summaries))
     for error in unreadable:
-        click.echo(f"not to be read: {error.message} ({error.hint})", err=True)
+        click.echo(f"not to be read: {error.message}{f' ({error.hint})' if error.hint else ''}", err=True)
 
 
 @results.command()

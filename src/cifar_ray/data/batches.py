@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -23,35 +25,28 @@ FILES: Mapping[str, Sequence[str]] = {
 NUM_BYTES = 3 * 32 * 32
 
 
-def _encode_latin1(text: str, encoding: str | bytes) -> bytes:
-    """Stands in for `_codecs.encode`, with which Python 3 writes bytes into a pickle that Python 2 can read.
-
-    Every other codec is refused: some of them unpack, and a small file would fill the memory.
-    """
-    if encoding not in ("latin1", b"latin1"):
-        raise pickle.UnpicklingError(f"asks for the codec {encoding!r}, which no batch needs")
-    return text.encode("latin1")
+_NUMBERS = re.compile("[ui][1248]|f[48]")
 
 
-class _WholeNumbers:
+class _Number:
     """Stands in for numpy's dtype, to which a file may give fields that are taken for pointers."""
 
     def __init__(self, name: str | bytes, *_: object) -> None:
         text = name.decode("latin1") if isinstance(name, bytes) else name
-        if text not in ("u1", "i4", "i8"):
+        if not _NUMBERS.fullmatch(text):
             raise pickle.UnpicklingError(f"has an array of {text!r}, which no batch needs")
         self.dtype = np.dtype(f"<{text}")
 
     def __setstate__(self, state: Sequence[Any]) -> None:
         """Takes numpy's state of such a type, in which the second value is the order of the bytes."""
         if state[1] in (">", b">"):
-            raise pickle.UnpicklingError("has an array of big-endian numbers, which no batch needs")
+            self.dtype = self.dtype.newbyteorder(">")
 
 
 class _Array:
     """Stands in for numpy's array, which may be larger than its file: this one is a view of the file's bytes."""
 
-    values: NDArray[np.integer[Any]]
+    values: NDArray[Any]
 
     def __setstate__(self, state: Sequence[Any]) -> None:
         """Takes numpy's state of an array."""
@@ -65,23 +60,47 @@ def _reconstruct(*_: object) -> _Array:
 
 
 _ALLOWED = {
-    ("_codecs", "encode"): _encode_latin1,
     # where numpy's reconstruction has lived over the years
     ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
     ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
     ("numpy", "ndarray"): _Array,
-    ("numpy", "dtype"): _WholeNumbers,
+    ("numpy", "dtype"): _Number,
 }
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Unpickles plain values and numpy arrays, and refuses whatever else a file asks for."""
+    """Unpickles plain values and arrays of numbers, and refuses whatever else a file asks for.
+
+    It takes memory in proportion to the file.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(io.BytesIO(content), encoding="bytes")
+        self._num_left = len(content)
+        for operation, argument, _ in pickletools.genops(content):
+            # the memo is an array, which grows up to any index that is written to
+            if operation.name in ("PUT", "LONG_BINPUT") and argument > len(content):
+                raise pickle.UnpicklingError(f"notes a value under {argument}, which no batch needs")
 
     def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("_codecs", "encode"):
+            return self._encode
         try:
             return _ALLOWED[module, name]
         except KeyError:
             raise pickle.UnpicklingError(f"asks for {module}.{name}, which no batch needs") from None
+
+    def _encode(self, text: str, encoding: str | bytes) -> bytes:
+        """Stands in for `_codecs.encode`, with which Python 3 writes bytes into a pickle that Python 2 can read.
+
+        Every other codec is refused, since some of them unpack, and so are more bytes than the file has.
+        """
+        if encoding not in ("latin1", b"latin1"):
+            raise pickle.UnpicklingError(f"asks for the codec {encoding!r}, which no batch needs")
+        self._num_left -= len(text)
+        if self._num_left < 0:
+            raise pickle.UnpicklingError("unpacks to more than it is")
+        return text.encode("latin1")
 
 
 def find_batches(keys: Sequence[str]) -> str | None:
@@ -107,7 +126,7 @@ def _read_batch(store: ObjectStore, key: str) -> tuple[NDArray[np.uint8], NDArra
     except ObjectNotFoundError as error:
         raise DataError(f"{where} is missing", "unpack the archive again, whole") from error
     try:
-        batch = _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
+        batch = _ArrayUnpickler(content).load()
         images, labels = _to_numpy(batch[b"data"]), _to_numpy(batch[b"labels"])
     except Exception as error:  # a damaged pickle raises nearly anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -119,15 +138,17 @@ def _read_batch(store: ObjectStore, key: str) -> tuple[NDArray[np.uint8], NDArra
             f"{where}: {images.shape[0]} images of {images.shape[1]} bytes and {labels.size} labels",
             f"an image of 32x32 RGB has {NUM_BYTES} bytes, and every image one label",
         )
+    if labels.dtype.kind not in "iu":
+        raise DataError(f"{where}: its labels are {labels.dtype}, not whole numbers")
     labels = labels.astype(np.int64)
     check_labels(labels, len(CLASSES), where)
     return images.reshape(-1, *IMAGE_SHAPE), labels
 
 
 def _to_numpy(values: object) -> NDArray[Any]:
-    """An array, or a list of whole numbers, as the file has it."""
+    """An array of numbers, or a list of whole ones, as the file has it."""
     if isinstance(values, _Array):
         return values.values
-    if isinstance(values, list) and all(type(each) is int for each in values):
+    if isinstance(values, list | tuple) and all(type(each) is int for each in values):
         return np.array(values, dtype=np.int64)
     raise TypeError("its labels are no whole numbers, or its data no array")

@@ -51,17 +51,17 @@ def read_parquet(
 
 def _check_whole(shards: Sequence[re.Match[str]], uri: str) -> None:
     """Refuse a part of which shards are missing, as of a copy that broke off, or that lies there twice."""
-    if len(folders := sorted({match["folder"] for match in shards})) > 1:
+    names = [match[0].removeprefix(match["folder"]) for match in shards]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise DataError(f"{uri} holds {twice} more than once", "name the folder of the one to take")
+    numbers = sorted((int(match["count"]), int(match["index"])) for match in shards if match["index"])
+    if not numbers:
+        return
+    count, first = numbers[0]
+    is_whole = len(shards) == len(numbers) == count and first in (0, 1)
+    if not is_whole or numbers != [(count, index) for index in range(first, first + count)]:
         raise DataError(
-            f"{uri} holds {shards[0]['part']}-*.parquet in {', '.join(each or './' for each in folders)}",
-            "name the folder that holds the one to take",
-        )
-    numbers = sorted((int(match["index"]), int(match["count"])) for match in shards if match["index"])
-    if numbers and numbers != [(index, numbers[0][1]) for index in range(max(numbers[0][1], len(shards)))]:
-        raise DataError(
-            f"{uri}: of {shards[0]['part']}-*-of-{numbers[0][1]:05d}.parquet there are "
-            f"{', '.join(str(index) for index, _ in numbers)}",
-            "download the data set again, whole: each shard once",
+            f"{uri} holds {', '.join(names[:8])}: not each of {count} shards once", "download it again, whole"
         )
 
 
@@ -94,6 +94,8 @@ def _read_table(file: pyarrow.parquet.ParquetFile, where: str) -> tuple[NDArray[
     with ThreadPoolExecutor(NUM_THREADS) as pool:
         for batch in file.iter_batches(NUM_THREADS * ROWS_PER_TASK, columns=[column, "label"]):
             rows = range(start, start := start + batch.num_rows)
+            if start > num_rows:
+                break
             labels[rows.start : rows.stop] = _read_labels(batch.column("label"), rows.start, where)
             structs = batch.column(column).to_pylist()
             tasks = range(0, len(rows), ROWS_PER_TASK)
@@ -101,6 +103,10 @@ def _read_table(file: pyarrow.parquet.ParquetFile, where: str) -> tuple[NDArray[
             # in order, so that the first row at fault is the one that is named
             for _ in pool.map(lambda part, *, rows=rows, structs=structs: decode(rows[part], structs[part]), slices):
                 pass
+    if start != num_rows:
+        raise DataError(
+            f"{where} is damaged: it has other rows than the {num_rows:,} that it says", "download it again"
+        )
     check_labels(labels, len(CLASSES), where)
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2)), labels
 

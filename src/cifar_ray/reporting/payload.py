@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -58,12 +58,13 @@ def sweep_payload(runs: RunStore, sweep_id: str) -> dict[str, Any]:
     sweep, result, scores = runs.sweep(sweep_id), runs.result(sweep_id), runs.test_scores(sweep_id)
     metrics = runs.metrics(sweep_id)
     trials = runs.trials_so_far(sweep_id, metrics)
+    finals = None if result else _finals_so_far(runs, sweep)
     checkpoints: dict[str, list[int]] = defaultdict(list)
     for key in runs.objects.keys(layout.trials(sweep_id)):
         if (found := layout.checkpoint_of(key)) and key.endswith(f"/{layout.MANIFEST}"):
             checkpoints[found[0]].append(found[1])
     return {
-        "row": _row(runs, sweep, result, scores, trials, metrics),
+        "row": _row(runs, sweep, result, scores, trials, metrics, finals),
         "sweep": asdict(sweep) | {"chosen_by": chosen_by(sweep), "budget": budget_text(sweep)},
         "rungs": _rungs(sweep),
         "settings": [{"name": name, "label": label} for name, label in SETTINGS.items()],
@@ -75,7 +76,7 @@ def sweep_payload(runs: RunStore, sweep_id: str) -> dict[str, Any]:
         ],
         "metrics": _columns(metrics),
         "evaluation": None if scores is None else _evaluation(scores),
-        "finals": _finals_so_far(runs, sweep) if result is None else _finals(result.finals),
+        "finals": _finals(result.finals) if result else _running_finals(finals),
     }
 
 
@@ -84,9 +85,10 @@ def _overview(runs: RunStore, sweep_id: str) -> dict[str, Any]:
     try:
         sweep, result = runs.sweep(sweep_id), runs.result(sweep_id)
         # a finished sweep's outcomes stand in its result: its trials need not be read
-        metrics = runs.metrics(sweep_id) if result is None else []
-        trials = runs.trials_so_far(sweep_id, metrics) if result is None else []
-        return _row(runs, sweep, result, runs.test_scores(sweep_id), trials, metrics)
+        metrics = [] if result else runs.metrics(sweep_id)
+        trials = [] if result else runs.trials_so_far(sweep_id, metrics)
+        finals = None if result else _finals_so_far(runs, sweep)
+        return _row(runs, sweep, result, runs.test_scores(sweep_id), trials, metrics, finals)
     except CifarRayError as error:
         return {"id": sweep_id, "state": "unreadable", "problem": error.message, "hint": error.hint}
 
@@ -98,6 +100,7 @@ def _row(
     scores: TestScores | None,
     trials: Sequence[TrialRecord],
     metrics: Sequence[EpochMetrics],
+    finals: FinalsSoFar | None,
 ) -> dict[str, Any]:
     heartbeat = None if result else _heartbeat(runs, sweep.sweep_id)
     best = (result.winner if result else None) or max(
@@ -106,7 +109,9 @@ def _row(
         default=None,
     )
     unfinished = "interrupted" if heartbeat is None else "running"
-    last_sign = max((line.ended_at for line in metrics if line.ended_at), default=sweep.started_at)
+    all_trials = [*trials, *(finals.trials if finals else ())]
+    all_lines = [*metrics, *(finals.metrics if finals else ())]
+    last_sign = max((line.ended_at for line in all_lines if line.ended_at), default="")
     return {
         "id": sweep.sweep_id,
         "study": sweep.study,
@@ -121,13 +126,15 @@ def _row(
         "num_trials": sweep.num_trials,
         "max_epochs": sweep.max_epochs,
         "outcomes": dict(result.outcomes if result else Counter(str(trial.outcome) for trial in trials)),
-        "num_epochs": result.num_epochs if result else sum(trial.num_epochs for trial in trials),
+        "num_epochs": result.num_epochs if result else sum(trial.num_epochs for trial in all_trials),
         "best_trial": best.trial_id if best else None,
         "winner": _winner(result, scores) or (best.trial_id if best else None),
         "best_validation": best.best_validation_accuracy if best else None,
         "test": {"accuracy": scores.accuracy, "interval": scores.accuracy_interval} if scores else None,
         "wall_s": result.wall_s if result else _seconds_between(sweep.started_at, now() if heartbeat else last_sign),
-        "accelerator_s": (result.accelerator_seconds if result else sum(trial.accelerator_seconds for trial in trials)),
+        "accelerator_s": (
+            result.accelerator_seconds if result else sum(trial.accelerator_seconds for trial in all_trials)
+        ),
         "has_accelerators": sweep.accelerators_per_trial > 0,
         "cost": _cost(result.cost) if result and result.cost else None,
     }
@@ -146,15 +153,31 @@ def _finals(finals: Finals | None) -> dict[str, Any] | None:
     return {"text": describe(finals), "heading": HEADING, "rows": finals_rows(finals), "note": NOTE}
 
 
-def _finals_so_far(runs: RunStore, sweep: SweepRecord) -> dict[str, Any] | None:
-    """Of a sweep that has not finished; None until they begin."""
+@dataclass(frozen=True, kw_only=True)
+class FinalsSoFar:
+    """Of a sweep that has not finished."""
+
+    sweep: SweepRecord
+    trials: Sequence[TrialRecord]
+    metrics: Sequence[EpochMetrics]
+
+
+def _finals_so_far(runs: RunStore, sweep: SweepRecord) -> FinalsSoFar | None:
+    """None until they begin."""
     nested, name = runs.finals(sweep.sweep_id), layout.finals(sweep.sweep_id)
     if not sweep.num_finalists or not nested.has_sweep(name):
         return None
-    finals, trials = nested.sweep(name), nested.trials_so_far(name)
-    done, planned = sum(trial.num_epochs for trial in trials), finals.num_trials * finals.max_epochs
+    metrics = nested.metrics(name)
+    return FinalsSoFar(sweep=nested.sweep(name), trials=nested.trials_so_far(name, metrics), metrics=metrics)
+
+
+def _running_finals(finals: FinalsSoFar | None) -> dict[str, Any] | None:
+    if finals is None:
+        return None
+    sweep, trials = finals.sweep, finals.trials
+    done, planned = sum(trial.num_epochs for trial in trials), sweep.num_trials * sweep.max_epochs
     return {
-        "text": f"{finals.num_trials} trainings of {finals.max_epochs} epochs: {done} of {planned} epochs so far.",
+        "text": f"{sweep.num_trials} trainings of {sweep.max_epochs} epochs: {done} of {planned} epochs so far.",
         "heading": ("training", "outcome", "epochs", "best validation %"),
         "rows": [
             [trial.trial_id, trial.outcome, str(trial.num_epochs), percent(trial.best_validation_accuracy, 2)]

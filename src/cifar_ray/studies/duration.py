@@ -7,7 +7,7 @@ import re
 from cifar_ray.errors import ConfigurationError
 
 _SECONDS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
-_DURATION = re.compile("".join(rf"(?:(?P<{unit}>[0-9]{{1,6}}(?:\.[0-9]{{1,3}})?){unit})?" for unit in _SECONDS))
+_DURATION = re.compile("".join(rf"(?:(?P<{unit}>[0-9]{{1,9}}(?:\.[0-9]{{1,3}})?){unit})?" for unit in _SECONDS))
 
 
 def read_duration(name: str, text: str) -> float:

@@ -152,10 +152,13 @@ def _best_configs(study: Study, runs: RunStore, options: SweepOptions) -> list[T
             f"add --seed {seed}",
         )
     trials = {trial.trial_id: trial for trial in runs.trials(sweep_id)}
-    return [
+    configs = [
         replace(TrialConfig.from_dict(trials[trial_id].config), max_epochs=study.budget.max_epochs, **options.settings)
         for trial_id in result.best_first[:num_trials]
     ]
+    for config in configs if options.settings else ():
+        config.check_effects()
+    return configs
 
 
 def _make_plan(

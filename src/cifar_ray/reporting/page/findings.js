@@ -38,7 +38,7 @@ function findings(detail) {
       ranked.length > 2 ? `, ${(100 * (best.best_validation_accuracy - ranked[Math.floor(ranked.length / 2)].best_validation_accuracy)).toFixed(1)} ahead of the median trial.` : "."),
     finding("How sure is that?", `On ${count(sweep.dataset.num_validation)} validation images the ${isBest ? "winner" : "best trial"}'s 95 % interval is ${percent(interval[0], 1)} to ${percent(interval[1], 1)} %: `,
       near.length ? `${plural(near.length, "other trial")} ${near.length === 1 ? "lies" : "lie"} within it, so validation alone does not tell them apart.` : "no other trial lies within it.",
-      row.test ? ` Test accuracy ${percentSign(row.test.accuracy)} (${row.test.interval.map((each) => percent(each, 1)).join(" to ")}), measured once.` : "", detail.finals ? " The finals, below, tried the best on other seeds." : " One seed: another may order them otherwise."),
+      row.test ? ` Test accuracy ${percentSign(row.test.accuracy)} (${row.test.interval.map((each) => percent(each, 1)).join(" to ")}), measured once.` : "", detail.finals ? ` The finals, below, ${row.finished_at ? "tried" : "try"} the best on other seeds.` : " One seed: another may order them otherwise."),
     finding("At what cost?", `${duration(row.wall_s)} of wall time, ${count(row.num_epochs)} epochs`, row.cost ? `; ${row.cost.text}.` : row.has_accelerators ? `, ${(row.accelerator_s / 3600).toFixed(2)} accelerator-hours.` : ", on CPUs alone.",
       ` The winner's own training${detail.finals ? " in the search" : ""}: ${duration(deviceSeconds(detail, winner))} of ${duration(sum(detail.trials.map((trial) => deviceSeconds(detail, trial))))}.`),
     finding("What to try next?", nextSteps(detail, ranked)),

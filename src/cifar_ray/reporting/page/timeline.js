@@ -104,8 +104,8 @@ function costCard() {
       .map(([name, isIn]) => ({ name, trials: detail.trials.filter(isIn) })).filter(({ trials }) => trials.length)
       .map(({ name, trials }) => ({ name, trials: trials.length, epochs: sum(trials.map((trial) => trial.num_epochs)), seconds: sum(trials.map((trial) => deviceSeconds(detail, trial))) }));
     // trainings of the finals are in the sweep's cost, not among its trials
-    const ofFinals = row.cost && detail.sweep.num_finalists ? row.cost.useful_s + row.cost.failed_s - sum(groups.map(({ seconds }) => seconds)) : 0;
-    if (ofFinals > 0) groups.push({ name: "finals", colour: palette()[1], epochs: row.num_epochs - sum(groups.map(({ epochs }) => epochs)), seconds: ofFinals });
+    const ofFinals = row.cost && detail.finals ? row.cost.useful_s + row.cost.failed_s - sum(groups.map(({ seconds }) => seconds)) : 0;
+    if (ofFinals > 1e-6) groups.push({ name: "finals", colour: palette()[1], epochs: row.num_epochs - sum(groups.map(({ epochs }) => epochs)), seconds: ofFinals });
     // held by trials or cohorts, and no whole epoch that counts came of it
     const lost = row.cost ? [["trained again", row.cost.repeated_s], ["no epoch to show", row.cost.idle_s]]
       .filter(([, seconds]) => seconds > 0).map(([name, seconds], index) => ({ name, seconds, colour: ink(index ? "line" : "muted") })) : [];
