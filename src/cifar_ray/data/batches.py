@@ -79,7 +79,7 @@ class _ArrayUnpickler(pickle.Unpickler):
         self._num_left = len(content)
         for operation, argument, _ in pickletools.genops(content):
             # the memo is an array, which grows up to any index that is written to
-            if operation.name in ("PUT", "LONG_BINPUT") and argument > len(content):
+            if operation.name in ("PUT", "LONG_BINPUT") and (argument or 0) > len(content):
                 raise pickle.UnpicklingError(f"notes a value under {argument}, which no batch needs")
 
     def find_class(self, module: str, name: str) -> Any:
