@@ -48,6 +48,9 @@ def test_a_stopped_sweep_is_resumed_where_it_was(cluster: LocalCluster, record_p
     wait_for(lambda: num_epochs(runs, "stop-1") >= len(before) + 1, job=resumed)
     stopped = run("job", "stop", resumed)
     assert (stopped.exit_code, stopped.output) == (0, f"{resumed} STOPPED\n")
+    # both had the time to write why they ended, and to leave the sweep to the next
+    assert len(runs.sweep("stop-1").interruptions) == 2
+    assert layout.lease("stop-1") not in runs.objects.keys("stop-1")
 
     submit(*options, "--start-or-resume")
     record_property("injected", 2)
