@@ -16,7 +16,9 @@ from node_processes import children_of, raylets
 
 from cifar_ray.cli.connection import connect_runs
 from cifar_ray.cluster.local import LocalCluster
+from cifar_ray.records import TrialRecord
 from cifar_ray.storage import layout
+from cifar_ray.storage.runs import RunStore
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -56,6 +58,23 @@ def test_a_stopped_sweep_is_resumed_where_it_was(cluster: LocalCluster, record_p
     record_property("injected", 2)
     record_property("objects", check_books(runs, "stop-1", num_trials=2))
     assert runs.metrics("stop-1")[: len(before)] == before
+
+
+def test_a_sweep_of_long_epochs_has_stopped_in_order_before_ray_kills_it(cluster: LocalCluster) -> None:
+    """Each epoch takes longer than Ray gives a job: none is waited for."""
+    options = ["fast", "--trials", "2", "--max-epochs", "2", "--data", "shapes:20000", "--sweep-id", "long-1"]
+    runs = connect_runs(None)
+    assert run("job", "submit", *options, "--no-wait").exit_code == 0
+    wait_for(lambda: {trial.outcome for trial in _trials(runs, "long-1")} == {"running"}, job="long-1")
+    assert run("job", "stop", "long-1").exit_code == 0
+    assert num_epochs(runs, "long-1") == 0
+    (interruption,) = runs.sweep("long-1").interruptions
+    assert "was interrupted" in interruption.why
+    assert layout.lease("long-1") not in runs.objects.keys("long-1")
+
+
+def _trials(runs: RunStore, sweep_id: str) -> list[TrialRecord]:
+    return runs.trials(sweep_id) if runs.has_sweep(sweep_id) else []
 
 
 def test_a_sweep_ends_at_its_time_limit(cluster: LocalCluster) -> None:

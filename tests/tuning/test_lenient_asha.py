@@ -10,7 +10,7 @@ from ray.tune.execution.tune_controller import TrialRunnerWrapper
 from ray.tune.experiment import Trial
 
 from cifar_ray.records import EpochMetrics, TrialRecord
-from cifar_ray.tuning.lenient_asha import LenientASHA, _hear_of_a_loss_once
+from cifar_ray.tuning.lenient_asha import HURRY_S, LenientASHA, _hear_of_a_loss_once
 from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
 
 LOST = ActorUnavailableError("the actor is temporarily unavailable", None)
@@ -67,6 +67,8 @@ def test_the_controller_is_taught_once_however_many_trials_are_added() -> None:
         taught.add((manager._actor_task_failed, controller._trial_task_failure))
     assert len(taught) == 1
     assert controller._actor_force_cleanup_timeout == STOP_DEADLINE_S
+    asha.hurry()
+    assert controller._actor_force_cleanup_timeout == HURRY_S, "whoever stops a job kills it soon after"
     with pytest.raises(RayActorError, match="no memory"):
         manager._actor_task_failed(exception=OutOfMemoryError("no memory"))
 

@@ -14,6 +14,9 @@ from ray.tune.schedulers import ASHAScheduler
 from cifar_ray.records import EpochMetrics
 from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
 
+HURRY_S = 10
+"""With what is written at the end, less than the 20 s that a job has from the signal on (RAY_JOB_STOP_WAIT_TIME_S)."""
+
 
 class LenientASHA(ASHAScheduler):
     """Ray Tune's own decisions. It shows its controller to schedulers alone, and has no settings for the rest.
@@ -25,6 +28,7 @@ class LenientASHA(ASHAScheduler):
     def __init__(self, *, known: Iterable[EpochMetrics] = (), ended: Collection[str] = (), **settings: Any) -> None:
         """`known` are the epochs that earlier drivers have heard of, `ended` the trials that do not come again."""
         super().__init__(**settings)
+        self._controller: TuneController | None = None
         for line in known:
             if line.epoch < self._max_t:
                 self._judge_again(line, has_ended=line.trial_id in ended)
@@ -32,6 +36,7 @@ class LenientASHA(ASHAScheduler):
     def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
         # each call has another wrapper, which keeps to itself what is set on it
         controller = getattr(tune_controller, "_tune_controller", tune_controller)
+        self._controller = controller
         if controller._actor_force_cleanup_timeout != STOP_DEADLINE_S:
             # at the end of a sweep it would kill a process that has not ended within ten seconds
             controller._actor_force_cleanup_timeout = STOP_DEADLINE_S
@@ -42,6 +47,14 @@ class LenientASHA(ASHAScheduler):
             if (name := trial.config.get("trial_id")) in recorded:
                 recorded[trial.trial_id] = recorded.pop(name)
         super().on_trial_add(tune_controller, trial)
+
+    def hurry(self) -> None:
+        """Wait for processes as shortly as Ray Tune does by itself: whoever tells a job to stop kills it soon after.
+
+        An epoch that trains, and a checkpoint that takes longer to arrive, are trained once more on resume.
+        """
+        if self._controller is not None:
+            self._controller._actor_force_cleanup_timeout = HURRY_S
 
     def _judge_again(self, line: EpochMetrics, *, has_ended: bool) -> None:
         (bracket,) = self._brackets

@@ -118,9 +118,10 @@ def run_trials(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callabl
     ended = {trial.trial_id for trial in runs.trials(plan.sweep.sweep_id) if trial.has_ended}
     num_left = plan.sweep.num_trials - len(ended)
     try:
-        with _sigterm_as_interrupt(), _trainable(plan, num_left) as trainable:
+        scheduler = _build_scheduler(plan, runs.metrics(plan.sweep.sweep_id), ended)
+        with _sigterm_as_interrupt(scheduler.hurry), _trainable(plan, num_left) as trainable:
             if num_left:
-                _build_tuner(plan, ended, trainable, runs, settings, say, limit).fit()
+                _build_tuner(plan, ended, trainable, scheduler, runs, settings, say, limit).fit()
     except (OSError, TuneError) as error:
         # Arrow's filesystem, to which Ray Tune writes its own state, raises OSError
         raise StorageError(
@@ -149,6 +150,7 @@ def _build_tuner(
     plan: SweepPlan,
     ended: Collection[str],
     trainable: Any,
+    scheduler: LenientASHA,
     runs: RunStore,
     settings: Settings,
     say: Callable[[str], None],
@@ -170,7 +172,7 @@ def _build_tuner(
     return tune.Tuner(
         trainable,
         param_space=_listed(plan.configs, ended) if search is None else None,
-        tune_config=_tune_config(plan, search, runs.metrics(sweep.sweep_id), ended),
+        tune_config=_tune_config(plan, search, scheduler),
         run_config=tune.RunConfig(
             name=name,
             storage_path=f"{root}/{folder}",
@@ -238,22 +240,24 @@ def _listed(configs: Sequence[TrialConfig], ended: Collection[str]) -> Any:
     return tune.grid_search([assign(name, settings) for name, settings in trials.items() if name not in ended])
 
 
-def _tune_config(
-    plan: SweepPlan, search: BookSearch | None, known: Iterable[EpochMetrics], ended: Collection[str]
-) -> tune.TuneConfig:
+def _build_scheduler(plan: SweepPlan, known: Iterable[EpochMetrics], ended: Collection[str]) -> LenientASHA:
+    return LenientASHA(
+        time_attr=TIME_ATTRIBUTE,
+        max_t=plan.sweep.max_epochs,
+        grace_period=plan.sweep.grace_period,
+        reduction_factor=plan.sweep.reduction_factor,
+        known=known,
+        ended=ended,
+    )
+
+
+def _tune_config(plan: SweepPlan, search: BookSearch | None, scheduler: LenientASHA) -> tune.TuneConfig:
     return tune.TuneConfig(
         search_alg=search,
         num_samples=1 if search is None else plan.sweep.num_trials,
         metric=METRIC,
         mode="max",
-        scheduler=LenientASHA(
-            time_attr=TIME_ATTRIBUTE,
-            max_t=plan.sweep.max_epochs,
-            grace_period=plan.sweep.grace_period,
-            reduction_factor=plan.sweep.reduction_factor,
-            known=known,
-            ended=ended,
-        ),
+        scheduler=scheduler,
         max_concurrent_trials=plan.max_concurrent_trials,
         reuse_actors=True,
         trial_name_creator=_name_trial,
@@ -267,10 +271,11 @@ def _name_trial(trial: tune.experiment.Trial) -> str:
 
 
 @contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """Ray Tune saves its state on SIGINT; a stopped job gets SIGTERM."""
+def _sigterm_as_interrupt(hurry: Callable[[], None]) -> Iterator[None]:
+    """Ray Tune saves its state on SIGINT; a stopped job gets SIGTERM, and has to `hurry` then."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        hurry()
         signal.raise_signal(signal.SIGINT)
 
     previous = signal.signal(signal.SIGTERM, interrupt)
