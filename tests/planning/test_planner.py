@@ -107,10 +107,10 @@ def test_a_searcher_that_learns_is_planned_with_fewer_at_once() -> None:
 
 def test_plans_count_finals() -> None:
     plan = make("fast", workers=[1], trials=[4], reduction_factors=[4], epoch_s=100.0)
-    # four trials of three epochs, then two finalists on two seeds for thirteen
-    assert plan.base.num_epochs.mean == 4 * 3 + 2 * 2 * 13
+    # four trials of three epochs, then two finalists on two seeds for eight
+    assert plan.base.num_epochs.mean == 4 * 3 + 2 * 2 * 8
     assert plan.base.wall_s.mean == pytest.approx(100 * plan.base.num_epochs.mean, rel=0.02)
-    assert "with the finals: 4 trainings of 13 epochs" in " ".join(shown(plan).split())
+    assert "with the finals: 4 trainings of 8 epochs" in " ".join(shown(plan).split())
 
 
 def test_the_figure_holds_every_number_of_workers_and_trials(by_cohort: Plan, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,7 +80,7 @@ def test_finals_follow_one_by_one_at_the_pace_that_the_best_had() -> None:
 
 def test_the_finals_of_a_study() -> None:
     assert FinalsPlan.of(get_study("cnn"), 30) is None
-    finals = FinalsPlan(num_finalists=2, num_seeds=2, num_epochs=13)
+    finals = FinalsPlan(num_finalists=2, num_seeds=2, num_epochs=8)
     assert FinalsPlan.of(get_study("fast"), 8) == finals
     assert FinalsPlan.of(get_study("fast"), 1) == replace(finals, num_finalists=1)
     assert FinalsPlan.of(get_study("cnn").with_seeds(3), 30) == FinalsPlan(num_finalists=2, num_seeds=3, num_epochs=30)
