@@ -41,9 +41,6 @@
 {{- end -}}
 {{- $sweeps := list -}}
 {{- $sweepsHere := false -}}
-{{- range $name := without (keys $values.studies) "evaluate" -}}
-{{- $sweepsHere = or $sweepsHere (include "cifar-ray.study" (dict "root" $ "name" $name) | fromYaml).enabled -}}
-{{- end -}}
 {{- range $name, $_ := $values.studies -}}
 {{- $study := include "cifar-ray.study" (dict "root" $ "name" $name) | fromYaml -}}
 {{- if $study.enabled -}}
@@ -61,17 +58,19 @@
 {{- if not (or $study.ownCluster $values.cluster.enabled) -}}
 {{- fail (printf "studies.%s.ownCluster: with cluster.enabled=false there is no other to run on; set it to true" $name) -}}
 {{- end -}}
-{{- if and (eq $name "evaluate") $study.ownCluster (not $values.autoscaler.enabled) $sweepsHere -}}
-{{- fail "studies.evaluate.ownCluster: its cluster would hold all its workers while it waits for the sweeps; enable it in an upgrade once they have ended, or set studies.evaluate.ownCluster=false" -}}
-{{- end -}}
 {{- if eq $name "evaluate" -}}
 {{- $sweeps = concat $sweeps $study.sweeps -}}
 {{- else -}}
 {{- $sweeps = append $sweeps $study.sweepId -}}
+{{- $sweepsHere = true -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- if and (include "cifar-ray.study" (dict "root" $ "name" "evaluate") | fromYaml).enabled (not $sweeps) -}}
+{{- $evaluate := include "cifar-ray.study" (dict "root" $ "name" "evaluate") | fromYaml -}}
+{{- if and $evaluate.enabled $evaluate.ownCluster (not $values.autoscaler.enabled) $sweepsHere -}}
+{{- fail "studies.evaluate.ownCluster: its cluster would hold all its workers while it waits for the sweeps; enable it in an upgrade once they have ended, or set studies.evaluate.ownCluster=false" -}}
+{{- end -}}
+{{- if and $evaluate.enabled (not $sweeps) -}}
 {{- fail "studies.evaluate.sweeps: nothing to evaluate; name sweeps, or enable a study" -}}
 {{- end -}}
 {{- end }}

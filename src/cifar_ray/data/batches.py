@@ -23,8 +23,6 @@ FILES: Mapping[str, Sequence[str]] = {
     "test": ("test_batch",),
 }
 NUM_BYTES = 3 * 32 * 32
-
-
 _NUMBERS = re.compile("[ui][1248]|f[48]")
 
 

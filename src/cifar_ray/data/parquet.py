@@ -98,10 +98,9 @@ def _read_table(file: pyarrow.parquet.ParquetFile, where: str) -> tuple[NDArray[
                 break
             labels[rows.start : rows.stop] = _read_labels(batch.column("label"), rows.start, where)
             structs = batch.column(column).to_pylist()
-            tasks = range(0, len(rows), ROWS_PER_TASK)
-            slices = [slice(first, first + ROWS_PER_TASK) for first in tasks]
+            tasks = [slice(first, first + ROWS_PER_TASK) for first in range(0, len(rows), ROWS_PER_TASK)]
             # in order, so that the first row at fault is the one that is named
-            for _ in pool.map(lambda part, *, rows=rows, structs=structs: decode(rows[part], structs[part]), slices):
+            for _ in pool.map(decode, [rows[each] for each in tasks], [structs[each] for each in tasks]):
                 pass
     if start != num_rows:
         raise DataError(

@@ -56,15 +56,14 @@ def to_json(payload: Mapping[str, Any]) -> str:
 def sweep_payload(runs: RunStore, sweep_id: str) -> dict[str, Any]:
     """One sweep's records, with what follows from them; CifarRayError where they cannot be read."""
     sweep, result, scores = runs.sweep(sweep_id), runs.result(sweep_id), runs.test_scores(sweep_id)
-    metrics = runs.metrics(sweep_id)
-    trials = runs.trials_so_far(sweep_id, metrics)
-    finals = None if result else _finals_so_far(runs, sweep)
+    search, finals = _so_far(runs, sweep_id), None if result else _finals_so_far(runs, sweep)
+    trials = search.trials
     checkpoints: dict[str, list[int]] = defaultdict(list)
     for key in runs.objects.keys(layout.trials(sweep_id)):
         if (found := layout.checkpoint_of(key)) and key.endswith(f"/{layout.MANIFEST}"):
             checkpoints[found[0]].append(found[1])
     return {
-        "row": _row(runs, sweep, result, scores, trials, metrics, finals),
+        "row": _row(runs, sweep, result, scores, search, finals),
         "sweep": asdict(sweep) | {"chosen_by": chosen_by(sweep), "budget": budget_text(sweep)},
         "rungs": _rungs(sweep),
         "settings": [{"name": name, "label": label} for name, label in SETTINGS.items()],
@@ -74,9 +73,9 @@ def sweep_payload(runs: RunStore, sweep_id: str) -> dict[str, Any]:
             asdict(trial) | {"settings": _settings(trial), "checkpoints": checkpoints[trial.trial_id]}
             for trial in trials
         ],
-        "metrics": _columns(metrics),
+        "metrics": _columns(search.metrics),
         "evaluation": None if scores is None else _evaluation(scores),
-        "finals": _finals(result.finals) if result else _running_finals(finals),
+        "finals": _finals(result.finals) if result else _running_finals(runs, sweep_id, finals),
     }
 
 
@@ -85,10 +84,8 @@ def _overview(runs: RunStore, sweep_id: str) -> dict[str, Any]:
     try:
         sweep, result = runs.sweep(sweep_id), runs.result(sweep_id)
         # a finished sweep's outcomes stand in its result: its trials need not be read
-        metrics = [] if result else runs.metrics(sweep_id)
-        trials = [] if result else runs.trials_so_far(sweep_id, metrics)
-        finals = None if result else _finals_so_far(runs, sweep)
-        return _row(runs, sweep, result, runs.test_scores(sweep_id), trials, metrics, finals)
+        search, finals = (None, None) if result else (_so_far(runs, sweep_id), _finals_so_far(runs, sweep))
+        return _row(runs, sweep, result, runs.test_scores(sweep_id), search, finals)
     except CifarRayError as error:
         return {"id": sweep_id, "state": "unreadable", "problem": error.message, "hint": error.hint}
 
@@ -98,10 +95,10 @@ def _row(
     sweep: SweepRecord,
     result: SweepResult | None,
     scores: TestScores | None,
-    trials: Sequence[TrialRecord],
-    metrics: Sequence[EpochMetrics],
-    finals: FinalsSoFar | None,
+    search: SoFar | None,
+    finals: SoFar | None,
 ) -> dict[str, Any]:
+    trials = search.trials if search else []
     heartbeat = None if result else _heartbeat(runs, sweep.sweep_id)
     best = (result.winner if result else None) or max(
         (each for each in trials if each.best_validation_accuracy is not None),
@@ -110,7 +107,7 @@ def _row(
     )
     unfinished = "interrupted" if heartbeat is None else "running"
     all_trials = [*trials, *(finals.trials if finals else ())]
-    all_lines = [*metrics, *(finals.metrics if finals else ())]
+    all_lines = [line for each in (search, finals) if each for line in each.metrics]
     last_sign = max((line.ended_at for line in all_lines if line.ended_at), default="")
     return {
         "id": sweep.sweep_id,
@@ -154,27 +151,28 @@ def _finals(finals: Finals | None) -> dict[str, Any] | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinalsSoFar:
-    """Of a sweep that has not finished."""
+class SoFar:
+    """What the books hold of a search, or of its finals."""
 
-    sweep: SweepRecord
     trials: Sequence[TrialRecord]
     metrics: Sequence[EpochMetrics]
 
 
-def _finals_so_far(runs: RunStore, sweep: SweepRecord) -> FinalsSoFar | None:
+def _so_far(runs: RunStore, sweep_id: str) -> SoFar:
+    metrics = runs.metrics(sweep_id)
+    return SoFar(trials=runs.trials_so_far(sweep_id, metrics), metrics=metrics)
+
+
+def _finals_so_far(runs: RunStore, sweep: SweepRecord) -> SoFar | None:
     """None until they begin."""
     nested, name = runs.finals(sweep.sweep_id), layout.finals(sweep.sweep_id)
-    if not sweep.num_finalists or not nested.has_sweep(name):
-        return None
-    metrics = nested.metrics(name)
-    return FinalsSoFar(sweep=nested.sweep(name), trials=nested.trials_so_far(name, metrics), metrics=metrics)
+    return _so_far(nested, name) if sweep.num_finalists and nested.has_sweep(name) else None
 
 
-def _running_finals(finals: FinalsSoFar | None) -> dict[str, Any] | None:
+def _running_finals(runs: RunStore, sweep_id: str, finals: SoFar | None) -> dict[str, Any] | None:
     if finals is None:
         return None
-    sweep, trials = finals.sweep, finals.trials
+    sweep, trials = runs.finals(sweep_id).sweep(layout.finals(sweep_id)), finals.trials
     done, planned = sum(trial.num_epochs for trial in trials), sweep.num_trials * sweep.max_epochs
     return {
         "text": f"{sweep.num_trials} trainings of {sweep.max_epochs} epochs: {done} of {planned} epochs so far.",
