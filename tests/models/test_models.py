@@ -1,3 +1,6 @@
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -71,6 +74,17 @@ def test_one_seed_one_network() -> None:
 
     assert torch.equal(weights(7), weights(7))
     assert not torch.equal(weights(7), weights(42))
+
+
+def test_threads_that_build_networks_at_once_draw_each_its_own_weights() -> None:
+    """As the trials do that join a cohort."""
+    settings = config(model="classic_cnn")
+    alone = [build_model(replace(settings, seed=seed)).state_dict() for seed in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        for _ in range(5):
+            models = threads.map(lambda seed: build_model(replace(settings, seed=seed)), range(8))
+            for model, expected in zip(models, alone, strict=True):
+                assert all(torch.equal(each, expected[name]) for name, each in model.state_dict().items())
 
 
 def test_the_cifar_stem_keeps_the_size() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import torch
 from torch import nn
 
@@ -14,11 +16,15 @@ from cifar_ray.studies import TrialConfig
 
 __all__ = ["build_model"]
 
+_DRAWING = threading.Lock()
+"""Held while weights are drawn: a cohort's trials are built in threads, which share torch's generator."""
+
 
 def build_model(config: TrialConfig) -> nn.Module:
     """The network of `config`, its weights drawn from `config.seed`, in channels-last memory format."""
-    torch.manual_seed(config.seed)
-    model = _build(config)
+    with _DRAWING:
+        torch.manual_seed(config.seed)
+        model = _build(config)
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]  # torch's stub lacks it
 
 
