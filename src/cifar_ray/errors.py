@@ -11,6 +11,7 @@ CifarRayError                    what a person can act on; carries a hint and an
 │   ├── StoreUnavailableError    it does not answer, or asks for patience
 │   ├── ObjectNotFoundError      there is no object of that key
 │   └── RecordError              an object is not the record that it should be
+├── DeviceError                  an accelerator is in no state to go on, or what a process has on it
 ├── CheckpointError              a checkpoint is not whole or not ours
 ├── ClusterError                 a cluster cannot be started, found, looked at or stopped
 │   ├── RefusedError             the Kubernetes API has answered, and refused
@@ -119,6 +120,10 @@ class RecordError(StorageError):
     """A stored object is not the record that it should be."""
 
 
+class DeviceError(CifarRayError):
+    """An accelerator, or what this process has on it, is in no state to go on: another process may be."""
+
+
 class CheckpointError(CifarRayError):
     """A checkpoint is not whole or not ours."""
 
@@ -174,3 +179,8 @@ class TimeLimitError(InterruptedSweepError):
 
     # as `timeout` of the coreutils has it
     exit_code: ClassVar[int] = 124
+
+
+def first_line(error: Exception) -> str:
+    """Of its text; its type's name where it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,16 +1,18 @@
 """The engine, with threads in the place of Ray Tune's trials."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import ray
 
 from cifar_ray.data.split import TrainingData
-from cifar_ray.errors import StorageError
+from cifar_ray.errors import DeviceError, StorageError
 from cifar_ray.records import EpochMetrics
 from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.runs import RunStore
@@ -183,6 +185,28 @@ def test_a_trial_goes_on_where_its_checkpoints_end(make_engine: Callable[..., Co
     assert line is not None
     assert line.epoch == 3
     assert engine.next_epoch("t0000") is None
+
+
+def test_an_engine_whose_device_has_failed_ends_once_its_trials_know(
+    make_engine: Callable[..., CohortEngine], callers: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray starts another, which the trials that may try again join."""
+    engine = make_engine(num_slots=1, num_trials=1)
+    ended = threading.Event()
+
+    def fail(_: object) -> list[EpochMetrics]:
+        raise DeviceError("CUDA error")
+
+    def end(code: int) -> None:
+        ended.set()
+        threading.Event().wait()
+
+    monkeypatch.setattr(engine_module, "HEARING_S", 0.2)
+    monkeypatch.setattr(engine_module, "os", SimpleNamespace(_exit=end, EX_SOFTWARE=os.EX_SOFTWARE))
+    monkeypatch.setattr(engine._cohort, "train_epoch", fail)
+    with pytest.raises(DeviceError, match="CUDA error"):
+        callers.submit(run_trial, engine, 0).result(timeout=DEADLINE_S)
+    assert ended.wait(DEADLINE_S)
 
 
 def test_what_breaks_a_pass_reaches_each_of_its_trials(

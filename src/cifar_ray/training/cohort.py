@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from cifar_ray.data.resident import ResidentBatches
 from cifar_ray.data.split import TrainingData
+from cifar_ray.errors import DeviceError
 from cifar_ray.records import EpochMetrics
 from cifar_ray.settings import read_settings
 from cifar_ray.studies import TrialConfig
@@ -49,6 +51,7 @@ class Cohort:
         self._data_pass = 0
         self._learners: dict[str, Learner] = {}
         self._feeds: dict[tuple[int, bool], ResidentBatches] = {}
+        self._feeding = threading.Lock()
         self._validation = validation_feed(data, self._device)
         self._uploads = ThreadPoolExecutor(NUM_UPLOAD_THREADS, "upload")
         self._threads = ThreadPoolExecutor(self._num_threads, "cohort", _take_stream, (self._device,))
@@ -74,17 +77,25 @@ class Cohort:
         self._threads.shutdown(wait=False)
 
     def train_epoch(self, trial_ids: Collection[str]) -> list[EpochMetrics]:
-        """One pass over the data for these unfinished trials: an epoch of each, in the order of their ids."""
+        """One pass over the data for these unfinished trials: an epoch of each, in the order of their ids.
+
+        DeviceError where an accelerator fails, after which the cohort is of no more use; not where its memory is full.
+        """
         learners = [self._learners[trial_id] for trial_id in sorted(trial_ids)]
         self._data_pass = 1 + max(self._data_pass, *(learner.data_pass for learner in learners))
         for feed in list(self._feeds.values()):
             feed.set_epoch(self._data_pass)
         started = time.perf_counter()
         shapes = self._cut(learners)
-        # the largest first, so that the threads end close to each other
-        groups = list(self._threads.map(self._train, shapes))
-        seconds = time.perf_counter() - started
-        metrics = [line for group in groups for line in self._read(group, seconds, len(learners))]
+        try:
+            # the largest first, so that the threads end close to each other
+            groups = list(self._threads.map(self._train, shapes))
+            seconds = time.perf_counter() - started
+            metrics = [line for group in groups for line in self._read(group, seconds, len(learners))]
+        except RuntimeError as error:
+            if self._device.type == "cpu" or isinstance(error, torch.OutOfMemoryError):
+                raise
+            raise DeviceError(f"a pass failed on {name_device(self._device, self._precision)}: {error}") from error
         for line in metrics:
             # one that left in the midst of the pass has no use for it
             if learner := self._learners.get(line.trial_id):
@@ -120,9 +131,10 @@ class Cohort:
 
     def _feed(self, config: TrialConfig) -> ResidentBatches:
         key = (config.batch_size, config.augmentation)
-        if key not in self._feeds:
-            self._feeds[key] = training_feed(self._data, config, self._device, self._data_seed)
-        return self._feeds[key]
+        with self._feeding:
+            if key not in self._feeds:
+                self._feeds[key] = training_feed(self._data, config, self._device, self._data_seed)
+            return self._feeds[key]
 
     def _read(self, group: FusedGroup, seconds: float, num_sharing: int) -> Iterator[EpochMetrics]:
         """The metrics of its learners. Waits for the device."""

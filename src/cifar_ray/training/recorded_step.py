@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from cifar_ray.errors import CifarRayError
+from cifar_ray.errors import DeviceError
 
 RECORDING = threading.Lock()
 """Held while a step is recorded, and by passes through networks that are not replayed beside that. torch empties its
@@ -24,7 +24,7 @@ class RecordedStep:
     """Runs a step again and again on one CUDA device, from the fourth batch on as a graph.
 
     The step reads no number from the device and copies none to it. `generators` are all that it draws from, beside the
-    device's own. What it gives is good until the next call. Batches of another size run as they are. CifarRayError
+    device's own. What it gives is good until the next call. Batches of another size run as they are. DeviceError
     where the step cannot be recorded, after which torch's allocator is in no state to go on.
     """
 
@@ -79,8 +79,11 @@ class RecordedStep:
             with RECORDING, torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
                 self._outcome = self._step(*self._batch)
         except RuntimeError as error:
-            raise CifarRayError(
+            is_full = isinstance(error, torch.OutOfMemoryError)
+            raise DeviceError(
                 f"a training step could not be recorded as a CUDA graph: {error}",
-                "CIFAR_RAY_COMPILE=off, on the nodes, trains without",
+                "fewer trials on a device leave each more of its memory"
+                if is_full
+                else "CIFAR_RAY_COMPILE=off, on the nodes, trains without",
             ) from error
         return graph

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray.actor import ActorHandle
 
-from cifar_ray.errors import CifarRayError, StorageError
+from cifar_ray.errors import CifarRayError, DeviceError, StorageError
 from cifar_ray.records import EpochMetrics
 from cifar_ray.storage.uploading import DRAIN_DEADLINE_S
 from cifar_ray.tuning.assignment import assigned_trial
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 START_PATIENCE_S = 30.0
 """Before the first pass of all, or of a generation: how long to wait for trials whose processes are still starting."""
+HEARING_S = 5.0
+"""For the trials of a pass to hear that the device has failed, before the engine ends."""
 PATIENCE_S = 5.0
 """Before any other: for Ray Tune's decisions, and for the trials that follow on those it stopped."""
 
@@ -137,6 +141,10 @@ class CohortEngine:
                 self._ready -= outcomes.keys()
                 self._outcomes |= outcomes
                 self._changed.notify_all()
+            if any(isinstance(each, DeviceError) for each in outcomes.values()):
+                # the trials that Ray Tune lets try again are to find a process that has not failed: Ray starts one
+                time.sleep(HEARING_S)
+                os._exit(os.EX_SOFTWARE)
 
     def _wait_for_members(self) -> set[str]:
         """Those to make the next pass with, at least one."""
