@@ -17,10 +17,9 @@ def batches(
 ) -> ResidentBatches:
     return ResidentBatches(
         data.train,
+        normalisation=data.record,
         batch_size=32,
         device=torch.device("cpu"),
-        mean=data.record.mean,
-        standard_deviation=data.record.standard_deviation,
         shuffle=shuffle,
         augment=augment,
         seed=seed,
@@ -101,16 +100,15 @@ def test_read_only_arrays_of_rays_object_store(training_data: TrainingData) -> N
 
 
 @pytest.mark.parametrize("batch_size", [64, 96, 600, 2000])
-def test_blocks_do_not_show(batch_size: int) -> None:
+def test_blocks_do_not_show(batch_size: int, training_data: TrainingData) -> None:
     """Images are moved up to 512 at once; the batches are those of moving all of them at once."""
     rng = np.random.default_rng(0)
     many = PackedImages(pixels=rng.integers(0, 2**24, (1300, 1024), np.int32), labels=np.arange(1300))
     resident = ResidentBatches(
         many,
+        normalisation=replace(training_data.record, mean=(0.5, 0.5, 0.5), standard_deviation=(0.25, 0.25, 0.25)),
         batch_size=batch_size,
         device=torch.device("cpu"),
-        mean=(0.5, 0.5, 0.5),
-        standard_deviation=(0.25, 0.25, 0.25),
         shuffle=True,
         augment=Augmentation(),
         seed=3,

@@ -13,8 +13,8 @@ from cifar_ray.models import build_model
 from cifar_ray.studies import TrialConfig
 from cifar_ray.training.averaging import WeightAverage
 from cifar_ray.training.clipping import clip_gradients, clipped_parameters
-from cifar_ray.training.muon import MOMENTUM, orthogonal
-from cifar_ray.training.objective import Objective, evaluate_example
+from cifar_ray.training.muon import MOMENTUM, Muon, orthogonal
+from cifar_ray.training.objective import Objective, evaluate
 from cifar_ray.training.optimization import build_optimizer, build_scheduler
 
 BASE = {
@@ -60,10 +60,40 @@ def test_an_orthogonal_matrix_has_the_directions_of_the_given_one(shape: tuple[i
     values = torch.randn(shape)
     left, _, right = torch.linalg.svd(values.flatten(1), full_matrices=False)
     # in the singular vectors of the given matrix, ours is diagonal, its entries near one
-    found = left.T @ orthogonal(values, num_iterations=5).flatten(1) @ right.T
+    found = left.T @ orthogonal(values[None], num_iterations=5)[0].flatten(1) @ right.T
     assert found.diagonal().min() > 0.6
     assert found.diagonal().max() < 1.3
     assert (found - torch.diag(found.diagonal())).abs().max() < 0.05
+
+
+def test_matrices_are_made_orthogonal_each_by_itself() -> None:
+    torch.manual_seed(0)
+    values = torch.randn(5, 16, 8, 3, 3) * torch.tensor([1.0, 1e-3, 10.0, 1.0, 1e4]).view(5, 1, 1, 1, 1)
+    assert torch.equal(orthogonal(values), torch.cat([orthogonal(each[None]) for each in values]))
+
+
+def test_muon_steps_filters_of_one_shape_together_as_one_by_one() -> None:
+    """As it does on a GPU."""
+    torch.manual_seed(0)
+    alone = [nn.Parameter(torch.randn(8, 4, 3, 3)) for _ in range(3)]
+    together = copy.deepcopy(alone)
+    muons = [
+        Muon([{"params": each, "is_orthogonal": True}], lr=0.1, momentum=0.9, nesterov=True)
+        for each in (alone, together)
+    ]
+    for _ in range(2):
+        for one, other in zip(alone, together, strict=True):
+            one.grad = torch.randn_like(one)
+            other.grad = one.grad.clone()
+        places = [each.grad.data_ptr() for each in together]
+        with torch.no_grad():
+            for each in alone:
+                muons[0]._orthogonalise([each])
+            muons[1]._orthogonalise(together)
+        assert [each.grad.data_ptr() for each in together] == places
+        for one, other in zip(alone, together, strict=True):
+            assert torch.equal(one, other)
+            assert torch.equal(one.grad, other.grad)
 
 
 def test_muon_steps_as_the_formula_does() -> None:
@@ -82,7 +112,7 @@ def test_muon_steps_as_the_formula_does() -> None:
             other.grad = mine.grad.clone()
         gradient = network.get_parameter(name).grad.clone()
         velocity = MOMENTUM * velocity + gradient
-        plain = plain * 16**0.5 / plain.norm() - 0.05 * orthogonal(gradient + MOMENTUM * velocity)
+        plain = plain * 16**0.5 / plain.norm() - 0.05 * orthogonal((gradient + MOMENTUM * velocity)[None])[0]
         muon.step()
         sgd.step()
         assert torch.allclose(network.get_parameter(name), plain, atol=1e-5)
@@ -177,7 +207,7 @@ def _units(values: torch.Tensor) -> torch.Tensor:
 
 def test_label_smoothing_spreads_a_share_of_the_target() -> None:
     network, images, labels = nn.Flatten(), torch.randn(4, 10, 1, 1), torch.tensor([1, 2, 3, 9])
-    loss, logits = evaluate_example(network, Objective(config(label_smoothing=0.2), seed=0).prepare(images, labels))
+    loss, logits = evaluate(network, **vars(Objective(config(label_smoothing=0.2), seed=0).prepare(images, labels)))
     targets = functional.one_hot(labels, 10) * 0.8 + 0.02
     assert torch.allclose(loss, -(targets * logits.log_softmax(1)).sum(1).mean())
 
@@ -194,7 +224,7 @@ def test_mixup_mixes_images_and_targets_alike() -> None:
     objective = Objective(config(mixup=1.0), seed=3)
     shares = []
     for _ in range(200):
-        loss, logits = evaluate_example(Recorder(), objective.prepare(images, labels))
+        loss, logits = evaluate(Recorder(), **vars(objective.prepare(images, labels)))
         # an image is the one-hot form of its label: the mixture is the target
         assert torch.allclose(loss, -(seen[-1] * logits.log_softmax(1)).sum(1).mean(), atol=1e-6)
         shares.append(float(seen[-1].diagonal().min()))
@@ -208,7 +238,7 @@ def test_a_seed_mixes_the_same() -> None:
     losses = []
     for seed in (1, 1, 2):
         objective = Objective(config(mixup=0.2), seed=seed)
-        losses.append([evaluate_example(nn.Flatten(), objective.prepare(images, labels))[0].item() for _ in range(2)])
+        losses.append([evaluate(nn.Flatten(), **vars(objective.prepare(images, labels)))[0].item() for _ in range(2)])
     assert losses[0] == losses[1] != losses[2]
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 from benchmarks.peaks import Convolution, convolution_rate, product_rate
@@ -23,8 +25,10 @@ from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import STUDIES, TrialConfig
 from cifar_ray.studies.trial_config import Averaging
 from cifar_ray.training import cohort
+from cifar_ray.training.feeds import image_size, training_feed
 from cifar_ray.training.fused_group import FusedGroup
 from cifar_ray.training.learner import Learner, Trial
+from cifar_ray.training.muon import Muon
 from cifar_ray.training.objective import Objective
 from cifar_ray.training.trial import train_trial
 from cifar_ray.training.trial_step import TrialStep
@@ -147,6 +151,57 @@ def train(runs: RunStore, data: TrainingData, config: TrialConfig, sweep: str, s
     except InterruptedError:
         assert stop_at
     return lines
+
+
+def test_batches_are_those_of_a_cpu(gpu_data: TrainingData) -> None:
+    """Smaller images of `fast`: moved, blanked, normalised, shrunk."""
+    config = STUDIES["fast"].sample(0)[0]
+    feeds = [training_feed(gpu_data, config, torch.device(name), data_seed=3) for name in ("cpu", "cuda")]
+    for epoch in (1, config.max_epochs):
+        for feed in feeds:
+            feed.set_epoch(epoch, image_size(config, epoch))
+        here, there = (list(chain.from_iterable(feed)) for feed in feeds)
+        assert [len(labels) for _, labels in here] == [len(labels) for _, labels in there]
+        for (images, labels), (others, other_labels) in zip(here, there, strict=True):
+            assert others.is_contiguous(memory_format=torch.channels_last)
+            assert torch.equal(labels, other_labels.cpu())
+            assert torch.allclose(images, others.cpu(), atol=1e-4)
+
+
+def test_the_mirrored_speed_net_is_that_of_a_cpu() -> None:
+    torch.manual_seed(0)
+    images, labels = torch.randn(32, 3, 24, 24), torch.randint(10, (32,))
+    config = replace(CONFIG, model="speed_net", flip_equivariant=True, block_depth=3)
+    logits, gradients = [], []
+    with torch.backends.cudnn.flags(allow_tf32=False):
+        for name in ("cpu", "cuda"):
+            network = build_model(config)
+            network.whiten(images)
+            network = network.to(name)
+            logits.append(network(images.to(name, memory_format=torch.channels_last)))
+            functional.cross_entropy(logits[-1], labels.to(name)).backward()
+            gradients.append([each.grad.cpu() for each in network.parameters() if each.grad is not None])
+    assert torch.allclose(logits[0], logits[1].cpu(), rtol=1e-3, atol=1e-3)
+    for here, there in zip(*gradients, strict=True):
+        assert (here - there).norm() < 1e-2 * here.norm()
+
+
+def test_muon_steps_as_on_a_cpu() -> None:
+    """There filters of one shape are made orthogonal together."""
+    torch.manual_seed(0)
+    shapes = [(64, 32, 3, 3), (64, 32, 3, 3), (32, 64, 3, 3), (64, 32, 3, 3)]
+    weights, gradients = ([torch.randn(shape) for shape in shapes] for _ in range(2))
+    sides = []
+    for name in ("cpu", "cuda"):
+        parameters = [nn.Parameter(each.to(name, copy=True)) for each in weights]
+        muon = Muon([{"params": parameters, "is_orthogonal": True}], lr=0.1, momentum=0.9, nesterov=True)
+        for _ in range(3):
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter.grad = gradient.to(name, copy=True)
+            muon.step()
+        sides.append([each.detach().cpu() for each in parameters])
+    for here, there in zip(*sides, strict=True):
+        assert (here - there).norm() < 2e-2 * here.norm()
 
 
 @pytest.mark.parametrize("name", sorted(STUDIES))

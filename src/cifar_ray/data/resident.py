@@ -15,9 +15,12 @@ from torch.nn import functional
 from cifar_ray.data.augmentation import SIZE, Augmentation, AugmentationDraws, Augmenter, alternate, draw
 from cifar_ray.data.cutout import cut_out
 from cifar_ray.data.packing import PackedImages
+from cifar_ray.records import DatasetRecord
 
 MAX_BLOCK = 512
-"""Images augmented and normalised at once: enough to make the cost a step small, few enough for the cache."""
+"""Images augmented and normalised at once: enough to make the cost a step small, few enough for a CPU's cache."""
+MAX_BLOCK_ON_ACCELERATOR = 8192
+"""The same where nothing but launches costs: 100 MB as float32."""
 NUM_PIXELS = SIZE * SIZE
 
 Block = Sequence[tuple[Tensor, Tensor]]
@@ -36,21 +39,21 @@ class ResidentBatches:
         self,
         images: PackedImages,
         *,
+        normalisation: DatasetRecord,
         batch_size: int,
         device: torch.device,
-        mean: Sequence[float],
-        standard_deviation: Sequence[float],
-        shuffle: bool,
-        augment: Augmentation | None,
-        seed: int,
+        shuffle: bool = False,
+        augment: Augmentation | None = None,
+        seed: int = 0,
         cutout: int = 0,
     ) -> None:
+        """By default in their order, as they are, normalised by what the data set's record says of its pixels."""
         self._pixels = _to_tensor(images.pixels).to(device)
         self._labels = _to_tensor(images.labels).to(device)
         self._batch_size = batch_size
         self._device = device
-        scale = 1 / (255 * torch.tensor(standard_deviation, device=device))
-        shift = -torch.tensor(mean, device=device) * 255 * scale
+        scale = 1 / (255 * torch.tensor(normalisation.standard_deviation, device=device))
+        shift = -torch.tensor(normalisation.mean, device=device) * 255 * scale
         # for all values of an image, since broadcasting three is slow on the CPU
         self._scale, self._shift = scale.repeat(NUM_PIXELS), shift.repeat(NUM_PIXELS)
         self._shuffle = shuffle
@@ -61,7 +64,8 @@ class ResidentBatches:
         self._epoch, self._size = 0, SIZE
         drop_last = shuffle and len(images) % batch_size == 1
         self._num_used = len(images) - 1 if drop_last else len(images)
-        self._block_size = max(1, MAX_BLOCK // batch_size) * batch_size
+        most = MAX_BLOCK if device.type == "cpu" else MAX_BLOCK_ON_ACCELERATOR
+        self._block_size = max(1, most // batch_size) * batch_size
 
     def set_epoch(self, epoch: int, size: int = SIZE) -> None:
         """Which epoch the next pass is, and the side that its images are shrunk to."""

@@ -18,18 +18,20 @@ class MirroredConv2d(nn.Module):
     Takes (N, num_in, H, W), gives (N, num_out, H, W); num_out even.
     """
 
-    def __init__(self, num_in: int, num_out: int, partners: Sequence[int] | None = None) -> None:
-        """`partners`: which channel takes each one's place in a mirror image, by default its like in the other half."""
+    def __init__(self, num_in: int, num_out: int, partners: Sequence[tuple[int, int]] = ()) -> None:
+        """`partners`: which channels take the places of all in a mirror image, as runs of them (from, to).
+
+        By default the second half, then the first.
+        """
         super().__init__()
         self.weight = nn.Parameter(torch.empty(num_out // 2, num_in, 3, 3))
         nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
-        order = torch.arange(num_in).roll(num_in // 2) if partners is None else torch.tensor(partners)
-        self.partners: Tensor
-        self.register_buffer("partners", order, persistent=False)
+        self._partners = partners or ((num_in // 2, num_in), (0, num_in // 2))
 
     def forward(self, values: Tensor) -> Tensor:
         """The values of the filters, then those of their mirror images."""
-        mirrored = self.weight.index_select(1, self.partners).flip(3)
+        # an index of channels would leave channels-last memory, and gather its gradients one by one
+        mirrored = torch.cat([self.weight[:, start:end] for start, end in self._partners], dim=1).flip(3)
         return functional.conv2d(values, torch.cat([self.weight, mirrored]), padding=1)
 
 

@@ -18,7 +18,7 @@ DEEP = 3
 """Convolutions of a block that has a shortcut."""
 KERNEL = 2
 NUM_WHITENED = 2 * 3 * KERNEL**2
-PARTNERS = (*range(12, 18), *range(6, 12), *range(6), *range(18, 24))
+PARTNERS = ((12, 18), (6, 12), (0, 6), (18, 24))
 """Which whitened channel takes each one's place in a mirror image: an odd filter's negative, an even one itself."""
 EPSILON = 0.1
 """Added to the variances that images are whitened by. The paper's 5e-4 makes noise of directions that have next to
@@ -117,7 +117,7 @@ def _convolution(num_in: int, num_out: int, is_mirrored: bool) -> nn.Module:
         return layer
     # no block gives as few channels, of half the usual width neither
     is_first = num_in == NUM_WHITENED
-    mirrored = MirroredConv2d(num_in, num_out, PARTNERS if is_first else None)
+    mirrored = MirroredConv2d(num_in, num_out, PARTNERS if is_first else ())
     nn.init.dirac_(mirrored.weight[: num_in if is_first else num_in // 2])
     return mirrored
 

@@ -24,10 +24,9 @@ def training_feed(data: TrainingData, config: TrialConfig, device: torch.device,
     """Shuffled anew each epoch, augmented if the trial wants it."""
     return ResidentBatches(
         data.train,
+        normalisation=data.record,
         batch_size=config.batch_size,
         device=device,
-        mean=data.record.mean,
-        standard_deviation=data.record.standard_deviation,
         shuffle=True,
         augment=_augmentation(config) if config.augmentation else None,
         seed=data_seed,
@@ -43,32 +42,15 @@ def image_size(config: TrialConfig, epoch: int) -> int:
 def sample_images(data: TrainingData) -> Tensor:
     """The first training images, normalised, (n, 3, 32, 32) on the CPU."""
     images = PackedImages(pixels=data.train.pixels[:SAMPLE_SIZE], labels=data.train.labels[:SAMPLE_SIZE])
-    feed = ResidentBatches(
-        images,
-        batch_size=len(images),
-        device=torch.device("cpu"),
-        mean=data.record.mean,
-        standard_deviation=data.record.standard_deviation,
-        shuffle=False,
-        augment=None,
-        seed=0,
-    )
+    device = torch.device("cpu")
+    feed = ResidentBatches(images, normalisation=data.record, batch_size=len(images), device=device)
     (((sample, _),),) = feed
     return sample
 
 
 def validation_feed(data: TrainingData, device: torch.device) -> ResidentBatches:
     """In order, as they are."""
-    return ResidentBatches(
-        data.validation,
-        batch_size=VALIDATION_BATCH_SIZE,
-        device=device,
-        mean=data.record.mean,
-        standard_deviation=data.record.standard_deviation,
-        shuffle=False,
-        augment=None,
-        seed=0,
-    )
+    return ResidentBatches(data.validation, normalisation=data.record, batch_size=VALIDATION_BATCH_SIZE, device=device)
 
 
 def _augmentation(config: TrialConfig) -> Augmentation:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -40,39 +41,47 @@ class Muon(SGD):
                 continue
             # which one-cycle schedules set
             group["momentum"] = 0.0
+            alike: defaultdict[object, list[Tensor]] = defaultdict(list)
             for weight in group["params"]:
                 if weight.grad is not None:
-                    self._orthogonalise(weight)
+                    # together they spare a GPU launches; on a CPU they would leave its caches
+                    alike[weight.shape if weight.is_cuda else weight].append(weight)
+            for weights in alike.values():
+                self._orthogonalise(weights)
         loss: float | None = super().step(closure)
         return loss
 
-    def _orthogonalise(self, weight: Tensor) -> None:
-        gradient = weight.grad
-        assert gradient is not None
-        state = self.state[weight]
-        if "momentum" not in state:
-            state["momentum"] = torch.zeros_like(gradient)
-        momentum: Tensor = state["momentum"]
-        momentum.mul_(MOMENTUM).add_(gradient)
-        weight.mul_(len(weight) ** 0.5 / weight.norm())
-        # in place: a recorded step writes the next gradient there
-        gradient.copy_(orthogonal(gradient.add(momentum, alpha=MOMENTUM)))
+    def _orthogonalise(self, weights: list[Tensor]) -> None:
+        """Of one shape."""
+        gradients = [cast("Tensor", each.grad) for each in weights]
+        for weight, gradient in zip(weights, gradients, strict=True):
+            if "momentum" not in self.state[weight]:
+                self.state[weight]["momentum"] = torch.zeros_like(gradient)
+        momenta = [self.state[each]["momentum"] for each in weights]
+        torch._foreach_mul_(momenta, MOMENTUM)
+        torch._foreach_add_(momenta, gradients)
+        for weight, norm in zip(weights, torch._foreach_norm(weights), strict=True):
+            weight.mul_(len(weight) ** 0.5 / norm)
+        updates = orthogonal(torch.stack(torch._foreach_add(gradients, momenta, alpha=MOMENTUM)))
+        # in place: a recorded step writes the next gradients there
+        torch._foreach_copy_(gradients, updates.unbind())
 
 
 def orthogonal(values: Tensor, num_iterations: int = NUM_ITERATIONS) -> Tensor:
-    """About the nearest orthogonal matrix to (rows, …) values, in their shape, by Newton and Schulz's iteration.
+    """About the nearest orthogonal matrices to (n, rows, …) values, in their shape, by Newton and Schulz's iteration.
 
     In bfloat16 products, as the authors have it.
     """
-    channels_last = values.movedim(1, -1)
-    matrix = channels_last.reshape(len(values), -1)
-    is_tall = matrix.shape[0] > matrix.shape[1]
-    matrix = (matrix.T if is_tall else matrix).bfloat16()
-    matrix = matrix / (matrix.norm() + EPSILON)
+    channels_last = values.movedim(2, -1)
+    matrices = channels_last.flatten(2)
+    is_tall = matrices.shape[1] > matrices.shape[2]
+    matrices = matrices.mT if is_tall else matrices
+    norms = torch.linalg.vector_norm(matrices, dim=(1, 2), keepdim=True)
+    matrices = (matrices / (norms + EPSILON)).bfloat16()
     first, third, fifth = COEFFICIENTS
     for _ in range(num_iterations):
-        square = matrix @ matrix.T
-        matrix = first * matrix + (third * square + fifth * square @ square) @ matrix
-    matrix = matrix.T if is_tall else matrix
-    result: Tensor = matrix.reshape(channels_last.shape).movedim(-1, 1).to(values.dtype)
-    return result
+        squares = matrices @ matrices.mT
+        squares = torch.baddbmm(squares, squares, squares, beta=third, alpha=fifth)
+        matrices = torch.baddbmm(matrices, squares, matrices, beta=first)
+    matrices = matrices.mT if is_tall else matrices
+    return matrices.reshape(channels_last.shape).movedim(-1, 2).to(values.dtype)

@@ -42,7 +42,9 @@ class Objective:
         share, partner_labels = 1.0, None
         if self._mixup:
             share = self._draw_share()
-            partners = torch.randperm(len(labels), generator=self._generator).to(labels.device)
+            # from pinned memory, so that nothing waits until a GPU has come this far
+            partners = torch.randperm(len(labels), generator=self._generator, pin_memory=labels.is_cuda)
+            partners = partners.to(labels.device, non_blocking=True)
             images, partner_labels = torch.lerp(images[partners], images, share), labels[partners]
         return Example(
             images=images,
@@ -58,13 +60,6 @@ class Objective:
         total = float(gammas.sum())
         share = float(gammas[0]) / total if total > 0 else 1.0
         return max(share, 1 - share)
-
-
-def evaluate_example(network: nn.Module, example: Example) -> tuple[Tensor, Tensor]:
-    """As `evaluate` has it."""
-    return evaluate(
-        network, example.images, example.labels, example.partner_labels, example.share, example.label_smoothing
-    )
 
 
 def evaluate(

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from cifar_ray.errors import first_line
 from cifar_ray.settings import Settings
 from cifar_ray.studies import TrialConfig
 from cifar_ray.training.clipping import clip_gradients, clipped_parameters
 from cifar_ray.training.compilation import Evaluate, compiled_evaluate
-from cifar_ray.training.objective import Example, evaluate, evaluate_example
+from cifar_ray.training.objective import Example, evaluate
 from cifar_ray.training.recorded_step import RecordedStep, Step
 
 logger = logging.getLogger(__name__)
@@ -82,8 +83,7 @@ class TrialStep:
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # noqa: BLE001 - compilers raise anything; the step's own fault, plain code raises again
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            logger.warning("training goes on without compilation, which failed: %s", reason)
+            logger.warning("training goes on without compilation, which failed: %s", first_line(error))
             self._evaluate = None
             for live, kept in zip(self._network.buffers(), statistics, strict=True):
                 live.copy_(kept)
@@ -93,7 +93,7 @@ class TrialStep:
 
     def _run_plain(self, example: Example) -> tuple[Tensor, Tensor]:
         self._forget_gradients()
-        loss, logits = evaluate_example(self._network, example)
+        loss, logits = evaluate(self._network, **vars(example))
         return self._backward(loss), logits
 
     def _run_compiled(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
