@@ -107,7 +107,7 @@ def test_one_sweep_that_cannot_be_read_leaves_the_list_of_the_others(runs: RunSt
     done = CliRunner().invoke(main, ["results", "list", "--storage", runs.objects.uri])
     assert done.exit_code == 0
     assert "cnn-1" in done.output
-    assert "not to be read: cnn-2/sweep.json: not a SweepRecord" in done.output
+    assert "not to be read: cnn-2/sweep.json: SweepRecord: Invalid JSON" in done.output
     assert "None" not in done.output
     runs.objects.write("cnn-1/sweep.json", b"{")
     done = CliRunner().invoke(main, ["results", "list", "--storage", runs.objects.uri])

@@ -132,7 +132,7 @@ def test_a_sweep_that_cannot_be_read_is_a_row_of_its_own(running: RunStore) -> N
     running.objects.write(layout.sweep_record("broken-1"), b"{")
     rows = {row["id"]: row for row in page_payload(running)["sweeps"]}
     assert rows["broken-1"]["state"] == "unreadable"
-    assert rows["broken-1"]["problem"].startswith("broken-1/sweep.json: not a SweepRecord")
+    assert rows["broken-1"]["problem"].startswith("broken-1/sweep.json: SweepRecord: Invalid JSON")
     assert rows["cnn-1"]["num_trials"] == 2
 
 

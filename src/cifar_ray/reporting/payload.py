@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+import pydantic_core
+
 from cifar_ray.errors import CifarRayError, ObjectNotFoundError
 from cifar_ray.finals import Finals, describe
-from cifar_ray.json_record import finite
+from cifar_ray.progress.asha import milestones
 from cifar_ray.provenance import now
 from cifar_ray.records import Cost, EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.reporting.finals_rows import HEADING, NOTE, finals_rows
@@ -50,7 +51,7 @@ def page_payload(runs: RunStore, sweep_ids: Iterable[str] | None = None, details
 
 def to_json(payload: Mapping[str, Any]) -> str:
     """JSON text; NaN and infinities become null."""
-    return json.dumps(finite(payload), allow_nan=False, separators=(",", ":"))
+    return pydantic_core.to_json(payload, inf_nan_mode="null").decode()
 
 
 def sweep_payload(runs: RunStore, sweep_id: str) -> dict[str, Any]:
@@ -65,7 +66,7 @@ def sweep_payload(runs: RunStore, sweep_id: str) -> dict[str, Any]:
     return {
         "row": _row(runs, sweep, result, scores, search, finals),
         "sweep": asdict(sweep) | {"chosen_by": chosen_by(sweep), "budget": budget_text(sweep)},
-        "rungs": _rungs(sweep),
+        "rungs": milestones(sweep.budget),
         "settings": [{"name": name, "label": label} for name, label in SETTINGS.items()],
         "parameters": varied_parameters(sweep, trials),
         "importance_method": METHOD,
@@ -202,15 +203,6 @@ def _seconds_between(start: str, end: str) -> float | None:
         return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
     except (ValueError, TypeError):
         return None
-
-
-def _rungs(sweep: SweepRecord) -> list[int]:
-    """The epochs after which ASHA compares, ascending."""
-    rungs, epoch = [], sweep.grace_period
-    while 0 < epoch < sweep.max_epochs and sweep.reduction_factor > 1:
-        rungs.append(epoch)
-        epoch *= sweep.reduction_factor
-    return rungs
 
 
 def _settings(trial: TrialRecord) -> dict[str, str]:
