@@ -16,12 +16,12 @@ from cifar_ray.evaluation import judge, scoring
 from cifar_ray.evaluation.scoring import score_sweep
 from cifar_ray.finals import Finalist, Finals, Retraining
 from cifar_ray.models import build_model
-from cifar_ray.records import SweepRecord, SweepResult, TrialRecord
+from cifar_ray.records import SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.settings import read_settings
 from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig, get_study
-from cifar_ray.training.state import pack_weights
+from cifar_ray.training.state import load_weights, pack_weights
 
 SEEDS = (11, 12, 13)
 
@@ -83,6 +83,7 @@ def test_all_that_is_kept_of_a_winner(finished: RunStore, monkeypatch: pytest.Mo
     assert [(each.trial_id, each.seed) for each in scores.seeds] == [("t0001", 12), ("t0000", 11), ("t0002", 13)]
     assert scores.seeds[0].accuracy == scores.accuracy
     assert len({each.accuracy for each in scores.seeds}) > 1, "each has weights of its own"
+    assert scores.accuracy_with_flips == plain_accuracy_with_flips(finished, scores)
     assert scores.calibration is not None
     assert scores.calibration.loss == pytest.approx(scores.loss, abs=1e-6)
     assert scores.calibration.scaled_loss < scores.loss + 0.05
@@ -99,6 +100,25 @@ def test_all_that_is_kept_of_a_winner(finished: RunStore, monkeypatch: pytest.Mo
     seen.clear()
     assert score_sweep(finished.objects.uri, "cnn-1") == scores
     assert not seen, "the test set is opened once"
+
+
+def plain_accuracy_with_flips(runs: RunStore, scores: TestScores) -> float:
+    """Of the sum of the logits of each image and its mirror image, one image at a time."""
+    checkpoint = CheckpointStore(runs.finals("cnn-1").objects, "cnn-1-finals", "t0001").load(3)
+    model = build_model(TrialConfig.from_dict(checkpoint.config)).eval()
+    load_weights(model, checkpoint.weights)
+    test = load_images("shapes:500", "test", read_settings())
+    mean, deviation = (
+        torch.tensor(each).view(3, 1, 1) for each in (scores.dataset.mean, scores.dataset.standard_deviation)
+    )
+    with torch.inference_mode():
+        guesses = []
+        for pixels in torch.from_numpy(test.images):
+            image = (pixels / 255 - mean) / deviation
+            guesses.append(
+                sum(model(each[None]) for each in (image, image[:, :, torch.arange(31, -1, -1)])).argmax().item()
+            )
+    return float((np.array(guesses) == test.labels).mean())
 
 
 def test_the_temperature_is_fitted_on_what_the_sweep_held_out_and_nothing_else(

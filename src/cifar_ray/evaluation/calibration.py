@@ -41,16 +41,15 @@ def fit_temperature(logits: Logits, labels: Labels) -> float:
     low, high = math.log(1 / MAX_TEMPERATURE), math.log(1 / MIN_TEMPERATURE)
     while high - low > 1e-7:
         middle = (low + high) / 2
-        expected = (_probabilities(math.exp(middle) * logits) * logits).sum(axis=1)
+        expected = (probabilities(math.exp(middle) * logits) * logits).sum(axis=1)
         low, high = (low, middle) if (expected - true).mean() > 0 else (middle, high)
     return math.exp(-(low + high) / 2)
 
 
 def calibration_error(logits: Logits, labels: Labels) -> float:
     """Expected calibration error: the gap between confidence and accuracy in each bin, weighed by its images."""
-    probabilities = _probabilities(logits)
-    predicted = probabilities.argmax(axis=1)
-    bins = reliability_bins(probabilities.max(axis=1), predicted == labels)
+    shares = probabilities(logits)
+    bins = reliability_bins(shares.max(axis=1), shares.argmax(axis=1) == labels)
     gaps = (each.num_images * abs((each.confidence or 0.0) - (each.accuracy or 0.0)) for each in bins)
     return math.fsum(gaps) / len(labels)
 
@@ -62,7 +61,8 @@ def cross_entropy(logits: Logits, labels: Labels) -> float:
     return float((normaliser - logits[np.arange(len(labels)), labels]).mean())
 
 
-def _probabilities(logits: Logits) -> NDArray[np.float64]:
+def probabilities(logits: Logits) -> NDArray[np.float64]:
+    """Their softmax, (N, classes)."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
     return shares

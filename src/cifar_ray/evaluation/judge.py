@@ -36,26 +36,19 @@ class Judge:
         load_weights(self.model, checkpoint.weights)
         self.model.to(device).eval()
 
-    def feed(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> ResidentBatches:
-        """In their order, as they are."""
-        return self.feed_packed(PackedImages(pixels=pack(images), labels=labels))
-
-    def feed_packed(self, images: PackedImages) -> ResidentBatches:
-        """The same of images that are packed already."""
-        return ResidentBatches(
-            images,
-            batch_size=BATCH_SIZE,
-            device=self._device,
-            mean=self._dataset.mean,
-            standard_deviation=self._dataset.standard_deviation,
-            shuffle=False,
-            augment=None,
-            seed=0,
+    @torch.inference_mode()
+    def logits(self, pixels: NDArray[np.int32]) -> NDArray[np.float64]:
+        """(N, classes), in float32, of packed images (N, 1024), in their order, as they are."""
+        images = PackedImages(pixels=pixels, labels=np.zeros(len(pixels), dtype=np.int64))
+        feed = ResidentBatches(images, normalisation=self._dataset, batch_size=BATCH_SIZE, device=self._device)
+        found: NDArray[np.float64] = (
+            torch.cat([self.model(batch) for batch, _ in chain.from_iterable(feed)]).double().cpu().numpy()
         )
+        return found
 
     def accuracy(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> float:
         """The share of the images that it gets right."""
-        return float((predict_logits(self.model, self.feed(images, labels)).argmax(axis=1) == labels).mean())
+        return float((self.logits(pack(images)).argmax(axis=1) == labels).mean())
 
     def robustness(self, test: ImageSet) -> Robustness:
         """On the same images with each corruption, at most NUM_CORRUPTED of them."""
@@ -71,11 +64,3 @@ class Judge:
                 for name, (_, strengths) in CORRUPTIONS.items()
             },
         )
-
-
-@torch.inference_mode()
-def predict_logits(model: torch.nn.Module, batches: ResidentBatches) -> NDArray[np.float64]:
-    """(N, classes), in float32, in the order of the images."""
-    logits = [model(images) for images, _ in chain.from_iterable(batches)]
-    found: NDArray[np.float64] = torch.cat(logits).double().cpu().numpy()
-    return found

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import chain
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from cifar_ray.data.image_set import ImageSet
-from cifar_ray.data.resident import ResidentBatches
+from cifar_ray.data.packing import pack
 from cifar_ray.data.sources import load_images
 from cifar_ray.data.split import split
 from cifar_ray.errors import DataError
-from cifar_ray.evaluation.calibration import calibrate
+from cifar_ray.evaluation.calibration import calibrate, cross_entropy, probabilities
 from cifar_ray.evaluation.confidence import confident_mistakes, reliability_bins
-from cifar_ray.evaluation.judge import Judge, predict_logits
+from cifar_ray.evaluation.judge import Judge
 from cifar_ray.evaluation.winners import Winner, load_winner
 from cifar_ray.provenance import now, package_versions, source_commit
 from cifar_ray.records import SweepRecord, TestScores
@@ -28,21 +24,6 @@ from cifar_ray.storage.answers import TestAnswers
 from cifar_ray.storage.object_store import open_store
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.training.device import choose_device
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answers:
-    """What a model makes of the test set, an entry an image."""
-
-    logits: NDArray[np.float64]
-    """(N, classes)."""
-    predicted: NDArray[np.int64]
-    confidence: NDArray[np.float64]
-    """Probability of the predicted class."""
-    loss: float
-    """Mean cross-entropy."""
-    predicted_with_flips: NDArray[np.int64]
-    """By the mean of the logits of an image and its mirror image."""
 
 
 def score_sweep(storage: str, sweep_id: str) -> TestScores:
@@ -72,16 +53,18 @@ def _score(winner: Winner) -> tuple[TestScores, TestAnswers]:
         )
     device = choose_device()
     judge = Judge(winner.checkpoint, dataset, device)
-    answers = predict(judge.model, judge.feed(test.images, test.labels))
-    is_right = answers.predicted == test.labels
+    logits = judge.logits(pack(test.images))
+    with_flips = (logits + judge.logits(pack(test.images[..., ::-1]))).argmax(axis=1)
+    predicted, confidence = logits.argmax(axis=1), probabilities(logits).max(axis=1)
+    is_right = predicted == test.labels
     num_correct = int(is_right.sum())
     confusion = np.zeros((len(test.classes),) * 2, dtype=np.int64)
-    np.add.at(confusion, (test.labels, answers.predicted), 1)
+    np.add.at(confusion, (test.labels, predicted), 1)
     by_class = (confusion.diagonal() / confusion.sum(axis=1)).tolist()
     accuracy_by_class = dict(zip(test.classes, by_class, strict=True))
     summary = summarise_classes(accuracy_by_class)
     remarks = list(winner.remarks)
-    calibration = _calibrate(judge, winner.sweep, (answers.logits, test.labels), remarks)
+    calibration = _calibrate(judge, winner.sweep, (logits, test.labels), remarks)
     scores = TestScores(
         sweep_id=winner.sweep.sweep_id,
         study=winner.sweep.study,
@@ -95,7 +78,7 @@ def _score(winner: Winner) -> tuple[TestScores, TestAnswers]:
         num_images=len(test.labels),
         accuracy=num_correct / len(test.labels),
         accuracy_interval=wilson_interval(num_correct, len(test.labels)),
-        loss=answers.loss,
+        loss=cross_entropy(logits, test.labels),
         accuracy_by_class=accuracy_by_class,
         class_mean=summary.mean,
         class_standard_deviation=summary.standard_deviation,
@@ -106,16 +89,16 @@ def _score(winner: Winner) -> tuple[TestScores, TestAnswers]:
         commit=source_commit(),
         versions=package_versions(),
         scored_at=now(),
-        reliability=reliability_bins(answers.confidence, is_right),
-        mistakes=confident_mistakes(test, answers.predicted, answers.confidence),
-        accuracy_with_flips=float((answers.predicted_with_flips == test.labels).mean()),
+        reliability=reliability_bins(confidence, is_right),
+        mistakes=confident_mistakes(test, predicted, confidence),
+        accuracy_with_flips=float((with_flips == test.labels).mean()),
         seeds=_score_seeds(winner, test, num_correct / len(test.labels), device),
         calibration=calibration,
         robustness=judge.robustness(test),
         remarks=tuple(remarks),
     )
-    labels, predicted = test.labels.tolist(), answers.predicted.tolist()
-    return scores, TestAnswers.pack(scores.sweep_id, scores.test_fingerprint, labels, predicted)
+    answers = test.labels.tolist(), predicted.tolist()
+    return scores, TestAnswers.pack(scores.sweep_id, scores.test_fingerprint, *answers)
 
 
 def _score_seeds(winner: Winner, test: ImageSet, accuracy: float, device: torch.device) -> tuple[SeedScore, ...]:
@@ -143,29 +126,9 @@ def _calibrate(
     if training.record.fingerprint != sweep.dataset.fingerprint:
         remarks.append("not calibrated: the training images are no longer those of the sweep")
         return None
-    logits = predict_logits(judge.model, judge.feed_packed(training.validation))
-    return calibrate((logits, training.validation.labels), test)
+    validation = judge.logits(training.validation.pixels), training.validation.labels
+    return calibrate(validation, test)
 
 
 def _validation_loss(winner: Winner) -> float | None:
     return next((line.validation_loss for line in winner.metrics if line.epoch == winner.checkpoint.epoch), None)
-
-
-@torch.inference_mode()
-def predict(model: torch.nn.Module, batches: ResidentBatches) -> Answers:
-    """In float32, in the order of the test set."""
-    logits, predicted, predicted_with_flips, confidence, losses = [], [], [], [], []
-    for images, labels in chain.from_iterable(batches):
-        logits.append(model(images))
-        highest = torch.softmax(logits[-1], dim=1).max(dim=1)
-        predicted.append(highest.indices)
-        predicted_with_flips.append((logits[-1] + model(images.flip(3))).argmax(dim=1))
-        confidence.append(highest.values)
-        losses.append(functional.cross_entropy(logits[-1], labels, reduction="none"))
-    return Answers(
-        logits=torch.cat(logits).double().cpu().numpy(),
-        predicted=torch.cat(predicted).cpu().numpy(),
-        predicted_with_flips=torch.cat(predicted_with_flips).cpu().numpy(),
-        confidence=torch.cat(confidence).double().cpu().numpy(),
-        loss=torch.cat(losses).double().mean().item(),
-    )
