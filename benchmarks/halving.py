@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from benchmarks.ours import make_trial
+from cifar_ray.progress.asha import milestones
 from cifar_ray.records import EpochMetrics
 from cifar_ray.studies import Budget, TrialConfig
 from cifar_ray.training.learner import Trial
@@ -39,16 +40,6 @@ class HalvingRun:
     best_validation_accuracy: float
 
 
-def find_rungs(budget: Budget) -> list[int]:
-    """The epochs after which trials are compared, and the last."""
-    rungs = []
-    epoch = budget.grace_period
-    while epoch < budget.max_epochs:
-        rungs.append(epoch)
-        epoch *= budget.reduction_factor
-    return [*rungs, budget.max_epochs]
-
-
 def choose_survivors(accuracies: Mapping[str, float], reduction_factor: int) -> list[str]:
     """The best of each so many, at least one of any."""
     num_kept = math.ceil(len(accuracies) / reduction_factor)
@@ -63,7 +54,7 @@ def run_halving(cohort: Trainer, configs: Sequence[TrialConfig], budget: Budget)
         cohort.add(trial)
         alive.append(trial.trial_id)
     num_epochs, best, epoch = 0, 0.0, 0
-    for rung in find_rungs(budget):
+    for rung in (*milestones(budget), budget.max_epochs):
         latest: dict[str, float] = {}
         while epoch < rung and alive:
             lines = cohort.train_epoch(alive)

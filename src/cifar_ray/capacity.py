@@ -145,9 +145,14 @@ def place_cohorts(kinds: Sequence[NodeKind], num_trials: int) -> Placement:
     else:
         cpus, accelerators = float(math.floor(max((kind.resources.get("CPU", 0.0) for kind in kinds), default=0))), 0.0
     num_fitting = _count_fitting(kinds, {"CPU": max(cpus, 1.0), ACCELERATOR: accelerators})
-    size = max(COHORT_SIZE, TRIALS_PER_CPU * int(cpus))
+    size = cohort_places(cpus)
     num_cohorts = min(num_fitting, math.ceil(num_trials / size))
     return Placement(cpus=cpus, accelerators=accelerators, num_cohorts=num_cohorts, num_slots=num_cohorts * size)
+
+
+def cohort_places(cpus: float) -> int:
+    """Members of a cohort on so many cores."""
+    return max(COHORT_SIZE, TRIALS_PER_CPU * int(cpus))
 
 
 def _count_fitting(kinds: Sequence[NodeKind], demand: Mapping[str, float]) -> int:

@@ -7,6 +7,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from statistics import StatisticsError, correlation, fmean, pstdev, stdev
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 """CIFAR-10's classes in the order of its labels."""
@@ -35,39 +36,38 @@ class ClassSummary:
 def summarise_classes(accuracy_by_class: Mapping[str, float]) -> ClassSummary:
     """Mean, spread and group means of the accuracies by class name."""
     values = list(accuracy_by_class.values())
-    mean = math.fsum(values) / len(values)
-    variance = math.fsum((value - mean) ** 2 for value in values) / len(values)
     is_cifar = set(accuracy_by_class) == set(CLASSES)
 
     def group_mean(names: tuple[str, ...]) -> float | None:
-        return math.fsum(accuracy_by_class[name] for name in names) / len(names) if is_cifar else None
+        return fmean(accuracy_by_class[name] for name in names) if is_cifar else None
 
     return ClassSummary(
-        mean=mean,
-        standard_deviation=math.sqrt(variance),
+        mean=fmean(values),
+        standard_deviation=pstdev(values),
         animals=group_mean(ANIMALS),
         vehicles=group_mean(VEHICLES),
     )
 
 
-def wilson_interval(num_correct: int, num_images: int, z: float = Z_95) -> tuple[float, float]:
-    """The Wilson score interval of a proportion (Wilson 1927), 95 % by default."""
+def wilson_interval(num_correct: int, num_images: int) -> tuple[float, float]:
+    """The Wilson score interval of a proportion (Wilson 1927), 95 %."""
     if not 0 <= num_correct <= num_images or num_images == 0:
         raise ValueError(f"{num_correct} correct of {num_images}")
     share = num_correct / num_images
+    z = Z_95
     denominator = 1 + z**2 / num_images
     centre = (share + z**2 / (2 * num_images)) / denominator
     half = z * math.sqrt(share * (1 - share) / num_images + z**2 / (4 * num_images**2)) / denominator
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def difference_interval(first: tuple[int, int], second: tuple[int, int], z: float = Z_95) -> tuple[float, float]:
+def difference_interval(first: tuple[int, int], second: tuple[int, int]) -> tuple[float, float]:
     """Of the first proportion less the second, each (correct, images) of its own images: Newcombe's hybrid of their
-    score intervals (1998, method 10), 95 % by default.
+    score intervals (1998, method 10), 95 %.
 
     Of the same images it is too wide: the errors that both make cancel. A paired interval needs every image's answer.
     """
-    (low_1, high_1), (low_2, high_2) = wilson_interval(*first, z), wilson_interval(*second, z)
+    (low_1, high_1), (low_2, high_2) = wilson_interval(*first), wilson_interval(*second)
     share_1, share_2 = first[0] / first[1], second[0] / second[1]
     difference = share_1 - share_2
     return (
@@ -76,16 +76,15 @@ def difference_interval(first: tuple[int, int], second: tuple[int, int], z: floa
     )
 
 
-def student_quantile(degrees: int, share: float = 0.975) -> float:
-    """Of Student's t distribution, for a share above a half; found in the closed form of its distribution function."""
+def student_quantile(degrees: int) -> float:
+    """The 97.5 % quantile of Student's t distribution, found in the closed form of its distribution function."""
     assert degrees >= 1
-    assert 0.5 < share < 1
     low, high = 0.0, 1.0
-    while _within_student(high, degrees) < 2 * share - 1:
+    while _within_student(high, degrees) < 0.95:
         low, high = high, 2 * high
     while high - low > 1e-12 * high:
         middle = (low + high) / 2
-        low, high = (middle, high) if _within_student(middle, degrees) < 2 * share - 1 else (low, middle)
+        low, high = (middle, high) if _within_student(middle, degrees) < 0.95 else (low, middle)
     return high
 
 
@@ -106,9 +105,8 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float] | None:
     """The 95 % interval of the mean of what the values are drawn from (Student's t); None of fewer than two."""
     if len(values) < 2:
         return None
-    mean = math.fsum(values) / len(values)
-    variance = math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
-    half = student_quantile(len(values) - 1) * math.sqrt(variance / len(values))
+    mean = fmean(values)
+    half = student_quantile(len(values) - 1) * stdev(values) / math.sqrt(len(values))
     return mean - half, mean + half
 
 
@@ -125,11 +123,10 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
 def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
     """Rank correlation, ties at the mean of their ranks; None where one side is all ties."""
-    ranks_1, ranks_2 = _ranks(first), _ranks(second)
-    centre = (len(first) + 1) / 2
-    products = math.fsum((a - centre) * (b - centre) for a, b in zip(ranks_1, ranks_2, strict=True))
-    squares = [math.fsum((rank - centre) ** 2 for rank in ranks) for ranks in (ranks_1, ranks_2)]
-    return products / math.sqrt(squares[0] * squares[1]) if min(squares) > 0 else None
+    try:
+        return correlation(_ranks(first), _ranks(second))
+    except StatisticsError:
+        return None
 
 
 def kendall(first: Sequence[float], second: Sequence[float]) -> float | None:

@@ -1,8 +1,6 @@
-import pytest
-
-from benchmarks.halving import choose_survivors, find_rungs, run_halving
+from benchmarks.halving import choose_survivors, run_halving
 from cifar_ray.records import EpochMetrics
-from cifar_ray.studies import Budget, get_study
+from cifar_ray.studies import get_study
 from cifar_ray.training.learner import Trial
 
 
@@ -36,11 +34,6 @@ class FakeCohort:
             )
             for trial_id in trial_ids
         ]
-
-
-@pytest.mark.parametrize(("max_epochs", "rungs"), [(30, [1, 4, 16, 30]), (16, [1, 4, 16]), (1, [1])])
-def test_rungs_grow_by_the_reduction_factor(max_epochs: int, rungs: list[int]) -> None:
-    assert find_rungs(Budget(num_trials=1, max_epochs=max_epochs)) == rungs
 
 
 def test_the_best_of_each_four_go_on() -> None:

@@ -32,7 +32,6 @@ class OneJob:
             message="",
             entrypoint="",
             started_at_ms=None,
-            ended_at_ms=None,
             metadata={},
         )
 
@@ -44,7 +43,8 @@ class OneJob:
 
 
 def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    with JsonView("j") as view:
+    view = JsonView("j")
+    with view.screen:
         wait_for_job(OneJob(), "j", view.observe)
     said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {each["job"] for each in said} == {"j"}
@@ -61,7 +61,8 @@ def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_plain_lines_where_there_is_no_terminal() -> None:
     file = io.StringIO()
-    with LiveView(Console(file=file, width=80), "j") as view:
+    view = LiveView(Console(file=file, width=80), "j")
+    with view.screen:
         wait_for_job(OneJob(), "j", view.observe)
     first, second, last = file.getvalue().splitlines()
     assert (first, second) == ("loading data", "bye")
@@ -71,7 +72,8 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
 def test_a_terminal_gets_curves(tmp_path: Path) -> None:
     file = io.StringIO()
     console = Console(file=file, width=80, height=40, force_terminal=True, color_system=None)
-    with LiveView(console, "j") as view:
+    view = LiveView(console, "j")
+    with view.screen:
         wait_for_job(OneJob(), "j", view.observe)
     assert "t0000  running      1/4   50.00  ▁···" in file.getvalue()
     assert "trials t0000:running" not in file.getvalue()

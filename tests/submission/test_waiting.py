@@ -24,7 +24,6 @@ def status(state: str, **metadata: str) -> JobStatus:
         message="",
         entrypoint="",
         started_at_ms=None,
-        ended_at_ms=None,
         metadata=metadata,
     )
 

@@ -30,7 +30,7 @@ def _pools(settings: Settings, release: ReleaseChoice) -> tuple[WorkerPool, ...]
     """What may be added; empty where the nodes that live are all, None where that is unknown."""
     if release.is_given:
         # without an autoscaler its workers may be yet to come
-        return read_pools(release.find().pools) or None
+        return read_pools(release.find().head_variable("CIFAR_RAY_POOLS")) or None
     cluster = local.find(settings.home / LOCAL_FOLDER)
     is_meant = cluster is not None and cluster.dashboard_url == settings.ray_address
     return read_pools(cluster.pools) if cluster is not None and is_meant else None

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from cifar_ray.cli.connection import connect_jobs
 from cifar_ray.cli.demand import check_demand
-from cifar_ray.cli.live import JsonView, LiveView, View
+from cifar_ray.cli.live import JsonView, LiveView
 from cifar_ray.cli.release_flags import ReleaseChoice, release_flags
 from cifar_ray.errors import ConfigurationError, JobStoppedError
 from cifar_ray.reporting.live_view import live_renderable
@@ -141,9 +141,9 @@ def watch(
 
     `flags` are those that name its cluster, for the commands that hints give.
     """
-    view: View = JsonView(submission_id) if is_json else LiveView(Console(), submission_id)
+    view = JsonView(submission_id) if is_json else LiveView(Console(), submission_id)
     try:
-        with view:
+        with view.screen:
             ended = wait_for_job(client, submission_id, view.observe, flags=flags)
     except KeyboardInterrupt:
         if stop_on_interrupt:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import nullcontext
 from dataclasses import asdict
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any
 
 import click
 from rich.console import Console
@@ -22,49 +22,24 @@ from cifar_ray.submission.waiting import Observation
 PLAIN_PERIOD_S = 10.0
 
 
-class View(Protocol):
-    """A context manager whose `observe` takes what waiting sees."""
-
-    def __enter__(self) -> Self:
-        """Begin."""
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Leave the terminal as it should be."""
-
-    def observe(self, seen: Observation) -> None:
-        """Show it."""
-
-
 class LiveView:
     """For people."""
 
     def __init__(self, console: Console, job: str) -> None:
         self._console = console
         self._job = job
-        self._live = Live(console=console, refresh_per_second=4, transient=False) if console.is_terminal else None
+        self.screen = Live(console=console, refresh_per_second=4) if console.is_terminal else nullcontext()
+        """To be entered while `observe` is called."""
         self._said_at = 0.0
         self._state = ""
-
-    def __enter__(self) -> Self:
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live is not None:
-            self._live.stop()
 
     def observe(self, seen: Observation) -> None:
         """Print new log lines; renew the table, or print a line of progress now and then."""
         for line in seen.new_lines:
             self._print(line)
-        if self._live is not None:
+        if isinstance(self.screen, Live):
             height = self._console.height - 1
-            self._live.update(live_renderable(seen.board, state=seen.state, job=self._job, height=height))
+            self.screen.update(live_renderable(seen.board, state=seen.state, job=self._job, height=height))
             return
         now = time.monotonic()
         if seen.state != self._state or now - self._said_at >= PLAIN_PERIOD_S:
@@ -88,17 +63,11 @@ class JsonView:
     log        line; any other of the job's log
     """
 
+    screen = nullcontext()
+
     def __init__(self, job: str) -> None:
         self._job = job
         self._state = ""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Nothing to leave."""
 
     def observe(self, seen: Observation) -> None:
         """Print what is new; the state last, so that the job's end is the end."""

@@ -52,21 +52,11 @@ class AugmentationDraws:
     """0 to 60: -15 to 15 degrees, counter-clockwise, in half degrees."""
 
     def __getitem__(self, rows: slice) -> AugmentationDraws:
-        return AugmentationDraws(
-            top=self.top[rows],
-            left=self.left[rows],
-            flip=self.flip[rows],
-            angle_index=self.angle_index[rows],
-        )
+        return AugmentationDraws(**{name: each[rows] for name, each in vars(self).items()})
 
     def to(self, device: torch.device) -> AugmentationDraws:
         """The same draws on a device."""
-        return AugmentationDraws(
-            top=self.top.to(device),
-            left=self.left.to(device),
-            flip=self.flip.to(device),
-            angle_index=self.angle_index.to(device),
-        )
+        return AugmentationDraws(**{name: each.to(device) for name, each in vars(self).items()})
 
 
 def draw(num_images: int, generator: torch.Generator, plan: Augmentation = Augmentation()) -> AugmentationDraws:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cifar_ray.data.image_set import IMAGE_SHAPE, check_labels
-from cifar_ray.errors import DataError, ObjectNotFoundError
+from cifar_ray.errors import DataError, ObjectNotFoundError, first_line
 from cifar_ray.statistics import CLASSES
 from cifar_ray.storage.object_store import ObjectStore
 
@@ -127,8 +127,9 @@ def _read_batch(store: ObjectStore, key: str) -> tuple[NDArray[np.uint8], NDArra
         batch = _ArrayUnpickler(content).load()
         images, labels = _to_numpy(batch[b"data"]), _to_numpy(batch[b"labels"])
     except Exception as error:  # a damaged pickle raises nearly anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{where} is truncated or damaged: {reason}", "unpack the archive again, whole") from error
+        raise DataError(
+            f"{where} is truncated or damaged: {first_line(error)}", "unpack the archive again, whole"
+        ) from error
     if images.dtype != np.uint8 or images.ndim != 2:
         raise DataError(f"{where}: its data are no table of bytes")
     if labels.ndim != 1 or images.shape != (len(labels), NUM_BYTES):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cifar_ray.data.image_set import check_labels
-from cifar_ray.errors import DataError
+from cifar_ray.errors import DataError, first_line
 from cifar_ray.statistics import CLASSES
 from cifar_ray.storage.object_store import ObjectStore
 
@@ -70,8 +70,7 @@ def _read_shard(store: ObjectStore, key: str) -> tuple[NDArray[np.uint8], NDArra
     try:
         return _read_table(pyarrow.parquet.ParquetFile(pa.BufferReader(store.read(key))), where)
     except (pa.ArrowException, OSError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise DataError(f"{where} is truncated or damaged: {reason}", "download it again, whole") from error
+        raise DataError(f"{where} is truncated or damaged: {first_line(error)}", "download it again, whole") from error
 
 
 def _read_table(file: pyarrow.parquet.ParquetFile, where: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -20,6 +20,12 @@ class Wish:
     """In money where prices are known, else in hours of accelerators or cores."""
     deadline_s: float | None = None
 
+    @property
+    def least_chance(self) -> float | None:
+        """The one wished for, else DEFAULT_CHANCE; None where a bound alone was named: then the best within it."""
+        is_bounded = self.budget is not None or self.deadline_s is not None
+        return self.chance if self.chance is not None or is_bounded else DEFAULT_CHANCE
+
 
 @dataclass(frozen=True, kw_only=True)
 class Advice:
@@ -35,11 +41,10 @@ def advise(forecasts: Sequence[Forecast], wish: Wish, cost: Callable[[float], fl
     Within budget and deadline (of the seeds' 97.5 % point each): with a chance, or without any wish, the cheapest
     that reaches it, else the one of the greatest chance, then accuracy. Where none fits, the nearest to fitting.
     """
-    fitting = [each for each in forecasts if _excess(each, wish, cost) <= 1]
+    fitting = [each for each in forecasts if excess(each, wish, cost) <= 1]
     if not fitting:
-        return Advice(forecast=min(forecasts, key=lambda each: _excess(each, wish, cost)), is_met=False)
-    is_bounded = wish.budget is not None or wish.deadline_s is not None
-    chance = wish.chance if wish.chance is not None or is_bounded else DEFAULT_CHANCE
+        return Advice(forecast=min(forecasts, key=lambda each: excess(each, wish, cost)), is_met=False)
+    chance = wish.least_chance
     if chance is None:
         best = max(fitting, key=lambda each: (each.chance, each.accuracy.mean, -each.hours.mean))
         return Advice(forecast=best, is_met=True)
@@ -49,7 +54,7 @@ def advise(forecasts: Sequence[Forecast], wish: Wish, cost: Callable[[float], fl
     return Advice(forecast=max(fitting, key=lambda each: (each.chance, -each.hours.mean)), is_met=False)
 
 
-def _excess(forecast: Forecast, wish: Wish, cost: Callable[[float], float]) -> float:
+def excess(forecast: Forecast, wish: Wish, cost: Callable[[float], float]) -> float:
     """By what factor it exceeds the tighter of the bounds; at most 1 where it keeps both."""
     shares = [0.0]
     if wish.budget is not None:

@@ -34,7 +34,7 @@ class AloneSweep(VirtualTime[SimulatedTrial]):
         decided_s = self.driver.take(now)
         worker.used_s = self.last_s = max(self.last_s, decided_s)
         if self.search.goes_on(work):
-            self._train(worker, work, decided_s + self.timing.gap_s)
+            self.train(worker, work, decided_s + self.timing.gap_s, work.curve.epoch_s)
         else:
             self.num_running -= 1
             self._fill(worker, work.life, decided_s)
@@ -50,15 +50,10 @@ class AloneSweep(VirtualTime[SimulatedTrial]):
     def _begin(self, worker: Worker, trial: SimulatedTrial, now: float) -> None:
         self.num_running += 1
         trial.life = worker.life
-        self._train(worker, trial, now + self.timing.trial_start_s)
-
-    def _train(self, worker: Worker, trial: SimulatedTrial, begin_s: float) -> None:
-        trial.began_s = begin_s
-        self.train(worker, trial, begin_s, trial.curve.epoch_s)
+        self.train(worker, trial, now + self.timing.trial_start_s, trial.curve.epoch_s)
 
     def _interrupt(self, worker: Worker, trial: SimulatedTrial, now: float) -> None:
         self.num_running -= 1
-        self.lost_s += max(0.0, now - trial.began_s) / self.fleet.places
         if trial.life == worker.life:
             self.lose(worker, now)
         while self._idle:

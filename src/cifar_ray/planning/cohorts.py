@@ -12,16 +12,7 @@ from cifar_ray.planning.timing import Timing
 from cifar_ray.planning.virtual_time import VirtualTime
 
 
-class Pass:
-    """Of one cohort over the data."""
-
-    __slots__ = ("began_s", "seconds")
-
-    def __init__(self, began_s: float, seconds: float) -> None:
-        self.began_s, self.seconds = began_s, seconds
-
-
-class CohortSweep(VirtualTime[Pass]):
+class CohortSweep(VirtualTime[float]):
     """As many cohorts as hold the trials, each on a worker; the places of trials that ASHA stops are filled again.
 
     A cohort that loses its worker waits for the one in its place, and makes the pass again.
@@ -37,13 +28,12 @@ class CohortSweep(VirtualTime[Pass]):
         """Fill its cohort, and make a pass."""
         self._make_pass(worker, now + self.timing.trial_start_s)
 
-    def on_work(self, worker: Worker, work: Pass, now: float) -> None:
-        """A pass has ended, or was cut off."""
+    def on_work(self, worker: Worker, work: float, now: float) -> None:
+        """A pass of so many seconds has ended, or was cut off."""
         if now >= worker.dies_s:
-            self.lost_s += max(0.0, now - work.began_s)
             self.lose(worker, now)
             return
-        self.busy_s += work.seconds
+        self.busy_s += work
         decided_s = now
         members = self._members[worker]
         for trial in list(members):
@@ -61,4 +51,4 @@ class CohortSweep(VirtualTime[Pass]):
             self.num_running += 1
         if members:
             seconds = self.timing.pass_s(len(members))
-            self.train(worker, Pass(begin_s, seconds), begin_s, seconds)
+            self.train(worker, seconds, begin_s, seconds)

@@ -53,18 +53,12 @@ class CurveBank:
                 else "take other --curves",
             )
         self.num_images = num_images
-        self.max_epochs = max_epochs
         self._epoch_s = [curve.epoch_s for curve in curves]
         rng = random.Random(0)
         self._rows = [
             [_complete(curve.accuracies, curves, max_epochs, rng) for _ in range(_num_ways(curve, max_epochs))]
             for curve in curves
         ]
-
-    @property
-    def num_curves(self) -> int:
-        """From how many trials it draws."""
-        return len(self._rows)
 
     def draw(self, rng: random.Random) -> TrialCurve:
         """Any trial, moved a little."""

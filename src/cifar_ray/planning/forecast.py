@@ -68,10 +68,8 @@ class Forecast:
     """The winner's, on validation: the best epoch of the best trial."""
     num_close: int
     """Seeds whose winner came within CLOSE of the full search's."""
-    num_epochs: Estimate
     driver: Estimate
     """Share of the wall time in which the driver was at results: near 1, it is what the sweep waits for."""
-    num_preemptions: Estimate
     reached: Mapping[int, Estimate]
     """From an epoch (each rung's, and the last) to the trials that train so far."""
 
@@ -147,8 +145,6 @@ def _summarise(grid: Grid, setup: Setup, outcomes: Sequence[Outcome], best: Sequ
         accuracy=Estimate.of([each.best_accuracy for each in outcomes]),
         # whole images: half a point is not to fail on a rounding
         num_close=sum(each.best_accuracy >= full - CLOSE - 1e-9 for each, full in zip(outcomes, best, strict=True)),
-        num_epochs=Estimate.of([each.num_epochs for each in outcomes]),
         driver=Estimate.of([each.driver_s / each.wall_s if each.wall_s else 0.0 for each in outcomes]),
-        num_preemptions=Estimate.of([each.num_preemptions for each in outcomes]),
         reached={epoch: Estimate.of([each.reached[epoch] for each in outcomes]) for epoch in outcomes[0].reached},
     )

@@ -9,13 +9,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from cifar_ray.planning.advice import excess
 from cifar_ray.planning.forecast import CLOSE, Estimate, Forecast
 from cifar_ray.planning.plan import Plan
 from cifar_ray.planning.simulation import FinalsPlan
 from cifar_ray.planning.space_preview import SpacePreview
 from cifar_ray.progress.asha import milestones, shares_passing
 from cifar_ray.reporting.formats import percent, seconds, setting
-from cifar_ray.reporting.score_rows import SETTINGS
+from cifar_ray.reporting.score_rows import setting_label
 from cifar_ray.reporting.terminal import SHORT, narrow_table, study_renderable, verbatim
 from cifar_ray.statistics import wilson_interval
 
@@ -64,7 +65,7 @@ def _space(plan: Plan) -> Iterator[RenderableType]:
 def _sample(plan: Plan) -> Table:
     table = narrow_table("trial")
     for name in plan.study.space:
-        table.add_column(SHORT.get(name, SETTINGS.get(name, name.replace("_", " "))), justify="right", overflow="fold")
+        table.add_column(SHORT.get(name, setting_label(name)), justify="right", overflow="fold")
     for index, config in enumerate(plan.space.configs[:NUM_SAMPLED]):
         described = {**plan.study.fixed, **config}
         table.add_row(f"t{index:04d}", *(Text(setting(name, described, digits=2)) for name in plan.study.space))
@@ -217,20 +218,14 @@ def _verdict(plan: Plan) -> str:
     if wish.deadline_s is not None:
         bounds.append(seconds(wish.deadline_s))
     within = f" within {' and '.join(bounds)}" if bounds else ""
-    if not is_met and not _is_within(plan):
+    if not is_met and excess(plan.advice.forecast, wish, plan.cost) > 1:
         return f"nothing fits{within}; the nearest"
-    chance = wish.chance if wish.chance is not None else None if bounds else 0.9
+    chance = wish.least_chance
     if chance is None:
         return f"the best{within}"
     if not is_met:
         return f"no set-up reaches a chance of {100 * chance:g} %{within}; the likeliest"
     return f"the cheapest with a chance of {100 * chance:g} %{within}"
-
-
-def _is_within(plan: Plan) -> bool:
-    wish, advised = plan.wish, plan.advice.forecast
-    is_affordable = wish.budget is None or plan.cost(advised.hours.high) <= wish.budget
-    return is_affordable and (wish.deadline_s is None or advised.wall_s.high <= wish.deadline_s)
 
 
 def _setup(forecast: Forecast) -> str:

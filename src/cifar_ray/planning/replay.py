@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from cifar_ray.capacity import cohort_places
 from cifar_ray.planning.curve_bank import CurveBank
 from cifar_ray.planning.curve_source import FinishedSweep
 from cifar_ray.planning.fleet import Fleet
 from cifar_ray.planning.search import Outcome
 from cifar_ray.planning.simulation import FinalsPlan, simulate
 from cifar_ray.planning.timing import num_places
-from cifar_ray.planning.worker_shape import cohort_places
 from cifar_ray.records import SweepRecord
 from cifar_ray.studies import trials_at_once
 

@@ -18,14 +18,12 @@ from cifar_ray.studies import Budget
 class SimulatedTrial:
     """One that runs."""
 
-    __slots__ = ("began_s", "curve", "epoch", "life", "ticket")
+    __slots__ = ("curve", "epoch", "life", "ticket")
 
     def __init__(self, ticket: Ticket, curve: TrialCurve) -> None:
         self.ticket, self.curve = ticket, curve
         self.epoch = 0
         """Epochs that it has reported."""
-        self.began_s = 0.0
-        """When its present epoch began."""
         self.life = 0
         """Of its worker, when it was placed there."""
 
@@ -39,12 +37,9 @@ class Outcome:
     """Of workers that were there, all together."""
     busy_s: float
     """Of workers that trained epochs that counted; a worker with several places counts in parts."""
-    lost_s: float
-    """Of workers that trained epochs that were cut off."""
     driver_s: float
     """Of the driver, which takes one result after another."""
     num_epochs: int
-    num_preemptions: int
     best_accuracy: float
     """Of any epoch of any trial, on validation."""
     finalists_epoch_s: tuple[float, ...]
@@ -59,10 +54,8 @@ class Outcome:
             wall_s=self.wall_s + finals.wall_s,
             up_s=self.up_s + finals.up_s,
             busy_s=self.busy_s + finals.busy_s,
-            lost_s=self.lost_s + finals.lost_s,
             driver_s=self.driver_s + finals.driver_s,
             num_epochs=self.num_epochs + finals.num_epochs,
-            num_preemptions=self.num_preemptions + finals.num_preemptions,
         )
 
 

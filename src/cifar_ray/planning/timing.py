@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from statistics import median
+from statistics import fmean, linear_regression, median
 
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TrialRecord
 
@@ -121,17 +120,11 @@ def _training_s(sweep: SweepRecord, metrics: Sequence[EpochMetrics]) -> float:
 def _fit_passes(metrics: Sequence[EpochMetrics]) -> tuple[float, float]:
     """Least squares over the passes: seconds by trials in them; neither part is negative."""
     passes = {line.seconds: line.num_sharing for line in metrics}
-    by_size: defaultdict[int, list[float]] = defaultdict(list)
-    for seconds, size in passes.items():
-        by_size[size].append(seconds)
-    mean_size = sum(passes.values()) / len(passes)
-    mean_s = sum(passes) / len(passes)
-    if len(by_size) < 2:
-        return mean_s * PASS_FIXED / (PASS_FIXED + PASS_EACH * mean_size), mean_s * PASS_EACH / (
-            PASS_FIXED + PASS_EACH * mean_size
-        )
-    spread = sum((size - mean_size) ** 2 for size in passes.values())
-    each_s = sum((size - mean_size) * (seconds - mean_s) for seconds, size in passes.items()) / spread
+    mean_size, mean_s = fmean(passes.values()), fmean(passes)
+    if len(set(passes.values())) < 2:
+        unit_s = mean_s / (PASS_FIXED + PASS_EACH * mean_size)
+        return unit_s * PASS_FIXED, unit_s * PASS_EACH
+    each_s = linear_regression(list(passes.values()), list(passes)).slope
     each_s = min(max(0.0, each_s), mean_s / mean_size)
     return mean_s - each_s * mean_size, each_s
 

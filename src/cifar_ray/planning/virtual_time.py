@@ -46,7 +46,7 @@ class VirtualTime(Generic[Work]):
         self.waiting: deque[SimulatedTrial] = deque()
         """Trials that lost their worker."""
         self.num_running = 0
-        self.busy_s = self.lost_s = self.last_s = 0.0
+        self.busy_s = self.last_s = 0.0
         self._events: list[tuple[float, int, Worker, Work | None]] = []
         self._num_events = 0
 
@@ -97,10 +97,8 @@ class VirtualTime(Generic[Work]):
             wall_s=wall_s,
             up_s=self.workers.up_s(wall_s),
             busy_s=self.busy_s,
-            lost_s=self.lost_s,
             driver_s=self.driver.busy_s,
             num_epochs=self.search.num_epochs,
-            num_preemptions=self.workers.preemptions,
             best_accuracy=self.search.best_accuracy,
             finalists_epoch_s=self.search.finalists_epoch_s,
             reached=self.search.reached,

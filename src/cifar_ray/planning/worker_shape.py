@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
-from cifar_ray.capacity import COHORT_SIZE, TRIALS_PER_CPU
+from cifar_ray.capacity import cohort_places
 from cifar_ray.records import SweepRecord
 from cifar_ray.studies import Study
 
@@ -44,8 +44,3 @@ def worker_shape(study: Study, *, is_cohort: bool, has_accelerators: bool, timed
     usual = float(os.cpu_count() or 1) if is_cohort else 1.0
     cores = timed_on.cpus_per_trial if timed_on else usual
     return WorkerShape(places=cohort_places(cores) if is_cohort else 1, units=cores, unit="core", is_cohort=is_cohort)
-
-
-def cohort_places(cpus: float) -> int:
-    """Members of a cohort, as a sweep spreads them."""
-    return max(COHORT_SIZE, TRIALS_PER_CPU * int(cpus))

@@ -24,14 +24,13 @@ def with_epoch(trial: TrialRecord, line: EpochMetrics, accelerators: float) -> T
 
 def recounted(trial: TrialRecord, metrics: Iterable[EpochMetrics], accelerators: float) -> TrialRecord:
     """`trial` with the epochs that `metrics` hold of it, whatever its record counted."""
-    fresh = TrialRecord(
-        trial_id=trial.trial_id,
-        config=trial.config,
-        outcome=trial.outcome,
-        node=trial.node,
-        error=trial.error,
-        events=trial.events,
-        parent=trial.parent,
+    fresh = replace(
+        trial,
+        num_epochs=0,
+        best_epoch=None,
+        best_validation_accuracy=None,
+        seconds=0.0,
+        accelerator_seconds=0.0,
     )
     for line in metrics:
         if line.trial_id == trial.trial_id:

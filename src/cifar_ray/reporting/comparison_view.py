@@ -56,13 +56,12 @@ def verdicts(comparison: Comparison) -> list[str]:
     """Who leads, on the test set and on validation at the same spend; which searcher. None where the images differ."""
     if not comparison.has_verdict:
         return []
-    names = [each.sweep.sweep_id for each in comparison.contenders]
-    lines = _test_leads(comparison.contenders)
+    contenders = comparison.contenders
+    lines = _leads("On the test set", contenders, [each.test for each in contenders], is_paired=True)
     if common := comparison.common_spent:
-        unit = comparison.contenders[0].unit
-        at_common = [each.validation(common) for each in comparison.contenders]
-        lines += _leads(f"On validation, after {common:,.0f} {unit} each", names, at_common)
-    return lines + searcher_verdicts(comparison.contenders)
+        at_common = [each.validation(common) for each in contenders]
+        lines += _leads(f"On validation, after {common:,.0f} {contenders[0].unit} each", contenders, at_common)
+    return lines + searcher_verdicts(contenders)
 
 
 def comparison_figure(comparison: Comparison) -> bytes:
@@ -135,23 +134,17 @@ def _rows(contenders: Sequence[Contender], common: float | None) -> list[tuple[s
     return rows
 
 
-def _leads(where: str, names: Sequence[str], scores: Sequence[Score | None]) -> list[str]:
-    """The best of those that have a score, against each other one."""
-    known = sorted(
-        ((score, name) for name, score in zip(names, scores, strict=True) if score), key=lambda pair: -pair[0].accuracy
-    )
-    return [f"{where} {_lead(*known[0], *other)}" for other in known[1:]]
-
-
-def _test_leads(contenders: Sequence[Contender]) -> list[str]:
-    """The best on the test set against each other one, image by image where that is known."""
-    known = sorted((each for each in contenders if each.test), key=lambda each: -each.test.accuracy if each.test else 0)
+def _leads(
+    where: str, contenders: Sequence[Contender], scores: Sequence[Score | None], is_paired: bool = False
+) -> list[str]:
+    """The best of those that have a score, against each other one; paired, image by image where that is known."""
+    known = [(score, each) for score, each in zip(scores, contenders, strict=True) if score]
+    known.sort(key=lambda pair: -pair[0].accuracy)
     lines = []
-    for other in known[1:]:
-        assert known[0].test is not None
-        assert other.test is not None
-        paired, names = known[0].paired(other), (known[0].sweep.sweep_id, other.sweep.sweep_id)
-        lines.append(f"On the test set {_lead(known[0].test, names[0], other.test, names[1], paired)}")
+    for score, other in known[1:]:
+        best, first = known[0]
+        paired = first.paired(other) if is_paired else None
+        lines.append(f"{where} {_lead(best, first.sweep.sweep_id, score, other.sweep.sweep_id, paired)}")
     return lines
 
 

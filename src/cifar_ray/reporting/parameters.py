@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cifar_ray.records import SweepRecord, TrialRecord
-from cifar_ray.reporting.score_rows import SETTINGS
+from cifar_ray.reporting.score_rows import SETTINGS, setting_label
 from cifar_ray.studies import STUDIES
 from cifar_ray.studies.space import LogUniform
 
@@ -31,7 +31,7 @@ def varied_parameters(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> list
         values = [trial.config.get(name) for trial in trials]
         if len({repr(value) for value in values}) < 2:
             continue
-        described: dict[str, Any] = {"name": name, "label": SETTINGS.get(name, name.replace("_", " "))}
+        described: dict[str, Any] = {"name": name, "label": setting_label(name)}
         domain = space.get(name)
         if isinstance(domain, LogUniform):
             # the study may have searched another range when the sweep began

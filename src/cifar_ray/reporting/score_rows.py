@@ -46,6 +46,12 @@ SETTINGS = {
 }
 """From the name of a TrialConfig field to what tables call it."""
 
+
+def setting_label(name: str) -> str:
+    """What tables call a setting."""
+    return SETTINGS.get(name, name.replace("_", " "))
+
+
 REPORT_DIFFERS = {
     "cnn": "60.0 for the animals of its CNN",
     "resnet-schedule": "6.0 for the standard deviation between classes of its ResNet + schedule",

@@ -23,7 +23,7 @@ from cifar_ray.reporting.formats import (
     setting,
     value_text,
 )
-from cifar_ray.reporting.score_rows import SETTINGS, report_cells, report_note, score_columns
+from cifar_ray.reporting.score_rows import SETTINGS, report_cells, report_note, score_columns, setting_label
 from cifar_ray.storage.runs import SweepSummary
 from cifar_ray.studies import Choice, Study
 
@@ -149,11 +149,11 @@ def study_renderable(study: Study) -> RenderableType:
     table = narrow_table("setting", "values", "report's winner")
     for name, domain in study.space.items():
         values = " or ".join(map(value_text, domain.values)) if isinstance(domain, Choice) else str(domain)
-        label = SETTINGS.get(name, name.replace("_", " "))
-        table.add_row(label, verbatim(values), report.get(label, MISSING))
+        table.add_row(setting_label(name), verbatim(values), report.get(setting_label(name), MISSING))
     for name, value in study.fixed.items():
-        label = SETTINGS.get(name, name.replace("_", " "))
-        table.add_row(label, verbatim(f"always {value_text(value)}"), report.get(label, MISSING))
+        table.add_row(
+            setting_label(name), verbatim(f"always {value_text(value)}"), report.get(setting_label(name), MISSING)
+        )
     budget = study.budget
     lines = [
         f"{study.name}: {study.title} (jobs/{study.job})",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cifar_ray.storage.object_store import ObjectStore
 
 
-class TrialCache:
+class TrialCache(ObjectStore):
     """The same store, read-only, with the records of ended trials kept. Call `sizes` or `keys` before `read`."""
 
     def __init__(self, store: ObjectStore) -> None:
@@ -29,10 +29,6 @@ class TrialCache:
         if size == len(content) and b'"outcome": "running"' not in content:
             self._kept[key] = (size, content)
         return content
-
-    def keys(self, prefix: str = "") -> list[str]:
-        """The store's, whose sizes are remembered."""
-        return list(self.sizes(prefix))
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
         """The store's."""

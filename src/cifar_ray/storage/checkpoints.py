@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,6 @@ from cifar_ray.storage import layout
 from cifar_ray.storage.object_store import ObjectStore
 
 FORMAT = 1
-_MANIFEST_KEY = re.compile(rf"epoch-([0-9]{{4,}})/{re.escape(layout.MANIFEST)}$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +158,8 @@ class CheckpointStore:
 
 
 def _epochs(keys: Iterable[str]) -> list[int]:
-    return sorted(int(match[1]) for key in keys if (match := _MANIFEST_KEY.search(key)))
+    found = [layout.checkpoint_of(key) for key in keys if key.endswith(f"/{layout.MANIFEST}")]
+    return sorted(each[1] for each in found if each)
 
 
 def _digest(content: bytes) -> FileDigest:

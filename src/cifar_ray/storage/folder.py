@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cifar_ray.errors import ObjectNotFoundError, StorageError
-from cifar_ray.storage.object_store import check_key
+from cifar_ray.storage.object_store import ObjectStore, check_key
 
 PARTIAL = ".partial-"
 """Begins the names of files still being written; no key of the layout begins so."""
@@ -17,7 +17,7 @@ MAX_TRIES = 20
 """To have a folder stay until a file is in it."""
 
 
-class FolderStore:
+class FolderStore(ObjectStore):
     """Objects as files below `root`, which is made on the first write."""
 
     def __init__(self, root: Path) -> None:
@@ -56,10 +56,6 @@ class FolderStore:
                 folder.rmdir()
             except OSError:
                 return
-
-    def keys(self, prefix: str = "") -> list[str]:
-        """All files below `prefix`."""
-        return list(self.sizes(prefix))
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
         """All files below `prefix`; one that is removed meanwhile may be missing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cifar_ray.storage.object_store import ObjectStore, check_key
 
 
-class NestedStore:
+class NestedStore(ObjectStore):
     """The objects below `folder`, under keys that begin there. `open_store` of its `uri` finds the same ones."""
 
     def __init__(self, store: ObjectStore, folder: str) -> None:
@@ -28,10 +28,6 @@ class NestedStore:
     def delete(self, key: str) -> None:
         """Remove the object."""
         self._store.delete(self._outer(key))
-
-    def keys(self, prefix: str = "") -> list[str]:
-        """All keys below `prefix`."""
-        return list(self.sizes(prefix))
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
         """The same keys, with the bytes of each object."""

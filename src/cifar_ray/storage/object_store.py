@@ -33,6 +33,7 @@ class ObjectStore(Protocol):
 
     def keys(self, prefix: str = "") -> list[str]:
         """All keys in the folder `prefix` and below it, sorted."""
+        return list(self.sizes(prefix))
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
         """The same keys, with the bytes of each object."""

@@ -16,7 +16,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 15.0
 T = TypeVar("T")
 
 
-class PatientStore:
+class PatientStore(ObjectStore):
     """The same store: a call that it does not answer is made again, with growing pauses, until patience ends."""
 
     def __init__(self, store: ObjectStore, patience_s: float = PATIENCE_S) -> None:
@@ -46,10 +46,6 @@ class PatientStore:
         """Remove the object."""
         if not self._is_retired:
             self._insist(lambda: self._store.delete(key))
-
-    def keys(self, prefix: str = "") -> list[str]:
-        """All keys below `prefix`."""
-        return self._insist(lambda: self._store.keys(prefix))
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
         """The same keys, with the bytes of each object."""

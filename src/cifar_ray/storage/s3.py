@@ -23,7 +23,7 @@ from botocore.exceptions import (
 
 from cifar_ray.errors import ObjectNotFoundError, StorageError, StoreUnavailableError
 from cifar_ray.settings import S3Settings
-from cifar_ray.storage.object_store import check_key
+from cifar_ray.storage.object_store import ObjectStore, check_key
 
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
@@ -67,7 +67,7 @@ _BUSY_STATUS = (408, 429)
 """Of proxies, too, which answer in HTML: no code is in it."""
 
 
-class S3Store:
+class S3Store(ObjectStore):
     """Objects under a prefix of a bucket."""
 
     def __init__(self, bucket: str, prefix: str, settings: S3Settings) -> None:
@@ -110,10 +110,6 @@ class S3Store:
         """One DeleteObject."""
         with self._translated("DeleteObject", key):
             self._client.delete_object(Bucket=self._bucket, Key=self._key(key))
-
-    def keys(self, prefix: str = "") -> list[str]:
-        """All keys below `prefix`."""
-        return list(self.sizes(prefix))
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
         """All objects below `prefix`."""

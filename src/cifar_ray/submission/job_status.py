@@ -17,7 +17,6 @@ class JobStatus:
     message: str
     entrypoint: str
     started_at_ms: int | None
-    ended_at_ms: int | None
     metadata: dict[str, str]
     exit_code: int | None = None
     """Of its command; None before its end, and where the cluster ended it."""

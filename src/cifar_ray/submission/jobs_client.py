@@ -112,7 +112,6 @@ def _to_status(job: object) -> JobStatus:
         message=str(getattr(job, "message", "") or ""),
         entrypoint=str(getattr(job, "entrypoint", "")),
         started_at_ms=getattr(job, "start_time", None),
-        ended_at_ms=getattr(job, "end_time", None),
         metadata=dict(getattr(job, "metadata", None) or {}),
         exit_code=getattr(job, "driver_exit_code", None),
     )

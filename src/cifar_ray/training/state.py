@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from cifar_ray.errors import CheckpointError
+from cifar_ray.errors import CheckpointError, first_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +72,7 @@ def unpack_trainer_state(content: bytes) -> TrainerState:
         values = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
         return TrainerState(**values)
     except Exception as error:  # a damaged file raises nearly anything, IndexError among it
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"the trainer state cannot be read safely: {reason}") from error
+        raise CheckpointError(f"the trainer state cannot be read safely: {first_line(error)}") from error
 
 
 def _check_is_stored(content: bytes) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 
 from cifar_ray.cluster import dashboard_api
-from cifar_ray.cluster.on_kubernetes.api import at, objects
+from cifar_ray.cluster.on_kubernetes.api import at
 from cifar_ray.cluster.on_kubernetes.findings import Finding, error, ok, warning
 from cifar_ray.cluster.on_kubernetes.head_access import reach_head
 from cifar_ray.cluster.on_kubernetes.release import Release
@@ -56,7 +56,7 @@ def _check_versions(release: Release, there: dashboard_api.Versions) -> Iterator
 def check_store(release: Release | None, settings: Settings) -> Iterator[Finding]:
     """That the store takes, gives back and removes an object from here, and is the one that the cluster uses."""
     checked = "store, from this machine"
-    theirs = cluster_storage(release) if release else None
+    theirs = release.head_variable(STORAGE_VARIABLE) if release else ""
     storage = settings.storage
     if storage is None:
         todo = f"set {STORAGE_VARIABLE}{f'={theirs}' if theirs else ''} and its credentials to look at results here"
@@ -67,11 +67,3 @@ def check_store(release: Release | None, settings: Settings) -> Iterator[Finding
         yield warning(checked, f"{storage} here, {theirs} on the cluster", todo)
     check_write_read_delete(open_store(storage, settings.s3))
     yield ok(checked, f"{storage} takes, gives back and removes an object")
-
-
-def cluster_storage(release: Release) -> str | None:
-    """The store that the head's environment names; None where it is not written there."""
-    containers = objects(release.cluster, "spec", "headGroupSpec", "template", "spec", "containers")
-    variables = [each for container in containers[:1] for each in objects(container, "env")]
-    named = (each.get("value") for each in variables if each.get("name") == STORAGE_VARIABLE)
-    return next((str(value) for value in named if value), None)

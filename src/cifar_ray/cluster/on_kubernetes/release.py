@@ -52,12 +52,11 @@ class Release:
         """Whether Ray's autoscaler starts and ends the workers."""
         return bool(at(self.cluster, "spec", "enableInTreeAutoscaling"))
 
-    @property
-    def pools(self) -> str:
-        """What the autoscaler may add, as `CIFAR_RAY_POOLS` tells the head; empty where it is not told."""
+    def head_variable(self, name: str) -> str:
+        """What an environment variable of the head is; empty where it is not written there."""
         containers = objects(self.cluster, "spec", "headGroupSpec", "template", "spec", "containers")
         variables = [each for container in containers for each in objects(container, "env")]
-        return next((str(each.get("value") or "") for each in variables if each.get("name") == "CIFAR_RAY_POOLS"), "")
+        return next((str(each.get("value") or "") for each in variables if each.get("name") == name), "")
 
     @property
     def has_token(self) -> bool:
