@@ -31,6 +31,8 @@ def parse(arguments: list[str]) -> SweepOptions:
         SweepOptions(accelerators_per_trial=0.0),
         SweepOptions(accelerator="H100"),
         SweepOptions(max_epochs=8, grace_period=8),
+        SweepOptions(reduction_factor=8),
+        SweepOptions(seed=0),
         SweepOptions(sweep_id="my-sweep", start_or_resume=True),
         SweepOptions(searcher="bohb-style"),
         SweepOptions(time_limit="1h30m"),
@@ -89,6 +91,7 @@ def test_any_options_are_refused_or_reach_the_job(
         {"best_of": "cnn-1", "validation_share": float("nan")},
         {"searcher": "pbt", "seeds": 2},
         {"searcher": "pbt", "grace_period": 2},
+        {"searcher": "pbt", "reduction_factor": 2},
     ],
 )
 def test_options_out_of_range(bad: dict[str, object]) -> None:
@@ -127,3 +130,11 @@ def test_a_study_may_be_of_a_population_and_its_options_are_those_of_any_other()
     assert SweepOptions(searcher="pbt", trials=20).adapt(STUDIES["cnn-depth"]).trial_budget.num_trials == 20
     with pytest.raises(ConfigurationError, match="no finals"):
         SweepOptions(seeds=2).adapt(study)
+
+
+def test_another_reduction_factor_is_refused_where_nothing_is_cut() -> None:
+    assert SweepOptions(reduction_factor=3).adapt(STUDIES["cnn"]).budget.reduction_factor == 3
+    with pytest.raises(ConfigurationError, match="does nothing"):
+        SweepOptions(reduction_factor=3).adapt(STUDIES["fast"])
+    with pytest.raises(ConfigurationError, match="reduction factor: 1 is out of range"):
+        SweepOptions(reduction_factor=1).adapt(STUDIES["cnn"])

@@ -32,3 +32,11 @@ def test_the_status_alone_decides(
     found = client._explain(RuntimeError(text), submission_id)
     assert type(found) is becomes
     assert ("refuses the token" in str(found)) == ("code 401" in text or "code 403" in text)
+
+
+def test_a_job_whose_id_is_taken_is_named() -> None:
+    client = JobsClient.__new__(JobsClient)
+    text = f"Request failed with status code 500: Traceback\nJob with submission_id {JOB} already exists. Please use\n."
+    found = client._explain(RuntimeError(text), None)
+    assert str(found) == f"the cluster has had a job {JOB}"
+    assert "--start-or-resume" in str(found.hint)

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from cifar_ray.errors import ConfigurationError
+from cifar_ray.errors import ConfigurationError, UnknownNameError
 from cifar_ray.records import SweepRecord, TrialRecord
+from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import get_study
 from cifar_ray.studies.options import SweepOptions
-from cifar_ray.tuning.command import tune_command
-from cifar_ray.tuning.resuming import check_drawn, check_same
+from cifar_ray.tuning.resuming import as_begun, check_drawn, check_same, find_begun
 
 STUDY = get_study("cnn").with_budget(num_trials=3, max_epochs=4)
 
@@ -30,29 +30,58 @@ def trials() -> list[TrialRecord]:
 
 
 def test_the_same_goes_on(begun: SweepRecord, trials: list[TrialRecord]) -> None:
-    check_same(begun, replace(begun, started_at="later", commit="another", reduction_factor=9), "num_seeds")
+    uncut = replace(begun, grace_period=4)
+    check_same(begun, replace(begun, started_at="later", commit="another"), "num_seeds")
+    check_same(uncut, replace(uncut, reduction_factor=9))
     check_drawn(begun, trials, STUDY.sample(0))
 
 
-def test_what_differs_is_named_with_the_options_that_would_go_on(begun: SweepRecord) -> None:
-    """Whatever has become of the study's own budget."""
-    with pytest.raises(ConfigurationError, match="max_epochs was 4, now 5; grace_period was 1, now 5") as refused:
-        check_same(begun, replace(begun, max_epochs=5, grace_period=5))
-    hint = str(refused.value.hint)
-    arguments = hint.removeprefix("resume it with ").removesuffix(" and the data it had").split()
-    with tune_command("cnn").make_context("job", arguments) as context:
-        options = SweepOptions(**context.params)
-    budget = options.adapt(get_study("cnn")).budget
-    assert (budget.num_trials, budget.max_epochs, budget.grace_period) == (3, 4, 1)
-    assert (options.sweep_id, options.resume, options.no_cohort) == (begun.sweep_id, True, True)
+def test_what_differs_is_named(begun: SweepRecord) -> None:
+    for change, says in (
+        ({"max_epochs": 5, "grace_period": 5}, "max_epochs was 4, now 5; grace_period was 1, now 5"),
+        ({"reduction_factor": 9}, "reduction_factor was 4, now 9"),
+    ):
+        with pytest.raises(ConfigurationError, match=says) as refused:
+            check_same(begun, replace(begun, **change))
+        assert "leave out the options" in str(refused.value.hint)
+
+
+def test_options_that_are_left_open_are_those_that_it_was_begun_with(begun: SweepRecord) -> None:
+    """Whatever has become of the study's own budget; those that are given count, 0 among them."""
+    begun = replace(begun, seed=7, num_finalists=2, num_seeds=3, reduction_factor=2)
+    options = as_begun(SweepOptions(sweep_id="cnn-1", resume=True, keep="winner"), begun)
+    study = options.adapt(get_study("cnn"))
+    assert study.budget == begun.budget
+    assert (study.seeds, options.seed, options.no_cohort, options.keep) == (3, 7, True, "winner")
+    assert (options.data, options.sweep_id) == (begun.dataset.source, "cnn-1")
+    given = as_begun(SweepOptions(sweep_id="cnn-1", resume=True, seeds=0, seed=0, data="shapes"), begun)
+    assert (given.seeds, given.seed, given.data) == (0, 0, "shapes")
+    uncut = as_begun(SweepOptions(sweep_id="cnn-1", resume=True), replace(begun, grace_period=4))
+    assert uncut.adapt(get_study("cnn")).budget.grace_period == 4
+
+
+def test_a_winner_once_more_goes_on_as_it_was(begun: SweepRecord) -> None:
+    once_more = replace(begun, best_of="cnn-0", changes=("cutout=8",))
+    options = as_begun(SweepOptions(sweep_id="cnn-1", resume=True), once_more)
+    assert (options.best_of, options.settings) == ("cnn-0", {"cutout": 8})
+    assert options.validation_share == begun.dataset.validation_share
 
 
 def test_a_population_goes_on_with_five_times_a_generations_epochs(begun: SweepRecord) -> None:
     population = replace(begun, searcher="pbt", num_trials=40, max_epochs=6, grace_period=6)
-    with pytest.raises(ConfigurationError, match="seed was 0, now 7") as refused:
-        check_same(population, replace(population, seed=7))
-    assert "--trials 40 --max-epochs 30 " in str(refused.value.hint)
-    assert "--grace-period" not in str(refused.value.hint)
+    options = as_begun(SweepOptions(sweep_id="cnn-1", resume=True), population)
+    assert options.adapt(get_study("cnn")).trial_budget == population.budget
+
+
+def test_a_sweep_goes_on_in_its_own_study_and_only_if_there_is_one(runs: RunStore, begun: SweepRecord) -> None:
+    runs.create_sweep(begun)
+    assert find_begun(runs, begun.sweep_id, get_study("cnn")) == begun
+    with pytest.raises(ConfigurationError, match="is of study cnn, not resnet") as refused:
+        find_begun(runs, begun.sweep_id, get_study("resnet"))
+    assert f"job submit cnn --sweep-id {begun.sweep_id} --resume" in str(refused.value.hint)
+    with pytest.raises(UnknownNameError, match="unknown sweep 'never'") as refused:
+        find_begun(runs, "never", get_study("cnn"))
+    assert "--start-or-resume" in str(refused.value.hint)
 
 
 def test_a_cohort_may_go_on_with_other_cores_but_not_on_another_kind_of_device(begun: SweepRecord) -> None:

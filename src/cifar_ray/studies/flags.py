@@ -27,6 +27,12 @@ _FLAGS = (
         "[default: the study's]",
     ),
     click.option(
+        "--reduction-factor",
+        type=int,
+        metavar="N",
+        help="Of the trials that reach one of ASHA's rungs, one in N goes on. [default: the study's]",
+    ),
+    click.option(
         "--seeds",
         type=int,
         metavar="N",
@@ -76,9 +82,7 @@ _FLAGS = (
     click.option(
         "--seed",
         type=int,
-        default=0,
-        show_default=True,
-        help="Of the sampled configurations, the split, the batches and the augmentation.",
+        help="Of the sampled configurations, the split, the batches and the augmentation. [default: 0]",
     ),
     click.option(
         "--accelerators-per-trial",
@@ -113,7 +117,11 @@ _FLAGS = (
         "can be resumed. [default: as long as it takes]",
     ),
     click.option("--sweep-id", metavar="ID", help="Name of the sweep in the store. [default: study and time]"),
-    click.option("--resume", is_flag=True, help="Go on with the sweep of that id; finished trials stay."),
+    click.option(
+        "--resume",
+        is_flag=True,
+        help="Go on with the sweep of that id, with the options that it began with; finished trials stay.",
+    ),
     click.option(
         "--start-or-resume",
         is_flag=True,

@@ -26,6 +26,8 @@ class SweepOptions:
     """Most epochs of one trial, and of each training of its finals."""
     grace_period: int | None = None
     """Epochs that every trial gets before ASHA may stop it; as many as `max_epochs`, and none is stopped."""
+    reduction_factor: int | None = None
+    """Of the trials that reach a rung, one in this many goes on."""
     seeds: int | None = None
     """On which each finalist is trained anew; 0 for no finals."""
     best_of: str | None = None
@@ -40,8 +42,8 @@ class SweepOptions:
     """s3://bucket/prefix or a folder."""
     searcher: Searcher | None = None
     """Who chooses the configurations."""
-    seed: int = 0
-    """Of configurations, split, batches and augmentation."""
+    seed: int | None = None
+    """Of configurations, split, batches and augmentation; 0 by default."""
     accelerators_per_trial: float | None = None
     """Share or number of accelerators of a trial."""
     accelerator: str | None = None
@@ -62,7 +64,7 @@ class SweepOptions:
     """Go on with the sweep of that id, or start it where the store has none: for a job that is tried again."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed < 2**32:
+        if not 0 <= self.sweep_seed < 2**32:
             raise ConfigurationError(f"seed {self.seed} is out of range", "take 0 to 4294967295")
         if self.accelerators_per_trial is not None:
             _check_share("accelerators per trial", self.accelerators_per_trial, is_zero_allowed=True)
@@ -79,8 +81,9 @@ class SweepOptions:
             raise ConfigurationError(
                 "a population has no finals, since no one configuration gave its weights", "leave out --seeds"
             )
-        if self.searcher == "pbt" and self.grace_period is not None:
-            raise ConfigurationError("nothing cuts the trials of a population", "leave out --grace-period")
+        if self.searcher == "pbt" and (self.grace_period is not None or self.reduction_factor is not None):
+            flag = "--reduction-factor" if self.grace_period is None else "--grace-period"
+            raise ConfigurationError("nothing cuts the trials of a population", f"leave out {flag}")
         if self.best_of is not None and self.searcher not in (None, "random"):
             raise ConfigurationError(
                 f"the best of {self.best_of} leave nothing for {self.searcher} to search", "leave out --searcher"
@@ -107,6 +110,11 @@ class SweepOptions:
             raise ConfigurationError(f"{flag} needs to know which sweep", "add --sweep-id")
 
     @property
+    def sweep_seed(self) -> int:
+        """The seed, whether or not it is given."""
+        return self.seed or 0
+
+    @property
     def settings(self) -> dict[str, Any]:
         """What `setting` says, by name; ConfigurationError where one of them is no setting."""
         return dict(map(parse_setting, self.setting))
@@ -129,7 +137,17 @@ class SweepOptions:
         if searcher != "pbt":
             # a population asks more of a budget than others do
             study = study.with_searcher(searcher)
-        budgeted = study.with_budget(num_trials=num_trials, max_epochs=max_epochs, grace_period=grace_period)
+        budgeted = study.with_budget(
+            num_trials=num_trials,
+            max_epochs=max_epochs,
+            grace_period=grace_period,
+            reduction_factor=self.reduction_factor,
+        )
+        if self.reduction_factor is not None and budgeted.budget.grace_period == budgeted.budget.max_epochs:
+            raise ConfigurationError(
+                f"ASHA cuts none of these trials, so that a reduction factor of {self.reduction_factor} does nothing",
+                "leave out --reduction-factor, or add a --grace-period of fewer epochs than the most",
+            )
         adapted = budgeted.with_seeds(self.seeds).with_searcher(searcher)
         if "seed" in self.settings and adapted.finalists:
             raise ConfigurationError(

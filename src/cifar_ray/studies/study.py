@@ -182,9 +182,14 @@ class Study:
         return alone + ["muon"] * ("muon" in optimizers)
 
     def with_budget(
-        self, *, num_trials: int | None = None, max_epochs: int | None = None, grace_period: int | None = None
+        self,
+        *,
+        num_trials: int | None = None,
+        max_epochs: int | None = None,
+        grace_period: int | None = None,
+        reduction_factor: int | None = None,
     ) -> Study:
-        """The same study with fewer or more trials or epochs, or another grace period; None keeps the study's own.
+        """The same study with another budget; None keeps the study's own.
 
         Epochs that are given are those of its finals, too, and bound its grace period; a study that cuts no trial still
         cuts none.
@@ -199,6 +204,7 @@ class Study:
             num_trials=own.num_trials if num_trials is None else num_trials,
             max_epochs=epochs,
             grace_period=grace_period,
+            reduction_factor=own.reduction_factor if reduction_factor is None else reduction_factor,
         )
         return replace(self, budget=budget, final_epochs=self.final_epochs if max_epochs is None else None)
 

@@ -16,6 +16,7 @@ from cifar_ray.errors import ConfigurationError, UnknownNameError, UnreachableEr
 from cifar_ray.submission.job_spec import JobSpec
 from cifar_ray.submission.job_status import JobStatus
 
+_TAKEN = re.compile(r"Job with submission_id (\S+) already exists")
 _STATUS = re.compile(r"Request failed with status code (\d{3})\b")
 
 
@@ -96,6 +97,11 @@ class JobsClient:
             return self._refused()
         if submission_id is not None and (status == 404 or (not status and "does not exist" in text)):
             return UnknownNameError.of("job", submission_id, [job.submission_id for job in self.list()])
+        if taken := _TAKEN.search(text):
+            return ConfigurationError(
+                f"the cluster has had a job {taken[1]}",
+                "take another --sweep-id; or add --start-or-resume, which goes on with what it left, if anything",
+            )
         lines = [line for line in text.strip().splitlines() if line.strip()]
         last = lines[-1] if lines else type(error).__name__
         # of a job that is known, 500 means that its node did not answer the head

@@ -41,7 +41,7 @@ from cifar_ray.tuning.finals import run_with_finals
 from cifar_ray.tuning.nodes import read_node_kinds
 from cifar_ray.tuning.preflight import check_store_from_every_node, choose_storage
 from cifar_ray.tuning.ray_logs import shorten_tracebacks
-from cifar_ray.tuning.resuming import check_drawn, check_same
+from cifar_ray.tuning.resuming import as_begun, check_drawn, check_same, find_begun
 from cifar_ray.tuning.sweep import SweepPlan
 from cifar_ray.tuning.trackers import check_trackers
 
@@ -71,7 +71,8 @@ def tune_command(study_name: str) -> click.Command:
 def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
     """Check everything that can be checked at once, then run the sweep on the connected cluster."""
     ends_at = None if options.time_limit_s is None else time.monotonic() + options.time_limit_s
-    study = options.adapt(study)
+    if not options.resume:
+        options.adapt(study)  # refuses what is out of range before anything is asked
     sweep_id = check_sweep_id(options.sweep_id or new_id(study.name, datetime.now(UTC)))
     check_trackers(settings)
     prices = read_prices(settings.prices) if settings.prices else None
@@ -84,12 +85,15 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
     check_store_from_every_node(storage)
     with _only_driver(store, sweep_id, runs, patient.retire):
         is_going_on = options.resume or (options.start_or_resume and runs.has_sweep(sweep_id))
-        recorded = runs.sweep(sweep_id) if is_going_on else None
+        recorded = find_begun(runs, sweep_id, study) if is_going_on else None
         if recorded is None and runs.has_sweep(sweep_id):
             raise SweepExistsError.of(sweep_id, storage)
         if recorded and (result := runs.result(sweep_id)):
             return _say_result(result, storage)
-        configs = _best_configs(study, runs, options) if options.best_of else study.sample(options.seed)
+        if recorded:
+            options = as_begun(options, recorded)
+        study = options.adapt(study)
+        configs = _best_configs(study, runs, options) if options.best_of else study.sample(options.sweep_seed)
         # those of another sweep may have settings that the study has not
         study = replace(study, is_cohort=study.is_cohort and all(map(fits_cohort, configs)))
         plan = _make_plan(study, configs, options, settings, fitting, sweep_id, storage, recorded)
@@ -146,9 +150,9 @@ def _best_configs(study: Study, runs: RunStore, options: SweepOptions) -> list[T
         raise ConfigurationError(
             f"sweep {sweep_id} ranks {len(result.best_first)} trials, not {num_trials}", "take fewer --trials"
         )
-    if options.validation_share is not None and (seed := runs.sweep(sweep_id).seed) != options.seed:
+    if options.validation_share is not None and (seed := runs.sweep(sweep_id).seed) != options.sweep_seed:
         raise ConfigurationError(
-            f"sweep {sweep_id} has held out the images of seed {seed}: those of {options.seed} it has learnt from",
+            f"sweep {sweep_id} has held out the images of seed {seed}, and learnt from those of {options.sweep_seed}",
             f"add --seed {seed}",
         )
     trials = {trial.trial_id: trial for trial in runs.trials(sweep_id)}
@@ -174,11 +178,13 @@ def _make_plan(
     placement, budget = place(study, options, kinds), study.trial_budget
     source = resolve_source(options.data, settings)
     click.echo(f"loading data {source}")
-    data = split(load_images(source, "train", settings), options.seed, options.validation_share or VALIDATION_SHARE)
+    data = split(
+        load_images(source, "train", settings), options.sweep_seed, options.validation_share or VALIDATION_SHARE
+    )
     sweep = SweepRecord(
         sweep_id=sweep_id,
         study=study.name,
-        seed=options.seed,
+        seed=options.sweep_seed,
         num_trials=budget.num_trials,
         max_epochs=budget.max_epochs,
         grace_period=budget.grace_period,

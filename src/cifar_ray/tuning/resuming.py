@@ -3,18 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from cifar_ray.errors import ConfigurationError
+from cifar_ray.errors import ConfigurationError, UnknownNameError
 from cifar_ray.records import SweepRecord, TrialRecord
 from cifar_ray.storage import layout
-from cifar_ray.studies import TrialConfig, get_study
+from cifar_ray.storage.runs import RunStore
+from cifar_ray.studies import Study, TrialConfig, get_study
 from cifar_ray.studies.options import SweepOptions
 from cifar_ray.studies.study import GENERATIONS
 
 
+def find_begun(runs: RunStore, sweep_id: str, study: Study) -> SweepRecord:
+    """The record; UnknownNameError where there is no such sweep, ConfigurationError where it is of another study."""
+    try:
+        recorded = runs.sweep(sweep_id)
+    except UnknownNameError as error:
+        raise UnknownNameError(
+            error.message, f"{error.hint}; --start-or-resume, in place of --resume, begins one that has left nothing"
+        ) from error
+    if recorded.study != study.name:
+        raise ConfigurationError(
+            f"sweep {sweep_id} is of study {recorded.study}, not {study.name}",
+            f"go on with `cifar-ray job submit {recorded.study} --sweep-id {sweep_id} --resume`",
+        )
+    return recorded
+
+
+def as_begun(options: SweepOptions, recorded: SweepRecord) -> SweepOptions:
+    """The options; where they leave it open, what the sweep was begun with, whatever its study's own has become."""
+    own = vars(_options_of(recorded))
+    left_open = [name for name, value in vars(options).items() if value is None or value is False or value == ()]
+    return replace(options, **{name: own[name] for name in left_open})
+
+
 def check_same(recorded: SweepRecord, sweep: SweepRecord, *asked: str) -> None:
     """A resumed sweep must be the one that was started; `asked` are options that count where they are given."""
-    names = [*asked, "study", "searcher", "best_of", "seed", "num_trials", "max_epochs", "grace_period", "is_cohort"]
+    names = [*asked, "searcher", "best_of", "seed", "num_trials", "max_epochs", "grace_period", "is_cohort"]
+    names += ["reduction_factor"] if recorded.grace_period < recorded.max_epochs else []
     names += ["accelerators_per_trial", *([] if recorded.is_cohort else ["cpus_per_trial"])]
     pairs = {name: (getattr(recorded, name), getattr(sweep, name)) for name in names}
     pairs["settings"] = (", ".join(recorded.changes) or "its own", ", ".join(sweep.changes) or "its own")
@@ -24,7 +50,7 @@ def check_same(recorded: SweepRecord, sweep: SweepRecord, *asked: str) -> None:
     if changed:
         raise ConfigurationError(
             f"sweep {recorded.sweep_id} was started otherwise: {'; '.join(changed)}",
-            f"resume it with {' '.join(_options_of(recorded).to_arguments())} and the data it had",
+            "leave out the options that say otherwise: --resume goes on with those that it began with",
         )
 
 
@@ -47,21 +73,21 @@ def check_drawn(recorded: SweepRecord, trials: Sequence[TrialRecord], configs: S
 
 
 def _options_of(sweep: SweepRecord) -> SweepOptions:
-    """Those that go on with it, whatever its study's defaults have become."""
+    """Those that it was begun with, as far as they count."""
     is_population = sweep.searcher == "pbt"
     return SweepOptions(
         trials=sweep.num_trials,
         max_epochs=sweep.max_epochs * (GENERATIONS if is_population else 1),
         grace_period=None if is_population else sweep.grace_period,
+        reduction_factor=sweep.reduction_factor if sweep.grace_period < sweep.max_epochs else None,
         seeds=sweep.num_seeds,
         best_of=sweep.best_of,
         validation_share=sweep.dataset.validation_share if sweep.best_of else None,
         setting=sweep.changes,
+        data=sweep.dataset.source,
         searcher=sweep.searcher,
         seed=sweep.seed,
         accelerators_per_trial=None if sweep.is_cohort else sweep.accelerators_per_trial,
         cpus_per_trial=None if sweep.is_cohort else sweep.cpus_per_trial,
         no_cohort=not sweep.is_cohort and get_study(sweep.study).is_cohort,
-        sweep_id=sweep.sweep_id,
-        resume=True,
     )
