@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(400)]
 
 REFUSED = [
     ({"data": "cifar100"}, "no source and no folder"),
-    ({"data": "/no/such/folder"}, "holds no CIFAR-10"),
+    ({"data": "/no/such/folder"}, "there is no folder /no/such/folder"),
     ({"data": "s3://cifar-ray/nothing-here"}, "holds no CIFAR-10"),
     ({"data": "shapes:500", "cpus_per_trial": 64.0, "no_cohort": True}, "no node can hold one trial"),
     ({"data": "shapes:500", "accelerators_per_trial": 1.0, "no_cohort": True}, "no node can hold one trial"),
@@ -71,7 +71,8 @@ REFUSED = [
         "sweep one has held out the images of seed 0",
     ),
     (
-        {"sweep_id": "twentieth", "resume": True, "best_of": "one", "trials": 1, "validation_share": 0.1},
+        {"data": "shapes:500", "sweep_id": "twentieth", "resume": True, "best_of": "one", "trials": 1}
+        | {"validation_share": 0.1},
         "validation_share was 0.05, now 0.1",
     ),
     ({"data": "shapes:500", "sweep_id": "begun", "resume": True, "seeds": 2}, "num_seeds was 0, now 2"),

@@ -53,7 +53,8 @@ def _check_whole(shards: Sequence[re.Match[str]], uri: str) -> None:
     """Refuse a part of which shards are missing, as of a copy that broke off, or that lies there twice."""
     names = [match[0].removeprefix(match["folder"]) for match in shards]
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise DataError(f"{uri} holds {twice} more than once", "name the folder of the one to take")
+        folders = [f"{uri}/{match['folder']}" for name, match in zip(names, shards, strict=True) if name == twice]
+        raise DataError(f"{uri} holds {twice} more than once", f"take one of {', '.join(folders)}")
     numbers = sorted((int(match["count"]), int(match["index"])) for match in shards if match["index"])
     if not numbers:
         return

@@ -66,6 +66,10 @@ def load_images(source: str, part: Part, settings: Settings) -> ImageSet:
     if match := SHAPES_SOURCE.fullmatch(source):
         return _load_shapes(source, part, _num_shapes(match))
     folder = str(_official().fetch_official(settings.cache)) if source == "cifar10" else source
+    if "://" not in folder and not _is_folder(folder):
+        raise DataError(
+            f"there is no folder {folder} where the job runs", "name one that its node has, or an s3:// prefix"
+        )
     store = open_store(folder, settings.s3)
     keys = store.keys()
     if (prefix := find_batches(keys)) is not None:

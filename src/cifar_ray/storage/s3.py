@@ -38,7 +38,9 @@ _PARTS = TransferConfig(
     preferred_transfer_client="classic",
 )
 
-_CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, where the cluster's processes see them"
+_CREDENTIALS = (
+    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, for whoever reads: this shell, or the nodes"
+)
 _HINTS = {
     "NoSuchBucket": "create the bucket first, or correct CIFAR_RAY_STORAGE",
     "AccessDenied": "give these credentials read, write, list and delete on the prefix",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from cifar_ray.errors import ConfigurationError
+from cifar_ray.errors import ConfigurationError, UnknownNameError
 
 Model = Literal["classic_cnn", "deep_cnn", "resnet", "nf_resnet", "speed_net"]
 Optimizer = Literal["adam", "adamw", "sgd", "muon"]
@@ -196,8 +196,10 @@ def parse_setting(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     kinds = get_type_hints(TrialConfig)
     known = sorted(set(kinds) - _NOT_SETTABLE)
-    if name not in known or not equals:
+    if name in _NOT_SETTABLE or not equals:
         raise ConfigurationError(f"{text!r} sets nothing", f"take name=value, of {', '.join(known)}")
+    if name not in known:
+        raise UnknownNameError.of("setting", name, known)
     kind = kinds[name]
     if get_origin(kind) is Literal:
         _check_choice(name, value, get_args(kind))

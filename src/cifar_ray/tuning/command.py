@@ -250,3 +250,4 @@ def _say_result(result: SweepResult, storage: str) -> None:
     )
     if result.finals:
         click.echo(describe(result.finals))
+    click.echo(f"next: `cifar-ray job submit evaluate {result.sweep_id}` scores it once on the test set")
