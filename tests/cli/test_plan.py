@@ -57,7 +57,7 @@ def test_a_deadline_and_prices_are_answered(tmp_path: Path, monkeypatch: pytest.
         str(tmp_path / "p.png"),
     )
     assert done.exit_code == 0, done.output
-    assert "the best within 1 h 00 min" in done.output
+    assert "the best of these set-ups within 1 h 00 min" in done.output
     assert "EUR" in done.output
 
 

@@ -118,7 +118,8 @@ def plan(study: str, figure: Path, storage: str | None, **asked: Any) -> None:
 
     The sweep is played through in virtual time, many times over, by Ray Tune's own ASHA: its trials report the
     learning curves of a finished sweep (--curves) or of a model, at that sweep's pace. The table varies workers,
-    trials and the reduction factor one at a time about the study's own; the advice looks at every combination.
+    trials and the reduction factor one at a time about the study's own; the advice looks at every combination, and at
+    the full search, in which nobody is cut.
 
     \b
     cifar-ray plan cnn --curves SWEEP                 what a sweep like SWEEP takes on 1 to 8 workers
