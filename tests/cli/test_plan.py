@@ -25,6 +25,7 @@ def test_curves_from_the_store_make_a_table_and_a_figure(tmp_path: Path) -> None
     assert "check of the mechanics" in done.output
     assert figure.read_bytes().startswith(b"\x89PNG")
     assert "simulating" not in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("next: cifar-ray job submit cnn"), "what to do with the advice"
 
 
 @pytest.mark.parametrize(("factor", "rungs"), [("2", [1, 2, 4, 8, 16, 30]), ("3", [1, 3, 9, 27, 30])])

@@ -114,7 +114,7 @@ if TYPE_CHECKING:
     help="Where the curves are. [default: CIFAR_RAY_STORAGE, else the local cluster's, else ~/.cifar-ray/results]",
 )
 def plan(study: str, figure: Path, storage: str | None, **asked: Any) -> None:
-    """Show what a sweep of STUDY would search, take and bring, without starting anything.
+    """Show what a sweep of STUDY would search, take and bring, without starting anything, and the command to start it.
 
     The sweep is played through in virtual time, many times over, by Ray Tune's own ASHA: its trials report the
     learning curves of a finished sweep (--curves) or of a model, at that sweep's pace. The table varies workers,
@@ -128,6 +128,7 @@ def plan(study: str, figure: Path, storage: str | None, **asked: Any) -> None:
     """
     # Ray takes two seconds to load, matplotlib half a second
     from cifar_ray.planning.curve_source import read_finished  # noqa: PLC0415
+    from cifar_ray.planning.plan_command import plan_command  # noqa: PLC0415
     from cifar_ray.planning.plan_figure import plan_figure  # noqa: PLC0415
     from cifar_ray.planning.plan_view import plan_renderable  # noqa: PLC0415
     from cifar_ray.planning.planner import make_plan  # noqa: PLC0415
@@ -146,6 +147,7 @@ def plan(study: str, figure: Path, storage: str | None, **asked: Any) -> None:
     except OSError as error:
         raise ConfigurationError(f"{figure}: {error.strerror}", "take another --figure") from error
     click.echo(f"figure: {figure}")
+    click.echo(f"next: {plan_command(made)}")
 
 
 def _request(study: str, asked: dict[str, Any]) -> Request:

@@ -36,6 +36,8 @@ class Plan:
     """Of each set-up in the grid."""
     wish: Wish
     accelerator: str | None
+    accelerator_asked: str | None
+    """The type that the request named; None where it named none, or cores."""
     market: str
     rate: Rate | None
     """None where there is no table of prices, or it lacks the row."""

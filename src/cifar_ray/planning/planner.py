@@ -82,6 +82,7 @@ def make_plan(
         forecasts=forecast_all(grid, source, _counter(grid, watch)),
         wish=request.wish,
         accelerator=accelerator,
+        accelerator_asked=None if request.accelerator == CPU else request.accelerator,
         market=market,
         rate=Rate(amount=rate, currency=prices.currency) if prices and rate is not None else None,
         replayed=replay(source.timed_on) if source.timed_on and request.epoch_s is None else None,
