@@ -170,6 +170,22 @@ def test_spot_workers_are_lost_and_priced_as_such() -> None:
     assert "taken away 2 times an hour" in " ".join(shown(spot).split())
 
 
+@pytest.mark.parametrize(
+    ("accelerator", "prices", "says"),
+    [
+        (None, None, "name a table of prices by CIFAR_RAY_PRICES (docs/cost.md), and an --accelerator that it has"),
+        ("A100", None, "name a table of prices by CIFAR_RAY_PRICES (docs/cost.md) "),
+        (None, PRICES, "name an --accelerator that your table of prices has"),
+        ("A100", PRICES, "your table of prices has no A100.on_demand"),
+    ],
+)
+def test_what_a_cost_lacks_is_said(accelerator: str | None, prices: Prices | None, says: str) -> None:
+    request = Request(
+        study=get_study("resnet"), accelerator=accelerator, num_seeds=1, workers=[1], trials=[2], reduction_factors=[4]
+    )
+    assert f"no cost: {says}" in " ".join(shown(make_plan(request, [], prices, lambda done, num_all: None)).split())
+
+
 def test_curves_that_do_not_fit_are_refused(results: RunStore, alone: FinishedSweep, cohort: FinishedSweep) -> None:
     study = get_study("cnn")
     with pytest.raises(ConfigurationError, match="is of the study cnn"):

@@ -133,6 +133,8 @@ def plan(study: str, figure: Path, storage: str | None, **asked: Any) -> None:
     from cifar_ray.planning.plan_view import plan_renderable  # noqa: PLC0415
     from cifar_ray.planning.planner import make_plan  # noqa: PLC0415
 
+    if not figure.parent.is_dir():
+        raise ConfigurationError(f"{figure}: there is no folder {figure.parent}", "make it, or take another --figure")
     request = _request(study, asked)
     prices = _prices(request.accelerator, is_spot=request.is_spot)
     sweeps = []

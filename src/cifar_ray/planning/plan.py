@@ -41,6 +41,8 @@ class Plan:
     market: str
     rate: Rate | None
     """None where there is no table of prices, or it lacks the row."""
+    has_prices: bool
+    """Whether there is a table."""
     replayed: Outcome | None
     """The sweep that the times are from, in virtual time."""
 

@@ -31,6 +31,7 @@ def plan_renderable(plan: Plan) -> RenderableType:
     """Space, rungs, where the numbers come from, the forecasts, the advice."""
     return Group(
         study_renderable(plan.study),
+        *_trials(plan),
         Text(),
         *_space(plan),
         Text(),
@@ -43,6 +44,12 @@ def plan_renderable(plan: Plan) -> RenderableType:
         Text(),
         *_advice(plan),
     )
+
+
+def _trials(plan: Plan) -> Iterator[RenderableType]:
+    trials, own = plan.grid.trials, plan.grid.budget.num_trials
+    if own not in trials:
+        yield verbatim(f"planned: {', '.join(f'{each:,}' for each in trials)} trials in place of the study's {own:,}")
 
 
 def _space(plan: Plan) -> Iterator[RenderableType]:
@@ -195,7 +202,16 @@ def _legend(plan: Plan) -> Iterator[RenderableType]:
             "yellow",
         )
     if plan.rate is None:
-        yield verbatim("no cost: name a table of prices by CIFAR_RAY_PRICES (docs/cost.md), with --accelerator", "dim")
+        yield verbatim(f"no cost: {_lacking(plan)}", "dim")
+
+
+def _lacking(plan: Plan) -> str:
+    if not plan.has_prices:
+        accelerator = "" if plan.accelerator else ", and an --accelerator that it has"
+        return f"name a table of prices by CIFAR_RAY_PRICES (docs/cost.md){accelerator}"
+    if plan.accelerator is None:
+        return "name an --accelerator that your table of prices has"
+    return f"your table of prices has no {plan.accelerator}.{plan.market}"
 
 
 def _advice(plan: Plan) -> Iterator[RenderableType]:

@@ -85,6 +85,7 @@ def make_plan(
         accelerator_asked=None if request.accelerator == CPU else request.accelerator,
         market=market,
         rate=Rate(amount=rate, currency=prices.currency) if prices and rate is not None else None,
+        has_prices=prices is not None,
         replayed=replay(source.timed_on) if source.timed_on and request.epoch_s is None else None,
     )
 
