@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from cifar_ray.studies import Study, get_study
 from cifar_ray.studies.flags import sweep_flags
 from cifar_ray.studies.options import SweepOptions
 from cifar_ray.submission.job_spec import JobSpec, evaluation_job, find_jobs, tuning_job
-from cifar_ray.submission.waiting import check_succeeded, observe_job, stop_and_wait, wait_for_job
+from cifar_ray.submission.waiting import Observation, check_succeeded, observe_job, stop_and_wait, wait_for_job
 
 if TYPE_CHECKING:
     from cifar_ray.submission.jobs_client import JobsClient
@@ -110,11 +111,18 @@ def status(submission_id: str | None, is_watching: bool, is_json: bool, release:
 
 @job.command()
 @click.argument("submission_id", required=False)
+@click.option("--follow", is_flag=True, help="Stay until the job has ended, and print what it says.")
+@click.option("--tail", type=click.IntRange(0), metavar="N", help="Of what it has said, the last N lines alone.")
 @release_flags
-def logs(submission_id: str | None, release: ReleaseChoice) -> None:
-    """Print everything that a job has said (default: the newest)."""
+def logs(submission_id: str | None, follow: bool, tail: int | None, release: ReleaseChoice) -> None:
+    """Print everything that a job has said (default: the newest); Ctrl-C ends the following alone."""
     client = connect_jobs(release)
-    click.echo(client.logs(submission_id or _newest(client)), nl=False)
+    submission_id = submission_id or _newest(client)
+    if follow:
+        _follow(client, submission_id, tail=tail, flags=release.flags)
+        return
+    lines = client.logs(submission_id).splitlines(keepends=True)
+    click.echo("".join(_last(lines, tail)), nl=False)
 
 
 @job.command()
@@ -132,6 +140,28 @@ def list_jobs(release: ReleaseChoice) -> None:
     """List all jobs of the cluster, the newest first."""
     for each in connect_jobs(release).list():
         click.echo(f"{each.submission_id:44} {each.state:10} {each.entrypoint}")
+
+
+def _follow(client: JobsClient, submission_id: str, *, tail: int | None, flags: str) -> None:
+    """Print its log until it has ended; raise unless it succeeded."""
+
+    def observe(seen: Observation) -> None:
+        nonlocal tail
+        if seen.state == "LOST":
+            return
+        for line in _last(seen.all_lines, tail):
+            click.echo(line)
+        tail = None
+
+    try:
+        ended = wait_for_job(client, submission_id, observe, flags=flags)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    check_succeeded(ended, client.logs(submission_id), flags=flags)
+
+
+def _last(lines: Sequence[str], num: int | None) -> Sequence[str]:
+    return lines if num is None else lines[max(0, len(lines) - num) :]
 
 
 def watch(

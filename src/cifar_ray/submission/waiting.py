@@ -43,6 +43,8 @@ class Observation:
     """What it has said of the sweep since the last look."""
     new_lines: tuple[str, ...] = ()
     """The other lines since the last look."""
+    all_lines: tuple[str, ...] = ()
+    """Those and the lines of the news, as the log has them."""
     message: str = ""
     """What the cluster says of the state."""
 
@@ -69,7 +71,12 @@ class _Observer:
             self.board.take(each)
         others = tuple(line for line, found in read if found is None)
         return status, Observation(
-            state=status.state, board=self.board, news=news, new_lines=others, message=status.message
+            state=status.state,
+            board=self.board,
+            news=news,
+            new_lines=others,
+            all_lines=tuple(lines),
+            message=status.message,
         )
 
 
