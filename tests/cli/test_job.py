@@ -9,6 +9,7 @@ from cifar_ray.cli import job
 from cifar_ray.cli.main import main
 from cifar_ray.errors import UnreachableError
 from cifar_ray.submission import waiting
+from cifar_ray.submission.job_spec import JobSpec
 from cifar_ray.submission.job_status import JobStatus
 
 PROGRESS = (
@@ -23,6 +24,9 @@ class FakeClient:
     def __init__(self, *looks: tuple[str, str] | type[BaseException]) -> None:
         self.looks = list(looks)
         self.num_stops = 0
+
+    def submit(self, spec: JobSpec) -> str:
+        return spec.submission_id
 
     def list(self) -> list[JobStatus]:
         return [self._status("RUNNING")]
@@ -98,3 +102,12 @@ def test_an_interrupt_of_followed_logs_leaves_the_job_alone(monkeypatch: pytest.
     client = FakeClient(("RUNNING", "one\n"), KeyboardInterrupt)
     done = run(monkeypatch, client, "logs", "--follow")
     assert (done.exit_code, done.output, client.num_stops) == (130, "one\n", 0)
+
+
+def test_a_second_interrupt_does_not_wait_for_the_stop_that_it_has_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = FakeClient(("RUNNING", "one\n"), KeyboardInterrupt, KeyboardInterrupt)
+    done = run(monkeypatch, client, "submit", "cnn", "--sweep-id", "job-1")
+    assert (done.exit_code, client.num_stops) == (130, 1)
+    assert "job job-1: its stop was asked for" in done.stderr
+    assert "`cifar-ray job status job-1`" in done.stderr
+    assert "Aborted" not in done.output

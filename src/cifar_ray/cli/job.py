@@ -177,13 +177,25 @@ def watch(
             ended = wait_for_job(client, submission_id, view.observe, flags=flags)
     except KeyboardInterrupt:
         if stop_on_interrupt:
-            # who reads it may be gone, as `tee` is after Ctrl-C
-            with suppress(OSError):
-                click.echo(f"\nstopping {submission_id}", err=True)
-            stopped = stop_and_wait(client, submission_id, flags=flags)
-            JobStoppedError(f"job {submission_id}: {stopped.state}", _resume_hint(stopped.metadata)).show()
+            _stop(client, submission_id, flags)
         sys.exit(INTERRUPTED)
     check_succeeded(ended, client.logs(submission_id), flags=flags)
+
+
+def _stop(client: JobsClient, submission_id: str, flags: str) -> None:
+    """Have it stop, and say how it ended; another Ctrl-C ends the waiting for that."""
+    try:
+        # who reads it may be gone, as `tee` is after Ctrl-C
+        with suppress(OSError):
+            click.echo(f"\nstopping {submission_id}", err=True)
+        stopped = stop_and_wait(client, submission_id, flags=flags)
+    except KeyboardInterrupt:
+        JobStoppedError(
+            f"job {submission_id}: its stop was asked for, and not waited for",
+            f"whether it has ended tells `cifar-ray job status {submission_id}{flags}`",
+        ).show()
+    else:
+        JobStoppedError(f"job {submission_id}: {stopped.state}", _resume_hint(stopped.metadata)).show()
 
 
 def _make_spec(
