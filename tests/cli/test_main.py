@@ -1,6 +1,7 @@
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -94,6 +95,30 @@ def test_an_unreachable_cluster_has_its_own_exit_code(monkeypatch: pytest.Monkey
     result = run("job", "list")
     assert (result.exit_code, "Traceback" in result.output) == (4, False)
     assert "no Ray cluster answers at http://127.0.0.1:9" in result.output
+
+
+def test_a_script_can_tell_that_there_is_no_local_cluster() -> None:
+    result = run("local", "status")
+    assert (result.exit_code, result.stdout) == (4, "")
+    assert result.stderr == "error: no local cluster is running\nhint: start one with `cifar-ray local up`\n"
+
+
+@pytest.mark.parametrize("command", ["local status", "local env", "local up", "job list"])
+def test_a_home_that_is_a_file_is_an_error_of_one_line(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CIFAR_RAY_HOME", str(tmp_path / "file"))
+    result = run(*command.split())
+    assert (result.exit_code, "Traceback" in result.output) == (2, False), result.output
+    assert f"error: {tmp_path}/file/local" in result.output
+    assert "Not a directory" in result.output
+
+
+def test_the_help_says_which_commands_have_which_exit_codes() -> None:
+    said = " ".join(run("job", "--help").output.split())
+    assert "Exit codes of submit, status --watch and logs --follow, by how the job ended: 0 succeeded" in said
+    assert "Of every command: 0 done, 2 bad input, 4 cluster unreachable" in said
 
 
 def test_down_without_a_cluster_is_no_error() -> None:

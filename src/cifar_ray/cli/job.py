@@ -38,7 +38,9 @@ def job() -> None:
     """Submit sweeps and evaluations, watch and stop them.
 
     \b
-    Exit codes: 0 succeeded, 1 failed, 2 bad input, 3 stopped, 4 cluster unreachable, 130 interrupted.
+    Exit codes of submit, status --watch and logs --follow, by how the job ended:
+      0 succeeded, 1 failed, 3 stopped, 130 interrupted
+    Of every command: 0 done, 2 bad input, 4 cluster unreachable
     """
 
 

@@ -106,11 +106,10 @@ def env() -> None:
 
 @local.command()
 def status() -> None:
-    """Say whether the cluster runs and each of its parts answers; exit code 4 where one does not."""
+    """Say whether the cluster runs and each of its parts answers; exit code 4 where it or one of them does not."""
     found = cluster.status(read_settings().home / LOCAL_FOLDER)
     if found.cluster is None:
-        click.echo("no local cluster is running: start one with `cifar-ray local up`")
-        return
+        raise UnreachableError("no local cluster is running", "start one with `cifar-ray local up`")
     for part in found.parts:
         click.echo(f"{part.name:9} {part.url}  {part.problem or 'answers'}")
     click.echo(f"store     {found.cluster.storage}")
