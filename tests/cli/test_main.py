@@ -66,6 +66,12 @@ def test_study_list_and_show() -> None:
         (["job", "submit", "cnn", "--resume"], "--resume needs to know which sweep"),
         (["job", "submit", "cnn", "--sweep-id", "../x"], "sweep id '../x' is malformed"),
         (["job", "submit", "cnn", "--storage", "gs://x"], "unknown scheme"),
+        (["job", "submit", "cnn", "--cpus-per-trial", "64", "--dry-run"], "cnn train together"),
+        (["job", "submit", "cnn", "--accelerators-per-trial", "1", "--dry-run"], "cnn train together"),
+        (
+            ["job", "submit", "cnn", "--sweep-id", "a", "--resume", "--start-or-resume", "--dry-run"],
+            "exclude each other",
+        ),
         (["job", "submit", "cnn"], "cifar-ray local up"),
         (["job", "status"], "cifar-ray local up"),
         (["results", "show", "--storage", "s3://UP"], "no bucket name"),
@@ -88,6 +94,12 @@ def test_dry_run_prints_the_job_and_needs_no_cluster() -> None:
     result = run("job", "submit", "resnet", "--trials", "3", "--dry-run")
     assert result.exit_code == 0
     assert '"tune_resnet.py"' in result.output
+
+
+@pytest.mark.parametrize("flags", ["--no-cohort", "--best-of cnn-1", "--sweep-id cnn-1 --resume"])
+def test_a_dry_run_passes_what_only_the_store_could_refuse(flags: str) -> None:
+    result = run("job", "submit", "cnn", "--cpus-per-trial", "2", *flags.split(), "--dry-run")
+    assert result.exit_code == 0, result.output
 
 
 def test_an_unreachable_cluster_has_its_own_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
+from cifar_ray.capacity import is_in_cohorts
 from cifar_ray.cli.connection import connect_jobs
 from cifar_ray.cli.demand import check_demand
 from cifar_ray.cli.live import JsonView, LiveView
@@ -211,6 +212,15 @@ def _make_spec(
     study = options.adapt(get_study(what))
     if sweeps:
         raise ConfigurationError(f"unexpected {sweeps[0]!r}", "only `evaluate` takes sweep ids")
+    if options.resume and options.start_or_resume:
+        raise ConfigurationError(
+            "--resume and --start-or-resume exclude each other",
+            "take --resume for a sweep that has begun, --start-or-resume where that is not known",
+        )
+    is_drawn_anew = not (options.resume or options.start_or_resume or options.best_of)
+    if is_drawn_anew:
+        # of the others the store tells whether their trials train together
+        is_in_cohorts(study, options)
     return tuning_job(study, options, jobs_folder), study
 
 
