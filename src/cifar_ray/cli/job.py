@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 
 from cifar_ray.capacity import is_in_cohorts
-from cifar_ray.cli.connection import connect_jobs
+from cifar_ray.cli.connection import connect_jobs, local_cluster_end
 from cifar_ray.cli.demand import check_demand
 from cifar_ray.cli.live import JsonView, LiveView
 from cifar_ray.cli.release_flags import ReleaseChoice, release_flags
@@ -157,7 +157,7 @@ def _follow(client: JobsClient, submission_id: str, *, tail: int | None, flags: 
         tail = None
 
     try:
-        ended = wait_for_job(client, submission_id, observe, flags=flags)
+        ended = wait_for_job(client, submission_id, observe, flags=flags, is_gone=local_cluster_end())
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     check_succeeded(ended, client.logs(submission_id), flags=flags)
@@ -177,7 +177,7 @@ def watch(
     view = JsonView(submission_id) if is_json else LiveView(Console(), submission_id)
     try:
         with view.screen:
-            ended = wait_for_job(client, submission_id, view.observe, flags=flags)
+            ended = wait_for_job(client, submission_id, view.observe, flags=flags, is_gone=local_cluster_end())
     except KeyboardInterrupt:
         if stop_on_interrupt:
             _stop(client, submission_id, flags)
