@@ -33,7 +33,7 @@ def evaluate_best(sweeps: tuple[str, ...], storage: str | None) -> None:
     runs = RunStore(open_store(uri, settings.s3))
     chosen = list(dict.fromkeys(sweeps)) or newest_finished_sweeps(runs)
     if not chosen:
-        raise ConfigurationError(f"no finished sweep in {uri}", "run one first: jobs/tune_cnn.py")
+        raise ConfigurationError(f"no finished sweep in {uri}", "finish one first, such as `cifar-ray job submit cnn`")
     scores = [run_on_best_node(kinds, score_sweep, uri, sweep_id) for sweep_id in chosen]
     for key, content in render_report(runs, scores).items():
         runs.objects.write(key, content)

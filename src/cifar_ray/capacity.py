@@ -112,14 +112,21 @@ def has_accelerator(kinds: Sequence[NodeKind]) -> bool:
     return any(kind.resources.get(ACCELERATOR, 0) > 0 for kind in kinds)
 
 
+def is_in_cohorts(study: Study, options: SweepOptions) -> bool:
+    """Whether its trials train together; ConfigurationError where they do and yet shall have shares of their own."""
+    if not study.is_cohort or options.no_cohort:
+        return False
+    if (options.cpus_per_trial, options.accelerators_per_trial) != (None, None):
+        raise ConfigurationError(
+            f"the trials of {study.name} train together, on all that a node has",
+            "add --no-cohort to give each of them --cpus-per-trial or --accelerators-per-trial",
+        )
+    return True
+
+
 def place(study: Study, options: SweepOptions, kinds: Sequence[NodeKind]) -> Placement:
     """Of a sweep with these options; CapacityError where no node can ever hold one of its trials."""
-    if study.is_cohort and not options.no_cohort:
-        if (options.cpus_per_trial, options.accelerators_per_trial) != (None, None):
-            raise ConfigurationError(
-                f"the trials of {study.name} train together, on all that a node has",
-                "add --no-cohort to give each of them --cpus-per-trial or --accelerators-per-trial",
-            )
+    if is_in_cohorts(study, options):
         return place_cohorts(kinds, study.trials_at_once)
     return place_singly(study, options, kinds)
 

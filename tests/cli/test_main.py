@@ -1,6 +1,7 @@
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -65,6 +66,12 @@ def test_study_list_and_show() -> None:
         (["job", "submit", "cnn", "--resume"], "--resume needs to know which sweep"),
         (["job", "submit", "cnn", "--sweep-id", "../x"], "sweep id '../x' is malformed"),
         (["job", "submit", "cnn", "--storage", "gs://x"], "unknown scheme"),
+        (["job", "submit", "cnn", "--cpus-per-trial", "64", "--dry-run"], "cnn train together"),
+        (["job", "submit", "cnn", "--accelerators-per-trial", "1", "--dry-run"], "cnn train together"),
+        (
+            ["job", "submit", "cnn", "--sweep-id", "a", "--resume", "--start-or-resume", "--dry-run"],
+            "exclude each other",
+        ),
         (["job", "submit", "cnn"], "cifar-ray local up"),
         (["job", "status"], "cifar-ray local up"),
         (["results", "show", "--storage", "s3://UP"], "no bucket name"),
@@ -89,11 +96,41 @@ def test_dry_run_prints_the_job_and_needs_no_cluster() -> None:
     assert '"tune_resnet.py"' in result.output
 
 
+@pytest.mark.parametrize("flags", ["--no-cohort", "--best-of cnn-1", "--sweep-id cnn-1 --resume"])
+def test_a_dry_run_passes_what_only_the_store_could_refuse(flags: str) -> None:
+    result = run("job", "submit", "cnn", "--cpus-per-trial", "2", *flags.split(), "--dry-run")
+    assert result.exit_code == 0, result.output
+
+
 def test_an_unreachable_cluster_has_its_own_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:9")
     result = run("job", "list")
     assert (result.exit_code, "Traceback" in result.output) == (4, False)
     assert "no Ray cluster answers at http://127.0.0.1:9" in result.output
+
+
+def test_a_script_can_tell_that_there_is_no_local_cluster() -> None:
+    result = run("local", "status")
+    assert (result.exit_code, result.stdout) == (4, "")
+    assert result.stderr == "error: no local cluster is running\nhint: start one with `cifar-ray local up`\n"
+
+
+@pytest.mark.parametrize("command", ["local status", "local env", "local up", "job list"])
+def test_a_home_that_is_a_file_is_an_error_of_one_line(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CIFAR_RAY_HOME", str(tmp_path / "file"))
+    result = run(*command.split())
+    assert (result.exit_code, "Traceback" in result.output) == (2, False), result.output
+    assert f"error: {tmp_path}/file/local" in result.output
+    assert "Not a directory" in result.output
+
+
+def test_the_help_says_which_commands_have_which_exit_codes() -> None:
+    said = " ".join(run("job", "--help").output.split())
+    assert "Exit codes of submit, status --watch and logs --follow, by how the job ended: 0 succeeded" in said
+    assert "Of every command: 0 done, 2 bad input, 4 cluster unreachable" in said
 
 
 def test_down_without_a_cluster_is_no_error() -> None:

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cifar_ray.cli.main import main
+from cifar_ray.planning import planner
 
 RESULTS = str(Path(__file__).parents[2] / "docs" / "results")
 ALONE, COHORT = "cnn-20261123-140840-f23b", "cnn-20261123-202106-86f1"
@@ -25,6 +26,7 @@ def test_curves_from_the_store_make_a_table_and_a_figure(tmp_path: Path) -> None
     assert "check of the mechanics" in done.output
     assert figure.read_bytes().startswith(b"\x89PNG")
     assert "simulating" not in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("next: cifar-ray job submit cnn"), "what to do with the advice"
 
 
 @pytest.mark.parametrize(("factor", "rungs"), [("2", [1, 2, 4, 8, 16, 30]), ("3", [1, 3, 9, 27, 30])])
@@ -57,7 +59,7 @@ def test_a_deadline_and_prices_are_answered(tmp_path: Path, monkeypatch: pytest.
         str(tmp_path / "p.png"),
     )
     assert done.exit_code == 0, done.output
-    assert "the best within 1 h 00 min" in done.output
+    assert "the best of these set-ups within 1 h 00 min" in done.output
     assert "EUR" in done.output
 
 
@@ -80,7 +82,7 @@ def test_a_deadline_and_prices_are_answered(tmp_path: Path, monkeypatch: pytest.
         (["cnn", "--curves", "nope", "--storage", RESULTS], "unknown sweep 'nope'"),
         (["resnet", "--curves", ALONE, "--storage", RESULTS], "is of the study cnn"),
         (["cnn", "--curves", ALONE, "--storage", RESULTS], "trained one by one"),
-        (["cnn", *SMALL, "--figure", "/no/such/folder/p.png"], "take another --figure"),
+        (["cnn", "--reduction-factor", "0.5"], "write them as in --reduction-factor 2,4,8"),
     ],
 )
 def test_bad_input_is_one_line_and_a_hint(arguments: list[str], says: str) -> None:
@@ -88,6 +90,22 @@ def test_bad_input_is_one_line_and_a_hint(arguments: list[str], says: str) -> No
     assert done.exit_code == 2, done.output
     assert says in done.output
     assert "Traceback" not in done.output
+
+
+def test_a_figure_without_a_folder_is_refused_before_anything_is_simulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planner, "make_plan", lambda *_: pytest.fail("it was simulated"))
+    done = plan("cnn", *SMALL, "--figure", "/no/such/folder/p.png")
+    assert done.exit_code == 2
+    assert "there is no folder /no/such/folder\nhint: make it, or take another --figure" in done.output
+
+
+@pytest.mark.parametrize("trials", [["5"], ["1000", "2000"]])
+def test_trials_that_are_not_the_studys_are_said_at_the_top(trials: list[str], tmp_path: Path) -> None:
+    asked = ("--trials", ",".join(trials), "--workers", "1", "--reduction-factor", "4", "--seeds", "1")
+    done = plan("cnn", *asked, "--figure", str(tmp_path / "p.png"))
+    said = ", ".join(f"{int(each):,}" for each in trials)
+    assert "30 trials of at most 30 epochs" in done.output
+    assert f"planned: {said} trials in place of the study's 30" in done.output
 
 
 def test_an_accelerator_without_a_price_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

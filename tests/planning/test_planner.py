@@ -54,8 +54,9 @@ def test_a_plan_by_curves_shows_all_its_parts(by_cohort: Plan) -> None:
         "check of the mechanics",
         "USD",
         "a chance of 90 %",
-        "within 0.5 points of the full search's with",
-        "the full search: 44 min",
+        "the cheapest of these set-ups with",
+        "1 worker, 30 trials, none cut 44 min 03 s, 1.47 core-hours, 0.07 USD; winner 66.2 %: this is the full search",
+        "the likeliest that cuts any: ",
     ):
         assert part in words
     assert max(len(line) for line in text.splitlines()) <= 80
@@ -72,6 +73,35 @@ def test_more_workers_are_faster_and_more_trials_better(by_cohort: Plan) -> None
     assert few.hours.mean < many.hours.mean < by_cohort.full.hours.mean
     assert by_cohort.full.chance == 1
     assert by_cohort.full.reached[30].mean == 30
+
+
+def test_the_full_search_is_advised_where_it_alone_is_what_was_asked_for(by_cohort: Plan) -> None:
+    """By definition its winner is as good as its own, and it can be run."""
+    cutting = [each for each in by_cohort.forecasts if each.setup.reduction_factor]
+    assert max(each.chance for each in cutting) < 0.9
+    assert (by_cohort.advice.forecast, by_cohort.advice.is_met) == (by_cohort.full, True)
+    faster = replace(by_cohort, wish=Wish(deadline_s=0.8 * by_cohort.full.wall_s.mean))
+    assert faster.advice.forecast.setup == replace(by_cohort.grid.full, num_workers=2)
+    assert "2 workers, 30 trials, none cut" in " ".join(shown(faster).split())
+    hurried = replace(by_cohort, wish=Wish(chance=0.9, deadline_s=by_cohort.base.wall_s.high))
+    said = " ".join(shown(hurried).split())
+    assert "none of these set-ups reaches a chance of 90 % within" in said
+    assert "within 0.5 points of the full search's with" in said
+    assert "the full search: 44 min 03 s on 1 worker, 1.47 core-hours" in said
+
+
+@pytest.mark.parametrize("name", ["fast", "cnn-depth"])
+def test_a_study_that_cuts_nothing_has_no_reduction_factors(name: str) -> None:
+    plan = make(name, reduction_factors=[2, 8], epoch_s=10.0)
+    own = get_study(name).budget.num_trials
+    assert [(each.setup.num_trials, each.setup.num_workers) for each in plan.forecasts] == [
+        (trials, workers) for trials in (own // 2, own, 2 * own) for workers in (1, 2)
+    ]
+    assert plan.base is plan.full
+    said = " ".join(shown(plan).split())
+    assert "a reduction factor would change nothing" in said
+    assert "fac-" not in said, "a column of them"
+    assert plan_figure(plan).startswith(b"\x89PNG")
 
 
 def test_seeds_make_the_intervals(by_cohort: Plan) -> None:
@@ -138,6 +168,22 @@ def test_spot_workers_are_lost_and_priced_as_such() -> None:
     assert spot.rate.amount == 1.5
     assert spot.base.wall_s.mean > calm.base.wall_s.mean
     assert "taken away 2 times an hour" in " ".join(shown(spot).split())
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "prices", "says"),
+    [
+        (None, None, "name a table of prices by CIFAR_RAY_PRICES (docs/cost.md), and an --accelerator that it has"),
+        ("A100", None, "name a table of prices by CIFAR_RAY_PRICES (docs/cost.md) "),
+        (None, PRICES, "name an --accelerator that your table of prices has"),
+        ("A100", PRICES, "your table of prices has no A100.on_demand"),
+    ],
+)
+def test_what_a_cost_lacks_is_said(accelerator: str | None, prices: Prices | None, says: str) -> None:
+    request = Request(
+        study=get_study("resnet"), accelerator=accelerator, num_seeds=1, workers=[1], trials=[2], reduction_factors=[4]
+    )
+    assert f"no cost: {says}" in " ".join(shown(make_plan(request, [], prices, lambda done, num_all: None)).split())
 
 
 def test_curves_that_do_not_fit_are_refused(results: RunStore, alone: FinishedSweep, cohort: FinishedSweep) -> None:

@@ -87,6 +87,9 @@ def test_a_run_may_have_other_finals() -> None:
     assert fast.with_seeds(None) is fast
     assert (fast.with_seeds(0).finalists, fast.with_seeds(0).seeds) == (0, 0)
     assert (cnn.with_seeds(3).finalists, cnn.with_seeds(3).seeds) == (2, 3)
+    with pytest.raises(ConfigurationError) as caught:
+        cnn.with_seeds(-1)
+    assert caught.value.hint == "take 0 to 100", "none is a choice"
     assert fast.final_epochs == fast.with_budget(num_trials=3).final_epochs > fast.budget.max_epochs
     assert fast.with_budget(max_epochs=2).final_epochs is None, "a short run has short finals"
     with pytest.raises(ConfigurationError, match="final epochs: 0 is out of range"):

@@ -83,6 +83,25 @@ def test_a_connection_that_stays_lost_ends_the_wait() -> None:
     assert "job status job-1" in str(caught.value.hint)
 
 
+def test_a_cluster_that_was_stopped_ends_the_wait_at_once() -> None:
+    gone = iter((False, True))
+    with pytest.raises(JobStoppedError, match="job job-1: its cluster was stopped") as caught:
+        watch(FakeJobs(("RUNNING", "a\n"), None), is_gone=lambda: next(gone))
+    assert caught.value.exit_code == 3
+    assert caught.value.hint == "start one with `cifar-ray local up`"
+
+
+def test_a_sweep_whose_cluster_was_stopped_can_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = FakeJobs(("RUNNING", "a\n"), None)
+    answer = jobs.status
+    monkeypatch.setattr(
+        jobs, "status", lambda name: replace(answer(name), metadata={"study": "cnn", "sweep_id": "cnn-1"})
+    )
+    with pytest.raises(JobStoppedError) as caught:
+        watch(jobs, is_gone=lambda: True)
+    assert caught.value.hint == "go on with `cifar-ray local up; cifar-ray job submit cnn --sweep-id cnn-1 --resume`"
+
+
 def test_hints_name_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     flags = " --release sweeps --namespace ml"
     with pytest.raises(UnreachableError) as lost:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -68,6 +69,16 @@ def connect_jobs(release: ReleaseChoice | None = None) -> JobsClient:
     from cifar_ray.submission.jobs_client import JobsClient  # noqa: PLC0415
 
     return JobsClient(settings.ray_address)
+
+
+def local_cluster_end() -> Callable[[], bool]:
+    """Whether the one-machine cluster has been stopped since now; never of another cluster that this is a client of."""
+    settings = read_settings()
+    home = settings.home / LOCAL_FOLDER
+    cluster = local.find(home)
+    if cluster is None or cluster.dashboard_url != settings.ray_address:
+        return lambda: False
+    return lambda: local.find(home, is_whole=False) != cluster
 
 
 def connect_runs(storage: str | None) -> RunStore:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from cifar_ray.cli.connection import connect_jobs
+from cifar_ray.capacity import is_in_cohorts
+from cifar_ray.cli.connection import connect_jobs, local_cluster_end
 from cifar_ray.cli.demand import check_demand
 from cifar_ray.cli.live import JsonView, LiveView
 from cifar_ray.cli.release_flags import ReleaseChoice, release_flags
@@ -22,7 +24,7 @@ from cifar_ray.studies import Study, get_study
 from cifar_ray.studies.flags import sweep_flags
 from cifar_ray.studies.options import SweepOptions
 from cifar_ray.submission.job_spec import JobSpec, evaluation_job, find_jobs, tuning_job
-from cifar_ray.submission.waiting import check_succeeded, observe_job, stop_and_wait, wait_for_job
+from cifar_ray.submission.waiting import Observation, check_succeeded, observe_job, stop_and_wait, wait_for_job
 
 if TYPE_CHECKING:
     from cifar_ray.submission.jobs_client import JobsClient
@@ -37,7 +39,9 @@ def job() -> None:
     """Submit sweeps and evaluations, watch and stop them.
 
     \b
-    Exit codes: 0 succeeded, 1 failed, 2 bad input, 3 stopped, 4 cluster unreachable, 130 interrupted.
+    Exit codes of submit, status --watch and logs --follow, by how the job ended:
+      0 succeeded, 1 failed, 3 stopped, 130 interrupted
+    Of every command: 0 done, 2 bad input, 4 cluster unreachable
     """
 
 
@@ -110,11 +114,18 @@ def status(submission_id: str | None, is_watching: bool, is_json: bool, release:
 
 @job.command()
 @click.argument("submission_id", required=False)
+@click.option("--follow", is_flag=True, help="Stay until the job has ended, and print what it says.")
+@click.option("--tail", type=click.IntRange(0), metavar="N", help="Of what it has said, the last N lines alone.")
 @release_flags
-def logs(submission_id: str | None, release: ReleaseChoice) -> None:
-    """Print everything that a job has said (default: the newest)."""
+def logs(submission_id: str | None, follow: bool, tail: int | None, release: ReleaseChoice) -> None:
+    """Print everything that a job has said (default: the newest); Ctrl-C ends the following alone."""
     client = connect_jobs(release)
-    click.echo(client.logs(submission_id or _newest(client)), nl=False)
+    submission_id = submission_id or _newest(client)
+    if follow:
+        _follow(client, submission_id, tail=tail, flags=release.flags)
+        return
+    lines = client.logs(submission_id).splitlines(keepends=True)
+    click.echo("".join(_last(lines, tail)), nl=False)
 
 
 @job.command()
@@ -134,6 +145,28 @@ def list_jobs(release: ReleaseChoice) -> None:
         click.echo(f"{each.submission_id:44} {each.state:10} {each.entrypoint}")
 
 
+def _follow(client: JobsClient, submission_id: str, *, tail: int | None, flags: str) -> None:
+    """Print its log until it has ended; raise unless it succeeded."""
+
+    def observe(seen: Observation) -> None:
+        nonlocal tail
+        if seen.state == "LOST":
+            return
+        for line in _last(seen.all_lines, tail):
+            click.echo(line)
+        tail = None
+
+    try:
+        ended = wait_for_job(client, submission_id, observe, flags=flags, is_gone=local_cluster_end())
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    check_succeeded(ended, client.logs(submission_id), flags=flags)
+
+
+def _last(lines: Sequence[str], num: int | None) -> Sequence[str]:
+    return lines if num is None else lines[max(0, len(lines) - num) :]
+
+
 def watch(
     client: JobsClient, submission_id: str, *, flags: str = "", stop_on_interrupt: bool = True, is_json: bool = False
 ) -> None:
@@ -144,16 +177,28 @@ def watch(
     view = JsonView(submission_id) if is_json else LiveView(Console(), submission_id)
     try:
         with view.screen:
-            ended = wait_for_job(client, submission_id, view.observe, flags=flags)
+            ended = wait_for_job(client, submission_id, view.observe, flags=flags, is_gone=local_cluster_end())
     except KeyboardInterrupt:
         if stop_on_interrupt:
-            # who reads it may be gone, as `tee` is after Ctrl-C
-            with suppress(OSError):
-                click.echo(f"\nstopping {submission_id}", err=True)
-            stopped = stop_and_wait(client, submission_id, flags=flags)
-            JobStoppedError(f"job {submission_id}: {stopped.state}", _resume_hint(stopped.metadata)).show()
+            _stop(client, submission_id, flags)
         sys.exit(INTERRUPTED)
     check_succeeded(ended, client.logs(submission_id), flags=flags)
+
+
+def _stop(client: JobsClient, submission_id: str, flags: str) -> None:
+    """Have it stop, and say how it ended; another Ctrl-C ends the waiting for that."""
+    try:
+        # who reads it may be gone, as `tee` is after Ctrl-C
+        with suppress(OSError):
+            click.echo(f"\nstopping {submission_id}", err=True)
+        stopped = stop_and_wait(client, submission_id, flags=flags)
+    except KeyboardInterrupt:
+        JobStoppedError(
+            f"job {submission_id}: its stop was asked for, and not waited for",
+            f"whether it has ended tells `cifar-ray job status {submission_id}{flags}`",
+        ).show()
+    else:
+        JobStoppedError(f"job {submission_id}: {stopped.state}", _resume_hint(stopped.metadata)).show()
 
 
 def _make_spec(
@@ -167,6 +212,15 @@ def _make_spec(
     study = options.adapt(get_study(what))
     if sweeps:
         raise ConfigurationError(f"unexpected {sweeps[0]!r}", "only `evaluate` takes sweep ids")
+    if options.resume and options.start_or_resume:
+        raise ConfigurationError(
+            "--resume and --start-or-resume exclude each other",
+            "take --resume for a sweep that has begun, --start-or-resume where that is not known",
+        )
+    is_drawn_anew = not (options.resume or options.start_or_resume or options.best_of)
+    if is_drawn_anew:
+        # of the others the store tells whether their trials train together
+        is_in_cohorts(study, options)
     return tuning_job(study, options, jobs_folder), study
 
 

@@ -11,9 +11,12 @@ import click
 from cifar_ray.cli.connection import LOCAL_FOLDER
 from cifar_ray.cluster import local as cluster
 from cifar_ray.cluster.autoscaling import Workers, share_of_cpus
+from cifar_ray.cluster.credentials import read_token
+from cifar_ray.cluster.dashboard_api import RunningJob, running_jobs
 from cifar_ray.cluster.pool_file import read_pool_file
 from cifar_ray.errors import ClusterError, UnreachableError
 from cifar_ray.settings import read_settings
+from cifar_ray.submission.job_status import resume_command
 
 
 @click.group()
@@ -86,9 +89,15 @@ def up(
 
 @local.command()
 def down() -> None:
-    """Stop what `up` started. Results stay."""
-    if not cluster.down(read_settings().home / LOCAL_FOLDER, click.echo):
+    """Stop what `up` started, with the jobs that run on it. Results stay."""
+    home = read_settings().home / LOCAL_FOLDER
+    running = _running_jobs(home)
+    if not cluster.down(home, click.echo):
         click.echo("no local cluster is running")
+    for each in running:
+        resume = resume_command(each.metadata)
+        go_on = f": go on with `cifar-ray local up; {resume}`" if resume else ""
+        click.echo(f"job {each.submission_id} was running{go_on}")
 
 
 @local.command()
@@ -106,11 +115,10 @@ def env() -> None:
 
 @local.command()
 def status() -> None:
-    """Say whether the cluster runs and each of its parts answers; exit code 4 where one does not."""
+    """Say whether the cluster runs and each of its parts answers; exit code 4 where it or one of them does not."""
     found = cluster.status(read_settings().home / LOCAL_FOLDER)
     if found.cluster is None:
-        click.echo("no local cluster is running: start one with `cifar-ray local up`")
-        return
+        raise UnreachableError("no local cluster is running", "start one with `cifar-ray local up`")
     for part in found.parts:
         click.echo(f"{part.name:9} {part.url}  {part.problem or 'answers'}")
     click.echo(f"store     {found.cluster.storage}")
@@ -120,6 +128,17 @@ def status() -> None:
         raise UnreachableError(
             "a part of the local cluster does not answer", "cifar-ray local down; cifar-ray local up"
         )
+
+
+def _running_jobs(home: Path) -> list[RunningJob]:
+    """Of the cluster; none where it does not tell, since it is to be stopped in any case."""
+    found = cluster.find(home)
+    if found is None:
+        return []
+    try:
+        return running_jobs(found.dashboard_url, read_token(Path(found.token_path)))
+    except ClusterError:
+        return []
 
 
 def _workers(text: str, cpus: int | None, accelerators: int) -> Workers:

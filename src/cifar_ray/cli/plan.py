@@ -114,11 +114,12 @@ if TYPE_CHECKING:
     help="Where the curves are. [default: CIFAR_RAY_STORAGE, else the local cluster's, else ~/.cifar-ray/results]",
 )
 def plan(study: str, figure: Path, storage: str | None, **asked: Any) -> None:
-    """Show what a sweep of STUDY would search, take and bring, without starting anything.
+    """Show what a sweep of STUDY would search, take and bring, without starting anything, and the command to start it.
 
     The sweep is played through in virtual time, many times over, by Ray Tune's own ASHA: its trials report the
     learning curves of a finished sweep (--curves) or of a model, at that sweep's pace. The table varies workers,
-    trials and the reduction factor one at a time about the study's own; the advice looks at every combination.
+    trials and the reduction factor one at a time about the study's own; the advice looks at every combination, and at
+    the full search, in which nobody is cut.
 
     \b
     cifar-ray plan cnn --curves SWEEP                 what a sweep like SWEEP takes on 1 to 8 workers
@@ -127,10 +128,13 @@ def plan(study: str, figure: Path, storage: str | None, **asked: Any) -> None:
     """
     # Ray takes two seconds to load, matplotlib half a second
     from cifar_ray.planning.curve_source import read_finished  # noqa: PLC0415
+    from cifar_ray.planning.plan_command import plan_command  # noqa: PLC0415
     from cifar_ray.planning.plan_figure import plan_figure  # noqa: PLC0415
     from cifar_ray.planning.plan_view import plan_renderable  # noqa: PLC0415
     from cifar_ray.planning.planner import make_plan  # noqa: PLC0415
 
+    if not figure.parent.is_dir():
+        raise ConfigurationError(f"{figure}: there is no folder {figure.parent}", "make it, or take another --figure")
     request = _request(study, asked)
     prices = _prices(request.accelerator, is_spot=request.is_spot)
     sweeps = []
@@ -145,6 +149,7 @@ def plan(study: str, figure: Path, storage: str | None, **asked: Any) -> None:
     except OSError as error:
         raise ConfigurationError(f"{figure}: {error.strerror}", "take another --figure") from error
     click.echo(f"figure: {figure}")
+    click.echo(f"next: {plan_command(made)}")
 
 
 def _request(study: str, asked: dict[str, Any]) -> Request:

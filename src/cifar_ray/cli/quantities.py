@@ -26,9 +26,10 @@ class Numbers(click.ParamType[list[int]]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
         """Sorted, each once."""
         flag = param.opts[0] if param else "numbers"
+        example = f"{self._low},{2 * self._low},{4 * self._low}"
         words = [word.strip() for word in str(value).split(",")]
         if not all(re.fullmatch(r"\d{1,9}", word) for word in words) or len(words) > MAX_VALUES:
-            raise ConfigurationError(f"{flag}: {value!r} is no list of numbers", f"write them as in {flag} 1,2,4")
+            raise ConfigurationError(f"{flag}: {value!r} is no list of numbers", f"write them as in {flag} {example}")
         numbers = sorted({int(word) for word in words})
         if numbers[0] < self._low or numbers[-1] > self._high:
             raise ConfigurationError(f"{flag}: {value} is out of range", f"take {self._low} to {self._high}")

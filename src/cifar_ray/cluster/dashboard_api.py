@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,15 @@ class Capacity:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunningJob:
+    """One that was submitted and has not ended."""
+
+    submission_id: str
+    metadata: Mapping[str, str]
+    """As it was submitted with."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Versions:
     """What the head node runs."""
 
@@ -38,6 +48,18 @@ class Versions:
 def num_jobs(url: str, token: str) -> int:
     """How many jobs the Jobs API lists; UnreachableError where it does not answer or refuses the token."""
     return len(_get(f"{url}/api/jobs/", token))
+
+
+def running_jobs(url: str, token: str) -> list[RunningJob]:
+    """Those submitted that have not ended; UnreachableError as for `num_jobs`."""
+    try:
+        return [
+            RunningJob(submission_id=str(job["submission_id"]), metadata=dict(job["metadata"] or {}))
+            for job in _get(f"{url}/api/jobs/", token)
+            if job["submission_id"] and job["status"] in ("PENDING", "RUNNING")
+        ]
+    except (KeyError, TypeError) as error:
+        raise UnreachableError(f"{url} lists its jobs in a way that is not Ray's") from error
 
 
 def living_nodes(url: str, token: str | None) -> list[NodeKind]:

@@ -87,11 +87,15 @@ class StateFolder:
             raise ClusterError(f"{self.home} cannot be made: {error.strerror}") from error
 
     def read(self) -> LocalCluster | None:
-        """state.json; None where there is none. ClusterError where it is damaged."""
+        """state.json; None where there is none. ClusterError where it is damaged or cannot be read."""
         try:
             return LocalCluster.from_json(self._record.read_text())
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise ClusterError(
+                f"{self._record} cannot be read: {error.strerror}", "let CIFAR_RAY_HOME name a folder of your own"
+            ) from error
         except RecordError as error:
             raise ClusterError(f"{self._record} is damaged: {error.message}", f"remove {self._record}") from error
 

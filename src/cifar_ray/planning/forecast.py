@@ -24,7 +24,7 @@ class Setup:
     num_workers: int
     num_trials: int
     reduction_factor: int | None
-    """None: a full search, in which ASHA stops nobody."""
+    """None: ASHA stops nobody."""
 
     def budget(self, study: Budget) -> Budget:
         """The study's, with these trials and this factor."""
@@ -86,7 +86,8 @@ class Grid:
     study: Study
     workers: Sequence[int]
     trials: Sequence[int]
-    reduction_factors: Sequence[int]
+    reduction_factors: Sequence[int | None]
+    """None alone, of a study that cuts no trial."""
     fleet: Fleet
     """Of any number of workers."""
     units_per_worker: float
@@ -103,14 +104,24 @@ class Grid:
         """The full search: the study's trials, each to its last epoch, on the first number of workers."""
         return Setup(num_workers=self.workers[0], num_trials=self.budget.num_trials, reduction_factor=None)
 
-    def setups(self) -> list[Setup]:
-        """Every combination, the full search last."""
+    @property
+    def combinations(self) -> list[Setup]:
+        """Of workers, trials and reduction factors."""
         return [
             Setup(num_workers=num_workers, num_trials=num_trials, reduction_factor=factor)
             for num_trials in self.trials
             for factor in self.reduction_factors
             for num_workers in self.workers
-        ] + [self.full]
+        ]
+
+    def is_full(self, setup: Setup) -> bool:
+        """Whether it is the full search, on whatever workers."""
+        return replace(setup, num_workers=self.full.num_workers) == self.full
+
+    def setups(self) -> list[Setup]:
+        """Every combination, then the full search on every number of workers."""
+        full = [replace(self.full, num_workers=num_workers) for num_workers in self.workers]
+        return list(dict.fromkeys((*self.combinations, *full)))
 
 
 def forecast_all(grid: Grid, source: CurveSource, tell: Callable[[int], None] = lambda number: None) -> list[Forecast]:

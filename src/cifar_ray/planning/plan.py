@@ -33,19 +33,34 @@ class Plan:
     shape: WorkerShape
     grid: Grid
     forecasts: Sequence[Forecast]
-    """Of each set-up in the grid, the full search last."""
+    """Of each set-up in the grid."""
     wish: Wish
     accelerator: str | None
+    accelerator_asked: str | None
+    """The type that the request named; None where it named none, or cores."""
     market: str
     rate: Rate | None
     """None where there is no table of prices, or it lacks the row."""
+    has_prices: bool
+    """Whether there is a table."""
     replayed: Outcome | None
     """The sweep that the times are from, in virtual time."""
 
     @property
     def full(self) -> Forecast:
-        """The full search."""
-        return self.forecasts[-1]
+        """The full search, on the first number of workers."""
+        return next(each for each in self.forecasts if each.setup == self.grid.full)
+
+    @cached_property
+    def combinations(self) -> list[Forecast]:
+        """Of workers, trials and reduction factors."""
+        combined = set(self.grid.combinations)
+        return [each for each in self.forecasts if each.setup in combined]
+
+    @property
+    def cuts_trials(self) -> bool:
+        """Whether ASHA may stop any, as a reduction factor says; else each trains to its last epoch."""
+        return None not in self.grid.reduction_factors
 
     @property
     def unit_hours(self) -> str:
@@ -79,19 +94,19 @@ class Plan:
                 abs(factor - budget.reduction_factor),
             )
 
-        return min(self.forecasts[:-1], key=distance)
+        return min(self.combinations, key=distance)
 
     @cached_property
     def advice(self) -> Advice:
         """What to take."""
-        return advise(self.forecasts[:-1], self.wish, self.cost)
+        return advise(self.forecasts, self.wish, self.cost)
 
     @property
     def shown(self) -> list[Forecast]:
         """The study's own set-up, those that differ from it in one thing, the advised one and the full search."""
         base, advised = self.base.setup, self.advice.forecast.setup
-        kept = [each for each in self.forecasts[:-1] if _num_changes(each.setup, base) <= 1 or each.setup == advised]
-        return [*kept, self.full]
+        kept = {base, advised, self.grid.full}
+        return [each for each in self.forecasts if each.setup in kept or _num_changes(each.setup, base) == 1]
 
 
 def _num_changes(first: Setup, second: Setup) -> int:

@@ -78,9 +78,13 @@ def _footnote(plan: Plan) -> str:
     setup = plan.base.setup
     return plain(
         f"simulated with Ray Tune's ASHA, {plan.full.num_seeds} seeds, means; bands: 95 % of the seeds. Above: "
-        f"reduction factor {setup.reduction_factor}; below: workers: {setup.num_workers}. "
+        f"{_cut(setup.reduction_factor)}; below: workers: {setup.num_workers}. "
         f"Curves and times: {basis}. Full search: {plan.grid.budget.num_trials:,} trials, nobody stopped"
     )
+
+
+def _cut(reduction_factor: int | None) -> str:
+    return f"reduction factor {reduction_factor}" if reduction_factor else "none cut"
 
 
 def _chance(forecast: Forecast) -> Estimate:
@@ -92,7 +96,7 @@ def _by_workers(axes: Axes, plan: Plan, value: Value, y: str, title: str) -> Non
     for index, num_trials in enumerate(plan.grid.trials):
         chosen = [
             each
-            for each in plan.forecasts[:-1]
+            for each in plan.combinations
             if each.setup.num_trials == num_trials and each.setup.reduction_factor == plan.base.setup.reduction_factor
         ]
         _draw(axes, plan.grid.workers, [value(each) for each in chosen], index, f"{num_trials:,} trials")
@@ -103,11 +107,11 @@ def _by_trials(axes: Axes, plan: Plan, value: Value, y: str, title: str) -> None
     for index, factor in enumerate(plan.grid.reduction_factors):
         chosen = [
             each
-            for each in plan.forecasts[:-1]
+            for each in plan.combinations
             if each.setup.reduction_factor == factor and each.setup.num_workers == plan.base.setup.num_workers
         ]
         # other colours than those of the panels above, where they mean trials
-        _draw(axes, plan.grid.trials, [value(each) for each in chosen], index + 3, f"reduction factor {factor}")
+        _draw(axes, plan.grid.trials, [value(each) for each in chosen], index + 3, _cut(factor))
     _label(axes, "trials", y, title, plan.grid.trials)
 
 

@@ -31,6 +31,7 @@ def plan_renderable(plan: Plan) -> RenderableType:
     """Space, rungs, where the numbers come from, the forecasts, the advice."""
     return Group(
         study_renderable(plan.study),
+        *_trials(plan),
         Text(),
         *_space(plan),
         Text(),
@@ -43,6 +44,12 @@ def plan_renderable(plan: Plan) -> RenderableType:
         Text(),
         *_advice(plan),
     )
+
+
+def _trials(plan: Plan) -> Iterator[RenderableType]:
+    trials, own = plan.grid.trials, plan.grid.budget.num_trials
+    if own not in trials:
+        yield verbatim(f"planned: {', '.join(f'{each:,}' for each in trials)} trials in place of the study's {own:,}")
 
 
 def _space(plan: Plan) -> Iterator[RenderableType]:
@@ -132,7 +139,8 @@ def _fleet(plan: Plan) -> str:
 def _forecasts(plan: Plan) -> RenderableType:
     wall_unit, wall_name = (60, "min") if plan.base.wall_s.mean < 10 * 3600 else (3600, "h")
     table = narrow_table()
-    for name in ("work-\ners", "trials", "fac-\ntor", f"wall time\n{wall_name}", f"{plan.shape.unit}-\nhours"):
+    factor = ["fac-\ntor"] if plan.cuts_trials else []
+    for name in ("work-\ners", "trials", *factor, f"wall time\n{wall_name}", f"{plan.shape.unit}-\nhours"):
         table.add_column(name, justify="right", no_wrap=True)
     if plan.rate:
         table.add_column(f"cost\n{plan.rate.currency}", justify="right", no_wrap=True)
@@ -143,7 +151,7 @@ def _forecasts(plan: Plan) -> RenderableType:
         cells = [
             f"{each.setup.num_workers:,}",
             f"{each.setup.num_trials:,}",
-            str(each.setup.reduction_factor or "full"),
+            *([str(each.setup.reduction_factor or "full")] if plan.cuts_trials else []),
             _range(each.wall_s.times(1 / wall_unit), 1, "\n"),
             _range(each.hours, 2, "\n"),
             *([f"{plan.cost(each.hours.mean):,.2f}"] if plan.rate else []),
@@ -159,12 +167,15 @@ def _forecasts(plan: Plan) -> RenderableType:
 
 def _legend(plan: Plan) -> Iterator[RenderableType]:
     num_seeds, budget = plan.full.num_seeds, plan.grid.budget
+    full = "full" if plan.cuts_trials else "the full search"
     yield verbatim(
         f"{_num(num_seeds, 'seed')} each; (a–b): where 95 % of them lie. used: share of the "
-        f"{plan.unit_hours} in epochs that counted. full: all {budget.num_trials:,} trials to epoch "
+        f"{plan.unit_hours} in epochs that counted. {full}: all {budget.num_trials:,} trials to epoch "
         f"{budget.max_epochs}; within {POINTS}: the chance of a winner as good as that one's. ◄: advised.",
         "dim",
     )
+    if not plan.cuts_trials:
+        yield verbatim("nothing cuts the trials of this study: a reduction factor would change nothing", "dim")
     if finals := FinalsPlan.of(plan.study, budget.num_trials):
         yield verbatim(
             f"with the finals: {finals.num_trainings} trainings of {finals.num_epochs} epochs are in times and hours; "
@@ -191,19 +202,37 @@ def _legend(plan: Plan) -> Iterator[RenderableType]:
             "yellow",
         )
     if plan.rate is None:
-        yield verbatim("no cost: name a table of prices by CIFAR_RAY_PRICES (docs/cost.md), with --accelerator", "dim")
+        yield verbatim(f"no cost: {_lacking(plan)}", "dim")
+
+
+def _lacking(plan: Plan) -> str:
+    if not plan.has_prices:
+        accelerator = "" if plan.accelerator else ", and an --accelerator that it has"
+        return f"name a table of prices by CIFAR_RAY_PRICES (docs/cost.md){accelerator}"
+    if plan.accelerator is None:
+        return "name an --accelerator that your table of prices has"
+    return f"your table of prices has no {plan.accelerator}.{plan.market}"
 
 
 def _advice(plan: Plan) -> Iterator[RenderableType]:
     advised = plan.advice.forecast
     yield verbatim(f"{_verdict(plan)}: {_setup(advised)}", "bold")
+    spent = f"  {_time(advised)}, {_spend(plan, advised)}; winner {percent(advised.accuracy.mean, 1)} %"
+    full = plan.full
+    if plan.grid.is_full(advised.setup):
+        yield verbatim(f"{spent}: this is the full search")
+        if plan.cuts_trials:
+            cut = max(plan.combinations, key=lambda each: (each.chance, -each.hours.mean))
+            yield verbatim(
+                f"  the likeliest that cuts any: {_setup(cut)}, {seconds(cut.wall_s.mean)}, {_spend(plan, cut)}, "
+                f"within {POINTS} of it with {percent(cut.chance, 0)} %"
+            )
+        return
     low, high = wilson_interval(advised.num_close, advised.num_seeds)
     yield verbatim(
-        f"  {_time(advised)}, "
-        f"{_spend(plan, advised)}; winner {percent(advised.accuracy.mean, 1)} %, within {POINTS} of the full search's "
-        f"with {percent(advised.chance, 0)} % (95 % interval {percent(low, 0)} to {percent(high, 0)})"
+        f"{spent}, within {POINTS} of the full search's with {percent(advised.chance, 0)} % (95 % interval "
+        f"{percent(low, 0)} to {percent(high, 0)})"
     )
-    full = plan.full
     yield verbatim(
         f"  the full search: {seconds(full.wall_s.mean)} on {_workers(full)}, {_spend(plan, full)}, "
         f"winner {percent(full.accuracy.mean, 1)} %"
@@ -219,18 +248,19 @@ def _verdict(plan: Plan) -> str:
         bounds.append(seconds(wish.deadline_s))
     within = f" within {' and '.join(bounds)}" if bounds else ""
     if not is_met and excess(plan.advice.forecast, wish, plan.cost) > 1:
-        return f"nothing fits{within}; the nearest"
+        return f"none of these set-ups fits{within}; the nearest"
     chance = wish.least_chance
     if chance is None:
-        return f"the best{within}"
+        return f"the best of these set-ups{within}"
     if not is_met:
-        return f"no set-up reaches a chance of {100 * chance:g} %{within}; the likeliest"
-    return f"the cheapest with a chance of {100 * chance:g} %{within}"
+        return f"none of these set-ups reaches a chance of {100 * chance:g} %{within}; the likeliest"
+    return f"the cheapest of these set-ups with a chance of {100 * chance:g} %{within}"
 
 
 def _setup(forecast: Forecast) -> str:
     setup = forecast.setup
-    return f"{_workers(forecast)}, {_num(setup.num_trials, 'trial')}, reduction factor {setup.reduction_factor}"
+    cut = f"reduction factor {setup.reduction_factor}" if setup.reduction_factor else "none cut"
+    return f"{_workers(forecast)}, {_num(setup.num_trials, 'trial')}, {cut}"
 
 
 def _workers(forecast: Forecast) -> str:

@@ -9,13 +9,13 @@ from cifar_ray.errors import ConfigurationError
 from cifar_ray.planning.advice import Wish
 from cifar_ray.planning.curve_source import CPU, FinishedSweep, measured, modelled
 from cifar_ray.planning.fleet import Fleet
-from cifar_ray.planning.forecast import Grid, forecast_all
+from cifar_ray.planning.forecast import Grid, Setup, forecast_all
 from cifar_ray.planning.plan import Plan, Rate
 from cifar_ray.planning.replay import replay
 from cifar_ray.planning.space_preview import preview_space
 from cifar_ray.planning.worker_shape import WorkerShape, worker_shape
 from cifar_ray.prices import Prices
-from cifar_ray.studies import Budget, Study
+from cifar_ray.studies import Study
 
 WORKERS = (1, 2, 4, 8)
 REDUCTION_FACTORS = (2, 4, 8)
@@ -82,8 +82,10 @@ def make_plan(
         forecasts=forecast_all(grid, source, _counter(grid, watch)),
         wish=request.wish,
         accelerator=accelerator,
+        accelerator_asked=None if request.accelerator == CPU else request.accelerator,
         market=market,
         rate=Rate(amount=rate, currency=prices.currency) if prices and rate is not None else None,
+        has_prices=prices is not None,
         replayed=replay(source.timed_on) if source.timed_on and request.epoch_s is None else None,
     )
 
@@ -95,15 +97,17 @@ def _grid(request: Request, shape: WorkerShape) -> Grid:
         preemptions = SPOT_PREEMPTIONS_PER_HOUR if request.is_spot else 0.0
     workers = request.workers or WORKERS
     trials = request.trials or sorted({max(2, budget.num_trials // 2), budget.num_trials, 2 * budget.num_trials})
-    factors = request.reduction_factors or sorted({*REDUCTION_FACTORS, budget.reduction_factor})
+    factors: Sequence[int | None] = [None]
+    if budget.grace_period < budget.max_epochs:
+        factors = request.reduction_factors or sorted({*REDUCTION_FACTORS, budget.reduction_factor})
     for num_trials in trials:
         for factor in factors:  # refuses what no sweep may have
-            Budget(num_trials=num_trials, max_epochs=budget.max_epochs, reduction_factor=factor)
+            Setup(num_workers=1, num_trials=num_trials, reduction_factor=factor).budget(budget)
     if len(workers) * len(trials) * len(factors) > MAX_SETUPS:
         raise ConfigurationError(
             f"{len(workers) * len(trials) * len(factors)} set-ups are too many", f"ask for at most {MAX_SETUPS}"
         )
-    num_all = len(workers) * len(factors) * sum(trials) + budget.num_trials
+    num_all = len(workers) * (len(factors) * sum(trials) + budget.num_trials)
     weight = max(1.0, budget.max_epochs / USUAL_EPOCHS)
     fleets = [
         Fleet(

@@ -212,6 +212,7 @@ class Study:
         """The same study with finals on so many seeds, 0 for no finals; None keeps the study's own."""
         if seeds is None:
             return self
+        _check_range("seeds", seeds, 0, MAX_SEEDS)
         return replace(self, seeds=seeds, finalists=(self.finalists or FINALISTS) if seeds else 0)
 
     def with_searcher(self, searcher: Searcher | None) -> Study:

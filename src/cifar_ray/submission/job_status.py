@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 ENDED = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
+
+
+def resume_command(metadata: Mapping[str, str]) -> str | None:
+    """What goes on with a job's sweep; None of a job without one. `metadata` as it was submitted with."""
+    study, sweep_id = metadata.get("study"), metadata.get("sweep_id")
+    return f"cifar-ray job submit {study} --sweep-id {sweep_id} --resume" if study and sweep_id else None
 
 
 @dataclass(frozen=True, kw_only=True)

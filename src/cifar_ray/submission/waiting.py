@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from cifar_ray.errors import JobFailedError, JobStoppedError, TimeLimitError, UnreachableError
 from cifar_ray.progress.board import Board
 from cifar_ray.progress.sweep_log import News, read_line
-from cifar_ray.submission.job_status import JobStatus
+from cifar_ray.submission.job_status import JobStatus, resume_command
 
 POLL_PERIOD_S = 1.0
 LOST_DEADLINE_S = 300.0
@@ -43,6 +43,8 @@ class Observation:
     """What it has said of the sweep since the last look."""
     new_lines: tuple[str, ...] = ()
     """The other lines since the last look."""
+    all_lines: tuple[str, ...] = ()
+    """Those and the lines of the news, as the log has them."""
     message: str = ""
     """What the cluster says of the state."""
 
@@ -69,7 +71,12 @@ class _Observer:
             self.board.take(each)
         others = tuple(line for line, found in read if found is None)
         return status, Observation(
-            state=status.state, board=self.board, news=news, new_lines=others, message=status.message
+            state=status.state,
+            board=self.board,
+            news=news,
+            new_lines=others,
+            all_lines=tuple(lines),
+            message=status.message,
         )
 
 
@@ -84,19 +91,28 @@ def wait_for_job(
     observe: Callable[[Observation], None],
     *,
     flags: str = "",
+    is_gone: Callable[[], bool] = lambda: False,
     lost_deadline_s: float = LOST_DEADLINE_S,
     period_s: float = POLL_PERIOD_S,
 ) -> JobStatus:
     """Look at the job until it has ended; returns its last status. `flags` name the cluster to a later command.
 
-    Raises UnreachableError where the cluster has not answered for `lost_deadline_s`.
+    Raises UnreachableError where the cluster has not answered for `lost_deadline_s`; JobStoppedError, at once, where
+    it `is_gone`, which is asked where it does not answer.
     """
     observer = _Observer(jobs, submission_id)
     answered = time.monotonic()
+    metadata: Mapping[str, str] = {}
     while True:
         try:
             status, seen = observer.look()
         except UnreachableError as error:
+            if is_gone():
+                resume = resume_command(metadata)
+                raise JobStoppedError(
+                    f"job {submission_id}: its cluster was stopped, and the job with it",
+                    f"go on with `cifar-ray local up; {resume}`" if resume else "start one with `cifar-ray local up`",
+                ) from error
             silent_s = time.monotonic() - answered
             if silent_s > lost_deadline_s:
                 raise UnreachableError(
@@ -105,7 +121,7 @@ def wait_for_job(
                 ) from error
             observe(Observation(state="LOST", board=observer.board))
         else:
-            answered = time.monotonic()
+            answered, metadata = time.monotonic(), status.metadata
             observe(seen)
             if status.is_ended:
                 return status

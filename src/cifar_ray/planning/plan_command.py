@@ -1,0 +1,49 @@
+"""The command that runs what a plan advises."""
+
+from __future__ import annotations
+
+import shlex
+
+from cifar_ray.planning.plan import Plan
+from cifar_ray.planning.worker_shape import worker_shape
+from cifar_ray.studies import get_study
+
+
+def plan_command(plan: Plan) -> str:
+    """`cifar-ray job submit`, with what differs from the study's own.
+
+    Workers, their start and their market are the cluster's, and no option of a job.
+    """
+    own, planned = get_study(plan.study.name), plan.study
+    setup = plan.advice.forecast.setup
+    budget = setup.budget(plan.grid.budget)
+    # epochs that are given are those of the finals, too
+    has_own_epochs = (planned.budget.max_epochs, planned.final_epochs) == (own.budget.max_epochs, own.final_epochs)
+    words = [
+        *_option("--trials", budget.num_trials, own.budget.num_trials),
+        *_option("--max-epochs", budget.max_epochs, budget.max_epochs if has_own_epochs else None),
+        *_option("--grace-period", budget.grace_period, planned.budget.grace_period),
+        *_option("--reduction-factor", budget.reduction_factor, own.budget.reduction_factor),
+        *_option("--searcher", planned.searcher, own.searcher),
+        *_option("--accelerator", plan.accelerator_asked, None),
+        *_share(plan),
+    ]
+    if planned.is_cohort and not plan.shape.is_cohort:
+        words.append("--no-cohort")
+    return shlex.join(["cifar-ray", "job", "submit", own.name, *words])
+
+
+def _option(flag: str, value: object, usual: object) -> list[str]:
+    return [] if value in (usual, None) else [flag, str(value)]
+
+
+def _share(plan: Plan) -> list[str]:
+    """Of cores or accelerators that a trial had in the sweep whose times these are."""
+    shape = plan.shape
+    usual = worker_shape(
+        plan.study, is_cohort=shape.is_cohort, has_accelerators=shape.unit == "accelerator", timed_on=None
+    )
+    if shape.is_cohort or shape == usual:
+        return []
+    flag = "--accelerators-per-trial" if shape.unit == "accelerator" else "--cpus-per-trial"
+    return [flag, f"{shape.units / shape.places:g}"]

@@ -1,0 +1,82 @@
+"""The command that a plan ends with, read by the command line that it is for."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cifar_ray.cli.job import submit
+from cifar_ray.planning.curve_source import FinishedSweep
+from cifar_ray.planning.plan import Plan
+from cifar_ray.planning.plan_command import plan_command
+from cifar_ray.planning.planner import Request, make_plan
+from cifar_ray.studies import Study, get_study
+from cifar_ray.studies.options import SweepOptions
+
+IS_FACTOR_AN_OPTION = "reduction_factor" in SweepOptions.__dataclass_fields__
+
+
+def make(study: Study, sweeps: list[FinishedSweep] | None = None, **asked: Any) -> Plan:
+    asked = {"workers": [1], "num_seeds": 2, **asked}
+    return make_plan(Request(study=study, **asked), sweeps or [], None, lambda done, num_all: None)
+
+
+def options_of(command: str) -> SweepOptions:
+    """As `job submit` understands them."""
+    words = shlex.split(command)
+    assert words[:3] == ["cifar-ray", "job", "submit"]
+    if not IS_FACTOR_AN_OPTION and "--reduction-factor" in words:
+        at = words.index("--reduction-factor")
+        del words[at : at + 2]
+    parsed = submit.make_context("submit", words[3:]).params
+    return SweepOptions(**{name: parsed[name] for name in SweepOptions.__dataclass_fields__})
+
+
+def one(study: Study, trials: int, factor: int, **asked: Any) -> Plan:
+    """A plan of one set-up beside the full search, advised because it is the cheaper."""
+    plan = make(study, trials=[trials], reduction_factors=[factor], epoch_s=10.0, **asked)
+    return replace(plan, wish=replace(plan.wish, chance=0.0))
+
+
+@pytest.mark.parametrize(
+    ("name", "trials", "factor", "asked", "command"),
+    [
+        ("cnn", 30, 4, {}, "cnn"),
+        ("cnn", 20, 8, {}, "cnn --trials 20 --reduction-factor 8"),
+        ("cnn", 30, 4, {"no_cohort": True}, "cnn --no-cohort"),
+        ("resnet", 10, 4, {"accelerator": "A100"}, "resnet --trials 10 --accelerator A100"),
+        ("fast", 4, 4, {"accelerator": "CPU"}, "fast --trials 4"),
+    ],
+)
+def test_it_names_what_differs_from_the_study(
+    name: str, trials: int, factor: int, asked: dict[str, Any], command: str
+) -> None:
+    assert plan_command(one(get_study(name), trials, factor, **asked)) == f"cifar-ray job submit {command}"
+
+
+@pytest.mark.parametrize(
+    ("name", "epochs", "searcher"),
+    [("cnn", 8, "tpe"), ("resnet", None, None), ("fast", 3, None), ("cnn-depth", 4, None)],
+)
+@pytest.mark.parametrize("is_full", [True, False])
+def test_it_makes_the_sweep_that_was_planned(name: str, epochs: int | None, searcher: Any, is_full: bool) -> None:
+    study = get_study(name).with_budget(max_epochs=epochs).with_searcher(searcher)
+    plan = one(study, 6, 3)
+    if is_full:
+        plan = replace(plan, forecasts=[plan.full])
+    adapted = options_of(plan_command(plan)).adapt(get_study(name))
+    budget = plan.advice.forecast.setup.budget(study.budget)
+    if not IS_FACTOR_AN_OPTION:
+        adapted = replace(adapted, budget=replace(adapted.budget, reduction_factor=budget.reduction_factor))
+    assert adapted == replace(study, budget=budget)
+
+
+def test_trials_get_the_cores_that_they_had_in_the_sweep_whose_times_these_are(alone: FinishedSweep) -> None:
+    wide = replace(alone, sweep=replace(alone.sweep, cpus_per_trial=2.0))
+    for sweep, cpus in ((alone, None), (wide, 2.0)):
+        plan = make(get_study("cnn"), [sweep], no_cohort=True, trials=[8], reduction_factors=[4])
+        options = options_of(plan_command(plan))
+        assert (options.no_cohort, options.cpus_per_trial) == (True, cpus)
