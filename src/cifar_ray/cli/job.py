@@ -212,11 +212,6 @@ def _make_spec(
     study = options.adapt(get_study(what))
     if sweeps:
         raise ConfigurationError(f"unexpected {sweeps[0]!r}", "only `evaluate` takes sweep ids")
-    if options.resume and options.start_or_resume:
-        raise ConfigurationError(
-            "--resume and --start-or-resume exclude each other",
-            "take --resume for a sweep that has begun, --start-or-resume where that is not known",
-        )
     is_drawn_anew = not (options.resume or options.start_or_resume or options.best_of)
     if is_drawn_anew:
         # of the others the store tells whether their trials train together

@@ -109,6 +109,12 @@ class SweepOptions:
             flag = "--resume" if self.resume else "--start-or-resume"
             raise ConfigurationError(f"{flag} needs to know which sweep", "add --sweep-id")
 
+        if self.resume and self.start_or_resume:
+            raise ConfigurationError(
+                "--resume and --start-or-resume exclude each other",
+                "take --resume for a sweep that has begun, --start-or-resume where that is not known",
+            )
+
     @property
     def sweep_seed(self) -> int:
         """The seed, whether or not it is given."""
