@@ -1,5 +1,6 @@
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,19 @@ def test_one_sweep_that_cannot_be_read_leaves_the_list_of_the_others(runs: RunSt
     runs.objects.write("cnn-1/sweep.json", b"{")
     done = CliRunner().invoke(main, ["results", "list", "--storage", runs.objects.uri])
     assert "no sweep yet" not in done.output
+
+
+def test_an_interrupted_sweep_is_told_as_one(
+    runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord
+) -> None:
+    runs.create_sweep(sweep_record)
+    runs.write_trial("cnn-1", replace(trial_record, outcome="running"))
+    said = CliRunner().invoke(main, ["results", "show", "cnn-1", "--storage", runs.objects.uri]).output
+    go_on = f"cifar-ray job submit cnn --sweep-id cnn-1 --resume --storage {runs.objects.uri}"
+    assert f"\ninterrupted; it goes on with: {go_on}\n" in said
+    assert "running" not in said
+    assert "evaluate" not in said
+    assert "interrupted" in CliRunner().invoke(main, ["results", "list", "--storage", runs.objects.uri]).output
 
 
 def test_a_copy_of_a_running_sweep_does_not_look_as_if_it_ran(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 import time
 from collections.abc import Sequence
@@ -16,7 +17,13 @@ from cifar_ray.errors import CifarRayError, ConfigurationError, RecordError, Sto
 from cifar_ray.reporting.curve_bias import measure_curve_bias
 from cifar_ray.reporting.curve_bias_view import curve_bias_renderable
 from cifar_ray.reporting.formats import usage_text
-from cifar_ray.reporting.terminal import finals_renderable, scores_renderable, sweeps_renderable, trials_renderable
+from cifar_ray.reporting.terminal import (
+    finals_renderable,
+    scores_renderable,
+    state_text,
+    sweeps_renderable,
+    trials_renderable,
+)
 from cifar_ray.storage import layout
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.lease import Lease
@@ -58,20 +65,20 @@ def list_sweeps(storage: str | None) -> None:
 @click.argument("sweep", required=False)
 @_storage
 def show(sweep: str | None, storage: str | None) -> None:
-    """Show a sweep's trials, best first, and its test scores (default: the newest sweep)."""
+    """Show a sweep's trials, best first, and its test scores or state (default: the newest sweep)."""
     runs = connect_runs(storage)
     sweep = sweep or _newest(runs)
     console = Console()
-    result = runs.result(sweep)
-    cost = result.cost if result else None
-    console.print(trials_renderable(runs.sweep(sweep), runs.trials_so_far(sweep), cost))
+    summary = runs.summary(sweep)
+    console.print(trials_renderable(summary, runs.trials_so_far(sweep)))
     console.print(f"store: {usage_text(runs.objects.sizes(sweep))}", highlight=False)
-    if result and result.finals:
-        console.print(finals_renderable(result.finals))
-    if scores := runs.test_scores(sweep):
-        console.print(scores_renderable([scores]))
+    if summary.result and summary.result.finals:
+        console.print(finals_renderable(summary.result.finals))
+    if summary.scores:
+        console.print(scores_renderable([summary.scores]))
     else:
-        console.print(f"not evaluated yet: cifar-ray job submit evaluate {sweep}", highlight=False)
+        options = f" --storage {shlex.quote(storage)}" if storage else ""
+        console.print(state_text(summary, options), highlight=False, markup=False, soft_wrap=True)
 
 
 @results.command()

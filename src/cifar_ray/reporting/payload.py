@@ -10,7 +10,7 @@ from typing import Any
 
 import pydantic_core
 
-from cifar_ray.errors import CifarRayError, ObjectNotFoundError
+from cifar_ray.errors import CifarRayError
 from cifar_ray.finals import Finals, describe
 from cifar_ray.progress.asha import milestones
 from cifar_ray.provenance import now
@@ -30,7 +30,7 @@ from cifar_ray.reporting.parameters import METHOD, varied_parameters
 from cifar_ray.reporting.score_rows import SETTINGS, report_note, score_columns
 from cifar_ray.statistics import wilson_interval
 from cifar_ray.storage import layout
-from cifar_ray.storage.runs import RunStore
+from cifar_ray.storage.runs import RunStore, SweepSummary
 from cifar_ray.studies import STUDIES
 
 FORMAT = 1
@@ -56,7 +56,8 @@ def to_json(payload: Mapping[str, Any]) -> str:
 
 def sweep_payload(runs: RunStore, sweep_id: str) -> dict[str, Any]:
     """One sweep's records, with what follows from them; CifarRayError where they cannot be read."""
-    sweep, result, scores = runs.sweep(sweep_id), runs.result(sweep_id), runs.test_scores(sweep_id)
+    summary = runs.summary(sweep_id)
+    sweep, result, scores = summary.sweep, summary.result, summary.scores
     search, finals = _so_far(runs, sweep_id), None if result else _finals_so_far(runs, sweep)
     trials = search.trials
     checkpoints: dict[str, list[int]] = defaultdict(list)
@@ -64,7 +65,7 @@ def sweep_payload(runs: RunStore, sweep_id: str) -> dict[str, Any]:
         if (found := layout.checkpoint_of(key)) and key.endswith(f"/{layout.MANIFEST}"):
             checkpoints[found[0]].append(found[1])
     return {
-        "row": _row(runs, sweep, result, scores, search, finals),
+        "row": _row(summary, search, finals),
         "sweep": asdict(sweep) | {"chosen_by": chosen_by(sweep), "budget": budget_text(sweep)},
         "rungs": milestones(sweep.budget),
         "settings": [{"name": name, "label": label} for name, label in SETTINGS.items()],
@@ -83,37 +84,30 @@ def sweep_payload(runs: RunStore, sweep_id: str) -> dict[str, Any]:
 def _overview(runs: RunStore, sweep_id: str) -> dict[str, Any]:
     """The sweep's row; one that cannot be read says why."""
     try:
-        sweep, result = runs.sweep(sweep_id), runs.result(sweep_id)
+        summary = runs.summary(sweep_id)
         # a finished sweep's outcomes stand in its result: its trials need not be read
-        search, finals = (None, None) if result else (_so_far(runs, sweep_id), _finals_so_far(runs, sweep))
-        return _row(runs, sweep, result, runs.test_scores(sweep_id), search, finals)
+        is_over = summary.result is not None
+        search, finals = (None, None) if is_over else (_so_far(runs, sweep_id), _finals_so_far(runs, summary.sweep))
+        return _row(summary, search, finals)
     except CifarRayError as error:
         return {"id": sweep_id, "state": "unreadable", "problem": error.message, "hint": error.hint}
 
 
-def _row(
-    runs: RunStore,
-    sweep: SweepRecord,
-    result: SweepResult | None,
-    scores: TestScores | None,
-    search: SoFar | None,
-    finals: SoFar | None,
-) -> dict[str, Any]:
+def _row(summary: SweepSummary, search: SoFar | None, finals: SoFar | None) -> dict[str, Any]:
+    sweep, result, scores, heartbeat = summary.sweep, summary.result, summary.scores, summary.heartbeat
     trials = search.trials if search else []
-    heartbeat = None if result else _heartbeat(runs, sweep.sweep_id)
     best = (result.winner if result else None) or max(
         (each for each in trials if each.best_validation_accuracy is not None),
         key=lambda trial: trial.best_validation_accuracy or 0.0,
         default=None,
     )
-    unfinished = "interrupted" if heartbeat is None else "running"
     all_trials = [*trials, *(finals.trials if finals else ())]
     all_lines = [line for each in (search, finals) if each for line in each.metrics]
     last_sign = max((line.ended_at for line in all_lines if line.ended_at), default="")
     return {
         "id": sweep.sweep_id,
         "study": sweep.study,
-        "state": ("evaluated" if scores else "finished") if result else unfinished,
+        "state": summary.state,
         "heartbeat": heartbeat,
         "data": sweep.dataset.name,
         "is_cifar10": is_cifar10(sweep.dataset),
@@ -188,14 +182,6 @@ def _running_finals(runs: RunStore, sweep_id: str, finals: SoFar | None) -> dict
 
 def _cost(cost: Cost) -> dict[str, Any]:
     return asdict(cost) | {"idle_s": cost.idle_s, "text": cost_text(cost), "amount": cost_amount(cost)}
-
-
-def _heartbeat(runs: RunStore, sweep_id: str) -> str | None:
-    """The lease as it stands: it changes as long as a driver lives; None where there is none."""
-    try:
-        return runs.objects.read(layout.lease(sweep_id)).decode(errors="replace")[:500]
-    except ObjectNotFoundError:
-        return None
 
 
 def _seconds_between(start: str, end: str) -> float | None:

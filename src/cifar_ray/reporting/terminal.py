@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cifar_ray.finals import Finals, describe
-from cifar_ray.records import Cost, SweepRecord, TestScores, TrialRecord
+from cifar_ray.records import TestScores, TrialRecord
 from cifar_ray.reporting.finals_rows import HEADING, NOTE, finals_rows
 from cifar_ray.reporting.formats import (
     MISSING,
@@ -77,7 +77,7 @@ def sweeps_renderable(summaries: Sequence[SweepSummary]) -> RenderableType:
             verbatim(sweep.sweep_id, "bold").append(
                 f"\n{plain(sweep.study)}, data: {data_name(sweep.dataset)}", style="not bold dim"
             ),
-            "unfinished" if summary.result is None else "evaluated" if summary.scores else "finished",
+            summary.state,
             str(sweep.num_trials),
             percent(winner.best_validation_accuracy if winner else None, 2),
             percent(summary.scores.accuracy if summary.scores else None, 2),
@@ -86,8 +86,28 @@ def sweeps_renderable(summaries: Sequence[SweepSummary]) -> RenderableType:
     return table
 
 
-def trials_renderable(sweep: SweepRecord, trials: Sequence[TrialRecord], cost: Cost | None = None) -> RenderableType:
-    """A sweep's trials, best first, with the settings in which they differ, and what they cost."""
+def state_text(summary: SweepSummary, options: str = "") -> str:
+    """Where a sweep stands that has no test scores, and what to do next; `options` are those that name its store."""
+    sweep, result = summary.sweep, summary.result
+    go_on = plain(f"cifar-ray job submit {sweep.study} --sweep-id {sweep.sweep_id} --resume{options}")
+    if sweep.parent:
+        return plain(f"the finals of {sweep.parent}: they go on and are scored with it")
+    if summary.state == "running":
+        return f"running, by its lease; should its driver be gone, it goes on with: {go_on}"
+    if result is None:
+        return f"interrupted; it goes on with: {go_on}"
+    if result.winner is None:
+        return "finished without a winner: no trial has an epoch that can be scored"
+    return plain(f"not evaluated yet: cifar-ray job submit evaluate {sweep.sweep_id}{options}")
+
+
+def trials_renderable(summary: SweepSummary, trials: Sequence[TrialRecord]) -> RenderableType:
+    """A sweep's trials, best first, with the settings in which they differ, and what they cost.
+
+    Those that an interrupted sweep's records leave as running are told as interrupted.
+    """
+    sweep, cost = summary.sweep, summary.result.cost if summary.result else None
+    is_interrupted = summary.state == "interrupted" and not sweep.parent
     ranked = sorted(trials, key=lambda trial: (-(trial.best_validation_accuracy or 0), trial.trial_id))
     used = [name for name in SETTINGS if len({str(trial.config.get(name)) for trial in trials}) > 1]
     has_heirs = any(trial.parent for trial in trials)
@@ -104,7 +124,7 @@ def trials_renderable(sweep: SweepRecord, trials: Sequence[TrialRecord], cost: C
         table.add_row(
             verbatim(trial.trial_id),
             *([verbatim(trial.parent or MISSING)] if has_heirs else []),
-            trial.outcome,
+            "interrupted" if is_interrupted and trial.outcome == "running" else trial.outcome,
             percent(trial.best_validation_accuracy, 2),
             f"{MISSING if trial.best_epoch is None else trial.best_epoch}/{trial.num_epochs}",
             *(Text(setting(name, trial.config, digits=2)) for name in used),
