@@ -17,6 +17,7 @@ from cifar_ray.errors import CifarRayError, ConfigurationError, RecordError, Sto
 from cifar_ray.reporting.curve_bias import measure_curve_bias
 from cifar_ray.reporting.curve_bias_view import curve_bias_renderable
 from cifar_ray.reporting.formats import usage_text
+from cifar_ray.reporting.payload import sweep_document, sweep_rows, to_json
 from cifar_ray.reporting.terminal import (
     finals_renderable,
     scores_renderable,
@@ -39,7 +40,9 @@ _storage = click.option(
     help="s3://bucket/prefix or a folder. [default: CIFAR_RAY_STORAGE, else the local cluster's, else "
     "~/.cifar-ray/results]",
 )
-
+_json = click.option(
+    "--json", "is_json", is_flag=True, help="For programs: one JSON document, accuracies as fractions."
+)
 
 WAIT_PERIOD_S = 10.0
 
@@ -50,11 +53,20 @@ def results() -> None:
 
 
 @results.command("list")
+@_json
 @_storage
-def list_sweeps(storage: str | None) -> None:
-    """List the sweeps, the newest first."""
+def list_sweeps(is_json: bool, storage: str | None) -> None:
+    """List the sweeps, the newest first.
+
+    With --json an array of objects, a sweep each: id, study, state (running, interrupted, finished, evaluated or
+    unreadable), data, started_at, num_trials, outcomes, best_validation, test, cost and others.
+    """
+    runs = connect_runs(storage)
+    if is_json:
+        click.echo(to_json(sweep_rows(runs)))
+        return
     unreadable: list[RecordError] = []
-    summaries = connect_runs(storage).summaries(unreadable.append)
+    summaries = runs.summaries(unreadable.append)
     if summaries or not unreadable:
         Console().print(sweeps_renderable(summaries))
     for error in unreadable:
@@ -63,11 +75,18 @@ def list_sweeps(storage: str | None) -> None:
 
 @results.command()
 @click.argument("sweep", required=False)
+@_json
 @_storage
-def show(sweep: str | None, storage: str | None) -> None:
-    """Show a sweep's trials, best first, and its test scores or state (default: the newest sweep)."""
+def show(sweep: str | None, is_json: bool, storage: str | None) -> None:
+    """Show a sweep's trials, best first, and its test scores or state (default: the newest sweep).
+
+    With --json an object: what `list` has of it, and sweep, ranking, winner_settings, trials, finals and scores.
+    """
     runs = connect_runs(storage)
     sweep = sweep or _newest(runs)
+    if is_json:
+        click.echo(to_json(sweep_document(runs, sweep)))
+        return
     console = Console()
     summary = runs.summary(sweep)
     console.print(trials_renderable(summary, runs.trials_so_far(sweep)))

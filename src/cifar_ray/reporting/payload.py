@@ -39,17 +39,22 @@ FORMAT = 1
 
 def page_payload(runs: RunStore, sweep_ids: Iterable[str] | None = None, details: Iterable[str] = ()) -> dict[str, Any]:
     """A row for each of the sweeps (default: all), and the details of some."""
-    rows = [_overview(runs, sweep_id) for sweep_id in (runs.sweep_ids() if sweep_ids is None else sweep_ids)]
     return {
         "format": FORMAT,
         "generated_at": now(),
         "store": runs.objects.uri,
-        "sweeps": sorted(rows, key=lambda row: str(row.get("started_at")), reverse=True),
+        "sweeps": sweep_rows(runs, sweep_ids),
         "details": {sweep_id: sweep_payload(runs, sweep_id) for sweep_id in details},
     }
 
 
-def to_json(payload: Mapping[str, Any]) -> str:
+def sweep_rows(runs: RunStore, sweep_ids: Iterable[str] | None = None) -> list[dict[str, Any]]:
+    """A row for each of the sweeps (default: all), the newest first."""
+    rows = [_overview(runs, sweep_id) for sweep_id in (runs.sweep_ids() if sweep_ids is None else sweep_ids)]
+    return sorted(rows, key=lambda row: str(row.get("started_at")), reverse=True)
+
+
+def to_json(payload: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:
     """JSON text; NaN and infinities become null."""
     return pydantic_core.to_json(payload, inf_nan_mode="null").decode()
 
@@ -78,6 +83,23 @@ def sweep_payload(runs: RunStore, sweep_id: str) -> dict[str, Any]:
         "metrics": _columns(search.metrics),
         "evaluation": None if scores is None else _evaluation(scores),
         "finals": _finals(result.finals) if result else _running_finals(runs, sweep_id, finals),
+    }
+
+
+def sweep_document(runs: RunStore, sweep_id: str) -> dict[str, Any]:
+    """One sweep for a script: its row, with the records that it is made of; the trials best first."""
+    summary, search = runs.summary(sweep_id), _so_far(runs, sweep_id)
+    result, scores = summary.result, summary.scores
+    row = _row(summary, search, None if result else _finals_so_far(runs, summary.sweep))
+    trials = sorted(search.trials, key=lambda trial: (-(trial.best_validation_accuracy or 0.0), trial.trial_id))
+    ranked = [trial.trial_id for trial in trials if trial.best_validation_accuracy is not None]
+    return row | {
+        "sweep": asdict(summary.sweep),
+        "ranking": list(result.best_first) if result else ranked,
+        "winner_settings": next((trial.config for trial in trials if trial.trial_id == row["winner"]), None),
+        "trials": [asdict(trial) for trial in trials],
+        "finals": asdict(result.finals) if result and result.finals else None,
+        "scores": asdict(scores) if scores else None,
     }
 
 
