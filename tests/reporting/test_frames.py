@@ -40,7 +40,7 @@ def test_a_real_sweep(real: SweepFrames) -> None:
 
 
 def test_importing_the_package_loads_nothing_of_it() -> None:
-    code = "import sys, cifar_ray; sys.exit(any(name in sys.modules for name in ('pandas', 'click', 'numpy')))"
+    code = "import sys, cifar_ray; sys.exit(any(name in sys.modules for name in ('pandas', 'click', 'numpy', 'torch')))"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
     with pytest.raises(AttributeError, match="no_such_thing"):
         cifar_ray.no_such_thing  # noqa: B018  # type: ignore[attr-defined]

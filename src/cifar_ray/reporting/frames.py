@@ -12,9 +12,7 @@ import pyarrow
 
 from cifar_ray.errors import ConfigurationError, RecordError
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
-from cifar_ray.storage.layout import check_sweep_id
-from cifar_ray.storage.object_store import open_store
-from cifar_ray.storage.runs import RunStore
+from cifar_ray.storage.runs import RunStore, open_sweep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,10 +44,7 @@ def load_sweep(uri: str) -> SweepFrames:
     Credentials and endpoint come from the environment. UnknownNameError where there is no such sweep, StorageError
     where the store refuses, ConfigurationError where the URI is malformed.
     """
-    store, separator, sweep_id = uri.rstrip("/").rpartition("/")
-    if separator and store in ("", "s3:/"):
-        raise ConfigurationError(f"{uri!r} names no sweep", "write s3://bucket/prefix/SWEEP or FOLDER/SWEEP")
-    return read_frames(RunStore(open_store(store or ".")), check_sweep_id(sweep_id))
+    return read_frames(*open_sweep(uri))
 
 
 def read_frames(runs: RunStore, sweep_id: str) -> SweepFrames:

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
-from cifar_ray.errors import ObjectNotFoundError, RecordError, SweepExistsError, UnknownNameError
+from cifar_ray.errors import ConfigurationError, ObjectNotFoundError, RecordError, SweepExistsError, UnknownNameError
 from cifar_ray.json_record import Record
 from cifar_ray.progress.counting import recounted
 from cifar_ray.records import EpochMetrics, Interruption, ResourceUse, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.storage import layout
 from cifar_ray.storage.answers import TestAnswers
 from cifar_ray.storage.nested_store import NestedStore
-from cifar_ray.storage.object_store import ObjectStore
+from cifar_ray.storage.object_store import ObjectStore, open_store
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 State = Literal["running", "interrupted", "finished", "evaluated"]
@@ -190,6 +190,14 @@ class RunStore:
 
     def _write(self, key: str, record: Record) -> None:
         self.objects.write(key, record.to_json().encode())
+
+
+def open_sweep(uri: str) -> tuple[RunStore, str]:
+    """The store and the id in `<store>/<sweep id>`: an `s3://` URI or a folder. ConfigurationError where malformed."""
+    store, separator, sweep_id = uri.rstrip("/").rpartition("/")
+    if separator and store in ("", "s3:/"):
+        raise ConfigurationError(f"{uri!r} names no sweep", "write s3://bucket/prefix/SWEEP or FOLDER/SWEEP")
+    return RunStore(open_store(store or ".")), layout.check_sweep_id(sweep_id)
 
 
 def _decoded(kind: type[AnyRecord], content: bytes, where: str) -> AnyRecord:
