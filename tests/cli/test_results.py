@@ -56,6 +56,11 @@ def test_gives_up_in_time_and_says_who_is_missing(
     assert "within 0.3 s: cnn-1: runs; cnn-2: has not started\nhint: " in result.output
 
 
+def test_the_folder_to_wait_for_need_not_be_there(tmp_path: Path) -> None:
+    result = wait(str(tmp_path / "new"), "cnn-1", "--timeout-s", "0")
+    assert (result.exit_code, "cnn-1: has not started" in result.output) == (1, True)
+
+
 def test_exits_0_at_once_where_all_have_finished(runs: RunStore, trial_record: TrialRecord) -> None:
     runs.write_result(finished("cnn-1", trial_record))
     result = wait(runs.objects.uri, "cnn-1", "cnn-1", "--timeout-s", "0")

@@ -180,7 +180,7 @@ def wait(sweeps: tuple[str, ...], timeout_s: float, storage: str | None) -> None
 
     Exit codes: 0 all have finished, 1 not within the time, 2 the store cannot be used.
     """
-    wait_for_results(connect_runs(storage), sweeps, timeout_s)
+    wait_for_results(connect_runs(storage, may_be_new=True), sweeps, timeout_s)
 
 
 @results.command()

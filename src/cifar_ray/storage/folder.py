@@ -73,7 +73,7 @@ class FolderStore(ObjectStore):
     def folders(self) -> list[str]:
         """The folders right below the root."""
         with self._translated("list", ""):
-            return sorted(path.name for path in self._root.iterdir() if path.is_dir()) if self._root.is_dir() else []
+            return sorted(path.name for path in self._root.iterdir() if path.is_dir()) if self._root.exists() else []
 
     def _path(self, key: str) -> Path:
         return self._root / check_key(key)
