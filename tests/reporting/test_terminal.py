@@ -92,10 +92,6 @@ def test_what_to_do_next_with_a_sweep(
     assert words(show(trials_renderable(replace(gone, heartbeat="{}"), [left])), "t0000")[1] == "running"
 
 
-def test_no_sweep_yet_says_what_to_do() -> None:
-    assert "cifar-ray job submit cnn" in show(sweeps_renderable([]))
-
-
 def test_trials_stand_best_first_with_what_they_differ_in(sweep_record: SweepRecord) -> None:
     trials = [
         TrialRecord(

@@ -74,6 +74,7 @@ def connect_jobs(release: ReleaseChoice | None = None) -> JobsClient:
 def connect_runs(storage: str | None, *, may_be_new: bool = False) -> RunStore:
     """The store of results: the option's, the environment's, the local cluster's, else the default folder.
 
+    Where that is not what the local cluster has left, a line on stderr says so.
     A folder that the option names must be there, unless it `may_be_new`: ConfigurationError.
     """
     if storage is None and read_settings().storage is None:
@@ -82,6 +83,10 @@ def connect_runs(storage: str | None, *, may_be_new: bool = False) -> RunStore:
     store = open_store(storage or settings.storage or default_storage(settings), settings.s3)
     if storage and not may_be_new and "://" not in store.uri and not Path(store.uri).is_dir():
         raise ConfigurationError(f"there is no folder {store.uri}", "give --storage an s3://bucket/prefix or a folder")
+    if not (storage or settings.storage) and (kept := local.kept_objects(settings.home / LOCAL_FOLDER)):
+        click.echo(
+            f"the local cluster is down, and its results lie in {kept}: `cifar-ray local up` shows them", err=True
+        )
     return RunStore(store)
 
 

@@ -67,8 +67,10 @@ def list_sweeps(is_json: bool, storage: str | None) -> None:
         return
     unreadable: list[RecordError] = []
     summaries = runs.summaries(unreadable.append)
-    if summaries or not unreadable:
+    if summaries:
         Console().print(sweeps_renderable(summaries))
+    elif not unreadable:
+        click.echo(f"no sweep yet in {runs.objects.uri}: start one with `cifar-ray job submit cnn`")
     for error in unreadable:
         click.echo(f"not to be read: {error.message}{f' ({error.hint})' if error.hint else ''}", err=True)
 

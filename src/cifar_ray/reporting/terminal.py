@@ -60,8 +60,6 @@ def scores_renderable(scores: Sequence[TestScores]) -> RenderableType:
 
 def sweeps_renderable(summaries: Sequence[SweepSummary]) -> RenderableType:
     """All sweeps: the id, with study and data below it, and how far each has come."""
-    if not summaries:
-        return Text("no sweep yet: start one with `cifar-ray job submit cnn`")
     table = narrow_table()
     # an id is there to be copied: it stays on one line
     width = max(len(summary.sweep.sweep_id) for summary in summaries)
