@@ -82,12 +82,13 @@ class FolderStore(ObjectStore):
     def _translated(self, call: str, key: str) -> Iterator[None]:
         try:
             yield
-        except FileNotFoundError as error:
-            raise ObjectNotFoundError(f"no object {key!r} in {self.uri}") from error
         except OSError as error:
+            # where nothing can be made, as below /proc, a write finds no folder
+            if isinstance(error, FileNotFoundError) and call != "write":
+                raise ObjectNotFoundError(f"no object {key!r} in {self.uri}") from error
             reason = error.strerror or str(error)
             hint = "check the folder's path, rights and free space, or set CIFAR_RAY_STORAGE"
-            raise StorageError(f"{call} {key!r} in folder {self.uri}: {reason}", hint) from error
+            raise StorageError(f"cannot {call} {key!r} in folder {self.uri}: {reason}", hint) from error
 
 
 def _write_beside(partial: Path, content: bytes) -> None:
