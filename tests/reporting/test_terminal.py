@@ -112,6 +112,37 @@ def test_trials_stand_best_first_with_what_they_differ_in(sweep_record: SweepRec
     assert "momentum" not in text
 
 
+@pytest.mark.parametrize(("width", "num_left_out"), [(80, 0), (60, 4), (40, 7)])
+def test_a_narrow_terminal_shows_fewer_settings_and_breaks_none(
+    sweep_record: SweepRecord, trial_record: TrialRecord, width: int, num_left_out: int
+) -> None:
+    configs = STUDIES["cnn"].with_budget(num_trials=6).sample(0)
+    trials = [
+        replace(trial_record, trial_id=f"t{index:04d}", parent="t0000", config=config.to_dict(), outcome="completed")
+        for index, config in enumerate(configs)
+    ]
+    wide, text = (show(trials_renderable(summary_of(sweep_record), trials), each) for each in (200, width))
+    for trial in trials:
+        found, expected = words(text, trial.trial_id), words(wide, trial.trial_id)
+        assert found == expected[: len(expected) - num_left_out]
+    assert (f"columns left out: {num_left_out}; a wider terminal" in text) == (num_left_out > 0)
+    assert "left out" not in wide
+
+
+def test_a_narrow_terminal_breaks_no_score_and_no_sweeps_id(
+    sweep_record: SweepRecord, result: SweepResult, scores: TestScores
+) -> None:
+    text = show(scores_renderable([scores]), 40)
+    assert words(text, "accuracy") == ["accuracy", "64.38", "64.4"]
+    assert words(text, "95 %") == ["95", "%", "interval", "63.44", "to", "65.31", "–"]
+    sweep = replace(sweep_record, sweep_id="resnet-schedule-20260101-120000-deadbeef"[:40])
+    listed = show(sweeps_renderable([SweepSummary(sweep=sweep, result=result, scores=scores)]), 40)
+    assert words(listed, "resnet") == [sweep.sweep_id]
+    assert "columns left out: 5; a wider terminal or `cifar-ray results list --json` has them" in " ".join(
+        listed.split()
+    )
+
+
 def test_a_failed_trial_shows_its_error_as_it_is(sweep_record: SweepRecord, trial_record: TrialRecord) -> None:
     failed = replace(trial_record, trial_id=HOSTILE, outcome="failed", error=f"KeyError: {HOSTILE}")
     text = show(trials_renderable(summary_of(sweep_record), [failed]), width=120)
