@@ -118,6 +118,18 @@ def test_a_csv_has_events_as_json(real: SweepFrames, tmp_path: Path) -> None:
     assert json.loads(events) == [{"what": "started", "at": "now"}]
 
 
+@pytest.mark.parametrize("kind", ["parquet", "csv", "json"])
+def test_an_exported_folder_is_not_taken_for_a_sweep_without_trials(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, ["results", "export", REAL, "--format", kind, "--storage", str(RESULTS)])
+    assert done.output.startswith(f"exports/{REAL}/trials.{kind}")
+    with pytest.raises(ConfigurationError, match="results export") as caught:
+        cifar_ray.load_sweep(f"exports/{REAL}")
+    assert f"{REAL}/trials.{kind} with pandas" in str(caught.value.hint)
+
+
 def test_a_place_that_cannot_be_written_is_told(real: SweepFrames, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match="file"):

@@ -118,10 +118,10 @@ def pull(sweep: str | None, folder: Path, checkpoints: bool, storage: str | None
 @results.command()
 @click.argument("sweep", required=False)
 @click.option("--format", "kind", type=click.Choice(["parquet", "csv", "json"]), required=True)
-@click.option("--to", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path("results"))
+@click.option("--to", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path("exports"))
 @_storage
 def export(sweep: str | None, kind: ExportFormat, folder: Path, storage: str | None) -> None:
-    """Write a sweep's trials and epochs as tables (default: the newest sweep, to ./results/SWEEP).
+    """Write a sweep's trials and epochs as tables (default: the newest sweep, to ./exports/SWEEP).
 
     The same frames as `cifar_ray.load_sweep` gives in a notebook.
     """

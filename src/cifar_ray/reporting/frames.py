@@ -42,9 +42,17 @@ def load_sweep(uri: str) -> SweepFrames:
     """The sweep at `<store>/<sweep id>`: an `s3://` URI or a folder, also one that `results pull` has made.
 
     Credentials and endpoint come from the environment. UnknownNameError where there is no such sweep, StorageError
-    where the store refuses, ConfigurationError where the URI is malformed.
+    where the store refuses, ConfigurationError where the URI is malformed, or of what `results export` has written.
     """
-    return read_frames(*open_sweep(uri))
+    runs, sweep_id = open_sweep(uri)
+    frames = read_frames(runs, sweep_id)
+    tables = {f"{sweep_id}/trials.{kind}" for kind in get_args(ExportFormat)}
+    if frames.trials.empty and (found := tables.intersection(runs.objects.keys(sweep_id))):
+        raise ConfigurationError(
+            f"{uri} has no records of trials, only what `cifar-ray results export` has made of them",
+            f"load the sweep from its store or from what `results pull` has fetched, or read {min(found)} with pandas",
+        )
+    return frames
 
 
 def read_frames(runs: RunStore, sweep_id: str) -> SweepFrames:
