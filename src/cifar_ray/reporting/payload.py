@@ -133,7 +133,7 @@ def _row(summary: SweepSummary, search: SoFar | None, finals: SoFar | None) -> d
         "heartbeat": heartbeat,
         "data": sweep.dataset.name,
         "is_cifar10": is_cifar10(sweep.dataset),
-        "caution": caution(sweep.dataset),
+        "caution": caution(sweep.dataset, sweep.study),
         "seed": sweep.seed,
         "started_at": sweep.started_at,
         "finished_at": result.finished_at if result else None,
@@ -246,7 +246,7 @@ def _evaluation(scores: TestScores) -> dict[str, Any]:
         "labels": labels,
         "columns": [asdict(column) for column in columns],
         "note": report_note([scores]),
-        "caution": caution(scores.dataset),
+        "caution": caution(scores.dataset, scores.study),
         "class_intervals": {
             name: wilson_interval(row[index], sum(row)) if sum(row) else None
             for index, (name, row) in enumerate(rows.items())

@@ -49,7 +49,7 @@ def scores_renderable(scores: Sequence[TestScores]) -> RenderableType:
     for label in labels:
         style = "bold" if label == "accuracy" else None
         table.add_row(Text(label), *(Text(column.cells.get(label, MISSING)) for column in columns), style=style)
-    cautions = dict.fromkeys(f"{each.study}: {text}" for each in scores if (text := caution(each.dataset)))
+    cautions = dict.fromkeys(f"{each.study}: {text}" for each in scores if (text := caution(each.dataset, each.study)))
     remarks = [f"{each.study}: {remark}" for each in scores for remark in each.remarks]
     below = [verbatim(text, "yellow") for text in (*cautions, *remarks)]
     if note := report_note(scores):
