@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cifar_ray.evaluation.winner_model import WinnerModel, load_model
     from cifar_ray.reporting.frames import SweepFrames, load_sweep
 
-__all__ = ["SweepFrames", "load_sweep"]
+__all__ = ["SweepFrames", "WinnerModel", "load_model", "load_sweep"]
+
+_ROOMS = dict.fromkeys(("SweepFrames", "load_sweep"), "cifar_ray.reporting.frames") | dict.fromkeys(
+    ("WinnerModel", "load_model"), "cifar_ray.evaluation.winner_model"
+)
 
 
 def __getattr__(name: str) -> Any:
-    """The exports, loaded when they are first used: pandas takes most of a second."""
-    if name not in __all__:
+    """The exports, loaded when they are first used: pandas takes most of a second, torch more."""
+    if name not in _ROOMS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from cifar_ray.reporting import frames  # noqa: PLC0415
-
-    return getattr(frames, name)
+    return getattr(importlib.import_module(_ROOMS[name]), name)

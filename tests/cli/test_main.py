@@ -7,6 +7,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cifar_ray.cli.main import main
+from cifar_ray.settings import read_settings
+
+LOOKS = (
+    *(["list"], ["list", "--json"], ["show"], ["pull"], ["export", "--format", "csv"], ["compare", "cnn-1", "cnn-2"]),
+    *(["curves-bias", "cnn-1"], ["gc", "cnn-1"]),
+)
 
 
 def run(*arguments: str) -> Result:
@@ -75,8 +81,12 @@ def test_study_list_and_show() -> None:
         (["job", "submit", "cnn"], "cifar-ray local up"),
         (["job", "status"], "cifar-ray local up"),
         (["results", "show", "--storage", "s3://UP"], "no bucket name"),
-        (["results", "show", "--storage", "/no/such"], "there is no sweep"),
-        (["results", "pull", "nope", "--storage", "/no/such"], "unknown sweep"),
+        *((["results", *verb, "--storage", "/no/such"], "there is no folder /no/such") for verb in LOOKS),
+        (["results", "list", "--storage", __file__], f"there is no folder {__file__}"),
+        (["dashboard", "--storage", "/no/such"], "there is no folder /no/such"),
+        (["plan", "cnn", "--curves", "cnn-1", "--storage", "/no/such"], "there is no folder /no/such"),
+        (["results", "show"], "there is no sweep"),
+        (["results", "pull", "nope"], "unknown sweep"),
         (["local", "env"], "no local cluster is running"),
     ],
 )
@@ -88,6 +98,32 @@ def test_bad_input_is_one_line_and_a_hint(arguments: list[str], says: str) -> No
     lines = result.output.strip().splitlines()
     assert lines[0].startswith("error: ")
     assert len(lines) == 1 or (lines[1].startswith("hint: ") and len(lines) == 2)
+
+
+def test_a_default_place_that_is_not_there_yet_holds_no_sweep(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for uri in (None, str(tmp_path / "new")):
+        if uri:
+            monkeypatch.setenv("CIFAR_RAY_STORAGE", uri)
+        listed = run("results", "list")
+        assert (listed.exit_code, listed.output.startswith("no sweep yet in /")) == (0, True)
+        assert "cifar-ray job submit cnn" in listed.output
+    (tmp_path / "new").write_text("")
+    listed = run("results", "list")
+    assert (listed.exit_code, f"{uri}: Not a directory" in listed.output) == (2, True)
+
+
+def test_what_the_local_cluster_has_left_is_told_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    kept = read_settings().home / "local" / "s3"
+    kept.mkdir(parents=True)
+    assert "local up" not in run("results", "list").stderr
+    (kept / "cifar-ray_1.dat").write_bytes(b"objects")
+    said = f"the local cluster is down, and its results lie in {kept}: `cifar-ray local up` shows them\n"
+    assert run("results", "list").stderr == said
+    assert run("results", "list", "--json").stdout == "[]\n"
+    assert said in run("results", "show").stderr
+    assert run("results", "list", "--storage", str(tmp_path)).stderr == ""
+    monkeypatch.setenv("CIFAR_RAY_STORAGE", str(tmp_path))
+    assert run("results", "list").stderr == ""
 
 
 def test_dry_run_prints_the_job_and_needs_no_cluster() -> None:

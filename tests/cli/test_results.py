@@ -1,6 +1,9 @@
+import json
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -51,6 +54,11 @@ def test_gives_up_in_time_and_says_who_is_missing(
     assert result.exit_code == 1
     assert "cnn-0 has finished\n" in result.output
     assert "within 0.3 s: cnn-1: runs; cnn-2: has not started\nhint: " in result.output
+
+
+def test_the_folder_to_wait_for_need_not_be_there(tmp_path: Path) -> None:
+    result = wait(str(tmp_path / "new"), "cnn-1", "--timeout-s", "0")
+    assert (result.exit_code, "cnn-1: has not started" in result.output) == (1, True)
 
 
 def test_exits_0_at_once_where_all_have_finished(runs: RunStore, trial_record: TrialRecord) -> None:
@@ -112,6 +120,55 @@ def test_one_sweep_that_cannot_be_read_leaves_the_list_of_the_others(runs: RunSt
     runs.objects.write("cnn-1/sweep.json", b"{")
     done = CliRunner().invoke(main, ["results", "list", "--storage", runs.objects.uri])
     assert "no sweep yet" not in done.output
+
+
+def test_an_interrupted_sweep_is_told_as_one(
+    runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord
+) -> None:
+    runs.create_sweep(sweep_record)
+    runs.write_trial("cnn-1", replace(trial_record, outcome="running"))
+    said = CliRunner().invoke(main, ["results", "show", "cnn-1", "--storage", runs.objects.uri]).output
+    go_on = f"cifar-ray job submit cnn --sweep-id cnn-1 --resume --storage {runs.objects.uri}"
+    assert f"\ninterrupted; it goes on with: {go_on}\n" in said
+    assert "running" not in said
+    assert "evaluate" not in said
+    assert "interrupted" in CliRunner().invoke(main, ["results", "list", "--storage", runs.objects.uri]).output
+
+
+def test_list_and_show_as_one_json_document(
+    runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord
+) -> None:
+    def printed(*arguments: str) -> Any:
+        done = CliRunner().invoke(main, ["results", *arguments, "--json", "--storage", runs.objects.uri])
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    runs.objects.write("other", b"")
+    assert printed("list") == []
+    runs.create_sweep(sweep_record)
+    runs.create_sweep(replace(sweep_record, sweep_id="cnn-2", started_at="2026-01-02T00:00:00+00:00"))
+    runs.write_trial("cnn-2", trial_record)
+    runs.write_result(finished("cnn-2", trial_record))
+    runs.objects.write("cnn-3/sweep.json", b"{")
+    rows = {row["id"]: row for row in printed("list")}
+    assert {name: row["state"] for name, row in rows.items()} == {
+        "cnn-1": "interrupted",
+        "cnn-2": "finished",
+        "cnn-3": "unreadable",
+    }
+    assert [rows["cnn-2"][name] for name in ("data", "num_trials", "best_validation", "test")] == [
+        "cifar10",
+        2,
+        0.45,
+        None,
+    ]
+    shown = printed("show", "cnn-2")
+    assert shown.items() >= rows["cnn-2"].items()
+    assert (shown["ranking"], shown["winner_settings"]["learning_rate"], shown["scores"]) == (["t0000"], 0.001, None)
+    assert (shown["sweep"]["seed"], shown["trials"][0]["trial_id"]) == (0, "t0000")
+    runs.write_trial("cnn-1", trial_record)
+    assert (shown := printed("show", "cnn-1"))["winner_settings"] == trial_record.config
+    assert shown["ranking"] == ["t0000"]
 
 
 def test_a_copy_of_a_running_sweep_does_not_look_as_if_it_ran(

@@ -238,10 +238,12 @@ def test_down_leaves_nothing_even_of_running_jobs_and_results_survive(cluster, h
     assert list((home / "secrets").iterdir()) == []
     assert not list(Path("/tmp").glob(f"seaweedfs-*-{cluster.s3_internal_ports[0]}.sock"))
     assert find(home) is None
+    assert local.kept_objects(home) == home / "s3"
     assert not status(home).is_running
     assert not down(home)
 
     again = up(LocalClusterOptions(home=home, num_cpus=1))
+    assert local.kept_objects(home) is None
     client = _own_s3(again)
     assert client.get_object(Bucket="cifar-ray", Key="results/kept")["Body"].read() == b"kept"
     assert client.head_object(Bucket="cifar-ray", Key="results/last")["ContentLength"] == 5_000_000

@@ -82,6 +82,12 @@ def test_of_a_whole_sweep(
     assert max(map(len, done.output.splitlines())) <= 80
 
 
+def test_of_one_epoch_there_is_nothing_to_compare(runs: RunStore, sweep_record: SweepRecord) -> None:
+    runs.create_sweep(replace(sweep_record, max_epochs=1))
+    with pytest.raises(ConfigurationError, match="one epoch"):
+        measure_curve_bias(runs, "cnn-1")
+
+
 def test_a_diverged_trial_is_worth_nothing_and_a_failed_one_is_left_out(
     runs: RunStore, sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics], trial_record: TrialRecord
 ) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from cifar_ray.records import DatasetRecord
 from cifar_ray.reporting.formats import MISSING, caution, data_name, percent, plain, seconds, setting
+from cifar_ray.statistics import CLASSES
 
 
 @pytest.mark.parametrize(("duration_s", "text"), [(7.4, "7 s"), (59.6, "1 min 00 s"), (187, "3 min 07 s")])
@@ -37,22 +38,33 @@ def test_a_setting_that_a_trial_does_not_use_is_missing(name: str, config: dict[
 
 
 def test_the_official_archive_needs_no_caution(dataset_record: DatasetRecord) -> None:
-    assert caution(dataset_record) is None
+    assert caution(dataset_record, "cnn") is None
     assert data_name(dataset_record) == "cifar10"
 
 
 def test_a_copy_is_cautioned_about_even_under_the_official_name(dataset_record: DatasetRecord) -> None:
-    said = caution(replace(dataset_record, source="/data/cifar10"))
+    said = caution(replace(dataset_record, source="/data/cifar10"), "cnn")
     assert said is not None
     assert "/data/cifar10" in said
     assert "not the official archive" in said
     assert "with care" in said
 
 
+@pytest.mark.parametrize("study", ["fast", "of another version"])
+@pytest.mark.parametrize("classes", [CLASSES, ("circle", "airplane")])
+def test_without_a_column_of_the_report_there_is_none_to_compare_with(
+    dataset_record: DatasetRecord, study: str, classes: tuple[str, ...]
+) -> None:
+    said = caution(replace(dataset_record, source="/data/x", name="x", classes=classes), study)
+    assert said is not None
+    assert said.startswith("measured on x")
+    assert "report" not in said
+
+
 def test_other_classes_are_not_cifar10(dataset_record: DatasetRecord) -> None:
     shapes = replace(dataset_record, source="shapes", name="shapes", classes=("circle", "airplane"))
     assert data_name(shapes) == "shapes (NOT CIFAR-10)"
-    said = caution(shapes)
+    said = caution(shapes, "cnn")
     assert said is not None
     assert "not CIFAR-10" in said
     assert "not comparable" in said

@@ -40,7 +40,7 @@ def test_a_real_sweep(real: SweepFrames) -> None:
 
 
 def test_importing_the_package_loads_nothing_of_it() -> None:
-    code = "import sys, cifar_ray; sys.exit(any(name in sys.modules for name in ('pandas', 'click', 'numpy')))"
+    code = "import sys, cifar_ray; sys.exit(any(name in sys.modules for name in ('pandas', 'click', 'numpy', 'torch')))"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
     with pytest.raises(AttributeError, match="no_such_thing"):
         cifar_ray.no_such_thing  # noqa: B018  # type: ignore[attr-defined]
@@ -116,6 +116,18 @@ def test_a_csv_has_events_as_json(real: SweepFrames, tmp_path: Path) -> None:
     export_frames(replace(real, trials=trials), tmp_path, "csv")
     (events,) = set(pd.read_csv(tmp_path / "trials.csv")["events"])
     assert json.loads(events) == [{"what": "started", "at": "now"}]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv", "json"])
+def test_an_exported_folder_is_not_taken_for_a_sweep_without_trials(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, ["results", "export", REAL, "--format", kind, "--storage", str(RESULTS)])
+    assert done.output.startswith(f"exports/{REAL}/trials.{kind}")
+    with pytest.raises(ConfigurationError, match="results export") as caught:
+        cifar_ray.load_sweep(f"exports/{REAL}")
+    assert f"{REAL}/trials.{kind} with pandas" in str(caught.value.hint)
 
 
 def test_a_place_that_cannot_be_written_is_told(real: SweepFrames, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from rich.console import Console, RenderableType
 from cifar_ray.records import SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.reporting.terminal import (
     scores_renderable,
+    state_text,
     studies_renderable,
     study_renderable,
     sweeps_renderable,
@@ -25,6 +26,10 @@ def show(renderable: RenderableType, width: int = 80) -> str:
     text = console.export_text()
     assert max(map(len, text.splitlines())) <= width
     return text
+
+
+def summary_of(sweep: SweepRecord) -> SweepSummary:
+    return SweepSummary(sweep=sweep, result=None, scores=None, heartbeat="{}")
 
 
 def words(text: str, first: str) -> list[str]:
@@ -66,13 +71,25 @@ def test_a_sweeps_id_can_be_copied(
 
 
 def test_a_sweeps_state(sweep_record: SweepRecord, result: SweepResult) -> None:
-    for ended, state in ((None, "unfinished"), (result, "finished"), (replace(result, winner=None), "finished")):
+    for ended, state in ((None, "interrupted"), (result, "finished"), (replace(result, winner=None), "finished")):
         text = show(sweeps_renderable([SweepSummary(sweep=sweep_record, result=ended, scores=None)]))
         assert words(text, "cnn-1")[1] == state
 
 
-def test_no_sweep_yet_says_what_to_do() -> None:
-    assert "cifar-ray job submit cnn" in show(sweeps_renderable([]))
+def test_what_to_do_next_with_a_sweep(
+    sweep_record: SweepRecord, result: SweepResult, trial_record: TrialRecord
+) -> None:
+    gone = SweepSummary(sweep=sweep_record, result=None, scores=None)
+    go_on = "cifar-ray job submit cnn --sweep-id cnn-1 --resume --storage s3://b"
+    assert state_text(gone, " --storage s3://b") == f"interrupted; it goes on with: {go_on}"
+    assert state_text(replace(gone, heartbeat="{}")).startswith("running, by its lease")
+    assert state_text(replace(gone, result=result)) == "not evaluated yet: cifar-ray job submit evaluate cnn-1"
+    assert "evaluate" not in state_text(replace(gone, result=replace(result, winner=None)))
+    finals = replace(gone, sweep=replace(sweep_record, sweep_id="cnn-1-finals", parent="cnn-1"))
+    assert state_text(finals) == "the finals of cnn-1: they go on and are scored with it"
+    left = replace(trial_record, outcome="running")
+    assert words(show(trials_renderable(gone, [left])), "t0000")[1] == "interrupted"
+    assert words(show(trials_renderable(replace(gone, heartbeat="{}"), [left])), "t0000")[1] == "running"
 
 
 def test_trials_stand_best_first_with_what_they_differ_in(sweep_record: SweepRecord) -> None:
@@ -87,7 +104,7 @@ def test_trials_stand_best_first_with_what_they_differ_in(sweep_record: SweepRec
         )
         for index, config in enumerate(STUDIES["cnn"].with_budget(num_trials=6).sample(0))
     ]
-    text = show(trials_renderable(sweep_record, trials))
+    text = show(trials_renderable(summary_of(sweep_record), trials))
     ids = [line.split()[0] for line in text.splitlines() if line.startswith("t0")]
     assert ids == ["t0005", "t0004", "t0003", "t0002", "t0001", "t0000"]
     assert words(text, "t0005")[:4] == ["t0005", "stopped", "50.00", "3/4"]
@@ -95,17 +112,48 @@ def test_trials_stand_best_first_with_what_they_differ_in(sweep_record: SweepRec
     assert "momentum" not in text
 
 
+@pytest.mark.parametrize(("width", "num_left_out"), [(80, 0), (60, 4), (40, 7)])
+def test_a_narrow_terminal_shows_fewer_settings_and_breaks_none(
+    sweep_record: SweepRecord, trial_record: TrialRecord, width: int, num_left_out: int
+) -> None:
+    configs = STUDIES["cnn"].with_budget(num_trials=6).sample(0)
+    trials = [
+        replace(trial_record, trial_id=f"t{index:04d}", parent="t0000", config=config.to_dict(), outcome="completed")
+        for index, config in enumerate(configs)
+    ]
+    wide, text = (show(trials_renderable(summary_of(sweep_record), trials), each) for each in (200, width))
+    for trial in trials:
+        found, expected = words(text, trial.trial_id), words(wide, trial.trial_id)
+        assert found == expected[: len(expected) - num_left_out]
+    assert (f"columns left out: {num_left_out}; a wider terminal" in text) == (num_left_out > 0)
+    assert "left out" not in wide
+
+
+def test_a_narrow_terminal_breaks_no_score_and_no_sweeps_id(
+    sweep_record: SweepRecord, result: SweepResult, scores: TestScores
+) -> None:
+    text = show(scores_renderable([scores]), 40)
+    assert words(text, "accuracy") == ["accuracy", "64.38", "64.4"]
+    assert words(text, "95 %") == ["95", "%", "interval", "63.44", "to", "65.31", "–"]
+    sweep = replace(sweep_record, sweep_id="resnet-schedule-20260101-120000-deadbeef"[:40])
+    listed = show(sweeps_renderable([SweepSummary(sweep=sweep, result=result, scores=scores)]), 40)
+    assert words(listed, "resnet") == [sweep.sweep_id]
+    assert "columns left out: 5; a wider terminal or `cifar-ray results list --json` has them" in " ".join(
+        listed.split()
+    )
+
+
 def test_a_failed_trial_shows_its_error_as_it_is(sweep_record: SweepRecord, trial_record: TrialRecord) -> None:
     failed = replace(trial_record, trial_id=HOSTILE, outcome="failed", error=f"KeyError: {HOSTILE}")
-    text = show(trials_renderable(sweep_record, [failed]), width=120)
+    text = show(trials_renderable(summary_of(sweep_record), [failed]), width=120)
     assert "KeyError: [red]x[/red] [31m" in text
     assert "\x1b" not in text
 
 
 def test_heirs_show_whose_weights_they_began_with(sweep_record: SweepRecord, trial_record: TrialRecord) -> None:
-    assert "heir of" not in show(trials_renderable(sweep_record, [trial_record]))
+    assert "heir of" not in show(trials_renderable(summary_of(sweep_record), [trial_record]))
     heir = replace(trial_record, trial_id="t0009", parent="t0007")
-    text = show(trials_renderable(sweep_record, [trial_record, heir]))
+    text = show(trials_renderable(summary_of(sweep_record), [trial_record, heir]))
     assert "heir of" in text
     assert words(text, "t0009")[1] == "t0007"
 
@@ -119,7 +167,7 @@ def test_hostile_names_are_text_everywhere(
     for shown in (
         scores_renderable([hostile]),
         sweeps_renderable([SweepSummary(sweep=sweep, result=result, scores=hostile)]),
-        trials_renderable(sweep, [trial_record]),
+        trials_renderable(summary_of(sweep), [trial_record]),
         study_renderable(replace(STUDIES["cnn"], title=HOSTILE)),
         studies_renderable([replace(STUDIES["cnn"], title=HOSTILE)]),
     ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +12,7 @@ import click
 from cifar_ray.cli.release_flags import ReleaseChoice
 from cifar_ray.cluster import environment, local
 from cifar_ray.cluster.on_kubernetes.head_access import reach_head
-from cifar_ray.errors import ClusterError
+from cifar_ray.errors import ClusterError, ConfigurationError
 from cifar_ray.settings import Settings, read_settings
 from cifar_ray.storage.object_store import open_store
 from cifar_ray.storage.runs import RunStore
@@ -81,12 +82,23 @@ def local_cluster_end() -> Callable[[], bool]:
     return lambda: local.find(home, is_whole=False) != cluster
 
 
-def connect_runs(storage: str | None) -> RunStore:
-    """The store of results: the option's, the environment's, the local cluster's, else the default folder."""
+def connect_runs(storage: str | None, *, may_be_new: bool = False) -> RunStore:
+    """The store of results: the option's, the environment's, the local cluster's, else the default folder.
+
+    Where that is not what the local cluster has left, a line on stderr says so.
+    A folder that the option names must be there, unless it `may_be_new`: ConfigurationError.
+    """
     if storage is None and read_settings().storage is None:
         use_local_cluster()
     settings = read_settings()
-    return RunStore(open_store(storage or settings.storage or default_storage(settings), settings.s3))
+    store = open_store(storage or settings.storage or default_storage(settings), settings.s3)
+    if storage and not may_be_new and "://" not in store.uri and not Path(store.uri).is_dir():
+        raise ConfigurationError(f"there is no folder {store.uri}", "give --storage an s3://bucket/prefix or a folder")
+    if not (storage or settings.storage) and (kept := local.kept_objects(settings.home / LOCAL_FOLDER)):
+        click.echo(
+            f"the local cluster is down, and its results lie in {kept}: `cifar-ray local up` shows them", err=True
+        )
+    return RunStore(store)
 
 
 def default_storage(settings: Settings) -> str:

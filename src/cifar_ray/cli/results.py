@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 import time
 from collections.abc import Sequence
@@ -16,7 +17,14 @@ from cifar_ray.errors import CifarRayError, ConfigurationError, RecordError, Sto
 from cifar_ray.reporting.curve_bias import measure_curve_bias
 from cifar_ray.reporting.curve_bias_view import curve_bias_renderable
 from cifar_ray.reporting.formats import usage_text
-from cifar_ray.reporting.terminal import finals_renderable, scores_renderable, sweeps_renderable, trials_renderable
+from cifar_ray.reporting.payload import sweep_document, sweep_rows, to_json
+from cifar_ray.reporting.terminal import (
+    finals_renderable,
+    scores_renderable,
+    state_text,
+    sweeps_renderable,
+    trials_renderable,
+)
 from cifar_ray.storage import layout
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.lease import Lease
@@ -32,7 +40,9 @@ _storage = click.option(
     help="s3://bucket/prefix or a folder. [default: CIFAR_RAY_STORAGE, else the local cluster's, else "
     "~/.cifar-ray/results]",
 )
-
+_json = click.option(
+    "--json", "is_json", is_flag=True, help="For programs: one JSON document, accuracies as fractions."
+)
 
 WAIT_PERIOD_S = 10.0
 
@@ -43,35 +53,53 @@ def results() -> None:
 
 
 @results.command("list")
+@_json
 @_storage
-def list_sweeps(storage: str | None) -> None:
-    """List the sweeps, the newest first."""
+def list_sweeps(is_json: bool, storage: str | None) -> None:
+    """List the sweeps, the newest first.
+
+    With --json an array of objects, a sweep each: id, study, state (running, interrupted, finished, evaluated or
+    unreadable), data, started_at, num_trials, outcomes, best_validation, test, cost and others.
+    """
+    runs = connect_runs(storage)
+    if is_json:
+        click.echo(to_json(sweep_rows(runs)))
+        return
     unreadable: list[RecordError] = []
-    summaries = connect_runs(storage).summaries(unreadable.append)
-    if summaries or not unreadable:
+    summaries = runs.summaries(unreadable.append)
+    if summaries:
         Console().print(sweeps_renderable(summaries))
+    elif not unreadable:
+        click.echo(f"no sweep yet in {runs.objects.uri}: start one with `cifar-ray job submit cnn`")
     for error in unreadable:
         click.echo(f"not to be read: {error.message}{f' ({error.hint})' if error.hint else ''}", err=True)
 
 
 @results.command()
 @click.argument("sweep", required=False)
+@_json
 @_storage
-def show(sweep: str | None, storage: str | None) -> None:
-    """Show a sweep's trials, best first, and its test scores (default: the newest sweep)."""
+def show(sweep: str | None, is_json: bool, storage: str | None) -> None:
+    """Show a sweep's trials, best first, and its test scores or state (default: the newest sweep).
+
+    With --json an object: what `list` has of it, and sweep, ranking, winner_settings, trials, finals and scores.
+    """
     runs = connect_runs(storage)
     sweep = sweep or _newest(runs)
+    if is_json:
+        click.echo(to_json(sweep_document(runs, sweep)))
+        return
     console = Console()
-    result = runs.result(sweep)
-    cost = result.cost if result else None
-    console.print(trials_renderable(runs.sweep(sweep), runs.trials_so_far(sweep), cost))
+    summary = runs.summary(sweep)
+    console.print(trials_renderable(summary, runs.trials_so_far(sweep)))
     console.print(f"store: {usage_text(runs.objects.sizes(sweep))}", highlight=False)
-    if result and result.finals:
-        console.print(finals_renderable(result.finals))
-    if scores := runs.test_scores(sweep):
-        console.print(scores_renderable([scores]))
+    if summary.result and summary.result.finals:
+        console.print(finals_renderable(summary.result.finals))
+    if summary.scores:
+        console.print(scores_renderable([summary.scores]))
     else:
-        console.print(f"not evaluated yet: cifar-ray job submit evaluate {sweep}", highlight=False)
+        options = f" --storage {shlex.quote(storage)}" if storage else ""
+        console.print(state_text(summary, options), highlight=False, markup=False, soft_wrap=True)
 
 
 @results.command()
@@ -90,10 +118,10 @@ def pull(sweep: str | None, folder: Path, checkpoints: bool, storage: str | None
 @results.command()
 @click.argument("sweep", required=False)
 @click.option("--format", "kind", type=click.Choice(["parquet", "csv", "json"]), required=True)
-@click.option("--to", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path("results"))
+@click.option("--to", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path("exports"))
 @_storage
 def export(sweep: str | None, kind: ExportFormat, folder: Path, storage: str | None) -> None:
-    """Write a sweep's trials and epochs as tables (default: the newest sweep, to ./results/SWEEP).
+    """Write a sweep's trials and epochs as tables (default: the newest sweep, to ./exports/SWEEP).
 
     The same frames as `cifar_ray.load_sweep` gives in a notebook.
     """
@@ -154,7 +182,7 @@ def wait(sweeps: tuple[str, ...], timeout_s: float, storage: str | None) -> None
 
     Exit codes: 0 all have finished, 1 not within the time, 2 the store cannot be used.
     """
-    wait_for_results(connect_runs(storage), sweeps, timeout_s)
+    wait_for_results(connect_runs(storage, may_be_new=True), sweeps, timeout_s)
 
 
 @results.command()

@@ -27,6 +27,7 @@ __all__ = [
     "PartHealth",
     "down",
     "find",
+    "kept_objects",
     "status",
     "up",
 ]
@@ -60,6 +61,13 @@ class LocalClusterOptions:
         for name in ("dashboard_port", "s3_port"):
             if (port := getattr(self, name)) is not None and not 1024 <= port <= 65535:
                 raise ConfigurationError(f"{name} is {port}; it must be from 1024 to 65535")
+
+
+def kept_objects(home: Path) -> Path | None:
+    """The folder of the objects that a cluster of `home` has left; None where it runs, or none has stored any."""
+    folder = StateFolder(home=home).s3_data
+    has_objects = any(folder.glob(f"{s3_server.BUCKET}_*.dat"))
+    return folder if has_objects and find(home) is None else None
 
 
 def _say_nothing(_line: str) -> None: ...

@@ -15,9 +15,10 @@ from cifar_ray.planning.plan import Plan
 from cifar_ray.planning.simulation import FinalsPlan
 from cifar_ray.planning.space_preview import SpacePreview
 from cifar_ray.progress.asha import milestones, shares_passing
+from cifar_ray.reporting.fitting_table import narrow_table
 from cifar_ray.reporting.formats import percent, seconds, setting
 from cifar_ray.reporting.score_rows import setting_label
-from cifar_ray.reporting.terminal import SHORT, narrow_table, study_renderable, verbatim
+from cifar_ray.reporting.terminal import SHORT, study_renderable, verbatim
 from cifar_ray.statistics import wilson_interval
 
 NUM_SAMPLED = 6

@@ -130,7 +130,10 @@ def compare(runs: RunStore, sweep_ids: Sequence[str]) -> Comparison:
     RecordError where the answers to the test images are damaged.
     """
     if len(set(sweep_ids)) < 2:
-        raise ConfigurationError("a comparison takes two sweeps or more", "list them with `cifar-ray results list`")
+        same = f", and {sweep_ids[0]} is the same one each time" if len(sweep_ids) > 1 else ""
+        raise ConfigurationError(
+            f"a comparison takes two sweeps or more{same}", "list them with `cifar-ray results list`"
+        )
     contenders = tuple(
         Contender(
             sweep=runs.sweep(sweep_id),

@@ -11,10 +11,11 @@ from rich.text import Text
 from cifar_ray.finals import Finals
 from cifar_ray.reporting.comparison import ACCELERATOR_SECONDS, Comparison, Contender, Score
 from cifar_ray.reporting.figures import BEST_COLOURS, new_figure, set_title, to_png
+from cifar_ray.reporting.fitting_table import narrow_table
 from cifar_ray.reporting.formats import MISSING, chosen_by, cost_amount, data_name, percent, plain, seconds
 from cifar_ray.reporting.paired import Paired
 from cifar_ray.reporting.searcher_comparison import searcher_verdicts
-from cifar_ray.reporting.terminal import narrow_table, verbatim
+from cifar_ray.reporting.terminal import verbatim
 from cifar_ray.statistics import wilson_interval
 
 UNPAIRED = (

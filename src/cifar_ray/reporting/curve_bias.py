@@ -65,8 +65,17 @@ class CurveBias:
 
 
 def measure_curve_bias(runs: RunStore, sweep_id: str) -> CurveBias:
-    """ConfigurationError for a sweep that cut trials, or has fewer than three full curves; for a population's, too."""
+    """ConfigurationError for a sweep that cut trials, or has fewer than three full curves, or none of two epochs.
+
+    For a population's, too.
+    """
     sweep, trials = runs.sweep(sweep_id), runs.trials(sweep_id)
+    if sweep.max_epochs < 2:
+        raise ConfigurationError(
+            f"the trials of sweep {sweep_id} have one epoch: there is none before the last to compare with it",
+            f"run one of more epochs that cuts nothing: cifar-ray job submit {sweep.study} --max-epochs N "
+            "--grace-period N",
+        )
     if sweep.searcher == "pbt":
         raise ConfigurationError(
             f"sweep {sweep_id} is of a population, whose trials do not begin anew",

@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from cifar_ray.reporting.curve_bias import NUM_ORDERS, REDUCTION_FACTORS, CurveBias, Cut, EpochBias
+from cifar_ray.reporting.fitting_table import FittingTable, narrow_table
 from cifar_ray.reporting.formats import MISSING, percent
-from cifar_ray.reporting.terminal import narrow_table, verbatim
+from cifar_ray.reporting.terminal import verbatim
 
 LEGEND = (
     "Spearman, Kendall: rank correlation of the validation accuracies after that epoch with those after the last. "
@@ -28,9 +29,9 @@ def curve_bias_renderable(bias: CurveBias) -> RenderableType:
         verbatim(heading, "bold"),
         *left_out,
         Text("\nOne rung, after that epoch", style="bold"),
-        _alone(bias.epochs),
+        _fitting(_alone(bias.epochs)),
         Text("\nAll rungs, that epoch being the grace period", style="bold"),
-        _ladders(bias.epochs),
+        _fitting(_ladders(bias.epochs)),
         Text(f"\n{LEGEND}", style="dim"),
     )
 
@@ -54,8 +55,12 @@ def _table(*headings: str) -> Table:
     table = narrow_table()
     table.add_column("epoch", no_wrap=True)
     for heading in headings:
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     return table
+
+
+def _fitting(table: Table) -> FittingTable:
+    return FittingTable(table, 1, "a wider terminal")
 
 
 def _columns(*names: str) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from cifar_ray.records import Cost, DatasetRecord, SweepRecord
 from cifar_ray.statistics import CLASSES
+from cifar_ray.studies import STUDIES
 from cifar_ray.studies.study import GENERATIONS
 from cifar_ray.studies.trial_config import ANY_SIZE, DEPTHS, METHODS, TrialConfig
 
@@ -127,16 +128,19 @@ def data_name(dataset: DatasetRecord) -> str:
     return name if is_cifar10(dataset) else f"{name} (NOT CIFAR-10)"
 
 
-def caution(dataset: DatasetRecord) -> str | None:
-    """What a reader must know who compares with the report; None for the official archive."""
+def caution(dataset: DatasetRecord, study: str) -> str | None:
+    """What a reader must know of the data, and who compares with the report's column where the study has one.
+
+    None for the official archive.
+    """
     if dataset.source == "cifar10":
         return None
     name = plain(dataset.name)
+    has_column = study in STUDIES and STUDIES[study].published is not None
     if not is_cifar10(dataset):
-        return f"measured on {name}, which is not CIFAR-10: the report's column is on CIFAR-10 and not comparable."
+        why = ": the report's column is on CIFAR-10 and not comparable" if has_column else ""
+        return f"measured on {name}, which is not CIFAR-10{why}."
     source = plain(dataset.source)
     where = name if source == name else f"{name} ({source})"
-    return (
-        f"measured on {where}, a copy and not the official archive; a lossy copy scores lower: "
-        "compare with the report's column with care."
-    )
+    care = ": compare with the report's column with care" if has_column else ""
+    return f"measured on {where}, a copy and not the official archive; a lossy copy scores lower{care}."

@@ -12,9 +12,7 @@ import pyarrow
 
 from cifar_ray.errors import ConfigurationError, RecordError
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
-from cifar_ray.storage.layout import check_sweep_id
-from cifar_ray.storage.object_store import open_store
-from cifar_ray.storage.runs import RunStore
+from cifar_ray.storage.runs import RunStore, open_sweep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,12 +42,17 @@ def load_sweep(uri: str) -> SweepFrames:
     """The sweep at `<store>/<sweep id>`: an `s3://` URI or a folder, also one that `results pull` has made.
 
     Credentials and endpoint come from the environment. UnknownNameError where there is no such sweep, StorageError
-    where the store refuses, ConfigurationError where the URI is malformed.
+    where the store refuses, ConfigurationError where the URI is malformed, or of what `results export` has written.
     """
-    store, separator, sweep_id = uri.rstrip("/").rpartition("/")
-    if separator and store in ("", "s3:/"):
-        raise ConfigurationError(f"{uri!r} names no sweep", "write s3://bucket/prefix/SWEEP or FOLDER/SWEEP")
-    return read_frames(RunStore(open_store(store or ".")), check_sweep_id(sweep_id))
+    runs, sweep_id = open_sweep(uri)
+    frames = read_frames(runs, sweep_id)
+    tables = {f"{sweep_id}/trials.{kind}" for kind in get_args(ExportFormat)}
+    if frames.trials.empty and (found := tables.intersection(runs.objects.keys(sweep_id))):
+        raise ConfigurationError(
+            f"{uri} has no records of trials, only what `cifar-ray results export` has made of them",
+            f"load the sweep from its store or from what `results pull` has fetched, or read {min(found)} with pandas",
+        )
+    return frames
 
 
 def read_frames(runs: RunStore, sweep_id: str) -> SweepFrames:

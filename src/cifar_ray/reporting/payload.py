@@ -10,7 +10,7 @@ from typing import Any
 
 import pydantic_core
 
-from cifar_ray.errors import CifarRayError, ObjectNotFoundError
+from cifar_ray.errors import CifarRayError
 from cifar_ray.finals import Finals, describe
 from cifar_ray.progress.asha import milestones
 from cifar_ray.provenance import now
@@ -30,7 +30,7 @@ from cifar_ray.reporting.parameters import METHOD, varied_parameters
 from cifar_ray.reporting.score_rows import SETTINGS, report_note, score_columns
 from cifar_ray.statistics import wilson_interval
 from cifar_ray.storage import layout
-from cifar_ray.storage.runs import RunStore
+from cifar_ray.storage.runs import RunStore, SweepSummary
 from cifar_ray.studies import STUDIES
 
 FORMAT = 1
@@ -39,24 +39,30 @@ FORMAT = 1
 
 def page_payload(runs: RunStore, sweep_ids: Iterable[str] | None = None, details: Iterable[str] = ()) -> dict[str, Any]:
     """A row for each of the sweeps (default: all), and the details of some."""
-    rows = [_overview(runs, sweep_id) for sweep_id in (runs.sweep_ids() if sweep_ids is None else sweep_ids)]
     return {
         "format": FORMAT,
         "generated_at": now(),
         "store": runs.objects.uri,
-        "sweeps": sorted(rows, key=lambda row: str(row.get("started_at")), reverse=True),
+        "sweeps": sweep_rows(runs, sweep_ids),
         "details": {sweep_id: sweep_payload(runs, sweep_id) for sweep_id in details},
     }
 
 
-def to_json(payload: Mapping[str, Any]) -> str:
+def sweep_rows(runs: RunStore, sweep_ids: Iterable[str] | None = None) -> list[dict[str, Any]]:
+    """A row for each of the sweeps (default: all), the newest first."""
+    rows = [_overview(runs, sweep_id) for sweep_id in (runs.sweep_ids() if sweep_ids is None else sweep_ids)]
+    return sorted(rows, key=lambda row: str(row.get("started_at")), reverse=True)
+
+
+def to_json(payload: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:
     """JSON text; NaN and infinities become null."""
     return pydantic_core.to_json(payload, inf_nan_mode="null").decode()
 
 
 def sweep_payload(runs: RunStore, sweep_id: str) -> dict[str, Any]:
     """One sweep's records, with what follows from them; CifarRayError where they cannot be read."""
-    sweep, result, scores = runs.sweep(sweep_id), runs.result(sweep_id), runs.test_scores(sweep_id)
+    summary = runs.summary(sweep_id)
+    sweep, result, scores = summary.sweep, summary.result, summary.scores
     search, finals = _so_far(runs, sweep_id), None if result else _finals_so_far(runs, sweep)
     trials = search.trials
     checkpoints: dict[str, list[int]] = defaultdict(list)
@@ -64,7 +70,7 @@ def sweep_payload(runs: RunStore, sweep_id: str) -> dict[str, Any]:
         if (found := layout.checkpoint_of(key)) and key.endswith(f"/{layout.MANIFEST}"):
             checkpoints[found[0]].append(found[1])
     return {
-        "row": _row(runs, sweep, result, scores, search, finals),
+        "row": _row(summary, search, finals),
         "sweep": asdict(sweep) | {"chosen_by": chosen_by(sweep), "budget": budget_text(sweep)},
         "rungs": milestones(sweep.budget),
         "settings": [{"name": name, "label": label} for name, label in SETTINGS.items()],
@@ -80,44 +86,54 @@ def sweep_payload(runs: RunStore, sweep_id: str) -> dict[str, Any]:
     }
 
 
+def sweep_document(runs: RunStore, sweep_id: str) -> dict[str, Any]:
+    """One sweep for a script: its row, with the records that it is made of; the trials best first."""
+    summary, search = runs.summary(sweep_id), _so_far(runs, sweep_id)
+    result, scores = summary.result, summary.scores
+    row = _row(summary, search, None if result else _finals_so_far(runs, summary.sweep))
+    trials = sorted(search.trials, key=lambda trial: (-(trial.best_validation_accuracy or 0.0), trial.trial_id))
+    ranked = [trial.trial_id for trial in trials if trial.best_validation_accuracy is not None]
+    return row | {
+        "sweep": asdict(summary.sweep),
+        "ranking": list(result.best_first) if result else ranked,
+        "winner_settings": next((trial.config for trial in trials if trial.trial_id == row["winner"]), None),
+        "trials": [asdict(trial) for trial in trials],
+        "finals": asdict(result.finals) if result and result.finals else None,
+        "scores": asdict(scores) if scores else None,
+    }
+
+
 def _overview(runs: RunStore, sweep_id: str) -> dict[str, Any]:
     """The sweep's row; one that cannot be read says why."""
     try:
-        sweep, result = runs.sweep(sweep_id), runs.result(sweep_id)
+        summary = runs.summary(sweep_id)
         # a finished sweep's outcomes stand in its result: its trials need not be read
-        search, finals = (None, None) if result else (_so_far(runs, sweep_id), _finals_so_far(runs, sweep))
-        return _row(runs, sweep, result, runs.test_scores(sweep_id), search, finals)
+        is_over = summary.result is not None
+        search, finals = (None, None) if is_over else (_so_far(runs, sweep_id), _finals_so_far(runs, summary.sweep))
+        return _row(summary, search, finals)
     except CifarRayError as error:
         return {"id": sweep_id, "state": "unreadable", "problem": error.message, "hint": error.hint}
 
 
-def _row(
-    runs: RunStore,
-    sweep: SweepRecord,
-    result: SweepResult | None,
-    scores: TestScores | None,
-    search: SoFar | None,
-    finals: SoFar | None,
-) -> dict[str, Any]:
+def _row(summary: SweepSummary, search: SoFar | None, finals: SoFar | None) -> dict[str, Any]:
+    sweep, result, scores, heartbeat = summary.sweep, summary.result, summary.scores, summary.heartbeat
     trials = search.trials if search else []
-    heartbeat = None if result else _heartbeat(runs, sweep.sweep_id)
     best = (result.winner if result else None) or max(
         (each for each in trials if each.best_validation_accuracy is not None),
         key=lambda trial: trial.best_validation_accuracy or 0.0,
         default=None,
     )
-    unfinished = "interrupted" if heartbeat is None else "running"
     all_trials = [*trials, *(finals.trials if finals else ())]
     all_lines = [line for each in (search, finals) if each for line in each.metrics]
     last_sign = max((line.ended_at for line in all_lines if line.ended_at), default="")
     return {
         "id": sweep.sweep_id,
         "study": sweep.study,
-        "state": ("evaluated" if scores else "finished") if result else unfinished,
+        "state": summary.state,
         "heartbeat": heartbeat,
         "data": sweep.dataset.name,
         "is_cifar10": is_cifar10(sweep.dataset),
-        "caution": caution(sweep.dataset),
+        "caution": caution(sweep.dataset, sweep.study),
         "seed": sweep.seed,
         "started_at": sweep.started_at,
         "finished_at": result.finished_at if result else None,
@@ -190,14 +206,6 @@ def _cost(cost: Cost) -> dict[str, Any]:
     return asdict(cost) | {"idle_s": cost.idle_s, "text": cost_text(cost), "amount": cost_amount(cost)}
 
 
-def _heartbeat(runs: RunStore, sweep_id: str) -> str | None:
-    """The lease as it stands: it changes as long as a driver lives; None where there is none."""
-    try:
-        return runs.objects.read(layout.lease(sweep_id)).decode(errors="replace")[:500]
-    except ObjectNotFoundError:
-        return None
-
-
 def _seconds_between(start: str, end: str) -> float | None:
     try:
         return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
@@ -238,7 +246,7 @@ def _evaluation(scores: TestScores) -> dict[str, Any]:
         "labels": labels,
         "columns": [asdict(column) for column in columns],
         "note": report_note([scores]),
-        "caution": caution(scores.dataset),
+        "caution": caution(scores.dataset, scores.study),
         "class_intervals": {
             name: wilson_interval(row[index], sum(row)) if sum(row) else None
             for index, (name, row) in enumerate(rows.items())

@@ -39,7 +39,7 @@ def report_markdown(
     Figures are linked relative to it.
     """
     parts = ["# Test scores of the sweeps' winners", "Accuracies in per cent.", scores_table(scores)]
-    cautions = dict.fromkeys(f"{each.study}: {text}" for each in scores if (text := caution(each.dataset)))
+    cautions = dict.fromkeys(f"{each.study}: {text}" for each in scores if (text := caution(each.dataset, each.study)))
     notes = [text for text in (*cautions, report_note(scores)) if text]
     if notes:
         parts.append("\n".join(f"- {_escape(text)}" for text in notes))

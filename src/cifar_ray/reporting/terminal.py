@@ -1,17 +1,16 @@
-"""What the command line shows of sweeps and scores, as rich renderables that fit 80 columns."""
+"""What the command line shows of sweeps and scores, as rich renderables that fit 40 columns."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from cifar_ray.finals import Finals, describe
-from cifar_ray.records import Cost, SweepRecord, TestScores, TrialRecord
+from cifar_ray.records import TestScores, TrialRecord
 from cifar_ray.reporting.finals_rows import HEADING, NOTE, finals_rows
+from cifar_ray.reporting.fitting_table import FittingTable, narrow_table
 from cifar_ray.reporting.formats import (
     MISSING,
     caution,
@@ -44,29 +43,27 @@ def scores_renderable(scores: Sequence[TestScores]) -> RenderableType:
     labels, columns = score_columns(scores)
     table = narrow_table()
     table.title, table.title_justify = "Test scores (accuracies in %)", "left"
-    table.add_column("", no_wrap=True)
+    table.add_column("")
     for column in columns:
-        table.add_column(Text(column.heading), justify="right", overflow="fold")
+        table.add_column(Text(column.heading), justify="right")
     for label in labels:
         style = "bold" if label == "accuracy" else None
         table.add_row(Text(label), *(Text(column.cells.get(label, MISSING)) for column in columns), style=style)
-    cautions = dict.fromkeys(f"{each.study}: {text}" for each in scores if (text := caution(each.dataset)))
+    cautions = dict.fromkeys(f"{each.study}: {text}" for each in scores if (text := caution(each.dataset, each.study)))
     remarks = [f"{each.study}: {remark}" for each in scores for remark in each.remarks]
     below = [verbatim(text, "yellow") for text in (*cautions, *remarks)]
     if note := report_note(scores):
         below.append(verbatim(note, "dim"))
-    return Group(table, *below)
+    fitting = FittingTable(table, 2, "a wider terminal or the sweep's report/table.md")
+    return Group(fitting, *below)
 
 
 def sweeps_renderable(summaries: Sequence[SweepSummary]) -> RenderableType:
     """All sweeps: the id, with study and data below it, and how far each has come."""
-    if not summaries:
-        return Text("no sweep yet: start one with `cifar-ray job submit cnn`")
     table = narrow_table()
     # an id is there to be copied: it stays on one line
-    width = max(len(summary.sweep.sweep_id) for summary in summaries)
-    table.add_column("sweep", overflow="fold", min_width=min(width, 40))
-    table.add_column("state", no_wrap=True)
+    table.add_column("sweep", overflow="fold")
+    table.add_column("state")
     for name in ("trials", "val. %", "test %"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("started\n(UTC)", no_wrap=True)
@@ -77,17 +74,37 @@ def sweeps_renderable(summaries: Sequence[SweepSummary]) -> RenderableType:
             verbatim(sweep.sweep_id, "bold").append(
                 f"\n{plain(sweep.study)}, data: {data_name(sweep.dataset)}", style="not bold dim"
             ),
-            "unfinished" if summary.result is None else "evaluated" if summary.scores else "finished",
+            summary.state,
             str(sweep.num_trials),
             percent(winner.best_validation_accuracy if winner else None, 2),
             percent(summary.scores.accuracy if summary.scores else None, 2),
             Text(f"{plain(sweep.started_at[:10])}\n{plain(sweep.started_at[11:16])}"),
         )
-    return table
+    return FittingTable(table, 1, "a wider terminal or `cifar-ray results list --json`")
 
 
-def trials_renderable(sweep: SweepRecord, trials: Sequence[TrialRecord], cost: Cost | None = None) -> RenderableType:
-    """A sweep's trials, best first, with the settings in which they differ, and what they cost."""
+def state_text(summary: SweepSummary, options: str = "") -> str:
+    """Where a sweep stands that has no test scores, and what to do next; `options` are those that name its store."""
+    sweep, result = summary.sweep, summary.result
+    go_on = plain(f"cifar-ray job submit {sweep.study} --sweep-id {sweep.sweep_id} --resume{options}")
+    if sweep.parent:
+        return plain(f"the finals of {sweep.parent}: they go on and are scored with it")
+    if summary.state == "running":
+        return f"running, by its lease; should its driver be gone, it goes on with: {go_on}"
+    if result is None:
+        return f"interrupted; it goes on with: {go_on}"
+    if result.winner is None:
+        return "finished without a winner: no trial has an epoch that can be scored"
+    return plain(f"not evaluated yet: cifar-ray job submit evaluate {sweep.sweep_id}{options}")
+
+
+def trials_renderable(summary: SweepSummary, trials: Sequence[TrialRecord]) -> RenderableType:
+    """A sweep's trials, best first, with the settings in which they differ, and what they cost.
+
+    Those that an interrupted sweep's records leave as running are told as interrupted.
+    """
+    sweep, cost = summary.sweep, summary.result.cost if summary.result else None
+    is_interrupted = summary.state == "interrupted" and not sweep.parent
     ranked = sorted(trials, key=lambda trial: (-(trial.best_validation_accuracy or 0), trial.trial_id))
     used = [name for name in SETTINGS if len({str(trial.config.get(name)) for trial in trials}) > 1]
     has_heirs = any(trial.parent for trial in trials)
@@ -98,13 +115,14 @@ def trials_renderable(sweep: SweepRecord, trials: Sequence[TrialRecord], cost: C
     table.add_column("outcome", no_wrap=True)
     for name in ("val. %", "epoch"):
         table.add_column(name, justify="right", no_wrap=True)
+    num_kept = len(table.columns)
     for name in used:
-        table.add_column(SHORT.get(name, SETTINGS[name]), justify="right", overflow="fold")
+        table.add_column(SHORT.get(name, SETTINGS[name]), justify="right")
     for trial in ranked:
         table.add_row(
             verbatim(trial.trial_id),
             *([verbatim(trial.parent or MISSING)] if has_heirs else []),
-            trial.outcome,
+            "interrupted" if is_interrupted and trial.outcome == "running" else trial.outcome,
             percent(trial.best_validation_accuracy, 2),
             f"{MISSING if trial.best_epoch is None else trial.best_epoch}/{trial.num_epochs}",
             *(Text(setting(name, trial.config, digits=2)) for name in used),
@@ -116,7 +134,8 @@ def trials_renderable(sweep: SweepRecord, trials: Sequence[TrialRecord], cost: C
     failures = [verbatim(f"{trial.trial_id} failed: {trial.error}", "red") for trial in ranked if trial.error]
     legend = Text("epoch: of the best validation accuracy / of all that the trial trained", style="dim")
     costs = [verbatim(f"cost: {cost_text(cost)}")] if cost else []
-    return Group(verbatim(heading, "bold"), table, legend, *costs, *failures)
+    fitting = FittingTable(table, num_kept, "a wider terminal or `cifar-ray results export`")
+    return Group(verbatim(heading, "bold"), fitting, legend, *costs, *failures)
 
 
 def finals_renderable(finals: Finals) -> RenderableType:
@@ -126,7 +145,8 @@ def finals_renderable(finals: Finals) -> RenderableType:
         table.add_column(name, justify="right")
     for row in finals_rows(finals):
         table.add_row(*map(verbatim, row))
-    return Group(verbatim(describe(finals), "bold"), table, Text(NOTE, style="dim"))
+    fitting = FittingTable(table, 1, "a wider terminal or `cifar-ray results show --json`")
+    return Group(verbatim(describe(finals), "bold"), fitting, Text(NOTE, style="dim"))
 
 
 def studies_renderable(studies: Sequence[Study]) -> RenderableType:
@@ -169,11 +189,6 @@ def study_renderable(study: Study) -> RenderableType:
             f"report: validation {percent(study.published.validation_accuracy)} %, test {report['accuracy']} %"
         )
     return Group(*(verbatim(line) for line in lines), Text(), table)
-
-
-def narrow_table(*headings: str) -> Table:
-    """A table with a single blank, the box's own divider, between its columns."""
-    return Table(*headings, box=box.SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False)
 
 
 def verbatim(text: str, style: str = "") -> Text:

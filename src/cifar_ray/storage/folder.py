@@ -73,7 +73,7 @@ class FolderStore(ObjectStore):
     def folders(self) -> list[str]:
         """The folders right below the root."""
         with self._translated("list", ""):
-            return sorted(path.name for path in self._root.iterdir() if path.is_dir()) if self._root.is_dir() else []
+            return sorted(path.name for path in self._root.iterdir() if path.is_dir()) if self._root.exists() else []
 
     def _path(self, key: str) -> Path:
         return self._root / check_key(key)
@@ -82,12 +82,13 @@ class FolderStore(ObjectStore):
     def _translated(self, call: str, key: str) -> Iterator[None]:
         try:
             yield
-        except FileNotFoundError as error:
-            raise ObjectNotFoundError(f"no object {key!r} in {self.uri}") from error
         except OSError as error:
+            # where nothing can be made, as below /proc, a write finds no folder
+            if isinstance(error, FileNotFoundError) and call != "write":
+                raise ObjectNotFoundError(f"no object {key!r} in {self.uri}") from error
             reason = error.strerror or str(error)
             hint = "check the folder's path, rights and free space, or set CIFAR_RAY_STORAGE"
-            raise StorageError(f"{call} {key!r} in folder {self.uri}: {reason}", hint) from error
+            raise StorageError(f"cannot {call} {key!r} in folder {self.uri}: {reason}", hint) from error
 
 
 def _write_beside(partial: Path, content: bytes) -> None:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Literal, TypeVar
 
-from cifar_ray.errors import ObjectNotFoundError, RecordError, SweepExistsError, UnknownNameError
+from cifar_ray.errors import ConfigurationError, ObjectNotFoundError, RecordError, SweepExistsError, UnknownNameError
 from cifar_ray.json_record import Record
 from cifar_ray.progress.counting import recounted
 from cifar_ray.records import EpochMetrics, Interruption, ResourceUse, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.storage import layout
 from cifar_ray.storage.answers import TestAnswers
 from cifar_ray.storage.nested_store import NestedStore
-from cifar_ray.storage.object_store import ObjectStore
+from cifar_ray.storage.object_store import ObjectStore, open_store
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
+State = Literal["running", "interrupted", "finished", "evaluated"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,15 @@ class SweepSummary:
     """None while it has not finished."""
     scores: TestScores | None
     """None while it has not been evaluated."""
+    heartbeat: str | None = None
+    """Its lease as it stands, which changes as long as a driver lives; None where there is none, or a result."""
+
+    @property
+    def state(self) -> State:
+        """Without a result, what the lease says: of a driver that was killed it stays."""
+        if self.result:
+            return "evaluated" if self.scores else "finished"
+        return "interrupted" if self.heartbeat is None else "running"
 
 
 class RunStore:
@@ -75,15 +85,24 @@ class RunStore:
         found = []
         for sweep_id in self.sweep_ids():
             try:
-                found.append(self._summary(sweep_id))
+                found.append(self.summary(sweep_id))
             except RecordError as error:
                 if on_unreadable is None:
                     raise
                 on_unreadable(error)
         return sorted(found, key=lambda summary: summary.sweep.started_at, reverse=True)
 
-    def _summary(self, sweep_id: str) -> SweepSummary:
-        return SweepSummary(sweep=self.sweep(sweep_id), result=self.result(sweep_id), scores=self.test_scores(sweep_id))
+    def summary(self, sweep_id: str) -> SweepSummary:
+        """Of one sweep; UnknownNameError where there is none."""
+        sweep, result = self.sweep(sweep_id), self.result(sweep_id)
+        heartbeat = None if result else self._heartbeat(sweep_id)
+        return SweepSummary(sweep=sweep, result=result, scores=self.test_scores(sweep_id), heartbeat=heartbeat)
+
+    def _heartbeat(self, sweep_id: str) -> str | None:
+        try:
+            return self.objects.read(layout.lease(sweep_id)).decode(errors="replace")[:500]
+        except ObjectNotFoundError:
+            return None
 
     def write_trial(self, sweep_id: str, trial: TrialRecord) -> None:
         """Put trial.json."""
@@ -171,6 +190,14 @@ class RunStore:
 
     def _write(self, key: str, record: Record) -> None:
         self.objects.write(key, record.to_json().encode())
+
+
+def open_sweep(uri: str) -> tuple[RunStore, str]:
+    """The store and the id in `<store>/<sweep id>`: an `s3://` URI or a folder. ConfigurationError where malformed."""
+    store, separator, sweep_id = uri.rstrip("/").rpartition("/")
+    if separator and store in ("", "s3:/"):
+        raise ConfigurationError(f"{uri!r} names no sweep", "write s3://bucket/prefix/SWEEP or FOLDER/SWEEP")
+    return RunStore(open_store(store or ".")), layout.check_sweep_id(sweep_id)
 
 
 def _decoded(kind: type[AnyRecord], content: bytes, where: str) -> AnyRecord:

@@ -1,0 +1,51 @@
+"""A sweep's winner as a network that is ready for use."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cifar_ray.data.augmentation import SIZE
+from cifar_ray.data.packing import pack
+from cifar_ray.errors import ConfigurationError
+from cifar_ray.evaluation.calibration import probabilities
+from cifar_ray.evaluation.judge import Judge
+from cifar_ray.evaluation.winners import Winner, load_winner
+from cifar_ray.storage.runs import open_sweep
+
+
+class WinnerModel:
+    """The weights that the evaluation scores, and what they have learnt to tell apart."""
+
+    def __init__(self, winner: Winner) -> None:
+        """CheckpointError where the weights do not fit the network of their settings."""
+        dataset = winner.sweep.dataset
+        self._judge = Judge(winner.checkpoint, dataset, torch.device("cpu"))
+        self.winner = winner
+        """Its sweep, trial, checkpoint, and what was passed over on the way."""
+        self.network = self._judge.model
+        """In evaluation mode, on the CPU: from normalised float32 images (N, 3, 32, 32) to logits (N, classes)."""
+        self.classes = dataset.classes
+        self.mean, self.standard_deviation = dataset.mean, dataset.standard_deviation
+        """Of each channel (RGB) in [0, 1], to normalise images by."""
+
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """The chances of each class, (N, classes), of RGB images (N, 3, 32, 32) as they are.
+
+        ConfigurationError for images of another shape or type.
+        """
+        if images.dtype != np.uint8 or images.shape[1:] != (3, SIZE, SIZE):
+            raise ConfigurationError(
+                f"images are {images.dtype} {images.shape}", f"give them as uint8 (N, 3, {SIZE}, {SIZE})"
+            )
+        return probabilities(self._judge.logits(pack(images))) if len(images) else np.zeros((0, len(self.classes)))
+
+
+def load_model(uri: str) -> WinnerModel:
+    """The winner of the finished sweep at `<store>/<sweep id>`: an `s3://` URI or a folder.
+
+    Of a folder that `results pull` has made, one with `--checkpoints`. Errors are those of `load_sweep`;
+    ConfigurationError where the sweep has no winner yet, CheckpointError where its weights are gone.
+    """
+    return WinnerModel(load_winner(*open_sweep(uri)))
