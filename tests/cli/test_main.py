@@ -117,7 +117,7 @@ def test_what_the_local_cluster_has_left_is_told_of(monkeypatch: pytest.MonkeyPa
     kept.mkdir(parents=True)
     assert "local up" not in run("results", "list").stderr
     (kept / "cifar-ray_1.dat").write_bytes(b"objects")
-    said = f"the local cluster is down, and its results lie in {kept}: `cifar-ray local up` shows them\n"
+    said = f"the local cluster is down; what it has stored lies in {kept}: `cifar-ray local up` shows it\n"
     assert run("results", "list").stderr == said
     assert run("results", "list", "--json").stdout == "[]\n"
     assert said in run("results", "show").stderr

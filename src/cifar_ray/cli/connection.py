@@ -96,7 +96,7 @@ def connect_runs(storage: str | None, *, may_be_new: bool = False) -> RunStore:
         raise ConfigurationError(f"there is no folder {store.uri}", "give --storage an s3://bucket/prefix or a folder")
     if not (storage or settings.storage) and (kept := local.kept_objects(settings.home / LOCAL_FOLDER)):
         click.echo(
-            f"the local cluster is down, and its results lie in {kept}: `cifar-ray local up` shows them", err=True
+            f"the local cluster is down; what it has stored lies in {kept}: `cifar-ray local up` shows it", err=True
         )
     return RunStore(store)
 
