@@ -79,18 +79,18 @@ def test_a_lost_connection_is_waited_out() -> None:
     assert seen[-1].new_lines == ("b",)
 
 
-def test_a_connection_that_stays_lost_ends_the_wait() -> None:
-    with pytest.raises(UnreachableError, match="may still run") as caught:
-        watch(FakeJobs(None), lost_deadline_s=0.02)
-    assert "job status job-1" in str(caught.value.hint)
-
-
 def test_only_silence_counts_not_how_long_the_job_has_run(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
     minutes = SimpleNamespace(monotonic=lambda: 60.0 * len(slept), sleep=slept.append)
     monkeypatch.setattr(waiting, "time", minutes)
     seen = watch(FakeJobs(*[("RUNNING", "")] * 9, None, ("SUCCEEDED", "")), lost_deadline_s=300)
     assert [each.state for each in seen[-2:]] == ["LOST", "SUCCEEDED"]
+
+
+def test_a_connection_that_stays_lost_ends_the_wait() -> None:
+    with pytest.raises(UnreachableError, match="may still run") as caught:
+        watch(FakeJobs(None), lost_deadline_s=0.02)
+    assert "job status job-1" in str(caught.value.hint)
 
 
 def test_hints_name_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
