@@ -2,7 +2,14 @@ import pickle
 
 import pytest
 
-from cifar_ray.errors import CifarRayError, ConfigurationError, StorageError, UnknownNameError, UnreachableError
+from cifar_ray.errors import (
+    CifarRayError,
+    ConfigurationError,
+    InterruptedSweepError,
+    StorageError,
+    UnknownNameError,
+    UnreachableError,
+)
 
 
 def test_shows_message_and_hint_without_traceback(capsys: pytest.CaptureFixture[str]) -> None:
@@ -15,9 +22,9 @@ def test_hint_survives_pickling_between_processes() -> None:
     assert (type(error), error.message, error.hint) == (StorageError, "no", "set it")
 
 
-def test_exit_codes_tell_bad_input_and_unreachable_apart() -> None:
-    codes = [error.exit_code for error in (CifarRayError, ConfigurationError, UnreachableError)]
-    assert codes == [1, 2, 4]
+def test_exit_codes_tell_bad_input_unreachable_and_interrupted_apart() -> None:
+    errors = (CifarRayError, ConfigurationError, UnreachableError, InterruptedSweepError)
+    assert [error.exit_code for error in errors] == [1, 2, 4, 130]
 
 
 @pytest.mark.parametrize(("name", "hint"), [("resnte", "did you mean resnet?"), ("zzz", "did you mean cnn, resnet?")])

@@ -178,3 +178,10 @@ def test_a_copy_of_a_running_sweep_does_not_look_as_if_it_ran(
     runs.objects.write("cnn-1/lease.json", b"{}")
     assert pull_sweep(runs, "cnn-1", tmp_path / "copy") == 1
     assert not (tmp_path / "copy/cnn-1/lease.json").exists()
+
+
+def test_the_newest_sweep_is_shown(runs: RunStore, sweep_record: SweepRecord) -> None:
+    for sweep_id, year in (("cnn-1", 2025), ("cnn-2", 2026), ("cnn-3", 2024)):
+        runs.create_sweep(replace(sweep_record, sweep_id=sweep_id, started_at=f"{year}-01-01T00:00:00+00:00"))
+    shown = CliRunner().invoke(main, ["results", "show", "--storage", runs.objects.uri])
+    assert "job submit evaluate cnn-2" in shown.output

@@ -188,6 +188,7 @@ def test_what_an_unset_source_means(tmp_path: Path, settings: Settings) -> None:
     assert resolve_source(None, settings) == "cifar10"
     chosen = read_settings({"CIFAR_RAY_DATA": str(tmp_path)})
     assert resolve_source(None, chosen) == resolve_source("auto", chosen) == str(tmp_path)
+    assert resolve_source("shapes", chosen) == "shapes"
 
 
 def test_auto_falls_back_to_shapes_where_nothing_answers(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,6 +71,7 @@ def test_more_workers_are_faster_and_more_trials_better(by_cohort: Plan) -> None
     few, many = (found[Setup(num_workers=1, num_trials=each, reduction_factor=2)] for each in (15, 60))
     assert few.accuracy.mean < many.accuracy.mean
     assert few.hours.mean < many.hours.mean < by_cohort.full.hours.mean
+    assert by_cohort.full.hours.mean == pytest.approx(2 * by_cohort.full.wall_s.mean / 3600), "of two cores"
     assert by_cohort.full.chance == 1
     assert by_cohort.full.reached[30].mean == 30
 
@@ -163,6 +164,8 @@ def test_spot_workers_are_lost_and_priced_as_such() -> None:
         "resnet", epoch_s=60.0, accelerator="A100", trials=[20], reduction_factors=[4], is_spot=True,
         is_autoscaled=True, preemptions_per_hour=2.0,
     )  # fmt: skip
+    usual = make("resnet", epoch_s=60.0, trials=[20], reduction_factors=[4], is_spot=True)
+    assert calm.grid.fleet.preemptions_per_hour == 0 < usual.grid.fleet.preemptions_per_hour
     assert calm.rate is None
     assert spot.rate is not None
     assert spot.rate.amount == 1.5
@@ -284,6 +287,25 @@ def test_the_advice_is_the_cheapest_or_the_best_that_fits(wish: Wish, hours: flo
     # an hour costs ten
     advice = advise(choices, wish, lambda hours: 10 * hours)
     assert (advice.forecast.hours.mean, advice.is_met) == (hours, is_met)
+
+
+def test_bounds_are_kept_by_nearly_all_seeds_not_by_their_mean() -> None:
+    near, far = forecast(1.0, 0.9), forecast(1.0, 0.95)
+    far = replace(far, hours=Estimate(mean=1.0, low=0.9, high=2.0), wall_s=Estimate(mean=100.0, low=90.0, high=200.0))
+    for wish in (Wish(budget=15.0), Wish(deadline_s=150.0)):
+        assert advise([near, far], wish, lambda hours: 10 * hours).forecast is near
+
+
+@pytest.mark.parametrize("wish", [Wish(), Wish(chance=0.99), Wish(budget=100.0)])
+def test_of_those_that_are_as_likely_to_win_the_cheapest_is_advised(wish: Wish) -> None:
+    slow, fast = forecast(1.0, 0.95, wall_s=500.0), forecast(2.0, 0.95, wall_s=100.0)
+    assert advise([fast, slow], wish, float).forecast is slow
+
+
+def test_within_a_budget_accuracy_decides_between_equal_chances() -> None:
+    cheap, dear = forecast(1.0, 0.95), forecast(2.0, 0.95)
+    better = replace(dear, accuracy=Estimate(mean=0.99, low=0.99, high=0.99))
+    assert advise([cheap, better], Wish(budget=100.0), float).forecast is better
 
 
 def test_too_many_set_ups_are_refused() -> None:

@@ -98,7 +98,8 @@ def test_a_searcher_that_learns_leaves_workers_idle() -> None:
 
 
 def test_the_finalists_are_the_best_of_the_search() -> None:
-    curves = [TrialCurve(accuracies=[rate] * 4, epoch_s=seconds) for rate, seconds in ((0.3, 1), (0.9, 2), (0.5, 4))]
+    falling = {rate: [rate, rate, rate, 0.1 / rate] for rate in (0.3, 0.9, 0.5)}
+    curves = [TrialCurve(accuracies=falling[rate], epoch_s=seconds) for rate, seconds in ((0.3, 1), (0.9, 2), (0.5, 4))]
     finals = FinalsPlan(num_finalists=2, num_seeds=1, num_epochs=1)
     budget = Budget(num_trials=3, max_epochs=4, grace_period=4)
     timing = replace(PLAIN, trial_start_s=0)
@@ -139,8 +140,10 @@ def test_an_autoscaler_starts_workers_for_trials_and_ends_them_when_they_idle() 
     assert outcome.up_s > 2 * 400
     # with one that has long to go, the other goes
     curves = [TrialCurve(accuracies=RISING, epoch_s=each) for each in (10.0, 10_000.0)]
-    uneven = simulate(Budget(num_trials=2, max_epochs=4), bank(RISING), PLAIN, fleet, 0, curves=iter(curves))
-    assert uneven.up_s < 40_000 + 2 * 250 + 200
+    at_once = replace(fleet, node_start_s=0)
+    uneven = simulate(Budget(num_trials=2, max_epochs=4), bank(RISING), PLAIN, at_once, 0, curves=iter(curves))
+    # a start, four epochs and three gaps each; then a minute of idling, and the end of the sweep
+    assert uneven.up_s == pytest.approx((2 + 40 + 3 + 60) + (2 + 40_000 + 3 + 3))
 
 
 @pytest.mark.parametrize("is_cohort", [False, True])

@@ -116,6 +116,31 @@ def test_the_estimate_nears_the_truth_and_ends_at_nothing() -> None:
     assert np.mean(errors[-4:]) < np.mean(errors[:4]) + 1
 
 
+def test_one_slow_trial_is_waited_for_however_fast_the_others_were() -> None:
+    board = Board()
+    board.take(Budget(num_trials=9, max_epochs=10, grace_period=10))
+    for index in range(8):
+        board.take(TrialState(trial_id=f"t000{index}", outcome="completed"))
+    board.take(TrialEpoch(trial_id="t0008", epoch=1, validation_accuracy=0.5, seconds=20.0))
+    for second in (20, 40):
+        board.take(
+            SweepProgress(
+                elapsed_s=float(second),
+                trials=9,
+                running=1,
+                stopped=0,
+                completed=8,
+                diverged=0,
+                failed=0,
+                epochs=2 * second + 1,
+                best_validation_accuracy=0.5,
+                best_trial="t0000",
+                dataset="x",
+            )
+        )
+    assert seconds_left(board) == 9 * 20.0
+
+
 def test_unknown_where_the_log_does_not_tell() -> None:
     board = Board()
     assert seconds_left(board) is None

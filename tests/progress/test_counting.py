@@ -14,6 +14,8 @@ def test_epochs_add_up(epoch_metrics: list[EpochMetrics]) -> None:
     assert trial.accelerator_seconds == 0.75 + 0.25
     worse = with_epoch(trial, replace(epoch_metrics[2], validation_accuracy=0.01), 0.5)
     assert (worse.num_epochs, worse.best_epoch) == (3, 2)
+    equal = with_epoch(trial, replace(epoch_metrics[2], validation_accuracy=shared.validation_accuracy), 0.5)
+    assert (equal.num_epochs, equal.best_epoch) == (3, 2)
     diverged = with_epoch(trial, replace(epoch_metrics[2], train_loss=None), 0.5)
     assert diverged.best_epoch == 2
 

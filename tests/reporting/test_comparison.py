@@ -164,13 +164,16 @@ def test_answers_by_image_are_compared_in_pairs(runs: RunStore, put: Put, scores
     labels = [0] * 10_000
     for sweep_id, num_correct, fingerprint in (("cnn-1", 6000, "cd"), ("cnn-2", 6060, "cd"), ("cnn-3", 6000, "ef")):
         counts = (num_correct, 10_000 - num_correct)
-        found = runs.test_scores(sweep_id)
-        assert found is not None
+        scored = runs.test_scores(sweep_id)
+        assert scored is not None
         confusion = (counts + (0,) * 8, *((0,) * 10,) * 9)
-        runs.write_test_scores(replace(found, confusion_matrix=confusion, test_fingerprint=fingerprint * 32))
+        runs.write_test_scores(replace(scored, confusion_matrix=confusion, test_fingerprint=fingerprint * 32))
         predicted = [0] * counts[0] + [1] * counts[1]
         runs.write_answers(TestAnswers.pack(sweep_id, fingerprint * 32, labels, predicted))
-    against_1, against_3 = verdicts(compare(runs, ["cnn-1", "cnn-2", "cnn-3"]))[:2]
+    found = compare(runs, ["cnn-1", "cnn-2", "cnn-3"])
+    assert any("the test images differ" in text for text in found.cautions)
+    assert not any("test images" in text for text in compare(runs, ["cnn-1", "cnn-2"]).cautions)
+    against_1, against_3 = verdicts(found)[:2]
     assert against_1.startswith("On the test set cnn-2 leads cnn-1 by 0.60 points, 95 % interval +0.4")
     assert "p = 1.7e-18; of 10,000 images 60 right by cnn-2 alone, 0 by cnn-1 alone." in against_1
     assert "too close to call" in against_3, "its answers are to other images"

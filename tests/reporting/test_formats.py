@@ -18,6 +18,7 @@ def test_hours_drop_their_seconds() -> None:
 
 def test_percent() -> None:
     assert (percent(0.644), percent(0.9237, 2), percent(None)) == ("64.4", "92.37", MISSING)
+    assert percent(0.0) == "0.0"
 
 
 @pytest.mark.parametrize(

@@ -79,8 +79,9 @@ def test_finals_are_told_while_they_run(
 def test_finished_then_evaluated(running: RunStore, result: SweepResult, scores: TestScores) -> None:
     running.write_result(result)
     assert page_payload(running)["sweeps"][0]["state"] == "finished"
-    running.write_test_scores(scores)
+    running.write_test_scores(replace(scores, accuracy_with_flips=0.7))
     detail = sweep_payload(running, "cnn-1")
+    assert detail["row"]["test"] == {"accuracy": scores.accuracy, "interval": scores.accuracy_interval}
     assert detail["finals"] is None
     assert detail["row"]["state"] == "evaluated"
     assert detail["row"]["wall_s"] == 187.0

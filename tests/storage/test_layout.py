@@ -16,6 +16,8 @@ def test_keys_as_documented() -> None:
     assert layout.test_scores("cnn-1") == "cnn-1/evaluation/test_scores.json"
     assert layout.report("cnn-1", "table.md") == "cnn-1/report/table.md"
     assert layout.trial_id(7) == "t0007"
+    assert layout.finals("cnn-1") == "cnn-1-finals"
+    assert layout.check_sweep_id(layout.finals("a" * 63)), "the longest id has finals, too"
 
 
 @given(st.text(max_size=80))

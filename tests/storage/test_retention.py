@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from cifar_ray.cli import results
 from cifar_ray.cli.main import main
 from cifar_ray.cli.results import collect
-from cifar_ray.errors import SweepHeldError, UnknownNameError
+from cifar_ray.errors import CifarRayError, SweepHeldError, UnknownNameError
 from cifar_ray.finals import Finalist, Finals, Retraining
 from cifar_ray.records import SweepRecord, SweepResult, TrialRecord
 from cifar_ray.storage import layout
 from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
 from cifar_ray.storage.lease import Lease
-from cifar_ray.storage.retention import surplus
+from cifar_ray.storage.retention import remove_keys, surplus
 from cifar_ray.storage.runs import RunStore
 
 ACCURACIES = {"t0000": (0.2, 0.5, 0.4, 0.45), "t0001": (0.3, 0.1)}
@@ -183,3 +185,19 @@ def test_of_finals_the_best_epoch_of_each_training_of_the_winner_stays(
     assert left() == [[2], [1], []]
     assert nested.objects.keys(f"{finals_id}/tune") == []
     assert _epochs(kept) == {"t0000": [2], "t0001": []}
+
+
+def test_a_removal_that_breaks_off_leaves_no_checkpoint_that_looks_whole(kept: RunStore) -> None:
+    keys = kept.objects.keys("cnn-1/trials/t0001/checkpoints")
+    looks = iter([False, False, True])
+    assert remove_keys(kept, keys, lambda: next(looks)) == 2
+    assert _epochs(kept)["t0001"] == []
+    assert len(kept.objects.keys("cnn-1/trials/t0001/checkpoints")) == len(keys) - 2
+
+
+def test_nothing_more_goes_once_a_driver_has_taken_the_sweep(kept: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = kept.objects.keys("cnn-1")
+    monkeypatch.setattr(results, "Lease", lambda *args, on_loss, **options: nullcontext(on_loss()))
+    with pytest.raises(CifarRayError, match="a driver took sweep 'cnn-1'; 0 of"):
+        collect(kept, "cnn-1")
+    assert kept.objects.keys("cnn-1") == before

@@ -87,7 +87,7 @@ def test_any_options_are_refused_or_reach_the_job(
         {"best_of": "cnn-1", "setting": ("cutout=8", "cutouts=8")},
         {"best_of": "cnn-1", "setting": ("cutout=8", "cutout=12")},
         {"best_of": "cnn-1", "validation_share": 0.0},
-        {"best_of": "cnn-1", "validation_share": 0.6},
+        {"best_of": "cnn-1", "validation_share": 0.11},
         {"best_of": "cnn-1", "validation_share": float("nan")},
         {"searcher": "pbt", "seeds": 2},
         {"searcher": "pbt", "grace_period": 2},

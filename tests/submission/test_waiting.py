@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from cifar_ray.errors import JobFailedError, JobStoppedError, UnreachableError
 from cifar_ray.progress.sweep_progress import SweepProgress
+from cifar_ray.submission import waiting
 from cifar_ray.submission.job_status import JobStatus
 from cifar_ray.submission.waiting import Observation, check_succeeded, stop_and_wait, wait_for_job
 
@@ -75,6 +77,14 @@ def test_a_lost_connection_is_waited_out() -> None:
     seen = watch(FakeJobs(("RUNNING", "a\n"), None, None, ("SUCCEEDED", "a\nb\n")))
     assert [each.state for each in seen] == ["RUNNING", "LOST", "LOST", "SUCCEEDED"]
     assert seen[-1].new_lines == ("b",)
+
+
+def test_only_silence_counts_not_how_long_the_job_has_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    minutes = SimpleNamespace(monotonic=lambda: 60.0 * len(slept), sleep=slept.append)
+    monkeypatch.setattr(waiting, "time", minutes)
+    seen = watch(FakeJobs(*[("RUNNING", "")] * 9, None, ("SUCCEEDED", "")), lost_deadline_s=300)
+    assert [each.state for each in seen[-2:]] == ["LOST", "SUCCEEDED"]
 
 
 def test_a_connection_that_stays_lost_ends_the_wait() -> None:

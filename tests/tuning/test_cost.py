@@ -87,3 +87,9 @@ def test_nothing_was_held(sweep_record: SweepRecord) -> None:
     cost = cost_of(sweep_record, ResourceUse(), [], [], PRICES)
     assert (cost.held_s, cost.price) == (0.0, 0.0)
     assert cost_text(cost).startswith("0.00 accelerator-hours held")
+
+
+def test_no_less_is_held_than_was_trained(sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics]) -> None:
+    """Two epochs of 1.5 s on half an accelerator, and what was trained again."""
+    cost = cost_of(sweep_record, ResourceUse(held_s=1.0, repeated_s=2.0), [], epoch_metrics[:2], None)
+    assert cost.held_s == 3.5

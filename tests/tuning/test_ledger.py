@@ -240,3 +240,26 @@ def test_a_sweep_with_a_trial_left_has_no_result(books: Books, epoch_metrics: li
     assert summarise_sweep(books.runs, books.sweep, "2026-01-01T00:01:00+00:00") is None
     books.tell("on_trial_start", "t0001")
     assert summarise_sweep(books.runs, books.sweep, "2026-01-01T00:01:00+00:00") is None
+
+
+def test_the_ranking_is_by_accuracy_and_of_equals_the_first_leads(
+    runs: RunStore, sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics]
+) -> None:
+    runs.create_sweep(sweep := replace(sweep_record, num_trials=3))
+    books = Books(runs, sweep)
+    for trial, accuracy in (("t0002", 0.5), ("t0001", 0.5), ("t0000", 0.3)):
+        books.tell("on_trial_start", trial)
+        line = replace(epoch_metrics[0], trial_id=trial, validation_accuracy=accuracy)
+        books.tell("on_trial_complete", trial, line)
+    assert books.ledger.progress().best_validation_accuracy == 0.5
+    result = summarise_sweep(runs, sweep, "2026-01-01T00:01:00+00:00")
+    assert result is not None
+    assert result.winner is not None
+    assert (result.winner.trial_id, result.ranking) == ("t0001", ("t0001", "t0002", "t0000"))
+
+
+def test_trials_of_a_cohort_share_what_they_use(books: Books, epoch_metrics: list[EpochMetrics]) -> None:
+    for line in (epoch_metrics[0], epoch_metrics[4]):
+        books.tell("on_trial_start", line.trial_id)
+        books.tell("", line.trial_id, replace(line, num_sharing=2))
+    assert books.ledger._accelerators_in_use() == 0.5

@@ -40,6 +40,12 @@ def test_what_differs_is_named(begun: SweepRecord) -> None:
     for change, says in (
         ({"max_epochs": 5, "grace_period": 5}, "max_epochs was 4, now 5; grace_period was 1, now 5"),
         ({"reduction_factor": 9}, "reduction_factor was 4, now 9"),
+        ({"num_trials": 9}, "num_trials was 3, now 9"),
+        ({"is_cohort": True}, "is_cohort was False, now True"),
+        ({"searcher": "tpe", "seed": 1}, "searcher was random, now tpe; seed was 0, now 1"),
+        ({"best_of": "x-1", "changes": ("cutout=8",)}, "best_of was None, now x-1; settings was its own, now cutout=8"),
+        ({"dataset": replace(begun.dataset, fingerprint="cd" * 32)}, "data was abababababab, now cdcdcdcdcdcd"),
+        ({"dataset": replace(begun.dataset, validation_share=0.05)}, "validation_share was 0.1, now 0.05"),
     ):
         with pytest.raises(ConfigurationError, match=says) as refused:
             check_same(begun, replace(begun, **change))

@@ -3,9 +3,21 @@ from dataclasses import replace
 import pytest
 
 from cifar_ray.capacity import Placement
+from cifar_ray.data.split import TrainingData
 from cifar_ray.records import Cost, SweepRecord, SweepResult, TrialRecord
+from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig, get_study
-from cifar_ray.tuning.finals import SEEDS, _finals_record, _sum, finals_configs, finals_seeds, judge
+from cifar_ray.tuning.finals import (
+    SEEDS,
+    _finals_plan,
+    _finals_record,
+    _sum,
+    _with_finals,
+    finals_configs,
+    finals_seeds,
+    judge,
+)
+from cifar_ray.tuning.sweep import SweepPlan
 
 
 @pytest.fixture
@@ -117,3 +129,35 @@ def test_the_cost_is_of_both() -> None:
     unpriced = _sum(one, replace(one, price=None, remark="no price of A100"))
     assert unpriced is not None
     assert (unpriced.price, unpriced.remark) == (None, "no price of A100")
+
+
+def test_finals_have_places_of_their_own_and_the_result_adds_them_up(
+    runs: RunStore,
+    training_data: TrainingData,
+    sweep: SweepRecord,
+    record: SweepRecord,
+    trials: dict[str, TrialRecord],
+) -> None:
+    nested = runs.finals("cnn-1")
+    runs.create_sweep(sweep)
+    nested.create_sweep(record)
+    for searched in trials.values():
+        runs.write_trial("cnn-1", replace(searched, num_epochs=2, accelerator_seconds=3.0))
+    for retrained in train(finals_configs(record, trials), [0.5] * 6):
+        nested.write_trial(record.sweep_id, replace(retrained, accelerator_seconds=5.0))
+    placement = Placement(cpus=2.0, accelerators=0.0, num_cohorts=0, num_slots=4)
+    plan = SweepPlan(
+        sweep=sweep,
+        configs=[],
+        data=training_data,
+        storage="/x",
+        max_concurrent_trials=9,
+        num_cohorts=2,
+        keep="winner",
+        finals=placement,
+    )
+    result = _with_finals(plan, runs, record, trials)
+    assert (result.num_epochs, result.accelerator_seconds) == (3 * 2 + 6 * 4, 3 * 3.0 + 6 * 5.0)
+    finals = _finals_plan(plan, record, trials)
+    assert (finals.max_concurrent_trials, finals.num_cohorts, finals.keep) == (4, 0, "all")
+    assert finals.storage == "/x/cnn-1"
