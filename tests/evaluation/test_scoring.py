@@ -126,7 +126,7 @@ def test_scores_are_those_of_a_plain_pass(finished: RunStore) -> None:
     assert len(set(accuracies)) == 4
     assert scores.accuracy_interval == wilson_interval(int(is_right.sum()), 100)
     loss = functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(test.labels))
-    assert scores.loss == pytest.approx(float(loss), abs=1e-5)
+    assert scores.loss == pytest.approx(float(loss), abs=1e-3)
     by_class = {name: is_right[test.labels == label].mean() for label, name in enumerate(test.classes)}
     assert scores.accuracy_by_class == pytest.approx(by_class)
     summary = summarise_classes(by_class)

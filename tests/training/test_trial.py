@@ -179,6 +179,11 @@ def test_what_is_validated_is_what_is_kept(make_trial: MakeTrial) -> None:
     live = unpack_trainer_state(checkpoint.trainer_state).live
     assert live is not None
     assert not torch.equal(live["conv1.0.weight"], network.state_dict()["conv1.0.weight"])
+    unaveraged = make_trial("t0001", max_epochs=2)
+    run(unaveraged)
+    trained = unaveraged.trial.checkpoints.load_newest(print)
+    assert trained is not None
+    assert torch.equal(live["conv1.0.weight"], unpack_weights(trained.weights)["conv1.0.weight"])
 
 
 def test_a_checkpoint_of_before_a_setting_came_is_taken_up(make_trial: MakeTrial) -> None:
