@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from cifar_ray.data.augmentation import Augmentation, Augmenter, draw
+from cifar_ray.data.cutout import cut_out
 from cifar_ray.data.packing import PackedImages
 from cifar_ray.data.resident import ResidentBatches
 from cifar_ray.data.split import TrainingData
@@ -96,7 +97,8 @@ def test_a_last_training_batch_of_one_is_left_out(training_data: TrainingData, s
 def test_read_only_arrays_of_rays_object_store(training_data: TrainingData) -> None:
     pixels, labels = training_data.train.pixels.copy(), training_data.train.labels.copy()
     pixels.flags.writeable = labels.flags.writeable = False
-    epoch(batches(replace(training_data, train=PackedImages(pixels=pixels, labels=labels))), 1)
+    images, _ = epoch(batches(replace(training_data, train=PackedImages(pixels=pixels, labels=labels))), 1)
+    assert torch.equal(images, epoch(batches(training_data), 1)[0])
 
 
 @pytest.mark.parametrize("batch_size", [64, 96, 600, 2000])
@@ -112,6 +114,7 @@ def test_blocks_do_not_show(batch_size: int, training_data: TrainingData) -> Non
         shuffle=True,
         augment=Augmentation(),
         seed=3,
+        cutout=8,
     )
     sizes = [len(labels) for _, labels in chain.from_iterable(resident)]
     assert sizes == [batch_size] * (1300 // batch_size) + [1300 % batch_size]
@@ -126,4 +129,4 @@ def batches_at_once(images: PackedImages, order: torch.Tensor, seed: int, number
     assert torch.equal(torch.randperm(len(images), generator=generator), order)
     moved = Augmenter(torch.device("cpu"))(torch.from_numpy(images.pixels)[order], draw(len(images), generator))
     levels = moved.view(torch.uint8).view(-1, 32, 32, 4)[..., :3].permute(0, 3, 1, 2)
-    return (levels / 255 - 0.5) / 0.25
+    return cut_out((levels / 255 - 0.5) / 0.25, torch.randint(32, (len(images), 2), generator=generator), 8)

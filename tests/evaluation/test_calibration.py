@@ -38,6 +38,15 @@ def test_a_model_that_is_too_sure_is_calibrated_without_changing_an_answer() -> 
     assert found.scaled_loss < found.loss
 
 
+def test_the_temperature_is_of_the_validation_images_and_all_else_of_the_test_images() -> None:
+    logits, labels = draw(0.5, seed=1)
+    found = calibrate(draw(2.5, seed=0), (logits, labels))
+    assert found.temperature == pytest.approx(2.5, rel=0.03)
+    assert (found.error, found.loss) == (calibration_error(logits, labels), cross_entropy(logits, labels))
+    scaled = logits / found.temperature
+    assert (found.scaled_error, found.scaled_loss) == (calibration_error(scaled, labels), cross_entropy(scaled, labels))
+
+
 def test_the_error_by_hand() -> None:
     # confidence 0.9 and right half the time, 0.6 and right always
     logits = np.log(np.array([[0.9, 0.1]] * 2 + [[0.6, 0.4]] * 2))

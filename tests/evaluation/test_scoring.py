@@ -7,17 +7,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from cifar_ray.data.image_set import ImageSet
 from cifar_ray.data.sources import load_images
 from cifar_ray.data.split import split
-from cifar_ray.errors import DataError
+from cifar_ray.errors import DataError, StorageError
 from cifar_ray.evaluation import judge, scoring
+from cifar_ray.evaluation.corruptions import CORRUPTIONS, corrupt
 from cifar_ray.evaluation.scoring import score_sweep
 from cifar_ray.finals import Finalist, Finals, Retraining
 from cifar_ray.models import build_model
-from cifar_ray.records import SweepRecord, SweepResult, TestScores, TrialRecord
+from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TrialRecord
 from cifar_ray.settings import read_settings
+from cifar_ray.statistics import summarise_classes, wilson_interval
 from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig, get_study
@@ -27,10 +30,12 @@ SEEDS = (11, 12, 13)
 
 
 @pytest.fixture
-def finished(runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord) -> RunStore:
+def finished(
+    runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord, epoch_metrics: list[EpochMetrics]
+) -> RunStore:
     """A sweep whose finals have trained one configuration on three seeds, the second the best on validation."""
-    data = split(load_images("shapes:500", "train", read_settings()), sweep_record.seed)
-    runs.create_sweep(replace(sweep_record, dataset=data.record))
+    data = split(load_images("shapes:500", "train", read_settings()), seed=3)
+    runs.create_sweep(replace(sweep_record, seed=3, dataset=data.record))
     config = get_study("cnn").with_budget(num_trials=1).sample(0)[0]
     retrainings = []
     for index, (seed, accuracy) in enumerate(zip(SEEDS, (0.3, 0.4, 0.35), strict=True)):
@@ -49,6 +54,9 @@ def finished(runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecor
                 trial_id=f"t000{index}", seed=seed, outcome="completed", best_epoch=3, best_validation_accuracy=accuracy
             )
         )
+    runs.finals("cnn-1").write_metrics(
+        "cnn-1-finals", [replace(line, trial_id="t0001") for line in epoch_metrics if line.trial_id == "t0000"]
+    )
     runs.write_trial("cnn-1", trial_record)
     finalist = Finalist(trial_id="t0000", searched_accuracy=0.5, retrainings=tuple(retrainings))
     runs.write_result(
@@ -76,20 +84,24 @@ def test_all_that_is_kept_of_a_winner(finished: RunStore, monkeypatch: pytest.Mo
         model.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
         return model
 
+    corrupted: list[tuple[str, int]] = []
+
+    def corrupt_watched(images: np.ndarray, name: str, severity: int) -> np.ndarray:
+        corrupted.append((name, severity))
+        return corrupt(images, name, severity)
+
     monkeypatch.setattr(judge, "NUM_CORRUPTED", 40)
     monkeypatch.setattr(judge, "build_model", build_watched)
+    monkeypatch.setattr(judge, "corrupt", corrupt_watched)
     scores = score_sweep(finished.objects.uri, "cnn-1")
     assert (scores.trial_id, scores.epoch, scores.config["seed"]) == ("t0000", 3, 12)
     assert [(each.trial_id, each.seed) for each in scores.seeds] == [("t0001", 12), ("t0000", 11), ("t0002", 13)]
-    assert scores.seeds[0].accuracy == scores.accuracy
-    assert len({each.accuracy for each in scores.seeds}) > 1, "each has weights of its own"
-    assert scores.accuracy_with_flips == plain_accuracy_with_flips(finished, scores)
     assert scores.calibration is not None
     assert scores.calibration.loss == pytest.approx(scores.loss, abs=1e-6)
-    assert scores.calibration.scaled_loss < scores.loss + 0.05
     assert scores.robustness is not None
     assert scores.robustness.num_images == 40
     assert {len(each) for each in scores.robustness.corrupted.values()} == {3}
+    assert corrupted == [(name, severity) for name in CORRUPTIONS for severity in range(3)]
     # 100 to test: plain, mirrored, two more seeds; 50 to validate; 40 clean and with 15 corruptions
     assert sum(seen) == 4 * 100 + 50 + 16 * 40
 
@@ -102,29 +114,56 @@ def test_all_that_is_kept_of_a_winner(finished: RunStore, monkeypatch: pytest.Mo
     assert not seen, "the test set is opened once"
 
 
-def plain_accuracy_with_flips(runs: RunStore, scores: TestScores) -> float:
-    """Of the sum of the logits of each image and its mirror image, one image at a time."""
-    checkpoint = CheckpointStore(runs.finals("cnn-1").objects, "cnn-1-finals", "t0001").load(3)
+def test_scores_are_those_of_a_plain_pass(finished: RunStore) -> None:
+    scores = score_sweep(finished.objects.uri, "cnn-1")
+    test = load_images("shapes:500", "test", read_settings())
+    logits, *others = (plain_logits(finished, trial_id, test.images) for trial_id in ("t0001", "t0000", "t0002"))
+    mirrored = plain_logits(finished, "t0001", test.images[..., np.arange(31, -1, -1)])
+    predicted = logits.argmax(axis=1)
+    is_right = predicted == test.labels
+    accuracies = [float((each.argmax(axis=1) == test.labels).mean()) for each in (logits, *others, logits + mirrored)]
+    assert [scores.accuracy, *(each.accuracy for each in scores.seeds[1:]), scores.accuracy_with_flips] == accuracies
+    assert len(set(accuracies)) == 4
+    assert scores.accuracy_interval == wilson_interval(int(is_right.sum()), 100)
+    loss = functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(test.labels))
+    assert scores.loss == pytest.approx(float(loss), abs=1e-3)
+    by_class = {name: is_right[test.labels == label].mean() for label, name in enumerate(test.classes)}
+    assert scores.accuracy_by_class == pytest.approx(by_class)
+    summary = summarise_classes(by_class)
+    assert scores.class_mean == pytest.approx(summary.mean)
+    assert scores.class_standard_deviation == pytest.approx(summary.standard_deviation)
+    assert sum(each.num_images for each in scores.reliability) == 100
+    assert len(scores.mistakes) == 24
+    for each in scores.mistakes:
+        assert test.classes[predicted[each.index]] == each.predicted_class != each.true_class
+    assert (scores.validation_accuracy, scores.validation_loss) == (0.4, 2.1 / 3)
+
+
+def plain_logits(runs: RunStore, trial_id: str, images: np.ndarray) -> np.ndarray:
+    """(N, 10) of a final's network, one image at a time."""
+    checkpoint = CheckpointStore(runs.finals("cnn-1").objects, "cnn-1-finals", trial_id).load(3)
     model = build_model(TrialConfig.from_dict(checkpoint.config)).eval()
     load_weights(model, checkpoint.weights)
-    test = load_images("shapes:500", "test", read_settings())
-    mean, deviation = (
-        torch.tensor(each).view(3, 1, 1) for each in (scores.dataset.mean, scores.dataset.standard_deviation)
-    )
+    dataset = runs.sweep("cnn-1").dataset
+    mean, deviation = (torch.tensor(each).view(3, 1, 1) for each in (dataset.mean, dataset.standard_deviation))
     with torch.inference_mode():
-        guesses = []
-        for pixels in torch.from_numpy(test.images):
-            image = (pixels / 255 - mean) / deviation
-            guesses.append(
-                sum(model(each[None]) for each in (image, image[:, :, torch.arange(31, -1, -1)])).argmax().item()
-            )
-    return float((np.array(guesses) == test.labels).mean())
+        return torch.cat([model(((each / 255 - mean) / deviation)[None]) for each in torch.from_numpy(images)]).numpy()
+
+
+def test_what_has_scores_is_whole(finished: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise StorageError("no room")
+
+    monkeypatch.setattr(RunStore, "write_answers", refuse)
+    with pytest.raises(StorageError, match="no room"):
+        score_sweep(finished.objects.uri, "cnn-1")
+    assert finished.test_scores("cnn-1") is None
 
 
 def test_the_temperature_is_fitted_on_what_the_sweep_held_out_and_nothing_else(
-    finished: RunStore, sweep_record: SweepRecord, monkeypatch: pytest.MonkeyPatch
+    finished: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = split(load_images("shapes:500", "train", read_settings()), sweep_record.seed, validation_share=0.02)
+    data = split(load_images("shapes:500", "train", read_settings()), seed=3, validation_share=0.02)
     changed = replace(finished.sweep("cnn-1"), dataset=data.record)
     finished.objects.write("cnn-1/sweep.json", changed.to_json().encode())
     fitted: list[int] = []
@@ -135,6 +174,7 @@ def test_the_temperature_is_fitted_on_what_the_sweep_held_out_and_nothing_else(
     monkeypatch.setattr(scoring, "calibrate", calibrate)
     score_sweep(finished.objects.uri, "cnn-1")
     assert sorted(fitted) == list(range(10)), "one image of each class"
+    assert fitted == data.validation.labels.tolist()
 
 
 def test_without_its_training_images_a_winner_is_not_calibrated(finished: RunStore, sweep_record: SweepRecord) -> None:

@@ -29,6 +29,11 @@ def config(**settings: object) -> TrialConfig:
         # a third convolution, and its norm's gain and bias, of 64, 256 and 256 channels
         ({"model": "speed_net", "block_depth": 3}, 1_972_768 + 9 * (64**2 + 2 * 256**2) + 2 * (64 + 2 * 256)),
         ({"model": "speed_net", "widening": 1.5}, 4_424_352),
+        # 35, 140 and 140 channels, rounded down
+        (
+            {"model": "speed_net", "widening": 0.55},
+            288 + 9 * (24 * 35 + 35**2 + 35 * 140 + 3 * 140**2) + 4 * (35 + 2 * 140) + 10 * 140,
+        ),
         # half of all but the whitening's
         ({"model": "speed_net", "flip_equivariant": True}, (1_972_768 - 288) // 2 + 288),
         ({"model": "deep_cnn", "depth": 2, "width": 16}, 448 + 2_320 + (16 * 256 + 1) * 128 + 1_290),
@@ -66,6 +71,23 @@ def test_xavier_initialises_dense_layers_alone() -> None:
             bound = (6 / (other.in_features + other.out_features)) ** 0.5
             assert 0.9 * bound < other.weight.abs().max() <= bound
             assert other.bias.abs().max() == 0
+
+
+@pytest.mark.parametrize("settings", [{"model": "deep_cnn", "depth": 4}, {"model": "resnet"}])
+def test_convolutions_are_drawn_for_relu(settings: dict[str, object]) -> None:
+    """He et al. (arXiv 1502.01852, section 2.2), from the outputs."""
+    for layer in build_model(config(**settings)).modules():
+        if isinstance(layer, nn.Conv2d):
+            fan_out = layer.out_channels * layer.weight[0, 0].numel()
+            assert layer.weight.std().item() == pytest.approx((2 / fan_out) ** 0.5, rel=0.1)
+
+
+def test_a_stage_of_the_deep_cnn_is_its_plain_form() -> None:
+    stage = build_model(config(model="deep_cnn", depth=2)).get_submodule("stage1")
+    first, second = (layer for layer in stage.modules() if isinstance(layer, nn.Conv2d))
+    images = torch.randn(2, 3, 32, 32)
+    values = second(first(images).relu()).relu()
+    assert torch.allclose(stage(images), values.unflatten(2, (16, 2)).unflatten(4, (16, 2)).amax(dim=(3, 5)))
 
 
 def test_one_seed_one_network() -> None:

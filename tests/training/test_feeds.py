@@ -2,10 +2,72 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
+import numpy as np
+import torch
+
+from cifar_ray.data.packing import PackedImages
+from cifar_ray.data.resident import ResidentBatches
+from cifar_ray.data.split import TrainingData
 from cifar_ray.studies import TrialConfig
-from cifar_ray.training.feeds import image_size
+from cifar_ray.training.feeds import image_size, sample_images, training_feed, validation_feed
 
 CONFIG = {"model": "resnet", "learning_rate": 0.1, "optimizer": "sgd", "weight_decay": 0.0, "dropout": 0.0}
+CPU = torch.device("cpu")
+
+
+def unturned_feed(data: TrainingData, **settings: object) -> ResidentBatches:
+    augmentation = {"max_epochs": 1, "augmentation": True, "rotation": False}
+    return training_feed(data, TrialConfig.from_dict({**CONFIG, **augmentation, **settings}), CPU, data_seed=0)
+
+
+def gather(feed: ResidentBatches) -> tuple[torch.Tensor, torch.Tensor]:
+    images, labels = zip(*chain.from_iterable(feed), strict=True)
+    return torch.cat(images), torch.cat(labels)
+
+
+def plain(data: TrainingData, packed: PackedImages) -> torch.Tensor:
+    """(N, 3, 32, 32), normalised, in their order, as they are."""
+    levels = packed.pixels.view(np.uint8).reshape(-1, 32, 32, 4)[..., :3]
+    return torch.tensor((levels / 255 - data.record.mean) / data.record.standard_deviation).permute(0, 3, 1, 2).float()
+
+
+def test_validation_images_validate(training_data: TrainingData) -> None:
+    images, labels = gather(validation_feed(training_data, CPU))
+    assert labels.tolist() == training_data.validation.labels.tolist()
+    assert torch.allclose(images, plain(training_data, training_data.validation), atol=1e-4)
+
+
+def test_a_first_layer_is_fitted_to_training_images(training_data: TrainingData) -> None:
+    assert torch.allclose(sample_images(training_data), plain(training_data, training_data.train), atol=1e-4)
+
+
+def test_images_that_are_only_flipped_alternate(training_data: TrainingData) -> None:
+    originals = plain(training_data, training_data.train).flatten(1)
+    feed = unturned_feed(training_data, crop_padding=0, alternating_flip=True)
+    epochs = []
+    for epoch in (1, 2):
+        feed.set_epoch(epoch)
+        images, _ = gather(feed)
+        as_it_is, mirrored = (
+            torch.cdist(originals, each.flatten(1), p=torch.inf).amin(dim=1) < 1e-3 for each in (images, images.flip(3))
+        )
+        assert (as_it_is ^ mirrored).all()
+        epochs.append(mirrored)
+    assert torch.equal(epochs[0], ~epochs[1])
+
+
+def test_border_and_square_reach_the_batches(training_data: TrainingData) -> None:
+    record = training_data.record
+    black = -torch.tensor(record.mean) / torch.tensor(record.standard_deviation)
+
+    def count(colour: torch.Tensor, **settings: object) -> int:
+        images, _ = gather(unturned_feed(training_data, **settings))
+        return int(((images - colour[:, None, None]).abs().amax(dim=1) < 1e-3).sum())
+
+    assert count(black, crop_border="black") > 1000 > count(black, crop_border="reflected")
+    assert count(torch.zeros(3), cutout=8) > 1000 > count(torch.zeros(3))
 
 
 def sizes(max_epochs: int, **settings: object) -> list[int]:

@@ -10,11 +10,13 @@ import torch
 
 from cifar_ray.data.split import TrainingData
 from cifar_ray.errors import CheckpointError
+from cifar_ray.models.speed_net import SpeedNet
 from cifar_ray.records import EpochMetrics
 from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig
 from cifar_ray.training.cohort import Cohort
+from cifar_ray.training.feeds import sample_images
 from cifar_ray.training.learner import Learner, Trial
 from cifar_ray.training.state import pack_trainer_state, unpack_trainer_state
 from cifar_ray.training.trial import train_trial
@@ -120,6 +122,17 @@ def test_an_heir_that_is_killed_goes_on_from_its_own_checkpoint(make: Make, trai
     resumed: list[EpochMetrics] = []
     train_trial(make("t0003", "t0001", **changed), training_data, resumed.append, data_seed=0)
     assert results(resumed) == results(undisturbed)
+
+
+def test_a_speed_net_is_whitened_for_the_training_images(make: Make, training_data: TrainingData) -> None:
+    trial = make("t0000", model="speed_net", widening=0.5, dropout=0.0, max_epochs=1)
+    train_trial(trial, training_data, lambda line: None, data_seed=0)
+    checkpoint = trial.checkpoints.load_newest(lambda _: None)
+    assert checkpoint is not None
+    expected = SpeedNet()
+    expected.whiten(sample_images(training_data))
+    whitening = safetensors.torch.load(checkpoint.weights)["whitening.weight"]
+    assert torch.allclose(whitening, expected.whitening.weight, atol=1e-5)
 
 
 def test_a_parent_without_a_checkpoint_is_an_error(make: Make, train: RunTrial) -> None:

@@ -98,7 +98,8 @@ def test_muon_steps_filters_of_one_shape_together_as_one_by_one() -> None:
 
 def test_muon_steps_as_the_formula_does() -> None:
     """Filters along the orthogonal matrix from a norm of their own; all else as SGD."""
-    settings = {"batch_norm": True, "momentum": 0.9, "nesterov": True, "weight_decay": 0.02, "filter_rate": 0.05}
+    settings = {"batch_norm": True, "momentum": 0.8, "nesterov": True, "weight_decay": 0.02}
+    settings |= {"filter_rate": 0.025, "rate_scaling": "linear", "batch_size": 128}
     network = build_model(config(**settings))
     twin = copy.deepcopy(network)
     muon = build_optimizer(config(optimizer="muon", **settings), network)
@@ -120,13 +121,16 @@ def test_muon_steps_as_the_formula_does() -> None:
         assert torch.allclose(mine, other) == (mine.dim() != 4), key
 
 
-def test_norms_and_biases_can_be_left_undecayed() -> None:
-    network = build_model(config(batch_norm=True))
-    decayed, undecayed = build_optimizer(config(batch_norm=True, decays_all=False), network).param_groups
-    assert (decayed["weight_decay"], undecayed["weight_decay"]) == (0.01, 0.0)
+@pytest.mark.parametrize("bias_rate", [1.0, 64.0])
+def test_norms_and_biases_can_be_left_undecayed(bias_rate: float) -> None:
+    settings = config(batch_norm=True, decays_all=False, bias_rate=bias_rate)
+    network = build_model(settings)
+    decayed, *undecayed = build_optimizer(settings, network).param_groups
+    assert (decayed["weight_decay"], {group["weight_decay"] for group in undecayed}) == (0.01, {0.0})
+    others = [each for group in undecayed for each in group["params"]]
     assert {each.dim() > 1 for each in decayed["params"]} == {True}
-    assert {each.dim() > 1 for each in undecayed["params"]} == {False}
-    assert len(decayed["params"]) + len(undecayed["params"]) == len(list(network.parameters()))
+    assert {each.dim() > 1 for each in others} == {False}
+    assert len(decayed["params"]) + len(others) == len(list(network.parameters()))
 
 
 def test_biases_of_norms_learn_at_their_own_rate() -> None:
@@ -243,21 +247,22 @@ def test_a_seed_mixes_the_same() -> None:
 
 
 def _drift(network: nn.Module, generator: torch.Generator) -> None:
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter += torch.randn(parameter.shape, generator=generator)
+    for each in network.state_dict().values():
+        if each.is_floating_point():
+            each += torch.randn(each.shape, generator=generator)
 
 
-def test_ema_is_the_plain_recursion() -> None:
-    network = build_model(config())
+@pytest.mark.parametrize("name", ["dense3.weight", "conv1.1.running_mean"])
+def test_ema_is_the_plain_recursion(name: str) -> None:
+    network = build_model(config(batch_norm=True))
     average = WeightAverage(config(averaging="ema"), network, num_steps=50)
-    name, generator = "dense3.weight", torch.Generator().manual_seed(0)
-    plain = network.get_parameter(name).detach().clone()
+    generator = torch.Generator().manual_seed(0)
+    plain = network.state_dict()[name].clone()
     for step in range(1, 51):
         _drift(network, generator)
         average.update(step)
         decay = min(0.999, (1 + step) / (10 + step))
-        plain = decay * plain + (1 - decay) * network.get_parameter(name).detach()
+        plain = decay * plain + (1 - decay) * network.state_dict()[name]
     assert torch.allclose(average.average[name], plain, atol=1e-5)
 
 
