@@ -87,7 +87,8 @@ def test_followed_logs_end_with_the_job(monkeypatch: pytest.MonkeyPatch) -> None
         UnreachableError, ("RUNNING", first), UnreachableError, ("SUCCEEDED", f"{first}f\n{PROGRESS}\nbye")
     )
     done = run(monkeypatch, client, "logs", "--follow", "--tail", "1")
-    assert (done.exit_code, done.output.splitlines()) == (0, [PROGRESS, "half", PROGRESS, "bye"])
+    assert (done.exit_code, done.stdout.splitlines()) == (0, [PROGRESS, "half", PROGRESS, "bye"])
+    assert done.stderr.count("does not answer") == 2
 
 
 @pytest.mark.parametrize(("state", "code"), [("FAILED", 1), ("STOPPED", 3)])

@@ -83,7 +83,6 @@ def test_study_list_and_show() -> None:
         (["results", "show", "--storage", "s3://UP"], "no bucket name"),
         *((["results", *verb, "--storage", "/no/such"], "there is no folder /no/such") for verb in LOOKS),
         (["results", "list", "--storage", __file__], f"there is no folder {__file__}"),
-        (["dashboard", "--storage", "/no/such"], "there is no folder /no/such"),
         (["plan", "cnn", "--curves", "cnn-1", "--storage", "/no/such"], "there is no folder /no/such"),
         (["results", "show"], "there is no sweep"),
         (["results", "pull", "nope"], "unknown sweep"),

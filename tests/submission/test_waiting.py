@@ -128,8 +128,9 @@ def test_hints_name_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_only_success_is_success() -> None:
     check_succeeded(status("SUCCEEDED"), "")
     with pytest.raises(JobStoppedError) as stopped:
-        check_succeeded(status("STOPPED", sweep_id="cnn-1"), "")
-    assert (stopped.value.exit_code, stopped.value.hint) == (3, "go on with `--sweep-id cnn-1 --resume`")
+        check_succeeded(status("STOPPED", study="cnn", sweep_id="cnn-1", storage="s3://b/p"), "", flags=" --release r")
+    command = "cifar-ray job submit cnn --sweep-id cnn-1 --resume --storage s3://b/p --release r"
+    assert (stopped.value.exit_code, stopped.value.hint) == (3, f"go on with `{command}`")
     with pytest.raises(JobFailedError) as failed:
         check_succeeded(status("FAILED"), "x\nerror: no bucket\nhint: make one\n")
     assert (failed.value.exit_code, failed.value.message) == (1, "job job-1: no bucket")

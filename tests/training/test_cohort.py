@@ -19,7 +19,7 @@ from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig
 from cifar_ray.training.averaging import WeightAverage
-from cifar_ray.training.cohort import Cohort
+from cifar_ray.training.cohort import Cohort, _is_of_device
 from cifar_ray.training.fused_group import FusedGroup
 from cifar_ray.training.learner import Learner, Trial
 from cifar_ray.training.state import unpack_weights
@@ -305,3 +305,16 @@ def test_a_checkpoint_of_other_settings_is_refused(runs: RunStore, training_data
     cohort.remove("t0000")
     with pytest.raises(CheckpointError, match="other settings"):
         cohort.add(make_trial(runs, "t0000", learning_rate=0.1))
+
+
+@pytest.mark.parametrize(
+    ("error", "is_its_own"),
+    [
+        (torch.AcceleratorError("an illegal memory access"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), True),
+        (torch.OutOfMemoryError("CUDA out of memory"), False),
+        (RuntimeError("shapes do not match"), False),
+    ],
+)
+def test_a_device_that_has_failed_is_told_from_other_faults(error: RuntimeError, is_its_own: bool) -> None:
+    assert _is_of_device(error) == is_its_own

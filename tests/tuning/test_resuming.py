@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from cifar_ray.errors import ConfigurationError, UnknownNameError
+from cifar_ray.errors import ConfigurationError, DataError, UnknownNameError
 from cifar_ray.records import SweepRecord, TrialRecord
+from cifar_ray.settings import read_settings
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import get_study
 from cifar_ray.studies.options import SweepOptions
+from cifar_ray.tuning.command import _load_training_images
 from cifar_ray.tuning.resuming import as_begun, check_drawn, check_same, find_begun
 
 STUDY = get_study("cnn").with_budget(num_trials=3, max_epochs=4)
@@ -49,7 +51,7 @@ def test_what_differs_is_named(begun: SweepRecord) -> None:
     ):
         with pytest.raises(ConfigurationError, match=says) as refused:
             check_same(begun, replace(begun, **change))
-        assert "leave out the options" in str(refused.value.hint)
+        assert "leave out options" in str(refused.value.hint)
 
 
 def test_options_that_are_left_open_are_those_that_it_was_begun_with(begun: SweepRecord) -> None:
@@ -59,7 +61,6 @@ def test_options_that_are_left_open_are_those_that_it_was_begun_with(begun: Swee
     study = options.adapt(get_study("cnn"))
     assert study.budget == begun.budget
     assert (study.seeds, options.seed, options.no_cohort, options.keep) == (3, 7, True, "winner")
-    assert (options.data, options.sweep_id) == (begun.dataset.source, "cnn-1")
     given = as_begun(SweepOptions(sweep_id="cnn-1", resume=True, seeds=0, seed=0, data="shapes"), begun)
     assert (given.seeds, given.seed, given.data) == (0, 0, "shapes")
     uncut = as_begun(SweepOptions(sweep_id="cnn-1", resume=True), replace(begun, grace_period=4))
@@ -70,7 +71,9 @@ def test_a_winner_once_more_goes_on_as_it_was(begun: SweepRecord) -> None:
     once_more = replace(begun, best_of="cnn-0", changes=("cutout=8",))
     options = as_begun(SweepOptions(sweep_id="cnn-1", resume=True), once_more)
     assert (options.best_of, options.settings) == ("cnn-0", {"cutout": 8})
-    assert options.validation_share == begun.dataset.validation_share
+    assert options.validation_share is None, "the usual one asks for no seed in particular"
+    twentieth = replace(once_more, dataset=replace(begun.dataset, validation_share=0.05))
+    assert as_begun(SweepOptions(sweep_id="cnn-1", resume=True), twentieth).validation_share == 0.05
 
 
 def test_a_population_goes_on_with_five_times_a_generations_epochs(begun: SweepRecord) -> None:
@@ -118,3 +121,23 @@ def test_a_setting_that_the_sweep_did_not_know_has_its_default(begun: SweepRecor
     averaged = [replace(config, averaging="ema") for config in STUDY.sample(0)]
     with pytest.raises(ConfigurationError, match="averaging was none, now ema"):
         check_drawn(begun, old, averaged)
+
+
+@pytest.mark.parametrize(
+    ("asked", "begun_with", "environment", "taken"),
+    [
+        (None, "shapes:600", "shapes:500", "shapes (600)"),
+        ("shapes:700", "shapes:600", "shapes:500", "shapes (700)"),
+        # they may lie elsewhere by now
+        (None, "/no/such/folder", "shapes:500", "shapes (500)"),
+    ],
+)
+def test_a_sweep_goes_on_with_its_images(
+    begun: SweepRecord, asked: str | None, begun_with: str, environment: str, taken: str
+) -> None:
+    recorded = replace(begun, dataset=replace(begun.dataset, source=begun_with))
+    settings = read_settings({"CIFAR_RAY_DATA": environment})
+    assert _load_training_images(SweepOptions(data=asked), settings, recorded).name == taken
+    gone = replace(begun, dataset=replace(begun.dataset, source="/no/such/folder"))
+    with pytest.raises(DataError, match="no folder /no/such/folder"):
+        _load_training_images(SweepOptions(), read_settings({}), gone)

@@ -76,10 +76,18 @@ def local_cluster_end() -> Callable[[], bool]:
     """Whether the one-machine cluster has been stopped since now; never of another cluster that this is a client of."""
     settings = read_settings()
     home = settings.home / LOCAL_FOLDER
-    cluster = local.find(home)
+    cluster = _found(home)
     if cluster is None or cluster.dashboard_url != settings.ray_address:
         return lambda: False
-    return lambda: local.find(home, is_whole=False) != cluster
+    return lambda: _found(home, is_whole=False) != cluster
+
+
+def _found(home: Path, *, is_whole: bool = True) -> local.LocalCluster | None:
+    """The one-machine cluster; None where its state cannot be read either."""
+    try:
+        return local.find(home, is_whole=is_whole)
+    except ClusterError:
+        return None
 
 
 def connect_runs(storage: str | None, *, may_be_new: bool = False) -> RunStore:
@@ -92,7 +100,7 @@ def connect_runs(storage: str | None, *, may_be_new: bool = False) -> RunStore:
         use_local_cluster()
     settings = read_settings()
     store = open_store(storage or settings.storage or default_storage(settings), settings.s3)
-    if storage and not may_be_new and "://" not in store.uri and not Path(store.uri).is_dir():
+    if storage and not may_be_new and "://" not in store.uri and not os.path.isdir(store.uri):
         raise ConfigurationError(f"there is no folder {store.uri}", "give --storage an s3://bucket/prefix or a folder")
     if not (storage or settings.storage) and (kept := local.kept_objects(settings.home / LOCAL_FOLDER)):
         click.echo(

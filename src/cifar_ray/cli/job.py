@@ -24,6 +24,7 @@ from cifar_ray.studies import Study, get_study
 from cifar_ray.studies.flags import sweep_flags
 from cifar_ray.studies.options import SweepOptions
 from cifar_ray.submission.job_spec import JobSpec, evaluation_job, find_jobs, tuning_job
+from cifar_ray.submission.job_status import resume_command
 from cifar_ray.submission.waiting import Observation, check_succeeded, observe_job, stop_and_wait, wait_for_job
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def submit(
         click.echo(json.dumps(spec.to_dict(), indent=2))
         return
     client = connect_jobs(release)
-    if study is not None:
+    if study is not None and not options.resume:
         check_demand(study, options, release)
     client.submit(spec)
     if is_json:
@@ -147,14 +148,16 @@ def list_jobs(release: ReleaseChoice) -> None:
 
 def _follow(client: JobsClient, submission_id: str, *, tail: int | None, flags: str) -> None:
     """Print its log until it has ended; raise unless it succeeded."""
+    is_lost = False
 
     def observe(seen: Observation) -> None:
-        nonlocal tail
-        if seen.state == "LOST":
-            return
+        nonlocal is_lost, tail
+        if seen.state == "LOST" and not is_lost:
+            click.echo("the cluster does not answer: waiting for it", err=True)
+        is_lost = seen.state == "LOST"
         for line in _last(seen.all_lines, tail):
             click.echo(line)
-        tail = None
+        tail = tail if is_lost else None
 
     try:
         ended = wait_for_job(client, submission_id, observe, flags=flags, is_gone=local_cluster_end())
@@ -195,10 +198,12 @@ def _stop(client: JobsClient, submission_id: str, flags: str) -> None:
     except KeyboardInterrupt:
         JobStoppedError(
             f"job {submission_id}: its stop was asked for, and not waited for",
-            f"whether it has ended tells `cifar-ray job status {submission_id}{flags}`",
+            f"whether it has stopped tells `cifar-ray job status {submission_id}{flags}`",
         ).show()
     else:
-        JobStoppedError(f"job {submission_id}: {stopped.state}", _resume_hint(stopped.metadata)).show()
+        resume = resume_command(stopped.metadata, flags)
+        hint = f"go on with `{resume}`" if resume else None
+        JobStoppedError(f"job {submission_id}: {stopped.state}", hint).show()
 
 
 def _make_spec(
@@ -209,7 +214,9 @@ def _make_spec(
         if options != SweepOptions(storage=options.storage):
             raise ConfigurationError("evaluate takes --storage and sweep ids only", "drop the other options")
         return evaluation_job(sweeps, options.storage, jobs_folder), None
-    study = options.adapt(get_study(what))
+    study = get_study(what)
+    # what a sweep goes on with, its record tells
+    study = study if options.resume else options.adapt(study)
     if sweeps:
         raise ConfigurationError(f"unexpected {sweeps[0]!r}", "only `evaluate` takes sweep ids")
     is_drawn_anew = not (options.resume or options.start_or_resume or options.best_of)
@@ -228,11 +235,6 @@ def _absolute(value: str | None) -> str | None:
     if value is None or "://" in value or not ("/" in value or Path(value).is_dir()):
         return value
     return str(Path(value).expanduser().absolute())
-
-
-def _resume_hint(metadata: dict[str, str]) -> str | None:
-    sweep_id = metadata.get("sweep_id")
-    return f"go on with `--sweep-id {sweep_id} --resume`" if sweep_id else None
 
 
 def _newest(client: JobsClient) -> str:

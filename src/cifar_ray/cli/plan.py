@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -133,7 +134,7 @@ def plan(study: str, figure: Path, storage: str | None, **asked: Any) -> None:
     from cifar_ray.planning.plan_view import plan_renderable  # noqa: PLC0415
     from cifar_ray.planning.planner import make_plan  # noqa: PLC0415
 
-    if not figure.parent.is_dir():
+    if not os.path.isdir(figure.parent):
         raise ConfigurationError(f"{figure}: there is no folder {figure.parent}", "make it, or take another --figure")
     request = _request(study, asked)
     prices = _prices(request.accelerator, is_spot=request.is_spot)

@@ -120,7 +120,8 @@ _FLAGS = (
     click.option(
         "--resume",
         is_flag=True,
-        help="Go on with the sweep of that id, with the options that it began with; finished trials stay.",
+        help="Go on with the sweep of that id, with the options that it began with but for --accelerator, --keep, "
+        "--storage and --time-limit, which are of a job; finished trials stay.",
     ),
     click.option(
         "--start-or-resume",

@@ -45,7 +45,11 @@ def tuning_job(study: Study, options: SweepOptions, jobs: Path) -> JobSpec:
         submission_id=submission_id,
         entrypoint=("python", study.job, *options.to_arguments()),
         working_dir=_check_jobs(jobs, study.job),
-        metadata={"study": study.name, "sweep_id": sweep_id},
+        metadata={
+            "study": study.name,
+            "sweep_id": sweep_id,
+            **({"storage": options.storage} if options.storage else {}),
+        },
     )
 
 

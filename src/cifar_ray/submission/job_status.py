@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 ENDED = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
 
 
-def resume_command(metadata: Mapping[str, str]) -> str | None:
-    """What goes on with a job's sweep; None of a job without one. `metadata` as it was submitted with."""
+def resume_command(metadata: Mapping[str, str], flags: str = "") -> str | None:
+    """What goes on with a job's sweep; None of a job without one.
+
+    `metadata` as it was submitted with; `flags` name the cluster.
+    """
     study, sweep_id = metadata.get("study"), metadata.get("sweep_id")
-    return f"cifar-ray job submit {study} --sweep-id {sweep_id} --resume" if study and sweep_id else None
+    if not (study and sweep_id):
+        return None
+    store = f" --storage {shlex.quote(metadata['storage'])}" if "storage" in metadata else ""
+    return f"cifar-ray job submit {study} --sweep-id {sweep_id} --resume{store}{flags}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -108,6 +108,7 @@ def wait_for_job(
             status, seen = observer.look()
         except UnreachableError as error:
             if is_gone():
+                observe(Observation(state="STOPPED", board=observer.board))
                 resume = resume_command(metadata)
                 raise JobStoppedError(
                     f"job {submission_id}: its cluster was stopped, and the job with it",
@@ -133,9 +134,8 @@ def check_succeeded(status: JobStatus, log: str, *, flags: str = "") -> None:
     if status.state == "SUCCEEDED":
         return
     if status.state == "STOPPED":
-        sweep_id = status.metadata.get("sweep_id")
-        hint = f"go on with `--sweep-id {sweep_id} --resume`" if sweep_id else None
-        raise JobStoppedError(f"job {status.submission_id} was stopped", hint)
+        resume = resume_command(status.metadata, flags)
+        raise JobStoppedError(f"job {status.submission_id} was stopped", f"go on with `{resume}`" if resume else None)
     said = [line for line in log.splitlines() if line.startswith(("error: ", "hint: "))]
     if said:
         message = next((line for line in reversed(said) if line.startswith("error: ")), said[-1])

@@ -85,22 +85,25 @@ class Cohort:
         self._data_pass = 1 + max(self._data_pass, *(learner.data_pass for learner in learners))
         for feed in list(self._feeds.values()):
             feed.set_epoch(self._data_pass)
-        started = time.perf_counter()
-        shapes = self._cut(learners)
         try:
-            # the largest first, so that the threads end close to each other
-            groups = list(self._threads.map(self._train, shapes))
-            seconds = time.perf_counter() - started
-            metrics = [line for group in groups for line in self._read(group, seconds, len(learners))]
+            metrics = self._make_pass(learners)
         except RuntimeError as error:
-            if self._device.type == "cpu" or isinstance(error, torch.OutOfMemoryError):
+            if not _is_of_device(error):
                 raise
             raise DeviceError(f"a pass failed on {name_device(self._device, self._precision)}: {error}") from error
+        return sorted(metrics, key=lambda line: line.trial_id)
+
+    def _make_pass(self, learners: Sequence[Learner]) -> list[EpochMetrics]:
+        started = time.perf_counter()
+        # the largest first, so that the threads end close to each other
+        groups = list(self._threads.map(self._train, self._cut(learners)))
+        seconds = time.perf_counter() - started
+        metrics = [line for group in groups for line in self._read(group, seconds, len(learners))]
         for line in metrics:
             # one that left in the midst of the pass has no use for it
             if learner := self._learners.get(line.trial_id):
                 learner.end_epoch(line, self._data_pass)
-        return sorted(metrics, key=lambda line: line.trial_id)
+        return metrics
 
     def _train(self, learners: Sequence[Learner]) -> FusedGroup:
         """Train and validate learners that can be one network, on this thread."""
@@ -152,6 +155,12 @@ class Cohort:
                 num_sharing=num_sharing,
                 device=name_device(self._device, group.precision),
             )
+
+
+def _is_of_device(error: RuntimeError) -> bool:
+    """Whether an accelerator has failed, after which it answers nothing else; full memory is no failure."""
+    named = any(name in str(error) for name in ("CUDA", "cuDNN", "CUDNN", "CUBLAS"))
+    return not isinstance(error, torch.OutOfMemoryError) and (isinstance(error, torch.AcceleratorError) or named)
 
 
 def _take_stream(device: torch.device) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,12 +16,15 @@ import click
 import ray
 
 from cifar_ray.capacity import ACCELERATOR, NodeKind, place, place_singly, with_accelerator
+from cifar_ray.data.image_set import ImageSet
 from cifar_ray.data.sources import load_images, resolve_source
 from cifar_ray.data.split import split
 from cifar_ray.errors import (
     CifarRayError,
     ConfigurationError,
+    DataError,
     InterruptedSweepError,
+    StorageError,
     SweepExistsError,
     SweepHeldError,
 )
@@ -89,7 +93,7 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
         if recorded is None and runs.has_sweep(sweep_id):
             raise SweepExistsError.of(sweep_id, storage)
         if recorded and (result := runs.result(sweep_id)):
-            return _say_result(result, storage)
+            return _say_result(result, storage, options)
         if recorded:
             options = as_begun(options, recorded)
         study = options.adapt(study)
@@ -107,7 +111,7 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
             f"sweep {sweep_id}: {plan.sweep.num_trials} trials of {study.name}, at most {plan.sweep.max_epochs} "
             f"epochs, {at_once}, data {plan.sweep.dataset.name}, results in {storage}"
         )
-        _say_result(run_with_finals(plan, runs, settings, click.echo), storage)
+        _say_result(run_with_finals(plan, runs, settings, click.echo), storage, options)
 
 
 @contextmanager
@@ -176,11 +180,8 @@ def _make_plan(
     recorded: SweepRecord | None,
 ) -> SweepPlan:
     placement, budget = place(study, options, kinds), study.trial_budget
-    source = resolve_source(options.data, settings)
-    click.echo(f"loading data {source}")
-    data = split(
-        load_images(source, "train", settings), options.sweep_seed, options.validation_share or VALIDATION_SHARE
-    )
+    images = _load_training_images(options, settings, recorded)
+    data = split(images, options.sweep_seed, options.validation_share or VALIDATION_SHARE)
     sweep = SweepRecord(
         sweep_id=sweep_id,
         study=study.name,
@@ -222,6 +223,24 @@ def _make_plan(
     )
 
 
+def _load_training_images(options: SweepOptions, settings: Settings, recorded: SweepRecord | None) -> ImageSet:
+    """Those that are asked for, else those that a sweep was begun with, else those that the environment names."""
+    if options.data is None and recorded is not None:
+        try:
+            return _load(recorded.dataset.source, settings)
+        except (DataError, StorageError) as error:
+            if settings.data is None:
+                raise
+            # the same images may lie elsewhere by now: their fingerprint tells
+            click.echo(f"{error.message}; taking those of CIFAR_RAY_DATA")
+    return _load(resolve_source(options.data, settings), settings)
+
+
+def _load(source: str, settings: Settings) -> ImageSet:
+    click.echo(f"loading data {source}")
+    return load_images(source, "train", settings)
+
+
 def _hardware(kinds: list[NodeKind]) -> Mapping[str, str]:
     def total(name: str) -> str:
         return f"{sum(kind.resources.get(name, 0) * kind.max_nodes for kind in kinds):g}"
@@ -235,7 +254,7 @@ def _hardware(kinds: list[NodeKind]) -> Mapping[str, str]:
     }
 
 
-def _say_result(result: SweepResult, storage: str) -> None:
+def _say_result(result: SweepResult, storage: str, options: SweepOptions) -> None:
     outcomes = ", ".join(f"{count} {name}" for name, count in sorted(result.outcomes.items()))
     click.echo(f"sweep {result.sweep_id} finished in {result.wall_s:.0f} s: {outcomes}")
     if result.winner is None or result.winner.best_validation_accuracy is None:
@@ -250,4 +269,5 @@ def _say_result(result: SweepResult, storage: str) -> None:
     )
     if result.finals:
         click.echo(describe(result.finals))
-    click.echo(f"next: `cifar-ray job submit evaluate {result.sweep_id}` scores it once on the test set")
+    store = f" --storage {shlex.quote(options.storage)}" if options.storage else ""
+    click.echo(f"next: `cifar-ray job submit evaluate {result.sweep_id}{store}` scores it once on the test set")

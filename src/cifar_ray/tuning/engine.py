@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import ray
 from ray.actor import ActorHandle
@@ -68,17 +69,21 @@ class CohortEngine:
         self._seen: set[str] = set()
         self._may_grow = True
         self._has_emptied = False
+        self._has_failed = False
         self._failures: list[CifarRayError] = []
         self._patience_s = START_PATIENCE_S
         threading.Thread(target=self._make_passes, name="passes", daemon=True).start()
 
     def num_members(self) -> int:
-        """Trials that it holds."""
-        return len(self._members)
+        """Trials that it holds; more than any other once its device has failed."""
+        return sys.maxsize if self._has_failed else len(self._members)
 
     def join(self, assignment: Mapping[str, Any]) -> list[EpochMetrics]:
         """Take a trial in; gives the metrics of the epochs that it has already. Errors as `Cohort.add` raises them."""
         trial_id = assignment["trial_id"]
+        if self._has_failed:
+            # its end, which is near, is a loss that costs the trial nothing
+            threading.Event().wait()
         with self._changed:
             # the same trial's earlier process died in the middle of a pass
             self._changed.wait_for(lambda: trial_id not in self._ready)
@@ -138,13 +143,20 @@ class CohortEngine:
             except Exception as error:  # noqa: BLE001  # raised again in the process of every trial of the pass
                 outcomes = dict.fromkeys(trial_ids, error)
             with self._changed:
+                self._has_failed = any(isinstance(each, DeviceError) for each in outcomes.values())
                 self._ready -= outcomes.keys()
                 self._outcomes |= outcomes
                 self._changed.notify_all()
-            if any(isinstance(each, DeviceError) for each in outcomes.values()):
-                # the trials that Ray Tune lets try again are to find a process that has not failed: Ray starts one
-                time.sleep(HEARING_S)
-                os._exit(os.EX_SOFTWARE)
+            if self._has_failed:
+                self._end()
+
+    def _end(self) -> NoReturn:
+        """The trials that Ray Tune lets try again are to find a process whose device has not failed: Ray starts one."""
+        arriving = threading.Thread(target=self._cohort.close, daemon=True)
+        arriving.start()
+        time.sleep(HEARING_S)
+        arriving.join(DRAIN_DEADLINE_S)
+        os._exit(os.EX_SOFTWARE)
 
     def _wait_for_members(self) -> set[str]:
         """Those to make the next pass with, at least one."""

@@ -9,7 +9,7 @@ from cifar_ray.errors import ConfigurationError, UnknownNameError
 from cifar_ray.records import SweepRecord, TrialRecord
 from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore
-from cifar_ray.studies import Study, TrialConfig, get_study
+from cifar_ray.studies import VALIDATION_SHARE, Study, TrialConfig, get_study
 from cifar_ray.studies.options import SweepOptions
 from cifar_ray.studies.study import GENERATIONS
 
@@ -50,7 +50,7 @@ def check_same(recorded: SweepRecord, sweep: SweepRecord, *asked: str) -> None:
     if changed:
         raise ConfigurationError(
             f"sweep {recorded.sweep_id} was started otherwise: {'; '.join(changed)}",
-            "leave out the options that say otherwise: --resume goes on with those that it began with",
+            "leave out options that say otherwise; cluster and images must be of the kind that it was begun with, too",
         )
 
 
@@ -82,9 +82,8 @@ def _options_of(sweep: SweepRecord) -> SweepOptions:
         reduction_factor=sweep.reduction_factor if sweep.grace_period < sweep.max_epochs else None,
         seeds=sweep.num_seeds,
         best_of=sweep.best_of,
-        validation_share=sweep.dataset.validation_share if sweep.best_of else None,
+        validation_share=share if (share := sweep.dataset.validation_share) != VALIDATION_SHARE else None,
         setting=sweep.changes,
-        data=sweep.dataset.source,
         searcher=sweep.searcher,
         seed=sweep.seed,
         accelerators_per_trial=None if sweep.is_cohort else sweep.accelerators_per_trial,
