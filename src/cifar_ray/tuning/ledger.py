@@ -110,8 +110,9 @@ class Ledger(Callback):
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial failed, and failed again when it was retried."""
         record = self._record(trial)
-        error = _reason(_last_failure(trial))[:MAX_ERROR_LENGTH]
-        self._put(_with_event(replace(record, outcome="failed", error=error.encode("utf-8", "backslashreplace").decode()), "ended"))
+        # such as a file name that is no text, which no record holds
+        error = _reason(_last_failure(trial))[:MAX_ERROR_LENGTH].encode("utf-8", "backslashreplace").decode()
+        self._put(_with_event(replace(record, outcome="failed", error=error), "ended"))
         self._say(f"trial {record.trial_id} failed: {error}")
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
