@@ -6,10 +6,11 @@ import shutil
 import signal
 import socket
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -318,6 +319,16 @@ def test_a_cluster_of_another_machine_with_the_same_home_is_left_alone(home):
     assert state.secrets.token.exists()
     down(home)
     assert state.read() is None
+
+
+def test_a_server_that_is_just_ending_is_waited_for(home):
+    state = StateFolder(home=home)
+    state.prepare()
+    with ExitStack() as ending:
+        ending.enter_context(state.s3_locked())
+        threading.Timer(0.3, ending.pop_all().close).start()
+        with state.s3_locked():
+            pass
 
 
 def test_what_is_left_of_a_cluster_is_told_as_broken(home):

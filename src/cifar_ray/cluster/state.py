@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from cifar_ray.cluster.environment import client_variables
 from cifar_ray.cluster.processes import Process, is_alive
 from cifar_ray.errors import ClusterError, RecordError
 from cifar_ray.json_record import Record
+
+LOCK_PATIENCE_S = 3.0
+"""For a server that was killed a moment ago: the last of its threads holds its files, and so its lock."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +122,7 @@ class StateFolder:
             f"a server that does not run here serves {self.s3_data}: a cluster of another machine",
             "stop that one where it runs, or give this machine a folder of its own by CIFAR_RAY_HOME",
         )
-        return _locked(self.home / "s3.lock", held)
+        return _locked(self.home / "s3.lock", held, patience_s=LOCK_PATIENCE_S)
 
     def locked(self) -> AbstractContextManager[int]:
         """Keep other starts and stops out; ClusterError where one is at work."""
@@ -140,11 +144,16 @@ def find(home: Path, *, is_whole: bool = True) -> LocalCluster | None:
 
 
 @contextmanager
-def _locked(path: Path, held: ClusterError) -> Iterator[int]:
-    """Lock the file, and give its descriptor; raises `held` where another process has locked it."""
+def _locked(path: Path, held: ClusterError, patience_s: float = 0.0) -> Iterator[int]:
+    """Lock the file, and give its descriptor; raises `held` where another process keeps it locked."""
+    until = time.monotonic() + patience_s
     with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise held from error
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if time.monotonic() >= until:
+                    raise held from error
+            time.sleep(0.05)
         yield file.fileno()
