@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from cifar_ray.errors import RecordError, SweepExistsError, UnknownNameError
-from cifar_ray.records import EpochMetrics, Interruption, SweepRecord, TrialRecord
+from cifar_ray.records import EpochMetrics, Interruption, SweepRecord, SweepResult, TrialRecord
 from cifar_ray.storage.runs import RunStore
 
 
@@ -65,3 +65,28 @@ def test_a_record_that_is_none_is_named(
     found: list[RecordError] = []
     assert [each.sweep.sweep_id for each in runs.summaries(found.append)] == ["cnn-1"]
     assert [each.message.partition(":")[0] for each in found] == ["cnn-2/result.json"]
+
+
+def test_a_sweep_that_ends_between_two_reads_is_not_told_as_interrupted(
+    runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs.create_sweep(sweep_record)
+    assert runs.summary("cnn-1").state == "interrupted"
+
+    def end(sweep_id: str) -> None:
+        runs.write_result(
+            SweepResult(
+                sweep_id=sweep_id,
+                study="cnn",
+                ranking=("t0000",),
+                winner=trial_record,
+                outcomes={"completed": 1},
+                num_epochs=1,
+                wall_s=1.0,
+                accelerator_seconds=0.0,
+                finished_at="2026-01-01T01:00:00+00:00",
+            )
+        )
+
+    monkeypatch.setattr(runs, "_heartbeat", end)
+    assert runs.summary("cnn-1").state == "finished"

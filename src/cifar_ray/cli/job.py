@@ -24,7 +24,7 @@ from cifar_ray.studies import Study, get_study
 from cifar_ray.studies.flags import sweep_flags
 from cifar_ray.studies.options import SweepOptions
 from cifar_ray.submission.job_spec import JobSpec, evaluation_job, find_jobs, tuning_job
-from cifar_ray.submission.job_status import resume_command
+from cifar_ray.submission.job_status import resume_hint
 from cifar_ray.submission.waiting import Observation, check_succeeded, observe_job, stop_and_wait, wait_for_job
 
 if TYPE_CHECKING:
@@ -201,9 +201,7 @@ def _stop(client: JobsClient, submission_id: str, flags: str) -> None:
             f"whether it has stopped tells `cifar-ray job status {submission_id}{flags}`",
         ).show()
     else:
-        resume = resume_command(stopped.metadata, flags)
-        hint = f"go on with `{resume}`" if resume else None
-        JobStoppedError(f"job {submission_id}: {stopped.state}", hint).show()
+        JobStoppedError(f"job {submission_id}: {stopped.state}", resume_hint(stopped.metadata, flags)).show()
 
 
 def _make_spec(

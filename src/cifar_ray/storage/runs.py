@@ -94,10 +94,11 @@ class RunStore:
 
     def summary(self, sweep_id: str) -> SweepSummary:
         """Of one sweep; UnknownNameError where there is none."""
-        # before the result, after which a driver lets it go
-        heartbeat = self._heartbeat(sweep_id)
         sweep, result = self.sweep(sweep_id), self.result(sweep_id)
-        heartbeat = None if result else heartbeat
+        heartbeat = None if result else self._heartbeat(sweep_id)
+        if result is None and heartbeat is None:
+            # a driver lets its lease go once it has written the result: it may have done both in between
+            result = self.result(sweep_id)
         return SweepSummary(sweep=sweep, result=result, scores=self.test_scores(sweep_id), heartbeat=heartbeat)
 
     def _heartbeat(self, sweep_id: str) -> str | None:

@@ -21,6 +21,12 @@ def resume_command(metadata: Mapping[str, str], flags: str = "") -> str | None:
     return f"cifar-ray job submit {study} --sweep-id {sweep_id} --resume{store}{flags}"
 
 
+def resume_hint(metadata: Mapping[str, str], flags: str = "") -> str | None:
+    """The same as a hint."""
+    command = resume_command(metadata, flags)
+    return f"go on with `{command}`" if command else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class JobStatus:
     """A job as the cluster sees it."""

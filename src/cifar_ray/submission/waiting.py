@@ -10,7 +10,7 @@ from typing import Protocol
 from cifar_ray.errors import JobFailedError, JobStoppedError, TimeLimitError, UnreachableError
 from cifar_ray.progress.board import Board
 from cifar_ray.progress.sweep_log import News, read_line
-from cifar_ray.submission.job_status import JobStatus, resume_command
+from cifar_ray.submission.job_status import JobStatus, resume_command, resume_hint
 
 POLL_PERIOD_S = 1.0
 LOST_DEADLINE_S = 300.0
@@ -134,8 +134,7 @@ def check_succeeded(status: JobStatus, log: str, *, flags: str = "") -> None:
     if status.state == "SUCCEEDED":
         return
     if status.state == "STOPPED":
-        resume = resume_command(status.metadata, flags)
-        raise JobStoppedError(f"job {status.submission_id} was stopped", f"go on with `{resume}`" if resume else None)
+        raise JobStoppedError(f"job {status.submission_id} was stopped", resume_hint(status.metadata, flags))
     said = [line for line in log.splitlines() if line.startswith(("error: ", "hint: "))]
     if said:
         message = next((line for line in reversed(said) if line.startswith("error: ")), said[-1])
