@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -28,6 +29,10 @@ _COMMANDS = re.compile(r"(?:^(?:# )?|`|&& )(cifar-ray [a-z][^`#&]*?)(?=\s*(?:$|`
 _SETTINGS = re.compile(r"--set\S* ((?:[\w-]|\\\.)+(?:\.(?:[\w\"/-]|\\\.)+)+)=")
 _TARGETS = re.compile(r"(?:^|`)make ([a-z][a-z0-9-]*)", re.MULTILINE)
 _LINKS = re.compile(r"\]\((?!http)([^)#]+)(?:#[^)]*)?\)")
+_ANCHORS = re.compile(r"\]\((?!http)([^)#]*)#([^)]+)\)")
+_HEADINGS = re.compile(r"^#+ (.+)$", re.MULTILINE)
+_SCORED_ROWS = re.compile(r"^\| \[[^]]+\]\((\S+)/report/table\.md\) .*$", re.MULTILINE)
+_SCORES = re.compile(r"(\d+\.\d\d) % \((\d+\.\d\d) to (\d+\.\d\d)\)")
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
 DEFAULTS = {"studies": "studyDefaults", "workerGroups": "workerDefaults"}
 
@@ -70,3 +75,30 @@ def test_a_target_is_one_of_the_makefiles(document: str, target: str) -> None:
 @pytest.mark.parametrize(("document", "link"), _found(_LINKS))
 def test_a_link_leads_somewhere(document: str, link: str) -> None:
     assert (ROOT / document).parent.joinpath(link).exists()
+
+
+@pytest.mark.parametrize(("document", "link"), _found(_ANCHORS))
+def test_an_anchor_is_a_heading(document: str, link: tuple[str, str]) -> None:
+    path, anchor = link
+    text = (ROOT / document).parent.joinpath(path).read_text() if path else TEXTS[document]
+    # as GitHub makes them of a heading's text, without the targets of its links
+    headings = [re.sub(r"\]\([^)]*\)", "", each).lower() for each in _HEADINGS.findall(text)]
+    assert anchor in {re.sub(r"[^\w\- ]", "", each).replace(" ", "-") for each in headings}
+
+
+def _score(folder: Path) -> tuple[str, str, str]:
+    scores = json.loads((folder / "evaluation" / "test_scores.json").read_text())
+    accuracy, low, high = (f"{100 * share:.2f}" for share in (scores["accuracy"], *scores["accuracy_interval"]))
+    return accuracy, low, high
+
+
+@pytest.mark.parametrize("row", list(_SCORED_ROWS.finditer(TEXTS["docs/results/README.md"])), ids=lambda row: row[1])
+def test_a_row_of_results_has_the_score_of_its_record(row: re.Match[str]) -> None:
+    assert _score(ROOT / "docs" / "results" / row[1]) in _SCORES.findall(row[0])
+
+
+def test_the_readmes_scores_are_of_records() -> None:
+    known = {_score(path.parents[1]) for path in (ROOT / "docs" / "results").glob("*/evaluation/test_scores.json")}
+    found = _SCORES.findall(TEXTS["README.md"])
+    assert found
+    assert set(found) <= known
