@@ -13,7 +13,7 @@ NUM_COMPLETIONS = 16
 NUM_NEIGHBOURS = 3
 """Longer curves that one that was cut off may be completed from: those that stood nearest where it ends."""
 SHIFT = 0.002
-"""Standard deviation by which a drawn curve as a finite is moved, so that two copies of one trial are not equal."""
+"""Standard deviation by which a drawn curve as a whole is moved, so that two copies of one trial are not equal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,7 @@ class TrialCurve:
     """What a trial reports: a simulated one to its last epoch, a real one to that at which it ended."""
 
     accuracies: Sequence[float]
-    """On validation, of each epoch; a simulated trial's are finite numbers of images over their number."""
+    """On validation, of each epoch; a simulated trial's are whole numbers of images over their number."""
     epoch_s: float
     """Wall time of one of its epochs, where it trains alone."""
     has_diverged: bool = False
