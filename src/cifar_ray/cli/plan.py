@@ -66,7 +66,10 @@ if TYPE_CHECKING:
 )
 @click.option("--no-cohort", is_flag=True, help="Trials train one by one, as in `job submit --no-cohort`.")
 @click.option(
-    "--autoscaling", "is_autoscaled", is_flag=True, help="Workers come when trials wait and go when they idle."
+    "--autoscaling",
+    "is_autoscaled",
+    is_flag=True,
+    help="Workers come when trials wait and go when they idle, but for those of cohorts.",
 )
 @click.option(
     "--node-start-s",

@@ -50,7 +50,7 @@ class CurveBank:
         self.num_images = num_images
         self._epoch_s = [curve.epoch_s for curve in curves]
         rng = random.Random(0)
-        self._rows = [
+        self._rows: list[list[Sequence[float]]] = [
             [curve.accuracies[:max_epochs]]
             if curve.has_diverged or len(curve.accuracies) >= max_epochs
             else [_complete(curve.accuracies, finite, max_epochs, rng) for _ in range(NUM_COMPLETIONS)]

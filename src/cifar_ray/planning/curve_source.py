@@ -115,7 +115,8 @@ def _assumed_times(epoch_s: float | None, *, is_cohort: bool) -> _Times:
     """By the seconds of an epoch alone; None for EPOCH_S."""
     known_s = EPOCH_S if epoch_s is None else epoch_s
     whence = "as you gave it" if epoch_s is not None else "ASSUMED: give --epoch-s, all times follow it"
-    statement, cautions = f"An epoch of a trial alone: {known_s:g} s ({whence}).", []
+    statement = f"An epoch of a trial alone: {known_s:g} s ({whence})."
+    cautions = []
     if is_cohort:
         statement += (
             f" A pass of a cohort of n takes {PASS_FIXED:g} + {PASS_EACH:g} n times as long, its set-up "
@@ -147,7 +148,8 @@ def _measured_times(timed_on: FinishedSweep | None, *, is_cohort: bool, accelera
             f"the curves' epochs were timed on {timed_on.accelerator}, not on {accelerator}",
             f"add --epoch-s, the seconds of an epoch of one trial on {accelerator}",
         )
-    sweep, cautions = timed_on.sweep, []
+    sweep = timed_on.sweep
+    cautions = []
     model = sweep.hardware.get("cpu_model", "")
     where = f"{timed_on.accelerator}{f' ({model})' if timed_on.accelerator == CPU and model else ''}"
     if sweep.interruptions:
