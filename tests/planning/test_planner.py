@@ -334,7 +334,7 @@ def test_more_trials_than_curves_are_told(alone: FinishedSweep) -> None:
     few: dict[str, Any] = {"workers": [1], "reduction_factors": [4], "num_seeds": 1, "no_cohort": True}
     for trials, is_told in (([15, 30], False), ([15, 31], True)):
         said = " ".join(shown(make("cnn", [alone], trials=trials, **few)).split())
-        assert ("of only 30 curves 31 trials repeat some" in said) == is_told
+        assert ("only 30 curves: more trials repeat them" in said) == is_told
 
 
 def test_an_interrupted_sweep_is_no_check_of_the_mechanics(alone: FinishedSweep) -> None:

@@ -120,9 +120,9 @@ def _source(plan: Plan) -> Iterator[RenderableType]:
 
 
 def _cautions(plan: Plan) -> Iterator[str]:
-    most, num_curves = max(plan.grid.trials), plan.source.bank.num_curves
-    if most > num_curves:
-        yield f"of only {num_curves:,} curves {most:,} trials repeat some: hardly any is better than the best of them"
+    num_curves = plan.source.bank.num_curves
+    if max(plan.grid.trials) > num_curves:
+        yield f"only {num_curves:,} curves: more trials repeat them, and are hardly better than their best"
     if plan.study.searcher != "random":
         yield (
             f"what {plan.study.searcher} learns is not simulated: its trials, at most {plan.study.trials_at_once} of "
@@ -134,7 +134,7 @@ def _fleet(plan: Plan) -> str:
     fleet = plan.grid.fleet
     parts = ["all there throughout"]
     if fleet.is_autoscaled:
-        end = "stay to the end, which a cohort waits for" if fleet.is_cohort else "go after a minute idle"
+        end = "stay to the end with their cohort" if fleet.is_cohort else "go after a minute idle"
         parts = [f"workers come when trials wait and {end}"]
     if fleet.is_autoscaled or fleet.preemptions_per_hour:
         parts.append(f"a node starts in {seconds(fleet.node_start_s)} or so")
