@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cifar_ray.planning.curve_source import FinishedSweep, read_finished
+from cifar_ray.planning.finished_sweep import FinishedSweep, read_finished
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import get_study
@@ -49,8 +49,14 @@ def deep_short() -> FinishedSweep:
 
 @pytest.fixture(scope="session")
 def speed_runs() -> FinishedSweep:
-    """8 trials of `fast`, one at once; its longer finals are not in it."""
+    """8 trials of `fast` as it was at first, one at once; its longer finals are not in it."""
     return read(RESULTS, "fast-20261126-082542-6d4f82a5", "fast")
+
+
+@pytest.fixture(scope="session")
+def speed_runs_today() -> FinishedSweep:
+    """8 trials of `fast` as it is now, two at once."""
+    return read(RESULTS, "fast-20261127-103736-1b5cbc14", "fast")
 
 
 @pytest.fixture(scope="session")

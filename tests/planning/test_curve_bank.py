@@ -8,14 +8,14 @@ from statistics import mean
 import pytest
 
 from cifar_ray.errors import ConfigurationError
-from cifar_ray.planning.curve_bank import SHIFT, CurveBank, MeasuredCurve
+from cifar_ray.planning.curve_bank import SHIFT, CurveBank, TrialCurve
 from cifar_ray.planning.curve_model import NUM_IMAGES, expected_best, model_bank
 from cifar_ray.studies import get_study
 
 
 def bank(*rows: list[float], max_epochs: int) -> CurveBank:
     return CurveBank(
-        [MeasuredCurve(accuracies=row, epoch_s=float(index)) for index, row in enumerate(rows)],
+        [TrialCurve(accuracies=row, epoch_s=float(index)) for index, row in enumerate(rows)],
         max_epochs=max_epochs,
         num_images=1000,
     )
@@ -47,6 +47,21 @@ def test_draws_are_whole_images_and_no_better_than_the_best() -> None:
     assert len({tuple(curve.accuracies) for curve in drawn}) > 20
 
 
+def test_a_curve_that_diverged_ends_there_and_no_other_goes_on_as_it_did() -> None:
+    diverged = TrialCurve(accuracies=[0.2, 0.1], epoch_s=1.0, has_diverged=True)
+    cut = TrialCurve(accuracies=[0.2], epoch_s=1.0)
+    going = TrialCurve(accuracies=[0.5, 0.6, 0.7, 0.8], epoch_s=1.0)
+    made = CurveBank([diverged, cut, going], max_epochs=4, num_images=1000)
+    assert [each.accuracies for each in made.originals()] == [
+        [0.2, 0.1],
+        pytest.approx([0.2, 0.3, 0.4, 0.5]),
+        going.accuracies,
+    ]
+    long = TrialCurve(accuracies=[0.1] * 4, epoch_s=1.0, has_diverged=True)
+    with pytest.raises(ConfigurationError, match="end at epoch 1"):
+        CurveBank([long, cut], max_epochs=4, num_images=1000)
+
+
 def test_curves_that_are_too_short_are_refused_with_what_to_take() -> None:
     with pytest.raises(ConfigurationError) as caught:
         bank([0.2, 0.3], max_epochs=3)
@@ -64,3 +79,17 @@ def test_the_models_best_is_where_it_is_said_to_be(name: str) -> None:
     # an epoch's scatter adds a point or so to the best of many
     assert expected_best(study) - 0.005 < mean(best) < expected_best(study) + 0.02
     assert made.num_images == NUM_IMAGES
+
+
+def test_a_model_of_fewer_epochs_ends_on_its_way() -> None:
+    """Its curves are those of the study: how many epochs are planned changes none of them."""
+    study = get_study("resnet")
+    ends = {
+        epochs: mean(
+            curve.accuracies[-1] for curve in model_bank(study.with_budget(max_epochs=epochs), 60.0).originals()
+        )
+        for epochs in (3, 30, 60)
+    }
+    # (3 / 1.5) / (1 + 3 / 1.5) is 2 / 3 of the way
+    assert ends[3] < ends[30] - 0.15
+    assert ends[30] < ends[60]

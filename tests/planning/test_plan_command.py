@@ -9,14 +9,12 @@ from typing import Any
 import pytest
 
 from cifar_ray.cli.job import submit
-from cifar_ray.planning.curve_source import FinishedSweep
+from cifar_ray.planning.finished_sweep import FinishedSweep
 from cifar_ray.planning.plan import Plan
 from cifar_ray.planning.plan_command import plan_command
 from cifar_ray.planning.planner import Request, make_plan
 from cifar_ray.studies import Study, get_study
 from cifar_ray.studies.options import SweepOptions
-
-IS_FACTOR_AN_OPTION = "reduction_factor" in SweepOptions.__dataclass_fields__
 
 
 def make(study: Study, sweeps: list[FinishedSweep] | None = None, **asked: Any) -> Plan:
@@ -28,9 +26,6 @@ def options_of(command: str) -> SweepOptions:
     """As `job submit` understands them."""
     words = shlex.split(command)
     assert words[:3] == ["cifar-ray", "job", "submit"]
-    if not IS_FACTOR_AN_OPTION and "--reduction-factor" in words:
-        at = words.index("--reduction-factor")
-        del words[at : at + 2]
     parsed = submit.make_context("submit", words[3:]).params
     return SweepOptions(**{name: parsed[name] for name in SweepOptions.__dataclass_fields__})
 
@@ -49,6 +44,7 @@ def one(study: Study, trials: int, factor: int, **asked: Any) -> Plan:
         ("cnn", 30, 4, {"no_cohort": True}, "cnn --no-cohort"),
         ("resnet", 10, 4, {"accelerator": "A100"}, "resnet --trials 10 --accelerator A100"),
         ("fast", 4, 4, {"accelerator": "CPU"}, "fast --trials 4"),
+        ("cnn", 30, 4, {"seed": 7}, "cnn --seed 7"),
     ],
 )
 def test_it_names_what_differs_from_the_study(
@@ -69,8 +65,6 @@ def test_it_makes_the_sweep_that_was_planned(name: str, epochs: int | None, sear
         plan = replace(plan, forecasts=[plan.full])
     adapted = options_of(plan_command(plan)).adapt(get_study(name))
     budget = plan.advice.forecast.setup.budget(study.budget)
-    if not IS_FACTOR_AN_OPTION:
-        adapted = replace(adapted, budget=replace(adapted.budget, reduction_factor=budget.reduction_factor))
     assert adapted == replace(study, budget=budget)
 
 

@@ -12,14 +12,15 @@ from rich.console import Console
 
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.planning.advice import Wish, advise
-from cifar_ray.planning.curve_source import FinishedSweep, measured, read_finished
+from cifar_ray.planning.curve_source import measured
+from cifar_ray.planning.finished_sweep import FinishedSweep, read_finished
 from cifar_ray.planning.forecast import Estimate, Forecast, Setup
 from cifar_ray.planning.plan import Plan
-from cifar_ray.planning.plan_figure import plan_figure
+from cifar_ray.planning.plan_figure import _footnote, plan_figure
 from cifar_ray.planning.plan_view import plan_renderable
 from cifar_ray.planning.planner import Request, make_plan
 from cifar_ray.prices import Prices
-from cifar_ray.records import Outcome, TrialRecord
+from cifar_ray.records import EpochMetrics, Interruption, Outcome, TrialRecord
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import get_study
 
@@ -115,7 +116,8 @@ def test_a_model_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
     text = shown(plan)
     assert "not a measurement" in text
     assert "ASSUMED: give --epoch-s" in " ".join(text.split())
-    assert "87.6 % (the report's)" in " ".join(text.split())
+    assert "Best of 30 trials after 30 epochs: 87.6 % (the report's)" in " ".join(text.split())
+    assert plan.source.basis == "a model of curves, not a measurement; times by 60 s an epoch, assumed"
     assert plan.shape.unit == "accelerator"
     assert plan.replayed is None
     assert plan_figure(plan).startswith(b"\x89PNG")
@@ -237,19 +239,119 @@ def test_a_sweep_without_an_end_or_an_epoch_is_refused(runs: RunStore, cohort: F
     runs.write_metrics(sweep.sweep_id, cohort.metrics)
     for trial in cohort.trials:
         runs.write_trial(sweep.sweep_id, trial)
-    assert len(read_finished(runs, sweep.sweep_id, study).curves(30)) == 30
+    assert len(read_finished(runs, sweep.sweep_id, study).curves()) == 30
 
 
-def test_failed_trials_have_no_curve_and_diverged_ones_stay_where_they_were(cohort: FinishedSweep) -> None:
+def test_failed_trials_have_no_curve_and_diverged_ones_end_where_they_did(cohort: FinishedSweep) -> None:
     def ended(trial: TrialRecord) -> TrialRecord:
         outcomes: dict[str, Outcome] = {"t0000": "failed", "t0003": "diverged"}
         return replace(trial, outcome=outcomes.get(trial.trial_id, trial.outcome))
 
-    curves = replace(cohort, trials=[ended(each) for each in cohort.trials]).curves(30)
+    curves = replace(cohort, trials=[ended(each) for each in cohort.trials]).curves()
     assert len(curves) == 29
     # t0003 was stopped after one epoch
-    (flat,) = [each for each in curves if len(each.accuracies) == 30 and len(set(each.accuracies)) == 1]
-    assert flat.accuracies[0] == pytest.approx(0.3734)
+    (diverged,) = [each for each in curves if each.has_diverged]
+    assert diverged.accuracies == pytest.approx([0.3734])
+
+
+def test_what_comes_once_is_no_part_of_a_trials_pace(alone: FinishedSweep) -> None:
+    """A first epoch waits for compilation, where later ones are short; one that is the shortest stays."""
+
+    def as_compiled(line: EpochMetrics) -> EpochMetrics:
+        return replace(line, seconds=17.6 if line.epoch == 1 and line.trial_id != "t0000" else float(line.epoch % 3))
+
+    compiled = replace(alone, metrics=[as_compiled(each) for each in alone.metrics]).curves()
+    assert {len(each.accuracies) for each in compiled} >= {1, 30}
+    for each, trial in zip(compiled, alone.trials, strict=True):
+        num = len(each.accuracies)
+        later = [float(epoch % 3) for epoch in range(2, num + 1)]
+        first = 1.0 if trial.trial_id == "t0000" else 2.0
+        assert each.epoch_s == pytest.approx((first + sum(later)) / num)
+    # nothing to compare with
+    short = replace(alone, metrics=[each for each in alone.metrics if each.epoch == 1])
+    assert {each.epoch_s for each in short.curves()} == {each.seconds for each in short.metrics}
+
+
+def test_times_are_of_one_machine_whatever_the_others_were(alone: FinishedSweep) -> None:
+    slow = replace(
+        alone,
+        sweep=replace(alone.sweep, sweep_id="cnn-slow", accelerators_per_trial=0.25),
+        metrics=[replace(each, seconds=10 * each.seconds) for each in alone.metrics],
+    )
+    source = measured([alone, slow], get_study("cnn"), is_cohort=False, accelerator=None, epoch_s=None)
+    curves = source.bank.originals()
+    own, others = curves[:30], curves[30:]
+    assert [each.epoch_s for each in own] == pytest.approx([each.epoch_s for each in alone.curves()])
+    assert [each.epoch_s for each in others] == pytest.approx([each.epoch_s for each in own])
+    assert source.basis == f"curves of {alone.sweep.sweep_id} and 1 more; times of {alone.sweep.sweep_id}"
+
+
+def test_a_plan_without_times_is_for_what_the_curves_were_trained_on(cohort: FinishedSweep) -> None:
+    plan = make("cnn", [cohort], no_cohort=True, epoch_s=11.1, trials=[8], reduction_factors=[4])
+    assert (plan.device, plan.shape.unit) == ("CPU", "core")
+    assert plan.source.basis == f"curves of {cohort.sweep.sweep_id}; times by 11.1 s an epoch, as given"
+
+
+def test_the_figures_foot_says_where_its_numbers_come_from(cohort: FinishedSweep) -> None:
+    plan = make("cnn", [cohort], no_cohort=True, epoch_s=11.1, trials=[8], reduction_factors=[4])
+    assert plan.source.basis in _footnote(plan)
+
+
+def test_a_cohorts_assumed_times_are_said_to_be_those_of_two_cores(cohort: FinishedSweep) -> None:
+    few: dict[str, Any] = {"workers": [1], "trials": [8], "reduction_factors": [4], "num_seeds": 1}
+    for sweeps, asked in (([], {}), ([cohort], {"epoch_s": 5.6})):
+        said = " ".join(shown(make("cnn", sweeps, **few, **asked)).split())
+        assert "A pass of a cohort of n takes 0.91 + 0.28 n times as long, its set-up 40 s (ASSUMED" in said
+        assert "caution: cohorts are timed as on 2 CPU cores" in said
+    for plan in (make("cnn", [cohort], **few), make("cnn", [], no_cohort=True, **few)):
+        assert "cores, whatever" not in " ".join(shown(plan).split())
+
+
+def test_curves_of_a_studys_former_form_are_told_by_their_settings(
+    speed_runs: FinishedSweep, speed_runs_today: FinishedSweep, alone: FinishedSweep
+) -> None:
+    def cautions(sweep: FinishedSweep) -> str:
+        study = get_study(sweep.sweep.study)
+        return " ".join(measured([sweep], study, is_cohort=False, accelerator=None, epoch_s=None).cautions)
+
+    former = cautions(speed_runs)
+    assert f"{speed_runs.sweep.sweep_id} is of a former form of the study" in former
+    for change in ("cutout 0 (today 10)", "block_depth 2 (today 3)", "widening 1.0 (today 1.25)"):
+        assert change in former
+    assert "learning_rate" not in former
+    assert cautions(speed_runs_today) == cautions(alone) == ""
+
+
+def test_curves_that_a_searcher_chose_are_told(alone: FinishedSweep) -> None:
+    chosen = replace(alone, sweep=replace(alone.sweep, searcher="tpe"))
+    for sweep, searcher, is_told in ((chosen, "random", True), (chosen, "tpe", False), (alone, "tpe", False)):
+        study = get_study("cnn").with_searcher(searcher)  # type: ignore[arg-type]
+        source = measured([sweep], study, is_cohort=False, accelerator=None, epoch_s=None)
+        assert any("were chosen by tpe" in each for each in source.cautions) == is_told
+
+
+def test_more_trials_than_curves_are_told(alone: FinishedSweep) -> None:
+    few: dict[str, Any] = {"workers": [1], "reduction_factors": [4], "num_seeds": 1, "no_cohort": True}
+    for trials, is_told in (([15, 30], False), ([15, 31], True)):
+        said = " ".join(shown(make("cnn", [alone], trials=trials, **few)).split())
+        assert ("only 30 curves: more trials repeat them" in said) == is_told
+
+
+def test_an_interrupted_sweep_is_no_check_of_the_mechanics(alone: FinishedSweep) -> None:
+    interruption = Interruption(at="2026-11-23T14:30:00+00:00", why="the node went away")
+    interrupted = replace(alone, sweep=replace(alone.sweep, interruptions=(interruption,)))
+    few: dict[str, Any] = {"workers": [1], "trials": [8], "reduction_factors": [4], "num_seeds": 1, "no_cohort": True}
+    for sweep, is_calm in ((alone, True), (interrupted, False)):
+        said = " ".join(shown(make("cnn", [sweep], **few)).split())
+        assert ("check of the mechanics" in said) == is_calm
+        assert ("was interrupted and resumed" in said) != is_calm
+
+
+@pytest.mark.parametrize(("no_cohort", "says"), [(True, "go after a minute idle"), (False, "stay to the end")])
+def test_when_an_autoscalers_workers_go_is_said(no_cohort: bool, says: str) -> None:
+    few: dict[str, Any] = {"workers": [1], "trials": [8], "reduction_factors": [4], "num_seeds": 1}
+    plan = make("cnn", [], is_autoscaled=True, no_cohort=no_cohort, **few)
+    assert f"workers come when trials wait and {says}" in " ".join(shown(plan).split())
 
 
 def forecast(hours: float, chance: float, wall_s: float = 100.0) -> Forecast:

@@ -7,7 +7,8 @@ from statistics import mean
 
 import pytest
 
-from cifar_ray.planning.curve_source import FinishedSweep, measured
+from cifar_ray.planning.curve_source import measured
+from cifar_ray.planning.finished_sweep import FinishedSweep
 from cifar_ray.planning.replay import fleet_of, replay
 from cifar_ray.planning.simulation import FinalsPlan, simulate
 from cifar_ray.storage import layout
@@ -16,7 +17,18 @@ from cifar_ray.studies import get_study
 
 
 @pytest.mark.parametrize(
-    "name", ["alone", "cohort", "deep", "deep_short", "speed_runs", "small_cohort", "small_alone", "other_cohort"]
+    "name",
+    [
+        "alone",
+        "cohort",
+        "deep",
+        "deep_short",
+        "speed_runs",
+        "speed_runs_today",
+        "small_cohort",
+        "small_alone",
+        "other_cohort",
+    ],
 )
 def test_a_real_sweep_takes_as_long_in_virtual_time(name: str, request: pytest.FixtureRequest) -> None:
     """Of the mechanics alone: curves and times are the sweep's own."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 import tracemalloc
 from dataclasses import replace
@@ -10,10 +11,11 @@ from itertools import islice
 import pytest
 
 from cifar_ray.errors import ConfigurationError
-from cifar_ray.planning.curve_bank import CurveBank, MeasuredCurve, TrialCurve
+from cifar_ray.planning.alone import AloneSweep
+from cifar_ray.planning.curve_bank import CurveBank, TrialCurve
 from cifar_ray.planning.curve_model import model_bank
 from cifar_ray.planning.fleet import Fleet
-from cifar_ray.planning.search import Outcome, drawn
+from cifar_ray.planning.search import Outcome, Search, drawn
 from cifar_ray.planning.simulation import FinalsPlan, simulate
 from cifar_ray.planning.timing import Timing, assumed_timing
 from cifar_ray.studies import Budget, get_study
@@ -25,7 +27,7 @@ RISING = [0.3 + 0.01 * epoch for epoch in range(4)]
 
 def bank(*rows: list[float], epoch_s: float = 100.0) -> CurveBank:
     return CurveBank(
-        [MeasuredCurve(accuracies=row, epoch_s=epoch_s) for row in rows], max_epochs=len(rows[0]), num_images=1000
+        [TrialCurve(accuracies=row, epoch_s=epoch_s) for row in rows], max_epochs=len(rows[0]), num_images=1000
     )
 
 
@@ -144,6 +146,42 @@ def test_an_autoscaler_starts_workers_for_trials_and_ends_them_when_they_idle() 
     uneven = simulate(Budget(num_trials=2, max_epochs=4), bank(RISING), PLAIN, at_once, 0, curves=iter(curves))
     # a start, four epochs and three gaps each; then a minute of idling, and the end of the sweep
     assert uneven.up_s == pytest.approx((2 + 40 + 3 + 60) + (2 + 40_000 + 3 + 3))
+
+
+def test_an_autoscalers_cohort_holds_its_node_to_the_end() -> None:
+    fleet = Fleet(num_workers=2, places=1, is_cohort=True, is_autoscaled=True, node_start_s=0, idle_s=60)
+    curves = [TrialCurve(accuracies=RISING[:epochs], epoch_s=100.0) for epochs in (1, 4)]
+    outcome = simulate(Budget(num_trials=2, max_epochs=4), bank(RISING), PLAIN, fleet, 0, curves=iter(curves))
+    # the one that diverges leaves an empty cohort: a start, four passes and the gaps between them, the end
+    assert outcome.up_s == pytest.approx(2 * (2 + 4 * 25 + 3 + 3))
+
+
+def test_a_worker_in_the_middle_of_an_epoch_is_no_idle_one() -> None:
+    fleet = Fleet(num_workers=1, places=2, is_autoscaled=True, idle_s=60)
+    search = Search(Budget(num_trials=1, max_epochs=4), 1000, iter(alike(1, epoch_s=1000.0)))
+    sweep = AloneSweep(search, PLAIN, fleet, random.Random(0))
+    (worker,) = sweep.workers.all
+    sweep.on_ready(worker, 10)
+    # a start, an epoch, a minute
+    for now, is_gone in ((500, False), (10 + 2 + 1000 + 59, False), (10 + 2 + 1000 + 61, True)):
+        assert sweep.workers.is_gone(worker, now) == is_gone
+
+
+@pytest.mark.parametrize("is_cohort", [False, True])
+def test_a_trial_that_diverges_ends_at_once(is_cohort: bool) -> None:
+    curves = [TrialCurve(accuracies=RISING[:2], epoch_s=100.0), *alike(1)]
+    outcome = simulate(
+        Budget(num_trials=2, max_epochs=4, grace_period=4),
+        bank(RISING),
+        PLAIN,
+        Fleet(num_workers=1, is_cohort=is_cohort),
+        0,
+        curves=iter(curves),
+    )
+    assert (outcome.num_epochs, outcome.reached) == (6, {4: 1})
+    # its place is the next trial's: cohorts of one make passes of 25 s with a gap after each, and start once
+    took_s = 2 + 6 * 25 + 5 if is_cohort else 2 * 2 + 6 * 100 + 1 + 3
+    assert outcome.wall_s == pytest.approx(10 + took_s + 3)
 
 
 @pytest.mark.parametrize("is_cohort", [False, True])

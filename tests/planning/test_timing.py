@@ -6,9 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from cifar_ray.planning.curve_source import FinishedSweep
-from cifar_ray.planning.timing import PASS_EACH, PASS_FIXED, Timing, assumed_timing, measured_timing, num_places
-from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TrialEvent, TrialRecord
+from cifar_ray.planning.finished_sweep import FinishedSweep
+from cifar_ray.planning.timing import (
+    COHORT_SETUP_S,
+    PASS_EACH,
+    PASS_FIXED,
+    Timing,
+    assumed_timing,
+    measured_timing,
+    num_places,
+)
+from cifar_ray.records import EpochMetrics, Interruption, SweepRecord, SweepResult, TrialEvent, TrialRecord
 
 
 def at(second: float) -> str:
@@ -72,6 +80,40 @@ def test_a_cohorts_passes_are_fitted(
     timing = measured_timing(sweep, [trial_record], lines, result_of(sweep, 50))
     assert [timing.pass_s(size) for size in (1, 2, 3, 10)] == pytest.approx([6, 8, 10, 24])
     assert timing.setup_s == pytest.approx(20)
+    # a second between passes, in which the driver decides on each of three (twice) or of two
+    assert timing.gap_s == pytest.approx(1 - 3 * timing.decision_s)
+
+
+def test_time_without_a_driver_is_no_set_up_and_no_end(
+    sweep_record: SweepRecord, trial_record: TrialRecord, epoch_metrics: list[EpochMetrics]
+) -> None:
+    sweep = replace(sweep_record, started_at=at(0))
+    interrupted = replace(sweep, interruptions=(Interruption(at=at(1), why="the node went away"),))
+    lines = [line(epoch_metrics, "t0000", 1, 10, 100), line(epoch_metrics, "t0000", 2, 10, 110)]
+    for is_cohort, usual_s in ((False, Timing.setup_s), (True, COHORT_SETUP_S)):
+        for each, expected in ((sweep, (90, 50)), (interrupted, (usual_s, Timing.teardown_s))):
+            timing = measured_timing(
+                replace(each, is_cohort=is_cohort), [replace(trial_record, events=())], lines, result_of(sweep, 160)
+            )
+            # of a trial by itself, what it takes to start is not its set-up
+            before_s = timing.setup_s + timing.trial_start_s * (expected == (90, 50))
+            assert (before_s, timing.teardown_s) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("cpus", "accelerators", "places"), [(1.0, 0.6, 2), (1.0, 0.5, 4), (1.0, 2.0, 1), (6.0, 0.25, 1), (1.0, 0.0, 8)]
+)
+def test_a_node_holds_what_both_its_cores_and_its_accelerators_can(
+    cpus: float, accelerators: float, places: int, sweep_record: SweepRecord
+) -> None:
+    """As a sweep places its trials: a share never reaches over two accelerators."""
+    sweep = replace(
+        sweep_record,
+        cpus_per_trial=cpus,
+        accelerators_per_trial=accelerators,
+        hardware={"cpus": "8", "accelerators": "2"},
+    )
+    assert num_places(sweep) == places
 
 
 def test_an_older_sweep_has_all_but_its_epochs_in_its_start(alone: FinishedSweep, cohort: FinishedSweep) -> None:

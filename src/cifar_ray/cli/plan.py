@@ -65,7 +65,12 @@ if TYPE_CHECKING:
     "[default: the curves'; without any 60, an assumption]",
 )
 @click.option("--no-cohort", is_flag=True, help="Trials train one by one, as in `job submit --no-cohort`.")
-@click.option("--autoscaling", is_flag=True, help="Workers come when trials wait and go when they idle.")
+@click.option(
+    "--autoscaling",
+    "is_autoscaled",
+    is_flag=True,
+    help="Workers come when trials wait and go when they idle, but for those of cohorts.",
+)
 @click.option(
     "--node-start-s",
     type=Positive(86_400, is_zero_allowed=True),
@@ -74,7 +79,9 @@ if TYPE_CHECKING:
     metavar="S",
     help="From asking for a node to its first trial.",
 )
-@click.option("--spot", is_flag=True, help="Workers that may be taken away, at the price of the spot market.")
+@click.option(
+    "--spot", "is_spot", is_flag=True, help="Workers that may be taken away, at the price of the spot market."
+)
 @click.option(
     "--preemptions-per-hour",
     type=Positive(1000, is_zero_allowed=True),
@@ -94,14 +101,21 @@ if TYPE_CHECKING:
     metavar="X",
     help="Advise the best that costs at most X: money where prices are known, else hours of accelerators or cores.",
 )
-@click.option("--deadline", type=Duration(), metavar="T", help="Advise the best that is over in T, such as 45m or 2h.")
+@click.option(
+    "--deadline",
+    "deadline_s",
+    type=Duration(),
+    metavar="T",
+    help="Advise the best that is over in T, such as 45m or 2h.",
+)
 @click.option(
     "--seeds",
+    "num_seeds",
     type=click.IntRange(1, 10_000),
     metavar="N",
     help="Simulated sweeps of each set-up. [default: 50, fewer where that would take minutes]",
 )
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of the sample.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of the sampled trials.")
 @click.option(
     "--figure",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -114,7 +128,7 @@ if TYPE_CHECKING:
     metavar="URI",
     help="Where the curves are. [default: CIFAR_RAY_STORAGE, else the local cluster's, else ~/.cifar-ray/results]",
 )
-def plan(study: str, figure: Path, storage: str | None, **asked: Any) -> None:
+def plan(study: str, figure: Path, storage: str | None, sweeps: tuple[str, ...], **asked: Any) -> None:
     """Show what a sweep of STUDY would search, take and bring, without starting anything, and the command to start it.
 
     The sweep is played through in virtual time, many times over, by Ray Tune's own ASHA: its trials report the
@@ -128,7 +142,7 @@ def plan(study: str, figure: Path, storage: str | None, **asked: Any) -> None:
     cifar-ray plan fast --epoch-s 5 --spot --autoscaling --budget 3
     """
     # Ray takes two seconds to load, matplotlib half a second
-    from cifar_ray.planning.curve_source import read_finished  # noqa: PLC0415
+    from cifar_ray.planning.finished_sweep import read_finished  # noqa: PLC0415
     from cifar_ray.planning.plan_command import plan_command  # noqa: PLC0415
     from cifar_ray.planning.plan_figure import plan_figure  # noqa: PLC0415
     from cifar_ray.planning.plan_view import plan_renderable  # noqa: PLC0415
@@ -136,14 +150,14 @@ def plan(study: str, figure: Path, storage: str | None, **asked: Any) -> None:
 
     if not os.path.isdir(figure.parent):
         raise ConfigurationError(f"{figure}: there is no folder {figure.parent}", "make it, or take another --figure")
-    request = _request(study, asked)
+    request = _request(study, **asked)
     prices = _prices(request.accelerator, is_spot=request.is_spot)
-    sweeps = []
-    if names := asked["sweeps"]:
+    finished = []
+    if sweeps:
         runs = connect_runs(storage)
-        sweeps = [read_finished(runs, name, request.study) for name in dict.fromkeys(names)]
+        finished = [read_finished(runs, name, request.study) for name in dict.fromkeys(sweeps)]
     with _watching() as watch:
-        made = make_plan(request, sweeps, prices, watch)
+        made = make_plan(request, finished, prices, watch)
     Console().print(plan_renderable(made))
     try:
         figure.write_bytes(plan_figure(made))
@@ -153,31 +167,26 @@ def plan(study: str, figure: Path, storage: str | None, **asked: Any) -> None:
     click.echo(f"next: {plan_command(made)}")
 
 
-def _request(study: str, asked: dict[str, Any]) -> Request:
+def _request(
+    study: str,
+    *,
+    max_epochs: int | None,
+    searcher: Searcher | None,
+    chance: float | None,
+    budget: float | None,
+    deadline_s: float | None,
+    **asked: Any,
+) -> Request:
     from cifar_ray.planning.advice import Wish  # noqa: PLC0415
     from cifar_ray.planning.planner import Request  # noqa: PLC0415
 
-    chance = asked["chance"]
     planned = get_study(study)
-    if (asked["searcher"] or planned.searcher) == "pbt":
+    if (searcher or planned.searcher) == "pbt":
         raise ConfigurationError("plans simulate ASHA, not a population that nothing cuts", "take another --searcher")
     return Request(
-        study=planned.with_budget(max_epochs=asked["max_epochs"]).with_searcher(asked["searcher"]),
-        workers=asked["workers"],
-        trials=asked["trials"],
-        reduction_factors=asked["reduction_factors"],
-        accelerator=asked["accelerator"],
-        epoch_s=asked["epoch_s"],
-        no_cohort=asked["no_cohort"],
-        is_autoscaled=asked["autoscaling"],
-        node_start_s=asked["node_start_s"],
-        is_spot=asked["spot"],
-        preemptions_per_hour=asked["preemptions_per_hour"],
-        wish=Wish(
-            chance=None if chance is None else chance / 100, budget=asked["budget"], deadline_s=asked["deadline"]
-        ),
-        num_seeds=asked["seeds"],
-        seed=asked["seed"],
+        study=planned.with_budget(max_epochs=max_epochs).with_searcher(searcher),
+        wish=Wish(chance=None if chance is None else chance / 100, budget=budget, deadline_s=deadline_s),
+        **asked,
     )
 
 

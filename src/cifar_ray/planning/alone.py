@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections import deque
 
@@ -16,14 +15,14 @@ class AloneSweep(VirtualTime[SimulatedTrial]):
     """A trial that loses its worker goes on from its last epoch at the first place there is."""
 
     def __init__(self, search: Search, timing: Timing, fleet: Fleet, rng: random.Random) -> None:
-        super().__init__(search, timing, fleet, math.ceil(search.most_at_once / fleet.places), rng)
+        super().__init__(search, timing, fleet, rng)
         self._idle: deque[tuple[Worker, int]] = deque()
         """Places without a trial, each with the life that its worker had."""
 
     def on_ready(self, worker: Worker, now: float) -> None:
         """Fill its places."""
         for _ in range(self.fleet.places):
-            self._fill(worker, worker.life, now)
+            self._fill(worker, now)
 
     def on_work(self, worker: Worker, work: SimulatedTrial, now: float) -> None:
         """An epoch has ended, or was cut off."""
@@ -32,28 +31,23 @@ class AloneSweep(VirtualTime[SimulatedTrial]):
             return
         self.busy_s += work.curve.epoch_s / self.fleet.places
         decided_s = self.driver.take(now)
-        worker.used_s = self.last_s = max(self.last_s, decided_s)
+        worker.used_s = max(worker.used_s, decided_s)
         if self.search.goes_on(work):
             self.train(worker, work, decided_s + self.timing.gap_s, work.curve.epoch_s)
         else:
-            self.num_running -= 1
-            self._fill(worker, work.life, decided_s)
+            self._fill(worker, decided_s)
 
-    def _fill(self, worker: Worker, life: int, now: float) -> None:
-        if life != worker.life:
-            return  # the worker is another by now, whose places were filled when it came
+    def _fill(self, worker: Worker, now: float) -> None:
         if trial := self.next_trial():
             self._begin(worker, trial, now)
         else:
-            self._idle.append((worker, life))
+            self._idle.append((worker, worker.life))
 
     def _begin(self, worker: Worker, trial: SimulatedTrial, now: float) -> None:
-        self.num_running += 1
         trial.life = worker.life
         self.train(worker, trial, now + self.timing.trial_start_s, trial.curve.epoch_s)
 
     def _interrupt(self, worker: Worker, trial: SimulatedTrial, now: float) -> None:
-        self.num_running -= 1
         if trial.life == worker.life:
             self.lose(worker, now)
         while self._idle:

@@ -19,7 +19,7 @@ class CohortSweep(VirtualTime[float]):
     """
 
     def __init__(self, search: Search, timing: Timing, fleet: Fleet, rng: random.Random) -> None:
-        super().__init__(search, timing, fleet, math.ceil(search.most_at_once / fleet.places), rng)
+        super().__init__(search, timing, fleet, rng)
         # a sweep's trials are dealt evenly
         self._places = math.ceil(min(self.num_used * fleet.places, search.most_at_once) / self.num_used)
         self._members: defaultdict[Worker, list[SimulatedTrial]] = defaultdict(list)
@@ -40,15 +40,12 @@ class CohortSweep(VirtualTime[float]):
             decided_s = self.driver.take(now)
             if not self.search.goes_on(trial):
                 members.remove(trial)
-                self.num_running -= 1
-        worker.used_s = self.last_s = max(self.last_s, decided_s)
         self._make_pass(worker, decided_s + self.timing.gap_s)
 
     def _make_pass(self, worker: Worker, begin_s: float) -> None:
         members = self._members[worker]
         while len(members) < self._places and (trial := self.next_trial()):
             members.append(trial)
-            self.num_running += 1
         if members:
             seconds = self.timing.pass_s(len(members))
             self.train(worker, seconds, begin_s, seconds)

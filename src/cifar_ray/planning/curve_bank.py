@@ -18,20 +18,14 @@ SHIFT = 0.002
 
 @dataclass(frozen=True, kw_only=True)
 class TrialCurve:
-    """What a simulated trial will report."""
+    """What a trial reports: a simulated one to its last epoch, a real one to that at which it ended."""
 
     accuracies: Sequence[float]
-    """On validation, of each epoch: whole numbers of images over their number."""
+    """On validation, of each epoch; a simulated trial's are whole numbers of images over their number."""
     epoch_s: float
     """Wall time of one of its epochs, where it trains alone."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MeasuredCurve:
-    """What a real trial has reported, to the epoch at which it ended."""
-
-    accuracies: Sequence[float]
-    epoch_s: float
+    has_diverged: bool = False
+    """Then nothing follows its last epoch, whatever ASHA says."""
 
 
 class CurveBank:
@@ -39,12 +33,13 @@ class CurveBank:
 
     A curve that ends before `max_epochs` is completed from longer ones: it goes on from where it stands by the
     steps that one of its nearest neighbours made from there, and by those of another where that one ends too. A trial
-    that was measured to its end is never drawn better than it was, but for the shift.
+    that was measured to its end is never drawn better than it was, but for the shift. One that diverged ends there.
     """
 
-    def __init__(self, curves: Sequence[MeasuredCurve], *, max_epochs: int, num_images: int) -> None:
-        """ConfigurationError where no curve is as long as `max_epochs`."""
-        longest = max((len(curve.accuracies) for curve in curves), default=0)
+    def __init__(self, curves: Sequence[TrialCurve], *, max_epochs: int, num_images: int) -> None:
+        """ConfigurationError where no curve that has not diverged is as long as `max_epochs`."""
+        finite = [curve.accuracies for curve in curves if not curve.has_diverged]
+        longest = max(map(len, finite), default=0)
         if longest < max_epochs:
             raise ConfigurationError(
                 f"the curves end at epoch {longest}, and trials are to train for {max_epochs}",
@@ -55,10 +50,17 @@ class CurveBank:
         self.num_images = num_images
         self._epoch_s = [curve.epoch_s for curve in curves]
         rng = random.Random(0)
-        self._rows = [
-            [_complete(curve.accuracies, curves, max_epochs, rng) for _ in range(_num_ways(curve, max_epochs))]
+        self._rows: list[list[Sequence[float]]] = [
+            [curve.accuracies[:max_epochs]]
+            if curve.has_diverged or len(curve.accuracies) >= max_epochs
+            else [_complete(curve.accuracies, finite, max_epochs, rng) for _ in range(NUM_COMPLETIONS)]
             for curve in curves
         ]
+
+    @property
+    def num_curves(self) -> int:
+        """From which it draws."""
+        return len(self._rows)
 
     def draw(self, rng: random.Random) -> TrialCurve:
         """Any trial, moved a little."""
@@ -76,16 +78,12 @@ class CurveBank:
         return TrialCurve(accuracies=accuracies, epoch_s=self._epoch_s[index])
 
 
-def _num_ways(curve: MeasuredCurve, max_epochs: int) -> int:
-    return 1 if len(curve.accuracies) >= max_epochs else NUM_COMPLETIONS
-
-
 def _complete(
-    accuracies: Sequence[float], curves: Sequence[MeasuredCurve], max_epochs: int, rng: random.Random
+    accuracies: Sequence[float], finite: Sequence[Sequence[float]], max_epochs: int, rng: random.Random
 ) -> list[float]:
-    row = list(accuracies[:max_epochs])
+    row = list(accuracies)
     while (position := len(row)) < max_epochs:
-        longer = [each.accuracies for each in curves if len(each.accuracies) > position]
+        longer = [each for each in finite if len(each) > position]
         longer.sort(key=lambda each: abs(each[position - 1] - row[-1]))
         chosen = rng.choice(longer[:NUM_NEIGHBOURS])
         row += [row[-1] + each - chosen[position - 1] for each in chosen[position:max_epochs]]

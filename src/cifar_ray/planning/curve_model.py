@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import random
 
-from cifar_ray.planning.curve_bank import CurveBank, MeasuredCurve
-from cifar_ray.studies import Study
+from cifar_ray.planning.curve_bank import CurveBank, TrialCurve
+from cifar_ray.studies import Study, get_study
 
 NUM_CURVES = 2000
 MOST_VALUES = 500_000
 """Of all curves together: of very long ones there are fewer."""
 CHANCE_LEVEL = 0.1
 TOP = 0.95
-"""Expected best of the study's trials, where the report has none."""
+"""Expected best of the study's trials after its own number of epochs, where the report has none."""
 SPREAD = 0.08
 """Mean distance of a trial's last accuracy from the best there can be."""
 HALF_LIFE = 1.5
@@ -28,18 +28,23 @@ EPOCH_S = 60.0
 """Where no --epoch-s is given."""
 
 STATEMENT = (
-    f"a trial goes from {CHANCE_LEVEL:.0%} to its own limit as (t/h) / (1 + t/h), h log-normal about {HALF_LIFE:g} "
-    f"epochs (sd of log h: {HALF_LIFE_SPREAD:g}); limits lie {100 * SPREAD:g} points in the mean below the best, "
-    f"exponentially; an epoch scatters by {100 * NOISE:g} points, of {NUM_IMAGES:,} images"
+    f"a trial goes from {CHANCE_LEVEL:.0%} to its own limit, which it reaches at the last epoch that the study has by "
+    f"itself, as (t/h) / (1 + t/h), h log-normal about {HALF_LIFE:g} epochs (sd of log h: {HALF_LIFE_SPREAD:g}); "
+    f"limits lie {100 * SPREAD:g} points in the mean below the best, exponentially; an epoch scatters by "
+    f"{100 * NOISE:g} points, of {NUM_IMAGES:,} images"
 )
 
 
 def model_bank(study: Study, epoch_s: float) -> CurveBank:
-    """Curves of that model; the best of the study's trials is expected where the report has it, else at TOP."""
+    """Curves of that model; the best of the study's trials is expected where the report has it, else at TOP.
+
+    Trials of fewer epochs than the study has by itself end on the way there, those of more go beyond it.
+    """
     rng = random.Random(study.name)
+    usual_epochs = get_study(study.name).budget.max_epochs
     num_curves = min(NUM_CURVES, MOST_VALUES // study.budget.max_epochs)
     return CurveBank(
-        [_curve(study, epoch_s, rng) for _ in range(num_curves)],
+        [_curve(study, usual_epochs, epoch_s, rng) for _ in range(num_curves)],
         max_epochs=study.budget.max_epochs,
         num_images=NUM_IMAGES,
     )
@@ -50,13 +55,13 @@ def expected_best(study: Study) -> float:
     return study.published.validation_accuracy if study.published else TOP
 
 
-def _curve(study: Study, epoch_s: float, rng: random.Random) -> MeasuredCurve:
+def _curve(study: Study, usual_epochs: int, epoch_s: float, rng: random.Random) -> TrialCurve:
     # the nearest of n exponential distances is a n-th of their mean in expectation
     limit = max(CHANCE_LEVEL, expected_best(study) + SPREAD / study.budget.num_trials - rng.expovariate(1 / SPREAD))
     half_life = math.exp(rng.gauss(math.log(HALF_LIFE), HALF_LIFE_SPREAD))
-    last = study.budget.max_epochs / half_life
+    last = usual_epochs / half_life
     accuracies = []
     for epoch in range(1, study.budget.max_epochs + 1):
         way = (epoch / half_life) / (1 + epoch / half_life) / (last / (1 + last))
         accuracies.append(CHANCE_LEVEL + (limit - CHANCE_LEVEL) * way + rng.gauss(0, NOISE))
-    return MeasuredCurve(accuracies=accuracies, epoch_s=epoch_s)
+    return TrialCurve(accuracies=accuracies, epoch_s=epoch_s)

@@ -27,7 +27,7 @@ class Fleet:
     node_start_s: float = 120.0
     """Mean time from asking for a node to its first trial; it varies by a quarter either way."""
     idle_s: float = 60.0
-    """Of an autoscaler: how long a worker without work stays."""
+    """Of an autoscaler: how long a worker without work stays; one with a cohort stays to the sweep's end."""
     preemptions_per_hour: float = 0.0
     """How often a worker is taken away; another comes after `node_start_s`, and the epoch that it was in is lost."""
 
@@ -46,7 +46,7 @@ class Worker:
 
     def __init__(self, asked_s: float) -> None:
         self.asked_s = self.used_s = asked_s
-        """Since when it is paid for; until when it has been of use."""
+        """Of an autoscaler's: since when it is paid for; until when it is of use."""
         self.dies_s = math.inf
         self.life = 0
         """Counts its replacements: what was begun in an earlier life is lost."""
@@ -61,12 +61,12 @@ class Workers:
         self.preemptions = 0
         self._rng = rng
         num = min(fleet.num_workers, num_wanted) if fleet.is_autoscaled else fleet.num_workers
-        self.all = [Worker(setup_s if fleet.is_autoscaled else 0.0) for _ in range(num)]
+        self.all = [Worker(setup_s) for _ in range(num)]
 
     def first_ready_s(self, worker: Worker, setup_s: float) -> float:
         """When it takes its first trial."""
         ready_s = setup_s + (self._start_s() if self.fleet.is_autoscaled else 0.0)
-        worker.used_s = ready_s if self.fleet.is_autoscaled else 0.0
+        worker.used_s = ready_s
         worker.dies_s = self._next_death(ready_s)
         return ready_s
 
@@ -87,7 +87,9 @@ class Workers:
         """Seconds of workers that are paid for, all together."""
         if not self.fleet.is_autoscaled:
             return wall_s * len(self.all)
-        return sum(max(0.0, min(wall_s, each.used_s + self.fleet.idle_s) - each.asked_s) for each in self.all)
+        # a cohort holds its node, whoever is still in it
+        idle_s = math.inf if self.fleet.is_cohort else self.fleet.idle_s
+        return sum(max(0.0, min(wall_s, each.used_s + idle_s) - each.asked_s) for each in self.all)
 
     def _start_s(self) -> float:
         return self.fleet.node_start_s * self._rng.uniform(0.75, 1.25)

@@ -26,6 +26,11 @@ class Setup:
     reduction_factor: int | None
     """None: ASHA stops nobody."""
 
+    @property
+    def cut(self) -> str:
+        """How trials are cut, in words."""
+        return f"reduction factor {self.reduction_factor}" if self.reduction_factor else "none cut"
+
     def budget(self, study: Budget) -> Budget:
         """The study's, with these trials and this factor."""
         budget = replace(study, num_trials=self.num_trials)

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from cifar_ray.planning.advice import Advice, Wish, advise
-from cifar_ray.planning.curve_source import CPU, CurveSource
+from cifar_ray.planning.curve_source import CurveSource
+from cifar_ray.planning.finished_sweep import CPU
 from cifar_ray.planning.forecast import Forecast, Grid, Setup
 from cifar_ray.planning.search import Outcome
 from cifar_ray.planning.space_preview import SpacePreview
 from cifar_ray.planning.worker_shape import WorkerShape
 from cifar_ray.studies import Study
+
+LONG_S = 10 * 3600
+"""From there on times are in hours."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +32,8 @@ class Plan:
     """Of a study."""
 
     study: Study
+    seed: int
+    """Of the configurations."""
     space: SpacePreview
     source: CurveSource
     shape: WorkerShape
@@ -44,7 +50,7 @@ class Plan:
     has_prices: bool
     """Whether there is a table."""
     replayed: Outcome | None
-    """The sweep that the times are from, in virtual time."""
+    """The sweep that the times are from, in virtual time; None where there is none, or nothing to compare it with."""
 
     @property
     def full(self) -> Forecast:
@@ -66,6 +72,11 @@ class Plan:
     def unit_hours(self) -> str:
         """What is counted: core-hours or accelerator-hours."""
         return f"{self.shape.unit}-hours"
+
+    @property
+    def wall_unit(self) -> tuple[float, str]:
+        """What wall times are shown in: its seconds, its name."""
+        return (60, "min") if self.base.wall_s.mean < LONG_S else (3600, "h")
 
     @property
     def device(self) -> str:

@@ -25,6 +25,7 @@ def plan_command(plan: Plan) -> str:
         *_option("--grace-period", budget.grace_period, planned.budget.grace_period),
         *_option("--reduction-factor", budget.reduction_factor, own.budget.reduction_factor),
         *_option("--searcher", planned.searcher, own.searcher),
+        *_option("--seed", plan.seed, 0),
         *_option("--accelerator", plan.accelerator_asked, None),
         *_share(plan),
     ]

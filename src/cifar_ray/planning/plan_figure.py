@@ -17,8 +17,6 @@ from cifar_ray.reporting.formats import plain
 OPACITY = 0.13
 """Of a band."""
 NUM_TICKS = 8
-LONG_S = 10 * 3600
-"""From there on times are in hours."""
 
 Value = Callable[[Forecast], Estimate]
 
@@ -27,7 +25,7 @@ def plan_figure(plan: Plan) -> bytes:
     """Upper panels: against workers, a colour a number of trials; lower ones: against trials, a colour a factor."""
     figure = Figure(figsize=(13.5, 7.8), dpi=DPI, layout=ConstrainedLayoutEngine(rect=(0, 0.03, 1, 0.97)))
     upper, lower = figure.subplots(2, 3)
-    unit_s, unit = (60, "min") if plan.base.wall_s.mean < LONG_S else (3600, "h")
+    unit_s, unit = plan.wall_unit
     rate = plan.rate.amount if plan.rate else 1.0
 
     def wall(each: Forecast) -> Estimate:
@@ -74,17 +72,12 @@ def _name(figure: Figure, plan: Plan) -> None:
 
 
 def _footnote(plan: Plan) -> str:
-    basis = plan.source.timed_on.sweep.sweep_id if plan.source.timed_on else "a model, not a measurement"
     setup = plan.base.setup
     return plain(
         f"simulated with Ray Tune's ASHA, {plan.full.num_seeds} seeds, means; bands: 95 % of the seeds. Above: "
-        f"{_cut(setup.reduction_factor)}; below: workers: {setup.num_workers}. "
-        f"Curves and times: {basis}. Full search: {plan.grid.budget.num_trials:,} trials, nobody stopped"
+        f"{setup.cut}; below: workers: {setup.num_workers}. By {plan.source.basis}. "
+        f"Full search: {plan.grid.budget.num_trials:,} trials, nobody stopped"
     )
-
-
-def _cut(reduction_factor: int | None) -> str:
-    return f"reduction factor {reduction_factor}" if reduction_factor else "none cut"
 
 
 def _chance(forecast: Forecast) -> Estimate:
@@ -111,7 +104,7 @@ def _by_trials(axes: Axes, plan: Plan, value: Value, y: str, title: str) -> None
             if each.setup.reduction_factor == factor and each.setup.num_workers == plan.base.setup.num_workers
         ]
         # other colours than those of the panels above, where they mean trials
-        _draw(axes, plan.grid.trials, [value(each) for each in chosen], index + 3, _cut(factor))
+        _draw(axes, plan.grid.trials, [value(each) for each in chosen], index + 3, chosen[0].setup.cut)
     _label(axes, "trials", y, title, plan.grid.trials)
 
 

@@ -115,21 +115,27 @@ def _source(plan: Plan) -> Iterator[RenderableType]:
             f"check of the mechanics: {plan.source.timed_on.sweep.sweep_id}, replayed with its own curves, takes "
             f"{seconds(plan.replayed.wall_s)}; it took {seconds(took_s)} ({100 * off:+.0f} %)"
         )
-    for text in plan.source.cautions:
+    for text in (*plan.source.cautions, *_cautions(plan)):
         yield verbatim(f"caution: {text}", "yellow")
+
+
+def _cautions(plan: Plan) -> Iterator[str]:
+    num_curves = plan.source.bank.num_curves
+    if max(plan.grid.trials) > num_curves:
+        yield f"only {num_curves:,} curves: more trials repeat them, and are hardly better than their best"
     if plan.study.searcher != "random":
-        yield verbatim(
-            f"caution: what {plan.study.searcher} learns is not simulated: its trials, at most "
-            f"{plan.study.trials_at_once} of {plan.study.budget.num_trials} at once, are drawn as random search would",
-            "yellow",
+        yield (
+            f"what {plan.study.searcher} learns is not simulated: its trials, at most {plan.study.trials_at_once} of "
+            f"{plan.study.budget.num_trials} at once, are drawn as random search would"
         )
 
 
 def _fleet(plan: Plan) -> str:
     fleet = plan.grid.fleet
-    parts = [
-        "workers come when trials wait and go after a minute idle" if fleet.is_autoscaled else "all there throughout"
-    ]
+    parts = ["all there throughout"]
+    if fleet.is_autoscaled:
+        end = "stay to the end with their cohort" if fleet.is_cohort else "go after a minute idle"
+        parts = [f"workers come when trials wait and {end}"]
     if fleet.is_autoscaled or fleet.preemptions_per_hour:
         parts.append(f"a node starts in {seconds(fleet.node_start_s)} or so")
     if fleet.preemptions_per_hour:
@@ -138,7 +144,7 @@ def _fleet(plan: Plan) -> str:
 
 
 def _forecasts(plan: Plan) -> RenderableType:
-    wall_unit, wall_name = (60, "min") if plan.base.wall_s.mean < 10 * 3600 else (3600, "h")
+    wall_unit, wall_name = plan.wall_unit
     table = narrow_table()
     factor = ["fac-\ntor"] if plan.cuts_trials else []
     for name in ("work-\ners", "trials", *factor, f"wall time\n{wall_name}", f"{plan.shape.unit}-\nhours"):
@@ -260,8 +266,7 @@ def _verdict(plan: Plan) -> str:
 
 def _setup(forecast: Forecast) -> str:
     setup = forecast.setup
-    cut = f"reduction factor {setup.reduction_factor}" if setup.reduction_factor else "none cut"
-    return f"{_workers(forecast)}, {_num(setup.num_trials, 'trial')}, {cut}"
+    return f"{_workers(forecast)}, {_num(setup.num_trials, 'trial')}, {setup.cut}"
 
 
 def _workers(forecast: Forecast) -> str:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.planning.advice import Wish
-from cifar_ray.planning.curve_source import CPU, FinishedSweep, measured, modelled
+from cifar_ray.planning.curve_source import measured, modelled
+from cifar_ray.planning.finished_sweep import CPU, FinishedSweep
 from cifar_ray.planning.fleet import Fleet
 from cifar_ray.planning.forecast import Grid, Setup, forecast_all
 from cifar_ray.planning.plan import Plan, Rate
@@ -46,7 +47,7 @@ class Request:
     wish: Wish = Wish()  # noqa: RUF009  # frozen
     num_seeds: int | None = None
     seed: int = 0
-    """Of the sampled configurations that are shown."""
+    """Of the sampled configurations."""
 
     @property
     def is_cohort(self) -> bool:
@@ -63,18 +64,22 @@ def make_plan(
         source = measured(sweeps, study, is_cohort=is_cohort, accelerator=request.accelerator, epoch_s=request.epoch_s)
     else:
         source = modelled(study, is_cohort=is_cohort, epoch_s=request.epoch_s)
-    accelerator = request.accelerator or (source.timed_on.accelerator if source.timed_on else None)
+    timed_on = source.timed_on
+    accelerator = request.accelerator or next((each.accelerator for each in (timed_on, *sweeps) if each), None)
     shape = worker_shape(
         study,
         is_cohort=is_cohort,
         has_accelerators=accelerator != CPU,
-        timed_on=source.timed_on.sweep if source.timed_on else None,
+        timed_on=timed_on.sweep if timed_on else None,
     )
     grid = _grid(request, shape)
+    # nothing in the mechanics stands for the time in which an interrupted sweep had no driver
+    is_comparable = request.epoch_s is None and timed_on is not None and not timed_on.sweep.interruptions
     market = "spot" if request.is_spot else "on_demand"
     rate = prices.rate(accelerator, market) if prices and accelerator else None
     return Plan(
         study=study,
+        seed=request.seed,
         space=preview_space(study, request.seed),
         source=source,
         shape=shape,
@@ -86,7 +91,7 @@ def make_plan(
         market=market,
         rate=Rate(amount=rate, currency=prices.currency) if prices and rate is not None else None,
         has_prices=prices is not None,
-        replayed=replay(source.timed_on) if source.timed_on and request.epoch_s is None else None,
+        replayed=replay(timed_on) if timed_on and is_comparable else None,
     )
 
 
@@ -109,23 +114,19 @@ def _grid(request: Request, shape: WorkerShape) -> Grid:
         )
     num_all = len(workers) * (len(factors) * sum(trials) + budget.num_trials)
     weight = max(1.0, budget.max_epochs / USUAL_EPOCHS)
-    fleets = [
-        Fleet(
-            num_workers=num_workers,
-            places=shape.places,
-            is_cohort=shape.is_cohort,
-            is_autoscaled=request.is_autoscaled,
-            node_start_s=request.node_start_s,
-            preemptions_per_hour=preemptions,
-        )
-        for num_workers in workers
-    ]
     return Grid(
         study=request.study,
         workers=workers,
         trials=trials,
         reduction_factors=factors,
-        fleet=fleets[0],
+        fleet=Fleet(
+            num_workers=workers[0],
+            places=shape.places,
+            is_cohort=shape.is_cohort,
+            is_autoscaled=request.is_autoscaled,
+            node_start_s=request.node_start_s,
+            preemptions_per_hour=preemptions,
+        ),
         units_per_worker=shape.units,
         num_seeds=request.num_seeds or max(1, min(MAX_SEEDS, int(MOST_TRIALS / (weight * num_all)))),
     )

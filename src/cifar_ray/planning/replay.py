@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 from cifar_ray.capacity import cohort_places
 from cifar_ray.planning.curve_bank import CurveBank
-from cifar_ray.planning.curve_source import FinishedSweep
+from cifar_ray.planning.finished_sweep import FinishedSweep
 from cifar_ray.planning.fleet import Fleet
 from cifar_ray.planning.search import Outcome
 from cifar_ray.planning.simulation import FinalsPlan, simulate
@@ -19,7 +18,7 @@ from cifar_ray.studies import trials_at_once
 def replay(finished: FinishedSweep, finals: FinalsPlan | None = None) -> Outcome:
     """The same trials in the same order, on the places that the sweep had."""
     sweep = finished.sweep
-    curves = finished.curves(sweep.max_epochs)
+    curves = finished.curves()
     bank = CurveBank(curves, max_epochs=sweep.max_epochs, num_images=sweep.dataset.num_validation)
     return simulate(
         replace(sweep.budget, num_trials=len(curves)),
@@ -34,10 +33,6 @@ def replay(finished: FinishedSweep, finals: FinalsPlan | None = None) -> Outcome
 
 
 def fleet_of(sweep: SweepRecord) -> Fleet:
-    """What the sweep ran on: a worker for each place, or cohort."""
-    if not sweep.is_cohort:
-        return Fleet(num_workers=num_places(sweep))
-    places = cohort_places(sweep.cpus_per_trial)
-    return Fleet(
-        num_workers=min(num_places(sweep), math.ceil(sweep.num_trials / places)), places=places, is_cohort=True
-    )
+    """What the sweep ran on: a worker for each place, or for each cohort that there was room for."""
+    places = cohort_places(sweep.cpus_per_trial) if sweep.is_cohort else 1
+    return Fleet(num_workers=num_places(sweep), places=places, is_cohort=sweep.is_cohort)

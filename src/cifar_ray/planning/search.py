@@ -82,7 +82,8 @@ class Search:
         self.reached = dict.fromkeys((*milestones(budget), budget.max_epochs), 0)
         self._max_epochs = budget.max_epochs
         self._curves = curves
-        self._num_open = 0
+        self.num_open = 0
+        """In training, or waiting for another worker."""
         self._num_finalists = num_finalists
         self._finalists: list[tuple[float, float]] = []
         """A heap of accuracies and seconds an epoch, the worst first."""
@@ -90,10 +91,10 @@ class Search:
 
     def next_trial(self) -> SimulatedTrial | None:
         """The next of the sampled configurations; None where all have started, or enough are in training."""
-        if not self.num_left or self._num_open == self.most_at_once:
+        if not self.num_left or self.num_open == self.most_at_once:
             return None
         self.num_left -= 1
-        self._num_open += 1
+        self.num_open += 1
         trial = SimulatedTrial(Ticket(f"t{self.num_left}"), next(self._curves))
         self._asha.on_trial_add(None, trial.ticket)
         return trial
@@ -107,9 +108,11 @@ class Search:
         if trial.epoch in self.reached:
             self.reached[trial.epoch] += 1
         result = {TIME_ATTRIBUTE: trial.epoch, METRIC: accuracy}
-        if self._asha.on_trial_result(None, trial.ticket, result) != TrialScheduler.STOP:
+        decision = self._asha.on_trial_result(None, trial.ticket, result)
+        # ASHA itself ends a trial at its last epoch, and does not know of one that diverges before
+        if decision != TrialScheduler.STOP and trial.epoch < len(trial.curve.accuracies):
             return True
-        self._num_open -= 1
+        self.num_open -= 1
         self._asha.on_trial_complete(None, trial.ticket, result)
         if self._num_finalists:
             heapq.heappush(self._finalists, (max(trial.curve.accuracies[: trial.epoch]), trial.curve.epoch_s))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from statistics import fmean, linear_regression, median
 
+from cifar_ray.capacity import ACCELERATOR, NodeKind
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TrialRecord
 
 PASS_FIXED, PASS_EACH = 0.91, 0.28
@@ -56,31 +57,31 @@ def assumed_timing(epoch_s: float, *, is_cohort: bool) -> Timing:
 def measured_timing(
     sweep: SweepRecord, trials: Sequence[TrialRecord], metrics: Sequence[EpochMetrics], result: SweepResult
 ) -> Timing:
-    """Of a finished sweep. One of a version that did not keep when epochs ended shows less: all is in its start."""
-    decision_s = COHORT_DECISION_S if sweep.is_cohort else DECISION_S
-    fixed_s, each_s = _fit_passes(metrics) if sweep.is_cohort else (0.0, 0.0)
+    """Of a finished sweep. One of a version that did not keep when epochs ended shows less: all is in its start.
+
+    Of one that was interrupted, set-up and end may hold the time in which no driver was there: they count for no more
+    than usual.
+    """
     ends = {(line.trial_id, line.epoch): _instant(line.ended_at) for line in metrics if line.ended_at}
     if len(ends) < len(metrics):
         setup_s = max(0.0, result.wall_s - _training_s(sweep, metrics))
         begun = Timing(setup_s=setup_s, trial_start_s=0.0, gap_s=0.0, teardown_s=0.0)
     else:
         begun = _observed(sweep, trials, metrics, result, ends)
-    return Timing(
-        setup_s=begun.setup_s,
-        trial_start_s=begun.trial_start_s,
-        gap_s=max(0.0, begun.gap_s - decision_s),
-        teardown_s=begun.teardown_s,
-        decision_s=decision_s,
-        pass_fixed_s=fixed_s,
-        pass_each_s=each_s,
-    )
+    if sweep.interruptions:
+        usual_s = COHORT_SETUP_S if sweep.is_cohort else Timing.setup_s
+        begun = replace(begun, setup_s=min(begun.setup_s, usual_s), teardown_s=min(begun.teardown_s, Timing.teardown_s))
+    if not sweep.is_cohort:
+        return begun
+    fixed_s, each_s = _fit_passes(metrics)
+    return replace(begun, decision_s=COHORT_DECISION_S, pass_fixed_s=fixed_s, pass_each_s=each_s)
 
 
 def num_places(sweep: SweepRecord) -> int:
-    """How many trials, or cohorts, its nodes held at once."""
-    if sweep.accelerators_per_trial > 0:
-        return max(1, int(float(sweep.hardware.get("accelerators", 1)) / sweep.accelerators_per_trial + 1e-9))
-    return max(1, int(float(sweep.hardware.get("cpus", 1)) / max(sweep.cpus_per_trial, 1e-9) + 1e-9))
+    """How many trials, or cohorts, its nodes held at once, as if they were one."""
+    demand = {"CPU": sweep.cpus_per_trial, ACCELERATOR: sweep.accelerators_per_trial}
+    held = {name: float(sweep.hardware.get(key, 1)) for name, key in (("CPU", "cpus"), (ACCELERATOR, "accelerators"))}
+    return max(1, NodeKind(name="all", resources=held, max_nodes=1).trials_per_node(demand))
 
 
 def _observed(
@@ -91,7 +92,13 @@ def _observed(
     ends: Mapping[tuple[str, int], float],
 ) -> Timing:
     begins = {(line.trial_id, line.epoch): ends[line.trial_id, line.epoch] - line.seconds for line in metrics}
-    gaps = [begins[trial_id, epoch] - end for (trial_id, epoch), end in _followed(ends, begins)]
+    decision_s = COHORT_DECISION_S if sweep.is_cohort else DECISION_S
+    # a pass is followed by the next once all in it have been decided on
+    gaps = [
+        begins[line.trial_id, line.epoch + 1] - ends[line.trial_id, line.epoch] - decision_s * line.num_sharing
+        for line in metrics
+        if (line.trial_id, line.epoch + 1) in begins
+    ]
     started = {each.trial_id: _instant(event.at) for each in trials for event in each.events[:1]}
     starts = [begins[trial_id, 1] - at for trial_id, at in started.items() if (trial_id, 1) in begins]
     trial_start_s = 0.0 if sweep.is_cohort else max(0.0, median(starts)) if starts else Timing.trial_start_s
@@ -101,13 +108,6 @@ def _observed(
         gap_s=max(0.0, median(gaps)) if gaps else Timing.gap_s,
         teardown_s=max(0.0, _instant(result.finished_at) - max(ends.values())),
     )
-
-
-def _followed(
-    ends: Mapping[tuple[str, int], float], begins: Mapping[tuple[str, int], float]
-) -> list[tuple[tuple[str, int], float]]:
-    """Of each epoch that another followed: that other, and when the one ended."""
-    return [((trial, epoch + 1), end) for (trial, epoch), end in ends.items() if (trial, epoch + 1) in begins]
 
 
 def _training_s(sweep: SweepRecord, metrics: Sequence[EpochMetrics]) -> float:

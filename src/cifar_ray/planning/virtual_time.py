@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 import random
 from collections import deque
 from typing import Generic, TypeVar
@@ -24,29 +25,28 @@ class Driver:
 
     def __init__(self, decision_s: float) -> None:
         self._decision_s = decision_s
-        self._free_s = 0.0
-        self.busy_s = 0.0
+        self.free_s = self.busy_s = 0.0
+        """When it will have taken all that has come; for how long it was at results."""
 
     def take(self, now: float) -> float:
         """A result comes at `now`; when it has been decided on."""
-        self._free_s = max(now, self._free_s) + self._decision_s
+        self.free_s = max(now, self.free_s) + self._decision_s
         self.busy_s += self._decision_s
-        return self._free_s
+        return self.free_s
 
 
 class VirtualTime(Generic[Work]):
     """One sweep on one fleet. Memory goes with the workers and the trials that run, not with those that have ended."""
 
-    def __init__(self, search: Search, timing: Timing, fleet: Fleet, num_wanted: int, rng: random.Random) -> None:
-        """`num_wanted` workers are enough for all trials at once."""
+    def __init__(self, search: Search, timing: Timing, fleet: Fleet, rng: random.Random) -> None:
+        num_wanted = math.ceil(search.most_at_once / fleet.places)
         self.search, self.timing, self.fleet = search, timing, fleet
         self.driver = Driver(timing.decision_s)
         self.workers = Workers(fleet, num_wanted, timing.setup_s, rng)
         self.num_used = min(num_wanted, len(self.workers.all))
         self.waiting: deque[SimulatedTrial] = deque()
         """Trials that lost their worker."""
-        self.num_running = 0
-        self.busy_s = self.last_s = 0.0
+        self.busy_s = 0.0
         self._events: list[tuple[float, int, Worker, Work | None]] = []
         self._num_events = 0
 
@@ -54,13 +54,13 @@ class VirtualTime(Generic[Work]):
         """To the sweep's end; ConfigurationError where workers are lost faster than they train an epoch."""
         for worker in self.workers.all[: self.num_used]:
             self.at(self.workers.first_ready_s(worker, self.timing.setup_s), worker, None)
-        while self.num_running or self.waiting or self.search.num_left:
+        while self.search.num_open or self.search.num_left:
             now, _, worker, work = heapq.heappop(self._events)
             if work is None:
                 self.on_ready(worker, now)
             else:
                 self.on_work(worker, work, now)
-        return self._outcome(self.last_s + self.timing.teardown_s)
+        return self._outcome(self.driver.free_s + self.timing.teardown_s)
 
     def at(self, when: float, worker: Worker, work: Work | None) -> None:
         """Let the work end, or without any the worker be ready, at that time."""
@@ -69,7 +69,9 @@ class VirtualTime(Generic[Work]):
 
     def train(self, worker: Worker, work: Work, begin_s: float, seconds: float) -> None:
         """Let the work take that long, or end when its worker dies."""
-        self.at(min(begin_s + seconds, max(begin_s, worker.dies_s)), worker, work)
+        end_s = min(begin_s + seconds, max(begin_s, worker.dies_s))
+        worker.used_s = max(worker.used_s, end_s)
+        self.at(end_s, worker, work)
 
     def lose(self, worker: Worker, now: float) -> None:
         """Have the worker replaced."""

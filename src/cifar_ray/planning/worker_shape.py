@@ -42,5 +42,7 @@ def worker_shape(study: Study, *, is_cohort: bool, has_accelerators: bool, timed
         return WorkerShape(places=math.floor(1 / each + 1e-9), units=1, unit="accelerator", is_cohort=False)
     # a cohort takes all cores of a node: one like this machine
     usual = float(os.cpu_count() or 1) if is_cohort else 1.0
-    cores = timed_on.cpus_per_trial if timed_on else usual
+    # that of a cohort on an accelerator has little to do
+    is_known = timed_on is not None and not (is_cohort and timed_on.accelerators_per_trial)
+    cores = timed_on.cpus_per_trial if timed_on and is_known else usual
     return WorkerShape(places=cohort_places(cores) if is_cohort else 1, units=cores, unit="core", is_cohort=is_cohort)

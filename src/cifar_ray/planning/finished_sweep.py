@@ -1,0 +1,110 @@
+"""A finished sweep that a plan is made from: its books, what they show of learning curves and of times."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from statistics import fmean
+
+from cifar_ray.errors import ConfigurationError
+from cifar_ray.planning.curve_bank import TrialCurve
+from cifar_ray.planning.timing import Timing, measured_timing
+from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TrialRecord
+from cifar_ray.storage import layout
+from cifar_ray.storage.runs import RunStore
+from cifar_ray.studies import Study
+
+CPU = "CPU"
+"""What a core is called among accelerators."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishedSweep:
+    """One of those that curves are taken from."""
+
+    sweep: SweepRecord
+    result: SweepResult
+    trials: Sequence[TrialRecord]
+    metrics: Sequence[EpochMetrics]
+
+    @property
+    def accelerator(self) -> str:
+        """What it ran on, as Ray names its type; CPU where it used none."""
+        if not self.sweep.accelerators_per_trial:
+            return CPU
+        return self.sweep.hardware.get("accelerator_types") or "accelerators of unknown type"
+
+    def timing(self) -> Timing:
+        """Of the sweep."""
+        return measured_timing(self.sweep, self.trials, self.metrics, self.result)
+
+    def curves(self) -> list[TrialCurve]:
+        """Of each trial that did not fail, in the order of their starts; of a cohort's, of their first reports.
+
+        A first epoch may hold what comes once, such as compilation: for a trial's pace it counts no more than the
+        slowest of its later ones, or where it has none, of all trials'.
+        """
+        slowest_s = max((line.seconds for line in self.metrics if line.epoch > 1), default=math.inf)
+        lines: defaultdict[str, list[EpochMetrics]] = defaultdict(list)
+        for line in sorted(self.metrics, key=lambda each: each.epoch):
+            lines[line.trial_id].append(line)
+        places = {trial_id: place for place, trial_id in enumerate(lines)} if self.sweep.is_cohort else {}
+        found = []
+        for trial in sorted(self.trials, key=lambda each: places.get(each.trial_id, 0)):
+            if trial.outcome == "failed" or not (own := lines[trial.trial_id]):
+                continue
+            first_s, *later_s = (line.seconds for line in own)
+            found.append(
+                TrialCurve(
+                    accuracies=[line.validation_accuracy for line in own],
+                    epoch_s=fmean((min(first_s, max(later_s, default=slowest_s)), *later_s)),
+                    has_diverged=trial.outcome == "diverged",
+                )
+            )
+        return found
+
+
+def read_finished(runs: RunStore, sweep_id: str, study: Study) -> FinishedSweep:
+    """A sweep's books, without its finals.
+
+    ConfigurationError where it has not finished, has no epoch of a trial that did not fail, or is of a population,
+    another study or the best of another sweep.
+    """
+    sweep, result = runs.sweep(sweep_id), runs.result(sweep_id)
+    if sweep.searcher == "pbt":
+        raise ConfigurationError(
+            f"sweep {sweep_id} is of a population, whose trials do not begin anew", "take curves of another sweep"
+        )
+    if sweep.best_of is not None:
+        raise ConfigurationError(
+            f"sweep {sweep_id} is of the best of {sweep.best_of}, not of what the study draws",
+            f"take curves of {sweep.best_of}",
+        )
+    if sweep.study != study.name:
+        raise ConfigurationError(
+            f"sweep {sweep_id} is of the study {sweep.study}", f"take curves of {study.name}, or plan {sweep.study}"
+        )
+    if result is None:
+        raise ConfigurationError(
+            f"sweep {sweep_id} has not finished", f"let it: --sweep-id {sweep_id} --resume, or take other --curves"
+        )
+    if result.finals:
+        # its search alone: finals are simulated apart
+        began = runs.finals(sweep_id).sweep(layout.finals(sweep_id)).started_at
+        result = replace(
+            result,
+            finished_at=began,
+            wall_s=_seconds_between(sweep.started_at, began),
+            num_epochs=result.num_epochs - result.finals.num_epochs,
+        )
+    found = FinishedSweep(sweep=sweep, result=result, trials=runs.trials(sweep_id), metrics=runs.metrics(sweep_id))
+    if not found.curves():
+        raise ConfigurationError(f"no trial of sweep {sweep_id} finished an epoch unharmed", "take other --curves")
+    return found
+
+
+def _seconds_between(first: str, second: str) -> float:
+    return (datetime.fromisoformat(second) - datetime.fromisoformat(first)).total_seconds()
