@@ -245,6 +245,14 @@ class SweepResult(Record):
         finalists = [each.trial_id for each in self.finals.finalists] if self.finals else []
         return tuple(dict.fromkeys((*finalists, *self.ranking)))
 
+    @property
+    def validation_accuracy(self) -> float | None:
+        """Best on validation of the training that is scored: the finals' best one where there were finals."""
+        best = self.finals.winner.best if self.finals and self.finals.winner else None
+        if best is not None:
+            return best.best_validation_accuracy
+        return self.winner.best_validation_accuracy if self.winner else None
+
 
 @dataclass(frozen=True, kw_only=True)
 class TestScores(Record):

@@ -4,11 +4,11 @@ function evaluationView(root, id) {
   const classes = chartPlace("chart-classes", 520);
   const confusion = chartPlace("chart-confusion", 460);
   const reliability = chartPlace("chart-reliability", 380);
-  const head = el("div"), table = el("div"), mistakes = el("div"), provenance = el("div"), nothing = el("div"), noBins = el("div");
+  const head = el("div"), table = el("div"), mistakes = el("div"), provenance = el("div"), nothing = el("div"), aboutBins = el("div");
   const body = el("div", { class: "grid two" },
-    card("Beside the report", "table", table), card("By class", "classes", figure(classes, "Bars with 95 % Wilson intervals of ours; diamonds: the report's.")),
+    card("Scores", "table", table), card("By class", "classes", figure(classes, "Bars: ours, with 95 % Wilson intervals; diamonds: the report's, where it has a model of this kind.")),
     card("Predicted by true class", "confusion", figure(confusion, "Each row sums to 100 %.")),
-    card("Reliability", "reliability", noBins, figure(reliability)),
+    card("Reliability", "reliability", aboutBins, figure(reliability)),
     card("Most confident mistakes", "mistakes", mistakes), card("Provenance", "provenance", provenance));
   root.append(head, nothing, body);
 
@@ -17,7 +17,7 @@ function evaluationView(root, id) {
     const found = detail.evaluation;
     fill(head, sweepHead(detail, "test"));
     body.hidden = !found;
-    fill(nothing, found ? null : empty("The winner has not been scored on the test set", ["finished", "evaluated"].includes(detail.row.state) ? ["Do it with ", command(`cifar-ray job submit evaluate ${id}`), "."] : "First the sweep has to finish."));
+    fill(nothing, found ? null : empty("There are no test scores", nextStep(detail)));
     if (!found) return;
     const { scores } = found;
     fill(table, plainTable("Test scores", ["", ...found.columns.map(({ heading }) => heading)], found.labels.map((label) => [label, ...found.columns.map(({ cells }) => cells[label] ?? MISSING)])),
@@ -25,7 +25,7 @@ function evaluationView(root, id) {
     drawClasses(classes, found);
     drawConfusion(confusion, scores);
     reliability.node.hidden = !scores.reliability.length;
-    fill(noBins, scores.reliability.length ? null : empty("These scores hold no confidences", "They were measured by a version that did not keep them, and the test set is opened once."));
+    fill(aboutBins, scores.reliability.length ? el("p", { class: "note" }, "Of the images that the model was so sure about, how many it got right; larger circles are of more images. Above the dashed line it was less sure than it could be, below it too sure.") : empty("These scores hold no confidences", "They were measured by a version that did not keep them, and the test set is opened once."));
     if (scores.reliability.length) drawReliability(reliability, scores);
     fill(mistakes, scores.mistakes.length ? el("ul", { class: "mistakes" }, scores.mistakes.map(mistakeItem))
       : empty("These scores hold no images", scores.accuracy === 1 ? "There was no mistake." : "They were measured by a version that did not keep them, and the test set is opened once."));
