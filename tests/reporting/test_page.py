@@ -353,6 +353,7 @@ def test_reliability_mistakes_and_shapes(
     page.goto(f"{address}#/sweep/cnn-1/test")
     _, model = option_of(page, "chart-reliability")["series"]
     assert model["data"] == [[pytest.approx(90), pytest.approx(80)]]
+    assert "expected calibration error, is 10.0 points" in page.locator("#reliability").inner_text()
     image = page.get_by_role("img", name="a circle, test image 7")
     assert image.evaluate("image => image.naturalWidth") == 1
     assert "square 98.7 %" in page.locator("#mistakes").inner_text()

@@ -65,7 +65,9 @@ function overSeeds(wanted) {
 
 function bestCourses() {
   const place = chartPlace("chart-compare", 340);
-  const node = card("Best so far", "best", figure(place, "Best validation accuracy of all trials of the search so far. Times are wall time since each sweep began; sweeps that kept none are compared by epochs."));
+  const legend = el("ul", { class: "legend" });
+  const node = card("Best so far", "best", figure(place), legend, el("p", { class: "note" }, "Best validation accuracy of all trials of the search so far. Times are wall time since each sweep began; sweeps that kept none are compared by epochs."));
+  const colour = (index) => palette()[index % palette().length];
   function update(found) {
     const steps = found.map(bestSoFar);
     const hasTimes = steps.flat().every(({ ended }) => ended);
@@ -73,12 +75,12 @@ function bestCourses() {
     place.draw({
       xAxis: axis(hasTimes ? "seconds since the sweep began" : "epochs of all trials", { min: 0 }), yAxis: axis("best validation accuracy (%)", { nameGap: 36 }),
       tooltip: tooltip((params) => [params.seriesName, [[hasTimes ? "after" : "epochs", hasTimes ? duration(params.value[0]) : params.value[0]], ["best so far", `${params.value[1].toFixed(2)} %`]]]),
-      legend: { top: 0, textStyle: { color: ink("ink") } },
       series: found.map((each, index) => ({
         type: "line", name: each.row.id, step: "end", symbolSize: 5, lineStyle: { width: 2.5, type: index % 2 ? "dashed" : "solid" },
-        color: palette()[index % palette().length], data: steps[index].map((step) => [x(each, step), 100 * step.best]),
+        color: colour(index), data: steps[index].map((step) => [x(each, step), 100 * step.best]),
       })),
     }, found.map(({ row }, index) => `${row.id}: best validation accuracy ${percentSign(steps[index].at(-1)?.best)}`).join("; "));
+    fill(legend, found.map(({ row }, index) => el("li", {}, el("i", { style: { background: colour(index) }, "aria-hidden": "true" }), row.id)));
   }
   return { node, update };
 }
@@ -87,7 +89,7 @@ function drawScores(place, rows, hasValidation) {
   const scored = rows.map((row, index) => [row, index]);
   const colour = (index) => palette()[index % palette().length];
   place.draw({
-    xAxis: axis("accuracy (%)"), yAxis: axis("", { type: "category", inverse: true, data: rows.map((row) => row.id), axisLabel: { color: ink("ink") } }),
+    xAxis: axis("accuracy (%)"), yAxis: axis("", { type: "category", inverse: true, data: rows.map((row) => row.id), axisLabel: { color: ink("ink"), overflow: "break", lineHeight: 13, width: Math.max(130, place.node.clientWidth / 4) } }),
     tooltip: tooltip((params) => [rows[params.value[1]].id, [[params.seriesName, `${params.value[0].toFixed(2)} %`]]]),
     series: [
       { type: "scatter", name: "best validation", symbol: "emptyCircle", symbolSize: 11, data: scored.filter(([row]) => hasValidation && isNumber(row.best_validation)).map(([row, index]) => ({ value: [100 * row.best_validation, index], itemStyle: { color: colour(index) } })) },
