@@ -247,11 +247,10 @@ class SweepResult(Record):
 
     @property
     def validation_accuracy(self) -> float | None:
-        """Best on validation of the training that is scored: the finals' best one where there were finals."""
-        best = self.finals.winner.best if self.finals and self.finals.winner else None
-        if best is not None:
-            return best.best_validation_accuracy
-        return self.winner.best_validation_accuracy if self.winner else None
+        """The best one of the training that is scored: where it had finals, of the best of their winner's."""
+        finalist = self.finals.winner if self.finals else None
+        scored = (finalist.best if finalist else None) or self.winner
+        return scored.best_validation_accuracy if scored else None
 
 
 @dataclass(frozen=True, kw_only=True)

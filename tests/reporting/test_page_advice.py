@@ -113,6 +113,15 @@ def test_whether_the_winner_wants_more_epochs_is_asked_of_the_winner(
     assert f"Score the winner on the test set: cifar-ray job submit evaluate {REAL}" in said
 
 
+def test_no_setting_is_to_be_fixed_at_what_the_winner_has_not(page: Page, tmp_path: Path) -> None:
+    """Three of the best four have depth 6, the winner has 8."""
+    sweep = "cnn-depth-20261127-072559-dca0a23a"
+    shutil.copytree(RESULTS / sweep, tmp_path / "store" / sweep)
+    said = said_of(page, RunStore(FolderStore(tmp_path / "store")), f"sweep/{sweep}", tmp_path)
+    assert "The best 4 trials have a learning rate from" in said
+    assert "fix it" not in said
+
+
 def test_a_wall_time_in_which_it_lay_still_says_so(page: Page, copied: RunStore, tmp_path: Path) -> None:
     other = "cnn-20261123-140840-f23b"
     shutil.copytree(RESULTS / other, tmp_path / "store" / other)
