@@ -245,6 +245,13 @@ class SweepResult(Record):
         finalists = [each.trial_id for each in self.finals.finalists] if self.finals else []
         return tuple(dict.fromkeys((*finalists, *self.ranking)))
 
+    @property
+    def validation_accuracy(self) -> float | None:
+        """The best one of the training that is scored: where it had finals, of the best of their winner's."""
+        finalist = self.finals.winner if self.finals else None
+        scored = (finalist.best if finalist else None) or self.winner
+        return scored.best_validation_accuracy if scored else None
+
 
 @dataclass(frozen=True, kw_only=True)
 class TestScores(Record):

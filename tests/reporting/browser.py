@@ -19,6 +19,7 @@ from cifar_ray.reporting.payload import page_payload
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import get_study
 
+WIDE = 1360
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 REAL = "cnn-20261123-202106-86f1"
@@ -36,6 +37,23 @@ def started_browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@contextmanager
+def offline_page(browser: Browser) -> Iterator[Page]:
+    """A page without a network, that fails the test for every error it tells of."""
+    context = browser.new_context(viewport={"width": WIDE, "height": 900}, offline=True, color_scheme="light")
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    said: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    yield page
+    assert said == []
+    assert {url.partition(":")[0] for url in asked} <= {"file", "data"}
+    context.close()
 
 
 def save_page(runs: RunStore, path: Path) -> str:

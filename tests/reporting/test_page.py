@@ -10,7 +10,16 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser import REAL, RESULTS, option_of, points_by_trial, save_page, started_browser, write_large_sweep
+from browser import (
+    REAL,
+    RESULTS,
+    offline_page,
+    option_of,
+    points_by_trial,
+    save_page,
+    started_browser,
+    write_large_sweep,
+)
 from playwright.sync_api import Browser, Page
 
 from cifar_ray.finals import Finalist, Finals, Retraining
@@ -31,7 +40,7 @@ from cifar_ray.storage.runs import RunStore
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-NARROW, WIDE = 360, 1360
+NARROW = 360
 HOSTILE = '</script><img src=x onerror="window.broken=1"><b>{{payload}}'
 DRAWN_IN_S = 2.0
 
@@ -44,19 +53,8 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A page without a network, that fails the test for every error it tells of."""
-    context = browser.new_context(viewport={"width": WIDE, "height": 900}, offline=True, color_scheme="light")
-    page = context.new_page()
-    page.set_default_timeout(10_000)
-    said: list[str] = []
-    asked: list[str] = []
-    page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
-    yield page
-    assert said == []
-    assert {url.partition(":")[0] for url in asked} <= {"file", "data"}
-    context.close()
+    with offline_page(browser) as page:
+        yield page
 
 
 @pytest.fixture(scope="module")
@@ -355,6 +353,7 @@ def test_reliability_mistakes_and_shapes(
     page.goto(f"{address}#/sweep/cnn-1/test")
     _, model = option_of(page, "chart-reliability")["series"]
     assert model["data"] == [[pytest.approx(90), pytest.approx(80)]]
+    assert "expected calibration error, is 10.0 points" in page.locator("#reliability").inner_text()
     image = page.get_by_role("img", name="a circle, test image 7")
     assert image.evaluate("image => image.naturalWidth") == 1
     assert "square 98.7 %" in page.locator("#mistakes").inner_text()
@@ -398,7 +397,8 @@ def test_the_winner_is_whom_the_finals_chose(page: Page, tmp_path: Path) -> None
     assert scores is not None
     text = findings.inner_text()
     assert f"{scores.trial_id} with 87." in text
-    assert "chosen by the finals before t0002, the best of the search" in text
+    assert "at epoch 3 of the search, chosen by the finals before t0002, the best of the search" in text
+    assert "90.72 %\ntrial t0007, trained anew in the finals" in page.locator(".tiles").inner_text()
     (rate,) = (trial.config["learning_rate"] for trial in real.trials(sweep) if trial.trial_id == scores.trial_id)
     assert setting("learning_rate", {"learning_rate": rate}) in findings.locator(".chips").inner_text()
     # the finals trained most of its epochs, and took most of what it cost
@@ -423,3 +423,10 @@ def test_a_population_says_whose_heir_a_trial_is(page: Page, tmp_path: Path, rea
     said = page.locator("main").inner_text()
     assert "heir of" not in said
     assert "30 trials; a population of 6, 5 generations of 6 epochs" in said
+    page.goto(f"{page.url.partition('#')[0]}#/sweep/{REAL}")
+    heir = page.locator("#trials tr[data-row=t0009]")
+    heir.wait_for()
+    assert heir.inner_text().split("\t")[:3] == ["t0009", "1", "t0003"]
+    said = page.locator("main").inner_text()
+    assert "owes a part of its accuracy to the weights that it began with" in said
+    assert "stopped one counts" not in said

@@ -4,8 +4,9 @@ from dataclasses import replace
 import pytest
 
 from cifar_ray.finals import Finalist, Finals, Retraining
-from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
+from cifar_ray.records import EpochMetrics, Interruption, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.reporting.payload import page_payload, sweep_payload, to_json
+from cifar_ray.statistics import wilson_interval
 from cifar_ray.storage import layout
 from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
 from cifar_ray.storage.runs import RunStore
@@ -25,7 +26,7 @@ def running(
 def test_a_sweep_without_result_is_interrupted_unless_a_driver_holds_it(running: RunStore) -> None:
     (row,) = page_payload(running)["sweeps"]
     assert (row["state"], row["outcomes"], row["num_epochs"]) == ("interrupted", {"completed": 1, "running": 1}, 5)
-    assert (row["best_trial"], row["best_validation"]) == ("t0000", 0.45)
+    assert (row["best_trial"], row["best_validation"], row["is_retrained"]) == ("t0000", 0.45, False)
     running.objects.write(layout.lease("cnn-1"), b"{}")
     assert page_payload(running)["sweeps"][0]["state"] == "running"
 
@@ -57,6 +58,24 @@ def test_an_interrupted_sweep_took_as_long_as_it_lived(
     assert page_payload(runs)["sweeps"][0]["wall_s"] == sweep_payload(runs, "cnn-1")["row"]["wall_s"] == 120
     runs.objects.write(layout.lease("cnn-1"), b"{}")
     assert page_payload(runs)["sweeps"][0]["wall_s"] > 1e6
+
+
+def test_a_sweep_that_went_on_has_pauses(running: RunStore, result: SweepResult) -> None:
+    def has_pauses() -> bool:
+        found: bool = sweep_payload(running, "cnn-1")["row"]["has_pauses"]
+        return found
+
+    interruption = Interruption(at="2026-01-01T00:30:00+00:00", why="a signal")
+    assert not has_pauses()
+    running.add_interruption("cnn-1", interruption)
+    assert not has_pauses(), "it has only ended so far"
+    running.objects.write(layout.lease("cnn-1"), b"{}")
+    assert has_pauses()
+    running.objects.delete(layout.lease("cnn-1"))
+    running.add_interruption("cnn-1", interruption)
+    assert has_pauses()
+    running.write_result(result)
+    assert has_pauses()
 
 
 def test_finals_are_told_while_they_run(
@@ -99,6 +118,8 @@ def test_the_winner_is_whom_the_finals_chose_and_the_test_set_has_scored(
     running.write_result(replace(result, finals=Finals(finalists=(chosen,), num_epochs=4, accelerator_seconds=0.0)))
     row = sweep_payload(running, "cnn-1")["row"]
     assert (row["best_trial"], row["winner"]) == ("t0000", "t0001")
+    assert (row["best_validation"], row["num_validation"], row["is_retrained"]) == (0.5, 5000, True)
+    assert row["best_interval"] == wilson_interval(2250, 5000), "of the search's best"
     running.write_test_scores(replace(scores, trial_id="t0001"))
     assert sweep_payload(running, "cnn-1")["row"]["winner"] == "t0001"
 

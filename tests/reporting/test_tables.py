@@ -2,7 +2,7 @@ import re
 from dataclasses import replace
 
 from cifar_ray.finals import Finalist, Finals, Retraining
-from cifar_ray.records import SweepRecord, SweepResult, TestScores
+from cifar_ray.records import Interruption, SweepRecord, SweepResult, TestScores
 from cifar_ray.reporting.tables import confusion_table, report_markdown, scores_table
 from cifar_ray.scrutiny import SeedScore
 
@@ -61,6 +61,14 @@ def test_document_says_where_every_number_comes_from(
     ):
         assert part in text
     assert "official archive" not in text
+
+
+def test_a_wall_time_in_which_it_lay_still_says_so(
+    scores: TestScores, sweep_record: SweepRecord, result: SweepResult
+) -> None:
+    resumed = replace(sweep_record, interruptions=(Interruption(at="2026-01-01T00:30:00+00:00", why="a signal"),))
+    text = report_markdown([scores], {"cnn-1": resumed}, {"cnn-1": result})
+    assert "3 min 07 s of wall time with pauses, 1 h 05 min of accelerators" in text
 
 
 def test_document_warns_of_other_data(scores: TestScores, shapes_scores: TestScores, sweep_record: SweepRecord) -> None:

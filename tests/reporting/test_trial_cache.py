@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from cifar_ray.records import TrialRecord
+from cifar_ray.records import SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.reporting.trial_cache import TrialCache
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
@@ -32,6 +32,37 @@ def test_a_change_is_seen(runs: RunStore, trial_record: TrialRecord) -> None:
     for outcome in ("running", "failed", "running", "completed"):
         runs.write_trial("cnn-1", changing := replace(changing, outcome=outcome))  # type: ignore[arg-type]
         assert cached.trials("cnn-1") == [changing]
+
+
+def test_an_evaluated_sweep_is_read_once_but_for_its_record(
+    runs: RunStore, sweep_record: SweepRecord, result: SweepResult, scores: TestScores
+) -> None:
+    store = CountingStore(runs.objects._root)  # type: ignore[attr-defined]
+    cached = RunStore(TrialCache(store))
+    runs.create_sweep(sweep_record)
+    runs.write_result(result)
+    assert cached.summary("cnn-1").state == "finished"
+    runs.write_test_scores(scores)
+    for _ in range(2):
+        assert cached.summary("cnn-1") == runs.summary("cnn-1")
+    before = store.num_reads
+    assert cached.summary("cnn-1").state == "evaluated"
+    assert store.num_reads == before + 1
+
+
+def test_a_sweep_that_takes_the_id_anew_is_seen(
+    runs: RunStore, sweep_record: SweepRecord, result: SweepResult, scores: TestScores
+) -> None:
+    cached = RunStore(TrialCache(runs.objects))
+    runs.create_sweep(sweep_record)
+    runs.write_result(result)
+    runs.write_test_scores(scores)
+    for _ in range(2):
+        assert cached.summary("cnn-1").state == "evaluated"
+    for key in runs.objects.keys("cnn-1"):
+        runs.objects.delete(key)
+    runs.create_sweep(replace(sweep_record, started_at="2026-02-01T00:00:00+00:00"))
+    assert cached.summary("cnn-1").state == "interrupted"
 
 
 def test_it_only_reads(runs: RunStore) -> None:

@@ -19,6 +19,7 @@ SCRIPTS = (
     "table.js",
     "overview.js",
     "curves.js",
+    "compare.js",
     "rungs.js",
     "parameters.js",
     "timeline.js",

@@ -28,6 +28,7 @@ from cifar_ray.reporting.formats import (
 )
 from cifar_ray.reporting.parameters import METHOD, varied_parameters
 from cifar_ray.reporting.score_rows import SETTINGS, report_note, score_columns
+from cifar_ray.reporting.seed_means import seed_means
 from cifar_ray.statistics import wilson_interval
 from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore, SweepSummary
@@ -38,20 +39,21 @@ FORMAT = 1
 
 
 def page_payload(runs: RunStore, sweep_ids: Iterable[str] | None = None, details: Iterable[str] = ()) -> dict[str, Any]:
-    """A row for each of the sweeps (default: all), and the details of some."""
+    """A row for each of the sweeps (default: all), their means over seeds, and the details of some."""
+    found = _overviews(runs, sweep_ids)
     return {
         "format": FORMAT,
         "generated_at": now(),
         "store": runs.objects.uri,
-        "sweeps": sweep_rows(runs, sweep_ids),
+        "sweeps": [row for row, _ in found],
+        "seed_means": [asdict(each) for each in seed_means(summary for _, summary in found if summary)],
         "details": {sweep_id: sweep_payload(runs, sweep_id) for sweep_id in details},
     }
 
 
 def sweep_rows(runs: RunStore, sweep_ids: Iterable[str] | None = None) -> list[dict[str, Any]]:
     """A row for each of the sweeps (default: all), the newest first."""
-    rows = [_overview(runs, sweep_id) for sweep_id in (runs.sweep_ids() if sweep_ids is None else sweep_ids)]
-    return sorted(rows, key=lambda row: str(row.get("started_at")), reverse=True)
+    return [row for row, _ in _overviews(runs, sweep_ids)]
 
 
 def to_json(payload: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:
@@ -63,7 +65,7 @@ def sweep_payload(runs: RunStore, sweep_id: str) -> dict[str, Any]:
     """One sweep's records, with what follows from them; CifarRayError where they cannot be read."""
     summary = runs.summary(sweep_id)
     sweep, result, scores = summary.sweep, summary.result, summary.scores
-    search, finals = _so_far(runs, sweep_id), None if result else _finals_so_far(runs, sweep)
+    search, finals = _so_far(runs, sweep), None if result else _finals_so_far(runs, sweep)
     trials = search.trials
     checkpoints: dict[str, list[int]] = defaultdict(list)
     for key in runs.objects.keys(layout.trials(sweep_id)):
@@ -82,13 +84,14 @@ def sweep_payload(runs: RunStore, sweep_id: str) -> dict[str, Any]:
         ],
         "metrics": _columns(search.metrics),
         "evaluation": None if scores is None else _evaluation(scores),
-        "finals": _finals(result.finals) if result else _running_finals(runs, sweep_id, finals),
+        "finals": _finals(result.finals) if result else _running_finals(finals),
     }
 
 
 def sweep_document(runs: RunStore, sweep_id: str) -> dict[str, Any]:
     """One sweep for a script: its row, with the records that it is made of; the trials best first."""
-    summary, search = runs.summary(sweep_id), _so_far(runs, sweep_id)
+    summary = runs.summary(sweep_id)
+    search = _so_far(runs, summary.sweep)
     result, scores = summary.result, summary.scores
     row = _row(summary, search, None if result else _finals_so_far(runs, summary.sweep))
     trials = sorted(search.trials, key=lambda trial: (-(trial.best_validation_accuracy or 0.0), trial.trial_id))
@@ -103,16 +106,22 @@ def sweep_document(runs: RunStore, sweep_id: str) -> dict[str, Any]:
     }
 
 
-def _overview(runs: RunStore, sweep_id: str) -> dict[str, Any]:
-    """The sweep's row; one that cannot be read says why."""
+def _overviews(runs: RunStore, sweep_ids: Iterable[str] | None) -> list[tuple[dict[str, Any], SweepSummary | None]]:
+    found = [_overview(runs, sweep_id) for sweep_id in (runs.sweep_ids() if sweep_ids is None else sweep_ids)]
+    return sorted(found, key=lambda each: str(each[0].get("started_at")), reverse=True)
+
+
+def _overview(runs: RunStore, sweep_id: str) -> tuple[dict[str, Any], SweepSummary | None]:
+    """The sweep's row and summary; one that cannot be read says why, and has none."""
     try:
         summary = runs.summary(sweep_id)
+        sweep = summary.sweep
         # a finished sweep's outcomes stand in its result: its trials need not be read
         is_over = summary.result is not None
-        search, finals = (None, None) if is_over else (_so_far(runs, sweep_id), _finals_so_far(runs, summary.sweep))
-        return _row(summary, search, finals)
+        search, finals = (None, None) if is_over else (_so_far(runs, sweep), _finals_so_far(runs, sweep))
+        return _row(summary, search, finals), summary
     except CifarRayError as error:
-        return {"id": sweep_id, "state": "unreadable", "problem": error.message, "hint": error.hint}
+        return {"id": sweep_id, "state": "unreadable", "problem": error.message, "hint": error.hint}, None
 
 
 def _row(summary: SweepSummary, search: SoFar | None, finals: SoFar | None) -> dict[str, Any]:
@@ -123,6 +132,7 @@ def _row(summary: SweepSummary, search: SoFar | None, finals: SoFar | None) -> d
         key=lambda trial: trial.best_validation_accuracy or 0.0,
         default=None,
     )
+    best_accuracy = best.best_validation_accuracy if best else None
     all_trials = [*trials, *(finals.trials if finals else ())]
     all_lines = [line for each in (search, finals) if each for line in each.metrics]
     last_sign = max((line.ended_at for line in all_lines if line.ended_at), default="")
@@ -142,16 +152,25 @@ def _row(summary: SweepSummary, search: SoFar | None, finals: SoFar | None) -> d
         "outcomes": dict(result.outcomes if result else Counter(str(trial.outcome) for trial in trials)),
         "num_epochs": result.num_epochs if result else sum(trial.num_epochs for trial in all_trials),
         "best_trial": best.trial_id if best else None,
+        "best_interval": _interval(best_accuracy, sweep.dataset.num_validation),
         "winner": _winner(result, scores) or (best.trial_id if best else None),
-        "best_validation": best.best_validation_accuracy if best else None,
+        "best_validation": result.validation_accuracy if result else best_accuracy,
+        "num_validation": sweep.dataset.num_validation,
+        "is_retrained": bool(result and result.finals and result.finals.winner),
         "test": {"accuracy": scores.accuracy, "interval": scores.accuracy_interval} if scores else None,
         "wall_s": result.wall_s if result else _seconds_between(sweep.started_at, now() if heartbeat else last_sign),
+        # the end of one that is interrupted is no pause yet
+        "has_pauses": len(sweep.interruptions) > (summary.state == "interrupted"),
         "accelerator_s": (
             result.accelerator_seconds if result else sum(trial.accelerator_seconds for trial in all_trials)
         ),
         "has_accelerators": sweep.accelerators_per_trial > 0,
         "cost": _cost(result.cost) if result and result.cost else None,
     }
+
+
+def _interval(accuracy: float | None, num_images: int) -> tuple[float, float] | None:
+    return wilson_interval(round(accuracy * num_images), num_images) if accuracy is not None and num_images else None
 
 
 def _winner(result: SweepResult | None, scores: TestScores | None) -> str | None:
@@ -171,25 +190,26 @@ def _finals(finals: Finals | None) -> dict[str, Any] | None:
 class SoFar:
     """What the books hold of a search, or of its finals."""
 
+    sweep: SweepRecord
     trials: Sequence[TrialRecord]
     metrics: Sequence[EpochMetrics]
 
 
-def _so_far(runs: RunStore, sweep_id: str) -> SoFar:
-    metrics = runs.metrics(sweep_id)
-    return SoFar(trials=runs.trials_so_far(sweep_id, metrics), metrics=metrics)
+def _so_far(runs: RunStore, sweep: SweepRecord) -> SoFar:
+    metrics = runs.metrics(sweep.sweep_id)
+    return SoFar(sweep=sweep, trials=runs.trials_so_far(sweep.sweep_id, metrics), metrics=metrics)
 
 
 def _finals_so_far(runs: RunStore, sweep: SweepRecord) -> SoFar | None:
     """None until they begin."""
     nested, name = runs.finals(sweep.sweep_id), layout.finals(sweep.sweep_id)
-    return _so_far(nested, name) if sweep.num_finalists and nested.has_sweep(name) else None
+    return _so_far(nested, nested.sweep(name)) if sweep.num_finalists and nested.has_sweep(name) else None
 
 
-def _running_finals(runs: RunStore, sweep_id: str, finals: SoFar | None) -> dict[str, Any] | None:
+def _running_finals(finals: SoFar | None) -> dict[str, Any] | None:
     if finals is None:
         return None
-    sweep, trials = runs.finals(sweep_id).sweep(layout.finals(sweep_id)), finals.trials
+    sweep, trials = finals.sweep, finals.trials
     done, planned = sum(trial.num_epochs for trial in trials), sweep.num_trials * sweep.max_epochs
     return {
         "text": f"{sweep.num_trials} trainings of {sweep.max_epochs} epochs: {done} of {planned} epochs so far.",

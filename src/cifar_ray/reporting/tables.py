@@ -66,7 +66,8 @@ def _section(scores: TestScores, sweep: SweepRecord, result: SweepResult | None,
         outcomes = ", ".join(f"{count} {name}" for name, count in sorted(result.outcomes.items()))
         lines.append(
             f"cost: {sweep.num_trials} trials ({outcomes}){_and_finals(result)}, {result.num_epochs} epochs, "
-            f"{seconds(result.wall_s)} of wall time, {seconds(result.accelerator_seconds)} of accelerators"
+            f"{seconds(result.wall_s)} of wall time{' with pauses' if sweep.interruptions else ''}, "
+            f"{seconds(result.accelerator_seconds)} of accelerators"
         )
         if result.cost:
             lines.append(f"held: {cost_text(result.cost)}")

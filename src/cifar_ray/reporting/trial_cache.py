@@ -1,17 +1,25 @@
-"""Spares a store the reading of trials that have ended, of which a sweep may have a thousand."""
+"""Spares a store the reading of what changes no more: trials that have ended, sweeps that have been evaluated."""
 
 from __future__ import annotations
 
+from cifar_ray.storage.layout import SWEEP_RECORD
 from cifar_ray.storage.object_store import ObjectStore
 
 
 class TrialCache(ObjectStore):
-    """The same store, read-only, with the records of ended trials kept. Call `sizes` or `keys` before `read`."""
+    """The same store, read-only, with the records of ended trials and evaluated sweeps kept.
+
+    Call `sizes` or `keys` before the `read` of a trial's record, and read a sweep's record before others of it.
+    """
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
         self._sizes: dict[str, int] = {}
         self._kept: dict[str, tuple[int, bytes]] = {}
+        self._sweeps: dict[str, bytes] = {}
+        """By sweep: its record as last seen."""
+        self._evaluated: dict[str, dict[str, bytes]] = {}
+        """By evaluated sweep and key: what has been read."""
 
     @property
     def uri(self) -> str:
@@ -19,9 +27,29 @@ class TrialCache(ObjectStore):
         return self._store.uri
 
     def read(self, key: str) -> bytes:
-        """A trial's record is read again if it ran when last seen, or has another size now."""
-        if not key.endswith("/trial.json"):
-            return self._store.read(key)
+        """Of an evaluated sweep once, but for its record: another one says that the id has been taken anew."""
+        sweep_id, _, name = key.partition("/")
+        if name == SWEEP_RECORD:
+            return self._read_sweep(sweep_id, key)
+        kept = self._evaluated.get(sweep_id)
+        if kept is not None and key in kept:
+            return kept[key]
+        content = self._read_trial(key) if key.endswith("/trial.json") else self._store.read(key)
+        if key.endswith("/test_scores.json") and sweep_id in self._sweeps:
+            kept = self._evaluated.setdefault(sweep_id, {})
+        if kept is not None:
+            kept[key] = content
+        return content
+
+    def _read_sweep(self, sweep_id: str, key: str) -> bytes:
+        content = self._store.read(key)
+        if self._sweeps.get(sweep_id) != content:
+            self._sweeps[sweep_id] = content
+            self._evaluated.pop(sweep_id, None)
+        return content
+
+    def _read_trial(self, key: str) -> bytes:
+        """Again if it ran when last seen, or has another size now."""
         size = self._sizes.get(key)
         if (kept := self._kept.get(key)) and kept[0] == size:
             return kept[1]

@@ -4,11 +4,11 @@ function evaluationView(root, id) {
   const classes = chartPlace("chart-classes", 520);
   const confusion = chartPlace("chart-confusion", 460);
   const reliability = chartPlace("chart-reliability", 380);
-  const head = el("div"), table = el("div"), mistakes = el("div"), provenance = el("div"), nothing = el("div"), noBins = el("div");
+  const head = el("div"), table = el("div"), mistakes = el("div"), provenance = el("div"), nothing = el("div"), aboutBins = el("div");
   const body = el("div", { class: "grid two" },
-    card("Beside the report", "table", table), card("By class", "classes", figure(classes, "Bars with 95 % Wilson intervals of ours; diamonds: the report's.")),
+    card("Scores", "table", table), card("By class", "classes", figure(classes, "Bars: ours, with 95 % Wilson intervals; diamonds: the report's, where it has a model of this kind.")),
     card("Predicted by true class", "confusion", figure(confusion, "Each row sums to 100 %.")),
-    card("Reliability", "reliability", noBins, figure(reliability)),
+    card("Reliability", "reliability", aboutBins, figure(reliability)),
     card("Most confident mistakes", "mistakes", mistakes), card("Provenance", "provenance", provenance));
   root.append(head, nothing, body);
 
@@ -17,7 +17,7 @@ function evaluationView(root, id) {
     const found = detail.evaluation;
     fill(head, sweepHead(detail, "test"));
     body.hidden = !found;
-    fill(nothing, found ? null : empty("The winner has not been scored on the test set", ["finished", "evaluated"].includes(detail.row.state) ? ["Do it with ", command(`cifar-ray job submit evaluate ${id}`), "."] : "First the sweep has to finish."));
+    fill(nothing, found ? null : empty("There are no test scores", nextStep(detail)));
     if (!found) return;
     const { scores } = found;
     fill(table, plainTable("Test scores", ["", ...found.columns.map(({ heading }) => heading)], found.labels.map((label) => [label, ...found.columns.map(({ cells }) => cells[label] ?? MISSING)])),
@@ -25,7 +25,7 @@ function evaluationView(root, id) {
     drawClasses(classes, found);
     drawConfusion(confusion, scores);
     reliability.node.hidden = !scores.reliability.length;
-    fill(noBins, scores.reliability.length ? null : empty("These scores hold no confidences", "They were measured by a version that did not keep them, and the test set is opened once."));
+    fill(aboutBins, scores.reliability.length ? aboutReliability(scores) : empty("These scores hold no confidences", "They were measured by a version that did not keep them, and the test set is opened once."));
     if (scores.reliability.length) drawReliability(reliability, scores);
     fill(mistakes, scores.mistakes.length ? el("ul", { class: "mistakes" }, scores.mistakes.map(mistakeItem))
       : empty("These scores hold no images", scores.accuracy === 1 ? "There was no mistake." : "They were measured by a version that did not keep them, and the test set is opened once."));
@@ -79,7 +79,6 @@ function drawConfusion(place, scores) {
 
 function drawReliability(place, scores) {
   const bins = scores.reliability.filter(({ num_images: images }) => images);
-  const error = sum(bins.map((bin) => (bin.num_images / scores.num_images) * Math.abs(bin.accuracy - bin.confidence)));
   place.draw({
     legend: { top: 0, textStyle: { color: ink("ink") } }, grid: { left: 8, right: 14, top: 34, bottom: 16 },
     xAxis: axis("confidence (%)", { min: 0, max: 100 }), yAxis: axis("accuracy (%)", { min: 0, max: 100, nameGap: 40 }),
@@ -90,6 +89,11 @@ function drawReliability(place, scores) {
       { type: "line", name: "model", color: ink("accent"), lineStyle: { width: 2.4 }, data: bins.map((bin) => [100 * bin.confidence, 100 * bin.accuracy]),
         symbolSize: (value, { dataIndex }) => 5 + 16 * Math.sqrt(bins[dataIndex].num_images / scores.num_images) },
     ],
-    title: { text: `expected calibration error ${(100 * error).toFixed(1)} points`, left: 70, top: 46, textStyle: { fontSize: 12, fontWeight: "normal", color: ink("ink") } },
-  }, `Reliability: expected calibration error ${(100 * error).toFixed(1)} points over ${bins.length} bins.`);
+  }, `Reliability over ${bins.length} bins.`);
+}
+
+function aboutReliability({ reliability, num_images: total }) {
+  const error = sum(reliability.map((bin) => (bin.num_images / total) * Math.abs(bin.accuracy - bin.confidence)));
+  return el("p", { class: "note" }, "Of the images that the model was so sure about, how many it got right; larger circles are of more images. Above the dashed line it was less sure than it could be, below it too sure. " +
+    `The mean distance from that line, the expected calibration error, is ${(100 * error).toFixed(1)} points.`);
 }

@@ -22,46 +22,52 @@ function findings(detail) {
   const ranked = rankedTrials(detail).filter((trial) => isNumber(trial.best_validation_accuracy));
   const [best, second] = ranked;
   if (!best) {
-    return [empty(row.state === "running" ? "No epoch has been trained yet" : "No trial finished an epoch", row.state === "running"
-      ? "The first numbers come with the first epoch." : "Look at the failures below, mend the cause, then start anew.")];
+    return [empty(row.num_epochs ? "No epoch has a finite loss" : row.finished_at ? "No trial finished an epoch" : "No epoch has been trained yet", nextStep(detail))];
   }
-  const interval = wilson(best.best_validation_accuracy, sweep.dataset.num_validation);
+  const interval = row.best_interval ?? [0, 1];
   const near = ranked.filter((trial) => trial !== best && trial.best_validation_accuracy >= interval[0]);
   const verb = row.finished_at ? "won" : "leads";
   // the finals may prefer another trial to the one that the search found best
   const winner = ranked.find((trial) => trial.trial_id === row.winner) ?? best;
   const isBest = winner === best;
   return [
-    finding(`Which settings ${verb}?`, link(sweepAddress(row.id, "trial", winner.trial_id), winner.trial_id), " with ", el("b", {}, percentSign(winner.best_validation_accuracy)), ` validation accuracy at epoch ${winner.best_epoch}${isBest ? "" : `, chosen by the finals before ${best.trial_id}, the best of the search`}: `,
+    finding(`Which settings ${verb}?`, link(sweepAddress(row.id, "trial", winner.trial_id), winner.trial_id), " with ", el("b", {}, percentSign(winner.best_validation_accuracy)), ` validation accuracy at epoch ${winner.best_epoch}${detail.finals ? " of the search" : ""}${isBest ? "" : `, chosen by the finals before ${best.trial_id}, the best of the search`}: `,
       el("span", { class: "chips" }, detail.parameters.filter(({ name }) => (winner.settings[name] ?? MISSING) !== MISSING).map(({ name, label }) => el("span", { class: "chip" }, `${label} `, el("b", {}, winner.settings[name]))))),
     finding("By how much?", second ? `${isBest ? "" : `In the search ${best.trial_id} was `}${(100 * (best.best_validation_accuracy - second.best_validation_accuracy)).toFixed(2)} points ahead of ` : "There is no second trial yet.", second ? link(sweepAddress(row.id, "trial", second.trial_id), second.trial_id) : "",
       ranked.length > 2 ? `, ${(100 * (best.best_validation_accuracy - ranked[Math.floor(ranked.length / 2)].best_validation_accuracy)).toFixed(1)} ahead of the median trial.` : "."),
     finding("How sure is that?", `On ${count(sweep.dataset.num_validation)} validation images the ${isBest ? "winner" : "best trial"}'s 95 % interval is ${percent(interval[0], 1)} to ${percent(interval[1], 1)} %: `,
       near.length ? `${plural(near.length, "other trial")} ${near.length === 1 ? "lies" : "lie"} within it, so validation alone does not tell them apart.` : "no other trial lies within it.",
       row.test ? ` Test accuracy ${percentSign(row.test.accuracy)} (${row.test.interval.map((each) => percent(each, 1)).join(" to ")}), measured once.` : "", detail.finals ? ` The finals, below, ${row.finished_at ? "tried" : "try"} the best on other seeds.` : " One seed: another may order them otherwise."),
-    finding("At what cost?", `${duration(row.wall_s)} of wall time, ${count(row.num_epochs)} epochs`, row.cost ? `; ${row.cost.text}.` : row.has_accelerators ? `, ${(row.accelerator_s / 3600).toFixed(2)} accelerator-hours.` : ", on CPUs alone.",
+    finding("At what cost?", `${duration(row.wall_s)} of wall time${withPauses(row)}, ${count(row.num_epochs)} epochs`, row.cost ? `; ${row.cost.text}.` : row.has_accelerators ? `, ${(row.accelerator_s / 3600).toFixed(2)} accelerator-hours.` : ", on CPUs alone.",
       ` The winner's own training${detail.finals ? " in the search" : ""}: ${duration(deviceSeconds(detail, winner))} of ${duration(sum(detail.trials.map((trial) => deviceSeconds(detail, trial))))}.`),
-    finding("What to try next?", nextSteps(detail, ranked)),
+    finding("What to try next?", nextSteps(detail, ranked, winner)),
   ];
 }
 
-/** Advice that the records themselves give. */
-function nextSteps(detail, ranked) {
-  const { row } = detail;
-  const [best] = ranked;
-  const steps = [];
+/** What a sweep without test scores needs first; null for one that has them. */
+function nextStep({ row, sweep }) {
+  if (sweep.parent) return `These are the finals of ${sweep.parent}: they go on and are scored with it.`;
   if (row.state === "running") return "Wait: the sweep is still running.";
-  if (row.state === "interrupted") return ["Go on with it: the job's ", command(`--sweep-id ${row.id} --resume`), "."];
-  if (row.state === "finished") steps.push(el("li", {}, "Score the winner on the test set: ", command(`cifar-ray job submit evaluate ${row.id}`)));
-  const { max_epochs: epochs, final_epochs: finalEpochs, study } = detail.sweep;
-  if (best.best_epoch >= epochs - 1 && !finalEpochs && detail.sweep.searcher !== "pbt") steps.push(el("li", {}, `The winner was best at epoch ${best.best_epoch} of ${epochs}; it may want more: `, command(`cifar-ray job submit ${study} --best-of ${row.id} --max-epochs ${2 * epochs}`)));
+  if (row.state === "interrupted") return ["Go on with it: ", command(`cifar-ray job submit ${row.study} --sweep-id ${row.id} --resume`)];
+  if (!row.winner) return "There is no winner to score: look at the failures, mend the cause, then start anew.";
+  return row.state === "evaluated" ? null : ["Score the winner on the test set: ", command(`cifar-ray job submit evaluate ${row.id}`)];
+}
+
+/** Advice that the records themselves give. */
+function nextSteps(detail, ranked, winner) {
+  const { row, sweep } = detail;
+  const first = nextStep(detail);
+  if (sweep.parent || !row.finished_at) return first;
+  const steps = first ? [el("li", {}, first)] : [];
+  const { max_epochs: epochs, final_epochs: finalEpochs } = sweep;
+  if (winner.best_epoch >= epochs - 1 && !finalEpochs && sweep.searcher !== "pbt") steps.push(el("li", {}, `The winner was best at epoch ${winner.best_epoch} of ${epochs}; it may want more: `, command(`cifar-ray job submit ${row.study} --best-of ${row.id} --max-epochs ${2 * epochs}`)));
   const top = ranked.slice(0, Math.max(4, Math.ceil(ranked.length / 4)));
   const important = [...detail.parameters].sort((one, other) => (other.importance ?? 0) - (one.importance ?? 0)).slice(0, 3);
   for (const parameter of ranked.length >= 8 ? important : []) {
     const values = top.map((trial) => trial.config[parameter.name]);
     if (parameter.kind === "choice") {
       const tally = parameter.values.map((value) => [value, values.filter((each) => each === value).length]).sort(([, one], [, other]) => other - one);
-      if (tally[0][1] >= 0.75 * top.length) steps.push(el("li", {}, `${tally[0][1]} of the best ${top.length} trials have ${parameter.label} ${number(tally[0][0])}: fix it, and search the rest finer.`));
+      if (tally[0][1] >= 0.75 * top.length && tally[0][0] === winner.config[parameter.name]) steps.push(el("li", {}, `${tally[0][1]} of the best ${top.length} trials have ${parameter.label} ${number(tally[0][0])}: fix it, and search the rest finer.`));
     } else {
       const low = Math.min(...values), high = Math.max(...values);
       steps.push(el("li", {}, `The best ${top.length} trials have a ${parameter.label} from ${number(low, 2)} to ${number(high, 2)}; all lie between ${number(parameter.low, 2)} and ${number(parameter.high, 2)}.`));

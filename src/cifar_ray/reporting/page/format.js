@@ -4,9 +4,6 @@ const MISSING = "–";
 const OUTCOMES = ["completed", "stopped", "running", "diverged", "failed"];
 const SYMBOLS = { completed: "circle", stopped: "rect", running: "emptyCircle", diverged: "triangle", failed: "diamond" };
 const MARKS = { completed: "●", stopped: "■", running: "○", diverged: "▲", failed: "◆" };
-const STATES = {
-  running: "running", interrupted: "interrupted", finished: "finished", evaluated: "evaluated", unreadable: "unreadable",
-};
 // Okabe and Ito's colours, which colour-blind eyes tell apart, ordered for the page's two backgrounds
 const PALETTES = {
   light: ["#0072b2", "#d55e00", "#009e73", "#b5578f", "#b57d00", "#2b8fc4", "#8c564b", "#1a1a1a"],
@@ -37,6 +34,9 @@ function duration(seconds) {
   return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
 }
 
+/** Said of a wall time in which the sweep lay still until it was resumed. */
+const withPauses = (row) => (row.has_pauses ? " with pauses" : "");
+
 function number(value, digits = 3) {
   if (value === null || value === undefined) return MISSING;
   if (typeof value === "boolean") return value ? "yes" : "no";
@@ -47,18 +47,11 @@ function number(value, digits = 3) {
 const moment = (text) => (text ? text.slice(0, 16).replace("T", " ") : MISSING);
 const sum = (values) => values.reduce((total, value) => total + value, 0);
 
-/** The 95 % Wilson score interval of a share of n. */
-function wilson(share, n, z = 1.959964) {
-  const centre = (share + z ** 2 / (2 * n)) / (1 + z ** 2 / n);
-  const half = (z * Math.sqrt((share * (1 - share)) / n + z ** 2 / (4 * n ** 2))) / (1 + z ** 2 / n);
-  return [Math.max(0, centre - half), Math.min(1, centre + half)];
-}
-
 const outcomeTag = (outcome) =>
   el("span", { class: `tag outcome ${OUTCOMES.includes(outcome) ? outcome : ""}` },
     el("span", { "aria-hidden": "true", class: "mark" }, MARKS[outcome] ?? "■"), outcome);
 
-const stateTag = (row) => el("span", { class: `tag state ${row.state}` }, STATES[row.state] ?? row.state);
+const stateTag = (row) => el("span", { class: `tag state ${row.state}` }, row.state);
 
 const dataTag = (row) =>
   el("span", { class: row.is_cifar10 ? "data" : "data other" }, row.data, row.is_cifar10 ? "" : el("b", {}, " NOT CIFAR-10"));

@@ -8,7 +8,7 @@ function parametersCard(onPick) {
   const method = el("p", { class: "note" });
   const nothing = el("div");
   const node = card("Settings", "settings", nothing, el("h3", {}, "Importance"), figure(bars), method,
-    el("h3", {}, "Every trial through its settings"), figure(parallel, "One line a trial: the higher its validation accuracy, the more it stands out. Drag along an axis to pick a range."),
+    el("h3", {}, "Every trial through its settings"), el("div", { class: "sideways", tabindex: "0", role: "region", "aria-label": "Every trial through its settings" }, figure(parallel)), el("p", { class: "note" }, "One line a trial: the higher its validation accuracy, the more it stands out. Drag along an axis to pick a range."),
     el("h3", {}, "Accuracy by setting"), grid);
 
   function update(detail) {
@@ -20,7 +20,7 @@ function parametersCard(onPick) {
     if (!isShown) return;
     drawImportance(bars, parameters);
     method.textContent = parameters.some(({ importance }) => isNumber(importance))
-      ? `Method: ${detail.importance_method} ASHA trained the trials for different lengths, and a stopped one counts with what it had reached.`
+      ? `Method: ${detail.importance_method} ${reservation(detail)}`
       : "Importance needs eight ended trials.";
     drawParallel(parallel, parameters, trials);
     for (const parameter of parameters) {
@@ -33,6 +33,12 @@ function parametersCard(onPick) {
     }
   }
   return { node, update };
+}
+
+/** Why the trials' accuracies are not of the same training. */
+function reservation({ sweep, rungs }) {
+  if (sweep.searcher === "pbt") return "A trial of a later generation owes a part of its accuracy to the weights that it began with.";
+  return rungs.length ? "ASHA trained the trials for different lengths, and a stopped one counts with what it had reached." : "";
 }
 
 function drawImportance(place, parameters) {
@@ -52,15 +58,18 @@ const choiceIndex = (parameter, value) => parameter.values.findIndex((each) => e
 function drawParallel(place, parameters, trials) {
   const accuracies = trials.map((trial) => 100 * trial.best_validation_accuracy);
   const text = { color: ink("ink"), fontSize: 11 };
+  const label = { color: ink("ink"), fontSize: 10, backgroundColor: ink("raised"), padding: [1, 3], borderRadius: 3 }; // above the lines
+  place.node.style.minWidth = `${85 * (parameters.length + 1)}px`; // a narrow screen scrolls it
+  fit(place.node);
   const axes = parameters.map((parameter, dim) => ({
-    dim, name: parameter.label, nameTextStyle: text, axisLabel: { color: ink("muted"), fontSize: 10 },
+    dim, name: parameter.label, nameTextStyle: text, axisLabel: label,
     ...(parameter.kind === "choice" ? { type: "category", data: parameter.values.map((value) => number(value)) }
-      : { type: parameter.kind === "log" ? "log" : "value", min: parameter.low, max: parameter.high, axisLabel: { color: ink("muted"), fontSize: 10, formatter: (value) => number(value, 2) } }),
+      : { type: parameter.kind === "log" ? "log" : "value", min: parameter.low, max: parameter.high, axisLabel: { ...label, formatter: (value) => number(value, 2) } }),
   }));
   place.draw({
     xAxis: [], yAxis: [], grid: { show: false },
-    parallel: { left: 40, right: 60, top: 40, bottom: 24, parallelAxisDefault: { axisLine: { lineStyle: { color: ink("muted") } }, axisTick: { show: false }, areaSelectStyle: { color: ink("accent") } } },
-    parallelAxis: [...axes, { dim: parameters.length, name: "validation %", nameTextStyle: { ...text, fontWeight: "bold" }, scale: true, axisLabel: { color: ink("muted"), fontSize: 10 } }],
+    parallel: { left: 40, right: 60, top: 40, bottom: 24, parallelAxisDefault: { z: 5, axisLine: { lineStyle: { color: ink("muted") } }, axisTick: { show: false }, areaSelectStyle: { color: ink("accent") } } },
+    parallelAxis: [...axes, { dim: parameters.length, name: "validation %", nameTextStyle: { ...text, fontWeight: "bold" }, scale: true, axisLabel: label }],
     visualMap: { show: false, dimension: parameters.length, min: Math.min(...accuracies), max: Math.max(...accuracies), inRange: { color: isDark() ? SCALE.slice(1) : SCALE.slice(0, 5).reverse() } },
     series: [{ type: "parallel", lineStyle: { width: 1.8, opacity: trials.length > 200 ? 0.2 : 0.7 }, inactiveOpacity: 0.04, progressive: 0, smooth: 0.05,
       data: trials.map((trial, index) => ({ name: trial.trial_id, value: [...parameters.map((parameter) => (parameter.kind === "choice" ? number(trial.config[parameter.name]) : trial.config[parameter.name])), accuracies[index]] })) }],

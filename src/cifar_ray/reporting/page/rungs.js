@@ -23,7 +23,8 @@ function rungsCard(onPick) {
   function update(detail) {
     const rungs = rungResults(detail);
     place.node.hidden = rungs.length === 0;
-    if (!rungs.length) return void fill(table, empty("There is no rung", "The grace period is as long as the longest trial: ASHA stops nobody."));
+    if (!rungs.length) return void fill(table, empty("There is no rung", detail.sweep.searcher === "pbt"
+      ? "In a population nobody is stopped: after each generation the best quarter replaces the worst." : "The grace period is as long as the longest trial: ASHA stops nobody."));
     const spread = (index, total) => (total < 2 ? 0 : (((index * 0.618034) % 1) - 0.5) * 0.5);
     const points = (fate) => rungs.flatMap(({ reached }, rung) => reached.map((each, index) => [each, rung, index, reached.length]))
       .filter(([each]) => (fate === "stopped" ? each.fate === "stopped here" : each.fate !== "stopped here"))

@@ -34,10 +34,10 @@ function sweepHead(detail, tab) {
       el("a", { href: sweepAddress(row.id), "aria-current": tab === "sweep" ? "page" : null }, "Sweep"),
       el("a", { href: sweepAddress(row.id, "test"), "aria-current": tab === "test" ? "page" : null }, "Test scores")),
     el("div", { class: "tiles" },
-      tile("best validation", percentSign(row.best_validation), row.best_trial ? `trial ${row.best_trial}` : "no epoch yet"),
-      tile("test accuracy", percentSign(row.test?.accuracy), row.test ? `95 %: ${row.test.interval.map((each) => percent(each)).join(" to ")}` : "not evaluated"),
+      tile("best validation", percentSign(row.best_validation), !row.best_trial ? "no epoch yet" : row.is_retrained ? `trial ${row.winner}, trained anew in the finals` : `trial ${row.best_trial}`),
+      tile("test accuracy", percentSign(row.test?.accuracy), row.test ? `95 %: ${row.test.interval.map((each) => percent(each)).join(" to ")}` : sweep.parent ? `scored with ${sweep.parent}` : "not evaluated"),
       tile("trials ended", `${ended} of ${row.num_trials}`, outcomeBar(row.outcomes, row.num_trials)),
-      tile("wall time", duration(row.wall_s), `${count(row.num_epochs)} epochs trained`),
+      tile(`wall time${withPauses(row)}`, duration(row.wall_s), `${count(row.num_epochs)} epochs trained`),
       tile("accelerator-hours", row.has_accelerators ? (row.accelerator_s / 3600).toFixed(2) : MISSING, row.has_accelerators ? sweep.hardware.accelerator_types || "" : `CPU: ${sweep.hardware.cpu_model ?? "unknown"}`)),
   ];
 }
@@ -50,11 +50,13 @@ function trialsCard(detail, onHover) {
   const value = (trial, name) => (typeof trial.config[name] === "number" ? trial.config[name] : trial.settings[name]);
   const ranks = () => new Map(rankedTrials(current).map((trial, index) => [trial.trial_id, index + 1]));
   let rank = ranks();
+  const hasHeirs = () => current.trials.some(({ parent }) => parent); // none in a population's first generation
   const tableOf = (names) => sortableTable({
     name: "trials", caption: "Trials, with every setting", order: "rank", rowKey: (trial) => trial.trial_id, onHover,
     columns: [
       { key: "trial", label: "trial", isText: true, value: (trial) => trial.trial_id, cell: (trial) => link(sweepAddress(current.row.id, "trial", trial.trial_id), trial.trial_id) },
       { key: "rank", label: "rank", value: (trial) => rank.get(trial.trial_id) },
+      ...(hasHeirs() ? [{ key: "parent", label: "heir of", isText: true, value: (trial) => trial.parent }] : []),
       { key: "outcome", label: "outcome", isText: true, value: (trial) => trial.outcome, cell: (trial) => outcomeTag(trial.outcome) },
       { key: "validation", label: "val. %", value: (trial) => trial.best_validation_accuracy, cell: (trial) => percent(trial.best_validation_accuracy) },
       { key: "epoch", label: "at epoch", value: (trial) => trial.best_epoch },
@@ -78,7 +80,7 @@ function trialsCard(detail, onHover) {
   /** A column for each setting that any trial has: later trials of a running sweep may have others. */
   function rebuild() {
     const names = usedSettings(current);
-    const key = names.map(({ name }) => name).join();
+    const key = [hasHeirs(), ...names.map(({ name }) => name)].join();
     if (key === shownNames) return;
     shownNames = key;
     table = tableOf(names);

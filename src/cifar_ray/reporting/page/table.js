@@ -53,7 +53,7 @@ function compareValues(one, other, isDown) {
 /** A table that is not sorted. `heading` and `rows` are lists of cells. */
 const plainTable = (caption, heading, rows, className = "") =>
   el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
-    el("table", { class: className }, el("caption", { class: "unseen" }, caption),
+    el("table", { class: `plain ${className}` }, el("caption", { class: "unseen" }, caption),
       el("thead", {}, el("tr", {}, heading.map((text, index) => el("th", { scope: "col", class: index ? "number" : "" }, text)))),
       el("tbody", {}, rows.map((row) => el("tr", {}, row.map((cell, index) =>
         index ? el("td", { class: "number" }, cell) : el("th", { scope: "row" }, cell)))))));

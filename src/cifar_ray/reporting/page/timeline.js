@@ -122,7 +122,7 @@ function costCard() {
       [...groups.map((group) => [group.name, group.trials ? count(group.trials) : MISSING, count(group.epochs), duration(group.seconds), `${percent(group.seconds / (total || 1), 0)} %`]),
         ...lost.map(({ name, seconds }) => [name, MISSING, MISSING, duration(seconds), `${percent(seconds / (total || 1), 0)} %`]),
         ["all", count(detail.trials.length), count(sum(groups.map(({ epochs }) => epochs))), duration(total), "100 %"]]),
-    el("p", { class: "note" }, `Wall time ${duration(row.wall_s)}. An epoch that trials shared as a cohort counts in parts. ${row.cost ? `No epoch to show: starts, restarts, epochs cut off, uploads, waiting for others. ${row.cost.price == null ? row.cost.remark ?? "No table of prices was given (CIFAR_RAY_PRICES)" : `Price of all that was held: ${row.cost.amount}`}.` : "Waiting, starting and uploading are in the wall time alone."}`));
+    el("p", { class: "note" }, `Wall time ${duration(row.wall_s)}${withPauses(row)}. An epoch that trials shared as a cohort counts in parts. ${row.cost ? `No epoch to show: starts, restarts, epochs cut off, uploads, waiting for others. ${row.cost.price == null ? row.cost.remark ?? "No table of prices was given (CIFAR_RAY_PRICES)" : `Price of all that was held: ${row.cost.amount}`}.` : "Waiting, starting and uploading are in the wall time alone."}`));
   }
   return { node, update };
 }
