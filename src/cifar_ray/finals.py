@@ -34,7 +34,7 @@ class Finalist(Record):
     """Its best validation accuracy in the sweep, by which it was chosen."""
     retrainings: tuple[Retraining, ...]
     has_other_epochs: bool = False
-    """Whether a whole training has more or fewer epochs here than in the sweep."""
+    """Whether a whole training has more or fewer epochs here than the trial had in the sweep, which may have cut it."""
 
     @property
     def accuracies(self) -> list[float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -180,6 +180,11 @@ class TrialRecord(Record):
         return self.outcome in ("completed", "stopped", "diverged")
 
 
+def best_first(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """By best validation accuracy, of equal ones by trial id; those without one last."""
+    return sorted(trials, key=lambda trial: (-(trial.best_validation_accuracy or 0.0), trial.trial_id))
+
+
 @dataclass(frozen=True, kw_only=True)
 class ResourceUse(Record):
     """What a sweep has held so far, in seconds of accelerators, or of cores where it uses none."""
@@ -244,6 +249,13 @@ class SweepResult(Record):
         """Its trials that can be ranked: the finalists in the order of their finals, then the others."""
         finalists = [each.trial_id for each in self.finals.finalists] if self.finals else []
         return tuple(dict.fromkeys((*finalists, *self.ranking)))
+
+    @property
+    def validation_accuracy(self) -> float | None:
+        """The best one of the training that is scored: where it had finals, of the best of their winner's."""
+        finalist = self.finals.winner if self.finals else None
+        scored = (finalist.best if finalist else None) or self.winner
+        return scored.best_validation_accuracy if scored else None
 
 
 @dataclass(frozen=True, kw_only=True)

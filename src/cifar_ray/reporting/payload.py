@@ -14,7 +14,7 @@ from cifar_ray.errors import CifarRayError
 from cifar_ray.finals import Finals, describe
 from cifar_ray.progress.asha import milestones
 from cifar_ray.provenance import now
-from cifar_ray.records import Cost, EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
+from cifar_ray.records import Cost, EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord, best_first
 from cifar_ray.reporting.finals_rows import HEADING, NOTE, finals_rows
 from cifar_ray.reporting.formats import (
     budget_text,
@@ -91,7 +91,7 @@ def sweep_document(runs: RunStore, sweep_id: str) -> dict[str, Any]:
     summary, search = runs.summary(sweep_id), _so_far(runs, sweep_id)
     result, scores = summary.result, summary.scores
     row = _row(summary, search, None if result else _finals_so_far(runs, summary.sweep))
-    trials = sorted(search.trials, key=lambda trial: (-(trial.best_validation_accuracy or 0.0), trial.trial_id))
+    trials = best_first(search.trials)
     ranked = [trial.trial_id for trial in trials if trial.best_validation_accuracy is not None]
     return row | {
         "sweep": asdict(summary.sweep),
