@@ -64,8 +64,8 @@ def comparison_renderable(comparison: Comparison) -> RenderableType:
 def verdicts(comparison: Comparison) -> list[str]:
     """What sweeps of several seeds come to; where all saw the same images, also who leads, and which searcher."""
     searchers, searcher_leads = _searchers(comparison)
-    groups, found = group_scores(comparison), leads(comparison)
-    return [each.text for each in (*groups, *found)] + searchers + [lead.text for lead in searcher_leads]
+    groups = [score.text for score in group_scores(comparison)]
+    return [*groups, *(lead.text for lead in leads(comparison)), *searchers, *(lead.text for lead in searcher_leads)]
 
 
 def comparison_document(comparison: Comparison) -> dict[str, Any]:
