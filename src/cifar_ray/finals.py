@@ -79,6 +79,11 @@ class Finals(Record):
         first = self.finalists[0] if self.finalists else None
         return first if first is not None and first.mean is not None else None
 
+    @property
+    def best(self) -> Retraining | None:
+        """The winner's best training, which is scored on the test set."""
+        return self.winner.best if self.winner else None
+
 
 def rank_finalists(finalists: Iterable[Finalist]) -> tuple[Finalist, ...]:
     """As Finals has them; of equal means the better in the sweep first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -58,9 +58,8 @@ class SweepRecord(Record):
     grace_period: int
     reduction_factor: int
     accelerators_per_trial: float
-    """Of a trial, or of the cohort that it trains in."""
     cpus_per_trial: float
-    """Of a trial, or of the cohort that it trains in."""
+    """Both of a trial, or of the cohort that it trains in."""
     dataset: DatasetRecord
     versions: Mapping[str, str]
     """Of Python and the packages that numbers depend on."""
@@ -133,8 +132,7 @@ class EpochMetrics(Record):
     @property
     def is_finite(self) -> bool:
         """Whether both losses are finite numbers; a trial where they are not has diverged."""
-        losses = (self.train_loss, self.validation_loss)
-        return all(loss is not None and math.isfinite(loss) for loss in losses)
+        return all(loss is not None and math.isfinite(loss) for loss in (self.train_loss, self.validation_loss))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,11 +176,6 @@ class TrialRecord(Record):
         Not so in an earlier generation of a population, where another has taken its place.
         """
         return self.outcome in ("completed", "stopped", "diverged")
-
-
-def best_first(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
-    """By best validation accuracy, of equal ones by trial id; those without one last."""
-    return sorted(trials, key=lambda trial: (-(trial.best_validation_accuracy or 0.0), trial.trial_id))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,8 +246,7 @@ class SweepResult(Record):
     @property
     def validation_accuracy(self) -> float | None:
         """The best one of the training that is scored: where it had finals, of the best of their winner's."""
-        finalist = self.finals.winner if self.finals else None
-        scored = (finalist.best if finalist else None) or self.winner
+        scored = (self.finals.best if self.finals else None) or self.winner
         return scored.best_validation_accuracy if scored else None
 
 

@@ -11,7 +11,8 @@ import pandas as pd
 import pyarrow
 
 from cifar_ray.errors import ConfigurationError, RecordError
-from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord, best_first
+from cifar_ray.progress.ranking import best_first
+from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.storage.runs import RunStore, open_sweep
 
 if TYPE_CHECKING:

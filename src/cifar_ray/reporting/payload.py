@@ -13,8 +13,9 @@ import pydantic_core
 from cifar_ray.errors import CifarRayError
 from cifar_ray.finals import Finals, describe
 from cifar_ray.progress.asha import milestones
+from cifar_ray.progress.ranking import best_first
 from cifar_ray.provenance import now
-from cifar_ray.records import Cost, EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord, best_first
+from cifar_ray.records import Cost, EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.reporting.finals_rows import HEADING, NOTE, finals_rows
 from cifar_ray.reporting.formats import (
     budget_text,

@@ -8,7 +8,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from cifar_ray.finals import Finals, describe
-from cifar_ray.records import TestScores, TrialRecord, best_first
+from cifar_ray.progress.ranking import best_first
+from cifar_ray.records import TestScores, TrialRecord
 from cifar_ray.reporting.finals_rows import HEADING, NOTE, finals_rows
 from cifar_ray.reporting.fitting_table import FittingTable, narrow_table
 from cifar_ray.reporting.formats import (

@@ -16,10 +16,11 @@ from ray.tune.experiment import Trial
 
 from cifar_ray.prices import Prices
 from cifar_ray.progress.counting import recounted, with_epoch
+from cifar_ray.progress.ranking import best_first
 from cifar_ray.progress.sweep_log import FinalsAhead, TrialEpoch, TrialNews, TrialState, budget_line, trial_lines
 from cifar_ray.progress.sweep_progress import SweepProgress
 from cifar_ray.provenance import now
-from cifar_ray.records import EpochMetrics, Outcome, SweepRecord, SweepResult, TrialEvent, TrialRecord, best_first
+from cifar_ray.records import EpochMetrics, Outcome, SweepRecord, SweepResult, TrialEvent, TrialRecord
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.tuning.bookkeeper import Bookkeeper
 from cifar_ray.tuning.cost import Meter, cost_of
