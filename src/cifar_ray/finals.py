@@ -34,7 +34,7 @@ class Finalist(Record):
     """Its best validation accuracy in the sweep, by which it was chosen."""
     retrainings: tuple[Retraining, ...]
     has_other_epochs: bool = False
-    """Whether a whole training has more or fewer epochs here than in the sweep."""
+    """Whether a whole training has more or fewer epochs here than the trial had in the sweep, which may have cut it."""
 
     @property
     def accuracies(self) -> list[float]:
@@ -78,6 +78,11 @@ class Finals(Record):
         """None where no training of any finalist has an epoch with a finite loss."""
         first = self.finalists[0] if self.finalists else None
         return first if first is not None and first.mean is not None else None
+
+    @property
+    def best(self) -> Retraining | None:
+        """The winner's best training, which is scored on the test set."""
+        return self.winner.best if self.winner else None
 
 
 def rank_finalists(finalists: Iterable[Finalist]) -> tuple[Finalist, ...]:

@@ -58,9 +58,8 @@ class SweepRecord(Record):
     grace_period: int
     reduction_factor: int
     accelerators_per_trial: float
-    """Of a trial, or of the cohort that it trains in."""
     cpus_per_trial: float
-    """Of a trial, or of the cohort that it trains in."""
+    """Both of a trial, or of the cohort that it trains in."""
     dataset: DatasetRecord
     versions: Mapping[str, str]
     """Of Python and the packages that numbers depend on."""
@@ -133,8 +132,7 @@ class EpochMetrics(Record):
     @property
     def is_finite(self) -> bool:
         """Whether both losses are finite numbers; a trial where they are not has diverged."""
-        losses = (self.train_loss, self.validation_loss)
-        return all(loss is not None and math.isfinite(loss) for loss in losses)
+        return all(loss is not None and math.isfinite(loss) for loss in (self.train_loss, self.validation_loss))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,8 +246,7 @@ class SweepResult(Record):
     @property
     def validation_accuracy(self) -> float | None:
         """The best one of the training that is scored: where it had finals, of the best of their winner's."""
-        finalist = self.finals.winner if self.finals else None
-        scored = (finalist.best if finalist else None) or self.winner
+        scored = (self.finals.best if self.finals else None) or self.winner
         return scored.best_validation_accuracy if scored else None
 
 
@@ -288,15 +285,15 @@ class TestScores(Record):
     commit: str | None
     versions: Mapping[str, str]
     scored_at: str
-    remarks: tuple[str, ...] = field(default=())
+    remarks: tuple[str, ...] = ()
     """What a reader must know, such as a damaged checkpoint that was passed over."""
-    reliability: tuple[ReliabilityBin, ...] = field(default=())
+    reliability: tuple[ReliabilityBin, ...] = ()
     """Bins of equal width over [0, 1]."""
-    mistakes: tuple[Mistake, ...] = field(default=())
+    mistakes: tuple[Mistake, ...] = ()
     """The most confident ones, the worst first."""
     accuracy_with_flips: float | None = None
     """By the mean of the logits of each image and its mirror image: reported apart, never instead."""
-    seeds: tuple[SeedScore, ...] = field(default=())
+    seeds: tuple[SeedScore, ...] = ()
     """Where the winner was trained anew on several seeds: each of those trainings, the one that was scored first."""
     calibration: Calibration | None = None
     robustness: Robustness | None = None

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cifar_ray.cli.main import main
-from cifar_ray.cli.results import pull_sweep, wait_for_results
+from cifar_ray.cli.results import wait_for_results
 from cifar_ray.errors import CifarRayError, ConfigurationError, StorageError
 from cifar_ray.records import SweepRecord, SweepResult, TrialRecord
 from cifar_ray.storage.runs import RunStore
@@ -69,7 +69,13 @@ def test_exits_0_at_once_where_all_have_finished(runs: RunStore, trial_record: T
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
-    [(["Bad Id", "--timeout-s", "1"], "malformed"), (["cnn-1"], "--timeout-s"), (["--timeout-s", "1"], "SWEEP")],
+    [
+        (["Bad Id", "--timeout-s", "1"], "malformed"),
+        (["cnn-1"], "--timeout-s"),
+        (["--timeout-s", "1"], "SWEEP"),
+        (["cnn-1", "--timeout-s", "nan"], "--timeout-s: nan is out of range"),
+        (["cnn-1", "--timeout-s", "inf"], "--timeout-s: inf is out of range"),
+    ],
 )
 def test_bad_input(arguments: list[str], says: str, tmp_path: Path) -> None:
     result = wait(str(tmp_path), *arguments)
@@ -171,17 +177,10 @@ def test_list_and_show_as_one_json_document(
     assert shown["ranking"] == ["t0000"]
 
 
-def test_a_copy_of_a_running_sweep_does_not_look_as_if_it_ran(
-    runs: RunStore, sweep_record: SweepRecord, tmp_path: Path
-) -> None:
-    runs.create_sweep(sweep_record)
-    runs.objects.write("cnn-1/lease.json", b"{}")
-    assert pull_sweep(runs, "cnn-1", tmp_path / "copy") == 1
-    assert not (tmp_path / "copy/cnn-1/lease.json").exists()
-
-
 def test_the_newest_sweep_is_shown(runs: RunStore, sweep_record: SweepRecord) -> None:
     for sweep_id, year in (("cnn-1", 2025), ("cnn-2", 2026), ("cnn-3", 2024)):
         runs.create_sweep(replace(sweep_record, sweep_id=sweep_id, started_at=f"{year}-01-01T00:00:00+00:00"))
+    runs.objects.write("cnn-4/sweep.json", b"{")
     shown = CliRunner().invoke(main, ["results", "show", "--storage", runs.objects.uri])
-    assert shown.output.startswith("cnn-2: ")
+    assert shown.stdout.startswith("cnn-2: ")
+    assert shown.stderr.startswith("not to be read: cnn-4/sweep.json")

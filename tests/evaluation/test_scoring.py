@@ -12,7 +12,7 @@ from torch.nn import functional
 from cifar_ray.data.image_set import ImageSet
 from cifar_ray.data.sources import load_images
 from cifar_ray.data.split import split
-from cifar_ray.errors import DataError, StorageError
+from cifar_ray.errors import ConfigurationError, DataError, StorageError
 from cifar_ray.evaluation import judge, scoring
 from cifar_ray.evaluation.corruptions import CORRUPTIONS, corrupt
 from cifar_ray.evaluation.scoring import score_sweep
@@ -95,7 +95,7 @@ def test_all_that_is_kept_of_a_winner(finished: RunStore, monkeypatch: pytest.Mo
     monkeypatch.setattr(judge, "corrupt", corrupt_watched)
     scores = score_sweep(finished.objects.uri, "cnn-1")
     assert (scores.trial_id, scores.epoch, scores.config["seed"]) == ("t0000", 3, 12)
-    assert [(each.trial_id, each.seed) for each in scores.seeds] == [("t0001", 12), ("t0000", 11), ("t0002", 13)]
+    assert [(each.trial_id, each.seed) for each in scores.seeds] == [("t0001", 12), ("t0002", 13), ("t0000", 11)]
     assert scores.calibration is not None
     assert scores.calibration.loss == pytest.approx(scores.loss, abs=1e-6)
     assert scores.robustness is not None
@@ -117,7 +117,7 @@ def test_all_that_is_kept_of_a_winner(finished: RunStore, monkeypatch: pytest.Mo
 def test_scores_are_those_of_a_plain_pass(finished: RunStore) -> None:
     scores = score_sweep(finished.objects.uri, "cnn-1")
     test = load_images("shapes:500", "test", read_settings())
-    logits, *others = (plain_logits(finished, trial_id, test.images) for trial_id in ("t0001", "t0000", "t0002"))
+    logits, *others = (plain_logits(finished, trial_id, test.images) for trial_id in ("t0001", "t0002", "t0000"))
     mirrored = plain_logits(finished, "t0001", test.images[..., np.arange(31, -1, -1)])
     predicted = logits.argmax(axis=1)
     is_right = predicted == test.labels
@@ -148,6 +148,20 @@ def plain_logits(runs: RunStore, trial_id: str, images: np.ndarray) -> np.ndarra
     mean, deviation = (torch.tensor(each).view(3, 1, 1) for each in (dataset.mean, dataset.standard_deviation))
     with torch.inference_mode():
         return torch.cat([model(((each / 255 - mean) / deviation)[None]) for each in torch.from_numpy(images)]).numpy()
+
+
+def test_finals_are_no_second_look_at_the_test_set(finished: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are a finished sweep with a winner and its weights: the luckiest single training."""
+    nested, searched = finished.finals("cnn-1"), finished.result("cnn-1")
+    assert searched is not None
+    nested.create_sweep(replace(finished.sweep("cnn-1"), sweep_id="cnn-1-finals", parent="cnn-1"))
+    winner = replace(searched.winner, trial_id="t0001") if searched.winner else None
+    nested.write_result(replace(searched, sweep_id="cnn-1-finals", winner=winner, finals=None))
+    opened: list[object] = []
+    monkeypatch.setattr(scoring, "load_images", lambda *arguments: opened.append(arguments))
+    with pytest.raises(ConfigurationError, match="cnn-1-finals are the finals of cnn-1") as refused:
+        score_sweep(nested.objects.uri, "cnn-1-finals")
+    assert (opened, refused.value.hint) == ([], "evaluate cnn-1, in the store that holds it")
 
 
 def test_what_has_scores_is_whole(finished: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:

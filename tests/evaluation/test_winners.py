@@ -29,7 +29,7 @@ def finish(runs: RunStore, sweep: SweepRecord, winner: TrialRecord | None) -> No
 
 
 def test_the_newest_finished_sweep_of_each_study(
-    runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord
+    runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord, caplog: pytest.LogCaptureFixture
 ) -> None:
     for sweep_id, study, hour in (("a-1", "cnn", 1), ("a-2", "cnn", 3), ("a-3", "resnet", 2)):
         sweep = replace(sweep_record, sweep_id=sweep_id, study=study, started_at=f"2026-01-01T0{hour}:00:00+00:00")
@@ -39,7 +39,10 @@ def test_the_newest_finished_sweep_of_each_study(
     runs.create_sweep(unfinished)
     without_winner = replace(sweep_record, sweep_id="a-5", started_at="2026-01-01T10:00:00+00:00")
     finish(runs, without_winner, None)
+    finish(runs, replace(sweep, sweep_id="a-7", study="finals", parent="a-3"), trial_record)
+    runs.objects.write("a-8/sweep.json", b"{")
     assert newest_finished_sweeps(runs) == ["a-2", "a-3"]
+    assert "passed over, since it cannot be read: a-8/sweep.json" in caplog.text
 
 
 @pytest.fixture
@@ -106,7 +109,7 @@ def finalist(
                 best_epoch=2,
                 best_validation_accuracy=accuracy,
             )
-            for index, accuracy in enumerate((0.4, 0.5, 0.3))
+            for index, accuracy in enumerate((0.3, 0.5, 0.4))
         ),
     )
     finals = Finals(finalists=(chosen,), num_epochs=12, accelerator_seconds=0.0)
@@ -131,13 +134,13 @@ def finalist(
 def test_of_finals_the_best_training_of_the_chosen_settings_wins(runs: RunStore, finalist: Finalist) -> None:
     winner = load_winner(runs, "cnn-1")
     assert (winner.trial.trial_id, winner.checkpoint.config, winner.remarks) == ("t0001", {"seed": 1}, ())
-    assert [each.seed for each, _ in winner.retrained] == [1, 0, 2]
+    assert [each.seed for each, _ in winner.retrained] == [1, 2, 0]
 
 
 def test_a_training_whose_checkpoint_is_gone_is_left_out_and_said_so(runs: RunStore, finalist: Finalist) -> None:
     CheckpointStore(runs.finals("cnn-1").objects, "cnn-1-finals", "t0001").prune(keep=(), known=(2,))
     winner = load_winner(runs, "cnn-1")
-    assert winner.checkpoint.config == {"seed": 0}
+    assert winner.checkpoint.config == {"seed": 2}, "of those left the best on validation"
     assert winner.remarks == ("2 of 3 trainings of t0001 could be scored",)
     for index in (0, 2):
         CheckpointStore(runs.finals("cnn-1").objects, "cnn-1-finals", f"t000{index}").prune(keep=(), known=(2,))

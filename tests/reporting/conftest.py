@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from cifar_ray.records import DatasetRecord, SweepResult, TestScores, TrialRecord
+from cifar_ray.records import DatasetRecord, EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.statistics import summarise_classes, wilson_interval
+from cifar_ray.storage.answers import TestAnswers
+from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import STUDIES
 
 
@@ -79,3 +83,38 @@ def result(trial_record: TrialRecord) -> SweepResult:
         accelerator_seconds=3900.0,
         finished_at="2026-01-01T01:00:00+00:00",
     )
+
+
+@pytest.fixture
+def put(
+    runs: RunStore, sweep_record: SweepRecord, scores: TestScores, epoch_metrics: list[EpochMetrics]
+) -> Callable[..., None]:
+    """Puts a sweep that differs in what is named from one of four epochs, 0.5 accelerators and 1.5 s each."""
+
+    def put(sweep_id: str, accuracy: float | None = None, **changes: Any) -> None:
+        dataset = {
+            name: changes.pop(name) for name in ("fingerprint", "classes", "validation_share") if name in changes
+        }
+        sweep = replace(sweep_record, sweep_id=sweep_id, dataset=replace(sweep_record.dataset, **dataset), **changes)
+        runs.create_sweep(sweep)
+        runs.write_metrics(sweep_id, epoch_metrics[:4])
+        if accuracy is not None:
+            runs.write_test_scores(replace(scores, sweep_id=sweep_id, accuracy=accuracy, dataset=sweep.dataset))
+
+    return put
+
+
+@pytest.fixture
+def answer(runs: RunStore) -> Callable[..., None]:
+    """Puts the answers of a sweep that has been scored: the first so many of 10,000 images right, all of one class."""
+
+    def answer(sweep_id: str, num_correct: int, fingerprint: str = "cd" * 32) -> None:
+        counts = (num_correct, 10_000 - num_correct)
+        found = runs.test_scores(sweep_id)
+        assert found is not None
+        confusion = (counts + (0,) * 8, *((0,) * 10,) * 9)
+        runs.write_test_scores(replace(found, confusion_matrix=confusion, test_fingerprint=fingerprint))
+        predicted = [0] * counts[0] + [1] * counts[1]
+        runs.write_answers(TestAnswers.pack(sweep_id, fingerprint, [0] * 10_000, predicted))
+
+    return answer

@@ -1,6 +1,7 @@
 """Comparisons of two real sweeps, and of made ones that differ in what must be said."""
 
 import io
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,16 +13,12 @@ from rich.console import Console
 
 from cifar_ray.cli.main import main
 from cifar_ray.errors import ConfigurationError, RecordError
-from cifar_ray.records import EpochMetrics, SweepRecord, TestScores
+from cifar_ray.finals import Finalist, Finals, Retraining
+from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult
 from cifar_ray.reporting.comparison import Comparison, Contender, Score, compare
-from cifar_ray.reporting.comparison_view import (
-    PAIRED,
-    UNPAIRED,
-    _lead,
-    comparison_figure,
-    comparison_renderable,
-    verdicts,
-)
+from cifar_ray.reporting.comparison_figure import comparison_figure
+from cifar_ray.reporting.comparison_view import PAIRED, UNPAIRED, comparison_renderable, verdicts
+from cifar_ray.reporting.leads import lead_of
 from cifar_ray.reporting.paired import Paired
 from cifar_ray.scrutiny import SeedScore
 from cifar_ray.storage.answers import TestAnswers
@@ -31,23 +28,6 @@ from cifar_ray.storage.runs import RunStore
 RESULTS = Path(__file__).parents[2] / "docs/results"
 ALONE, COHORT = "cnn-20261123-140840-f23b", "cnn-20261123-202106-86f1"
 Put = Callable[..., None]
-
-
-@pytest.fixture
-def put(runs: RunStore, sweep_record: SweepRecord, scores: TestScores, epoch_metrics: list[EpochMetrics]) -> Put:
-    """Puts a sweep that differs in what is named from one of four epochs, 0.5 accelerators and 1.5 s each."""
-
-    def put(sweep_id: str, accuracy: float | None = None, **changes: Any) -> None:
-        dataset = {
-            name: changes.pop(name) for name in ("fingerprint", "classes", "validation_share") if name in changes
-        }
-        sweep = replace(sweep_record, sweep_id=sweep_id, dataset=replace(sweep_record.dataset, **dataset), **changes)
-        runs.create_sweep(sweep)
-        runs.write_metrics(sweep_id, epoch_metrics[:4])
-        if accuracy is not None:
-            runs.write_test_scores(replace(scores, sweep_id=sweep_id, accuracy=accuracy, dataset=sweep.dataset))
-
-    return put
 
 
 def test_two_real_sweeps(tmp_path: Path) -> None:
@@ -85,6 +65,9 @@ def test_the_best_at_a_spend_is_what_had_been_reached_by_then(
     contender = Contender(sweep=sweep_record, result=None, scores=None, metrics=metrics)
     assert [spent for spent, _ in contender.course] == pytest.approx([0.75, 1.5, 2.25, 2.5])
     assert [best for _, best in contender.course] == pytest.approx([0.15, 0.25, 0.25, 0.25])
+    diverged = replace(contender, metrics=[broken, *metrics[:2]])
+    assert [best for _, best in diverged.course] == [None, pytest.approx(0.15), pytest.approx(0.25)]
+    assert diverged.validation(0.75) is None, "no epoch of finite losses"
     assert contender.validation(0.7) is None
     assert contender.validation(0.75) == Score(num_correct=750, num_images=5000)
     assert replace(contender, sweep=replace(sweep_record, accelerators_per_trial=0.0)).unit == "core-seconds"
@@ -107,7 +90,9 @@ def test_a_clear_lead_is_called_one(runs: RunStore, put: Put) -> None:
     [
         ({}, None, True),
         ({"fingerprint": "cd" * 32}, "the training images differ", False),
-        ({"seed": 1}, "seeds differ", True),
+        ({"grace_period": 2}, "budgets differ", True),
+        ({"reduction_factor": 2}, "budgets differ", True),
+        ({"commit": "def"}, "versions of the code differ", True),
         ({"validation_share": 0.02}, "no validation accuracy is set against another", True),
         ({"num_trials": 3}, "budgets differ", True),
         ({"num_finalists": 2, "num_seeds": 2}, "budgets differ", True),
@@ -156,20 +141,13 @@ def test_sweeps_without_an_epoch_and_hostile_names_are_drawn(runs: RunStore, put
     assert isinstance(found, Comparison)
 
 
-def test_answers_by_image_are_compared_in_pairs(runs: RunStore, put: Put, scores: TestScores) -> None:
+def test_answers_by_image_are_compared_in_pairs(runs: RunStore, put: Put, answer: Put) -> None:
     """The second is right where the first is, and on 60 images more: as of different images, too close to call."""
     put("cnn-1", 0.600)
     put("cnn-2", 0.606)
     put("cnn-3", 0.600)
-    labels = [0] * 10_000
     for sweep_id, num_correct, fingerprint in (("cnn-1", 6000, "cd"), ("cnn-2", 6060, "cd"), ("cnn-3", 6000, "ef")):
-        counts = (num_correct, 10_000 - num_correct)
-        scored = runs.test_scores(sweep_id)
-        assert scored is not None
-        confusion = (counts + (0,) * 8, *((0,) * 10,) * 9)
-        runs.write_test_scores(replace(scored, confusion_matrix=confusion, test_fingerprint=fingerprint * 32))
-        predicted = [0] * counts[0] + [1] * counts[1]
-        runs.write_answers(TestAnswers.pack(sweep_id, fingerprint * 32, labels, predicted))
+        answer(sweep_id, num_correct, fingerprint * 32)
     found = compare(runs, ["cnn-1", "cnn-2", "cnn-3"])
     assert any("the test images differ" in text for text in found.cautions)
     assert not any("test images" in text for text in compare(runs, ["cnn-1", "cnn-2"]).cautions)
@@ -177,7 +155,7 @@ def test_answers_by_image_are_compared_in_pairs(runs: RunStore, put: Put, scores
     assert against_1.startswith("On the test set cnn-2 leads cnn-1 by 0.60 points, 95 % interval +0.4")
     assert "p = 1.7e-18; of 10,000 images 60 right by cnn-2 alone, 0 by cnn-1 alone." in against_1
     assert "too close to call" in against_3, "its answers are to other images"
-    runs.write_answers(TestAnswers.pack("cnn-1", "cd" * 32, labels, [1] * 10_000))
+    runs.write_answers(TestAnswers.pack("cnn-1", "cd" * 32, [0] * 10_000, [1] * 10_000))
     with pytest.raises(RecordError, match="the answers of sweep cnn-1 are damaged"):
         compare(runs, ["cnn-1", "cnn-2"])
 
@@ -187,9 +165,13 @@ def test_few_images_that_differ_are_no_lead_though_the_bootstrap_says_so() -> No
     paired = Paired(num_images=10_000, only_first=5, only_second=0)
     assert paired.interval[0] > 0
     score = Score(num_correct=9000, num_images=10_000)
-    assert "too close to call" in _lead(score, "a", score, "b", paired)
-    assert " leads " in _lead(score, "a", score, "b", replace(paired, only_first=6))
-    assert "p < 1e-300" in _lead(score, "a", score, "b", replace(paired, only_first=3000))
+    found = [
+        lead_of(score, "a", score, "b", paired=replace(paired, only_first=num_images)) for num_images in (5, 6, 3000)
+    ]
+    assert [each.is_clear for each in found] == [False, True, True]
+    assert "too close to call" in found[0].text
+    assert " leads " in found[1].text
+    assert "p < 1e-300" in found[2].text
 
 
 def test_what_another_sweep_has_found_is_not_had_for_less(runs: RunStore, put: Put) -> None:
@@ -232,19 +214,86 @@ def test_what_the_finals_trained_is_told_apart_from_the_search(tmp_path: Path) -
     assert "On validation" not in output
 
 
-def test_a_sweep_that_is_not_scored_yet_leaves_the_others_paired(runs: RunStore, put: Put, scores: TestScores) -> None:
-    for sweep_id, accuracy in (("cnn-1", 0.6), ("cnn-2", 0.61), ("cnn-3", None)):
-        put(sweep_id, accuracy)
-    for sweep_id, num_correct in (("cnn-1", 6000), ("cnn-2", 6100)):
-        counts = (num_correct, 10_000 - num_correct)
-        found = runs.test_scores(sweep_id)
-        assert found is not None
-        runs.write_test_scores(replace(found, confusion_matrix=(counts + (0,) * 8, *((0,) * 10,) * 9)))
-        predicted = [0] * counts[0] + [1] * counts[1]
-        runs.write_answers(TestAnswers.pack(sweep_id, found.test_fingerprint, [0] * 10_000, predicted))
+@pytest.mark.parametrize(
+    ("accuracy", "notes"),
+    [(None, {PAIRED}), (0.60, {PAIRED, UNPAIRED}), (0.64, {UNPAIRED})],
+    ids=["not scored yet", "a follower without answers", "a leader without answers"],
+)
+def test_the_notes_are_of_the_lines_above_them(
+    runs: RunStore, put: Put, answer: Put, accuracy: float | None, notes: set[str]
+) -> None:
+    for sweep_id, each in (("cnn-1", 0.62), ("cnn-2", 0.61), ("cnn-3", accuracy)):
+        put(sweep_id, each)
+    answer("cnn-1", 6200)
+    answer("cnn-2", 6100)
     file = io.StringIO()
     Console(file=file, width=100).print(comparison_renderable(compare(runs, ["cnn-1", "cnn-2", "cnn-3"])))
     said = " ".join(file.getvalue().split())
-    assert "p = " in said
-    assert PAIRED in said
-    assert UNPAIRED not in said
+    assert {note for note in (PAIRED, UNPAIRED) if note in said} == notes
+    assert ("p = " in said) == (PAIRED in notes)
+
+
+def test_more_than_three_sweeps_stand_below_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In 80 columns no accuracy is broken; nothing is written unasked."""
+    monkeypatch.chdir(tmp_path)
+    sweeps = sorted(folder.name for folder in RESULTS.glob("cnn-2026*"))
+    done = CliRunner().invoke(main, ["results", "compare", *sweeps, "--storage", str(RESULTS)])
+    assert done.exit_code == 0, done.output
+    lines = done.output.splitlines()
+    assert max(map(len, lines)) <= 80
+    # below the table, too, lines may begin with an id
+    rows = {line.split()[0]: line.split() for line in reversed(lines) if line.startswith(tuple(sweeps))}
+    assert rows.keys() == set(sweeps)
+    assert rows[ALONE][:6] == [ALONE, "0", "63.94", "62.99", "to", "64.88"]
+    assert "a wider terminal or --json has them" in done.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_comparison_for_a_program(runs: RunStore, put: Put, answer: Put, tmp_path: Path) -> None:
+    put("cnn-1", 0.60, commit="0123456789ab-dirty")
+    put("cnn-2", 0.64)
+    answer("cnn-1", 6000)
+    answer("cnn-2", 6400)
+    arguments = ["results", "compare", "cnn-1", "cnn-2", "--storage", runs.objects.uri]
+    assert " 0123456-dirty " in CliRunner().invoke(main, arguments).output
+    done = CliRunner().invoke(main, [*arguments, "--json", "--figure", str(tmp_path / "c.png")])
+    found = json.loads(done.stdout)
+    first, second = found["contenders"]
+    assert (first["id"], first["test"]["accuracy"], first["validation"]) == ("cnn-1", 0.6, 0.45)
+    assert (second["commit"], second["grace_period"], second["unit"]) == ("abc", 1, "accelerator-seconds")
+    assert (found["groups"], len(found["cautions"])) == ([], 2)
+    lead = found["leads"][0]
+    assert (lead["on"], lead["first"], lead["second"], lead["is_clear"]) == ("the test set", "cnn-2", "cnn-1", True)
+    assert (lead["difference"], lead["p_value"] < 1e-9, lead["num_pairs"]) == (0.04, True, None)
+    assert lead["interval"][0] < 0.04 < lead["interval"][1]
+    assert lead["text"].startswith("On the test set cnn-2 leads cnn-1 by 4.00 points")
+    assert "figure: " in done.stderr
+
+
+def test_a_sweep_without_a_finite_epoch_has_no_accuracy(
+    runs: RunStore, put: Put, epoch_metrics: list[EpochMetrics]
+) -> None:
+    put("cnn-1")
+    put("cnn-2")
+    runs.write_metrics("cnn-2", [replace(line, train_loss=None) for line in epoch_metrics[:4]])
+    comparison = compare(runs, ["cnn-1", "cnn-2"])
+    assert verdicts(comparison) == []
+    assert comparison_figure(comparison).startswith(b"\x89PNG")
+
+
+def test_the_mean_of_the_finals_counts_the_trainings_that_have_an_accuracy(
+    runs: RunStore, put: Put, result: SweepResult
+) -> None:
+    retrainings = tuple(
+        Retraining(
+            trial_id=f"t000{index}", seed=index, outcome="completed", best_epoch=4, best_validation_accuracy=accuracy
+        )
+        for index, accuracy in enumerate((0.5, 0.6, None))
+    )
+    finalist = Finalist(trial_id="t0000", searched_accuracy=0.5, retrainings=retrainings)
+    finals = Finals(finalists=(finalist,), num_epochs=12, accelerator_seconds=0.0)
+    put("cnn-1")
+    put("cnn-2")
+    runs.write_result(replace(result, finals=finals))
+    done = CliRunner().invoke(main, ["results", "compare", "cnn-1", "cnn-2", "--storage", runs.objects.uri])
+    assert "finals: mean val. % 55.00 (n = 2) –" in " ".join(done.output.split())

@@ -7,7 +7,7 @@ import pytest
 from cifar_ray.records import EpochMetrics, SweepRecord
 from cifar_ray.reporting.comparison import Contender, compare
 from cifar_ray.reporting.comparison_view import verdicts
-from cifar_ray.reporting.searcher_comparison import common_epochs, score_searchers, searcher_verdicts
+from cifar_ray.reporting.searcher_comparison import common_epochs, compare_searchers, score_searchers
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies.study import Searcher
 
@@ -21,6 +21,11 @@ def contender(
     return Contender(sweep=replace(sweep, searcher=searcher, seed=seed), result=None, scores=None, metrics=metrics)
 
 
+def searcher_verdicts(contenders: list[Contender]) -> list[str]:
+    lines, leads = compare_searchers(contenders)
+    return lines + [lead.text for lead in leads]
+
+
 def test_at_as_many_epochs_as_all_have_trained(sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics]) -> None:
     contenders = [
         contender(sweep_record, epoch_metrics[0], "random", 0, [0.5, 0.4, 0.9]),
@@ -28,21 +33,25 @@ def test_at_as_many_epochs_as_all_have_trained(sweep_record: SweepRecord, epoch_
     ]
     assert common_epochs(contenders) == 2
     best, other = score_searchers(contenders, 2)
-    assert (best.searcher, best.mean, other.searcher, other.mean) == ("tpe", 0.6, "random", 0.5)
+    assert (best.name, best.mean, other.name, other.mean) == ("tpe", 0.6, "random", 0.5)
     assert searcher_verdicts(contenders) == [
         "After 2 epochs each, tpe: validation 60.00 % (1 sweep).",
         "After 2 epochs each, random: validation 50.00 % (1 sweep).",
-        "tpe and random: 1 pair of sweeps of one seed, too few to tell them apart.",
+        "On validation, after 2 epochs each tpe and random have 1 pair of one seed: too few to tell them apart.",
     ]
 
 
 @pytest.mark.parametrize(
     ("others", "says"),
     [
-        ([0.50, 0.56, 0.40], "tpe leads random (3 pairs: +10.00 points, 95 % interval +7.52 to +12.48)."),
+        (
+            [0.50, 0.56, 0.40],
+            "tpe leads random by 10.00 points in the mean of 3 pairs of one seed (95 % interval +7.52 to +12.48).",
+        ),
         (
             [0.50, 0.66, 0.58],
-            "tpe and random are too close to call (3 pairs: +0.67 points, 95 % interval -20.75 to +22.08).",
+            "tpe and random are too close to call: 0.67 points in the mean of 3 pairs of one seed "
+            "(95 % interval -20.75 to +22.08).",
         ),
     ],
 )
@@ -56,8 +65,11 @@ def test_sweeps_of_one_seed_are_pairs(
         for seed, accuracy in enumerate(accuracies)
     ]
     first, _, lead = searcher_verdicts(contenders)
-    assert first == "After 1 epoch each, tpe: validation 58.67 % (3 sweeps, 95 % interval 41.04 to 76.29)."
-    assert lead.startswith(says)
+    assert first == (
+        "After 1 epoch each, tpe: validation 58.67 % in the mean of 3 sweeps (st. dev. 7.09, 95 % interval 41.04 to "
+        "76.29)."
+    )
+    assert lead == f"On validation, after 1 epoch each {says}"
 
 
 def test_sweeps_of_one_searcher_have_no_such_lines(
@@ -102,6 +114,15 @@ def test_sweeps_of_one_seed_and_searcher_count_as_their_mean(
     said = searcher_verdicts(contenders)
     assert said[:2] == [
         "After 1 epoch each, tpe: validation 56.00 % (1 sweep).",
-        "After 1 epoch each, random: validation 55.00 % (2 sweeps of 1 seed).",
+        "After 1 epoch each, random: validation 55.00 % in the mean of 2 sweeps of 1 seed.",
     ]
     assert searcher_verdicts([contenders[1], contenders[0], contenders[2]]) == said, "in whatever order they are named"
+
+
+def test_sweeps_without_a_finite_epoch_by_then_are_left_out(
+    sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics]
+) -> None:
+    searched, lost = (contender(sweep_record, epoch_metrics[0], searcher, 0, [0.5]) for searcher in ("tpe", "random"))
+    lost = replace(lost, metrics=[replace(epoch_metrics[0], train_loss=None)])
+    assert searcher_verdicts([searched, lost]) == ["After 1 epoch each, tpe: validation 50.00 % (1 sweep)."]
+    assert searcher_verdicts([replace(searched, metrics=lost.metrics), lost]) == []

@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console, RenderableType
 
+from cifar_ray.finals import Finalist, Finals, Retraining
 from cifar_ray.records import SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.reporting.terminal import (
     scores_renderable,
@@ -67,7 +68,32 @@ def test_a_sweeps_id_can_be_copied(
     sweep = replace(sweep_record, sweep_id=sweep_id)
     text = show(sweeps_renderable([SweepSummary(sweep=sweep, result=result, scores=scores)]))
     assert words(text, sweep_id)[:6] == [sweep_id, "evaluated", "2", "45.00", "64.38", "2026-01-01"]
-    assert "cnn, data: cifar10" in text
+    assert "cnn, seed 0, data: cifar10 " in text
+
+
+def test_the_validation_accuracy_in_the_list_is_of_the_training_that_is_scored(
+    sweep_record: SweepRecord, result: SweepResult
+) -> None:
+    """Where a sweep has finals that is the best training of their winner, which may have more epochs."""
+    retrainings = tuple(
+        Retraining(
+            trial_id=f"t000{index}", seed=index, outcome="completed", best_epoch=9, best_validation_accuracy=accuracy
+        )
+        for index, accuracy in enumerate((0.75, 0.80, None))
+    )
+    finalist = Finalist(trial_id="t0001", searched_accuracy=0.4, retrainings=retrainings)
+    finals = Finals(finalists=(finalist,), num_epochs=9, accelerator_seconds=0.0)
+    nobody = replace(finals, finalists=())
+    for each, shown in ((finals, "80.00"), (nobody, "45.00"), (None, "45.00")):
+        summary = SweepSummary(sweep=sweep_record, result=replace(result, finals=each), scores=None)
+        assert words(show(sweeps_renderable([summary])), "cnn-1")[3] == shown
+    without_winner = SweepSummary(sweep=sweep_record, result=replace(result, winner=None), scores=None)
+    assert words(show(sweeps_renderable([without_winner])), "cnn-1")[3] == "–"
+
+
+def test_the_list_says_of_whose_best_a_sweep_is(sweep_record: SweepRecord) -> None:
+    text = show(sweeps_renderable([summary_of(replace(sweep_record, best_of="cnn-7", seed=5))]), 100)
+    assert "cnn, seed 5, data: cifar10, the best of cnn-7 " in text
 
 
 def test_a_sweeps_state(sweep_record: SweepRecord, result: SweepResult) -> None:

@@ -110,6 +110,14 @@ def test_finals_may_be_longer_than_the_search(
     assert None not in {each.shrinkage for each in judge(record, trials, retrained).finalists}
 
 
+def test_a_trial_that_was_cut_has_not_shrunk(record: SweepRecord, trials: dict[str, TrialRecord]) -> None:
+    """What it gains by the epochs that ASHA had spared is no luck."""
+    retrained = train(finals_configs(record, trials), [0.7] * 6)
+    trials["t0002"] = replace(trials["t0002"], outcome="stopped", num_epochs=1)
+    shrinkage = {each.trial_id: each.shrinkage for each in judge(record, trials, retrained).finalists}
+    assert shrinkage == {"t0002": None, "t0000": pytest.approx(-0.2)}
+
+
 def test_judging_takes_the_trainings_in_their_order(record: SweepRecord, trials: dict[str, TrialRecord]) -> None:
     retrained = train(finals_configs(record, trials), [0.4, 0.4, 0.4, 0.6, 0.5, 0.7])
     finals = judge(record, trials, retrained)

@@ -10,10 +10,10 @@ import click
 
 from cifar_ray.cli.connection import connect_jobs, connect_runs, enter
 from cifar_ray.cli.job import watch, with_absolute_folders
-from cifar_ray.cli.results import pull_sweep
 from cifar_ray.cluster import local
 from cifar_ray.reporting.page_server import PageServer
 from cifar_ray.settings import read_settings
+from cifar_ray.storage.pulling import pull_sweep
 from cifar_ray.studies import get_study
 from cifar_ray.studies.options import SweepOptions
 from cifar_ray.submission.job_spec import evaluation_job, find_jobs, tuning_job

@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 
 from cifar_ray.cli.connection import connect_runs
+from cifar_ray.cli.quantities import Positive
 from cifar_ray.errors import CifarRayError, ConfigurationError, RecordError, StorageError, UnknownNameError
 from cifar_ray.reporting.curve_bias import measure_curve_bias
 from cifar_ray.reporting.curve_bias_view import curve_bias_renderable
@@ -25,9 +26,8 @@ from cifar_ray.reporting.terminal import (
     sweeps_renderable,
     trials_renderable,
 )
-from cifar_ray.storage import layout
-from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.lease import Lease
+from cifar_ray.storage.pulling import pull_sweep
 from cifar_ray.storage.retention import remove_keys, surplus
 from cifar_ray.storage.runs import RunStore
 
@@ -72,7 +72,7 @@ def list_sweeps(is_json: bool, storage: str | None) -> None:
     elif not unreadable:
         click.echo(f"no sweep yet in {runs.objects.uri}: start one with `cifar-ray job submit cnn`")
     for error in unreadable:
-        click.echo(f"not to be read: {error.message}{f' ({error.hint})' if error.hint else ''}", err=True)
+        _tell_unreadable(error)
 
 
 @results.command()
@@ -139,27 +139,35 @@ def export(sweep: str | None, kind: ExportFormat, folder: Path, storage: str | N
 @click.option(
     "--figure",
     type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("comparison.png"),
-    show_default=True,
-    help="Where the figure goes.",
+    help="Draw the best so far against what was spent, too, as PNG to this file.",
 )
+@_json
 @_storage
-def compare(sweeps: tuple[str, ...], figure: Path, storage: str | None) -> None:
+def compare(sweeps: tuple[str, ...], figure: Path | None, is_json: bool, storage: str | None) -> None:
     """Set sweeps side by side, with 95 % intervals: accuracies, cost, and who leads at the same spend.
 
-    Sweeps of different classes are refused; where other things differ, the table says so.
+    Sweeps that differ in their seed alone are told as one, by their mean. Sweeps of different classes are refused;
+    where other things differ, the table says so. With --json an object: contenders, cautions, groups (of seeds), leads.
     """
-    # matplotlib takes half a second to load
+    # numpy takes a tenth of a second to load
     from cifar_ray.reporting.comparison import compare as compare_sweeps  # noqa: PLC0415
-    from cifar_ray.reporting.comparison_view import comparison_figure, comparison_renderable  # noqa: PLC0415
+    from cifar_ray.reporting.comparison_view import comparison_document, comparison_renderable  # noqa: PLC0415
 
     comparison = compare_sweeps(connect_runs(storage), sweeps)
-    Console().print(comparison_renderable(comparison))
+    if is_json:
+        click.echo(to_json(comparison_document(comparison)))
+    else:
+        Console().print(comparison_renderable(comparison))
+    if figure is None:
+        return
+    # matplotlib takes half a second to load
+    from cifar_ray.reporting.comparison_figure import comparison_figure  # noqa: PLC0415
+
     try:
         figure.write_bytes(comparison_figure(comparison))
     except OSError as error:
         raise ConfigurationError(f"{figure}: {error.strerror}", "take another --figure") from error
-    click.echo(f"figure: {figure}")
+    click.echo(f"figure: {figure}", err=is_json)
 
 
 @results.command("curves-bias")
@@ -175,7 +183,7 @@ def curves_bias(sweep: str, storage: str | None) -> None:
 
 @results.command()
 @click.argument("sweeps", nargs=-1, required=True, metavar="SWEEP ...")
-@click.option("--timeout-s", type=click.FloatRange(min=0), required=True, metavar="S", help="When to give up.")
+@click.option("--timeout-s", type=Positive(is_zero_allowed=True), required=True, metavar="S", help="When to give up.")
 @_storage
 def wait(sweeps: tuple[str, ...], timeout_s: float, storage: str | None) -> None:
     """Stay until every one of the sweeps has finished, as its result.json says. They need not have started yet.
@@ -251,26 +259,12 @@ def wait_for_results(runs: RunStore, sweeps: Sequence[str], timeout_s: float, pe
         time.sleep(min(period_s, left_s))
 
 
-def pull_sweep(runs: RunStore, sweep_id: str, folder: Path, *, with_checkpoints: bool = False) -> int:
-    """Copy all but Ray Tune's own state and the lease (and, if not wanted, the checkpoints); returns how many files."""
-    runs.sweep(sweep_id)
-    target = FolderStore(folder.absolute())
-    states = (f"{sweep_id}/tune/", f"{sweep_id}/{layout.finals(sweep_id)}/tune/")
-    keys = [
-        key
-        for key in runs.objects.keys(sweep_id)
-        if not key.startswith(states)
-        and (with_checkpoints or "/checkpoints/" not in key)
-        # whoever holds it is at work on the store, not on the copy
-        and key != layout.lease(sweep_id)
-    ]
-    for key in keys:
-        target.write(key, runs.objects.read(key))
-    return len(keys)
-
-
 def _newest(runs: RunStore) -> str:
-    summaries = runs.summaries()
+    summaries = runs.summaries(_tell_unreadable)
     if not summaries:
         raise UnknownNameError(f"there is no sweep in {runs.objects.uri}", "start one with `cifar-ray job submit cnn`")
     return summaries[0].sweep.sweep_id
+
+
+def _tell_unreadable(error: RecordError) -> None:
+    click.echo(f"not to be read: {error.message}{f' ({error.hint})' if error.hint else ''}", err=True)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
-from cifar_ray.errors import CheckpointError, ConfigurationError
+from cifar_ray.errors import CheckpointError, ConfigurationError, RecordError
 from cifar_ray.finals import Finalist, Retraining
 from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
 from cifar_ray.storage import layout
 from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
 from cifar_ray.storage.runs import RunStore
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,21 +31,35 @@ class Winner:
 
 
 def newest_finished_sweeps(runs: RunStore) -> list[str]:
-    """The newest finished sweep of each study, by study name; not those of another's best, which may be otherwise."""
+    """The newest finished sweep of each study, by study name; not those of another's best, which may be otherwise.
+
+    Nor finals, which are scored with their sweep. One whose records cannot be read is passed over with a warning.
+    """
     newest: dict[str, str] = {}
-    for summary in runs.summaries():
-        if summary.sweep.best_of is None and summary.result is not None and summary.result.winner is not None:
-            newest.setdefault(summary.sweep.study, summary.sweep.sweep_id)
+    for summary in runs.summaries(_warn_of_unreadable):
+        sweep, result = summary.sweep, summary.result
+        if sweep.best_of is None and sweep.parent is None and result is not None and result.winner is not None:
+            newest.setdefault(sweep.study, sweep.sweep_id)
     return [newest[study] for study in sorted(newest)]
+
+
+def _warn_of_unreadable(error: RecordError) -> None:
+    logger.warning("passed over, since it cannot be read: %s", error.message)
 
 
 def load_winner(runs: RunStore, sweep_id: str) -> Winner:
     """The winner of a finished sweep.
 
     A damaged checkpoint is refused: the trial's whole one of the next best validation accuracy serves, and
-    `remarks` say so. CheckpointError where the trial has no whole one.
+    `remarks` say so. CheckpointError where the trial has no whole one. ConfigurationError for finals, whose trainings
+    are no candidates of their own: the test set would be opened twice for one sweep.
     """
     sweep = runs.sweep(sweep_id)
+    if sweep.parent:
+        raise ConfigurationError(
+            f"{sweep_id} are the finals of {sweep.parent}, with which they are scored",
+            f"evaluate {sweep.parent}, in the store that holds it",
+        )
     result = runs.result(sweep_id)
     if result is None:
         raise ConfigurationError(
@@ -68,7 +85,7 @@ def load_winner(runs: RunStore, sweep_id: str) -> Winner:
 
 def _load_finalist(runs: RunStore, sweep: SweepRecord, finalist: Finalist) -> Winner:
     nested, finals_id = runs.finals(sweep.sweep_id), layout.finals(sweep.sweep_id)
-    ranked = sorted(finalist.retrainings, key=lambda each: each is not finalist.best)
+    ranked = sorted(finalist.retrainings, key=lambda each: -(each.best_validation_accuracy or 0.0))
     remarks: list[str] = []
     found = [
         (each, _load_best(nested, finals_id, each.trial_id, each.best_epoch, remarks))

@@ -10,6 +10,7 @@ from cifar_ray.errors import ConfigurationError
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TestScores
 from cifar_ray.reporting.formats import data_name
 from cifar_ray.reporting.paired import Paired
+from cifar_ray.reporting.seed_groups import SeedGroup, likeness, seed_groups
 from cifar_ray.statistics import difference_interval, wilson_interval
 from cifar_ray.storage.answers import TestAnswers
 from cifar_ray.storage.runs import RunStore
@@ -63,17 +64,20 @@ class Contender:
         return ACCELERATOR_SECONDS if self.sweep.accelerators_per_trial > 0 else CORE_SECONDS
 
     @cached_property
-    def course(self) -> list[tuple[float, float]]:
+    def course(self) -> list[tuple[float, float | None]]:
         """What had been spent, in `unit`, and the best validation accuracy so far, after each epoch of any trial.
 
-        In the order in which the epochs were reported. Only time in which trials trained counts.
+        In the order in which the epochs were reported; None before the first of finite losses. Only time in which
+        trials trained counts.
         """
         held = self.sweep.accelerators_per_trial or self.sweep.cpus_per_trial
-        spent, best, points = 0.0, 0.0, []
+        spent: float = 0.0
+        best: float | None = None
+        points = []
         for line in self.metrics:
             spent += line.seconds / line.num_sharing * held
             if line.is_finite:
-                best = max(best, line.validation_accuracy)
+                best = max(best or 0.0, line.validation_accuracy)
             points.append((spent, best))
         return points
 
@@ -83,10 +87,21 @@ class Contender:
         return self.course[-1][0] if self.course else 0.0
 
     def validation(self, spent: float | None = None) -> Score | None:
-        """The best validation accuracy, or the best that it had when it had spent so much; None before any epoch."""
+        """The search's best validation accuracy, or the best that it had when it had spent so much.
+
+        None before any epoch of finite losses.
+        """
         reached = [best for cost, best in self.course if spent is None or cost <= spent * (1 + 1e-9)]
-        num_images = self.sweep.dataset.num_validation
-        return Score.of(reached[-1], num_images) if reached and num_images else None
+        best, num_images = reached[-1] if reached else None, self.sweep.dataset.num_validation
+        return None if best is None or not num_images else Score.of(best, num_images)
+
+    @property
+    def chosen_validation(self) -> float | None:
+        """Of the training that is scored on the test set; of an unfinished sweep, its best so far."""
+        if self.result:
+            return self.result.validation_accuracy
+        best = self.validation()
+        return best.accuracy if best else None
 
     @property
     def test(self) -> Score | None:
@@ -110,6 +125,17 @@ class Comparison:
     """What keeps the numbers from telling who is better."""
     has_verdict: bool
     """Whether all saw the same images, so that one may be called better."""
+
+    @cached_property
+    def groups(self) -> list[SeedGroup]:
+        """Of sweeps that are alike in everything but the seed: their means are compared, not they themselves."""
+        return seed_groups([each.sweep for each in self.contenders])
+
+    @property
+    def alone(self) -> list[Contender]:
+        """Those that are of no such group."""
+        grouped = _in_groups(self.groups)
+        return [each for each in self.contenders if each.sweep.sweep_id not in grouped]
 
     @property
     def common_spent(self) -> float | None:
@@ -169,9 +195,23 @@ def _finals_budget(sweep: SweepRecord) -> tuple[int, ...]:
     return sweep.num_finalists, sweep.num_seeds, sweep.epochs_of_finals
 
 
+def _in_groups(groups: Sequence[SeedGroup]) -> set[str]:
+    return {sweep_id for group in groups for sweep_id in group.sweep_ids}
+
+
+def _seed_sets(sweeps: Sequence[SweepRecord]) -> set[frozenset[int]]:
+    """The seeds of each kind of sweep."""
+    seeds: dict[tuple[str, ...], set[int]] = {}
+    for sweep in sweeps:
+        seeds.setdefault(tuple(likeness(sweep).values()), set()).add(sweep.seed)
+    return {frozenset(each) for each in seeds.values()}
+
+
 def _cautions(contenders: Sequence[Contender]) -> list[str]:
     sweeps = [each.sweep for each in contenders]
     scores = [each.scores for each in contenders if each.scores]
+    groups = seed_groups(sweeps)
+    alone = [sweep.sweep_id for sweep in sweeps if groups and sweep.sweep_id not in _in_groups(groups)]
     hardware = {(s.hardware.get("cpu_model"), s.hardware.get("accelerator_types")) for s in sweeps}
     found = {
         "the training images differ (SHA-256): a difference may be the data's, so no sweep is called the better one": (
@@ -180,12 +220,13 @@ def _cautions(contenders: Sequence[Contender]) -> list[str]:
         "the test images differ (SHA-256): their test accuracies are of different sets": (
             len({each.test_fingerprint for each in scores}) > 1
         ),
-        "seeds differ, and with them the images that validate": len({sweep.seed for sweep in sweeps}) > 1,
+        "seeds differ, and with them the images that validate": len(_seed_sets(sweeps)) > 1,
+        f"of one seed, and so not set against the means of several: {', '.join(alone)}": bool(alone),
         "some hold out more of the images than others: no validation accuracy is set against another": (
             len({sweep.dataset.validation_share for sweep in sweeps}) > 1
         ),
-        "budgets differ: more trials or epochs alone may win": (
-            len({(sweep.num_trials, sweep.max_epochs, *_finals_budget(sweep)) for sweep in sweeps}) > 1
+        "budgets differ: more trials or epochs, or fewer cuts, alone may win": (
+            len({(sweep.budget, *_finals_budget(sweep)) for sweep in sweeps}) > 1
         ),
         "some search by trainings shorter than their finals: how far those get says little of the winners": any(
             map(_searches_short, sweeps)
@@ -193,6 +234,7 @@ def _cautions(contenders: Sequence[Contender]) -> list[str]:
         "not all train what the same sweep has found (`--best-of`): what the search took is not in what they spent": (
             len({sweep.best_of for sweep in sweeps}) > 1
         ),
+        "versions of the code differ (commit): a difference may be theirs": len({sweep.commit for sweep in sweeps}) > 1,
         "machines differ: seconds of one are not seconds of another": len(hardware) > 1,
         "some count in accelerator-seconds, some in core-seconds: no same spend to compare at": (
             len({each.unit for each in contenders}) > 1

@@ -1,167 +1,193 @@
-"""A comparison of sweeps as a table with its verdict, and as a figure."""
+"""A comparison of sweeps as a table with its verdict, and as data for a program."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
 
-from matplotlib.axes import Axes
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from cifar_ray.finals import Finals
 from cifar_ray.reporting.comparison import ACCELERATOR_SECONDS, Comparison, Contender, Score
-from cifar_ray.reporting.figures import BEST_COLOURS, new_figure, set_title, to_png
-from cifar_ray.reporting.fitting_table import narrow_table
-from cifar_ray.reporting.formats import MISSING, chosen_by, cost_amount, data_name, percent, plain, seconds
-from cifar_ray.reporting.paired import Paired
-from cifar_ray.reporting.searcher_comparison import searcher_verdicts
+from cifar_ray.reporting.fitting_table import FittingTable, narrow_table
+from cifar_ray.reporting.formats import (
+    MISSING,
+    chosen_by,
+    cost_amount,
+    data_name,
+    interval_text,
+    percent,
+    seconds,
+)
+from cifar_ray.reporting.leads import TEST, GroupScore, group_scores, leads
+from cifar_ray.reporting.replicates import Lead
+from cifar_ray.reporting.score_rows import mean_text
+from cifar_ray.reporting.searcher_comparison import compare_searchers
 from cifar_ray.reporting.terminal import verbatim
-from cifar_ray.statistics import wilson_interval
 
 UNPAIRED = (
-    "Intervals are as of different images. Of the same ones a paired test (McNemar's) would tell more; not all records "
-    "hold the answers by image to make it with."
+    "Where a line has no p, the interval is as of different images. Of the same ones a paired test (McNemar's) would "
+    "tell more; not all records hold the answers by image to make it with."
 )
 PAIRED = (
-    "On the test set, intervals are of a paired bootstrap, p of McNemar's exact test: they know the images' luck, "
-    "not that of the seeds, and one comparison, not how many were made."
+    "Where a line has a p, it is of McNemar's exact test and the interval of a paired bootstrap: they know the images' "
+    "luck, not that of the seeds, and one comparison, not how many were made."
 )
-MAX_P = 0.05
+OVER_SEEDS = (
+    "Over sweeps of several seeds (Student's t) an interval knows the luck of the seeds: of the configurations drawn, "
+    "split, weights and batches. All are scored on the same test images, whose luck is not in it."
+)
 SELECTED = (
     "Validation chose each winner among all trials and epochs, so its accuracy flatters; the test set's does not."
 )
+MAX_COLUMNS = 3
+"""Sweeps that stand side by side; more stand below each other."""
+NUM_KEPT = 4
+"""Columns that no terminal is too narrow for: the sweep, its seed, its test accuracy with its interval."""
+
+Row = tuple[str, list[str]]
 
 
 def comparison_renderable(comparison: Comparison) -> RenderableType:
-    """A column a sweep, what speaks against comparing them, then who leads."""
-    contenders, common = comparison.contenders, comparison.common_spent
-    table = narrow_table()
-    table.add_column("", no_wrap=True)
-    for each in contenders:
-        table.add_column(verbatim(each.sweep.sweep_id), justify="right", overflow="fold")
-    for label, cells in _rows(contenders, common):
-        style = "bold" if label in ("test %", "best validation %") else None
-        table.add_row(Text(label), *(verbatim(cell) for cell in cells), style=style)
+    """A column a sweep, or a row where they are many; what speaks against comparing them; then who leads."""
+    rows = _rows(comparison.contenders, comparison.common_spent)
+    ids = [each.sweep.sweep_id for each in comparison.contenders]
+    table = _side_by_side(ids, rows) if len(ids) <= MAX_COLUMNS else _below_each_other(ids, rows)
     cautions = [verbatim(f"caution: {text}", "yellow") for text in comparison.cautions]
     verdict = [verbatim(line, "bold") for line in verdicts(comparison)]
-    tested = [each for each in contenders if each.scores]
-    is_paired = all(tested[0].paired(each) for each in tested[1:])
-    notes = [
-        Text(SELECTED, style="dim"),
-        *([Text(PAIRED if is_paired else UNPAIRED, style="dim")] if len(tested) > 1 else []),
-    ]
-    return Group(table, *cautions, *verdict, *(notes if comparison.has_verdict else ()))
+    return Group(table, *cautions, *verdict, *(Text(note, style="dim") for note in _notes(comparison)))
 
 
 def verdicts(comparison: Comparison) -> list[str]:
-    """Who leads, on the test set and on validation at the same spend; which searcher. None where the images differ."""
+    """What sweeps of several seeds come to; where all saw the same images, also who leads, and which searcher."""
+    searchers, searcher_leads = _searchers(comparison)
+    groups = [score.text for score in group_scores(comparison)]
+    return [*groups, *(lead.text for lead in leads(comparison)), *searchers, *(lead.text for lead in searcher_leads)]
+
+
+def comparison_document(comparison: Comparison) -> dict[str, Any]:
+    """For a program: the same in numbers; accuracies are fractions."""
+    found = [*leads(comparison), *_searchers(comparison)[1]]
+    return {
+        "contenders": [_contender_numbers(each) for each in comparison.contenders],
+        "cautions": list(comparison.cautions),
+        "groups": [_group_numbers(each) for each in group_scores(comparison)],
+        "leads": [asdict(lead) for lead in found],
+    }
+
+
+def _searchers(comparison: Comparison) -> tuple[list[str], list[Lead]]:
+    return compare_searchers(comparison.contenders) if comparison.has_verdict else ([], [])
+
+
+def _contender_numbers(contender: Contender) -> dict[str, Any]:
+    sweep, result, scores, search = contender.sweep, contender.result, contender.scores, contender.validation()
+    return {
+        "id": sweep.sweep_id,
+        "study": sweep.study,
+        "data": sweep.dataset.name,
+        "data_sha256": sweep.dataset.fingerprint,
+        "seed": sweep.seed,
+        "commit": sweep.commit,
+        "chosen_by": chosen_by(sweep),
+        **asdict(sweep.budget),
+        "num_epochs": len(contender.metrics),
+        "search_validation": search.accuracy if search else None,
+        "validation": contender.chosen_validation,
+        "test": {"accuracy": scores.accuracy, "interval": scores.accuracy_interval} if scores else None,
+        "test_with_flips": scores.accuracy_with_flips if scores else None,
+        "spent": contender.spent,
+        "unit": contender.unit,
+        "wall_s": result.wall_s if result else None,
+        "cost": asdict(result.cost) if result and result.cost else None,
+    }
+
+
+def _group_numbers(score: GroupScore) -> dict[str, Any]:
+    return {
+        **asdict(score.group),
+        "test": score.test.numbers if score.test else None,
+        "test_with_flips": score.test_with_flips.numbers if score.test_with_flips else None,
+        "validation": score.validation.numbers if score.validation else None,
+        "not_evaluated": score.not_evaluated,
+        "text": score.text,
+    }
+
+
+def _notes(comparison: Comparison) -> list[str]:
+    """How the lines above are to be read."""
     if not comparison.has_verdict:
-        return []
-    contenders = comparison.contenders
-    lines = _leads("On the test set", contenders, [each.test for each in contenders], is_paired=True)
-    if common := comparison.common_spent:
-        at_common = [each.validation(common) for each in contenders]
-        lines += _leads(f"On validation, after {common:,.0f} {contenders[0].unit} each", contenders, at_common)
-    return lines + searcher_verdicts(contenders)
+        return [OVER_SEEDS] if comparison.groups else []
+    single = [lead for lead in leads(comparison) if lead.on == TEST and lead.num_pairs is None]
+    found = {
+        SELECTED: True,
+        OVER_SEEDS: bool(comparison.groups),
+        PAIRED: any(lead.p_value is not None for lead in single),
+        UNPAIRED: any(lead.p_value is None for lead in single),
+    }
+    return [note for note, holds in found.items() if holds]
 
 
-def comparison_figure(comparison: Comparison) -> bytes:
-    """Best validation accuracy so far against what was spent, with 95 % intervals, as PNG."""
-    units = sorted({each.unit for each in comparison.contenders})
-    figure, axes = new_figure(9.5, 5.2)
-    for index, each in enumerate(comparison.contenders):
-        _plot_course(axes, each, BEST_COLOURS[index % len(BEST_COLOURS)])
-    if common := comparison.common_spent:
-        axes.axvline(common, color="0.6", linestyle="--", linewidth=1, label="the most that all have spent")
-    axes.set_xlabel(" or ".join(units) + " of training")
-    axes.set_ylabel("best validation accuracy so far (%)")
-    axes.set_xlim(left=0)
-    axes.grid(alpha=0.25)
-    data = sorted({data_name(each.sweep.dataset) for each in comparison.contenders})
-    how = "at the same spend" if common else "by what they spent"
-    set_title(axes, f"{len(comparison.contenders)} sweeps {how}, data: {' and '.join(data)}")
-    for text in axes.legend(loc="lower right", fontsize=8, frameon=False).get_texts():
-        text.set_parse_math(False)
-    note = "; ".join(comparison.cautions) or "band: 95 % Wilson interval"
-    figure.text(0.01, 0.01, plain(note), fontsize=7, color="0.4", parse_math=False)
-    return to_png(figure)
+def _side_by_side(ids: Sequence[str], rows: Sequence[Row]) -> RenderableType:
+    table = narrow_table()
+    table.add_column("", no_wrap=True)
+    for sweep_id in ids:
+        table.add_column(verbatim(sweep_id), justify="right", overflow="fold")
+    for label, cells in rows:
+        table.add_row(Text(label), *map(verbatim, cells), style=_style(label))
+    return table
 
 
-def _plot_course(axes: Axes, contender: Contender, colour: str) -> None:
-    num_images = contender.sweep.dataset.num_validation
-    points = [(spent, best) for spent, best in contender.course if best > 0]
-    if not points or not num_images:
-        return
-    spent = [each[0] for each in points]
-    bands = [wilson_interval(round(best * num_images), num_images) for _, best in points]
-    validation = percent(points[-1][1], 2)
-    test = f", test {percent(contender.test.accuracy, 2)} %" if contender.test else ""
-    label = f"{plain(contender.sweep.sweep_id)}: {validation} %{test}"
-    axes.step(spent, [100 * best for _, best in points], where="post", color=colour, linewidth=2, label=label)
-    low, high = ([100 * band[side] for band in bands] for side in (0, 1))
-    axes.fill_between(spent, low, high, step="post", color=colour, alpha=0.15, linewidth=0)
-    axes.plot(spent[-1:], [100 * points[-1][1]], marker="o", color=colour)
+def _below_each_other(ids: Sequence[str], rows: Sequence[Row]) -> RenderableType:
+    table = narrow_table()
+    table.add_column("sweep", no_wrap=True)
+    for label, cells in rows:
+        heading = textwrap.fill(label, max(8, *map(len, cells)), break_long_words=False)
+        table.add_column(Text(heading), justify="right", no_wrap=True, style=_style(label))
+    for sweep_id, *cells in zip(ids, *(cells for _, cells in rows), strict=True):
+        table.add_row(*map(verbatim, (sweep_id, *cells)))
+    return FittingTable(table, NUM_KEPT, "a wider terminal or --json")
 
 
-def _rows(contenders: Sequence[Contender], common: float | None) -> list[tuple[str, list[str]]]:
-    def row(label: str, cells: Iterable[str]) -> tuple[str, list[str]]:
+def _style(label: str) -> str:
+    return "bold" if label in ("test %", "best validation %") else ""
+
+
+def _rows(contenders: Sequence[Contender], common: float | None) -> list[Row]:
+    """What came out, then what was set out to do, then what it took."""
+
+    def row(label: str, cells: Iterable[str]) -> Row:
         return label, list(cells)
 
     sweeps = [each.sweep for each in contenders]
     validation, test = [each.validation() for each in contenders], [each.test for each in contenders]
-    rows = [
-        row("study", [sweep.study for sweep in sweeps]),
-        row("data", [data_name(sweep.dataset) for sweep in sweeps]),
-        row("data SHA-256", [sweep.dataset.fingerprint[:12] for sweep in sweeps]),
-        row("searcher", [chosen_by(sweep) for sweep in sweeps]),
+    at_common = [each.validation(common) for each in contenders] if common else []
+    seeds = [[each.accuracy for each in found.scores.seeds] if found.scores else [] for found in contenders]
+    return [
         row("seed", [str(sweep.seed) for sweep in sweeps]),
-        row("trials × epochs", [f"{sweep.num_trials} × {sweep.max_epochs}" for sweep in sweeps]),
-        row("epochs trained", map(_epochs, contenders)),
+        row("test %", map(_accuracy, test)),
+        row("95 % interval", map(_interval, test)),
+        *([row("test %, mean of seeds", map(mean_text, seeds))] if any(seeds) else []),
         row("best validation %", map(_accuracy, validation)),
         row("95 % interval", map(_interval, validation)),
         *([row("finals: mean val. %", map(_finals_mean, contenders))] if any(map(_finals, contenders)) else []),
-        row("test %", map(_accuracy, test)),
-        row("95 % interval", map(_interval, test)),
+        *([row("val. % at same spend", map(_accuracy, at_common))] if common else []),
+        *([row("95 % interval", map(_interval, at_common))] if common else []),
+        row("study", [sweep.study for sweep in sweeps]),
+        row("trials × epochs", [f"{sweep.num_trials} × {sweep.max_epochs}" for sweep in sweeps]),
+        row("grace, reduction", [f"{sweep.grace_period}, {sweep.reduction_factor}" for sweep in sweeps]),
+        row("epochs trained", map(_epochs, contenders)),
         row("wall time", [seconds(each.result.wall_s) if each.result else MISSING for each in contenders]),
         row("trained for", map(_spent, contenders)),
         row("price", map(_price, contenders)),
+        row("searcher", map(chosen_by, sweeps)),
+        row("commit", [_commit(sweep.commit) for sweep in sweeps]),
+        row("data", [data_name(sweep.dataset) for sweep in sweeps]),
+        row("data SHA-256", [sweep.dataset.fingerprint[:12] for sweep in sweeps]),
     ]
-    if any(each.scores and each.scores.seeds for each in contenders):
-        rows.append(row("test %, mean of seeds", map(_seeds, contenders)))
-    if common:
-        at_common = [each.validation(common) for each in contenders]
-        rows.append(row("val. % at same spend", map(_accuracy, at_common)))
-        rows.append(row("95 % interval", map(_interval, at_common)))
-    return rows
-
-
-def _leads(
-    where: str, contenders: Sequence[Contender], scores: Sequence[Score | None], is_paired: bool = False
-) -> list[str]:
-    """The best of those that have a score, against each other one; paired, image by image where that is known."""
-    known = [(score, each) for score, each in zip(scores, contenders, strict=True) if score]
-    known.sort(key=lambda pair: -pair[0].accuracy)
-    lines = []
-    for score, other in known[1:]:
-        best, first = known[0]
-        paired = first.paired(other) if is_paired else None
-        lines.append(f"{where} {_lead(best, first.sweep.sweep_id, score, other.sweep.sweep_id, paired)}")
-    return lines
-
-
-def _lead(best: Score, name: str, other: Score, other_name: str, paired: Paired | None = None) -> str:
-    difference, low, high = (paired.lead, *paired.interval) if paired else best.lead(other)
-    interval = f"95 % interval {100 * low:+.2f} to {100 * high:+.2f}"
-    if paired:
-        p_value = f"= {paired.p_value:.2g}" if paired.p_value else "< 1e-300"
-        interval += (
-            f", p {p_value}; of {paired.num_images:,} images {paired.only_first:,} right by {name} alone, "
-            f"{paired.only_second:,} by {other_name} alone"
-        )
-    # few images on which they differ: the bootstrap's interval is too narrow then, the exact test's p is not
-    if low <= 0 or (paired and paired.p_value > MAX_P):
-        return f"{name} and {other_name} are too close to call: {100 * difference:.2f} points, {interval}."
-    return f"{name} leads {other_name} by {100 * difference:.2f} points, {interval}."
 
 
 def _accuracy(score: Score | None) -> str:
@@ -169,12 +195,14 @@ def _accuracy(score: Score | None) -> str:
 
 
 def _interval(score: Score | None) -> str:
-    return f"{percent(score.interval[0], 2)} to {percent(score.interval[1], 2)}" if score else MISSING
+    return interval_text(score.interval if score else None)
 
 
-def _seeds(contender: Contender) -> str:
-    accuracies = [each.accuracy for each in contender.scores.seeds] if contender.scores else []
-    return f"{percent(sum(accuracies) / len(accuracies), 2)} (n = {len(accuracies)})" if accuracies else MISSING
+def _commit(commit: str | None) -> str:
+    """Seven characters, and whether files differed from it."""
+    if commit is None:
+        return MISSING
+    return commit[:7] + ("-dirty" if commit.endswith("-dirty") else "")
 
 
 def _price(contender: Contender) -> str:
@@ -187,10 +215,9 @@ def _finals(contender: Contender) -> Finals | None:
 
 
 def _finals_mean(contender: Contender) -> str:
-    """The winner's, with the number of its seeds."""
+    """The winner's, with the number of its trainings that have an accuracy."""
     finals = _finals(contender)
-    winner = finals.winner if finals else None
-    return MISSING if winner is None else f"{percent(winner.mean, 2)} (n = {len(winner.retrainings)})"
+    return mean_text(finals.winner.accuracies if finals and finals.winner else [])
 
 
 def _epochs(contender: Contender) -> str:

@@ -20,6 +20,11 @@ def percent(fraction: float | None, digits: int = 1) -> str:
     return MISSING if fraction is None else f"{100 * fraction:.{digits}f}"
 
 
+def interval_text(interval: tuple[float, float] | None) -> str:
+    """Both ends as per cent, such as `63.44 to 65.31`."""
+    return MISSING if interval is None else f"{percent(interval[0], 2)} to {percent(interval[1], 2)}"
+
+
 def seconds(duration_s: float) -> str:
     """`7 s`, `3 min 07 s` or `2 h 05 min`."""
     whole = round(duration_s)

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow
 
 from cifar_ray.errors import ConfigurationError, RecordError
+from cifar_ray.progress.ranking import best_first
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.storage.runs import RunStore, open_sweep
 
@@ -112,8 +113,7 @@ def _write_parquet(frame: pd.DataFrame, path: Path) -> None:
 
 
 def _trials_frame(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> pd.DataFrame:
-    ranked = sorted(trials, key=lambda trial: (-(trial.best_validation_accuracy or 0.0), trial.trial_id))
-    rows = [_of_sweep(sweep) | _trial_row(trial) for trial in ranked]
+    rows = [_of_sweep(sweep) | _trial_row(trial) for trial in best_first(trials)]
     names = [name for name in TrialRecord.__dataclass_fields__ if name != "config"]
     frame = pd.DataFrame(rows, columns=None if rows else [*_of_sweep(sweep), *names])
     return frame.astype({"best_epoch": "Int64", "best_validation_accuracy": "float64"})

@@ -13,6 +13,7 @@ import pydantic_core
 from cifar_ray.errors import CifarRayError
 from cifar_ray.finals import Finals, describe
 from cifar_ray.progress.asha import milestones
+from cifar_ray.progress.ranking import best_first
 from cifar_ray.provenance import now
 from cifar_ray.records import Cost, EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.reporting.finals_rows import HEADING, NOTE, finals_rows
@@ -94,7 +95,7 @@ def sweep_document(runs: RunStore, sweep_id: str) -> dict[str, Any]:
     search = _so_far(runs, summary.sweep)
     result, scores = summary.result, summary.scores
     row = _row(summary, search, None if result else _finals_so_far(runs, summary.sweep))
-    trials = sorted(search.trials, key=lambda trial: (-(trial.best_validation_accuracy or 0.0), trial.trial_id))
+    trials = best_first(search.trials)
     ranked = [trial.trial_id for trial in trials if trial.best_validation_accuracy is not None]
     return row | {
         "sweep": asdict(summary.sweep),

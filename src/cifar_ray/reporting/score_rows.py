@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from cifar_ray.records import TestScores
-from cifar_ray.reporting.formats import MISSING, percent, plain, setting
+from cifar_ray.reporting.formats import MISSING, interval_text, percent, plain, setting
 from cifar_ray.statistics import CLASSES, mean_interval, summarise_classes
 from cifar_ray.studies import STUDIES, PublishedResult
 
@@ -122,12 +123,11 @@ def _by_study(scores: Sequence[TestScores]) -> dict[str, list[TestScores]]:
 
 
 def _our_cells(scores: TestScores) -> dict[str, str]:
-    low, high = scores.accuracy_interval
     return {
         "data": plain(scores.dataset.name),
         "test images": f"{scores.num_images:,}",
         "accuracy": percent(scores.accuracy, 2),
-        "95 % interval": f"{percent(low, 2)} to {percent(high, 2)}",
+        "95 % interval": interval_text(scores.accuracy_interval),
         "loss": f"{scores.loss:.4f}",
         "accuracy, images and mirror images": percent(scores.accuracy_with_flips, 2),
         **_seed_cells(scores),
@@ -144,15 +144,17 @@ def _our_cells(scores: TestScores) -> dict[str, str]:
     }
 
 
+def mean_text(accuracies: Sequence[float]) -> str:
+    """`62.00 (n = 3)`; MISSING of none."""
+    return f"{percent(fmean(accuracies), 2)} (n = {len(accuracies)})" if accuracies else MISSING
+
+
 def _seed_cells(scores: TestScores) -> dict[str, str]:
     """Of a winner that was trained on several seeds."""
     accuracies = [each.accuracy for each in scores.seeds]
-    if not accuracies:
-        return {}
-    interval = mean_interval(accuracies)
     return {
-        "accuracy, mean over seeds": f"{percent(sum(accuracies) / len(accuracies), 2)} (n = {len(accuracies)})",
-        "95 % interval over seeds": f"{percent(interval[0], 2)} to {percent(interval[1], 2)}" if interval else MISSING,
+        "accuracy, mean over seeds": mean_text(accuracies),
+        "95 % interval over seeds": interval_text(mean_interval(accuracies)),
     }
 
 

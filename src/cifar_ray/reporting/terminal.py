@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from cifar_ray.finals import Finals, describe
+from cifar_ray.progress.ranking import best_first
 from cifar_ray.records import TestScores, TrialRecord
 from cifar_ray.reporting.finals_rows import HEADING, NOTE, finals_rows
 from cifar_ray.reporting.fitting_table import FittingTable, narrow_table
@@ -59,7 +60,7 @@ def scores_renderable(scores: Sequence[TestScores]) -> RenderableType:
 
 
 def sweeps_renderable(summaries: Sequence[SweepSummary]) -> RenderableType:
-    """All sweeps: the id, with study and data below it, and how far each has come."""
+    """All sweeps: the id, with study, seed, data and any sweep whose best it trains below it, and how far each is."""
     table = narrow_table()
     # an id is there to be copied: it stays on one line
     table.add_column("sweep", overflow="fold")
@@ -69,14 +70,13 @@ def sweeps_renderable(summaries: Sequence[SweepSummary]) -> RenderableType:
     table.add_column("started\n(UTC)", no_wrap=True)
     for summary in summaries:
         sweep = summary.sweep
-        winner = summary.result.winner if summary.result else None
+        origin = f", {chosen_by(sweep)}" if sweep.best_of else ""
+        below = f"{plain(sweep.study)}, seed {sweep.seed}, data: {data_name(sweep.dataset)}{origin}"
         table.add_row(
-            verbatim(sweep.sweep_id, "bold").append(
-                f"\n{plain(sweep.study)}, data: {data_name(sweep.dataset)}", style="not bold dim"
-            ),
+            verbatim(sweep.sweep_id, "bold").append(f"\n{below}", style="not bold dim"),
             summary.state,
             str(sweep.num_trials),
-            percent(winner.best_validation_accuracy if winner else None, 2),
+            percent(summary.result.validation_accuracy if summary.result else None, 2),
             percent(summary.scores.accuracy if summary.scores else None, 2),
             Text(f"{plain(sweep.started_at[:10])}\n{plain(sweep.started_at[11:16])}"),
         )
@@ -105,7 +105,7 @@ def trials_renderable(summary: SweepSummary, trials: Sequence[TrialRecord]) -> R
     """
     sweep, cost = summary.sweep, summary.result.cost if summary.result else None
     is_interrupted = summary.state == "interrupted" and not sweep.parent
-    ranked = sorted(trials, key=lambda trial: (-(trial.best_validation_accuracy or 0), trial.trial_id))
+    ranked = best_first(trials)
     used = [name for name in SETTINGS if len({str(trial.config.get(name)) for trial in trials}) > 1]
     has_heirs = any(trial.parent for trial in trials)
     table = narrow_table()

@@ -81,13 +81,17 @@ def judge(record: SweepRecord, trials: Mapping[str, TrialRecord], retrained: lis
                 trial_id=trial_id,
                 searched_accuracy=trials[trial_id].best_validation_accuracy or 0.0,
                 retrainings=tuple(map(_retraining, group)),
-                has_other_epochs=trials[trial_id].config["max_epochs"] != record.max_epochs,
+                has_other_epochs=_has_other_epochs(trials[trial_id], record),
             )
             for trial_id, group in zip(record.finalists, groups, strict=True)
         ),
         num_epochs=sum(trial.num_epochs for trial in retrained),
         accelerator_seconds=sum(trial.accelerator_seconds for trial in retrained),
     )
+
+
+def _has_other_epochs(searched: TrialRecord, record: SweepRecord) -> bool:
+    return searched.outcome != "completed" or searched.config["max_epochs"] != record.max_epochs
 
 
 def _retraining(trial: TrialRecord) -> Retraining:

@@ -16,6 +16,7 @@ from ray.tune.experiment import Trial
 
 from cifar_ray.prices import Prices
 from cifar_ray.progress.counting import recounted, with_epoch
+from cifar_ray.progress.ranking import best_first
 from cifar_ray.progress.sweep_log import FinalsAhead, TrialEpoch, TrialNews, TrialState, budget_line, trial_lines
 from cifar_ray.progress.sweep_progress import SweepProgress
 from cifar_ray.provenance import now
@@ -217,10 +218,7 @@ def summarise_sweep(
     outcomes = Counter(trial.outcome for trial in trials)
     if len(trials) < sweep.num_trials or outcomes["running"]:
         return None
-    ranked = sorted(
-        (trial for trial in trials if trial.best_validation_accuracy is not None),
-        key=lambda trial: (-(trial.best_validation_accuracy or 0.0), trial.trial_id),
-    )
+    ranked = best_first(trial for trial in trials if trial.best_validation_accuracy is not None)
     wall = datetime.fromisoformat(finished_at) - datetime.fromisoformat(sweep.started_at)
     return SweepResult(
         sweep_id=sweep.sweep_id,

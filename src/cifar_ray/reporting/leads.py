@@ -1,0 +1,127 @@
+"""Who leads whom among compared sweeps: single ones on their images, those of several seeds in the mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from cifar_ray.reporting.comparison import Comparison, Contender, Score
+from cifar_ray.reporting.formats import percent
+from cifar_ray.reporting.paired import Paired
+from cifar_ray.reporting.replicates import Lead, Replicates, lead_over_seeds
+from cifar_ray.reporting.seed_groups import SeedGroup
+
+TEST = "the test set"
+MAX_P = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupScore:
+    """What sweeps that are alike in everything but the seed have come to."""
+
+    group: SeedGroup
+    test: Replicates | None
+    """Of those that have been evaluated."""
+    test_with_flips: Replicates | None
+    """Where all of those have it."""
+    validation: Replicates | None
+    """Of the trainings that were scored; where none was, of those that would be."""
+    not_evaluated: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """In a line."""
+        parts = [f"test {self.test.text}" if self.test else "none evaluated"]
+        if self.test_with_flips:
+            parts.append(f"with mirror images {percent(self.test_with_flips.mean, 2)} %")
+        if self.test and self.not_evaluated:
+            parts.append(f"not evaluated: {', '.join(self.not_evaluated)}")
+        validation = f"; validation {self.validation.text}" if self.validation else ""
+        return f"{self.group.title}: {', '.join(parts)}{validation}."
+
+
+def group_scores(comparison: Comparison) -> list[GroupScore]:
+    """Of each group, in their order."""
+    return [_group_score(group, members(comparison, group)) for group in comparison.groups]
+
+
+def members(comparison: Comparison, group: SeedGroup) -> list[Contender]:
+    """The group's sweeps."""
+    return [each for each in comparison.contenders if each.sweep.sweep_id in group.sweep_ids]
+
+
+def leads(comparison: Comparison) -> list[Lead]:
+    """On the test set, and on validation at the same spend. None where the training images differ."""
+    if not comparison.has_verdict:
+        return []
+    found = _leads(comparison, TEST, lambda each: each.test, is_paired=True)
+    if common := comparison.common_spent:
+        on = f"validation, after {common:,.0f} {comparison.contenders[0].unit} each"
+        found += _leads(comparison, on, lambda each: each.validation(common))
+    return found
+
+
+def _group_score(group: SeedGroup, sweeps: Sequence[Contender]) -> GroupScore:
+    scored = [(each, each.scores) for each in sweeps if each.scores]
+    flips = [(each, scores.accuracy_with_flips) for each, scores in scored]
+    chosen = [each for each, _ in scored] or sweeps
+    return GroupScore(
+        group=group,
+        test=_mean(group, [(each, scores.accuracy) for each, scores in scored]),
+        test_with_flips=_mean(group, flips) if all(found is not None for _, found in flips) else None,
+        validation=_mean(group, [(each, each.chosen_validation) for each in chosen]),
+        not_evaluated=tuple(each.sweep.sweep_id for each in sweeps if not each.scores),
+    )
+
+
+def _mean(group: SeedGroup, reached: Sequence[tuple[Contender, float | None]]) -> Replicates | None:
+    return Replicates.of(group.name, [(each.sweep.seed, found) for each, found in reached if found is not None])
+
+
+def _leads(
+    comparison: Comparison, on: str, score: Callable[[Contender], Score | None], *, is_paired: bool = False
+) -> list[Lead]:
+    """The best group against each other one in pairs of one seed, then the best of the others against each of them."""
+    means = [
+        _mean(group, [(each, found.accuracy) for each, found in _scored(members(comparison, group), score)])
+        for group in comparison.groups
+    ]
+    groups = sorted((each for each in means if each), key=lambda each: -each.mean)
+    lines = [lead_over_seeds(groups[0], other, on) for other in groups[1:]]
+    known = sorted(_scored(comparison.alone, score), key=lambda pair: -pair[1].accuracy)
+    for other, reached in known[1:]:
+        first, best = known[0]
+        paired = first.paired(other) if is_paired else None
+        lines.append(lead_of(best, first.sweep.sweep_id, reached, other.sweep.sweep_id, on, paired))
+    return lines
+
+
+def _scored(sweeps: Sequence[Contender], score: Callable[[Contender], Score | None]) -> list[tuple[Contender, Score]]:
+    return [(each, found) for each in sweeps if (found := score(each))]
+
+
+def lead_of(
+    best: Score, name: str, other: Score, other_name: str, on: str = TEST, paired: Paired | None = None
+) -> Lead:
+    """Of two single sweeps; paired, image by image where that is known."""
+    difference, low, high = (paired.lead, *paired.interval) if paired else best.lead(other)
+    interval = f"95 % interval {100 * low:+.2f} to {100 * high:+.2f}"
+    if paired:
+        p_value = f"= {paired.p_value:.2g}" if paired.p_value else "< 1e-300"
+        interval += (
+            f", p {p_value}; of {paired.num_images:,} images {paired.only_first:,} right by {name} alone, "
+            f"{paired.only_second:,} by {other_name} alone"
+        )
+    # few images on which they differ: the bootstrap's interval is too narrow then, the exact test's p is not
+    is_clear = low > 0 and not (paired and paired.p_value > MAX_P)
+    leads, close = f"{name} leads {other_name} by", f"{name} and {other_name} are too close to call:"
+    return Lead(
+        on=on,
+        first=name,
+        second=other_name,
+        difference=difference,
+        interval=(low, high),
+        is_clear=is_clear,
+        p_value=paired.p_value if paired else None,
+        text=f"On {on} {leads if is_clear else close} {100 * difference:.2f} points, {interval}.",
+    )

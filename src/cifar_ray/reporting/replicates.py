@@ -1,0 +1,129 @@
+"""What sweeps that differ in their seed come to: in the mean, and against others in pairs of one seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Any
+
+from cifar_ray.reporting.formats import interval_text, percent
+from cifar_ray.statistics import mean_interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lead:
+    """One sweep, or several of a kind, set against another. Accuracies are fractions."""
+
+    on: str
+    """What the accuracies are of."""
+    first: str
+    """The better one, as far as it can be told."""
+    second: str
+    difference: float | None
+    """Of their accuracies; None where they share no seed."""
+    interval: tuple[float, float] | None
+    """95 %, of the difference; None where pairs are too few."""
+    is_clear: bool
+    """Whether the first may be called the better one."""
+    num_pairs: int | None = None
+    """Of sweeps of one seed; None of two single sweeps."""
+    p_value: float | None = None
+    """McNemar's, where two sweeps are compared image by image."""
+    text: str
+    """The same as a sentence."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replicates:
+    """An accuracy that sweeps of several seeds have reached."""
+
+    name: str
+    """What the sweeps have in common, and those that they are set against have not."""
+    accuracies: Mapping[int, float]
+    """Fractions, by the sweep's seed; of several sweeps of one seed their mean. At least one."""
+    num_sweeps: int
+
+    @classmethod
+    def of(cls, name: str, found: Iterable[tuple[int, float]]) -> Replicates | None:
+        """From each sweep's seed and accuracy; None of no sweep."""
+        by_seed: dict[int, list[float]] = {}
+        for seed, accuracy in found:
+            by_seed.setdefault(seed, []).append(accuracy)
+        if not by_seed:
+            return None
+        return cls(
+            name=name,
+            accuracies={seed: fmean(each) for seed, each in by_seed.items()},
+            num_sweeps=sum(map(len, by_seed.values())),
+        )
+
+    @property
+    def mean(self) -> float:
+        """Over the seeds."""
+        return fmean(self.accuracies.values())
+
+    @property
+    def standard_deviation(self) -> float | None:
+        """Between the seeds, as of a sample; None of one."""
+        return stdev(self.accuracies.values()) if len(self.accuracies) > 1 else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 %, of the mean over seeds, by Student's t; None of one seed."""
+        return mean_interval(list(self.accuracies.values()))
+
+    @property
+    def text(self) -> str:
+        """The mean, of how many, and how it spreads."""
+        if self.num_sweeps == 1:
+            return f"{percent(self.mean, 2)} % (1 sweep)"
+        num_seeds = len(self.accuracies)
+        seeds = f" of {num_seeds} seed{'s' * (num_seeds != 1)}" if self.num_sweeps > num_seeds else ""
+        spread = ""
+        if self.interval:
+            deviation = percent(self.standard_deviation, 2)
+            spread = f" (st. dev. {deviation}, 95 % interval {interval_text(self.interval)})"
+        return f"{percent(self.mean, 2)} % in the mean of {self.num_sweeps} sweeps{seeds}{spread}"
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """The same for a program."""
+        return {
+            "mean": self.mean,
+            "standard_deviation": self.standard_deviation,
+            "interval": self.interval,
+            "by_seed": {str(seed): accuracy for seed, accuracy in sorted(self.accuracies.items())},
+            "num_sweeps": self.num_sweeps,
+        }
+
+
+def lead_over_seeds(one: Replicates, other: Replicates, on: str) -> Lead:
+    """On the seeds that both have had. Sweeps of one seed share split and batches, so they are compared in pairs."""
+    seeds = one.accuracies.keys() & other.accuracies.keys()
+    differences = [one.accuracies[seed] - other.accuracies[seed] for seed in seeds]
+    if differences and fmean(differences) < 0:
+        one, other, differences = other, one, [-each for each in differences]
+    interval, num_pairs = mean_interval(differences), len(differences)
+    difference = fmean(differences) if differences else None
+    pairs = f"{num_pairs} pair{'s' * (num_pairs != 1)} of one seed"
+    is_clear = interval is not None and interval[0] > 0
+    if difference is None or interval is None:
+        text = f"{one.name} and {other.name} have {pairs}: too few to tell them apart."
+    else:
+        found = (
+            f"{100 * difference:.2f} points in the mean of {pairs} "
+            f"(95 % interval {100 * interval[0]:+.2f} to {100 * interval[1]:+.2f})"
+        )
+        leads, close = f"{one.name} leads {other.name} by", f"{one.name} and {other.name} are too close to call:"
+        text = f"{leads if is_clear else close} {found}."
+    return Lead(
+        on=on,
+        first=one.name,
+        second=other.name,
+        difference=difference,
+        interval=interval,
+        is_clear=is_clear,
+        num_pairs=num_pairs,
+        text=f"On {on} {text}",
+    )

@@ -1,0 +1,70 @@
+"""Finds, among sweeps, those that are alike in everything but their seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cifar_ray.records import SweepRecord
+from cifar_ray.reporting.formats import chosen_by, plain
+
+_ALWAYS = ("study", "budget", "grace")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedGroup:
+    """Sweeps of two seeds or more."""
+
+    name: str
+    """The study, with what tells it from other groups of that study."""
+    title: str
+    """The same with budget and seeds."""
+    sweep_ids: tuple[str, ...]
+    seeds: tuple[int, ...]
+    """Sorted, each once."""
+
+
+def likeness(sweep: SweepRecord) -> dict[str, str]:
+    """All that a sweep set out to do but its seed, as text by what it is. Not its code: a caution tells of that."""
+    finals = f"{sweep.num_finalists} × {sweep.num_seeds} × {sweep.epochs_of_finals}"
+    return {
+        "study": plain(sweep.study),
+        "budget": f"{sweep.num_trials} × {sweep.max_epochs}",
+        "grace": f"grace {sweep.grace_period}",
+        "reduction": f"reduction factor {sweep.reduction_factor}",
+        "searcher": chosen_by(sweep),
+        "finals": f"finals {finals}" if sweep.num_finalists else "no finals",
+        "cohort": "in a cohort" if sweep.is_cohort else "one by one",
+        "share": f"{sweep.dataset.validation_share:g} held out",
+        "data": f"data {sweep.dataset.fingerprint[:12]}",
+    }
+
+
+def seed_groups(sweeps: Sequence[SweepRecord]) -> list[SeedGroup]:
+    """Those of two seeds or more, in the order of their first sweeps."""
+    alike: dict[tuple[str, ...], list[SweepRecord]] = {}
+    for sweep in sweeps:
+        alike.setdefault(tuple(likeness(sweep).values()), []).append(sweep)
+    groups = [members for members in alike.values() if len({sweep.seed for sweep in members}) > 1]
+    return [_group(members, [likeness(others[0]) for others in groups]) for members in groups]
+
+
+def _group(members: Sequence[SweepRecord], groups: Sequence[dict[str, str]]) -> SeedGroup:
+    mine, seeds = likeness(members[0]), tuple(sorted({sweep.seed for sweep in members}))
+    of_study = [each for each in groups if each["study"] == mine["study"]]
+    telling = [what for what in mine if len({each[what] for each in of_study}) > 1]
+    name = f"{mine['study']} ({', '.join(mine[what] for what in telling)})" if telling else mine["study"]
+    shown = {*_ALWAYS, *telling, *(["searcher"] if mine["searcher"] != "random" else [])}
+    title = ", ".join(text for what, text in mine.items() if what in shown)
+    return SeedGroup(
+        name=name,
+        title=f"{title}, seeds {_seeds_text(seeds)}",
+        sweep_ids=tuple(sweep.sweep_id for sweep in members),
+        seeds=seeds,
+    )
+
+
+def _seeds_text(seeds: Sequence[int]) -> str:
+    """`0-4`, or each where some in between are missing."""
+    is_whole = len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1
+    return f"{seeds[0]}-{seeds[-1]}" if is_whole else ", ".join(map(str, seeds))

@@ -1,0 +1,37 @@
+"""Copies a sweep from a store to a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cifar_ray.errors import ObjectNotFoundError
+from cifar_ray.storage import layout
+from cifar_ray.storage.folder import FolderStore
+from cifar_ray.storage.runs import RunStore
+
+
+def pull_sweep(runs: RunStore, sweep_id: str, folder: Path, *, with_checkpoints: bool = False) -> int:
+    """Copy all but Ray Tune's own state and the lease (and, if not wanted, the checkpoints); returns how many files.
+
+    What a sweep that runs has removed meanwhile, such as a checkpoint that a newer one replaces, is left out.
+    """
+    runs.sweep(sweep_id)
+    target = FolderStore(folder.absolute())
+    states = (f"{sweep_id}/tune/", f"{sweep_id}/{layout.finals(sweep_id)}/tune/")
+    keys = [
+        key
+        for key in runs.objects.keys(sweep_id)
+        if not key.startswith(states)
+        and (with_checkpoints or "/checkpoints/" not in key)
+        # whoever holds it is at work on the store, not on the copy
+        and key != layout.lease(sweep_id)
+    ]
+    num_files = 0
+    for key in keys:
+        try:
+            content = runs.objects.read(key)
+        except ObjectNotFoundError:
+            continue
+        target.write(key, content)
+        num_files += 1
+    return num_files

@@ -1,0 +1,38 @@
+from pathlib import Path
+
+import pytest
+
+from cifar_ray.records import SweepRecord
+from cifar_ray.storage.folder import FolderStore
+from cifar_ray.storage.pulling import pull_sweep
+from cifar_ray.storage.runs import RunStore
+
+
+@pytest.mark.parametrize(("with_checkpoints", "num_files"), [(False, 1), (True, 2)])
+def test_a_copy_has_neither_state_nor_lease(
+    runs: RunStore, sweep_record: SweepRecord, tmp_path: Path, with_checkpoints: bool, num_files: int
+) -> None:
+    """It must not look as if it ran, and whoever holds the lease is at work on the store."""
+    runs.create_sweep(sweep_record)
+    for name in ("lease.json", "tune/x.pkl", "cnn-1-finals/tune/x.pkl", "trials/t0000/checkpoints/epoch-0001/x"):
+        runs.objects.write(f"cnn-1/{name}", b"{}")
+    assert pull_sweep(runs, "cnn-1", tmp_path / "copy", with_checkpoints=with_checkpoints) == num_files
+    assert not (tmp_path / "copy/cnn-1/lease.json").exists()
+
+
+def test_a_checkpoint_that_goes_while_the_sweep_is_copied_is_left_out(
+    runs: RunStore, sweep_record: SweepRecord, tmp_path: Path
+) -> None:
+    old, new = (f"cnn-1/trials/t0000/checkpoints/epoch-000{epoch}/manifest.json" for epoch in (1, 2))
+
+    class Pruned(FolderStore):
+        def sizes(self, prefix: str = "") -> dict[str, int]:
+            found = super().sizes(prefix)
+            self.delete(old)
+            return found
+
+    runs.create_sweep(sweep_record)
+    for key in (old, new):
+        runs.objects.write(key, b"{}")
+    assert pull_sweep(RunStore(Pruned(tmp_path / "store")), "cnn-1", tmp_path / "copy", with_checkpoints=True) == 2
+    assert FolderStore(tmp_path / "copy").keys() == ["cnn-1/sweep.json", new]
