@@ -174,4 +174,4 @@ def test_sweeps_that_differ_in_their_seed_have_a_mean(
     said = said_of(page, copied, f"compare/{REAL},cnn-seed-1", tmp_path)
     assert "Over seeds" in said
     # 65.08, 64.08 and 63.08: t of two degrees of freedom is 4.30
-    assert "cnn\t0, 1, 2\t64.08\t61.60 to 66.56" in said
+    assert "seeds 0-2\t64.08\t61.60 to 66.56" in said

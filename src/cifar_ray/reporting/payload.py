@@ -47,7 +47,7 @@ def page_payload(runs: RunStore, sweep_ids: Iterable[str] | None = None, details
         "generated_at": now(),
         "store": runs.objects.uri,
         "sweeps": [row for row, _ in found],
-        "seed_means": [asdict(each) for each in seed_means(summary for _, summary in found if summary)],
+        "seed_means": seed_means(summary for _, summary in found if summary),
         "details": {sweep_id: sweep_payload(runs, sweep_id) for sweep_id in details},
     }
 

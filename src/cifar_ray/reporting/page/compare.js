@@ -58,8 +58,8 @@ const winnerOf = (detail) => detail.trials.find((trial) => trial.trial_id === de
 function overSeeds(wanted) {
   const shown = (app.payload.seed_means ?? []).filter(({ sweep_ids: ids }) => ids.filter((id) => wanted.includes(id)).length > 1);
   return shown.length ? [el("h3", {}, "Over seeds"),
-    plainTable("Test accuracy over seeds", ["study", "seeds", "mean test %", "95 % interval of the mean"],
-      shown.map((each) => [each.study, each.seeds.join(", "), percent(each.mean), each.interval.map((bound) => percent(bound)).join(" to ")])),
+    plainTable("Test accuracy over seeds", ["sweeps", "mean test %", "95 % interval of the mean"],
+      shown.map((each) => [each.title, percent(each.mean), each.interval.map((bound) => percent(bound)).join(" to ")])),
     el("p", { class: "note" }, "All evaluated sweeps of this store that are alike in all but the seed (and the commit); the interval, by Student's t, is over seeds.")] : null;
 }
 
