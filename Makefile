@@ -18,7 +18,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 demo: install  ## cluster, sweep, test table on this machine in under five minutes
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cifar-ray demo
+	@$(BIN)/cifar-ray demo
 
 check: install  ## lint, format, types, import contracts
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Reads the environment, once, into frozen dataclasses."""
+"""Reads the environment into frozen dataclasses: the one place that does."""
 
 from __future__ import annotations
 
@@ -79,6 +79,11 @@ class Settings:
     """`WANDB_PROJECT`, else cifar-ray; None unless `WANDB_API_KEY` is set, or `WANDB_MODE` to offline or online."""
     compiles: bool | None = None
     """`CIFAR_RAY_COMPILE`, `on` or `off`: whether trials run compiled code; None leaves it to the device."""
+
+    @property
+    def default_storage(self) -> str:
+        """Where a cluster of one node puts results if nothing else is said."""
+        return str(self.home / "results")
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:

@@ -44,7 +44,9 @@ def home(own_home: None) -> Path:
 
 def test_from_nothing_to_a_table_and_nothing_left_running(home: Path, tmp_path: Path) -> None:
     command = [*DEMO, "--to", str(tmp_path / "out")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    # as `make demo`, whose environment nobody has activated
+    environ = {**os.environ, "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False, env=environ)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "report: CNN" in done.stdout
     assert "not CIFAR-10" in " ".join(done.stdout.split())
@@ -53,6 +55,7 @@ def test_from_nothing_to_a_table_and_nothing_left_running(home: Path, tmp_path: 
     assert (sweep / "report/index.html").is_file()
     assert f"/#/sweep/{sweep.name}" in done.stdout
     assert str(sweep) in done.stdout
+    assert done.stdout.endswith(f"next: {DEMO[0]} local up; {DEMO[0]} job submit cnn\n")
     assert processes_of(home) == []
 
 

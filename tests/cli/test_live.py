@@ -97,5 +97,5 @@ def test_an_interrupt_asks_the_job_to_stop_also_where_nobody_reads(monkeypatch: 
     monkeypatch.setattr(job, "stop_and_wait", stop)
     monkeypatch.setattr(job.click, "echo", broken)
     with pytest.raises((SystemExit, BrokenPipeError)):
-        job.watch(OneJob(), "j", is_json=True)  # type: ignore[arg-type]  # as much of a client as it needs
+        job.watch(OneJob(), "j", JsonView("j"))  # type: ignore[arg-type]  # as much of a client as it needs
     assert asked == ["j"]

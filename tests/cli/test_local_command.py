@@ -9,17 +9,20 @@ from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
+from cifar_ray.cli import job
 from cifar_ray.cli import local as command
-from cifar_ray.cli.connection import LOCAL_FOLDER, local_cluster_end
+from cifar_ray.cli.connection import LOCAL_FOLDER, connect_runs, local_cluster_end
 from cifar_ray.cli.main import main
 from cifar_ray.cluster import local, processes
 from cifar_ray.cluster.credentials import make_secrets
 from cifar_ray.cluster.state import LocalCluster, StateFolder
 from cifar_ray.settings import read_settings
+from cifar_ray.submission.job_spec import JobSpec
 
 JOBS = [
     {"submission_id": "cnn-1", "status": "RUNNING", "metadata": {"study": "cnn", "sweep_id": "cnn-1"}},
@@ -105,3 +108,47 @@ def test_other_clusters_do_not_end_with_it(
     is_ended = local_cluster_end()
     state.forget()
     assert not is_ended()
+
+
+def test_a_store_that_the_clusters_jobs_do_not_write_to_is_told(
+    cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said() -> str:
+        return CliRunner().invoke(main, ["results", "list"]).stderr
+
+    monkeypatch.setenv("CIFAR_RAY_STORAGE", str(tmp_path))
+    told = (
+        f"this is {tmp_path}, by CIFAR_RAY_STORAGE; jobs of the local cluster write to {cluster.storage}, unless "
+        "submitted with --storage: unset CIFAR_RAY_STORAGE to look there\n"
+    )
+    assert said() == told
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", cluster.dashboard_url)
+    assert said() == told
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://head:8265")
+    assert said() == "", "another cluster's store"
+    monkeypatch.delenv("RAY_API_SERVER_ADDRESS")
+    connect_runs(str(tmp_path))
+    monkeypatch.setenv("CIFAR_RAY_STORAGE", cluster.storage)
+    connect_runs(None)
+    monkeypatch.delenv("CIFAR_RAY_STORAGE")
+    connect_runs(None)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("is_local", [True, False])
+def test_a_job_of_the_local_cluster_reads_the_data_of_the_shell_that_submits_it(
+    cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_local: bool
+) -> None:
+    """The cluster itself has the variables of the shell that has started it."""
+    submitted: list[JobSpec] = []
+    monkeypatch.setattr(job, "connect_jobs", lambda release: SimpleNamespace(submit=submitted.append))
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", cluster.dashboard_url if is_local else "http://127.0.0.1:9")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "images").mkdir()
+    for data in ("", "shapes:500", "images"):
+        monkeypatch.setenv("CIFAR_RAY_DATA", data)
+        done = CliRunner().invoke(main, ["job", "submit", "cnn", "--no-wait"])
+        assert done.exit_code == 0, done.output
+    own = [{}, {"CIFAR_RAY_DATA": "shapes:500"}, {"CIFAR_RAY_DATA": str(tmp_path / "images")}]
+    assert [spec.environment for spec in submitted] == (own if is_local else [{}, {}, {}])
+    assert not any("--data" in spec.entrypoint for spec in submitted)

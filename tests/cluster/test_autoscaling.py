@@ -14,13 +14,13 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 
 from cifar_ray.capacity import TYPE_LABEL
 from cifar_ray.cli.local import local
-from cifar_ray.cluster.autoscaling import Workers, autoscaling_config, autoscaling_environment, share_of_cpus
+from cifar_ray.cluster.autoscaling import LocalPool, autoscaling_config, autoscaling_environment, share_of_cpus
 from cifar_ray.cluster.pool_file import read_pool_file
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.settings import read_settings
 
 SPEC = Path(__file__).parents[2] / "cluster" / "local.autoscaling.yaml"
-WORKERS = Workers(least=0, most=4, num_cpus=1, num_accelerators=1)
+WORKERS = LocalPool(least=0, max_nodes=4, num_cpus=1, num_gpus=1)
 
 
 def test_the_spec_is_what_local_up_makes() -> None:
@@ -44,7 +44,7 @@ def test_jobs_are_told_the_workers() -> None:
 )
 def test_impossible_workers_are_refused(least: int, most: int, cpus: int, accelerators: int) -> None:
     with pytest.raises(ConfigurationError):
-        Workers(least=least, most=most, num_cpus=cpus, num_accelerators=accelerators)
+        LocalPool(least=least, max_nodes=most, num_cpus=cpus, num_gpus=accelerators)
 
 
 def test_the_public_file_is_read_as_the_workers_that_it_starts() -> None:
@@ -112,7 +112,7 @@ def test_any_file_is_pools_that_jobs_can_be_told_or_refused(
     with suppress(ConfigurationError):
         pools = read_pool_file(file)
         told = read_settings(dict(autoscaling_environment(pools))).worker_pools
-        assert [(each.name, each.max_nodes) for each in told] == [(each.name, each.most) for each in pools]
+        assert [(each.name, each.max_nodes) for each in told] == [(each.name, each.max_nodes) for each in pools]
 
 
 def test_workers_share_the_cores_and_each_has_one() -> None:

@@ -22,7 +22,8 @@ from botocore.exceptions import ClientError
 from cifar_ray.cluster import local, s3_server
 from cifar_ray.cluster.credentials import make_secrets, read_s3_keys, read_token
 from cifar_ray.cluster.environment import MARK
-from cifar_ray.cluster.local import LocalClusterOptions, down, find, status, up
+from cifar_ray.cluster.health import status
+from cifar_ray.cluster.local import LocalClusterOptions, down, find, up
 from cifar_ray.cluster.processes import family, is_alive
 from cifar_ray.cluster.state import StateFolder
 from cifar_ray.errors import ClusterError, ConfigurationError
@@ -94,7 +95,7 @@ def _own_s3(cluster):
 
 
 def _family(cluster):
-    return family(local.ray_head.lineage(cluster)) | family(s3_server.lineage(cluster))
+    return family(cluster.lineage("ray")) | family(cluster.lineage("s3"))
 
 
 def _secrets(cluster):
@@ -184,9 +185,9 @@ def test_secrets_are_in_their_files_alone(cluster, home):
 def test_it_is_found_and_healthy(cluster, home):
     assert find(home) == cluster
     found = status(home)
-    assert found.is_running
     assert found.is_healthy, found
-    assert (found.capacity.num_nodes, found.capacity.num_cpus, found.capacity.num_gpus) == (1, 2, 0)
+    (node,) = found.nodes
+    assert (node.resources["CPU"], node.resources.get("GPU", 0)) == (2, 0)
 
 
 def test_its_server_keeps_the_objects_to_itself(cluster, home):
@@ -240,7 +241,7 @@ def test_down_leaves_nothing_even_of_running_jobs_and_results_survive(cluster, h
     assert not list(Path("/tmp").glob(f"seaweedfs-*-{cluster.s3_internal_ports[0]}.sock"))
     assert find(home) is None
     assert local.kept_objects(home) == home / "s3"
-    assert not status(home).is_running
+    assert status(home).cluster is None
     assert not down(home)
 
     again = up(LocalClusterOptions(home=home, num_cpus=1))
@@ -340,8 +341,8 @@ def test_what_is_left_of_a_cluster_is_told_as_broken(home):
     state.write(replace(made, ray=me, s3=replace(me, start_ticks=1), ready_at="2026-01-01T00:00:00+00:00"))
     try:
         found = status(home)
-        assert (find(home), found.is_running, found.is_healthy) == (None, True, False)
-        assert [part.is_healthy for part in found.parts] == [False, False]
+        assert (find(home), found.cluster is not None, found.is_healthy) == (None, True, False)
+        assert all(part.problem for part in found.parts)
     finally:
         state.forget()
         Path(made.temp_dir).rmdir()

@@ -5,12 +5,17 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
+
+from cifar_ray.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 CONSTRAINTS = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
 
 
@@ -80,7 +85,7 @@ def test_training_loads_without_ray() -> None:
 
 
 def test_every_requirement_is_pinned() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = PROJECT["project"]
     wanted = [
         *project["dependencies"],
         *(each for extra in project["optional-dependencies"].values() for each in extra),
@@ -100,6 +105,40 @@ def test_top_level_is_the_fixed_one() -> None:
         *("Dockerfile", "Makefile", "pyproject.toml", "constraints.txt", ".gitignore", ".dockerignore"),
         *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"),
     }
+
+
+def commands(group: click.Group) -> Iterator[click.Command]:
+    for name in group.list_commands(click.Context(group)):
+        command = group.get_command(click.Context(group), name)
+        assert command is not None
+        yield from commands(command) if isinstance(command, click.Group) else [command]
+
+
+def test_what_commands_leave_in_a_checkout_is_ignored() -> None:
+    """`ray job submit --working-dir .` uploads all that git does not ignore."""
+    options = [each for command in commands(main) for each in command.params if isinstance(each.default, Path)]
+    left = [
+        f"{each.default}/x" if isinstance(each.type, click.Path) and not each.type.file_okay else str(each.default)
+        for each in options
+    ]
+    assert {"results/x", "exports/x", "comparison.png", "plan.png", "demo-results/x"} <= set(left)
+    done = subprocess.run(["git", "check-ignore", *left], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode > 1:
+        pytest.skip("not a git checkout")
+    assert done.stdout.splitlines() == left
+
+
+@pytest.mark.slow
+def test_what_is_left_out_unasked_is_marked_as_slow() -> None:
+    """Else `-m "not cluster and not slow"` would take it in: a person's -m replaces that of pyproject.toml."""
+    marks = re.findall(r"not (\w+)", PROJECT["tool"]["pytest"]["ini_options"]["addopts"])
+    used = re.compile(rf"mark\.({'|'.join(marks)})\b")
+    files = [path for path in (ROOT / "tests").rglob("test_*.py") if used.search(path.read_text())]
+    assert {mark for path in files for mark in used.findall(path.read_text())} == {*marks}
+    expression = f"({' or '.join(marks)}) and not cluster and not slow"
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--collect-only", "-q", "-m", expression]
+    done = subprocess.run([*command, *files], cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED, done.stdout + done.stderr
 
 
 def test_shell_scripts_parse() -> None:

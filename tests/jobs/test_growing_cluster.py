@@ -12,15 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from cifar_ray.capacity import ACCELERATOR, NodeKind
 from cifar_ray.cli.connection import LOCAL_FOLDER, connect_runs
 from cifar_ray.cluster import dashboard_api, local
-from cifar_ray.cluster.autoscaling import IDLE_TIMEOUT_MINUTES, Workers
+from cifar_ray.cluster.autoscaling import IDLE_TIMEOUT_MINUTES, LocalPool
 from cifar_ray.cluster.credentials import read_token
 from cifar_ray.errors import CapacityError
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(500)]
 
-WORKERS = Workers(least=0, most=2, num_cpus=1, num_accelerators=1)
+WORKERS = LocalPool(least=0, max_nodes=2, num_cpus=1, num_gpus=1)
 
 
 @pytest.fixture
@@ -34,8 +35,12 @@ def growing(monkeypatch: pytest.MonkeyPatch) -> Iterator[local.LocalCluster]:
         shutil.rmtree(home)
 
 
-def _capacity(cluster: local.LocalCluster) -> dashboard_api.Capacity:
-    return dashboard_api.capacity(cluster.dashboard_url, read_token(Path(cluster.token_path)))
+def _nodes(cluster: local.LocalCluster) -> list[NodeKind]:
+    return dashboard_api.living_nodes(cluster.dashboard_url, read_token(Path(cluster.token_path)))
+
+
+def _num_gpus(cluster: local.LocalCluster) -> float:
+    return sum(node.resources.get(ACCELERATOR, 0) for node in _nodes(cluster))
 
 
 def _submit(cluster: local.LocalCluster, *arguments: str) -> tuple[str, float]:
@@ -45,7 +50,7 @@ def _submit(cluster: local.LocalCluster, *arguments: str) -> tuple[str, float]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as job:
         deadline = time.monotonic() + 300
         while job.poll() is None and time.monotonic() < deadline:
-            most = max(most, _capacity(cluster).num_gpus)
+            most = max(most, _num_gpus(cluster))
             time.sleep(0.5)
         assert job.stdout is not None
         said = job.communicate(timeout=10)[0]
@@ -54,19 +59,19 @@ def _submit(cluster: local.LocalCluster, *arguments: str) -> tuple[str, float]:
 
 
 def test_nodes_come_for_trials_that_fit_and_go_when_they_have_ended(growing: local.LocalCluster) -> None:
-    assert _capacity(growing).num_nodes == 1
-    assert _capacity(growing).num_gpus == 0
+    assert len(_nodes(growing)) == 1
+    assert _num_gpus(growing) == 0
     small = ("--trials", "3", "--max-epochs", "2", "--data", "shapes:400")
     alone = ("--no-cohort", "--accelerators-per-trial", "1", "--sweep-id", "alone")
     said, most = _submit(growing, "cnn", *small, *alone)
     # all that the pool can hold, whatever waits
     assert "3 trials of cnn, at most 2 epochs, 2 at once" in said
-    assert most == WORKERS.most
+    assert most == WORKERS.max_nodes
 
     said, _ = _submit(growing, "cnn", *small, "--sweep-id", "together")
     assert "3 at once as one network" in said
     deadline = time.monotonic() + 60 * IDLE_TIMEOUT_MINUTES + 60
-    while _capacity(growing).num_nodes > 1:
+    while len(_nodes(growing)) > 1:
         assert time.monotonic() < deadline, "the workers stay"
         time.sleep(1)
     for sweep in ("alone", "together"):
@@ -85,4 +90,4 @@ def test_what_no_worker_can_ever_hold_is_refused_before_it_is_submitted(growing:
     assert "worker: 1 CPU, 1 GPU" in done.stderr
     assert done.stdout == ""
     assert dashboard_api.num_jobs(growing.dashboard_url, read_token(Path(growing.token_path))) == 0
-    assert _capacity(growing).num_nodes == 1
+    assert len(_nodes(growing)) == 1

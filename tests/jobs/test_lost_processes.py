@@ -16,7 +16,7 @@ from node_processes import children_of, processes, raylets
 
 from cifar_ray.cli.connection import connect_runs
 from cifar_ray.cluster import local
-from cifar_ray.cluster.autoscaling import Workers
+from cifar_ray.cluster.autoscaling import LocalPool
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.tuning.sweep import MAX_RETRIES
 
@@ -51,7 +51,7 @@ def test_a_trial_whose_process_is_killed_ends_as_if_it_had_not(
 @pytest.mark.fault("all worker nodes die")
 @pytest.mark.parametrize("how", ["together", "alone"])
 def test_all_worker_nodes_die_again_and_again(home: Path, how: str, record_property: RecordProperty) -> None:
-    workers = Workers(least=0, most=2, num_cpus=1, num_accelerators=1)
+    workers = LocalPool(least=0, max_nodes=2, num_cpus=1, num_gpus=1)
     growing = local.up(local.LocalClusterOptions(home=home, workers=(workers,)))
     size = ("--trials", "2", "--max-epochs", "30", "--data", "shapes:8000", "--sweep-id", how)
     alone = ("--no-cohort", "--accelerators-per-trial", "1") if how == "alone" else ()

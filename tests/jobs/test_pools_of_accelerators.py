@@ -109,7 +109,7 @@ def _submitted(sweep_id: str, *arguments: str) -> Iterator[None]:
 
 
 def _num_nodes(cluster: local.LocalCluster) -> int:
-    return dashboard_api.capacity(cluster.dashboard_url, read_token(Path(cluster.token_path))).num_nodes
+    return len(dashboard_api.living_nodes(cluster.dashboard_url, read_token(Path(cluster.token_path))))
 
 
 def _check_refused(cluster: local.LocalCluster, asked: Sequence[str], why: str) -> None:

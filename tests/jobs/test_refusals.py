@@ -6,9 +6,11 @@ from dataclasses import replace
 import pytest
 from job_commands import ROOT, run
 
-from cifar_ray.cli.connection import connect_runs
+from cifar_ray.cli.connection import LOCAL_FOLDER, connect_runs
 from cifar_ray.cluster.local import LocalCluster
+from cifar_ray.cluster.state import StateFolder
 from cifar_ray.records import SweepRecord, SweepResult, TrialRecord
+from cifar_ray.settings import read_settings
 from cifar_ray.storage.lease import Lease
 from cifar_ray.studies import get_study
 
@@ -139,3 +141,22 @@ def test_a_refused_job_ends_with_one_line_and_a_hint(cluster: LocalCluster) -> N
     assert "Traceback" not in result.output
     assert "error: job evaluate-" in result.output
     assert "unknown sweep 'never-was'" in result.output
+
+
+def test_the_local_cluster_reads_the_data_of_the_shell_that_submits_and_no_other_bucket(
+    cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = StateFolder(home=read_settings().home / LOCAL_FOLDER)
+    state.prepare()
+    state.write(cluster)
+    monkeypatch.setenv("CIFAR_RAY_DATA", "cifar100")
+    refused = run("job", "submit", "cnn")
+    assert "submitted cnn-" in refused.output
+    assert "data 'cifar100' is no source and no folder" in refused.output
+    monkeypatch.setenv("CIFAR_RAY_DATA", "s3://mine/cifar10")
+    for options in ([], ["--data", "s3://mine/x"], ["--data", "shapes:500", "--storage", "s3://mine/x"]):
+        refused = run("job", "submit", "cnn", *options)
+        assert refused.exit_code == 2
+        assert "in bucket 'mine' at http://127.0.0.1" in refused.output
+        assert "hint: jobs of the local cluster reach its own S3 server alone: take a folder" in refused.output
+        assert "submitted" not in refused.output

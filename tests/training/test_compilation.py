@@ -103,16 +103,17 @@ def test_dropout_is_data_to_compiled_code(compiling: None) -> None:
     assert counters["stats"]["unique_graphs"] == 1
 
 
+COMPILES = (pytest.mark.compiles, pytest.mark.slow)
 SMALL = pytest.mark.parametrize(
     "settings",
     [
         {"model": "classic_cnn", "batch_norm": True, "mixup": 0.2, "label_smoothing": 0.1},
-        pytest.param({"model": "deep_cnn", "depth": 4, "width": 8}, marks=pytest.mark.compiles),
-        pytest.param({"model": "resnet"}, marks=pytest.mark.compiles),
-        pytest.param({"model": "nf_resnet"}, marks=pytest.mark.compiles),
-        pytest.param({"model": "speed_net"}, marks=pytest.mark.compiles),
-        pytest.param({"model": "speed_net", "block_depth": 3, "widening": 0.5}, marks=pytest.mark.compiles),
-        pytest.param({"model": "speed_net", "flip_equivariant": True, "widening": 0.5}, marks=pytest.mark.compiles),
+        pytest.param({"model": "deep_cnn", "depth": 4, "width": 8}, marks=COMPILES),
+        pytest.param({"model": "resnet"}, marks=COMPILES),
+        pytest.param({"model": "nf_resnet"}, marks=COMPILES),
+        pytest.param({"model": "speed_net"}, marks=COMPILES),
+        pytest.param({"model": "speed_net", "block_depth": 3, "widening": 0.5}, marks=COMPILES),
+        pytest.param({"model": "speed_net", "flip_equivariant": True, "widening": 0.5}, marks=COMPILES),
     ],
     ids=lambda settings: "-".join(map(str, settings.values())),
 )
@@ -199,6 +200,7 @@ def test_without_a_compiler_training_goes_on_with_one_line(tmp_path: Path) -> No
     assert len([line for line in lines if "training goes on without compilation" in line]) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.compiles
 def test_a_later_process_finds_what_an_earlier_one_compiled(tmp_path: Path) -> None:
     found = [run_program(tmp_path).stdout.split() for _ in range(2)]

@@ -14,6 +14,7 @@ from cifar_ray.storage.runs import RunStore
 
 pytestmark = [
     pytest.mark.fault("1,000 trials, nodes die"),
+    pytest.mark.slow,
     pytest.mark.chaos,
     # fifty nodes take both cores
     pytest.mark.alone,

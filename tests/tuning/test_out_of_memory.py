@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 
 # whatever else fills the machine's memory meanwhile would end its processes
-pytestmark = [pytest.mark.chaos, pytest.mark.alone, pytest.mark.fault("a trial fills the memory")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.chaos,
+    pytest.mark.alone,
+    pytest.mark.fault("a trial fills the memory"),
+]
 
 MARGIN_BYTES = 3 << 30
 SWEEP = """

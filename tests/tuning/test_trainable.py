@@ -45,6 +45,7 @@ tune.Tuner(
 
 
 @pytest.mark.fault("a sweep is told to stop")
+@pytest.mark.slow
 @pytest.mark.chaos
 def test_the_last_trial_to_be_stopped_ends_after_its_uploads(tmp_path: Path) -> None:
     environ = os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}

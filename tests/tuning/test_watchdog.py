@@ -42,6 +42,7 @@ print("failed:", sum(result.error is not None for result in results), flush=True
 
 
 @pytest.mark.fault("a trial hangs")
+@pytest.mark.slow
 @pytest.mark.chaos
 def test_a_trial_that_hangs_is_ended_and_tried_again(tmp_path: Path) -> None:
     environ = os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}

@@ -12,8 +12,9 @@ import click
 from cifar_ray.cli.release_flags import ReleaseChoice
 from cifar_ray.cluster import environment, local
 from cifar_ray.cluster.on_kubernetes.head_access import reach_head
+from cifar_ray.cluster.state import LocalCluster, find
 from cifar_ray.errors import ClusterError, ConfigurationError
-from cifar_ray.settings import Settings, read_settings
+from cifar_ray.settings import read_settings
 from cifar_ray.storage.object_store import open_store
 from cifar_ray.storage.runs import RunStore
 
@@ -23,15 +24,23 @@ if TYPE_CHECKING:
 LOCAL_FOLDER = "local"
 """Below the settings' home: the one-machine cluster's state."""
 
+storage_option = click.option(
+    "--storage",
+    metavar="URI",
+    help="s3://bucket/prefix or a folder. [default: CIFAR_RAY_STORAGE, else the local cluster's, else "
+    "~/.cifar-ray/results]",
+)
+"""For commands that read results, by `connect_runs`."""
+
 
 def use_local_cluster() -> None:
     """Where the environment names no cluster, take up the one-machine cluster's address, token and keys."""
     settings = read_settings()
-    if settings.ray_address is None and (cluster := local.find(settings.home / LOCAL_FOLDER)) is not None:
+    if settings.ray_address is None and (cluster := find(settings.home / LOCAL_FOLDER)) is not None:
         enter(cluster)
 
 
-def enter(cluster: local.LocalCluster) -> None:
+def enter(cluster: LocalCluster) -> None:
     """Make this process a client of `cluster`: the person's own keys for other clusters must not shadow its."""
     joined = environment.joined(os.environ, cluster.environment())
     for name in set(os.environ) - set(joined):
@@ -72,20 +81,23 @@ def connect_jobs(release: ReleaseChoice | None = None) -> JobsClient:
     return JobsClient(settings.ray_address)
 
 
+def joined_local_cluster() -> LocalCluster | None:
+    """The one-machine cluster, where it is the one that this process is a client of."""
+    settings = read_settings()
+    cluster = _found(settings.home / LOCAL_FOLDER)
+    return cluster if cluster is not None and cluster.dashboard_url == settings.ray_address else None
+
+
 def local_cluster_end() -> Callable[[], bool]:
     """Whether the one-machine cluster has been stopped since now; never of another cluster that this is a client of."""
-    settings = read_settings()
-    home = settings.home / LOCAL_FOLDER
-    cluster = _found(home)
-    if cluster is None or cluster.dashboard_url != settings.ray_address:
-        return lambda: False
-    return lambda: _found(home, is_whole=False) != cluster
+    home, cluster = read_settings().home / LOCAL_FOLDER, joined_local_cluster()
+    return lambda: cluster is not None and _found(home, is_whole=False) != cluster
 
 
-def _found(home: Path, *, is_whole: bool = True) -> local.LocalCluster | None:
+def _found(home: Path, *, is_whole: bool = True) -> LocalCluster | None:
     """The one-machine cluster; None where its state cannot be read either."""
     try:
-        return local.find(home, is_whole=is_whole)
+        return find(home, is_whole=is_whole)
     except ClusterError:
         return None
 
@@ -93,22 +105,26 @@ def _found(home: Path, *, is_whole: bool = True) -> local.LocalCluster | None:
 def connect_runs(storage: str | None, *, may_be_new: bool = False) -> RunStore:
     """The store of results: the option's, the environment's, the local cluster's, else the default folder.
 
-    Where that is not what the local cluster has left, a line on stderr says so.
+    Where that is not what the local cluster has left, or where its jobs write, a line on stderr says so.
     A folder that the option names must be there, unless it `may_be_new`: ConfigurationError.
     """
     if storage is None and read_settings().storage is None:
         use_local_cluster()
     settings = read_settings()
-    store = open_store(storage or settings.storage or default_storage(settings), settings.s3)
+    store = open_store(storage or settings.storage or settings.default_storage, settings.s3)
     if storage and not may_be_new and "://" not in store.uri and not os.path.isdir(store.uri):
         raise ConfigurationError(f"there is no folder {store.uri}", "give --storage an s3://bucket/prefix or a folder")
-    if not (storage or settings.storage) and (kept := local.kept_objects(settings.home / LOCAL_FOLDER)):
+    home = settings.home / LOCAL_FOLDER
+    if not (storage or settings.storage) and (kept := local.kept_objects(home)):
         click.echo(
             f"the local cluster is down; what it has stored lies in {kept}: `cifar-ray local up` shows it", err=True
         )
+    cluster = _found(home) if settings.storage and not storage else None
+    # the environment may name another cluster, whose store that is
+    if cluster and settings.ray_address in (None, cluster.dashboard_url) and store.uri != cluster.storage:
+        click.echo(
+            f"this is {store.uri}, by CIFAR_RAY_STORAGE; jobs of the local cluster write to {cluster.storage}, unless "
+            "submitted with --storage: unset CIFAR_RAY_STORAGE to look there",
+            err=True,
+        )
     return RunStore(store)
-
-
-def default_storage(settings: Settings) -> str:
-    """Where a cluster of one node puts results if nothing else is said."""
-    return str(settings.home / "results")

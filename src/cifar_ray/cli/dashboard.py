@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import click
 
-from cifar_ray.cli.connection import connect_runs
+from cifar_ray.cli.connection import connect_runs, storage_option
 from cifar_ray.reporting.page_server import PageServer
 
 
 @click.command()
-@click.option(
-    "--storage",
-    metavar="URI",
-    help="s3://bucket/prefix or a folder. [default: CIFAR_RAY_STORAGE, else the local cluster's, else "
-    "~/.cifar-ray/results]",
-)
+@storage_option
 @click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="PORT", help="[default: a free one]")
 def dashboard(storage: str | None, port: int) -> None:
     """Serve the page of a store's sweeps on this machine's loopback address until Ctrl-C.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from cifar_ray.capacity import NodeKind, place, with_accelerator, with_pools
-from cifar_ray.cli.connection import LOCAL_FOLDER
+from cifar_ray.cli.connection import joined_local_cluster
 from cifar_ray.cli.release_flags import ReleaseChoice
-from cifar_ray.cluster import dashboard_api, local
+from cifar_ray.cluster import dashboard_api
 from cifar_ray.cluster.credentials import read_token
 from cifar_ray.errors import UnreachableError
 from cifar_ray.settings import Settings, WorkerPool, read_pools, read_settings
@@ -19,21 +19,19 @@ def check_demand(study: Study, options: SweepOptions, release: ReleaseChoice) ->
     It is for the one-machine cluster and for a release whose autoscaler's pools are known. Of any other cluster only
     its head knows what it may get: there the job refuses, at once.
     """
-    settings = read_settings()
-    pools = _pools(settings, release)
-    if pools is None or (alive := _living_nodes(settings)) is None:
+    pools = _pools(release)
+    if pools is None or (alive := _living_nodes(read_settings())) is None:
         return
     place(study, options, with_accelerator(with_pools(alive, pools), options.accelerator))
 
 
-def _pools(settings: Settings, release: ReleaseChoice) -> tuple[WorkerPool, ...] | None:
+def _pools(release: ReleaseChoice) -> tuple[WorkerPool, ...] | None:
     """What may be added; empty where the nodes that live are all, None where that is unknown."""
     if release.is_given:
         # without an autoscaler its workers may be yet to come
         return read_pools(release.find().head_variable("CIFAR_RAY_POOLS")) or None
-    cluster = local.find(settings.home / LOCAL_FOLDER)
-    is_meant = cluster is not None and cluster.dashboard_url == settings.ray_address
-    return read_pools(cluster.pools) if cluster is not None and is_meant else None
+    cluster = joined_local_cluster()
+    return None if cluster is None else read_pools(cluster.pools)
 
 
 def _living_nodes(settings: Settings) -> list[NodeKind] | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+import sys
 import threading
 from pathlib import Path
 
@@ -71,4 +73,5 @@ def demo(trials: int, max_epochs: int, data: str, folder: Path) -> None:
     click.echo(
         f"results: {folder / sweep_id}/report/index.html (and table.md, figures/); checkpoints stay in {home}/s3"
     )
-    click.echo("next: cifar-ray local up; cifar-ray job submit cnn")
+    command = "cifar-ray" if shutil.which("cifar-ray") else sys.argv[0]
+    click.echo(f"next: {command} local up; {command} job submit cnn")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,23 +13,23 @@ import click
 from rich.console import Console
 
 from cifar_ray.capacity import is_in_cohorts
-from cifar_ray.cli.connection import connect_jobs, local_cluster_end
+from cifar_ray.cli.connection import connect_jobs, joined_local_cluster, local_cluster_end
 from cifar_ray.cli.demand import check_demand
-from cifar_ray.cli.live import JsonView, LiveView
+from cifar_ray.cli.live import JsonView, LiveView, LogView, last
 from cifar_ray.cli.release_flags import ReleaseChoice, release_flags
-from cifar_ray.errors import ConfigurationError, JobStoppedError
+from cifar_ray.errors import ConfigurationError, InterruptedSweepError, JobStoppedError, StorageError
 from cifar_ray.reporting.live_view import live_renderable
+from cifar_ray.settings import read_settings
+from cifar_ray.storage.object_store import open_store
 from cifar_ray.studies import Study, get_study
 from cifar_ray.studies.flags import sweep_flags
 from cifar_ray.studies.options import SweepOptions
 from cifar_ray.submission.job_spec import JobSpec, evaluation_job, find_jobs, tuning_job
 from cifar_ray.submission.job_status import resume_hint
-from cifar_ray.submission.waiting import Observation, check_succeeded, observe_job, stop_and_wait, wait_for_job
+from cifar_ray.submission.waiting import check_succeeded, observe_job, stop_and_wait, wait_for_job
 
 if TYPE_CHECKING:
     from cifar_ray.submission.jobs_client import JobsClient
-
-INTERRUPTED = 130
 
 _json = click.option("--json", "is_json", is_flag=True, help="For programs: a JSON object a line.")
 
@@ -75,18 +74,21 @@ def submit(
     options = with_absolute_folders(options)
     spec, study = _make_spec(what, sweeps, options, jobs_folder)
     if dry_run:
-        click.echo(json.dumps(spec.to_dict(), indent=2))
+        click.echo(json.dumps(asdict(spec), indent=2))
         return
     client = connect_jobs(release)
+    if joined_local_cluster() is not None:
+        spec = _for_local_cluster(spec, study, options)
     if study is not None and not options.resume:
         check_demand(study, options, release)
     client.submit(spec)
-    if is_json:
-        JsonView(spec.submission_id).say("submitted", **spec.metadata)
+    view = JsonView(spec.submission_id) if is_json else None
+    if view:
+        view.say("submitted", **spec.metadata)
     else:
         click.echo(f"submitted {spec.submission_id}")
     if wait:
-        watch(client, spec.submission_id, flags=release.flags, is_json=is_json)
+        watch(client, spec.submission_id, view, flags=release.flags)
     elif not is_json:
         click.echo(f"look at it with `cifar-ray job status {spec.submission_id}{release.flags}`")
 
@@ -100,12 +102,13 @@ def status(submission_id: str | None, is_watching: bool, is_json: bool, release:
     """Say where a job stands (default: the newest), with its learning curves; Ctrl-C ends the watching alone."""
     client = connect_jobs(release)
     submission_id = submission_id or _newest(client)
+    view = JsonView(submission_id) if is_json else None
     if is_watching:
-        watch(client, submission_id, flags=release.flags, stop_on_interrupt=False, is_json=is_json)
+        watch(client, submission_id, view, flags=release.flags, stop_on_interrupt=False)
         return
     seen = observe_job(client, submission_id)
-    if is_json:
-        JsonView(submission_id).observe(replace(seen, new_lines=()))
+    if view:
+        view.observe(replace(seen, new_lines=()))
         return
     console = Console()
     console.print(live_renderable(seen.board, state=seen.state, job=submission_id))
@@ -123,10 +126,10 @@ def logs(submission_id: str | None, follow: bool, tail: int | None, release: Rel
     client = connect_jobs(release)
     submission_id = submission_id or _newest(client)
     if follow:
-        _follow(client, submission_id, tail=tail, flags=release.flags)
+        watch(client, submission_id, LogView(tail), flags=release.flags, stop_on_interrupt=False)
         return
     lines = client.logs(submission_id).splitlines(keepends=True)
-    click.echo("".join(_last(lines, tail)), nl=False)
+    click.echo("".join(last(lines, tail)), nl=False)
 
 
 @job.command()
@@ -146,45 +149,26 @@ def list_jobs(release: ReleaseChoice) -> None:
         click.echo(f"{each.submission_id:44} {each.state:10} {each.entrypoint}")
 
 
-def _follow(client: JobsClient, submission_id: str, *, tail: int | None, flags: str) -> None:
-    """Print its log until it has ended; raise unless it succeeded."""
-    is_lost = False
-
-    def observe(seen: Observation) -> None:
-        nonlocal is_lost, tail
-        if seen.state == "LOST" and not is_lost:
-            click.echo("the cluster does not answer: waiting for it", err=True)
-        is_lost = seen.state == "LOST"
-        for line in _last(seen.all_lines, tail):
-            click.echo(line)
-        tail = tail if is_lost else None
-
-    try:
-        ended = wait_for_job(client, submission_id, observe, flags=flags, is_gone=local_cluster_end())
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    check_succeeded(ended, client.logs(submission_id), flags=flags)
-
-
-def _last(lines: Sequence[str], num: int | None) -> Sequence[str]:
-    return lines if num is None else lines[max(0, len(lines) - num) :]
-
-
 def watch(
-    client: JobsClient, submission_id: str, *, flags: str = "", stop_on_interrupt: bool = True, is_json: bool = False
+    client: JobsClient,
+    submission_id: str,
+    view: JsonView | LogView | None = None,
+    *,
+    flags: str = "",
+    stop_on_interrupt: bool = True,
 ) -> None:
-    """Show the job until it has ended; raise unless it succeeded. Ctrl-C asks it to stop.
+    """Show the job until it has ended, in the view for people unless told another; raise unless it succeeded.
 
-    `flags` are those that name its cluster, for the commands that hints give.
+    Ctrl-C asks it to stop. `flags` are those that name its cluster, for the commands that hints give.
     """
-    view = JsonView(submission_id) if is_json else LiveView(Console(), submission_id)
+    shown = view or LiveView(Console(), submission_id)
     try:
-        with view.screen:
-            ended = wait_for_job(client, submission_id, view.observe, flags=flags, is_gone=local_cluster_end())
+        with shown.screen:
+            ended = wait_for_job(client, submission_id, shown.observe, flags=flags, is_gone=local_cluster_end())
     except KeyboardInterrupt:
         if stop_on_interrupt:
             _stop(client, submission_id, flags)
-        sys.exit(INTERRUPTED)
+        sys.exit(InterruptedSweepError.exit_code)
     check_succeeded(ended, client.logs(submission_id), flags=flags)
 
 
@@ -222,6 +206,25 @@ def _make_spec(
         # of the others the store tells whether their trials train together
         is_in_cohorts(study, options)
     return tuning_job(study, options, jobs_folder), study
+
+
+def _for_local_cluster(spec: JobSpec, study: Study | None, options: SweepOptions) -> JobSpec:
+    """The job with this shell's CIFAR_RAY_DATA: the cluster has that of the shell that has started it.
+
+    ConfigurationError where it names a bucket that the cluster's own S3 server has not: its jobs reach no other.
+    """
+    settings = read_settings()
+    own = _absolute(settings.data)
+    is_new = study is not None and not (options.resume or options.start_or_resume)
+    for name, uri in (("data", options.data or (own if is_new else None)), ("storage", options.storage)):
+        if uri and uri.startswith("s3://"):
+            try:
+                open_store(uri, settings.s3).folders()
+            except StorageError as error:
+                raise ConfigurationError(
+                    f"{name}: {error.message}", "jobs of the local cluster reach its own S3 server alone: take a folder"
+                ) from error
+    return replace(spec, environment={"CIFAR_RAY_DATA": own}) if own else spec
 
 
 def with_absolute_folders(options: SweepOptions) -> SweepOptions:

@@ -1,9 +1,10 @@
-"""Shows a job while it runs: a live table on a terminal, plain lines elsewhere, or a JSON object a line."""
+"""Shows a job while it runs: a live table on a terminal, plain lines elsewhere, its log, or a JSON object a line."""
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
@@ -20,6 +21,7 @@ from cifar_ray.studies import Budget
 from cifar_ray.submission.waiting import Observation
 
 PLAIN_PERIOD_S = 10.0
+_EVENTS = {Budget: "budget", FinalsAhead: "finals", TrialEpoch: "epoch", TrialState: "trial", Waiting: "waiting"}
 
 
 class LiveView:
@@ -50,6 +52,30 @@ class LiveView:
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
+class LogView:
+    """For `job logs --follow`: the log as it is."""
+
+    screen = nullcontext()
+
+    def __init__(self, tail: int | None) -> None:
+        self._tail = tail
+        self._is_lost = False
+
+    def observe(self, seen: Observation) -> None:
+        """Print the new lines; at the first look the last `tail` alone."""
+        if seen.state == "LOST" and not self._is_lost:
+            click.echo("the cluster does not answer: waiting for it", err=True)
+        self._is_lost = seen.state == "LOST"
+        for line in last(seen.all_lines, self._tail):
+            click.echo(line)
+        self._tail = self._tail if self._is_lost else None
+
+
+def last(lines: Sequence[str], num: int | None) -> Sequence[str]:
+    """The last `num` of them; all where None."""
+    return lines if num is None else lines[max(0, len(lines) - num) :]
+
+
 class JsonView:
     """For programs: everything that is seen, an object a line, each with `event` and `job`.
 
@@ -74,19 +100,10 @@ class JsonView:
         for line in seen.new_lines:
             self.say("log", line=line)
         for news in seen.news:
-            match news:
-                case Budget():
-                    self.say("budget", **asdict(news))
-                case FinalsAhead():
-                    self.say("finals", **asdict(news))
-                case TrialEpoch():
-                    self.say("epoch", **asdict(news))
-                case TrialState():
-                    self.say("trial", **asdict(news))
-                case Waiting():
-                    self.say("waiting", **asdict(news))
-                case SweepProgress() if news is seen.board.progress:
-                    self.say("progress", **asdict(news), eta_s=seconds_left(seen.board))
+            if not isinstance(news, SweepProgress):
+                self.say(_EVENTS[type(news)], **asdict(news))
+            elif news is seen.board.progress:
+                self.say("progress", **asdict(news), eta_s=seconds_left(seen.board))
         if seen.state != self._state:
             self._state = seen.state
             self.say("state", state=seen.state)

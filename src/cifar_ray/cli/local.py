@@ -9,11 +9,13 @@ from pathlib import Path
 import click
 
 from cifar_ray.cli.connection import LOCAL_FOLDER
+from cifar_ray.cluster import health
 from cifar_ray.cluster import local as cluster
-from cifar_ray.cluster.autoscaling import Workers, share_of_cpus
+from cifar_ray.cluster.autoscaling import LocalPool, share_of_cpus
 from cifar_ray.cluster.credentials import read_token
 from cifar_ray.cluster.dashboard_api import RunningJob, running_jobs
 from cifar_ray.cluster.pool_file import read_pool_file
+from cifar_ray.cluster.state import find
 from cifar_ray.errors import ClusterError, UnreachableError
 from cifar_ray.settings import read_settings
 from cifar_ray.submission.job_status import resume_command
@@ -27,8 +29,8 @@ def local() -> None:
 @local.command()
 @click.option("--cpus", type=click.IntRange(1), metavar="N", help="CPU cores it may use. [default: all]")
 @click.option("--gpus", type=click.IntRange(0), metavar="N", help="Accelerators it may use. [default: all]")
-@click.option("--dashboard-port", type=click.IntRange(1, 65535), metavar="PORT", help="[default: a free one]")
-@click.option("--s3-port", type=click.IntRange(1, 65535), metavar="PORT", help="[default: a free one]")
+@click.option("--dashboard-port", type=int, metavar="PORT", help="[default: a free one]")
+@click.option("--s3-port", type=int, metavar="PORT", help="[default: a free one]")
 @click.option(
     "--autoscaling",
     is_flag=False,
@@ -59,7 +61,7 @@ def up(
     With --autoscaling the head itself works for nobody: nodes come when jobs ask for them and go after 15 s without
     work, as on Kubernetes.
     """
-    pools: tuple[Workers, ...] = ()
+    pools: tuple[LocalPool, ...] = ()
     if autoscaling != "" and not (workers is None and accelerators_per_worker is None):
         raise click.UsageError("--workers and --accelerators-per-worker belong to --autoscaling without FILE")
     if autoscaling is not None and gpus is not None:
@@ -106,7 +108,7 @@ def env() -> None:
 
     They name files that hold the token and the keys, never the secrets themselves.
     """
-    found = cluster.find(read_settings().home / LOCAL_FOLDER)
+    found = find(read_settings().home / LOCAL_FOLDER)
     if found is None:
         raise ClusterError("no local cluster is running", "start one with `cifar-ray local up`")
     for name, value in found.environment().items():
@@ -116,14 +118,15 @@ def env() -> None:
 @local.command()
 def status() -> None:
     """Say whether the cluster runs and each of its parts answers; exit code 4 where it or one of them does not."""
-    found = cluster.status(read_settings().home / LOCAL_FOLDER)
+    found = health.status(read_settings().home / LOCAL_FOLDER)
     if found.cluster is None:
         raise UnreachableError("no local cluster is running", "start one with `cifar-ray local up`")
     for part in found.parts:
         click.echo(f"{part.name:9} {part.url}  {part.problem or 'answers'}")
     click.echo(f"store     {found.cluster.storage}")
-    if found.capacity is not None:
-        click.echo(f"capacity  {found.capacity.num_cpus:g} CPU, {found.capacity.num_gpus:g} GPU")
+    if found.nodes is not None:
+        cpus, gpus = (sum(node.resources.get(name, 0) for node in found.nodes) for name in ("CPU", "GPU"))
+        click.echo(f"capacity  {cpus:g} CPU, {gpus:g} GPU")
     if not found.is_healthy:
         raise UnreachableError(
             "a part of the local cluster does not answer", "cifar-ray local down; cifar-ray local up"
@@ -132,7 +135,7 @@ def status() -> None:
 
 def _running_jobs(home: Path) -> list[RunningJob]:
     """Of the cluster; none where it does not tell, since it is to be stopped in any case."""
-    found = cluster.find(home)
+    found = find(home)
     if found is None:
         return []
     try:
@@ -141,10 +144,10 @@ def _running_jobs(home: Path) -> list[RunningJob]:
         return []
 
 
-def _workers(text: str, cpus: int | None, accelerators: int) -> Workers:
+def _workers(text: str, cpus: int | None, accelerators: int) -> LocalPool:
     """Between them the workers have the machine's cores, or --cpus of them."""
     least, colon, most = text.partition(":")
     if not (colon and least.isdecimal() and most.isdecimal()):
         raise click.BadParameter(f"{text!r} is not MIN:MAX, such as 0:4", param_hint="--workers")
     num_cpus = share_of_cpus(cpus or os.cpu_count() or 1, max(1, int(most)))
-    return Workers(least=int(least), most=int(most), num_cpus=num_cpus, num_accelerators=accelerators)
+    return LocalPool(least=int(least), max_nodes=int(most), num_cpus=num_cpus, num_gpus=accelerators)

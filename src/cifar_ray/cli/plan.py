@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from cifar_ray.cli.connection import connect_runs
-from cifar_ray.cli.quantities import Duration, Numbers, Positive
+from cifar_ray.cli.flag_types import Duration, Numbers, Positive
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.prices import Prices, read_prices
 from cifar_ray.settings import read_settings

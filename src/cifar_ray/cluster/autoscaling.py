@@ -24,42 +24,24 @@ _HEAD_ID = "f" * 51 + "00000"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Workers:
-    """A pool of like nodes, and what the autoscaler may do with it."""
+class LocalPool(WorkerPool):
+    """A pool of nodes on one machine. Its accelerators are logical: Ray counts them, whatever the machine has."""
 
     name: str = POOL
     least: int
     """Nodes that stay without work."""
-    most: int
-    num_cpus: int
-    """Of a node."""
-    num_accelerators: int
-    """Of a node. Logical: Ray counts them, whatever the machine has."""
-    accelerator: str = ""
-    """What they pass for, as Ray names it (`T4`); empty for any."""
 
     def __post_init__(self) -> None:
         if not all(map(_NAME.fullmatch, (self.name, self.accelerator or "any"))):
             raise ConfigurationError(
                 f"a pool {self.name!r} of accelerators {self.accelerator!r}", "take letters, digits, dots and dashes"
             )
-        if not 0 <= self.least <= self.most or self.most < 1:
+        if not 0 <= self.least <= self.max_nodes or self.max_nodes < 1:
             raise ConfigurationError(
-                f"{self.least}:{self.most} workers", "say the least and the most, 0:4 for none to four"
+                f"{self.least}:{self.max_nodes} workers", "say the least and the most, 0:4 for none to four"
             )
-        if self.num_cpus < 1 or self.num_accelerators < 0:
+        if self.num_cpus < 1 or self.num_gpus < 0:
             raise ConfigurationError("a worker has at least one CPU, and no fewer accelerators than none")
-
-    @property
-    def pool(self) -> WorkerPool:
-        """As jobs are told of it."""
-        return WorkerPool(
-            name=self.name,
-            max_nodes=self.most,
-            num_cpus=self.num_cpus,
-            num_gpus=self.num_accelerators,
-            accelerator=self.accelerator,
-        )
 
     @property
     def node_type(self) -> dict[str, Any]:
@@ -67,27 +49,27 @@ class Workers:
         return {
             "resources": {
                 "CPU": self.num_cpus,
-                "GPU": self.num_accelerators,
+                "GPU": self.num_gpus,
                 "object_store_memory": STORE_BYTES,
             },
             **({"labels": {TYPE_LABEL: self.accelerator}} if self.accelerator else {}),
             "node_config": {},
             "min_workers": self.least,
-            "max_workers": self.most,
+            "max_workers": self.max_nodes,
         }
 
 
-def pools_text(workers: Sequence[Workers]) -> str:
+def pools_text(workers: Sequence[LocalPool]) -> str:
     """For the head's `CIFAR_RAY_POOLS`."""
-    return " ".join(str(each.pool) for each in workers)
+    return " ".join(map(str, workers))
 
 
-def autoscaling_config(workers: Sequence[Workers], gcs_port: int) -> dict[str, Any]:
+def autoscaling_config(workers: Sequence[LocalPool], gcs_port: int) -> dict[str, Any]:
     """What `ray start --head --autoscaling-config` takes; with `autoscaling_environment` and that `--port`."""
     return {
         "cluster_name": "local",
-        "max_workers": sum(each.most for each in workers),
-        "upscaling_speed": sum(each.most for each in workers),
+        "max_workers": sum(each.max_nodes for each in workers),
+        "upscaling_speed": sum(each.max_nodes for each in workers),
         "idle_timeout_minutes": IDLE_TIMEOUT_MINUTES,
         "provider": {
             "type": "external",
@@ -114,7 +96,7 @@ def autoscaling_config(workers: Sequence[Workers], gcs_port: int) -> dict[str, A
     }
 
 
-def autoscaling_environment(workers: Sequence[Workers]) -> Mapping[str, str]:
+def autoscaling_environment(workers: Sequence[LocalPool]) -> Mapping[str, str]:
     """The head's variables beside."""
     return {
         "CIFAR_RAY_POOLS": pools_text(workers),

@@ -19,15 +19,6 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Capacity:
-    """What the cluster's living nodes hold together."""
-
-    num_nodes: int
-    num_cpus: float
-    num_gpus: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class RunningJob:
     """One that was submitted and has not ended."""
 
@@ -78,16 +69,6 @@ def living_nodes(url: str, token: str | None) -> list[NodeKind]:
         ]
     except (KeyError, TypeError) as error:
         raise UnreachableError(f"{url} lists its nodes in a way that is not Ray's") from error
-
-
-def capacity(url: str, token: str) -> Capacity:
-    """The living nodes' CPUs and GPUs; UnreachableError as for `num_jobs`."""
-    nodes = living_nodes(url, token)
-    return Capacity(
-        num_nodes=len(nodes),
-        num_cpus=sum(node.resources.get("CPU", 0) for node in nodes),
-        num_gpus=sum(node.resources.get("GPU", 0) for node in nodes),
-    )
 
 
 def versions(url: str, token: str | None) -> Versions:

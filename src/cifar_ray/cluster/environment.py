@@ -1,8 +1,7 @@
-"""Says which environment variables tie a process to the one-machine cluster."""
+"""Says what of a person's environment a process of the one-machine cluster gets."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,28 +20,6 @@ _SHADOWING = frozenset(
 _FOLDERS = ("CIFAR_RAY_HOME", "CIFAR_RAY_CACHE")
 _DATA = "CIFAR_RAY_DATA"
 _NO_PROXY = "127.0.0.1,localhost"
-
-
-def client_variables(
-    *, dashboard_url: str, s3_endpoint_url: str, storage: str, token_path: str, credentials_path: str
-) -> dict[str, str]:
-    """What a client of the cluster needs: addresses and paths, no secrets."""
-    return {
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": token_path,
-        "RAY_API_SERVER_ADDRESS": dashboard_url,
-        # the one switch that makes Ray keep to 127.0.0.1, whatever its name says: without it Ray turns
-        # --node-ip-address=127.0.0.1 into the machine's outer address and listens on all interfaces
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "AWS_ENDPOINT_URL_S3": s3_endpoint_url,
-        "AWS_SHARED_CREDENTIALS_FILE": credentials_path,
-        # a role or an SSO session in the user's own ~/.aws/config would come before the credentials file
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "CIFAR_RAY_STORAGE": storage,
-    }
 
 
 def joined(environ: Mapping[str, str], variables: Mapping[str, str]) -> dict[str, str]:

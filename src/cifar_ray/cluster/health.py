@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from cifar_ray.capacity import NodeKind
 from cifar_ray.cluster import dashboard_api, s3_server
 from cifar_ray.cluster.credentials import read_s3_keys, read_token
 from cifar_ray.cluster.state import LocalCluster, find
@@ -20,11 +21,6 @@ class PartHealth:
     problem: str | None = None
     """None where it answers."""
 
-    @property
-    def is_healthy(self) -> bool:
-        """Whether it answers."""
-        return self.problem is None
-
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterStatus:
@@ -33,18 +29,13 @@ class ClusterStatus:
     cluster: LocalCluster | None = None
     """None where it does not run."""
     parts: tuple[PartHealth, ...] = ()
-    capacity: dashboard_api.Capacity | None = None
-    """None where the dashboard does not tell."""
-
-    @property
-    def is_running(self) -> bool:
-        """Whether any of its processes lives."""
-        return self.cluster is not None
+    nodes: tuple[NodeKind, ...] | None = None
+    """Those that live; None where the dashboard does not tell."""
 
     @property
     def is_healthy(self) -> bool:
         """Whether it runs and every part answers."""
-        return self.is_running and all(part.is_healthy for part in self.parts)
+        return self.cluster is not None and all(part.problem is None for part in self.parts)
 
 
 def status(home: Path) -> ClusterStatus:
@@ -52,12 +43,12 @@ def status(home: Path) -> ClusterStatus:
     cluster = find(home, is_whole=False)
     if cluster is None:
         return ClusterStatus()
-    capacity = None
+    nodes = None
     jobs_problem = s3_problem = None
     try:
         token = read_token(Path(cluster.token_path))
         dashboard_api.num_jobs(cluster.dashboard_url, token)
-        capacity = dashboard_api.capacity(cluster.dashboard_url, token)
+        nodes = tuple(dashboard_api.living_nodes(cluster.dashboard_url, token))
     except ClusterError as error:
         jobs_problem = error.message
     try:
@@ -68,4 +59,4 @@ def status(home: Path) -> ClusterStatus:
         PartHealth(name="Jobs API", url=cluster.dashboard_url, problem=jobs_problem),
         PartHealth(name="S3", url=cluster.s3_endpoint_url, problem=s3_problem),
     )
-    return ClusterStatus(cluster=cluster, parts=parts, capacity=capacity)
+    return ClusterStatus(cluster=cluster, parts=parts, nodes=nodes)

@@ -12,25 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cifar_ray.cluster import processes, ray_head, s3_server, server
-from cifar_ray.cluster.autoscaling import Workers, pools_text
+from cifar_ray.cluster.autoscaling import LocalPool, pools_text
 from cifar_ray.cluster.credentials import make_secrets, read_token, remove_secrets
 from cifar_ray.cluster.environment import joined
-from cifar_ray.cluster.health import ClusterStatus, PartHealth, status
 from cifar_ray.cluster.ports import HOST, check_port_free, free_ports
 from cifar_ray.cluster.state import LocalCluster, StateFolder, find
 from cifar_ray.errors import ClusterError, ConfigurationError
-
-__all__ = [
-    "ClusterStatus",
-    "LocalCluster",
-    "LocalClusterOptions",
-    "PartHealth",
-    "down",
-    "find",
-    "kept_objects",
-    "status",
-    "up",
-]
 
 # Ray's sockets lie below it and a Unix socket's path has at most 107 bytes: the user's TMPDIR may be too long
 _TEMP_ROOT = "/tmp"
@@ -51,7 +38,7 @@ class LocalClusterOptions:
     """None: a free one."""
     s3_port: int | None = None
     """None: a free one."""
-    workers: tuple[Workers, ...] = ()
+    workers: tuple[LocalPool, ...] = ()
     """Pools of nodes that an autoscaler starts and ends, beside a head that works for nobody. Empty: the head alone."""
 
     def __post_init__(self) -> None:
@@ -131,7 +118,7 @@ def down(home: Path, say: Callable[[str], None] = _say_nothing) -> bool:
 def _check_ours(state: StateFolder) -> None:
     """ClusterError where state.json names a cluster whose server lives, but not here."""
     cluster = state.read()
-    if cluster is not None and not processes.family(s3_server.lineage(cluster)):
+    if cluster is not None and not processes.family(cluster.lineage("s3")):
         with state.s3_locked():
             pass
 

@@ -9,13 +9,13 @@ from typing import Any
 import yaml
 
 from cifar_ray.capacity import ACCELERATOR, TYPE_LABEL
-from cifar_ray.cluster.autoscaling import Workers
+from cifar_ray.cluster.autoscaling import LocalPool
 from cifar_ray.errors import ConfigurationError
 
 _RESOURCES = {"CPU", ACCELERATOR, "object_store_memory"}
 
 
-def read_pool_file(path: Path) -> tuple[Workers, ...]:
+def read_pool_file(path: Path) -> tuple[LocalPool, ...]:
     """Each of `available_node_types` but the head's: its CPUs, GPUs, accelerator and how many there may be.
 
     Nothing else is taken from the file. ConfigurationError where it cannot be read, or a pool asks for what the
@@ -38,17 +38,17 @@ def read_pool_file(path: Path) -> tuple[Workers, ...]:
     return pools
 
 
-def _pool(name: str, spec: Mapping[str, Any]) -> Workers:
+def _pool(name: str, spec: Mapping[str, Any]) -> LocalPool:
     resources = spec["resources"]
     if unknown := set(resources) - _RESOURCES:
         raise ConfigurationError(
             f"pool {name} has {', '.join(sorted(unknown))}", f"name an accelerator's type by the label {TYPE_LABEL}"
         )
-    return Workers(
+    return LocalPool(
         name=name,
         least=int(spec.get("min_workers", 0)),
-        most=int(spec["max_workers"]),
+        max_nodes=int(spec["max_workers"]),
         num_cpus=int(resources["CPU"]),
-        num_accelerators=int(resources.get(ACCELERATOR, 0)),
+        num_gpus=int(resources.get(ACCELERATOR, 0)),
         accelerator=str(spec.get("labels", {}).get(TYPE_LABEL, "")),
     )

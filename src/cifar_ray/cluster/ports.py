@@ -47,7 +47,7 @@ def ephemeral_ports() -> tuple[int, int]:
 def check_port_free(port: int, option: str) -> None:
     """ClusterError, naming the port and the `option` that asked for it, where something listens on it."""
     try:
-        _bound(port).close()
+        _bind(port)
     except OSError as error:
         raise ClusterError(
             f"port {port} cannot be used: {error.strerror}",
@@ -57,19 +57,14 @@ def check_port_free(port: int, option: str) -> None:
 
 def _is_free(port: int) -> bool:
     try:
-        _bound(port).close()
+        _bind(port)
     except OSError:
         return False
     return True
 
 
-def _bound(port: int) -> socket.socket:
-    """A socket of that port, as a server would bind it: ports in TIME_WAIT count as free."""
-    made = socket.socket()
-    try:
+def _bind(port: int) -> None:
+    """As a server would, for a moment: ports in TIME_WAIT count as free."""
+    with socket.socket() as made:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((HOST, port))
-    except OSError:
-        made.close()
-        raise
-    return made

@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from cifar_ray.cluster import dashboard_api, processes
-from cifar_ray.cluster.autoscaling import Workers, autoscaling_config, autoscaling_environment
+from cifar_ray.cluster.autoscaling import LocalPool, autoscaling_config, autoscaling_environment
 from cifar_ray.cluster.environment import MARK
 from cifar_ray.cluster.ports import HOST, free_ports
 from cifar_ray.cluster.server import Server, launch, wait_until
@@ -33,19 +33,15 @@ def start(
     *,
     num_cpus: int | None,
     num_gpus: int | None,
-    workers: Sequence[Workers],
+    workers: Sequence[LocalPool],
 ) -> Server:
-    """Start the head, its dashboard on the port in `cluster`, every other port a free one.
-
-    With `workers` it holds no resources itself, and starts nodes that do.
-    """
-    (Path(cluster.temp_dir) / "tmp").mkdir()
-    port = cluster.dashboard_url.rpartition(":")[2]
+    """Start the head, its dashboard on the port in `cluster`. With `workers` it starts nodes, and has no resources."""
+    temp_dir = Path(cluster.temp_dir)
+    (temp_dir / "tmp").mkdir()
+    port, s3_port = (url.rpartition(":")[2] for url in (cluster.dashboard_url, cluster.s3_endpoint_url))
     # 0: Ray takes a free port of its own; for its client server, and where others must know it, it does not accept that
-    taken = {int(url.rpartition(":")[2]) for url in (cluster.dashboard_url, cluster.s3_endpoint_url)}
-    taken.update(cluster.s3_internal_ports)
-    # those are free until their servers have started
-    client_port, own_port = free_ports(2, taken)
+    # but for those of the other servers, which are free until they have started
+    client_port, own_port = free_ports(2, {int(port), int(s3_port), *cluster.s3_internal_ports})
     gcs_port = own_port if workers else 0
     command = [
         # the interpreter that runs this, so that its packages are the cluster's
@@ -57,42 +53,34 @@ def start(
         *("--ray-client-server-port", str(client_port)),
         *("--temp-dir", cluster.temp_dir, "--object-store-memory", str(_object_store_bytes())),
     ]
-    variables = _environment(environ, cluster.temp_dir)
+    variables = _environment(environ, cluster)
     if workers:
-        config = Path(cluster.temp_dir) / "autoscaling.yaml"
+        config = temp_dir / "autoscaling.yaml"
         config.write_text(yaml.safe_dump(autoscaling_config(workers, gcs_port)))
         command += ["--autoscaling-config", str(config)]
         variables |= autoscaling_environment(workers)
         num_cpus = num_gpus = 0
-    if num_cpus is not None:
-        command += ["--num-cpus", str(num_cpus)]
-    if num_gpus is not None:
-        command += ["--num-gpus", str(num_gpus)]
+    for flag, number in (("--num-cpus", num_cpus), ("--num-gpus", num_gpus)):
+        command += [] if number is None else [flag, str(number)]
     return launch("Ray", command, variables, Path(cluster.ray_log_path), state.home)
 
 
-def wait(server: Server, beside: Server, dashboard_url: str, token: str) -> dashboard_api.Capacity:
+def wait(server: Server, beside: Server, dashboard_url: str, token: str) -> None:
     """Wait until the Jobs API answers and the node is there; ClusterError where that does not come."""
 
-    def probe() -> dashboard_api.Capacity | None:
+    def has_come() -> bool:
         try:
             dashboard_api.num_jobs(dashboard_url, token)
-            found = dashboard_api.capacity(dashboard_url, token)
+            return bool(dashboard_api.living_nodes(dashboard_url, token))
         except UnreachableError:
-            return None
-        return found if found.num_nodes else None
+            return False
 
-    return wait_until(server, probe, DEADLINE_S, beside)
+    wait_until(server, has_come, DEADLINE_S, beside)
 
 
 def stop(cluster: LocalCluster) -> bool:
     """Stop the head, its jobs and their workers; whether there was any."""
-    return processes.stop(lineage(cluster), STOP_DEADLINE_S)
-
-
-def lineage(cluster: LocalCluster) -> processes.Lineage:
-    """By what the head's descendants are known."""
-    return processes.Lineage(root=cluster.ray, mark=_mark(cluster.temp_dir), folder=Path(cluster.temp_dir))
+    return processes.stop(cluster.lineage("ray"), STOP_DEADLINE_S)
 
 
 def keep_logs(cluster: LocalCluster, state: StateFolder) -> None:
@@ -104,19 +92,15 @@ def keep_logs(cluster: LocalCluster, state: StateFolder) -> None:
         shutil.copytree(Path(cluster.temp_dir) / "session_latest" / "logs", folder)
 
 
-def _mark(temp_dir: str) -> str:
-    return f"{temp_dir}:ray"
-
-
-def _environment(environ: Mapping[str, str], temp_dir: str) -> dict[str, str]:
+def _environment(environ: Mapping[str, str], cluster: LocalCluster) -> dict[str, str]:
     """What the head, and with it every job and worker, gets to see."""
     folder = str(Path(sys.executable).parent)
     return dict(environ) | {
         # an entrypoint `python ...` is this interpreter
         "PATH": os.pathsep.join(filter(None, (folder, environ.get("PATH")))),
         # left-overs of Ray's dashboard and of jobs go with the temp dir
-        "TMPDIR": str(Path(temp_dir) / "tmp"),
-        MARK: _mark(temp_dir),
+        "TMPDIR": str(Path(cluster.temp_dir) / "tmp"),
+        MARK: cluster.lineage("ray").mark,
         # Ray fixes these ports otherwise; a free one for each
         "AUTOSCALER_METRIC_PORT": "0",
         "DASHBOARD_METRIC_PORT": "0",

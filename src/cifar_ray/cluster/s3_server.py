@@ -76,40 +76,31 @@ def start(program: str, cluster: LocalCluster, state: StateFolder, environ: Mapp
     }
     flags = [f"-{name}={value}" for name, value in options.items()]
     command = [program, "-logtostderr", "server", *flags]
-    own = {**environ, MARK: _mark(cluster)}
+    own = {**environ, MARK: cluster.lineage("s3").mark}
     with state.s3_locked() as lock:
         return launch("the S3 server", command, own, Path(cluster.s3_log_path), temp_dir, [lock])
 
 
 def stop(cluster: LocalCluster) -> bool:
     """Stop the server; whether it ran."""
-    was_running = processes.stop(lineage(cluster), STOP_DEADLINE_S)
+    was_running = processes.stop(cluster.lineage("s3"), STOP_DEADLINE_S)
     for port in cluster.s3_internal_ports:
         for socket in _SOCKET_FOLDER.glob(f"seaweedfs-*-grpc-{port}.sock"):
             socket.unlink(missing_ok=True)
     return was_running
 
 
-def lineage(cluster: LocalCluster) -> processes.Lineage:
-    """By what the server's process is known."""
-    return processes.Lineage(root=cluster.s3, mark=_mark(cluster), folder=Path(cluster.temp_dir))
-
-
-def _mark(cluster: LocalCluster) -> str:
-    return f"{cluster.temp_dir}:s3"
-
-
 def wait(server: Server, beside: Server, endpoint_url: str, keys: S3Keys) -> None:
     """Wait until the bucket exists and takes an object; ClusterError where that does not come."""
 
-    def probe() -> bool | None:
+    def has_come() -> bool:
         try:
             check(endpoint_url, keys, is_first=True)
         except UnreachableError:
-            return None
+            return False
         return True
 
-    wait_until(server, probe, DEADLINE_S, beside)
+    wait_until(server, has_come, DEADLINE_S, beside)
 
 
 def check(endpoint_url: str, keys: S3Keys, *, is_first: bool = False) -> None:

@@ -7,14 +7,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from cifar_ray.cluster.processes import Process, identify, is_alive
 from cifar_ray.errors import ClusterError
 
 POLL_S = 0.1
 NUM_LOG_LINES = 12
-T = TypeVar("T")
 
 # A Popen object that is forgotten while its process runs warns; these processes outlive this one by design.
 _started: list[subprocess.Popen[bytes]] = []
@@ -65,21 +63,20 @@ def reap() -> None:
     _started[:] = [child for child in _started if child.poll() is None]
 
 
-def wait_until(server: Server, probe: Callable[[], T | None], deadline_s: float, beside: Server | None = None) -> T:
-    """What `probe` returns as soon as that is not None.
+def wait_until(server: Server, has_come: Callable[[], bool], deadline_s: float, beside: Server | None = None) -> None:
+    """Wait until it `has_come`.
 
     ClusterError, with the last lines of the log, where the server, or the one `beside` it, ends first or
     `deadline_s` passes.
     """
     deadline = time.monotonic() + deadline_s
-    while (answer := probe()) is None:
+    while not has_come():
         for each in filter(None, (server, beside)):
             if not is_alive(each.process):
                 raise _failure(each, "ended as it started")
         if time.monotonic() > deadline:
             raise _failure(server, f"did not answer within {deadline_s:.0f} s")
         time.sleep(POLL_S)
-    return answer
 
 
 def _failure(server: Server, what: str) -> ClusterError:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from cifar_ray.cluster.credentials import SecretFiles
-from cifar_ray.cluster.environment import client_variables
-from cifar_ray.cluster.processes import Process, is_alive
+from cifar_ray.cluster.processes import Lineage, Process, is_alive
 from cifar_ray.errors import ClusterError, RecordError
 from cifar_ray.json_record import Record
 
@@ -49,13 +50,26 @@ class LocalCluster(Record):
 
     def environment(self) -> dict[str, str]:
         """The variables that a client of this cluster needs: addresses and paths, no secrets."""
-        return client_variables(
-            dashboard_url=self.dashboard_url,
-            s3_endpoint_url=self.s3_endpoint_url,
-            storage=self.storage,
-            token_path=self.token_path,
-            credentials_path=self.credentials_path,
-        )
+        return {
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": self.token_path,
+            "RAY_API_SERVER_ADDRESS": self.dashboard_url,
+            # the one switch that makes Ray keep to 127.0.0.1, whatever its name says: without it Ray turns
+            # --node-ip-address=127.0.0.1 into the machine's outer address and listens on all interfaces
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "AWS_ENDPOINT_URL_S3": self.s3_endpoint_url,
+            "AWS_SHARED_CREDENTIALS_FILE": self.credentials_path,
+            # a role or an SSO session in the user's own ~/.aws/config would come before the credentials file
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "CIFAR_RAY_STORAGE": self.storage,
+        }
+
+    def lineage(self, part: Literal["ray", "s3"]) -> Lineage:
+        """By what the processes of that server are known."""
+        return Lineage(root=getattr(self, part), mark=f"{self.temp_dir}:{part}", folder=Path(self.temp_dir))
 
 
 @dataclass(frozen=True, kw_only=True)

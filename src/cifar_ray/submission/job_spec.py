@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.storage.layout import check_sweep_id, new_id
@@ -27,10 +26,8 @@ class JobSpec:
     working_dir: str
     """Folder that is uploaded: the jobs alone, since the cluster has the package."""
     metadata: Mapping[str, str] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain values, for a dry run."""
-        return asdict(self)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables of the job's own, beside those of the cluster."""
 
 
 def tuning_job(study: Study, options: SweepOptions, jobs: Path) -> JobSpec:

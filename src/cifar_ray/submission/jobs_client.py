@@ -41,7 +41,7 @@ class JobsClient:
             submission_id: str = self._client.submit_job(
                 entrypoint=shlex.join(spec.entrypoint),
                 submission_id=spec.submission_id,
-                runtime_env={"working_dir": spec.working_dir},
+                runtime_env={"working_dir": spec.working_dir, "env_vars": dict(spec.environment)},
                 metadata=dict(spec.metadata),
             )
             return submission_id

@@ -109,11 +109,7 @@ def wait_for_job(
         except UnreachableError as error:
             if is_gone():
                 observe(Observation(state="STOPPED", board=observer.board))
-                resume = resume_command(metadata)
-                raise JobStoppedError(
-                    f"job {submission_id}: its cluster was stopped, and the job with it",
-                    f"go on with `cifar-ray local up; {resume}`" if resume else "start one with `cifar-ray local up`",
-                ) from error
+                raise _stopped_with_cluster(submission_id, metadata) from error
             silent_s = time.monotonic() - answered
             if silent_s > lost_deadline_s:
                 raise UnreachableError(
@@ -127,6 +123,14 @@ def wait_for_job(
             if status.is_ended:
                 return status
         time.sleep(period_s)
+
+
+def _stopped_with_cluster(submission_id: str, metadata: Mapping[str, str]) -> JobStoppedError:
+    resume = resume_command(metadata)
+    return JobStoppedError(
+        f"job {submission_id}: its cluster was stopped, and the job with it",
+        f"go on with `cifar-ray local up; {resume}`" if resume else "start one with `cifar-ray local up`",
+    )
 
 
 def check_succeeded(status: JobStatus, log: str, *, flags: str = "") -> None:

@@ -24,7 +24,7 @@ def choose_storage(option: str | None, settings: Settings, num_nodes: int) -> st
             f"no storage is set, and a folder of each of {num_nodes} nodes' own is no store",
             "set CIFAR_RAY_STORAGE or --storage to s3://bucket/prefix, or to a folder mounted on all nodes",
         )
-    return str(settings.home / "results")
+    return settings.default_storage
 
 
 def check_store_from_every_node(uri: str) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from recorded import node, pod, template
 
-from cifar_ray.cluster.on_kubernetes.placement import demand, place, with_usage
+from cifar_ray.cluster.on_kubernetes.placement import demand, fit, with_usage
 
 TAINT = {"key": "sku", "value": "gpu", "effect": "NoSchedule"}
 
@@ -15,7 +15,7 @@ def spec(*, gpus: int = 1, **others: Any) -> dict[str, Any]:
 
 
 def missing(wanted: dict[str, Any], *nodes: dict[str, Any]) -> tuple[str, ...]:
-    return place(wanted, with_usage(nodes, [])).missing
+    return fit(wanted, with_usage(nodes, [])).missing
 
 
 def test_a_pod_asks_for_its_containers_sidecars_and_overhead_or_its_largest_start() -> None:
@@ -38,7 +38,7 @@ def test_counts_how_many_more_pods_fit_beside_those_that_run() -> None:
     running = [pod("a", group="g", node_name="gpu-1", gpus=1), pod("b", group="g", node_name="gpu-2", gpus=1)]
     ended = pod("c", group="g", node_name="gpu-1", gpus=3)
     ended["status"]["phase"] = "Succeeded"
-    found = place(spec(), with_usage(nodes, [*running, ended]))
+    found = fit(spec(), with_usage(nodes, [*running, ended]))
     # gpu-1: 3 GPUs are free, but of 15.89 CPUs less 4 only two times 4
     assert (found.room, found.when_empty) == (2, ("gpu-1", "gpu-2"))
     assert found.missing == ("1 of 3 nodes: has 0 nvidia.com/gpu, the pod needs 1 nvidia.com/gpu",)
@@ -127,4 +127,4 @@ def test_nodes_that_take_no_pods() -> None:
 def test_a_node_holds_so_many_pods_and_no_more() -> None:
     full = node("n", gpus=8, cpu="100")
     full["status"]["allocatable"]["pods"] = "2"
-    assert place(spec(), with_usage([full], [])).room == 2
+    assert fit(spec(), with_usage([full], [])).room == 2

@@ -68,7 +68,7 @@ def with_usage(nodes: Sequence[Json], pods: Sequence[Json]) -> list[Node]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Placement:
+class PodFit:
     """Where pods of one spec can go."""
 
     room: int
@@ -79,7 +79,7 @@ class Placement:
     """Why the other nodes will not do, the most common reason first, each with its number of nodes."""
 
 
-def place(spec: Json, nodes: Sequence[Node]) -> Placement:
+def fit(spec: Json, nodes: Sequence[Node]) -> PodFit:
     """Where pods of that spec can go."""
     wanted = demand(spec)
     room, when_empty = 0, []
@@ -92,7 +92,7 @@ def place(spec: Json, nodes: Sequence[Node]) -> Placement:
         when_empty.append(node.name)
         room += int(min(node.free.get(name, Decimal(0)) // amount for name, amount in wanted.items() if amount))
     missing = tuple(f"{count} of {len(nodes)} nodes: {reason}" for reason, count in reasons.most_common())
-    return Placement(room=room, when_empty=tuple(when_empty), missing=missing)
+    return PodFit(room=room, when_empty=tuple(when_empty), missing=missing)
 
 
 def _requests(container: Json) -> Amounts:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from cifar_ray.cluster.on_kubernetes.api import Json, at, objects
 from cifar_ray.cluster.on_kubernetes.cluster_checks import Inventory
 from cifar_ray.cluster.on_kubernetes.findings import Finding, error, ok, warning
-from cifar_ray.cluster.on_kubernetes.placement import PODS, demand, place
+from cifar_ray.cluster.on_kubernetes.placement import PODS, demand, fit
 from cifar_ray.cluster.on_kubernetes.pods import HEAD_GROUP, num_ready
 from cifar_ray.cluster.on_kubernetes.quantities import spelled
 from cifar_ray.cluster.on_kubernetes.release import Release
@@ -31,15 +31,15 @@ def _check_group(release: Release, inventory: Inventory, group: Json, running: i
     wants = ", ".join(spelled(name, amount) for name, amount in demand(spec).items() if name != PODS and amount)
     checked, limits, most = _described(release, group)
     asks = f"a pod asks for {wants or 'nothing'}; {limits}; {running} ready"
-    placement = place(spec, inventory.nodes)
-    if placement.room or running >= most:
-        count = "" if not inventory.knows_usage else f", room for {placement.room} more"
+    pods_fit = fit(spec, inventory.nodes)
+    if pods_fit.room or running >= most:
+        count = "" if not inventory.knows_usage else f", room for {pods_fit.room} more"
         return ok(checked, f"{asks}{count}")
-    if placement.when_empty:
-        found = f"{asks}; no node has room now, {len(placement.when_empty)} would if emptier"
-        todo = f"free {placement.when_empty[0]}, or wait: pods stay pending until then"
+    if pods_fit.when_empty:
+        found = f"{asks}; no node has room now, {len(pods_fit.when_empty)} would if emptier"
+        todo = f"free {pods_fit.when_empty[0]}, or wait: pods stay pending until then"
         return warning(checked, found, todo)
-    missing = "; ".join(placement.missing[:MAX_REASONS]) or "there are no nodes"
+    missing = "; ".join(pods_fit.missing[:MAX_REASONS]) or "there are no nodes"
     if inventory.has_node_autoscaler:
         found = f"{asks}; no node of now fits: {missing}"
         return warning(checked, found, "make sure that the node autoscaler has a pool that fits")
