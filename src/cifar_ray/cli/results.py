@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from cifar_ray.cli.connection import connect_runs
-from cifar_ray.cli.quantities import Positive
+from cifar_ray.cli.connection import connect_runs, storage_option
+from cifar_ray.cli.flag_types import Positive
 from cifar_ray.errors import CifarRayError, ConfigurationError, RecordError, StorageError, UnknownNameError
 from cifar_ray.reporting.curve_bias import measure_curve_bias
 from cifar_ray.reporting.curve_bias_view import curve_bias_renderable
@@ -34,12 +34,6 @@ from cifar_ray.storage.runs import RunStore
 if TYPE_CHECKING:
     from cifar_ray.reporting.frames import ExportFormat
 
-_storage = click.option(
-    "--storage",
-    metavar="URI",
-    help="s3://bucket/prefix or a folder. [default: CIFAR_RAY_STORAGE, else the local cluster's, else "
-    "~/.cifar-ray/results]",
-)
 _json = click.option(
     "--json", "is_json", is_flag=True, help="For programs: one JSON document, accuracies as fractions."
 )
@@ -54,7 +48,7 @@ def results() -> None:
 
 @results.command("list")
 @_json
-@_storage
+@storage_option
 def list_sweeps(is_json: bool, storage: str | None) -> None:
     """List the sweeps, the newest first.
 
@@ -78,7 +72,7 @@ def list_sweeps(is_json: bool, storage: str | None) -> None:
 @results.command()
 @click.argument("sweep", required=False)
 @_json
-@_storage
+@storage_option
 def show(sweep: str | None, is_json: bool, storage: str | None) -> None:
     """Show a sweep's trials, best first, and its test scores or state (default: the newest sweep).
 
@@ -106,7 +100,7 @@ def show(sweep: str | None, is_json: bool, storage: str | None) -> None:
 @click.argument("sweep", required=False)
 @click.option("--to", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path("results"))
 @click.option("--checkpoints", is_flag=True, help="Fetch weights too.")
-@_storage
+@storage_option
 def pull(sweep: str | None, folder: Path, checkpoints: bool, storage: str | None) -> None:
     """Copy a sweep's records and report to a folder (default: the newest sweep, to ./results)."""
     runs = connect_runs(storage)
@@ -119,7 +113,7 @@ def pull(sweep: str | None, folder: Path, checkpoints: bool, storage: str | None
 @click.argument("sweep", required=False)
 @click.option("--format", "kind", type=click.Choice(["parquet", "csv", "json"]), required=True)
 @click.option("--to", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path("exports"))
-@_storage
+@storage_option
 def export(sweep: str | None, kind: ExportFormat, folder: Path, storage: str | None) -> None:
     """Write a sweep's trials and epochs as tables (default: the newest sweep, to ./exports/SWEEP).
 
@@ -142,7 +136,7 @@ def export(sweep: str | None, kind: ExportFormat, folder: Path, storage: str | N
     help="Draw the best so far against what was spent, too, as PNG to this file.",
 )
 @_json
-@_storage
+@storage_option
 def compare(sweeps: tuple[str, ...], figure: Path | None, is_json: bool, storage: str | None) -> None:
     """Set sweeps side by side, with 95 % intervals: accuracies, cost, and who leads at the same spend.
 
@@ -172,7 +166,7 @@ def compare(sweeps: tuple[str, ...], figure: Path | None, is_json: bool, storage
 
 @results.command("curves-bias")
 @click.argument("sweep")
-@_storage
+@storage_option
 def curves_bias(sweep: str, storage: str | None) -> None:
     """From a sweep that cut no trial, say how well each epoch foretells the last, and what ASHA's rungs would cost.
 
@@ -184,7 +178,7 @@ def curves_bias(sweep: str, storage: str | None) -> None:
 @results.command()
 @click.argument("sweeps", nargs=-1, required=True, metavar="SWEEP ...")
 @click.option("--timeout-s", type=Positive(is_zero_allowed=True), required=True, metavar="S", help="When to give up.")
-@_storage
+@storage_option
 def wait(sweeps: tuple[str, ...], timeout_s: float, storage: str | None) -> None:
     """Stay until every one of the sweeps has finished, as its result.json says. They need not have started yet.
 
@@ -196,7 +190,7 @@ def wait(sweeps: tuple[str, ...], timeout_s: float, storage: str | None) -> None
 @results.command()
 @click.argument("sweep")
 @click.option("--remove", is_flag=True, help="Do it. Without, only say what would go.")
-@_storage
+@storage_option
 def gc(sweep: str, remove: bool, storage: str | None) -> None:
     """Remove what nobody needs any more of a sweep.
 
