@@ -79,6 +79,7 @@ def test_a_deadline_and_prices_are_answered(tmp_path: Path, monkeypatch: pytest.
         (["cnn", "--chance", "101"], "--chance: 101 is out of range"),
         (["cnn", "--epoch-s", "0"], "--epoch-s: 0 is out of range"),
         (["cnn", "--max-epochs", "0"], "max epochs: 0 is out of range"),
+        (["cnn", "--grace-period", "31"], "grace period: 31"),
         (["cnn", "--curves", "nope", "--storage", RESULTS], "unknown sweep 'nope'"),
         (["resnet", "--curves", ALONE, "--storage", RESULTS], "is of the study cnn"),
         (["cnn", "--curves", ALONE, "--storage", RESULTS], "trained one by one"),
@@ -106,6 +107,15 @@ def test_trials_that_are_not_the_studys_are_said_at_the_top(trials: list[str], t
     said = ", ".join(f"{int(each):,}" for each in trials)
     assert "30 trials of at most 30 epochs" in done.output
     assert f"planned: {said} trials in place of the study's 30" in done.output
+
+
+def test_a_grace_period_is_planned_and_in_the_command(tmp_path: Path) -> None:
+    asked = ("--grace-period", "3", "--trials", "5", "--workers", "1", "--reduction-factor", "4", "--seeds", "1")
+    done = plan("cnn", *asked, "--chance", "0.1", "--figure", str(tmp_path / "p.png"))
+    assert "grace period 3" in done.output
+    assert "epoch 3 " in done.output
+    assert "epoch 1 " not in done.output
+    assert "--grace-period 3" in done.output.splitlines()[-1]
 
 
 def test_an_accelerator_without_a_price_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,6 +53,12 @@ def test_it_names_what_differs_from_the_study(
     assert plan_command(one(get_study(name), trials, factor, **asked)) == f"cifar-ray job submit {command}"
 
 
+def test_it_has_the_grace_period_that_was_planned() -> None:
+    plan = one(get_study("cnn").with_budget(grace_period=3), 30, 4)
+    assert plan_command(plan) == "cifar-ray job submit cnn --grace-period 3"
+    assert options_of(plan_command(plan)).grace_period == 3
+
+
 @pytest.mark.parametrize(
     ("name", "epochs", "searcher"),
     [("cnn", 8, "tpe"), ("resnet", None, None), ("fast", 3, None), ("cnn-depth", 4, None)],

@@ -39,6 +39,12 @@ if TYPE_CHECKING:
 )
 @click.option("--max-epochs", type=int, metavar="N", help="Most epochs of one trial. [default: the study's]")
 @click.option(
+    "--grace-period",
+    type=int,
+    metavar="N",
+    help="Epochs that every trial gets before ASHA may stop it. [default: the study's]",
+)
+@click.option(
     "--searcher",
     type=click.Choice(get_args(Searcher)),
     help="Who would choose the configurations: those that learn train at most a quarter of the trials at once. What "
@@ -171,6 +177,7 @@ def _request(
     study: str,
     *,
     max_epochs: int | None,
+    grace_period: int | None,
     searcher: Searcher | None,
     chance: float | None,
     budget: float | None,
@@ -184,7 +191,7 @@ def _request(
     if (searcher or planned.searcher) == "pbt":
         raise ConfigurationError("plans simulate ASHA, not a population that nothing cuts", "take another --searcher")
     return Request(
-        study=planned.with_budget(max_epochs=max_epochs).with_searcher(searcher),
+        study=planned.with_budget(max_epochs=max_epochs, grace_period=grace_period).with_searcher(searcher),
         wish=Wish(chance=None if chance is None else chance / 100, budget=budget, deadline_s=deadline_s),
         **asked,
     )

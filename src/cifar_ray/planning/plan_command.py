@@ -22,7 +22,9 @@ def plan_command(plan: Plan) -> str:
     words = [
         *_option("--trials", budget.num_trials, own.budget.num_trials),
         *_option("--max-epochs", budget.max_epochs, budget.max_epochs if has_own_epochs else None),
-        *_option("--grace-period", budget.grace_period, planned.budget.grace_period),
+        *_option(
+            "--grace-period", budget.grace_period, own.with_budget(max_epochs=budget.max_epochs).budget.grace_period
+        ),
         *_option("--reduction-factor", budget.reduction_factor, own.budget.reduction_factor),
         *_option("--searcher", planned.searcher, own.searcher),
         *_option("--seed", plan.seed, 0),
