@@ -105,7 +105,7 @@ def test_a_sweeps_own_options_come_before_the_studys() -> None:
     resnet, cnn = get_study("resnet"), get_study("cnn")
     assert place(resnet, SweepOptions(), [CPU_NODE]).accelerators == 0
     assert place(resnet, SweepOptions(), [GPU_POOL]).accelerators == resnet.accelerators_per_trial
-    assert place(resnet, SweepOptions(accelerators_per_trial=2), [GPU_POOL]).num_slots == 3
+    assert place(resnet, SweepOptions(accelerators_per_trial=0.5), [GPU_POOL]).num_slots == 12
     assert place(cnn, SweepOptions(), [GPU_POOL]).num_cohorts == 2
     assert place(cnn, SweepOptions(no_cohort=True, cpus_per_trial=2), [CPU_NODE]).num_slots == 2
     with pytest.raises(ConfigurationError, match="train together"):

@@ -66,7 +66,13 @@ def test_study_list_and_show() -> None:
         (["job", "submit", "cnnn"], "did you mean cnn, cnn-ema?"),
         (["job", "submit", "cnn", "--trials", "0"], "trials: 0 is out of range"),
         (["job", "submit", "cnn", "--max-epochs", "-1"], "max epochs: -1 is out of range"),
-        (["job", "submit", "cnn", "--accelerators-per-trial", "1.5"], "accelerators per trial: 1.5"),
+        *(
+            (
+                ["job", "submit", "resnet", "--accelerators-per-trial", share],
+                f"accelerators per trial: {share} is out of",
+            )
+            for share in ("-1", "1.5", "2", "nan")
+        ),
         (["job", "submit", "cnn", "extra"], "unexpected 'extra'"),
         (["job", "submit", "evaluate", "--trials", "3"], "evaluate takes --storage"),
         (["job", "submit", "cnn", "--resume"], "--resume needs to know which sweep"),

@@ -1,6 +1,7 @@
 """Single images and shards; whole data sets are read in test_sources."""
 
 import io
+import json
 import struct
 import time
 import tracemalloc
@@ -16,6 +17,7 @@ from PIL import Image
 
 from cifar_ray.data.parquet import MAX_ROWS, has_parquet, read_parquet
 from cifar_ray.errors import DataError
+from cifar_ray.statistics import CLASSES
 from cifar_ray.storage.folder import FolderStore
 
 
@@ -123,6 +125,47 @@ def test_damage_inside_a_file_is_refused_by_name(tmp_path: Path) -> None:
     store.write("train-0.parquet", bytes(content))
     with pytest.raises(DataError, match=r"train-0\.parquet"):
         read(store)
+
+
+CLASS_LABEL = {"info": {"features": {"img": {"_type": "Image"}, "label": {"names": list(CLASSES)}}}}
+
+
+def write_with_note(folder: Path, note: bytes) -> FolderStore:
+    """As the hub's library writes a set's features beside its columns."""
+    table = pa.table({"img": [{"bytes": encode(GREY, "PNG"), "path": None}], "label": [3]})
+    pyarrow.parquet.write_table(table.replace_schema_metadata({b"huggingface": note}), folder / "train-0.parquet")
+    return FolderStore(folder)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [[str(digit) for digit in range(10)], CLASSES[::-1], CLASSES[:9], [], "cifar10", [*CLASSES[:9], {"\ud800": None}]],
+    ids=["SVHN", "another order", "one less", "none", "no list", "no text"],
+)
+def test_labels_of_another_set_are_refused_by_name(tmp_path: Path, names: Any) -> None:
+    note = json.dumps({"info": {"features": {"label": {"names": names}}}}).encode()
+    with pytest.raises(DataError, match=r"train-0\.parquet: its classes are ") as caught:
+        read(write_with_note(tmp_path, note))
+    assert json.dumps(names) in caught.value.message
+    assert "airplane, automobile, bird" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        json.dumps(CLASS_LABEL).encode(),
+        b"",
+        b"\xff\xfe{",
+        b"[" * 100_000,
+        b"[]",
+        b"null",
+        b'{"info": []}',
+        b'{"info": {"features": {"label": {"dtype": "int64"}}}}',
+        b'{"info": {"features": {"label": {"names": null}}}}',
+    ],
+)
+def test_a_note_of_cifar10s_classes_or_none_of_classes_is_no_hindrance(tmp_path: Path, note: bytes) -> None:
+    assert len(read(write_with_note(tmp_path, note))) == 1
 
 
 def test_only_shards_of_the_layout_count() -> None:

@@ -82,7 +82,26 @@ def test_shards_and_the_other_column_name(tmp_path: Path, image_set: ImageSet, s
     first.rename(first.with_name("train-00000-of-00002.parquet"))
     second = write_parquet(tmp_path / "d", "train", images[10:], image_set.labels[10:20].tolist(), column="image")
     second.rename(second.with_name("train-00001-of-00002.parquet"))
+    write_parquet(tmp_path / "d", "test", images[:10], image_set.labels[:10].tolist())
     assert np.array_equal(load_images(str(tmp_path / "d"), "train", settings).images, image_set.images[:20])
+
+
+@pytest.mark.parametrize("kind", ["batches", "parquet"])
+def test_training_images_without_a_test_part_are_refused(
+    tmp_path: Path, png_folder: Path, image_set: ImageSet, settings: Settings, kind: str
+) -> None:
+    """Before anything is trained; of the test part nothing is read then, but its name."""
+    if kind == "batches":
+        folder = write_batches(tmp_path / "data", image_set.images, image_set.labels).parent
+        test = folder / "cifar-10-batches-py" / "test_batch"
+    else:
+        folder, test = png_folder, png_folder / "test-00000-of-00001.parquet"
+    test.write_bytes(b"")
+    assert len(load_images(str(folder), "train", settings).labels) == len(image_set.labels)
+    test.unlink()
+    with pytest.raises(DataError, match="has no test images") as caught:
+        load_images(str(folder), "train", settings)
+    assert "test_batch" in (caught.value.hint or "")
 
 
 Damage = Callable[[Path, list[bytes], list[Any]], None]

@@ -81,10 +81,10 @@ def test_nodes_come_for_trials_that_fit_and_go_when_they_have_ended(growing: loc
 
 
 def test_what_no_worker_can_ever_hold_is_refused_before_it_is_submitted(growing: local.LocalCluster) -> None:
-    command = [Path(sys.executable).with_name("cifar-ray"), "job", "submit", "resnet", "--accelerators-per-trial", "2"]
+    command = [Path(sys.executable).with_name("cifar-ray"), "job", "submit", "resnet", "--cpus-per-trial", "2"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == CapacityError.exit_code
-    assert "no node can hold one trial, which asks for 1 CPU, 2 GPU (nodes: 127.0.0.1: 0 CPU, 0 GPU; worker: " in (
+    assert "no node can hold one trial, which asks for 2 CPU, 1 GPU (nodes: 127.0.0.1: 0 CPU, 0 GPU; worker: " in (
         done.stderr
     )
     assert "worker: 1 CPU, 1 GPU" in done.stderr

@@ -125,8 +125,8 @@ def test_trials_go_where_they_fit_or_where_they_are_sent(cluster: local.LocalClu
     _check_refused(
         cluster, ("--accelerator", "A100"), f"no node has an accelerator of type A100 (nodes: {HEAD}; {pools})"
     )
-    _check_refused(cluster, ("--accelerators-per-trial", "3"), f"which asks for 1 CPU, 3 GPU (nodes: {HEAD}; {pools})")
-    _check_refused(cluster, ("--accelerators-per-trial", "2", "--accelerator", "T4"), "(nodes: T4: 4 CPU, 1 GPU (T4))")
+    _check_refused(cluster, ("--cpus-per-trial", "5"), f"which asks for 5 CPU, 0.25 GPU (nodes: {HEAD}; {pools})")
+    _check_refused(cluster, ("--cpus-per-trial", "5", "--accelerator", "T4"), "(nodes: T4: 4 CPU, 1 GPU (T4))")
 
     cheap = ("--no-cohort", "--trials", "4", "--accelerators-per-trial", "0.25")
     # two GPUs would hold three of them, were they one

@@ -60,11 +60,45 @@ SPEED_NET = TrialConfig(
 )
 def test_a_setting_that_would_do_nothing_is_refused(settings: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        replace(SPEED_NET, **settings).check_effects()
+        replace(SPEED_NET, **settings).check_effects(settings)
     assert says in (caught.value.hint or "")
 
 
+CNN, RESNET, NF_RESNET = (replace(SPEED_NET, model=each) for each in ("classic_cnn", "resnet", "nf_resnet"))
+
+
+@pytest.mark.parametrize(
+    ("config", "settings", "why"),
+    [
+        (CNN, {"optimizer": "sgd", "filter_rate": 0.1}, "it is of muon, not of sgd"),
+        (CNN, {"optimizer": "adam", "nesterov": True}, "it is of sgd, muon, not of adam"),
+        (RESNET, {"xavier": True}, "it is of classic_cnn, not of resnet"),
+        (RESNET, {"batch_norm": False}, "it is of classic_cnn, deep_cnn, not of resnet"),
+        (NF_RESNET, {"bias_rate": 64.0}, "not of nf_resnet"),
+        (CNN, {"bias_rate": 64.0}, "there is no batch norm"),
+        (RESNET, {"crop_padding": 2}, "there is no augmentation"),
+        (RESNET, {"rotation": False}, "there is no augmentation"),
+    ],
+    ids=lambda each: "-".join(each) if isinstance(each, dict) else "",
+)
+def test_a_setting_of_other_trials_is_refused(config: TrialConfig, settings: dict[str, Any], why: str) -> None:
+    changed = replace(config, **settings)
+    with pytest.raises(ConfigurationError, match=f"would do nothing: .*{why}") as caught:
+        changed.check_effects(settings)
+    assert list(settings)[-1] in (caught.value.hint or "")
+    # it was drawn with it: another setting is what was changed
+    changed.check_effects({"cutout"})
+
+
+def test_a_setting_of_its_own_kind_of_trials_is_none_of_others() -> None:
+    replace(CNN, batch_norm=True, bias_rate=64.0).check_effects({"batch_norm", "bias_rate"})
+    replace(RESNET, augmentation=True, bias_rate=64.0, rotation=False).check_effects({"bias_rate", "rotation"})
+    replace(SPEED_NET, filter_rate=0.1, nesterov=True, widening=2.0).check_effects(
+        {"filter_rate", "nesterov", "widening"}
+    )
+
+
 def test_an_image_may_have_any_size_where_flips_do_not_matter() -> None:
-    replace(SPEED_NET, first_size=20).check_effects()
+    replace(SPEED_NET, first_size=20).check_effects({"first_size"})
     for size in (16, 24, 32):
-        replace(SPEED_NET, flip_equivariant=True, first_size=size).check_effects()
+        replace(SPEED_NET, flip_equivariant=True, first_size=size).check_effects({"first_size", "flip_equivariant"})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import os
+import pwd
 import shutil
 import subprocess
 import sys
@@ -147,6 +149,23 @@ def test_compiled_steps_are_plain_steps(compiling: None, settings: dict[str, obj
 
 def test_by_default_the_cpu_compiles_nothing() -> None:
     assert compiled_evaluate(CPU, read_settings({})) is None
+
+
+def test_a_user_without_a_name_has_one_for_torch(compiling: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs as a number of which its passwd says nothing."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def find_none(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.setattr(pwd, "getpwuid", find_none)
+    with pytest.raises((KeyError, OSError)):
+        getpass.getuser()
+    # which monkeypatch takes away again
+    monkeypatch.setenv("LOGNAME", "")
+    assert compiled_evaluate(CPU, read_settings()) is not None
+    assert getpass.getuser() == f"uid{os.getuid()}"
 
 
 def test_what_was_compiled_is_read_from_the_cache_folder(compiling: None) -> None:

@@ -18,7 +18,7 @@ from cifar_ray.studies import TrialConfig
 from cifar_ray.training.cohort import Cohort
 from cifar_ray.training.feeds import sample_images
 from cifar_ray.training.learner import Learner, Trial
-from cifar_ray.training.state import pack_trainer_state, unpack_trainer_state
+from cifar_ray.training.state import pack_trainer_state, unpack_trainer_state, unpack_weights
 from cifar_ray.training.trial import train_trial
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*")
@@ -105,6 +105,31 @@ def test_an_heir_has_settings_and_schedule_of_its_own(make: Make, training_data:
         (group,) = learner.optimizer.param_groups
         assert (group["lr"], group["weight_decay"], group["momentum"]) == (0.006, 0.1, 0.5)
         assert all("momentum_buffer" in learner.optimizer.state[each] for each in group["params"])
+
+
+def test_the_weights_are_gathered_once_for_a_checkpoint(
+    make: Make, epoch_metrics: list[EpochMetrics], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not once for each weight that is averaged; live weights and averages are where `load` looks for them."""
+    trial = make("t0000", averaging="ema", batch_norm=True)
+    with ThreadPoolExecutor(1) as executor:
+        learner = Learner(trial, device=torch.device("cpu"), steps_per_epoch=1, executor=executor)
+        live = {name: each.clone() for name, each in learner.network.state_dict().items()}
+        assert learner.average is not None
+        for each in learner.average.average.values():
+            each += 1
+        gather, calls = learner.network.state_dict, []
+        monkeypatch.setattr(learner.network, "state_dict", lambda: calls.append(1) or gather())
+        learner.end_epoch(epoch_metrics[0], data_pass=1)
+        learner.drain()
+    assert len(calls) == 1
+    checkpoint = trial.checkpoints.load(1)
+    kept = unpack_trainer_state(checkpoint.trainer_state).live
+    assert kept is not None
+    for name, values in unpack_weights(checkpoint.weights).items():
+        assert torch.equal(values, live[name] + (name in kept)), name
+        assert torch.equal(kept.get(name, values), live[name]), name
+    assert len(kept) == len(live) - 2, "all but the counts of batches"
 
 
 def test_an_heir_that_is_killed_goes_on_from_its_own_checkpoint(make: Make, training_data: TrainingData) -> None:

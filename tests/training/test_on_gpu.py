@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -25,6 +26,7 @@ from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import STUDIES, TrialConfig
 from cifar_ray.studies.trial_config import Averaging
 from cifar_ray.training import cohort
+from cifar_ray.training.clipping import clip_gradients, clipped_parameters
 from cifar_ray.training.feeds import image_size, training_feed
 from cifar_ray.training.fused_group import FusedGroup
 from cifar_ray.training.learner import Learner, Trial
@@ -202,6 +204,31 @@ def test_muon_steps_as_on_a_cpu() -> None:
         sides.append([each.detach().cpu() for each in parameters])
     for here, there in zip(*sides, strict=True):
         assert (here - there).norm() < 2e-2 * here.norm()
+
+
+def test_gradients_are_clipped_as_on_a_cpu() -> None:
+    config = replace(CONFIG, model="nf_resnet")
+    sides = []
+    for name in ("cpu", "cuda"):
+        network, generator = build_model(config).to(name), torch.Generator().manual_seed(0)
+        for each in network.parameters():
+            each.grad = (torch.randn(each.shape, generator=generator) * 0.05).to(each)
+        clip_gradients(clipped_parameters(network), 0.04)
+        sides.append([each.grad.cpu() for each in network.parameters() if each.grad is not None])
+    for here, there in zip(*sides, strict=True):
+        assert torch.allclose(here, there, rtol=1e-4)
+
+
+def test_trials_of_one_process_hold_no_more_than_one_does(runs: RunStore, gpu_data: TrainingData) -> None:
+    held = []
+    gc.disable()
+    try:
+        for index in range(3):
+            train(runs, gpu_data, replace(CONFIG, model="resnet"), f"cnn-{index}")
+            held.append(torch.cuda.memory_allocated())
+    finally:
+        gc.enable()
+    assert held == pytest.approx([held[0]] * 3, rel=0.1)
 
 
 @pytest.mark.parametrize("name", sorted(STUDIES))

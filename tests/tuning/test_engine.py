@@ -1,15 +1,19 @@
 """The engine, with threads in the place of Ray Tune's trials."""
 
+import gc
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import ray
+import torch
 
 from cifar_ray.data.split import TrainingData
 from cifar_ray.errors import DeviceError, StorageError
@@ -17,6 +21,8 @@ from cifar_ray.records import EpochMetrics
 from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import get_study
+from cifar_ray.training import cohort as cohort_module
+from cifar_ray.training.fused_group import FusedGroup
 from cifar_ray.tuning import engine as engine_module
 from cifar_ray.tuning.assignment import assign
 from cifar_ray.tuning.engine import CohortEngine, EnginePlan
@@ -228,3 +234,44 @@ def test_what_breaks_a_pass_reaches_each_of_its_trials(
     for index in range(2):
         engine.leave(trial_id(index))
     assert [line.epoch for line in run_trial(engine, 0)] == [1, 2, 3]
+
+
+def test_a_pass_that_ends_for_want_of_memory_keeps_none(
+    make_engine: Callable[..., CohortEngine], callers: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through the passes of those that go on, whenever Python's own collector of cycles runs."""
+    groups: list[weakref.ref[FusedGroup]] = []
+    num_alive: list[int] = []
+    num_released = 0
+
+    class Watched(FusedGroup):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            num_alive.append(sum(each() is not None for each in groups))
+            super().__init__(*arguments, **options)
+            groups.append(weakref.ref(self))
+
+        def train(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+            super().train(images, labels)
+            if len(groups) == 1:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+
+        def release(self) -> None:
+            nonlocal num_released
+            num_released += 1
+            super().release()
+
+    monkeypatch.setattr(cohort_module, "FusedGroup", Watched)
+    engine = make_engine(num_slots=1, num_trials=1)
+    gc.disable()
+    try:
+        failed = callers.submit(run_trial, engine, 0)
+        with pytest.raises(torch.OutOfMemoryError) as caught:
+            failed.result(timeout=DEADLINE_S)
+        assert num_released == 1, "what was recorded, too"
+        engine.leave("t0000")
+        run_trial(engine, 0)
+    finally:
+        gc.enable()
+    assert num_alive == [0, 0, 0, 0]
+    # where it was raised is still told
+    assert "train" in [entry.name for entry in caught.traceback]

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
+
+from cifar_ray.studies.trial_config import Border
 
 SIZE = 32
 PADDING = 4
@@ -32,7 +33,7 @@ class Augmentation:
     rotation: bool = True
     padding: int = PADDING
     """Pixels by which the crop may leave the image, 0 to 4."""
-    border: Literal["black", "reflected"] = "black"
+    border: Border = "black"
     """What the crop sees there; what a rotation brings in from outside is black."""
     alternating_flip: bool = False
     """Flip each image every other epoch, half of them from the first on."""

@@ -7,12 +7,12 @@ import pickle
 import pickletools
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cifar_ray.data.image_set import IMAGE_SHAPE, check_labels
+from cifar_ray.data.image_set import IMAGE_SHAPE, Part, check_labels
 from cifar_ray.errors import DataError, ObjectNotFoundError, first_line
 from cifar_ray.statistics import CLASSES
 from cifar_ray.storage.object_store import ObjectStore
@@ -109,9 +109,7 @@ def find_batches(keys: Sequence[str]) -> str | None:
     return None
 
 
-def read_batches(
-    store: ObjectStore, prefix: str, part: Literal["train", "test"]
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def read_batches(store: ObjectStore, prefix: str, part: Part) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Images (N, 3, 32, 32) and labels (N,); DataError that names the file, and the row, at fault."""
     batches = [_read_batch(store, f"{prefix}{name}") for name in FILES[part]]
     return np.concatenate([images for images, _ in batches]), np.concatenate([labels for _, labels in batches])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from cifar_ray.errors import DataError
 
 IMAGE_SHAPE = (3, 32, 32)
+
+Part = Literal["train", "test"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

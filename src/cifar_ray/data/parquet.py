@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 from PIL import Image
 
-from cifar_ray.data.image_set import check_labels
+from cifar_ray.data.image_set import Part, check_labels
 from cifar_ray.errors import DataError, first_line
 from cifar_ray.statistics import CLASSES
 from cifar_ray.storage.object_store import ObjectStore
@@ -32,14 +33,12 @@ _SHARD = re.compile(
 )
 
 
-def has_parquet(keys: Sequence[str]) -> bool:
-    """Whether any of the keys is a shard of the layout."""
-    return any(_SHARD.fullmatch(key) for key in keys)
+def has_parquet(keys: Sequence[str], part: Part | None = None) -> bool:
+    """Whether any of the keys is a shard of the layout, of that part or of any."""
+    return any(part in (None, match["part"]) for match in map(_SHARD.fullmatch, keys) if match)
 
 
-def read_parquet(
-    store: ObjectStore, keys: Sequence[str], part: Literal["train", "test"]
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def read_parquet(store: ObjectStore, keys: Sequence[str], part: Part) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Images (N, 3, 32, 32) and labels (N,); DataError that names the file, and the row, at fault."""
     shards = [match for key in sorted(keys) if (match := _SHARD.fullmatch(key)) and match["part"] == part]
     if not shards:
@@ -82,6 +81,7 @@ def _read_table(file: pyarrow.parquet.ParquetFile, where: str) -> tuple[NDArray[
         raise DataError(f"{where}: columns {', '.join(schema.names)}", "it needs img (or image) and label")
     if not pa.types.is_integer(label_type := schema.field("label").type):
         raise DataError(f"{where}: labels are {label_type}, not whole numbers")
+    _check_classes(schema.metadata or {}, where)
     if num_rows > MAX_ROWS:
         raise DataError(f"{where}: {num_rows:,} rows", f"a file may hold {MAX_ROWS:,}")
     images, labels = np.empty((num_rows, 32, 32, 3), dtype=np.uint8), np.empty(num_rows, dtype=np.int64)
@@ -108,6 +108,20 @@ def _read_table(file: pyarrow.parquet.ParquetFile, where: str) -> tuple[NDArray[
         )
     check_labels(labels, len(CLASSES), where)
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2)), labels
+
+
+def _check_classes(metadata: Mapping[bytes, bytes], where: str) -> None:
+    """Refuse labels that the hub's own note of the columns has other names for: another set may look like this one."""
+    try:
+        names = json.loads(metadata[b"huggingface"])["info"]["features"]["label"]["names"]
+        is_ours = list(map(str, names)) == list(CLASSES)
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return  # no note, or one of another form
+    if not is_ours:
+        raise DataError(
+            f"{where}: its classes are {json.dumps(names)[:200]}",
+            f"CIFAR-10's are {', '.join(CLASSES)}, in this order",
+        )
 
 
 def _read_labels(column: pa.Array, start: int, where: str) -> NDArray[np.int64]:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
 
-from cifar_ray.data.batches import find_batches, read_batches
-from cifar_ray.data.image_set import ImageSet
+from cifar_ray.data.batches import FILES, find_batches, read_batches
+from cifar_ray.data.image_set import ImageSet, Part
 from cifar_ray.data.parquet import has_parquet, read_parquet
 from cifar_ray.data.shapes import SHAPES, draw_shapes
 from cifar_ray.errors import ConfigurationError, DataError
 from cifar_ray.settings import Settings
 from cifar_ray.statistics import CLASSES
 from cifar_ray.storage.object_store import open_store
-
-Part = Literal["train", "test"]
 
 SHAPES_SOURCE = re.compile(r"shapes(?::(?P<num_train>[0-9]{1,6}))?")
 NUM_SHAPES = 20_000
@@ -62,7 +60,7 @@ def _is_folder(path: str) -> bool:
 
 
 def load_images(source: str, part: Part, settings: Settings) -> ImageSet:
-    """Decode one part of a resolved source; DataError where it is missing or damaged."""
+    """Decode one part of a resolved source; DataError where it is missing or damaged, or has no test part beside it."""
     if match := SHAPES_SOURCE.fullmatch(source):
         return _load_shapes(source, part, _num_shapes(match))
     folder = str(_official().fetch_official(settings.cache)) if source == "cifar10" else source
@@ -72,17 +70,27 @@ def load_images(source: str, part: Part, settings: Settings) -> ImageSet:
         )
     store = open_store(folder, settings.s3)
     keys = store.keys()
-    if (prefix := find_batches(keys)) is not None:
-        images, labels = read_batches(store, prefix, part)
-    elif has_parquet(keys):
-        images, labels = read_parquet(store, keys, part)
-    else:
+    prefix = find_batches(keys)
+    if prefix is None and not has_parquet(keys):
         raise DataError(
             f"{source} holds no CIFAR-10",
             "it needs data_batch_1 … test_batch (cifar-10-batches-py), or train-*.parquet and test-*.parquet",
         )
+    if part == "train":
+        _check_has_test(source, keys, prefix)
+    images, labels = read_parquet(store, keys, part) if prefix is None else read_batches(store, prefix, part)
     name = source if source == "cifar10" else source.rstrip("/").rpartition("/")[2]
     return ImageSet(source=source, name=name, images=images, labels=labels, classes=CLASSES)
+
+
+def _check_has_test(source: str, keys: Sequence[str], prefix: str | None) -> None:
+    """By the names alone: the evaluation opens the test images, once, and would miss them hours later."""
+    has_test = has_parquet(keys, "test") if prefix is None else all(f"{prefix}{name}" in keys for name in FILES["test"])
+    if not has_test:
+        raise DataError(
+            f"{source} has no test images, by which a sweep's winner is judged",
+            "put test_batch, or test-*.parquet, beside the training images",
+        )
 
 
 def _load_shapes(source: str, part: Part, num_train: int) -> ImageSet:

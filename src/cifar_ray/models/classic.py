@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from cifar_ray.models.dropout import Dropout
 from cifar_ray.models.grouped_convolution import grouped_convolution
 from cifar_ray.models.pooled_norm import Norm, norm_pool_relu
-
-NUM_CLASSES = 10
+from cifar_ray.statistics import CLASSES
 
 
 def classic_cnn(*, batch_norm: bool, dropout: float, xavier: bool) -> nn.Sequential:
@@ -30,7 +29,7 @@ def classic_cnn(*, batch_norm: bool, dropout: float, xavier: bool) -> nn.Sequent
             flatten=nn.Flatten(),
             dense1=nn.Sequential(nn.Linear(16 * 5 * 5, 120), nn.ReLU(), Dropout(dropout)),
             dense2=nn.Sequential(nn.Linear(120, 84), nn.ReLU(), Dropout(dropout)),
-            dense3=nn.Linear(84, NUM_CLASSES),
+            dense3=nn.Linear(84, len(CLASSES)),
         )
     )
     if xavier:

@@ -7,8 +7,8 @@ from collections import OrderedDict
 from torch import nn
 
 from cifar_ray.models.dropout import Dropout
+from cifar_ray.statistics import CLASSES
 
-NUM_CLASSES = 10
 CONVOLUTIONS_PER_STAGE = 2
 HIDDEN = 128
 
@@ -31,7 +31,7 @@ def deep_cnn(*, depth: int, width: int, batch_norm: bool, dropout: float) -> nn.
                 *stages,
                 ("flatten", nn.Flatten()),
                 ("dense1", nn.Sequential(nn.Linear(num_in * side * side, HIDDEN), nn.ReLU(), Dropout(dropout))),
-                ("dense2", nn.Linear(HIDDEN, NUM_CLASSES)),
+                ("dense2", nn.Linear(HIDDEN, len(CLASSES))),
             ]
         )
     )

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cifar_ray.models.dropout import Dropout
+from cifar_ray.statistics import CLASSES
 
-NUM_CLASSES = 10
 WIDTHS = (64, 128, 256, 512)
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 ALPHA = 0.2
@@ -40,7 +40,7 @@ class NfResNet(nn.Module):
                 variance = (1.0 if changes else variance) + ALPHA**2
                 num_in = width
         self.blocks = nn.Sequential(*blocks)
-        self.head = nn.Sequential(Dropout(dropout), nn.Linear(num_in, NUM_CLASSES))
+        self.head = nn.Sequential(Dropout(dropout), nn.Linear(num_in, len(CLASSES)))
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits."""

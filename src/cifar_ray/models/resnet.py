@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import cast
 
 from torch import nn
 
 from cifar_ray.models.dropout import Dropout
+from cifar_ray.statistics import CLASSES
+from cifar_ray.studies.trial_config import Stem
 from cifar_ray.torchvision_import import torchvision
 
-NUM_CLASSES = 10
 
-
-def resnet(*, depth: int, dropout: float, stem: Literal["cifar", "imagenet"]) -> nn.Module:
+def resnet(*, depth: int, dropout: float, stem: Stem) -> nn.Module:
     """torchvision's ResNet, with drop-out before its one dense layer.
 
     The `cifar` stem is a 3x3 convolution at stride 1 without pooling, since ImageNet's 7x7 at stride 2 with
     pooling leaves 8x8 of a 32x32 image. Takes (N, 3, 32, 32) float, gives (N, 10) logits.
     """
     build = {18: torchvision.models.resnet18, 34: torchvision.models.resnet34, 50: torchvision.models.resnet50}[depth]
-    model = build(weights=None, num_classes=NUM_CLASSES)
+    model = build(weights=None, num_classes=len(CLASSES))
     if stem == "cifar":
         model.conv1 = nn.Conv2d(3, 64, kernel_size=3, stride=1, padding=1, bias=False)
         nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cifar_ray.models.mirrored import MirroredBatchNorm2d, MirroredConv2d, pool_pairs
+from cifar_ray.statistics import CLASSES
 
-NUM_CLASSES = 10
 WIDTHS = (64, 256, 256)
 DEEP = 3
 """Convolutions of a block that has a shortcut."""
@@ -52,7 +52,7 @@ class SpeedNet(nn.Module):
         widths = (int(width * widening) // multiple * multiple for width in WIDTHS)
         sizes = (NUM_WHITENED, *widths)
         self.blocks = nn.Sequential(*(_Block(*each, block_depth, is_flip_equivariant) for each in pairwise(sizes)))
-        self.dense = nn.Linear(sizes[-1] // multiple, NUM_CLASSES, bias=False)
+        self.dense = nn.Linear(sizes[-1] // multiple, len(CLASSES), bias=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits."""

@@ -10,7 +10,7 @@ from cifar_ray.records import Cost, DatasetRecord, SweepRecord
 from cifar_ray.statistics import CLASSES
 from cifar_ray.studies import STUDIES
 from cifar_ray.studies.study import GENERATIONS
-from cifar_ray.studies.trial_config import ANY_SIZE, DEPTHS, METHODS, TrialConfig
+from cifar_ray.studies.trial_config import METHODS, OF_MODELS, OF_OPTIMIZERS, TrialConfig
 
 MISSING = "–"
 
@@ -78,28 +78,14 @@ def usage_text(sizes: Mapping[str, int]) -> str:
     return f"{len(sizes):,} objects, {sum(sizes.values()) / 2**20:,.1f} MiB"
 
 
-_OPTIMIZERS = {"momentum": ("sgd", "muon"), "nesterov": ("sgd", "muon"), "filter_rate": ("muon",)}
-"""Settings that mean something to these optimisers alone."""
-_MODELS = {
-    "depth": tuple(DEPTHS),
-    "width": ("deep_cnn",),
-    "stem": ("resnet",),
-    "block_depth": ("speed_net",),
-    "widening": ("speed_net",),
-    "flip_equivariant": ("speed_net",),
-    "first_size": ANY_SIZE,
-    "batch_norm": ("classic_cnn", "deep_cnn"),
-    "xavier": ("classic_cnn",),
-}
-"""Settings that mean something to these networks alone."""
 _DEFAULTS = {field.name: field.default for field in fields(TrialConfig)}
 
 
 def setting(name: str, config: Mapping[str, Any], digits: int = 3) -> str:
     """A setting of a trial; MISSING where it has none or does not use it."""
     model, value = config.get("model"), config.get(name)
-    is_unused = name in _OPTIMIZERS and config.get("optimizer") not in _OPTIMIZERS[name]
-    is_of_others = model is not None and name in _MODELS and model not in _MODELS[name]
+    is_unused = name in OF_OPTIMIZERS and config.get("optimizer") not in OF_OPTIMIZERS[name]
+    is_of_others = model is not None and name in OF_MODELS and model not in OF_MODELS[name]
     is_off = name in METHODS and value == _DEFAULTS[name]
     if is_unused or is_of_others or is_off:
         return MISSING

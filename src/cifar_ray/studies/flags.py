@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import click
 
+from cifar_ray.errors import ConfigurationError
 from cifar_ray.studies.options import Keep, SweepOptions
 from cifar_ray.studies.study import Searcher
 
@@ -88,7 +89,7 @@ _FLAGS = (
         "--accelerators-per-trial",
         type=float,
         metavar="X",
-        help="A share (0.25) or whole accelerators. [default: the study's where the cluster has any, else 0]",
+        help="A share (0.25) or 1. [default: the study's where the cluster has any, else 0]",
     ),
     click.option(
         "--accelerator",
@@ -136,6 +137,11 @@ def sweep_flags(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def with_options(**arguments: Any) -> Any:
+        # earlier versions took more, as records of their sweeps still say
+        if not 0 <= (share := arguments["accelerators_per_trial"] or 0.0) <= 1:
+            raise ConfigurationError(
+                f"accelerators per trial: {share:g} is out of range", "take a share up to 1: a trial trains on one"
+            )
         names = SweepOptions.__dataclass_fields__
         options = SweepOptions(**{name: arguments.pop(name) for name in names})
         return command(options=options, **arguments)

@@ -45,7 +45,7 @@ class SweepOptions:
     seed: int | None = None
     """Of configurations, split, batches and augmentation; 0 by default."""
     accelerators_per_trial: float | None = None
-    """Share or number of accelerators of a trial."""
+    """Share of an accelerator that a trial has, or 1; earlier versions took more, and used one."""
     accelerator: str | None = None
     """Their type, as Ray names it; None for whichever is there."""
     cpus_per_trial: float | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -21,6 +21,30 @@ DEPTHS: Mapping[str, Sequence[int]] = {"deep_cnn": (2, 4, 6, 8), "resnet": (18, 
 
 ANY_SIZE = ("resnet", "nf_resnet", "speed_net")
 """Models that pool over whatever size their last convolutions leave."""
+
+OF_OPTIMIZERS: Mapping[str, Sequence[str]] = {
+    "momentum": ("sgd", "muon"),
+    "nesterov": ("sgd", "muon"),
+    "filter_rate": ("muon",),
+}
+"""Settings that mean something to these optimisers alone."""
+
+OF_MODELS: Mapping[str, Sequence[str]] = {
+    "depth": tuple(DEPTHS),
+    "width": ("deep_cnn",),
+    "stem": ("resnet",),
+    "block_depth": ("speed_net",),
+    "widening": ("speed_net",),
+    "flip_equivariant": ("speed_net",),
+    "first_size": ANY_SIZE,
+    "batch_norm": ("classic_cnn", "deep_cnn"),
+    "bias_rate": ("classic_cnn", "deep_cnn", "resnet", "speed_net"),
+    "xavier": ("classic_cnn",),
+}
+"""Settings that mean something to these networks alone."""
+
+_OF_AUGMENTATION = ("rotation", "crop_padding", "crop_border")
+"""Of the settings that say how: those that may be there without it."""
 
 _NOT_SETTABLE = frozenset(("max_epochs", "model", "depth", "width", "stem"))
 """How long a trial trains is the budget's to say, and another kind of network would be another study's."""
@@ -160,17 +184,33 @@ class TrialConfig:
         needs_augmentation = "False without augmentation"
         _check(self.augmentation or not self.alternating_flip, "alternating_flip", True, needs_augmentation)
 
-    def check_effects(self) -> None:
-        """ConfigurationError where a setting would do nothing, or not what it says.
+    def check_effects(self, names: Collection[str]) -> None:
+        """ConfigurationError where one of the settings of these names would do nothing, or not what it says.
 
-        Not asked of records: earlier versions took such settings.
+        Not asked of records: earlier versions took such settings. Nor of those that a configuration was drawn with.
         """
-        is_speed_net, is_cycled = self.model == "speed_net", self.schedule == "one_cycle"
-        _check(not is_speed_net or self.dropout == 0, "dropout", self.dropout, "0 of a speed_net")
+        for name in names:
+            if why := self._why_idle(name):
+                raise ConfigurationError(f"{name}={getattr(self, name)} would do nothing: {why}", f"leave out {name}")
+        is_dropped = self.model == "speed_net" and "dropout" in names
+        is_cycled = self.schedule == "one_cycle" and not {"momentum", "schedule"}.isdisjoint(names)
+        _check(not is_dropped or self.dropout == 0, "dropout", self.dropout, "0 of a speed_net")
         _check(not is_cycled or self.momentum == 0.9, "momentum", self.momentum, "0.9 with one_cycle, which sets it")
         # only then do the windows of its pooling lie alike from both sides
         is_fitting = not self.flip_equivariant or self.first_size % 8 == 0
         _check(is_fitting, "first_size", self.first_size, "16, 24 or 32 with flip_equivariant")
+
+    def _why_idle(self, name: str) -> str:
+        """Empty where the setting means something beside the others."""
+        if self.optimizer not in (users := OF_OPTIMIZERS.get(name, (self.optimizer,))):
+            return f"it is of {', '.join(users)}, not of {self.optimizer}"
+        if self.model not in (users := OF_MODELS.get(name, (self.model,))):
+            return f"it is of {', '.join(users)}, not of {self.model}"
+        if name in _OF_AUGMENTATION and not self.augmentation:
+            return "there is no augmentation"
+        if name == "bias_rate" and self.model in OF_MODELS["batch_norm"] and not self.batch_norm:
+            return "there is no batch norm"
+        return ""
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""

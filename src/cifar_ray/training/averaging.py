@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -44,15 +43,6 @@ class WeightAverage:
             decay = LOOKAHEAD_DECAY**EVERY * (step / self._num_steps) ** 3
             torch._foreach_lerp_(average, live, 1 - decay)
             torch._foreach_copy_(live, average)
-
-    @contextmanager
-    def applied(self) -> Iterator[None]:
-        """Have the network's weights be the average meanwhile."""
-        self.swap()
-        try:
-            yield
-        finally:
-            self.swap()
 
     @torch.no_grad()
     def swap(self) -> None:

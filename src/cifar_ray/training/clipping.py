@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 EPSILON = 1e-3
 """Least norm that a unit's weights are taken to have, so that those at zero can learn."""
+TINY = 1e-30
+"""In the place of a gradient's norm of zero."""
 
 
 def clipped_parameters(network: nn.Module) -> list[Tensor]:
@@ -22,18 +24,21 @@ def clipped_parameters(network: nn.Module) -> list[Tensor]:
 def clip_gradients(parameters: Iterable[Tensor], most: float) -> None:
     """Scale the gradient of each unit down to at most that share of the norm of the unit's weights.
 
-    A unit is what gives one output: a row of a dense layer, a filter of a convolution, an entry of a bias or gain.
+    A unit is a row of a dense layer, a filter of a convolution, or a whole bias or gain, as in the authors' code.
     """
-    for weight in parameters:
-        if weight.grad is None:
-            continue
-        limit = _unit_norms(weight).clamp_min(EPSILON) * most
-        norms = _unit_norms(weight.grad)
-        weight.grad.mul_(torch.where(norms > limit, limit / norms.clamp_min(1e-6), 1.0))
+    pairs = [(each, each.grad) for each in parameters if each.grad is not None]
+    if not pairs:
+        return
+    weights, gradients = zip(*pairs, strict=True)
+    # all of a network at once, since on an accelerator each launch counts
+    limits = torch._foreach_mul(torch._foreach_clamp_min(_unit_norms(weights), EPSILON), most)
+    norms = torch._foreach_clamp_min(_unit_norms(gradients), TINY)
+    torch._foreach_mul_(gradients, torch._foreach_clamp_max(torch._foreach_div(limits, norms), 1.0))
 
 
-def _unit_norms(values: Tensor) -> Tensor:
-    if values.dim() <= 1:
-        return values.abs()
-    norms: Tensor = torch.linalg.vector_norm(values, dim=tuple(range(1, values.dim())), keepdim=True)
-    return norms
+def _unit_norms(tensors: Iterable[Tensor]) -> list[Tensor]:
+    """Of each, (n, 1, …) for its n units, or () where it is one."""
+    return [
+        torch.linalg.vector_norm(each, dim=tuple(range(1, each.dim())) or None, keepdim=each.dim() > 1)
+        for each in tensors
+    ]

@@ -112,13 +112,16 @@ class Cohort:
         feeds = list({id(feed): feed for feed in (self._feed(learner.trial.config) for learner in learners)}.values())
         with _on_stream(self._device, learners):
             group = FusedGroup(learners, self._device, self._precision, records=self._records)
-            for versions in zip(*map(chain.from_iterable, feeds), strict=True):
-                # all are of the same order, so that they have the same labels
-                group.train(_join([images for images, _ in versions]), versions[0][1])
-            group.end_pass()
-            with group.averaged():
-                for images, labels in chain.from_iterable(self._validation):
-                    group.validate(images, labels)
+            try:
+                for versions in zip(*map(chain.from_iterable, feeds), strict=True):
+                    # all are of the same order, so that they have the same labels
+                    group.train(_join([images for images, _ in versions]), versions[0][1])
+                group.end_pass()
+                with group.averaged():
+                    for images, labels in chain.from_iterable(self._validation):
+                        group.validate(images, labels)
+            finally:
+                group.release()
         return group
 
     def _cut(self, learners: Sequence[Learner]) -> list[Sequence[Learner]]:

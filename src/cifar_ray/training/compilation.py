@@ -6,6 +6,7 @@ trials differ in is data to the code.
 
 from __future__ import annotations
 
+import getpass
 import os
 from collections.abc import Callable
 from functools import cache
@@ -46,12 +47,21 @@ def _keep_code_in(folder: Path) -> None:
 
     What lies there is run, so that each user has one of their own.
     """
+    _name_user()
     # with this comes the compiler, which takes a second
     from torch._inductor.runtime.cache_dir_utils import default_cache_dir  # noqa: PLC0415
 
     # torch writes its own default into the variable
     if os.environ.get(CODE_FOLDER, default_cache_dir()) == default_cache_dir():
         os.environ[CODE_FOLDER] = str(folder)
+
+
+def _name_user() -> None:
+    """Give the user a name where the system has none, as in many containers: torch up to 2.12 fails for want of one."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["LOGNAME"] = f"uid{os.getuid()}"
 
 
 @cache

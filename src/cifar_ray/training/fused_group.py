@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from cifar_ray.models.fused import HIDDEN, FusedClassicCnn
 from cifar_ray.training.common_optimizer import CommonOptimizer
 from cifar_ray.training.device import Precision
 from cifar_ray.training.learner import Learner
-from cifar_ray.training.recorded_step import RECORDING, RecordedStep, Step
+from cifar_ray.training.recorded_step import RECORDING, RecordedStep
 from cifar_ray.training.separate_optimizers import SeparateOptimizers
 from cifar_ray.training.tally import Tally
 
@@ -54,7 +54,6 @@ class FusedGroup:
         self._kept = [1 - learner.trial.config.dropout for learner in learners]
         self._scale = torch.tensor(self._kept, device=device).view(-1, 1, 1)
         self._recorded = RecordedStep(self._plain_step, self._generators, device) if records else None
-        self._step: Step = self._recorded or self._plain_step
         self.train_tally = Tally(len(learners), device)
         self.validation_tally = Tally(len(learners), device)
         self.learning_rates = [0.0] * len(learners)
@@ -62,7 +61,8 @@ class FusedGroup:
     def train(self, images: Tensor, labels: Tensor) -> None:
         """A step of every learner on the same batch: (V B, 3, 32, 32), V versions of it, and (B,) labels."""
         self._optimizer.follow_schedules()
-        losses, logits = self._step(images, labels)
+        # a method of its own that it kept would keep it, in turn, until Python's collector of cycles runs
+        losses, logits = (self._recorded or self._plain_step)(images, labels)
         self._num_steps += 1
         for learner, average in self._averages:
             average.update(learner.num_steps + self._num_steps)
@@ -75,10 +75,11 @@ class FusedGroup:
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Validate the averages of the learners that keep one, meanwhile."""
-        with ExitStack() as stack:
-            for _, average in self._averages:
-                stack.enter_context(average.applied())
+        self._swap_averages()
+        try:
             yield
+        finally:
+            self._swap_averages()
 
     @torch.inference_mode()
     def validate(self, images: Tensor, labels: Tensor) -> None:
@@ -94,8 +95,16 @@ class FusedGroup:
         self._optimizer.finish()
         for learner in self.learners:
             learner.optimizer.zero_grad(set_to_none=True)
+        self.release()
+
+    def release(self) -> None:
+        """Give back the memory of the recorded step, after which it trains no more."""
         if self._recorded is not None:
             self._recorded.release()
+
+    def _swap_averages(self) -> None:
+        for _, average in self._averages:
+            average.swap()
 
     def _plain_step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Losses (K,) and logits (K, B, 10) from before it."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -189,21 +188,18 @@ class Learner:
 
     def _snapshot(self, metrics: EpochMetrics) -> _Snapshot:
         """Copies, on the device: the next epoch changes the originals."""
-        with nullcontext() if self.average is None else self.average.applied():
-            weights = _clone(dict(self.network.state_dict()))
-        live = (
-            None if self.average is None else {name: self.network.state_dict()[name] for name in self.average.average}
-        )
+        live = dict(self.network.state_dict())
+        average = {} if self.average is None else self.average.average
         return _Snapshot(
             metrics=metrics,
             config=self.trial.config.to_dict(),
-            weights=weights,
+            weights=_clone({**live, **average}),
             state=TrainerState(
                 optimizer=_clone(self.optimizer.state_dict()),
                 scheduler=None if self.scheduler is None else _clone(dict(self.scheduler.state_dict())),
                 history=[asdict(each) for each in self.history],
                 data_pass=self.data_pass,
-                live=_clone(live),
+                live=_clone({name: live[name] for name in average}) or None,
                 num_before=self._num_before,
             ),
         )

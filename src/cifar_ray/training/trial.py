@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -35,6 +36,8 @@ def train_trial(
     goes on. Whatever `on_epoch` raises ends the training, once the checkpoints have arrived. `data_seed` is of the
     batches' order and the augmentation; `num_threads` of torch on the CPU.
     """
+    # Lightning's objects and ours refer to each other in circles: an earlier trial's weights and images would stay
+    gc.collect()
     torch.set_num_threads(num_threads)
     keep_freed_memory()
     device = choose_device()
@@ -52,7 +55,7 @@ def train_trial(
             for metrics in learner.history:
                 on_epoch(metrics)
             if not learner.is_finished:
-                _fit(learner, train, validation_feed(data, device), on_epoch, precision)
+                _fit(learner, train, validation_feed(data, device), on_epoch, device, precision)
         finally:
             learner.drain()
 
@@ -62,10 +65,10 @@ def _fit(
     train: ResidentBatches,
     validation: ResidentBatches,
     on_epoch: Callable[[EpochMetrics], None],
+    device: torch.device,
     precision: Precision,
 ) -> None:
     """The epochs that are left."""
-    device = choose_device()
     step = TrialStep(learner.network, learner.trial.config, device, read_settings())
 
     def begin_epoch() -> None:

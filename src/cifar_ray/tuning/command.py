@@ -165,7 +165,7 @@ def _best_configs(study: Study, runs: RunStore, options: SweepOptions) -> list[T
         for trial_id in result.best_first[:num_trials]
     ]
     for config in configs if options.settings else ():
-        config.check_effects()
+        config.check_effects(options.settings)
     return configs
 
 

@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -141,6 +142,8 @@ class CohortEngine:
                 # the members' own nodes train nothing
                 outcomes = {line.trial_id: replace(line, node=self._node) for line in lines}
             except Exception as error:  # noqa: BLE001  # raised again in the process of every trial of the pass
+                # else it holds, through the next pass, all that this one had on the device
+                traceback.clear_frames(error.__traceback__)
                 outcomes = dict.fromkeys(trial_ids, error)
             with self._changed:
                 self._has_failed = any(isinstance(each, DeviceError) for each in outcomes.values())
