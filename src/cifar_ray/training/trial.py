@@ -36,11 +36,13 @@ def train_trial(
     goes on. Whatever `on_epoch` raises ends the training, once the checkpoints have arrived. `data_seed` is of the
     batches' order and the augmentation; `num_threads` of torch on the CPU.
     """
-    # Lightning's objects and ours refer to each other in circles: an earlier trial's weights and images would stay
-    gc.collect()
     torch.set_num_threads(num_threads)
     keep_freed_memory()
     device = choose_device()
+    if device.type != "cpu":
+        # Lightning's objects and ours refer to each other in circles: an earlier trial's weights and images would stay.
+        # Not worth its quarter of a second on a CPU, whose memory Python's own collections keep within bounds
+        gc.collect()
     precision = choose_precision(device)
     train = training_feed(data, trial.config, device, data_seed)
     with ThreadPoolExecutor(1) as executor:
