@@ -122,17 +122,18 @@ def _only_driver(store: ObjectStore, sweep_id: str, runs: RunStore, retire: Call
     """
 
     def interrupt() -> None:
-        """As Ctrl-C would: Ray Tune ends its trials in order. The books are the other driver's."""
+        """As Ctrl-C would, whereupon Ray Tune ends its trials in order. The books are the other driver's."""
         retire()
         os.kill(os.getpid(), signal.SIGINT)
 
     with Lease(store, sweep_id, say=click.echo, on_loss=interrupt) as lease:
         try:
             yield
-        except InterruptedSweepError as error:
+        except (InterruptedSweepError, KeyboardInterrupt) as error:
             if lease.is_lost:
                 raise SweepHeldError.of(sweep_id, "another node, which took it over") from error
-            runs.add_interruption(sweep_id, Interruption(at=now(), why=error.message))
+            if isinstance(error, InterruptedSweepError):
+                runs.add_interruption(sweep_id, Interruption(at=now(), why=error.message))
             raise
 
 

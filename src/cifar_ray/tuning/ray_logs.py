@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+from cifar_ray.errors import last_line
+
 _LOGGERS = ("ray.train._internal.storage", "ray.train._internal.syncer", "ray.tune.execution.experiment_state")
 
 
@@ -16,10 +18,11 @@ def shorten_tracebacks() -> None:
 def _shorten(record: logging.LogRecord) -> bool:
     said = record.getMessage()
     if record.exc_info and record.exc_info[1] is not None:
-        said = str(record.exc_info[1])
-    elif "Traceback" not in said:
+        last = last_line(record.exc_info[1])
+    elif "Traceback" in said:
+        last = said.strip().splitlines()[-1]
+    else:
         return True
-    last = said.strip().splitlines()[-1]
     record.msg = "Ray Tune could not write its own state, and tries again with its next one: %s"
     record.args, record.exc_info = (last,), None
     return True

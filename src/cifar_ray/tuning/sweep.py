@@ -18,7 +18,7 @@ from ray.tune.error import TuneError
 
 from cifar_ray.capacity import TYPE_LABEL, Placement
 from cifar_ray.data.split import TrainingData
-from cifar_ray.errors import InterruptedSweepError, StorageError, StoreUnavailableError, TimeLimitError
+from cifar_ray.errors import InterruptedSweepError, StorageError, StoreUnavailableError, TimeLimitError, last_line
 from cifar_ray.prices import Prices
 from cifar_ray.provenance import now
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult
@@ -36,7 +36,7 @@ from cifar_ray.tuning.ledger import Ledger, summarise_sweep
 from cifar_ray.tuning.lenient_asha import LenientASHA
 from cifar_ray.tuning.member import MEMBER_RESOURCES, run_member
 from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
-from cifar_ray.tuning.pruner import Pruner, prune_finished
+from cifar_ray.tuning.pruner import Pruner
 from cifar_ray.tuning.searchers import open_search
 from cifar_ray.tuning.time_limit import TimeLimit
 from cifar_ray.tuning.trackers import Trackers
@@ -92,18 +92,6 @@ class SweepPlan:
     """When this process is to end, by its monotonic clock; None for when the sweep ends."""
 
 
-def run_sweep(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callable[[str], None]) -> SweepResult:
-    """Run, or go on with, a sweep whose record is in the store; returns and stores its result.
-
-    Errors as `run_trials` raises them.
-    """
-    result = run_trials(plan, runs, settings, say)
-    runs.write_result(result)
-    if plan.keep == "winner":
-        prune_finished(runs, plan.sweep.sweep_id)
-    return result
-
-
 def run_trials(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callable[[str], None]) -> SweepResult:
     """Train all trials of a sweep, or those that are left; its result is for the caller to store.
 
@@ -119,13 +107,13 @@ def run_trials(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callabl
     num_left = plan.sweep.num_trials - len(ended)
     try:
         scheduler = _build_scheduler(plan, runs.metrics(plan.sweep.sweep_id), ended)
-        with _sigterm_as_interrupt(scheduler.hurry), _trainable(plan, num_left) as trainable:
+        with _trainable(plan, num_left) as trainable, _sigterm_as_interrupt(scheduler.hurry):
             if num_left:
                 _build_tuner(plan, ended, trainable, scheduler, runs, settings, say, limit).fit()
     except (OSError, TuneError) as error:
         # Arrow's filesystem, to which Ray Tune writes its own state, raises OSError
         raise StorageError(
-            f"sweep {sweep_id} broke off: {str(error).strip().splitlines()[-1]}",
+            f"sweep {sweep_id} broke off: {last_line(error)}",
             f"check the store, then go on: --sweep-id {sweep_id} --resume",
         ) from error
     except StorageError as error:
@@ -159,13 +147,14 @@ def _build_tuner(
     sweep = plan.sweep
     filesystem, root = arrow_filesystem(plan.storage, settings.s3)
     folder, name = layout.tune_state(sweep.sweep_id).rsplit("/", 1)
+    ledger = Ledger(runs, sweep, plan.num_cohorts, say)
     callbacks = [
-        Ledger(runs, sweep, plan.num_cohorts, say),
+        ledger,
         Watchdog(say, ends_trials=not plan.num_cohorts),
         Trackers(runs, sweep, say),
         limit,
         # the next generation of a population begins with checkpoints of this one
-        *([Pruner(runs, sweep.sweep_id)] if plan.keep == "winner" and sweep.searcher != "pbt" else []),
+        *([Pruner(runs, sweep.sweep_id, ledger.trials)] if plan.keep == "winner" and sweep.searcher != "pbt" else []),
     ]
     # a sweep goes on from its books alone (docs/decisions/0011)
     search = open_search(plan.study, sweep, plan.configs, runs) if plan.study else None
@@ -214,7 +203,8 @@ def _trainable(plan: SweepPlan, num_left: int) -> Iterator[Any]:
         "num_gpus": sweep.accelerators_per_trial,
         "label_selector": where,
     }
-    data = ray.put(plan.data)  # once to a node, whoever starts there
+    # once to a node, whoever starts there; held for restarts, so lost only with this driver (ray#53727)
+    data = ray.put(plan.data)
     engines = start_engines(plan.num_cohorts, data, engine_plan, demand)
     has_store = True
     try:
@@ -272,14 +262,19 @@ def _name_trial(trial: tune.experiment.Trial) -> str:
 
 @contextmanager
 def _sigterm_as_interrupt(hurry: Callable[[], None]) -> Iterator[None]:
-    """Ray Tune saves its state on SIGINT; a stopped job gets SIGTERM, and has to `hurry` then."""
+    """Ray Tune ends its trials in order on SIGINT; a stopped job gets SIGTERM, and has to `hurry` then.
+
+    Ray Tune's handler stays when all trials have ended, and would swallow the signal that comes next.
+    """
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         hurry()
         signal.raise_signal(signal.SIGINT)
 
-    previous = signal.signal(signal.SIGTERM, interrupt)
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -30,6 +30,7 @@ from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import get_study
 from cifar_ray.tuning import sweep
 from cifar_ray.tuning.epoch_report import report_epoch
+from cifar_ray.tuning.finals import run_with_finals
 from cifar_ray.tuning.patient_trainable import PatientTrainable
 
 NUM_EPOCHS = 4
@@ -112,7 +113,7 @@ def main(folder: str, num_trials: int, num_nodes: int, period_s: float) -> None:
     killer.start()
     try:
         with patch.object(sweep, "run_trial", sleep_trial), patch.object(sweep, "TrialPlan", dict):
-            sweep.run_sweep(plan, runs, read_settings(), lambda line: print(line, file=sys.stderr, flush=True))
+            run_with_finals(plan, runs, read_settings(), lambda line: print(line, file=sys.stderr, flush=True))
     finally:
         has_ended.set()
         killer.join()
