@@ -110,7 +110,7 @@ def run_plan(plan: SweepPlan) -> SweepRun:
     runs = RunStore(open_store(plan.storage, settings.s3))
     runs.create_sweep(plan.sweep)
     started = time.perf_counter()
-    result = run_with_finals(plan, runs, settings, logging.getLogger(__name__).info)
+    result = run_with_finals(plan, runs, logging.getLogger(__name__).info)
     return SweepRun(seconds=time.perf_counter() - started, num_epochs=result.num_epochs, peak_bytes=peak_memory_bytes())
 
 

@@ -44,7 +44,8 @@ class Sweep:
                 each.on_trial_complete(0, [], fake)
         else:
             self.ledger.on_trial_start(0, [], fake)
-            self.ledger.on_trial_result(0, [], fake, to_result(line))
+            for each in (self.ledger, self.callback):
+                each.on_trial_result(0, [], fake, to_result(line))
         self.ledger._books.drain()
 
     def left(self) -> list[str]:

@@ -13,7 +13,6 @@ from ray.tune.tune import _setup_signal_catching
 
 from cifar_ray.data.split import TrainingData
 from cifar_ray.records import SweepRecord, TrialRecord
-from cifar_ray.settings import read_settings
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.tuning import sweep as sweep_module
 from cifar_ray.tuning.pruner import Pruner
@@ -62,7 +61,7 @@ def test_the_checkpoints_of_a_population_wait_for_its_end(
     monkeypatch.setattr(tune, "Tuner", lambda *args, run_config, **options: run_config.callbacks)
     plan = replace(plan, sweep=replace(plan.sweep, searcher=searcher))
     scheduler = _build_scheduler(plan, [], [])
-    callbacks: Any = _build_tuner(plan, [], None, scheduler, runs, read_settings({}), print, TimeLimit(None))
+    callbacks: Any = _build_tuner(plan, [], None, scheduler, runs, "/nowhere", print, TimeLimit(None))
     assert any(isinstance(each, Pruner) for each in callbacks) == is_pruned
 
 
@@ -99,6 +98,6 @@ def test_the_signal_after_the_last_trial_is_not_swallowed(
     monkeypatch.setattr(sweep_module, "_build_tuner", lambda *arguments: SimpleNamespace(fit=fit))
     runs.create_sweep(plan.sweep)
     before = handlers()
-    run_trials(replace(plan, num_cohorts=1), runs, read_settings({}), print)
+    run_trials(replace(plan, num_cohorts=1), runs, print)
     assert at_drain == [before]
     assert handlers() == before

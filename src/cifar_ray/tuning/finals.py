@@ -14,7 +14,6 @@ from cifar_ray.capacity import Placement
 from cifar_ray.finals import Finalist, Finals, Retraining, rank_finalists
 from cifar_ray.provenance import now
 from cifar_ray.records import Cost, SweepRecord, SweepResult, TrialRecord
-from cifar_ray.settings import Settings
 from cifar_ray.storage import layout
 from cifar_ray.storage.retention import remove_keys, surplus
 from cifar_ray.storage.runs import RunStore
@@ -26,37 +25,35 @@ SEEDS = range(1_000, 1_000_000)
 """Far from those that a study may search."""
 
 
-def run_with_finals(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callable[[str], None]) -> SweepResult:
+def run_with_finals(plan: SweepPlan, runs: RunStore, say: Callable[[str], None]) -> SweepResult:
     """Run, or go on with, a sweep and then its finals, where it has any; returns and stores its result.
 
     Which trials are finalists stands in the finals' record: once it is written the sweep itself is over, and a
     driver that goes on leaves its trials alone. Errors as `run_trials` raises them.
     """
     if plan.sweep.num_finalists and plan.finals is not None:
-        result = _run_both(plan, plan.finals, runs, settings, say)
+        result = _run_both(plan, plan.finals, runs, say)
     else:
-        result = run_trials(plan, runs, settings, say)
+        result = run_trials(plan, runs, say)
     runs.write_result(result)
     if plan.keep == "winner":
         remove_keys(runs, surplus(runs, plan.sweep.sweep_id))
     return result
 
 
-def _run_both(
-    plan: SweepPlan, placement: Placement, runs: RunStore, settings: Settings, say: Callable[[str], None]
-) -> SweepResult:
+def _run_both(plan: SweepPlan, placement: Placement, runs: RunStore, say: Callable[[str], None]) -> SweepResult:
     sweep_id, nested = plan.sweep.sweep_id, runs.finals(plan.sweep.sweep_id)
     if nested.has_sweep(layout.finals(sweep_id)):
         record = nested.sweep(layout.finals(sweep_id))
     else:
-        searched = run_trials(plan, runs, settings, say)
+        searched = run_trials(plan, runs, say)
         record = _finals_record(plan.sweep, searched, placement)
         nested.create_sweep(record)
     trials = {trial.trial_id: trial for trial in runs.trials(sweep_id)}
     if record.finalists:
         say(f"finals of {sweep_id}: {', '.join(record.finalists)}, each trained anew on {record.num_seeds} seeds")
         if nested.result(record.sweep_id) is None:
-            nested.write_result(run_trials(_finals_plan(plan, placement, record, trials), nested, settings, say))
+            nested.write_result(run_trials(_finals_plan(plan, placement, record, trials), nested, say))
     return _with_finals(plan, runs, record, trials)
 
 

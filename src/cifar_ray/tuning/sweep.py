@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any
 
@@ -22,9 +23,7 @@ from cifar_ray.errors import InterruptedSweepError, StorageError, StoreUnavailab
 from cifar_ray.prices import Prices
 from cifar_ray.provenance import now
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult
-from cifar_ray.settings import Settings
 from cifar_ray.storage import layout
-from cifar_ray.storage.arrow import arrow_filesystem
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Study, TrialConfig
 from cifar_ray.studies.options import Keep
@@ -92,7 +91,7 @@ class SweepPlan:
     """When this process is to end, by its monotonic clock; None for when the sweep ends."""
 
 
-def run_trials(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callable[[str], None]) -> SweepResult:
+def run_trials(plan: SweepPlan, runs: RunStore, say: Callable[[str], None]) -> SweepResult:
     """Train all trials of a sweep, or those that are left; its result is for the caller to store.
 
     Raises InterruptedSweepError where a signal, or TimeLimitError where the limit, ended it before every trial had an
@@ -107,14 +106,18 @@ def run_trials(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callabl
     num_left = plan.sweep.num_trials - len(ended)
     try:
         scheduler = _build_scheduler(plan, runs.metrics(plan.sweep.sweep_id), ended)
-        with _trainable(plan, num_left) as trainable, _sigterm_as_interrupt(scheduler.hurry):
+        # what Ray Tune writes of its own nobody reads (docs/decisions/0011)
+        with (
+            TemporaryDirectory(prefix="cifar-ray-tune-", ignore_cleanup_errors=True) as folder,
+            _trainable(plan, num_left) as trainable,
+            _sigterm_as_interrupt(scheduler.hurry),
+        ):
             if num_left:
-                _build_tuner(plan, ended, trainable, scheduler, runs, settings, say, limit).fit()
+                _build_tuner(plan, ended, trainable, scheduler, runs, folder, say, limit).fit()
     except (OSError, TuneError) as error:
-        # Arrow's filesystem, to which Ray Tune writes its own state, raises OSError
         raise StorageError(
             f"sweep {sweep_id} broke off: {last_line(error)}",
-            f"check the store, then go on: --sweep-id {sweep_id} --resume",
+            f"see whether the driver's disk has room, then go on: --sweep-id {sweep_id} --resume",
         ) from error
     except StorageError as error:
         raise StorageError(
@@ -140,13 +143,11 @@ def _build_tuner(
     trainable: Any,
     scheduler: LenientASHA,
     runs: RunStore,
-    settings: Settings,
+    folder: str,
     say: Callable[[str], None],
     limit: TimeLimit,
 ) -> tune.Tuner:
     sweep = plan.sweep
-    filesystem, root = arrow_filesystem(plan.storage, settings.s3)
-    folder, name = layout.tune_state(sweep.sweep_id).rsplit("/", 1)
     ledger = Ledger(runs, sweep, plan.num_cohorts, say)
     callbacks = [
         ledger,
@@ -163,9 +164,8 @@ def _build_tuner(
         param_space=_listed(plan.configs, ended) if search is None else None,
         tune_config=_tune_config(plan, search, scheduler),
         run_config=tune.RunConfig(
-            name=name,
-            storage_path=f"{root}/{folder}",
-            storage_filesystem=filesystem,
+            name=sweep.sweep_id,
+            storage_path=folder,
             failure_config=tune.FailureConfig(max_failures=MAX_RETRIES),
             callbacks=callbacks,
             verbose=0,
