@@ -21,8 +21,9 @@ from cifar_ray.settings import read_settings
 from cifar_ray.storage.object_store import open_store
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig
+from cifar_ray.tuning.finals import run_with_finals
 from cifar_ray.tuning.nodes import read_node_kinds
-from cifar_ray.tuning.sweep import SweepPlan, run_sweep
+from cifar_ray.tuning.sweep import SweepPlan
 
 SWEEP_ID = "bench-sweep"
 ENVIRON = {
@@ -109,7 +110,7 @@ def run_plan(plan: SweepPlan) -> SweepRun:
     runs = RunStore(open_store(plan.storage, settings.s3))
     runs.create_sweep(plan.sweep)
     started = time.perf_counter()
-    result = run_sweep(plan, runs, settings, logging.getLogger(__name__).info)
+    result = run_with_finals(plan, runs, logging.getLogger(__name__).info)
     return SweepRun(seconds=time.perf_counter() - started, num_epochs=result.num_epochs, peak_bytes=peak_memory_bytes())
 
 

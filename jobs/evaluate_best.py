@@ -3,8 +3,6 @@
 ray job submit --working-dir . -- python jobs/evaluate_best.py [SWEEP ...]
 """
 
-import logging
-
 import click
 import ray
 from rich.console import Console
@@ -19,14 +17,14 @@ from cifar_ray.storage.object_store import open_store
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.tuning.nodes import read_node_kinds
 from cifar_ray.tuning.preflight import choose_storage
-from cifar_ray.tuning.remote import run_on_best_node
+from cifar_ray.tuning.remote import run_each_on_best_node
 
 
 @click.command(help=__doc__)
 @click.argument("sweeps", nargs=-1)
 @click.option("--storage", metavar="URI", help="s3://bucket/prefix or a folder. [default: CIFAR_RAY_STORAGE]")
 def evaluate_best(sweeps: tuple[str, ...], storage: str | None) -> None:
-    ray.init(logging_level=logging.ERROR)
+    ray.init(logging_level="ERROR")
     settings = read_settings()
     kinds = read_node_kinds(settings.worker_pools)
     uri = choose_storage(storage, settings, num_nodes=sum(kind.max_nodes for kind in kinds))
@@ -34,11 +32,13 @@ def evaluate_best(sweeps: tuple[str, ...], storage: str | None) -> None:
     chosen = list(dict.fromkeys(sweeps)) or newest_finished_sweeps(runs)
     if not chosen:
         raise ConfigurationError(f"no finished sweep in {uri}", "finish one first, such as `cifar-ray job submit cnn`")
-    scores = [run_on_best_node(kinds, score_sweep, uri, sweep_id) for sweep_id in chosen]
+    scores, failure = run_each_on_best_node(kinds, score_sweep, [(uri, sweep_id) for sweep_id in chosen])
     for key, content in render_report(runs, scores).items():
         runs.objects.write(key, content)
     Console(width=110).print(scores_renderable(scores))
-    click.echo(f"report: {', '.join(f'{uri}/{sweep_id}/report/index.html' for sweep_id in chosen)}")
+    click.echo(f"report: {', '.join(f'{uri}/{each.sweep_id}/report/index.html' for each in scores)}")
+    if failure:
+        raise failure
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from cifar_ray.errors import (
     StorageError,
     UnknownNameError,
     UnreachableError,
+    last_line,
 )
 
 
@@ -34,3 +35,8 @@ def test_unknown_name_hints_at_the_nearest(name: str, hint: str) -> None:
 
 def test_unknown_name_where_there_is_none() -> None:
     assert UnknownNameError.of("sweep", "x", []).hint == "there is no sweep yet"
+
+
+@pytest.mark.parametrize(("error", "line"), [(OSError("Traceback\n\nno room \n"), "no room"), (OSError(), "OSError")])
+def test_the_last_line_of_what_another_library_says(error: Exception, line: str) -> None:
+    assert last_line(error) == line

@@ -12,6 +12,7 @@ CifarRayError                    what a person can act on; carries a hint and an
 │   ├── ObjectNotFoundError      there is no object of that key
 │   └── RecordError              an object is not the record that it should be
 ├── DeviceError                  an accelerator is in no state to go on, or what a process has on it
+├── NotAMemberError              a trial asks a cohort's process that it has not joined
 ├── CheckpointError              a checkpoint is not whole or not ours
 ├── ClusterError                 a cluster cannot be started, found, looked at or stopped
 │   ├── RefusedError             the Kubernetes API has answered, and refused
@@ -124,6 +125,10 @@ class DeviceError(CifarRayError):
     """An accelerator, or what this process has on it, is in no state to go on: another process may be."""
 
 
+class NotAMemberError(CifarRayError):
+    """A trial asks a cohort's process that it has not joined, but another before it: it is to join this one."""
+
+
 class CheckpointError(CifarRayError):
     """A checkpoint is not whole or not ours."""
 
@@ -184,3 +189,8 @@ class TimeLimitError(InterruptedSweepError):
 def first_line(error: Exception) -> str:
     """Of its text; its type's name where it has none."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def last_line(error: BaseException) -> str:
+    """Of its text; its type's name where it has none."""
+    return [type(error).__name__, *str(error).strip().splitlines()][-1]

@@ -21,7 +21,7 @@ _POOL = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class S3Settings:
-    """Where an S3-compatible store answers. Credentials are left to boto3's and Arrow's own chains."""
+    """Where an S3-compatible store answers. Credentials are left to boto3's own chain."""
 
     endpoint_url: str | None
     """`AWS_ENDPOINT_URL_S3`, else `AWS_ENDPOINT_URL`; None for AWS itself."""

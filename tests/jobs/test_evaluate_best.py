@@ -1,25 +1,89 @@
-"""What the evaluation's job says before it needs a cluster."""
+"""What the evaluation's job says and leaves, without a cluster."""
 
 import runpy
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
 import ray
 from click.testing import CliRunner
 from job_commands import ROOT
 
 from cifar_ray.capacity import NodeKind
-from cifar_ray.tuning import nodes
+from cifar_ray.data.sources import load_images
+from cifar_ray.data.split import split
+from cifar_ray.models import build_model
+from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TrialRecord
+from cifar_ray.settings import read_settings
+from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
+from cifar_ray.storage.runs import RunStore
+from cifar_ray.studies import get_study
+from cifar_ray.training.state import pack_weights
+from cifar_ray.tuning import nodes, remote
 
 
-def test_a_store_without_a_finished_sweep_is_told_of_with_the_command_for_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> click.Command:
+    """The job, which takes this process for its cluster."""
     monkeypatch.setattr(ray, "init", lambda **options: None)
     monkeypatch.setattr(
         nodes, "read_node_kinds", lambda pools: [NodeKind(name="head", resources={"CPU": 1.0}, max_nodes=1)]
     )
-    command = runpy.run_path(str(ROOT / "jobs" / "evaluate_best.py"))["evaluate_best"]
+    monkeypatch.setattr(remote, "run_on_best_node", lambda kinds, function, *arguments: function(*arguments))
+    command: click.Command = runpy.run_path(str(ROOT / "jobs" / "evaluate_best.py"))["evaluate_best"]
+    return command
+
+
+def test_a_store_without_a_finished_sweep_is_told_of_with_the_command_for_one(
+    tmp_path: Path, command: click.Command
+) -> None:
     done = CliRunner().invoke(command, ["--storage", str(tmp_path)])
     assert done.exit_code == 2
     assert f"no finished sweep in {tmp_path}\nhint: finish one first, such as `cifar-ray job submit cnn`" in done.stderr
+
+
+def finish(runs: RunStore, sweep: SweepRecord, trial: TrialRecord, metrics: list[EpochMetrics]) -> None:
+    runs.create_sweep(sweep)
+    runs.write_trial(sweep.sweep_id, trial)
+    runs.write_metrics(sweep.sweep_id, metrics)
+    runs.write_result(
+        SweepResult(
+            sweep_id=sweep.sweep_id,
+            study=sweep.study,
+            ranking=("t0000",),
+            winner=trial,
+            outcomes={"completed": 1},
+            num_epochs=4,
+            wall_s=1.0,
+            accelerator_seconds=0.0,
+            finished_at=sweep.started_at,
+        )
+    )
+
+
+def test_a_winner_without_weights_keeps_no_other_from_its_score_and_report(
+    runs: RunStore,
+    command: click.Command,
+    sweep_record: SweepRecord,
+    trial_record: TrialRecord,
+    epoch_metrics: list[EpochMetrics],
+) -> None:
+    config = get_study("cnn").with_budget(num_trials=1).sample(0)[0]
+    trial = replace(trial_record, config=config.to_dict())
+    data = split(load_images("shapes:500", "train", read_settings()), seed=0)
+    for sweep_id, study in (("a-1", "cnn"), ("b-1", "cnn-depth"), ("c-1", "cnn-ema")):
+        record = replace(sweep_record, sweep_id=sweep_id, study=study, dataset=data.record)
+        finish(runs, record, trial, epoch_metrics)
+    weights: Any = pack_weights(build_model(config).state_dict())
+    CheckpointStore(runs.objects, "b-1", "t0000").save(
+        Checkpoint(epoch=4, validation_accuracy=0.4, config=config.to_dict(), weights=weights, trainer_state=b"")
+    )
+    done = CliRunner().invoke(command, ["--storage", runs.objects.uri])
+    assert done.exit_code == 1, done.output
+    assert "error: trial t0000 of sweep a-1 has no whole checkpoint left" in done.stderr
+    assert "error: trial t0000 of sweep c-1 has no whole checkpoint left" in done.stderr
+    assert f"report: {runs.objects.uri}/b-1/report/index.html\n" in done.output
+    assert runs.test_scores("b-1") is not None
+    assert runs.objects.read("b-1/report/index.html")

@@ -16,9 +16,11 @@ import ray
 import torch
 
 from cifar_ray.data.split import TrainingData
-from cifar_ray.errors import DeviceError, StorageError
+from cifar_ray.errors import DeviceError, NotAMemberError, StorageError
 from cifar_ray.records import EpochMetrics
+from cifar_ray.storage import layout
 from cifar_ray.storage.checkpoints import CheckpointStore
+from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import get_study
 from cifar_ray.training import cohort as cohort_module
@@ -162,7 +164,7 @@ def test_a_trial_that_leaves_in_the_midst_of_a_pass_takes_nothing_from_the_other
     monkeypatch.setattr(engine._cohort, "_train", train_without_one)
     one, other = (callers.submit(run_trial, engine, index) for index in range(2))
     assert [line.epoch for line in one.result(timeout=DEADLINE_S)] == [1, 2, 3]
-    with pytest.raises(KeyError):
+    with pytest.raises(NotAMemberError, match="t0001"):
         other.result(timeout=DEADLINE_S)
     assert [line.epoch for line in run_trial(engine, 1)] == [1, 2, 3]
 
@@ -191,6 +193,38 @@ def test_a_trial_goes_on_where_its_checkpoints_end(make_engine: Callable[..., Co
     assert line is not None
     assert line.epoch == 3
     assert engine.next_epoch("t0000") is None
+
+
+@pytest.mark.parametrize("says_goodbye", [False, True])
+def test_a_trial_that_comes_back_waits_for_the_uploads_of_its_former_self(
+    make_engine: Callable[..., CohortEngine],
+    callers: ThreadPoolExecutor,
+    runs: RunStore,
+    monkeypatch: pytest.MonkeyPatch,
+    says_goodbye: bool,
+) -> None:
+    """What the engine still writes for it looks like the rest of a process that was killed."""
+    write, is_writing, may_write = FolderStore.write, threading.Event(), threading.Event()
+
+    def write_slowly(store: FolderStore, key: str, content: bytes) -> None:
+        if key.endswith(layout.MANIFEST):
+            is_writing.set()
+            assert may_write.wait(DEADLINE_S)
+        write(store, key, content)
+
+    monkeypatch.setattr(FolderStore, "write", write_slowly)
+    engine = make_engine(num_slots=1, num_trials=1)
+    engine.join(assign("t0000", SETTINGS[0].to_dict()))
+    engine.next_epoch("t0000")
+    assert is_writing.wait(DEADLINE_S)
+    if says_goodbye:
+        callers.submit(engine.leave, "t0000")
+        time.sleep(0.2)
+    history = callers.submit(engine.join, assign("t0000", SETTINGS[0].to_dict()))
+    time.sleep(0.5)
+    may_write.set()
+    assert [line.epoch for line in history.result(timeout=DEADLINE_S)] == [1]
+    assert CheckpointStore(runs.objects, "cnn-1", "t0000").load(1).epoch == 1
 
 
 def test_an_engine_whose_device_has_failed_ends_once_its_trials_know(

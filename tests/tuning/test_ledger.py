@@ -204,6 +204,16 @@ def test_repeated_epochs_count_once_also_over_drivers(books: Books, epoch_metric
     assert books.runs.use("cnn-1").repeated_s == 0, "told again, not trained again"
 
 
+def test_epochs_whose_trial_has_no_record_are_counted(books: Books, epoch_metrics: list[EpochMetrics]) -> None:
+    """A driver that was killed between the two had written the one and not the other."""
+    books.runs.write_metrics("cnn-1", epoch_metrics[:2])
+    books.reopen()
+    books.tell("on_trial_start", "t0000")
+    books.tell("on_trial_complete", "t0000", epoch_metrics[0])
+    (trial,) = books.runs.trials("cnn-1")
+    assert (trial.num_epochs, trial.best_epoch, trial.seconds) == (2, 2, pytest.approx(3.0))
+
+
 def test_epochs_trained_again_are_part_of_the_cost(books: Books, epoch_metrics: list[EpochMetrics]) -> None:
     books.tell("on_trial_start", "t0000")
     books.tell("", "t0000", *epoch_metrics[:2])

@@ -16,8 +16,13 @@ from cifar_ray.storage.runs import RunStore
 from cifar_ray.tuning.command import _only_driver
 
 
+@pytest.mark.parametrize("is_in_ray_tune", [True, False])
 def test_a_driver_that_has_lost_its_sweep_leaves_the_books_to_the_other(
-    tmp_path: Path, sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    sweep_record: SweepRecord,
+    epoch_metrics: list[EpochMetrics],
+    monkeypatch: pytest.MonkeyPatch,
+    is_in_ray_tune: bool,
 ) -> None:
     """Suspended for a while, it writes what it knew when it ends, which is less than the other has found since."""
     monkeypatch.setitem(Lease.__init__.__kwdefaults__, "period_s", 0.05)
@@ -35,7 +40,9 @@ def test_a_driver_that_has_lost_its_sweep_leaves_the_books_to_the_other(
             except KeyboardInterrupt:
                 runs.write_metrics("cnn-1", epoch_metrics[:1])
                 patient.delete(layout.sweep_record("cnn-1"))
-                raise InterruptedSweepError("stopped") from None
+                if is_in_ray_tune:
+                    raise InterruptedSweepError("stopped") from None
+                raise
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

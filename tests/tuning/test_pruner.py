@@ -10,31 +10,43 @@ from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
 from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.tuning import pruner
+from cifar_ray.tuning.assignment import assign
 from cifar_ray.tuning.epoch_report import to_result
+from cifar_ray.tuning.ledger import Ledger
 from cifar_ray.tuning.pruner import Pruner
 
 
 class Sweep:
-    """Three trials with a checkpoint each, and what Ray Tune tells of them."""
+    """Three trials with a checkpoint each, and what Ray Tune tells of them, the books first."""
 
-    def __init__(self, runs: RunStore) -> None:
-        self.runs = runs
+    def __init__(self, runs: RunStore, record: SweepRecord) -> None:
+        self.runs, self.record = runs, record
         for trial in ("t0000", "t0001", "t0002"):
             self.store(trial).save(
                 Checkpoint(epoch=1, validation_accuracy=0.1, config={}, weights=b"w", trainer_state=b"t")
             )
-        self.callback = Pruner(runs, "cnn-1")
-        self.callback.setup()
+        self.drive()
+
+    def drive(self) -> None:
+        """In a driver of its own, which begins with what the store has."""
+        self.ledger = Ledger(self.runs, self.record, 0, lambda line: None)
+        self.callback = Pruner(self.runs, "cnn-1", self.ledger.trials)
+        for each in (self.ledger, self.callback):
+            each.setup()
 
     def store(self, trial: str) -> CheckpointStore:
         return CheckpointStore(self.runs.objects, "cnn-1", trial)
 
     def tell(self, trial: str, line: EpochMetrics | None = None) -> None:
-        fake: Any = SimpleNamespace(config={"trial_id": trial})
+        fake: Any = SimpleNamespace(config=assign(trial, {}))
         if line is None:
-            self.callback.on_trial_complete(0, [], fake)
+            for each in (self.ledger, self.callback):
+                each.on_trial_complete(0, [], fake)
         else:
-            self.callback.on_trial_result(0, [], fake, to_result(line))
+            self.ledger.on_trial_start(0, [], fake)
+            for each in (self.ledger, self.callback):
+                each.on_trial_result(0, [], fake, to_result(line))
+        self.ledger._books.drain()
 
     def left(self) -> list[str]:
         self.callback.on_step_end(0, [])
@@ -47,7 +59,7 @@ def sweep(runs: RunStore, sweep_record: SweepRecord, monkeypatch: pytest.MonkeyP
     runs.create_sweep(sweep_record)
     monkeypatch.setattr(pruner, "PERIOD_S", 0.0)
     monkeypatch.setattr(pruner, "SETTLED_AFTER_S", 0.0)
-    return Sweep(runs)
+    return Sweep(runs, sweep_record)
 
 
 def line(trial: str, accuracy: float, loss: float | None = 1.0) -> EpochMetrics:
@@ -103,7 +115,7 @@ def test_another_driver_knows_who_has_ended(sweep: Sweep, trial_record: TrialRec
                 best_validation_accuracy=accuracy,
             ),
         )
-    sweep.callback.setup()
+    sweep.drive()
     assert sweep.left() == ["t0000", "t0002"], "the leader, and one that is tried again"
 
 
@@ -116,9 +128,21 @@ def test_an_epoch_that_is_trained_again_leads_nobody(sweep: Sweep) -> None:
     assert "t0000" in sweep.left()
 
 
+def test_a_later_driver_knows_what_the_epochs_of_an_unfinished_trial_have_reached(sweep: Sweep) -> None:
+    """Its record waits for its end; what it trains on, or trains again, may be worse than what leads."""
+    sweep.tell("t0000", line("t0000", 0.7))
+    sweep.drive()
+    sweep.tell("t0000", line("t0000", 0.7))
+    sweep.tell("t0000", replace(line("t0000", 0.6), epoch=2))
+    sweep.tell("t0000")
+    sweep.tell("t0001", line("t0001", 0.65))
+    sweep.tell("t0001")
+    assert sweep.left() == ["t0000", "t0002"]
+
+
 def test_a_later_driver_knows_which_epochs_have_been_told(sweep: Sweep) -> None:
-    sweep.runs.write_metrics("cnn-1", [line("t0001", 0.4)])
-    sweep.callback.setup()
+    sweep.tell("t0001", line("t0001", 0.4))
+    sweep.drive()
     sweep.tell("t0000", line("t0000", 0.5))
     sweep.tell("t0000")
     sweep.tell("t0001", line("t0001", 0.6))

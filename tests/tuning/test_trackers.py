@@ -286,7 +286,8 @@ def test_a_real_sweep_reaches_all_and_leaves_no_secret(cluster: LocalCluster, se
         assert server.history(tracked[trial]) == expected(metrics, trial)
     keys = runs.objects.keys("tracked-1")
     if HAS_WANDB:
-        assert len({key.split("/")[2] for key in keys if "/wandb/offline-run-" in key}) == 1
+        assert {key.split("/")[2] for key in keys if "/offline-run-" in key} == {"t0000"}
+    assert not [key for key in keys if key.startswith("tracked-1/tune/")]
     for key in keys:
         assert SECRET.encode() not in runs.objects.read(key), key
     assert SECRET not in done.stdout + done.stderr

@@ -166,6 +166,6 @@ def test_finals_have_places_of_their_own_and_the_result_adds_them_up(
     )
     result = _with_finals(plan, runs, record, trials)
     assert (result.num_epochs, result.accelerator_seconds) == (3 * 2 + 6 * 4, 3 * 3.0 + 6 * 5.0)
-    finals = _finals_plan(plan, record, trials)
+    finals = _finals_plan(plan, placement, record, trials)
     assert (finals.max_concurrent_trials, finals.num_cohorts, finals.keep) == (4, 0, "all")
     assert finals.storage == "/x/cnn-1"

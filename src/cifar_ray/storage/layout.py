@@ -56,7 +56,7 @@ def lease(sweep_id: str) -> str:
 
 
 def tune_state(sweep_id: str) -> str:
-    """The folder of Ray Tune's own experiment state."""
+    """The folder of Ray Tune's own experiment state, which sweeps have from versions that kept it."""
     return f"{check_sweep_id(sweep_id)}/tune"
 
 
@@ -104,6 +104,11 @@ def checkpoint_of(key: str) -> tuple[str, int] | None:
 def event_file(sweep_id: str, trial: str) -> str:
     """TensorBoard's file of one trial, in a folder of its own, as TensorBoard wants it."""
     return f"{check_sweep_id(sweep_id)}/tensorboard/{_check_trial(trial)}/events.out.tfevents.0"
+
+
+def offline_run(sweep_id: str, trial: str, path: str) -> str:
+    """A file of W&B's offline mode, at `path` of the trial's folder."""
+    return f"{check_sweep_id(sweep_id)}/wandb/{_check_trial(trial)}/{path}"
 
 
 def test_scores(sweep_id: str) -> str:

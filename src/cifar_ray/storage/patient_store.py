@@ -39,13 +39,11 @@ class PatientStore(ObjectStore):
 
     def write(self, key: str, content: bytes) -> None:
         """Put the object whole."""
-        if not self._is_retired:
-            self._insist(lambda: self._store.write(key, content))
+        self._change(lambda: self._store.write(key, content))
 
     def delete(self, key: str) -> None:
         """Remove the object."""
-        if not self._is_retired:
-            self._insist(lambda: self._store.delete(key))
+        self._change(lambda: self._store.delete(key))
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
         """The same keys, with the bytes of each object."""
@@ -54,6 +52,14 @@ class PatientStore(ObjectStore):
     def folders(self) -> list[str]:
         """The names of the top folders."""
         return self._insist(self._store.folders)
+
+    def _change(self, call: Callable[[], None]) -> None:
+        def unless_retired() -> None:
+            # asked each time: it may be retired between two tries
+            if not self._is_retired:
+                call()
+
+        self._insist(unless_retired)
 
     def _insist(self, call: Callable[[], T]) -> T:
         deadline = time.monotonic() + self._patience_s

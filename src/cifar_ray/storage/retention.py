@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 
-from cifar_ray.errors import CheckpointError
 from cifar_ray.storage import layout
 from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.runs import RunStore
@@ -15,7 +13,7 @@ from cifar_ray.storage.uploading import epochs_to_keep
 def surplus(runs: RunStore, sweep_id: str) -> dict[str, int]:
     """Keys and bytes of what may go; UnknownNameError where there is no such sweep.
 
-    Of a finished sweep: Ray Tune's own state, and all checkpoints but the best of its winner and, where it had
+    Ray Tune's own state, and of a finished sweep all checkpoints but the best of its winner and, where it had
     finals, of each training of their winner. Of another: what no resumed trial and no future winner needs, that is
     all checkpoints but each trial's best and two newest, and parts of none.
     """
@@ -23,28 +21,28 @@ def surplus(runs: RunStore, sweep_id: str) -> dict[str, int]:
     result = runs.result(sweep_id)
     winner = result.winner if result else None
     chosen = result.finals.winner if result and result.finals else None
-    best = [(winner.trial_id, winner.best_epoch)] if winner else []
-    best_of_finals = [(each.trial_id, each.best_epoch) for each in chosen.retrainings] if chosen else []
-    found = _surplus(runs, sweep_id, None if result is None else best)
+    found = _surplus(runs, sweep_id, None if result is None else [winner.trial_id] if winner else [])
     nested = runs.finals(sweep_id)
-    in_finals = _surplus(nested, layout.finals(sweep_id), None if result is None else best_of_finals)
+    retrained = [each.trial_id for each in chosen.retrainings if each.best_epoch] if chosen else []
+    in_finals = _surplus(nested, layout.finals(sweep_id), None if result is None else retrained)
     return found | {f"{sweep_id}/{key}": size for key, size in in_finals.items()}
 
 
-def _surplus(runs: RunStore, sweep_id: str, best: Iterable[tuple[str, int | None]] | None) -> dict[str, int]:
-    """Of a sweep or of finals: all but those trials' epochs, or None while they have not finished."""
+def _surplus(runs: RunStore, sweep_id: str, chosen: Iterable[str] | None) -> dict[str, int]:
+    """Of a sweep or of finals: all but the best of the chosen trials, or None while they have not finished."""
     sizes = runs.objects.sizes(sweep_id)
-    state = None if best is None else f"{layout.tune_state(sweep_id)}/"
+    # nobody reads it (docs/decisions/0011)
+    state = f"{layout.tune_state(sweep_id)}/"
     trials = {found[0] for key in sizes if (found := layout.checkpoint_of(key))}
     needed = (
         {(trial, epoch) for trial in trials for epoch in _epochs_to_keep(runs, sweep_id, trial)}
-        if best is None
-        else {(trial, _epoch_to_score(runs, sweep_id, trial, epoch)) for trial, epoch in best}
+        if chosen is None
+        else {(trial, _epoch_to_score(runs, sweep_id, trial)) for trial in chosen}
     )
     return {
         key: size
         for key, size in sizes.items()
-        if ((found := layout.checkpoint_of(key)) and found not in needed) or (state and key.startswith(state))
+        if ((found := layout.checkpoint_of(key)) and found not in needed) or key.startswith(state)
     }
 
 
@@ -60,13 +58,10 @@ def remove_keys(runs: RunStore, keys: Iterable[str], is_lost: Callable[[], bool]
     return number
 
 
-def _epoch_to_score(runs: RunStore, sweep_id: str, trial: str, best_epoch: int | None) -> int | None:
-    """The trial's best, or where that is damaged, or was lost before it had arrived, what the evaluation takes then."""
-    checkpoints = CheckpointStore(runs.objects, sweep_id, trial)
-    with suppress(CheckpointError):
-        return checkpoints.load(best_epoch).epoch if best_epoch else None
-    next_best = checkpoints.load_best(lambda message: None)
-    return next_best.epoch if next_best else None
+def _epoch_to_score(runs: RunStore, sweep_id: str, trial: str) -> int | None:
+    """What the evaluation takes, by the manifests: the books may have another, of an epoch that was trained again."""
+    best = CheckpointStore(runs.objects, sweep_id, trial).load_best(lambda message: None)
+    return best.epoch if best else None
 
 
 def _epochs_to_keep(runs: RunStore, sweep_id: str, trial: str) -> set[int]:

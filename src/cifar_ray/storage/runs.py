@@ -62,18 +62,14 @@ class RunStore:
 
     def has_sweep(self, sweep_id: str) -> bool:
         """Whether the sweep id is taken."""
-        try:
-            self.objects.read(layout.sweep_record(sweep_id))
-        except ObjectNotFoundError:
-            return False
-        return True
+        return self._find(layout.sweep_record(sweep_id)) is not None
 
     def sweep(self, sweep_id: str) -> SweepRecord:
         """sweep.json; UnknownNameError with the nearest ids where there is none."""
-        try:
-            return self._read(layout.sweep_record(sweep_id), SweepRecord)
-        except ObjectNotFoundError:
-            raise UnknownNameError.of("sweep", sweep_id, self.sweep_ids()) from None
+        record = self._find_record(layout.sweep_record(sweep_id), SweepRecord)
+        if record is None:
+            raise UnknownNameError.of("sweep", sweep_id, self.sweep_ids())
+        return record
 
     def sweep_ids(self) -> list[str]:
         """The ids of all sweeps, sorted."""
@@ -102,10 +98,8 @@ class RunStore:
         return SweepSummary(sweep=sweep, result=result, scores=self.test_scores(sweep_id), heartbeat=heartbeat)
 
     def _heartbeat(self, sweep_id: str) -> str | None:
-        try:
-            return self.objects.read(layout.lease(sweep_id)).decode(errors="replace")[:500]
-        except ObjectNotFoundError:
-            return None
+        lease = self._find(layout.lease(sweep_id))
+        return None if lease is None else lease.decode(errors="replace")[:500]
 
     def write_trial(self, sweep_id: str, trial: TrialRecord) -> None:
         """Put trial.json."""
@@ -114,7 +108,7 @@ class RunStore:
     def trials(self, sweep_id: str) -> list[TrialRecord]:
         """All trials that have started, by trial id."""
         keys = [key for key in self.objects.keys(layout.trials(sweep_id)) if key.endswith("/trial.json")]
-        return [self._read(key, TrialRecord) for key in keys]
+        return [_decoded(TrialRecord, self.objects.read(key), key) for key in keys]
 
     def trials_so_far(self, sweep_id: str, metrics: Sequence[EpochMetrics] | None = None) -> list[TrialRecord]:
         """As `trials`, but a running one has the epochs of metrics.jsonl: its own record waits for its end.
@@ -135,11 +129,8 @@ class RunStore:
 
     def metrics(self, sweep_id: str) -> list[EpochMetrics]:
         """The lines of metrics.jsonl, in the order in which they came; none before the first epoch."""
-        try:
-            lines = self.objects.read(layout.metrics(sweep_id)).splitlines()
-        except ObjectNotFoundError:
-            return []
         where = layout.metrics(sweep_id)
+        lines = (self._find(where) or b"").splitlines()
         return [_decoded(EpochMetrics, line, f"{where}, line {number}") for number, line in enumerate(lines, 1)]
 
     def write_use(self, sweep_id: str, use: ResourceUse) -> None:
@@ -148,10 +139,7 @@ class RunStore:
 
     def use(self, sweep_id: str) -> ResourceUse:
         """use.json; of nothing where there is none."""
-        try:
-            return self._read(layout.use(sweep_id), ResourceUse)
-        except ObjectNotFoundError:
-            return ResourceUse()
+        return self._find_record(layout.use(sweep_id), ResourceUse) or ResourceUse()
 
     def write_result(self, result: SweepResult) -> None:
         """Put result.json, which says that the sweep has finished."""
@@ -159,10 +147,7 @@ class RunStore:
 
     def result(self, sweep_id: str) -> SweepResult | None:
         """result.json; None while the sweep has not finished."""
-        try:
-            return self._read(layout.result(sweep_id), SweepResult)
-        except ObjectNotFoundError:
-            return None
+        return self._find_record(layout.result(sweep_id), SweepResult)
 
     def write_test_scores(self, scores: TestScores) -> None:
         """Put test_scores.json."""
@@ -170,10 +155,7 @@ class RunStore:
 
     def test_scores(self, sweep_id: str) -> TestScores | None:
         """test_scores.json; None while the winner has not been evaluated."""
-        try:
-            return self._read(layout.test_scores(sweep_id), TestScores)
-        except ObjectNotFoundError:
-            return None
+        return self._find_record(layout.test_scores(sweep_id), TestScores)
 
     def write_answers(self, answers: TestAnswers) -> None:
         """Put answers.json."""
@@ -181,15 +163,20 @@ class RunStore:
 
     def answers(self, scores: TestScores) -> TestAnswers | None:
         """Those that the scores count; None where a version without them scored. RecordError where they do not fit."""
-        try:
-            answers = self._read(layout.answers(scores.sweep_id), TestAnswers)
-        except ObjectNotFoundError:
-            return None
-        answers.check(scores.test_fingerprint, scores.confusion_matrix)
+        answers = self._find_record(layout.answers(scores.sweep_id), TestAnswers)
+        if answers is not None:
+            answers.check(scores.test_fingerprint, scores.confusion_matrix)
         return answers
 
-    def _read(self, key: str, kind: type[AnyRecord]) -> AnyRecord:
-        return _decoded(kind, self.objects.read(key), key)
+    def _find(self, key: str) -> bytes | None:
+        try:
+            return self.objects.read(key)
+        except ObjectNotFoundError:
+            return None
+
+    def _find_record(self, key: str, kind: type[AnyRecord]) -> AnyRecord | None:
+        content = self._find(key)
+        return None if content is None else _decoded(kind, content, key)
 
     def _write(self, key: str, record: Record) -> None:
         self.objects.write(key, record.to_json().encode())

@@ -64,6 +64,8 @@ _RENEWABLE = ("ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "In
 _BUSY = (
     *("SlowDown", "RequestTimeout", "RequestTimeoutException", "Throttling", "ThrottlingException", "TooManyRequests"),
     *("OperationAborted", "PriorRequestNotComplete", "RequestTimeTooSkewed"),
+    # a multipart upload whose completion was answered, unheard, and asked for again
+    "NoSuchUpload",
 )
 _BUSY_STATUS = (408, 429)
 """Of proxies, too, which answer in HTML: no code is in it."""
@@ -119,7 +121,7 @@ class S3Store(ObjectStore):
         with self._translated("ListObjectsV2", prefix):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=folder)
             found = {item["Key"]: int(item["Size"]) for page in pages for item in page.get("Contents", ())}
-        # Arrow marks folders with empty objects of this ending
+        # so do others mark folders, with empty objects
         return {key.removeprefix(self._root): found[key] for key in sorted(found) if not key.endswith("/")}
 
     def folders(self) -> list[str]:
@@ -141,20 +143,25 @@ class S3Store(ObjectStore):
     @property
     def _client(self) -> Any:
         """Made on first use, by each process for itself."""
-        if self._made_client is None:
+        client = self._made_client
+        if client is None:
             config = Config(
                 connect_timeout=CONNECT_TIMEOUT_S,
                 read_timeout=READ_TIMEOUT_S,
                 retries={"mode": "standard", "total_max_attempts": MAX_ATTEMPTS},
                 s3={"addressing_style": "path" if self._settings.endpoint_url else "auto"},
+                # some servers refuse what boto3 adds by itself; manifests have digests of their own
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
             )
-            self._made_client = boto3.session.Session().client(
+            client = self._made_client = boto3.session.Session().client(
                 "s3",
                 endpoint_url=self._settings.endpoint_url,
                 region_name=self._settings.region,
                 config=config,
             )
-        return self._made_client
+        # the local one: a thread whose call is refused forgets the other
+        return client
 
     @contextmanager
     def _translated(self, call: str, key: str) -> Iterator[None]:

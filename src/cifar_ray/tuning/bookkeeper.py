@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Iterable
 
-from cifar_ray.errors import CifarRayError
 from cifar_ray.records import EpochMetrics, ResourceUse, TrialRecord
 from cifar_ray.storage.runs import RunStore
 
@@ -31,7 +30,7 @@ class Bookkeeper:
         self._use = ResourceUse()
         self._is_writing = False
         self._is_hurried = False
-        self._failure: CifarRayError | None = None
+        self._failure: Exception | None = None
         threading.Thread(target=self._write_all, name="books", daemon=True).start()
 
     def keep_trial(self, trial: TrialRecord) -> None:
@@ -84,7 +83,7 @@ class Bookkeeper:
                 pause = min(max(PERIOD_S, (time.monotonic() - began) / SHARE), LONGEST_PERIOD_S)
                 for trial in trials.values():
                     self._runs.write_trial(self._sweep_id, trial)
-            except CifarRayError as error:
+            except Exception as error:  # noqa: BLE001  # whatever it is, the driver is to end of it, not to wait
                 with self._changed:
                     self._failure, self._is_writing = error, False
                     self._changed.notify_all()

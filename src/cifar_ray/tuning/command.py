@@ -44,7 +44,6 @@ from cifar_ray.studies.options import SweepOptions
 from cifar_ray.tuning.finals import run_with_finals
 from cifar_ray.tuning.nodes import read_node_kinds
 from cifar_ray.tuning.preflight import check_store_from_every_node, choose_storage
-from cifar_ray.tuning.ray_logs import shorten_tracebacks
 from cifar_ray.tuning.resuming import as_begun, check_drawn, check_same, find_begun
 from cifar_ray.tuning.sweep import SweepPlan
 from cifar_ray.tuning.trackers import check_trackers
@@ -66,7 +65,6 @@ def tune_command(study_name: str) -> click.Command:
     def command(options: SweepOptions) -> None:
         variables = {name: value for name, value in MEMORY.items() if name not in os.environ}
         ray.init(logging_level=logging.ERROR, runtime_env={"env_vars": variables})
-        shorten_tracebacks()
         run_job(study, options, read_settings())
 
     return command
@@ -111,7 +109,7 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
             f"sweep {sweep_id}: {plan.sweep.num_trials} trials of {study.name}, at most {plan.sweep.max_epochs} "
             f"epochs, {at_once}, data {plan.sweep.dataset.name}, results in {storage}"
         )
-        _say_result(run_with_finals(plan, runs, settings, click.echo), storage, options)
+        _say_result(run_with_finals(plan, runs, click.echo), storage, options)
 
 
 @contextmanager
@@ -122,17 +120,18 @@ def _only_driver(store: ObjectStore, sweep_id: str, runs: RunStore, retire: Call
     """
 
     def interrupt() -> None:
-        """As Ctrl-C would: Ray Tune ends its trials in order. The books are the other driver's."""
+        """As Ctrl-C would, whereupon Ray Tune ends its trials in order. The books are the other driver's."""
         retire()
         os.kill(os.getpid(), signal.SIGINT)
 
     with Lease(store, sweep_id, say=click.echo, on_loss=interrupt) as lease:
         try:
             yield
-        except InterruptedSweepError as error:
+        except (InterruptedSweepError, KeyboardInterrupt) as error:
             if lease.is_lost:
                 raise SweepHeldError.of(sweep_id, "another node, which took it over") from error
-            runs.add_interruption(sweep_id, Interruption(at=now(), why=error.message))
+            if isinstance(error, InterruptedSweepError):
+                runs.add_interruption(sweep_id, Interruption(at=now(), why=error.message))
             raise
 
 

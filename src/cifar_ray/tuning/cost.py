@@ -39,9 +39,11 @@ class Meter:
         return time.monotonic() - self._counted >= PERIOD_S
 
     def count(self, num_running: int) -> None:
-        """Since the last count `num_running` trials have held what they train on, or all cohorts have."""
+        """Since the last count `num_running` trials have held what they train on, or all cohorts where any has run."""
         now = time.monotonic()
-        held_s = (now - self._counted) * self._num_each * (self._num_cohorts or num_running)
+        # without a node for its trials, a sweep has none for its cohorts
+        num_held = self._num_cohorts if self._num_cohorts and num_running else num_running
+        held_s = (now - self._counted) * self._num_each * num_held
         self._counted = now
         nodes = self.use.nodes
         if now - self._looked > LOOK_PERIOD_S and ray.is_initialized():

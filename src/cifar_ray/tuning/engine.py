@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import ray
 from ray.actor import ActorHandle
 
-from cifar_ray.errors import CifarRayError, DeviceError, StorageError
+from cifar_ray.errors import CifarRayError, DeviceError, NotAMemberError, StorageError
 from cifar_ray.records import EpochMetrics
 from cifar_ray.storage.uploading import DRAIN_DEADLINE_S
 from cifar_ray.tuning.assignment import assigned_trial
@@ -29,6 +29,8 @@ HEARING_S = 5.0
 """For the trials of a pass to hear that the device has failed, before the engine ends."""
 PATIENCE_S = 5.0
 """Before any other: for Ray Tune's decisions, and for the trials that follow on those it stopped."""
+ANSWER_DEADLINE_S = 10.0
+"""For an engine to show that it lives, when all are drained: one that waits for a node never does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +69,7 @@ class CohortEngine:
         self._awaited: set[str] = set()
         self._ready: set[str] = set()
         self._outcomes: dict[str, EpochMetrics | Exception] = {}
+        self._leaving: set[str] = set()
         self._seen: set[str] = set()
         self._may_grow = True
         self._has_emptied = False
@@ -88,6 +91,10 @@ class CohortEngine:
         with self._changed:
             # the same trial's earlier process died in the middle of a pass
             self._changed.wait_for(lambda: trial_id not in self._ready)
+        # and what that one still uploads is no rest of a process that was killed, to be removed
+        self.leave(trial_id)
+        with self._changed:
+            self._changed.wait_for(lambda: trial_id not in self._leaving)
         learner = self._cohort.add(assigned_trial(assignment, self._plan.storage, self._plan.sweep_id))
         with self._changed:
             self._members[trial_id] = learner
@@ -97,8 +104,13 @@ class CohortEngine:
         return list(learner.history)
 
     def next_epoch(self, trial_id: str) -> EpochMetrics | None:
-        """Wait for the trial's next epoch; None where it has no more. Raises what ended the pass."""
+        """Wait for the trial's next epoch; None where it has no more.
+
+        Raises what ended the pass; NotAMemberError where the trial has joined a process before this one.
+        """
         with self._changed:
+            if trial_id not in self._members:
+                raise NotAMemberError(f"{trial_id} is no member of its cohort", "join it anew")
             if self._members[trial_id].is_finished:
                 return None
             self._awaited.add(trial_id)
@@ -115,6 +127,7 @@ class CohortEngine:
         with self._changed:
             if self._members.pop(trial_id, None) is None:
                 return
+            self._leaving.add(trial_id)
             self._awaited.discard(trial_id)
             self._may_grow = True
             if not self._members:
@@ -124,6 +137,10 @@ class CohortEngine:
             self._cohort.remove(trial_id)
         except CifarRayError as error:
             self._failures.append(error)
+        finally:
+            with self._changed:
+                self._leaving.discard(trial_id)
+                self._changed.notify_all()
 
     def drain(self) -> None:
         """Let all go; raises the first error of any that left. To be called when no trial is left to run."""
@@ -189,22 +206,28 @@ def start_engines(
     num_engines: int, data: ray.ObjectRef, plan: EnginePlan, demand: Mapping[str, Any]
 ) -> list[ActorHandle]:
     """Actors on the connected cluster, which Ray starts anew if they die, as long as `data` is held."""
-    # a thread for each trial that waits, and some for those that come and go
-    num_threads = 2 * plan.num_slots + 4
+    # a thread for each trial that waits, those of another engine that was lost among them, and some for those that
+    # come and go
+    num_threads = 4 * plan.num_slots + 4
     actor = ray.remote(CohortEngine).options(max_restarts=-1, max_concurrency=num_threads, **demand)
     return [actor.remote(data, plan) for _ in range(num_engines)]
 
 
 def drain_engines(engines: Sequence[ActorHandle]) -> None:
-    """Wait until every checkpoint has arrived; StorageError where they cannot. An engine that died has none left."""
-    for engine in engines:
+    """Wait until every checkpoint has arrived; StorageError where they cannot.
+
+    An engine that died has none left, and one whose node has never come has had none.
+    """
+    asked = {engine.num_members.remote(): engine for engine in engines}
+    answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_DEADLINE_S)
+    for engine in map(asked.__getitem__, answered):
         try:
             ray.get(engine.drain.remote(), timeout=DRAIN_DEADLINE_S)
         except ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, CifarRayError):
                 raise error.cause from error
             raise
-        except ray.exceptions.RayActorError:
+        except (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError):
             continue
         except ray.exceptions.GetTimeoutError as error:
             raise StorageError(

@@ -14,43 +14,47 @@ from cifar_ray.capacity import Placement
 from cifar_ray.finals import Finalist, Finals, Retraining, rank_finalists
 from cifar_ray.provenance import now
 from cifar_ray.records import Cost, SweepRecord, SweepResult, TrialRecord
-from cifar_ray.settings import Settings
 from cifar_ray.storage import layout
+from cifar_ray.storage.retention import remove_keys, surplus
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig
 from cifar_ray.tuning.ledger import summarise_sweep
-from cifar_ray.tuning.pruner import prune_finished
-from cifar_ray.tuning.sweep import SweepPlan, run_sweep, run_trials
+from cifar_ray.tuning.sweep import SweepPlan, run_trials
 
 SEEDS = range(1_000, 1_000_000)
 """Far from those that a study may search."""
 
 
-def run_with_finals(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callable[[str], None]) -> SweepResult:
+def run_with_finals(plan: SweepPlan, runs: RunStore, say: Callable[[str], None]) -> SweepResult:
     """Run, or go on with, a sweep and then its finals, where it has any; returns and stores its result.
 
     Which trials are finalists stands in the finals' record: once it is written the sweep itself is over, and a
     driver that goes on leaves its trials alone. Errors as `run_trials` raises them.
     """
-    if not plan.sweep.num_finalists or plan.finals is None:
-        return run_sweep(plan, runs, settings, say)
+    if plan.sweep.num_finalists and plan.finals is not None:
+        result = _run_both(plan, plan.finals, runs, say)
+    else:
+        result = run_trials(plan, runs, say)
+    runs.write_result(result)
+    if plan.keep == "winner":
+        remove_keys(runs, surplus(runs, plan.sweep.sweep_id))
+    return result
+
+
+def _run_both(plan: SweepPlan, placement: Placement, runs: RunStore, say: Callable[[str], None]) -> SweepResult:
     sweep_id, nested = plan.sweep.sweep_id, runs.finals(plan.sweep.sweep_id)
     if nested.has_sweep(layout.finals(sweep_id)):
         record = nested.sweep(layout.finals(sweep_id))
     else:
-        searched = run_trials(plan, runs, settings, say)
-        record = _finals_record(plan.sweep, searched, plan.finals)
+        searched = run_trials(plan, runs, say)
+        record = _finals_record(plan.sweep, searched, placement)
         nested.create_sweep(record)
     trials = {trial.trial_id: trial for trial in runs.trials(sweep_id)}
     if record.finalists:
         say(f"finals of {sweep_id}: {', '.join(record.finalists)}, each trained anew on {record.num_seeds} seeds")
         if nested.result(record.sweep_id) is None:
-            run_sweep(_finals_plan(plan, record, trials), nested, settings, say)
-    result = _with_finals(plan, runs, record, trials)
-    runs.write_result(result)
-    if plan.keep == "winner":
-        prune_finished(runs, sweep_id)
-    return result
+            nested.write_result(run_trials(_finals_plan(plan, placement, record, trials), nested, say))
+    return _with_finals(plan, runs, record, trials)
 
 
 def finals_seeds(sweep: SweepRecord) -> list[int]:
@@ -122,15 +126,16 @@ def _finals_record(sweep: SweepRecord, searched: SweepResult, placement: Placeme
     )
 
 
-def _finals_plan(plan: SweepPlan, record: SweepRecord, trials: Mapping[str, TrialRecord]) -> SweepPlan:
-    assert plan.finals is not None
+def _finals_plan(
+    plan: SweepPlan, placement: Placement, record: SweepRecord, trials: Mapping[str, TrialRecord]
+) -> SweepPlan:
     return replace(
         plan,
         sweep=record,
         configs=finals_configs(record, trials),
         study=None,
         storage=f"{plan.storage}/{record.parent}",
-        max_concurrent_trials=min(plan.finals.num_slots, record.num_trials),
+        max_concurrent_trials=min(placement.num_slots, record.num_trials),
         num_cohorts=0,
         # all trainings of the winner are scored, and which it is shows in the end
         keep="all",

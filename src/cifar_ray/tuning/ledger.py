@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -133,6 +133,10 @@ class Ledger(Callback):
         self._books.drain()
         self._say_progress()
 
+    def trials(self) -> Collection[TrialRecord]:
+        """All that have started, as the books have them by now."""
+        return self._trials.values()
+
     def progress(self) -> SweepProgress:
         """Where the sweep stands."""
         outcomes = Counter(trial.outcome for trial in self._trials.values())
@@ -158,10 +162,13 @@ class Ledger(Callback):
     def _record(self, trial: Trial) -> TrialRecord:
         """Of a trial, which may lose its node before it has begun."""
         trial_id = trial.config["trial_id"]
-        known = self._trials.get(trial_id)
-        return known or TrialRecord(
+        if known := self._trials.get(trial_id):
+            return known
+        fresh = TrialRecord(
             trial_id=trial_id, config=trial.config["settings"], outcome="running", parent=trial.config["parent"]
         )
+        # a driver that was killed between the two has written its first metrics, and no record
+        return recounted(fresh, self._metrics.values(), self._sweep.accelerators_per_trial)
 
     def _say_progress(self) -> None:
         self._progress_said = time.monotonic()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
-from typing import Any, cast
+from typing import Any
 
 import ray
 from ray.actor import ActorHandle
 
+from cifar_ray.errors import NotAMemberError
 from cifar_ray.records import EpochMetrics
 from cifar_ray.tuning.epoch_report import report_epoch
 
@@ -18,26 +19,28 @@ MEMBER_RESOURCES = {"CPU": 0.001}
 DEADLINE_S = 2 * 3600
 """For one pass of a cohort, a minute or two on a slow CPU: then it hangs. Ray itself notices an engine that died."""
 RETURN_DEADLINE_S = 3600
-"""For an engine to come back, on a node that an autoscaler has yet to find."""
+"""For any engine to come back, on a node that an autoscaler has yet to find."""
 RETURN_PERIOD_S = 2.0
+ANSWER_DEADLINE_S = 20.0
+"""For the other engines, once one has answered: they start together where their nodes are there."""
 MAX_LOSSES = 5
 """Of a node in a row, without an epoch between: then it is not the nodes that end the trial."""
 
-_LOSSES = (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError, ray.exceptions.GetTimeoutError)
+_GONE = (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError)
+_LOSSES = (*_GONE, ray.exceptions.GetTimeoutError, NotAMemberError)
 
 
 def run_member(assignment: dict[str, Any], *, engines: Sequence[ActorHandle]) -> None:
     """Ray Tune's function trainable; `assignment` is as `assign` makes it.
 
-    An engine that dies with its node, as on a spot instance, comes back on another: the trial joins again and
-    goes on from its newest checkpoint. Ray Tune notices nothing, and its budget of failures stays whole. So does one
-    that hangs: the first trial to lose patience ends it.
+    An engine that dies with its node, as on a spot instance, comes back on another: the trial joins whichever is
+    there, and goes on from its newest checkpoint. Ray Tune notices nothing, and its budget of failures stays whole.
+    So does one that hangs: the first trial to lose patience ends it.
     """
-    trial_id = assignment["trial_id"]
-    engine = _choose_engine(engines, trial_id)
     num_reported = num_losses = 0
     while True:
         try:
+            engine = _choose_engine(engines, assignment["trial_id"])
             with closing(_epochs(engine, assignment)) as epochs:
                 for metrics in epochs:
                     if metrics.epoch > num_reported:
@@ -55,7 +58,7 @@ def run_member(assignment: dict[str, Any], *, engines: Sequence[ActorHandle]) ->
 def _epochs(engine: ActorHandle, assignment: Mapping[str, Any]) -> Generator[EpochMetrics]:
     """Join, then all epochs that the trial has had and will have."""
     trial_id = assignment["trial_id"]
-    history = _join(engine, assignment)
+    history: list[EpochMetrics] = ray.get(engine.join.remote(dict(assignment)), timeout=DEADLINE_S)
     try:
         yield from history
         while metrics := ray.get(engine.next_epoch.remote(trial_id), timeout=DEADLINE_S):
@@ -65,29 +68,29 @@ def _epochs(engine: ActorHandle, assignment: Mapping[str, Any]) -> Generator[Epo
         engine.leave.remote(trial_id)
 
 
-def _join(engine: ActorHandle, assignment: Mapping[str, Any]) -> list[EpochMetrics]:
-    """The epochs that the trial has had; waits for an engine that is coming back, whose node may have to come first."""
+def _choose_engine(engines: Sequence[ActorHandle], trial_id: str) -> ActorHandle:
+    """The one with the fewest members; trials that start together spread over those that have equally few.
+
+    One whose node has yet to come is silent, and one that is coming back says so: without another they are waited
+    for. Raises what they say where none comes back, or none ever will.
+    """
+    first = int(trial_id.removeprefix("t")) % len(engines)
     deadline = time.monotonic() + RETURN_DEADLINE_S
     while True:
-        try:
-            return cast("list[EpochMetrics]", ray.get(engine.join.remote(dict(assignment)), timeout=DEADLINE_S))
-        except ray.exceptions.ActorUnavailableError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(RETURN_PERIOD_S)
-
-
-def _choose_engine(engines: Sequence[ActorHandle], trial_id: str) -> ActorHandle:
-    """The one with the fewest members; trials that start together spread over those that have equally few."""
-    loads = [_load(engine) for engine in engines]
-    first = int(trial_id.removeprefix("t")) % len(engines)
-    order = sorted(range(len(engines)), key=lambda index: (loads[index], (index - first) % len(engines)))
-    return engines[order[0]]
-
-
-def _load(engine: ActorHandle) -> int:
-    """The trials that it holds; none while it is coming back."""
-    try:
-        return cast("int", ray.get(engine.num_members.remote(), timeout=DEADLINE_S))
-    except ray.exceptions.ActorUnavailableError:
-        return 0
+        asked = [engine.num_members.remote() for engine in engines]
+        # as long as it takes, like a trial that trains alone
+        ray.wait(asked)
+        answered, silent = ray.wait(asked, num_returns=len(asked), timeout=ANSWER_DEADLINE_S)
+        loads: dict[int, int] = {}
+        gone: list[ray.exceptions.RayError] = []
+        for answer in answered:
+            try:
+                loads[asked.index(answer)] = ray.get(answer)
+            except _GONE as error:
+                gone.append(error)
+        if loads:
+            return engines[min(loads, key=lambda index: (loads[index], (index - first) % len(engines)))]
+        is_hopeless = not silent and all(isinstance(each, ray.exceptions.ActorDiedError) for each in gone)
+        if is_hopeless or time.monotonic() > deadline:
+            raise gone[0]
+        time.sleep(RETURN_PERIOD_S)

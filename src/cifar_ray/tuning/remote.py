@@ -1,4 +1,4 @@
-"""Runs a function once on the cluster, on an accelerator if it has one."""
+"""Runs functions on the cluster, on an accelerator if it has one."""
 
 from __future__ import annotations
 
@@ -31,3 +31,24 @@ def run_on_best_node(kinds: Sequence[NodeKind], function: Callable[..., Result],
             raise error.cause from error
         raise
     return result
+
+
+def run_each_on_best_node(
+    kinds: Sequence[NodeKind], function: Callable[..., Result], calls: Sequence[tuple[Any, ...]]
+) -> tuple[list[Result], CifarRayError | None]:
+    """The results of the calls that have one, and the first error of the others, which is raised where none has.
+
+    Further errors are shown.
+    """
+    results: list[Result] = []
+    errors: list[CifarRayError] = []
+    for arguments in calls:
+        try:
+            results.append(run_on_best_node(kinds, function, *arguments))
+        except CifarRayError as error:
+            errors.append(error)
+    for later in errors[1:]:
+        later.show()
+    if errors and not results:
+        raise errors[0]
+    return results, next(iter(errors), None)

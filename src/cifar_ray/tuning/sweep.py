@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any
 
@@ -18,13 +19,11 @@ from ray.tune.error import TuneError
 
 from cifar_ray.capacity import TYPE_LABEL, Placement
 from cifar_ray.data.split import TrainingData
-from cifar_ray.errors import InterruptedSweepError, StorageError, StoreUnavailableError, TimeLimitError
+from cifar_ray.errors import InterruptedSweepError, StorageError, StoreUnavailableError, TimeLimitError, last_line
 from cifar_ray.prices import Prices
 from cifar_ray.provenance import now
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult
-from cifar_ray.settings import Settings
 from cifar_ray.storage import layout
-from cifar_ray.storage.arrow import arrow_filesystem
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Study, TrialConfig
 from cifar_ray.studies.options import Keep
@@ -36,7 +35,7 @@ from cifar_ray.tuning.ledger import Ledger, summarise_sweep
 from cifar_ray.tuning.lenient_asha import LenientASHA
 from cifar_ray.tuning.member import MEMBER_RESOURCES, run_member
 from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
-from cifar_ray.tuning.pruner import Pruner, prune_finished
+from cifar_ray.tuning.pruner import Pruner
 from cifar_ray.tuning.searchers import open_search
 from cifar_ray.tuning.time_limit import TimeLimit
 from cifar_ray.tuning.trackers import Trackers
@@ -92,19 +91,7 @@ class SweepPlan:
     """When this process is to end, by its monotonic clock; None for when the sweep ends."""
 
 
-def run_sweep(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callable[[str], None]) -> SweepResult:
-    """Run, or go on with, a sweep whose record is in the store; returns and stores its result.
-
-    Errors as `run_trials` raises them.
-    """
-    result = run_trials(plan, runs, settings, say)
-    runs.write_result(result)
-    if plan.keep == "winner":
-        prune_finished(runs, plan.sweep.sweep_id)
-    return result
-
-
-def run_trials(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callable[[str], None]) -> SweepResult:
+def run_trials(plan: SweepPlan, runs: RunStore, say: Callable[[str], None]) -> SweepResult:
     """Train all trials of a sweep, or those that are left; its result is for the caller to store.
 
     Raises InterruptedSweepError where a signal, or TimeLimitError where the limit, ended it before every trial had an
@@ -119,14 +106,18 @@ def run_trials(plan: SweepPlan, runs: RunStore, settings: Settings, say: Callabl
     num_left = plan.sweep.num_trials - len(ended)
     try:
         scheduler = _build_scheduler(plan, runs.metrics(plan.sweep.sweep_id), ended)
-        with _sigterm_as_interrupt(scheduler.hurry), _trainable(plan, num_left) as trainable:
+        # what Ray Tune writes of its own nobody reads (docs/decisions/0011)
+        with (
+            TemporaryDirectory(prefix="cifar-ray-tune-", ignore_cleanup_errors=True) as folder,
+            _trainable(plan, num_left) as trainable,
+            _sigterm_as_interrupt(scheduler.hurry),
+        ):
             if num_left:
-                _build_tuner(plan, ended, trainable, scheduler, runs, settings, say, limit).fit()
+                _build_tuner(plan, ended, trainable, scheduler, runs, folder, say, limit).fit()
     except (OSError, TuneError) as error:
-        # Arrow's filesystem, to which Ray Tune writes its own state, raises OSError
         raise StorageError(
-            f"sweep {sweep_id} broke off: {str(error).strip().splitlines()[-1]}",
-            f"check the store, then go on: --sweep-id {sweep_id} --resume",
+            f"sweep {sweep_id} broke off: {last_line(error)}",
+            f"see whether the driver's disk has room, then go on: --sweep-id {sweep_id} --resume",
         ) from error
     except StorageError as error:
         raise StorageError(
@@ -152,20 +143,19 @@ def _build_tuner(
     trainable: Any,
     scheduler: LenientASHA,
     runs: RunStore,
-    settings: Settings,
+    folder: str,
     say: Callable[[str], None],
     limit: TimeLimit,
 ) -> tune.Tuner:
     sweep = plan.sweep
-    filesystem, root = arrow_filesystem(plan.storage, settings.s3)
-    folder, name = layout.tune_state(sweep.sweep_id).rsplit("/", 1)
+    ledger = Ledger(runs, sweep, plan.num_cohorts, say)
     callbacks = [
-        Ledger(runs, sweep, plan.num_cohorts, say),
+        ledger,
         Watchdog(say, ends_trials=not plan.num_cohorts),
         Trackers(runs, sweep, say),
         limit,
         # the next generation of a population begins with checkpoints of this one
-        *([Pruner(runs, sweep.sweep_id)] if plan.keep == "winner" and sweep.searcher != "pbt" else []),
+        *([Pruner(runs, sweep.sweep_id, ledger.trials)] if plan.keep == "winner" and sweep.searcher != "pbt" else []),
     ]
     # a sweep goes on from its books alone (docs/decisions/0011)
     search = open_search(plan.study, sweep, plan.configs, runs) if plan.study else None
@@ -174,9 +164,8 @@ def _build_tuner(
         param_space=_listed(plan.configs, ended) if search is None else None,
         tune_config=_tune_config(plan, search, scheduler),
         run_config=tune.RunConfig(
-            name=name,
-            storage_path=f"{root}/{folder}",
-            storage_filesystem=filesystem,
+            name=sweep.sweep_id,
+            storage_path=folder,
             failure_config=tune.FailureConfig(max_failures=MAX_RETRIES),
             callbacks=callbacks,
             verbose=0,
@@ -214,7 +203,8 @@ def _trainable(plan: SweepPlan, num_left: int) -> Iterator[Any]:
         "num_gpus": sweep.accelerators_per_trial,
         "label_selector": where,
     }
-    data = ray.put(plan.data)  # once to a node, whoever starts there
+    # once to a node, whoever starts there; held for restarts, so lost only with this driver (ray#53727)
+    data = ray.put(plan.data)
     engines = start_engines(plan.num_cohorts, data, engine_plan, demand)
     has_store = True
     try:
@@ -272,14 +262,19 @@ def _name_trial(trial: tune.experiment.Trial) -> str:
 
 @contextmanager
 def _sigterm_as_interrupt(hurry: Callable[[], None]) -> Iterator[None]:
-    """Ray Tune saves its state on SIGINT; a stopped job gets SIGTERM, and has to `hurry` then."""
+    """Ray Tune ends its trials in order on SIGINT; a stopped job gets SIGTERM, and has to `hurry` then.
+
+    Ray Tune's handler stays when all trials have ended, and would swallow the signal that comes next.
+    """
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         hurry()
         signal.raise_signal(signal.SIGINT)
 
-    previous = signal.signal(signal.SIGTERM, interrupt)
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

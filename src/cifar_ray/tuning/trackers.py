@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback
-from ray.tune.error import TuneError
 from ray.tune.experiment import Trial
 from ray.tune.result import TRAINING_ITERATION
 
-from cifar_ray.errors import ConfigurationError
+from cifar_ray.errors import ConfigurationError, StorageError
 from cifar_ray.records import EpochMetrics, SweepRecord
 from cifar_ray.settings import Settings, read_settings
+from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.tuning.epoch_report import from_result
 
@@ -51,7 +51,7 @@ class TrackedTrial:
     name: str = field(compare=False)
     config: dict[str, Any] = field(compare=False)
     local_path: str = field(compare=False)
-    """Of Ray Tune, which takes what lies there to `tune/` in the store."""
+    """Ray Tune's folder for it, on the driver's node."""
     experiment_dir_name: str = field(compare=False)
 
     @property
@@ -114,17 +114,17 @@ class Trackers(Callback):
         for feed in self._feeds:
             feed.join(deadline)
         if trials and read_settings().wandb_project:
-            self._copy_offline_runs(trials[0])
+            self._keep_offline_runs(Path(trials[0].local_path).parent)
 
-    def _copy_offline_runs(self, trial: Trial) -> None:
-        """Ray Tune copies its folder, where they lie, to the store before they are closed: once more, then."""
-        storage = trial.storage
+    def _keep_offline_runs(self, folder: Path) -> None:
+        """W&B's runs of offline mode lie in the folders of the trials, on the driver's node."""
         try:
-            storage.syncer.sync_up(
-                local_dir=storage.experiment_driver_staging_path, remote_dir=storage.experiment_fs_path
-            )
-            storage.syncer.wait()
-        except (OSError, TuneError) as error:
+            for path in folder.glob("*/wandb/offline-run-*/**/*"):
+                if path.is_file():
+                    trial, _, *parts = path.relative_to(folder).parts
+                    key = layout.offline_run(self._sweep.sweep_id, trial, "/".join(parts))
+                    self._runs.objects.write(key, path.read_bytes())
+        except (OSError, StorageError) as error:
             self._say(f"Weights & Biases' offline runs have not all been copied to the store: {_one_line(error)}")
 
     def _chosen(self, settings: Settings) -> dict[str, Callable[[], Any]]:

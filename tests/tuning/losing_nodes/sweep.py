@@ -23,13 +23,13 @@ from cifar_ray.data.image_set import ImageSet
 from cifar_ray.data.split import TrainingData, split
 from cifar_ray.provenance import now
 from cifar_ray.records import EpochMetrics, SweepRecord
-from cifar_ray.settings import read_settings
 from cifar_ray.statistics import CLASSES
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import get_study
 from cifar_ray.tuning import sweep
 from cifar_ray.tuning.epoch_report import report_epoch
+from cifar_ray.tuning.finals import run_with_finals
 from cifar_ray.tuning.patient_trainable import PatientTrainable
 
 NUM_EPOCHS = 4
@@ -112,7 +112,7 @@ def main(folder: str, num_trials: int, num_nodes: int, period_s: float) -> None:
     killer.start()
     try:
         with patch.object(sweep, "run_trial", sleep_trial), patch.object(sweep, "TrialPlan", dict):
-            sweep.run_sweep(plan, runs, read_settings(), lambda line: print(line, file=sys.stderr, flush=True))
+            run_with_finals(plan, runs, lambda line: print(line, file=sys.stderr, flush=True))
     finally:
         has_ended.set()
         killer.join()

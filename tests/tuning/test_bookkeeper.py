@@ -1,0 +1,21 @@
+"""The thread that writes the books, and what ends it."""
+
+import pytest
+
+from cifar_ray.records import EpochMetrics, ResourceUse
+from cifar_ray.storage.runs import RunStore
+from cifar_ray.tuning.bookkeeper import Bookkeeper
+
+
+@pytest.mark.timeout(20)
+def test_whatever_ends_it_is_raised_and_not_waited_for(
+    runs: RunStore, epoch_metrics: list[EpochMetrics], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("dictionary changed size during iteration")
+
+    monkeypatch.setattr(runs, "write_metrics", fail)
+    books = Bookkeeper(runs, "cnn-1")
+    books.keep_metrics(epoch_metrics, ResourceUse())
+    with pytest.raises(RuntimeError, match="changed size"):
+        books.drain()

@@ -1,0 +1,149 @@
+"""Trials of cohorts that have several engines, some without a node, under real Ray."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cifar_ray.storage.folder import FolderStore
+from cifar_ray.storage.runs import RunStore
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+
+ENGINES = """
+import json, time
+from dataclasses import replace
+
+import ray
+from ray.cluster_utils import Cluster
+
+from cifar_ray.errors import NotAMemberError
+from cifar_ray.records import EpochMetrics
+from cifar_ray.tuning import engine, member
+from cifar_ray.tuning.assignment import assign
+
+LINE = EpochMetrics(trial_id="t0000", epoch=1, train_loss=1.0, train_accuracy=0.5, validation_loss=1.0,
+                    validation_accuracy=0.5, learning_rate=0.1, seconds=1.0)
+
+class Engine:
+    def __init__(self, num_members):
+        self.num = num_members
+        # it dies after the first epoch, and is back
+        self.answers = [LINE, NotAMemberError("no member"), replace(LINE, epoch=2), None]
+
+    def num_members(self):
+        return self.num
+
+    def join(self, assignment):
+        return [] if self.answers[0] == LINE else [LINE]
+
+    def next_epoch(self, trial_id):
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def leave(self, trial_id):
+        pass
+
+    def drain(self):
+        pass
+
+def choose(*names):
+    began = time.monotonic()
+    chosen = member._choose_engine([engines[name] for name in names], "t0000")
+    return next(name for name in names if engines[name] == chosen), time.monotonic() - began
+
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+spot = cluster.add_node(num_cpus=1, resources={"spot": 1})
+ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+member.ANSWER_DEADLINE_S = engine.ANSWER_DEADLINE_S = 2.0
+actor = ray.remote(max_restarts=-1, num_cpus=0)(Engine)
+engines = {
+    "full": actor.remote(5),
+    "spot": actor.options(resources={"spot": 1}).remote(0),
+    "nowhere": actor.options(resources={"nowhere": 1}).remote(0),
+}
+ray.get([engines[name].num_members.remote() for name in ("full", "spot")])
+found = {"placed": choose("nowhere", "spot", "full"), "answering": choose("full", "spot")}
+cluster.remove_node(spot)
+found["left"] = choose("nowhere", "spot", "full")
+
+began = time.monotonic()
+engine.drain_engines(list(engines.values()))
+found["drained_s"] = time.monotonic() - began
+
+told = []
+member.report_epoch = told.append
+member.run_member(assign("t0000", {}), engines=[engines["full"]])
+found["epochs"] = [line.epoch for line in told]
+print(json.dumps(found))
+"""
+SWEEP = """
+import sys
+from pathlib import Path
+
+import numpy as np
+import ray
+
+from cifar_ray.data.image_set import ImageSet
+from cifar_ray.data.split import split
+from cifar_ray.provenance import now
+from cifar_ray.records import SweepRecord
+from cifar_ray.statistics import CLASSES
+from cifar_ray.storage.folder import FolderStore
+from cifar_ray.storage.runs import RunStore
+from cifar_ray.studies import get_study
+from cifar_ray.tuning import engine
+from cifar_ray.tuning.finals import run_with_finals
+from cifar_ray.tuning.sweep import SweepPlan
+
+images = np.random.default_rng(0).integers(0, 255, (200, 3, 32, 32), dtype=np.uint8)
+labels = np.arange(200, dtype=np.int64) % 10
+data = split(ImageSet(source="random", name="random", images=images, labels=labels, classes=CLASSES), seed=0)
+record = SweepRecord(
+    sweep_id="two", study="cnn", seed=0, num_trials=4, max_epochs=2, grace_period=2, reduction_factor=4,
+    accelerators_per_trial=0.0, cpus_per_trial=2.0, dataset=data.record, versions={}, commit=None, hardware={},
+    started_at=now(), is_cohort=True,
+)
+configs = get_study("cnn").with_budget(num_trials=4, max_epochs=2).sample(0)
+plan = SweepPlan(
+    sweep=record, configs=configs, data=data, storage=sys.argv[1], max_concurrent_trials=4, num_cohorts=2
+)
+runs = RunStore(FolderStore(Path(sys.argv[1])))
+runs.create_sweep(record)
+# one engine takes 1.5 of them
+ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+engine.ANSWER_DEADLINE_S = 3.0
+run_with_finals(plan, runs, lambda line: print(line, file=sys.stderr))
+"""
+
+
+def run(script: str, *arguments: str) -> str:
+    environ = os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    command = [sys.executable, "-c", script, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False, env=environ)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_trial_joins_an_engine_that_is_there(tmp_path: Path) -> None:
+    found: dict[str, Any] = json.loads(run(ENGINES).splitlines()[-1])
+    (placed, waited_s), (answering, at_once_s), (left, _) = found["placed"], found["answering"], found["left"]
+    assert (placed, answering) == ("spot", "spot"), "the emptiest of those that answer"
+    assert at_once_s < 1.5 < waited_s < 5
+    assert left == "full", "one that was lost is not the emptiest"
+    assert found["drained_s"] < 5, "nothing is to come from one without a node"
+    assert found["epochs"] == [1, 2], "a stranger joins anew"
+
+
+def test_all_trials_end_where_only_one_of_two_engines_has_a_node(tmp_path: Path) -> None:
+    run(SWEEP, str(tmp_path))
+    result = RunStore(FolderStore(tmp_path)).result("two")
+    assert result is not None
+    assert result.outcomes == {"completed": 4}
+    assert result.num_epochs == 8
