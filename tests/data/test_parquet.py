@@ -154,6 +154,7 @@ def test_labels_of_another_set_are_refused_by_name(tmp_path: Path, names: Any) -
     "note",
     [
         json.dumps(CLASS_LABEL).encode(),
+        json.dumps(CLASS_LABEL).replace("airplane", "Plane").replace("automobile", "car").encode(),
         b"",
         b"\xff\xfe{",
         b"[" * 100_000,

@@ -82,7 +82,7 @@ def test_the_models_best_is_where_it_is_said_to_be(name: str) -> None:
 
 
 def test_a_model_of_fewer_epochs_ends_on_its_way() -> None:
-    """Its curves are those of the study: how many epochs are planned changes none of them."""
+    """Its curves are those of the study."""
     study = get_study("resnet")
     ends = {
         epochs: mean(
@@ -92,4 +92,7 @@ def test_a_model_of_fewer_epochs_ends_on_its_way() -> None:
     }
     # (3 / 1.5) / (1 + 3 / 1.5) is 2 / 3 of the way
     assert ends[3] < ends[30] - 0.15
-    assert ends[30] < ends[60]
+    assert ends[60] == pytest.approx(ends[30], abs=0.01)
+    # nor beyond its limit, where the study has fewer epochs
+    longer = model_bank(get_study("fast").with_budget(max_epochs=30), 60.0).originals()
+    assert max(curve.accuracies[-1] for curve in longer) < 1.0

@@ -40,7 +40,7 @@ def test_seeds_are_told_by_their_mean_and_none_of_them_leads(runs: RunStore, put
     assert not any("seeds differ" in text for text in comparison.cautions)
     output = CliRunner().invoke(main, ["results", "compare", *sweeps, "--storage", runs.objects.uri]).output
     said = " ".join(output.split())
-    assert "whose luck is not in it" in said
+    assert "The luck of the test images is not in it" in said
     assert "McNemar" not in said
 
 
@@ -69,6 +69,17 @@ def test_mirror_images_and_finals_have_their_own_numbers(
     assert "mirror" not in verdicts(compare(runs, sweeps))[0]
 
 
+def test_scores_on_other_test_images_have_no_common_mean(runs: RunStore, put: Put) -> None:
+    sweeps = put_seeds(put, "cnn", 0.60, 0.62) + put_seeds(put, "ema", 0.70, 0.715, study="cnn-ema")
+    found = runs.test_scores("ema-1")
+    assert found is not None
+    runs.write_test_scores(replace(found, test_fingerprint="ef" * 32))
+    first, second, *others = verdicts(compare(runs, sweeps))
+    assert "test 61.00 % in the mean of 2 sweeps" in first
+    assert ": on test images that differ; validation" in second
+    assert not [each for each in others if "test set" in each]
+
+
 def test_single_sweeps_beside_seeds_keep_their_lines_among_themselves(runs: RunStore, put: Put) -> None:
     sweeps = put_seeds(put, "cnn", 0.60, 0.62)
     for name, accuracy in (("one", 0.70), ("two", 0.75)):
@@ -77,7 +88,9 @@ def test_single_sweeps_beside_seeds_keep_their_lines_among_themselves(runs: RunS
     group, test, _ = verdicts(comparison)
     assert group.startswith("cnn, 2 × 4, grace 1, seeds 0, 1: test 61.00 %")
     assert test.startswith("On the test set two leads one by 5.00 points")
-    assert "of one seed, and so not set against the means of several: one, two" in comparison.cautions
+    assert (
+        "of one seed, and so not set against the means of several (compare two by two): one, two" in comparison.cautions
+    )
     assert any("seeds differ" in text for text in comparison.cautions)
 
 

@@ -42,3 +42,16 @@ def test_sweeps_on_other_test_images_or_not_evaluated_are_no_part_of_it(summarie
 def test_several_sweeps_of_one_seed_are_none_over_seeds(summaries: list[SweepSummary]) -> None:
     same = [replace(each, sweep=replace(each.sweep, seed=0)) for each in summaries]
     assert seed_means(same) == []
+
+
+def test_of_several_sweeps_of_one_seed_the_newest_counts(summaries: list[SweepSummary]) -> None:
+    first = summaries[0]
+    assert first.scores
+    older = replace(
+        first,
+        sweep=replace(first.sweep, sweep_id="cnn-older", started_at="2020-01-01T00:00:00+00:00"),
+        scores=replace(first.scores, sweep_id="cnn-older", accuracy=0.1),
+    )
+    (found,) = seed_means([*summaries, older])
+    assert "cnn-older" not in found["sweep_ids"]
+    assert found["mean"] == pytest.approx(0.65)

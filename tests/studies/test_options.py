@@ -47,7 +47,7 @@ def test_a_job_gets_the_options_that_were_submitted(options: SweepOptions) -> No
 
 @given(
     seed=st.integers(),
-    accelerators=st.none() | st.floats(),
+    accelerators=st.none() | st.floats(max_value=1.0),
     cpus=st.none() | st.floats(),
     limit=st.none() | st.text(alphabet="0123456789.dhms", max_size=6),
     sweep_id=st.none() | st.text(alphabet="ab-", min_size=1, max_size=4),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cifar_ray.errors import ConfigurationError
-from cifar_ray.studies.trial_config import TrialConfig, parse_setting
+from cifar_ray.studies.trial_config import TrialConfig, check_effects, parse_setting
 
 
 @pytest.mark.parametrize(
@@ -90,6 +90,15 @@ def test_a_setting_of_other_trials_is_refused(config: TrialConfig, settings: dic
     changed.check_effects({"cutout"})
 
 
+def test_of_several_configurations_one_that_the_setting_is_for_is_enough() -> None:
+    adam, sgd = (replace(CNN, optimizer=each, momentum=0.8) for each in ("adam", "sgd"))
+    check_effects([adam, sgd], {"momentum"})
+    with pytest.raises(ConfigurationError, match=r"momentum=0\.8 would do nothing"):
+        check_effects([adam, adam], {"momentum"})
+    with pytest.raises(ConfigurationError, match="rotation=False would do nothing"):
+        check_effects([replace(each, rotation=False) for each in (adam, sgd)], {"momentum", "rotation"})
+
+
 def test_a_setting_of_its_own_kind_of_trials_is_none_of_others() -> None:
     replace(CNN, batch_norm=True, bias_rate=64.0).check_effects({"batch_norm", "bias_rate"})
     replace(RESNET, augmentation=True, bias_rate=64.0, rotation=False).check_effects({"bias_rate", "rotation"})
@@ -100,5 +109,6 @@ def test_a_setting_of_its_own_kind_of_trials_is_none_of_others() -> None:
 
 def test_an_image_may_have_any_size_where_flips_do_not_matter() -> None:
     replace(SPEED_NET, first_size=20).check_effects({"first_size"})
+    replace(SPEED_NET, flip_equivariant=True, first_size=20).check_effects({"cutout"})
     for size in (16, 24, 32):
         replace(SPEED_NET, flip_equivariant=True, first_size=size).check_effects({"first_size", "flip_equivariant"})

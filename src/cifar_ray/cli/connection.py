@@ -123,8 +123,8 @@ def connect_runs(storage: str | None, *, may_be_new: bool = False) -> RunStore:
     # the environment may name another cluster, whose store that is
     if cluster and settings.ray_address in (None, cluster.dashboard_url) and store.uri != cluster.storage:
         click.echo(
-            f"this is {store.uri}, by CIFAR_RAY_STORAGE; jobs of the local cluster write to {cluster.storage}, unless "
-            "submitted with --storage: unset CIFAR_RAY_STORAGE to look there",
+            f"this is {store.uri}, by CIFAR_RAY_STORAGE; jobs of the local cluster write to {cluster.storage}, which "
+            "is shown without that variable",
             err=True,
         )
     return RunStore(store)

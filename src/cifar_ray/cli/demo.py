@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import signal
 import sys
@@ -73,5 +74,5 @@ def demo(trials: int, max_epochs: int, data: str, folder: Path) -> None:
     click.echo(
         f"results: {folder / sweep_id}/report/index.html (and table.md, figures/); checkpoints stay in {home}/s3"
     )
-    command = "cifar-ray" if shutil.which("cifar-ray") else sys.argv[0]
+    command = "cifar-ray" if shutil.which("cifar-ray") else shlex.quote(sys.argv[0])
     click.echo(f"next: {command} local up; {command} job submit cnn")

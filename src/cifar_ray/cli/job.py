@@ -17,7 +17,13 @@ from cifar_ray.cli.connection import connect_jobs, joined_local_cluster, local_c
 from cifar_ray.cli.demand import check_demand
 from cifar_ray.cli.live import JsonView, LiveView, LogView, last
 from cifar_ray.cli.release_flags import ReleaseChoice, release_flags
-from cifar_ray.errors import ConfigurationError, InterruptedSweepError, JobStoppedError, StorageError
+from cifar_ray.errors import (
+    ConfigurationError,
+    InterruptedSweepError,
+    JobStoppedError,
+    StorageError,
+    StoreUnavailableError,
+)
 from cifar_ray.reporting.live_view import live_renderable
 from cifar_ray.settings import read_settings
 from cifar_ray.storage.object_store import open_store
@@ -216,10 +222,15 @@ def _for_local_cluster(spec: JobSpec, study: Study | None, options: SweepOptions
     settings = read_settings()
     own = _absolute(settings.data)
     is_new = study is not None and not (options.resume or options.start_or_resume)
-    for name, uri in (("data", options.data or (own if is_new else None)), ("storage", options.storage)):
+    taken = {"--data": options.data, "--storage": options.storage}
+    if is_new and options.data is None:
+        taken["CIFAR_RAY_DATA"] = own
+    for name, uri in taken.items():
         if uri and uri.startswith("s3://"):
             try:
                 open_store(uri, settings.s3).folders()
+            except StoreUnavailableError:
+                raise
             except StorageError as error:
                 raise ConfigurationError(
                     f"{name}: {error.message}", "jobs of the local cluster reach its own S3 server alone: take a folder"

@@ -38,13 +38,13 @@ STATEMENT = (
 def model_bank(study: Study, epoch_s: float) -> CurveBank:
     """Curves of that model; the best of the study's trials is expected where the report has it, else at TOP.
 
-    Trials of fewer epochs than the study has by itself end on the way there, those of more go beyond it.
+    Trials of fewer epochs than the study has by itself end on the way there; those of more take longer for the same.
     """
     rng = random.Random(study.name)
-    usual_epochs = get_study(study.name).budget.max_epochs
+    last_epoch = max(get_study(study.name).budget.max_epochs, study.budget.max_epochs)
     num_curves = min(NUM_CURVES, MOST_VALUES // study.budget.max_epochs)
     return CurveBank(
-        [_curve(study, usual_epochs, epoch_s, rng) for _ in range(num_curves)],
+        [_curve(study, last_epoch, epoch_s, rng) for _ in range(num_curves)],
         max_epochs=study.budget.max_epochs,
         num_images=NUM_IMAGES,
     )
@@ -55,11 +55,11 @@ def expected_best(study: Study) -> float:
     return study.published.validation_accuracy if study.published else TOP
 
 
-def _curve(study: Study, usual_epochs: int, epoch_s: float, rng: random.Random) -> TrialCurve:
+def _curve(study: Study, last_epoch: int, epoch_s: float, rng: random.Random) -> TrialCurve:
     # the nearest of n exponential distances is a n-th of their mean in expectation
     limit = max(CHANCE_LEVEL, expected_best(study) + SPREAD / study.budget.num_trials - rng.expovariate(1 / SPREAD))
     half_life = math.exp(rng.gauss(math.log(HALF_LIFE), HALF_LIFE_SPREAD))
-    last = usual_epochs / half_life
+    last = last_epoch / half_life
     accuracies = []
     for epoch in range(1, study.budget.max_epochs + 1):
         way = (epoch / half_life) / (1 + epoch / half_life) / (last / (1 + last))

@@ -221,7 +221,9 @@ def _cautions(contenders: Sequence[Contender]) -> list[str]:
             len({each.test_fingerprint for each in scores}) > 1
         ),
         "seeds differ, and with them the images that validate": len(_seed_sets(sweeps)) > 1,
-        f"of one seed, and so not set against the means of several: {', '.join(alone)}": bool(alone),
+        f"of one seed, and so not set against the means of several (compare two by two): {', '.join(alone)}": bool(
+            alone
+        ),
         "some hold out more of the images than others: no validation accuracy is set against another": (
             len({sweep.dataset.validation_share for sweep in sweeps}) > 1
         ),

@@ -29,8 +29,8 @@ from cifar_ray.reporting.searcher_comparison import compare_searchers
 from cifar_ray.reporting.terminal import verbatim
 
 UNPAIRED = (
-    "Where a line has no p, the interval is as of different images. Of the same ones a paired test (McNemar's) would "
-    "tell more; not all records hold the answers by image to make it with."
+    "Where a line of two sweeps has no p, the interval is as of different images. Of the same ones a paired test "
+    "(McNemar's) would tell more; not all records hold the answers by image to make it with."
 )
 PAIRED = (
     "Where a line has a p, it is of McNemar's exact test and the interval of a paired bootstrap: they know the images' "
@@ -38,7 +38,7 @@ PAIRED = (
 )
 OVER_SEEDS = (
     "Over sweeps of several seeds (Student's t) an interval knows the luck of the seeds: of the configurations drawn, "
-    "split, weights and batches. All are scored on the same test images, whose luck is not in it."
+    "split, weights and batches. The luck of the test images is not in it."
 )
 SELECTED = (
     "Validation chose each winner among all trials and epochs, so its accuracy flatters; the test set's does not."
@@ -149,7 +149,7 @@ def _below_each_other(ids: Sequence[str], rows: Sequence[Row]) -> RenderableType
         table.add_column(Text(heading), justify="right", no_wrap=True, style=_style(label))
     for sweep_id, *cells in zip(ids, *(cells for _, cells in rows), strict=True):
         table.add_row(*map(verbatim, (sweep_id, *cells)))
-    return FittingTable(table, NUM_KEPT, "a wider terminal or --json")
+    return FittingTable(table, NUM_KEPT, "a wider terminal")
 
 
 def _style(label: str) -> str:

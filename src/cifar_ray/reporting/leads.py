@@ -31,7 +31,9 @@ class GroupScore:
     @property
     def text(self) -> str:
         """In a line."""
-        parts = [f"test {self.test.text}" if self.test else "none evaluated"]
+        is_evaluated = len(self.not_evaluated) < len(self.group.sweep_ids)
+        no_mean = "on test images that differ" if is_evaluated else "none evaluated"
+        parts = [f"test {self.test.text}" if self.test else no_mean]
         if self.test_with_flips:
             parts.append(f"with mirror images {percent(self.test_with_flips.mean, 2)} %")
         if self.test and self.not_evaluated:
@@ -64,14 +66,20 @@ def leads(comparison: Comparison) -> list[Lead]:
 def _group_score(group: SeedGroup, sweeps: Sequence[Contender]) -> GroupScore:
     scored = [(each, each.scores) for each in sweeps if each.scores]
     flips = [(each, scores.accuracy_with_flips) for each, scores in scored]
+    has_flips = _is_one_set(sweeps) and all(found is not None for _, found in flips)
     chosen = [each for each, _ in scored] or sweeps
     return GroupScore(
         group=group,
-        test=_mean(group, [(each, scores.accuracy) for each, scores in scored]),
-        test_with_flips=_mean(group, flips) if all(found is not None for _, found in flips) else None,
+        test=_mean(group, [(each, scores.accuracy) for each, scores in scored]) if _is_one_set(sweeps) else None,
+        test_with_flips=_mean(group, flips) if has_flips else None,
         validation=_mean(group, [(each, each.chosen_validation) for each in chosen]),
         not_evaluated=tuple(each.sweep.sweep_id for each in sweeps if not each.scores),
     )
+
+
+def _is_one_set(sweeps: Sequence[Contender]) -> bool:
+    """Whether all that are scored are so on the same test images."""
+    return len({each.scores.test_fingerprint for each in sweeps if each.scores}) <= 1
 
 
 def _mean(group: SeedGroup, reached: Sequence[tuple[Contender, float | None]]) -> Replicates | None:
@@ -85,6 +93,7 @@ def _leads(
     means = [
         _mean(group, [(each, found.accuracy) for each, found in _scored(members(comparison, group), score)])
         for group in comparison.groups
+        if not is_paired or _is_one_set(comparison.contenders)
     ]
     groups = sorted((each for each in means if each), key=lambda each: -each.mean)
     lines = [lead_over_seeds(groups[0], other, on) for other in groups[1:]]

@@ -13,19 +13,19 @@ from cifar_ray.storage.runs import SweepSummary
 
 
 def seed_means(summaries: Iterable[SweepSummary]) -> list[dict[str, Any]]:
-    """Of each group of evaluated sweeps of two seeds or more, on the same test images.
+    """Of each group of evaluated sweeps of two seeds or more, on the same test images; of each seed the newest.
 
     Each with `title` and `sweep_ids`, and of the test accuracy what `Replicates.numbers` has.
     """
     by_images: defaultdict[str, dict[str, tuple[SweepSummary, TestScores]]] = defaultdict(dict)
-    for each in summaries:
+    for each in sorted(summaries, key=lambda each: each.sweep.started_at):
         if each.scores:
             by_images[each.scores.test_fingerprint][each.sweep.sweep_id] = each, each.scores
     found = []
     for scored in by_images.values():
         for group in seed_groups([summary.sweep for summary, _ in scored.values()]):
-            members = [scored[sweep_id] for sweep_id in group.sweep_ids]
-            mean = Replicates.of(group.name, ((each.sweep.seed, scores.accuracy) for each, scores in members))
+            newest = {scored[sweep_id][0].sweep.seed: sweep_id for sweep_id in group.sweep_ids}
+            mean = Replicates.of(group.name, ((seed, scored[each][1].accuracy) for seed, each in newest.items()))
             if mean is not None:
-                found.append({"title": group.title, "sweep_ids": group.sweep_ids, **mean.numbers})
+                found.append({"title": group.title, "sweep_ids": tuple(newest.values()), **mean.numbers})
     return found

@@ -137,8 +137,9 @@ def sweep_flags(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def with_options(**arguments: Any) -> Any:
-        # earlier versions took more, as records of their sweeps still say
-        if not 0 <= (share := arguments["accelerators_per_trial"] or 0.0) <= 1:
+        # earlier versions took more, as sweeps that go on still have
+        is_new = not (arguments["resume"] or arguments["start_or_resume"])
+        if is_new and not 0 <= (share := arguments["accelerators_per_trial"] or 0.0) <= 1:
             raise ConfigurationError(
                 f"accelerators per trial: {share:g} is out of range", "take a share up to 1: a trial trains on one"
             )

@@ -185,10 +185,7 @@ class TrialConfig:
         _check(self.augmentation or not self.alternating_flip, "alternating_flip", True, needs_augmentation)
 
     def check_effects(self, names: Collection[str]) -> None:
-        """ConfigurationError where one of the settings of these names would do nothing, or not what it says.
-
-        Not asked of records: earlier versions took such settings. Nor of those that a configuration was drawn with.
-        """
+        """ConfigurationError where one of the settings of these names would do nothing, or not what it says."""
         for name in names:
             if why := self._why_idle(name):
                 raise ConfigurationError(f"{name}={getattr(self, name)} would do nothing: {why}", f"leave out {name}")
@@ -197,7 +194,8 @@ class TrialConfig:
         _check(not is_dropped or self.dropout == 0, "dropout", self.dropout, "0 of a speed_net")
         _check(not is_cycled or self.momentum == 0.9, "momentum", self.momentum, "0.9 with one_cycle, which sets it")
         # only then do the windows of its pooling lie alike from both sides
-        is_fitting = not self.flip_equivariant or self.first_size % 8 == 0
+        is_sized = not {"flip_equivariant", "first_size"}.isdisjoint(names)
+        is_fitting = not (self.flip_equivariant and is_sized) or self.first_size % 8 == 0
         _check(is_fitting, "first_size", self.first_size, "16, 24 or 32 with flip_equivariant")
 
     def _why_idle(self, name: str) -> str:
@@ -254,6 +252,22 @@ def parse_setting(text: str) -> tuple[str, Any]:
 
 def _check_choice(name: str, value: object, allowed: tuple[object, ...]) -> None:
     _check(value in allowed, name, value, f"one of {', '.join(map(str, allowed))}")
+
+
+def check_effects(configs: Sequence[TrialConfig], names: Collection[str]) -> None:
+    """ConfigurationError where one of the settings of these names means something in none of the configurations.
+
+    Not asked of records: earlier versions took such settings. Nor of those that a configuration was drawn with.
+    """
+    for name in names:
+        refusals = []
+        for config in configs:
+            try:
+                config.check_effects({name})
+            except ConfigurationError as error:
+                refusals.append(error)
+        if configs and len(refusals) == len(configs):
+            raise refusals[0]
 
 
 def _check(holds: bool, name: str, value: object, wanted: str) -> None:

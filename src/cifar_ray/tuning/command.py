@@ -41,6 +41,7 @@ from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import VALIDATION_SHARE, Study, TrialConfig, fits_cohort, get_study
 from cifar_ray.studies.flags import sweep_flags
 from cifar_ray.studies.options import SweepOptions
+from cifar_ray.studies.trial_config import check_effects
 from cifar_ray.tuning.finals import run_with_finals
 from cifar_ray.tuning.nodes import read_node_kinds
 from cifar_ray.tuning.preflight import check_store_from_every_node, choose_storage
@@ -101,6 +102,7 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
         plan = _make_plan(study, configs, options, settings, fitting, sweep_id, storage, recorded)
         plan = replace(plan, prices=prices, keep=options.keep, ends_at=ends_at)
         if recorded is None:
+            check_effects(configs, options.settings)
             runs.create_sweep(plan.sweep)
         else:
             check_drawn(recorded, runs.trials(sweep_id), configs)
@@ -159,13 +161,10 @@ def _best_configs(study: Study, runs: RunStore, options: SweepOptions) -> list[T
             f"add --seed {seed}",
         )
     trials = {trial.trial_id: trial for trial in runs.trials(sweep_id)}
-    configs = [
+    return [
         replace(TrialConfig.from_dict(trials[trial_id].config), max_epochs=study.budget.max_epochs, **options.settings)
         for trial_id in result.best_first[:num_trials]
     ]
-    for config in configs if options.settings else ():
-        config.check_effects(options.settings)
-    return configs
 
 
 def _make_plan(

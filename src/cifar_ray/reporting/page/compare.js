@@ -60,7 +60,7 @@ function overSeeds(wanted) {
   return shown.length ? [el("h3", {}, "Over seeds"),
     plainTable("Test accuracy over seeds", ["sweeps", "mean test %", "95 % interval of the mean"],
       shown.map((each) => [each.title, percent(each.mean), each.interval.map((bound) => percent(bound)).join(" to ")])),
-    el("p", { class: "note" }, "All evaluated sweeps of this store that are alike in all but the seed (and the commit); the interval, by Student's t, is over seeds.")] : null;
+    el("p", { class: "note" }, "All evaluated sweeps on this page that are alike in all but the seed (and the commit), the newest of each seed; the interval, by Student's t, is over seeds.")] : null;
 }
 
 function bestCourses() {
