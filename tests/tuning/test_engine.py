@@ -227,6 +227,34 @@ def test_a_trial_that_comes_back_waits_for_the_uploads_of_its_former_self(
     assert CheckpointStore(runs.objects, "cnn-1", "t0000").load(1).epoch == 1
 
 
+def test_draining_waits_for_a_trial_that_left_before(
+    make_engine: Callable[..., CohortEngine],
+    callers: ThreadPoolExecutor,
+    runs: RunStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of a store that was away, its later checkpoint is still to come when the sweep's last trial has ended."""
+    write, may_write = FolderStore.write, threading.Event()
+
+    def write_slowly(store: FolderStore, key: str, content: bytes) -> None:
+        assert may_write.wait(DEADLINE_S)
+        write(store, key, content)
+
+    monkeypatch.setattr(FolderStore, "write", write_slowly)
+    engine = make_engine(num_slots=1, num_trials=1)
+    engine.join(assign("t0000", SETTINGS[0].to_dict()))
+    for _ in range(2):
+        engine.next_epoch("t0000")
+    left = callers.submit(engine.leave, "t0000")
+    time.sleep(0.2)
+    drained = callers.submit(engine.drain)
+    time.sleep(0.5)
+    may_write.set()
+    drained.result(timeout=DEADLINE_S)
+    left.result(timeout=DEADLINE_S)
+    assert CheckpointStore(runs.objects, "cnn-1", "t0000").load(2).epoch == 2
+
+
 def test_an_engine_whose_device_has_failed_ends_once_its_trials_know(
     make_engine: Callable[..., CohortEngine], callers: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

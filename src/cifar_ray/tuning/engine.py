@@ -146,6 +146,9 @@ class CohortEngine:
         """Let all go; raises the first error of any that left. To be called when no trial is left to run."""
         for trial_id in list(self._members):
             self.leave(trial_id)
+        with self._changed:
+            # those that left before, and wait for the store still
+            self._changed.wait_for(lambda: not self._leaving)
         self._cohort.close()
         for error in self._failures:
             raise error
