@@ -1,18 +1,32 @@
-"""Scores that several tests of reporting share."""
+"""Scores, and a browser, that several tests of reporting share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from browser import offline_page, started_browser
+from playwright.sync_api import Browser, Page
 
 from cifar_ray.records import DatasetRecord, EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.statistics import summarise_classes, wilson_interval
 from cifar_ray.storage.answers import TestAnswers
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import STUDIES
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with started_browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    with offline_page(browser) as page:
+        yield page
 
 
 @pytest.fixture

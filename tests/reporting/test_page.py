@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,14 +12,12 @@ from axe_playwright_python.sync_playwright import Axe
 from browser import (
     REAL,
     RESULTS,
-    offline_page,
     option_of,
     points_by_trial,
     save_page,
-    started_browser,
     write_large_sweep,
 )
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
 from cifar_ray.finals import Finalist, Finals, Retraining
 from cifar_ray.records import (
@@ -43,18 +40,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 NARROW = 360
 HOSTILE = '</script><img src=x onerror="window.broken=1"><b>{{payload}}'
 DRAWN_IN_S = 2.0
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with started_browser() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    with offline_page(browser) as page:
-        yield page
 
 
 @pytest.fixture(scope="module")

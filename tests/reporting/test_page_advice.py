@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from browser import REAL, RESULTS, offline_page, option_of, save_page, started_browser
-from playwright.sync_api import Browser, Page
+from browser import REAL, RESULTS, option_of, save_page
+from playwright.sync_api import Page
 
 from cifar_ray.finals import Finalist, Finals, Retraining
 from cifar_ray.records import EpochMetrics, Interruption, SweepRecord, SweepResult, TestScores, TrialRecord
@@ -22,18 +21,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 WITH_FINALS = "fast-20261127-103736-1b5cbc14"
 ON_MORE_IMAGES = "fast-20261127-115009-5bea6064"
 """The winner of WITH_FINALS once more: 3,000 images validate in place of 5,000."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with started_browser() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    with offline_page(browser) as page:
-        yield page
 
 
 @pytest.fixture

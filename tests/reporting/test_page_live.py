@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from browser import option_of, points_by_trial, started_browser
+from browser import option_of, points_by_trial
 from playwright.sync_api import Browser, Page
 
 from cifar_ray.cli.connection import connect_runs
@@ -24,12 +24,6 @@ from cifar_ray.storage.runs import RunStore
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 WITHIN_MS = 5000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with started_browser() as browser:
-        yield browser
 
 
 @pytest.fixture
