@@ -9,7 +9,10 @@ from node_processes import children_of, raylets
 
 from cifar_ray.cli.connection import connect_runs
 from cifar_ray.cluster.local import LocalCluster
+from cifar_ray.planning.finished_sweep import read_finished
+from cifar_ray.planning.replay import replay
 from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
+from cifar_ray.studies import get_study
 from cifar_ray.tuning.command import MEMORY
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(400)]
@@ -22,6 +25,11 @@ def test_cnn_sweep_and_evaluation(cluster: LocalCluster, tmp_path: Path) -> None
     runs = connect_runs(None)
     check_books(runs, "books-1", num_trials=5)
     assert max(trial.num_epochs for trial in runs.trials("books-1")) == 4
+    # each trial was judged against all others of its pass, in whatever order Ray Tune heard of them
+    again = replay(read_finished(runs, "books-1", get_study("cnn")))
+    assert again.reached == {
+        epoch: sum(each.num_epochs >= epoch for each in runs.trials("books-1")) for epoch in (1, 4)
+    }
 
     table = submit("evaluate", "books-1")
     assert "not CIFAR-10" in " ".join(table.split())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,11 @@ from ray.tune.schedulers import ASHAScheduler
 from cifar_ray.planning.counted_asha import CountedASHA, Ticket, asha_settings
 from cifar_ray.planning.counted_rung import CountedRung
 from cifar_ray.studies import Budget
+from cifar_ray.tuning.epoch_report import Standing
+from cifar_ray.tuning.lenient_asha import LenientASHA
+from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
+
+CONTROLLER = SimpleNamespace(_actor_force_cleanup_timeout=STOP_DEADLINE_S)
 
 
 @given(
@@ -61,6 +67,43 @@ def test_its_decisions_are_ray_tunes_own(
         ours = decisions(CountedASHA(budget, num_images), budget, num_images, seed)
         assert ours == decisions(ASHAScheduler(**asha_settings(budget)), budget, num_images, seed)
         assert max_epochs == 1 or {answer for *_, answer in ours} == {"STOP", "CONTINUE"}
+
+
+def decisions_of_passes(scheduler: Any, budget: Budget, num_images: int, seed: int) -> list[tuple[str, int, str]]:
+    """Of a random sweep in a cohort of 12, by Ray Tune's own scheduler of sweeps or by that of plans."""
+    rng, made, running, next_trial = random.Random(seed), [], {}, 0
+    while running or next_trial < budget.num_trials:
+        while len(running) < 12 and next_trial < budget.num_trials:
+            trial = SimpleNamespace(trial_id=f"ray{next_trial}", config={"trial_id": f"t{next_trial:04d}"})
+            scheduler.on_trial_add(CONTROLLER, trial)
+            running[f"t{next_trial:04d}"], next_trial = (trial, 1, rng.random()), next_trial + 1
+        standings = [
+            Standing(
+                name, epoch, round(min(1.0, quality * epoch / (epoch + 2) + rng.random() / 5) * num_images) / num_images
+            )
+            for name, (_, epoch, quality) in running.items()
+        ]
+        if isinstance(scheduler, CountedASHA):
+            for name, epoch, accuracy in standings:
+                scheduler.announce(running[name][0].trial_id, epoch, accuracy)
+        for name, epoch, accuracy in standings:
+            trial, _, quality = running[name]
+            result = {"epoch": epoch, "validation_accuracy": accuracy, "pass": standings}
+            answer = scheduler.on_trial_result(CONTROLLER, trial, result)
+            made.append((name, epoch, answer))
+            running[name] = (trial, epoch + 1, quality)
+            if answer == "STOP":
+                scheduler.on_trial_complete(CONTROLLER, trial, result)
+                del running[name]
+    return made
+
+
+@pytest.mark.parametrize(("max_epochs", "grace_period", "num_images"), [(30, 1, 5000), (30, 3, 5000), (9, 1, 7)])
+def test_its_decisions_on_a_cohorts_passes_are_a_sweeps(max_epochs: int, grace_period: int, num_images: int) -> None:
+    budget = Budget(num_trials=100, max_epochs=max_epochs, grace_period=grace_period, reduction_factor=4)
+    for seed in range(3):
+        ours = decisions_of_passes(CountedASHA(budget, num_images), budget, num_images, seed)
+        assert ours == decisions_of_passes(LenientASHA(**asha_settings(budget)), budget, num_images, seed)
 
 
 def test_nothing_is_kept_of_a_trial_that_has_ended() -> None:

@@ -28,6 +28,7 @@ from cifar_ray.training.fused_group import FusedGroup
 from cifar_ray.tuning import engine as engine_module
 from cifar_ray.tuning.assignment import assign
 from cifar_ray.tuning.engine import CohortEngine, EnginePlan
+from cifar_ray.tuning.epoch_report import Standing
 
 SETTINGS = get_study("cnn").with_budget(num_trials=4, max_epochs=3).sample(0)
 DEADLINE_S = 60
@@ -66,8 +67,8 @@ def trial_id(index: int) -> str:
 def run_trial(engine: CohortEngine, index: int, stop_after: int = 3) -> list[EpochMetrics]:
     """What a trial's process does, until Ray Tune stops it."""
     lines = engine.join(assign(trial_id(index), SETTINGS[index].to_dict()))
-    while len(lines) < stop_after and (line := engine.next_epoch(trial_id(index))):
-        lines.append(line)
+    while len(lines) < stop_after and (epoch := engine.next_epoch(trial_id(index))):
+        lines.append(epoch[0])
     engine.leave(trial_id(index))
     return lines
 
@@ -84,6 +85,17 @@ def test_trials_make_their_passes_together(
     assert [[line.epoch for line in lines] for lines in trials] == [[1, 2, 3]] * 4
     assert {line.num_sharing for lines in trials for line in lines} == {4}
     assert engine.num_members() == 0
+
+
+def test_a_trial_hears_how_all_of_its_pass_stand(
+    make_engine: Callable[..., CohortEngine], callers: ThreadPoolExecutor
+) -> None:
+    engine = make_engine(num_slots=2, num_trials=2)
+    for index in range(2):
+        engine.join(assign(trial_id(index), SETTINGS[index].to_dict()))
+    epochs = [call.result(DEADLINE_S) for call in [callers.submit(engine.next_epoch, trial_id(i)) for i in range(2)]]
+    lines, standings = zip(*filter(None, epochs), strict=True)
+    assert standings == ([Standing.of(line) for line in lines],) * 2
 
 
 def test_a_generation_that_follows_on_another_is_waited_for_as_the_first(
@@ -189,9 +201,9 @@ def test_a_trial_goes_on_where_its_checkpoints_end(make_engine: Callable[..., Co
     engine = make_engine(num_slots=1, num_trials=1)
     history = engine.join(assign("t0000", SETTINGS[0].to_dict()))
     assert [line.epoch for line in history] == [1, 2]
-    line = engine.next_epoch("t0000")
-    assert line is not None
-    assert line.epoch == 3
+    epoch = engine.next_epoch("t0000")
+    assert epoch is not None
+    assert epoch[0].epoch == 3
     assert engine.next_epoch("t0000") is None
 
 

@@ -1,15 +1,19 @@
 """What Ray Tune's controller is taught, on the part of it that is concerned. `make chaos` has it with real nodes."""
 
+import itertools
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayActorError, RayTaskError
 from ray.tune.execution.tune_controller import TrialRunnerWrapper
 from ray.tune.experiment import Trial
 
 from cifar_ray.records import EpochMetrics, TrialRecord
+from cifar_ray.tuning.epoch_report import Standing
 from cifar_ray.tuning.lenient_asha import HURRY_S, LenientASHA, _hear_of_a_loss_once
 from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
 
@@ -63,7 +67,7 @@ def test_the_controller_is_taught_once_however_many_trials_are_added() -> None:
     taught = set()
     for index in range(3):
         wrapper = TrialRunnerWrapper(controller, SimpleNamespace())
-        asha.on_trial_add(wrapper, SimpleNamespace(trial_id=str(index), config={}))
+        asha.on_trial_add(wrapper, SimpleNamespace(trial_id=str(index), config={"trial_id": f"t{index:04d}"}))
         taught.add((manager._actor_task_failed, controller._trial_task_failure))
     assert len(taught) == 1
     assert controller._actor_force_cleanup_timeout == STOP_DEADLINE_S
@@ -89,12 +93,13 @@ class Driver:
         )
         self._name, self._added = name, dict[str, SimpleNamespace]()
 
-    def judges(self, line: EpochMetrics) -> str:
+    def judges(self, line: EpochMetrics, made_with: Sequence[EpochMetrics] = ()) -> str:
         trial_id = line.trial_id
         if trial_id not in self._added:
             self._added[trial_id] = SimpleNamespace(trial_id=f"{self._name}{trial_id}", config={"trial_id": trial_id})
             self._asha.on_trial_add(TrialRunnerWrapper(CONTROLLER, SimpleNamespace()), self._added[trial_id])
-        result = {"epoch": line.epoch, "accuracy": line.validation_accuracy}
+        standings = [Standing.of(each) for each in made_with]
+        result = {"epoch": line.epoch, "accuracy": line.validation_accuracy, "pass": standings}
         return str(self._asha.on_trial_result(SimpleNamespace(), self._added[trial_id], result))
 
 
@@ -144,7 +149,69 @@ def test_a_trial_that_was_to_be_stopped_is_stopped_by_the_driver_that_goes_on() 
     assert [later.judges(line) for line in lines] == ["CONTINUE", "STOP"]
 
 
-def make_line(trial_id: str, epoch: int, accuracy: float) -> EpochMetrics:
+def run_passes(seed: int, cut_after: int | None = None) -> list[list[tuple[str, int]]]:
+    """Who is stopped in each of twelve passes of six trials, whose order is the seed's; where the driver is another."""
+    orders, qualities = random.Random(seed), random.Random(0)
+    driver, trials, lines = Driver({}, [], "a"), dict[str, TrialRecord](), list[EpochMetrics]()
+    stopped = []
+    for number in range(12):
+        if number == cut_after:
+            driver = Driver(trials, lines, "b")
+            for line in lines:
+                if trials[line.trial_id].outcome == "running":
+                    assert driver.judges(line) == "CONTINUE", "it repeats what it had"
+        members = [name for name, each in trials.items() if each.outcome == "running"]
+        members += [f"t{len(trials) + index:04d}" for index in range(6 - len(members))]
+        epochs = {name: trials[name].num_epochs + 1 if name in trials else 1 for name in members}
+        made = [make_line(name, epochs[name], qualities.random(), seconds=number, num_sharing=6) for name in members]
+        orders.shuffle(made)
+        decisions = {line.trial_id: driver.judges(line, made) for line in made}
+        lines += made
+        for name in members:
+            outcome = "running" if decisions[name] == "CONTINUE" else "stopped"
+            trials[name] = TrialRecord(trial_id=name, config={}, outcome=outcome, num_epochs=epochs[name])
+        stopped.append([(name, epochs[name]) for name in members if decisions[name] == "STOP"])
+    return stopped
+
+
+def test_which_trial_of_a_pass_is_heard_first_changes_nothing() -> None:
+    first = run_passes(0)
+    assert all(run_passes(seed) == first for seed in range(1, 20))
+    assert {epoch for made in first for _, epoch in made} >= {1, 2}
+    assert len(first[0]) == 3, "the better half goes on"
+
+
+@pytest.mark.fault("the driver is killed")
+@pytest.mark.parametrize("cut_after", range(1, 12))
+def test_passes_are_judged_as_they_were_in_a_driver_that_goes_on(cut_after: int) -> None:
+    assert run_passes(0, cut_after) == run_passes(0)
+
+
+def test_a_trial_is_judged_by_all_that_have_come_as_far_and_by_no_other() -> None:
+    for order in itertools.permutations([0.1, 0.2, 0.3, 0.4, 0.5]):
+        driver = Driver({}, [], "a")
+        # of a pass of two trials that are further, whose one rung has another comparison
+        further = [make_line(f"t000{index}", 2, 0.9) for index in (8, 9)]
+        made = [make_line(f"t{index:04d}", 1, accuracy) for index, accuracy in enumerate(order)] + further
+        for line in made[:5]:
+            others = [other for other in order if other != line.validation_accuracy]
+            expected = "CONTINUE" if line.validation_accuracy >= np.percentile(others, 50) else "STOP"
+            assert driver.judges(line, made) == expected
+
+
+@pytest.mark.fault("a node is lost")
+def test_a_trial_whose_pass_was_heard_of_by_others_alone_is_judged_when_it_comes_back() -> None:
+    """Its node went between its pass and its own report; what it makes then counts, not what was announced."""
+    driver = Driver({}, [], "a")
+    lost, kept = make_line("t0000", 1, 0.9), make_line("t0001", 1, 0.5)
+    assert driver.judges(kept, [lost, kept]) == "STOP"
+    assert driver.judges(make_line("t0000", 1, 0.4)) == "STOP"
+    assert driver.judges(make_line("t0002", 1, 0.46)) == "CONTINUE", "half of 0.4 and 0.5"
+
+
+def make_line(
+    trial_id: str, epoch: int, accuracy: float, *, seconds: float = 1.0, num_sharing: int = 1
+) -> EpochMetrics:
     return EpochMetrics(
         trial_id=trial_id,
         epoch=epoch,
@@ -153,5 +220,6 @@ def make_line(trial_id: str, epoch: int, accuracy: float) -> EpochMetrics:
         validation_loss=1.0,
         validation_accuracy=accuracy,
         learning_rate=0.1,
-        seconds=1.0,
+        seconds=seconds,
+        num_sharing=num_sharing,
     )

@@ -25,6 +25,7 @@ from cifar_ray.errors import NotAMemberError
 from cifar_ray.records import EpochMetrics
 from cifar_ray.tuning import engine, member
 from cifar_ray.tuning.assignment import assign
+from cifar_ray.tuning.epoch_report import Standing
 
 LINE = EpochMetrics(trial_id="t0000", epoch=1, train_loss=1.0, train_accuracy=0.5, validation_loss=1.0,
                     validation_accuracy=0.5, learning_rate=0.1, seconds=1.0)
@@ -45,7 +46,7 @@ class Engine:
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        return answer and (answer, [Standing.of(answer)])
 
     def leave(self, trial_id):
         pass
@@ -78,9 +79,10 @@ engine.drain_engines(list(engines.values()))
 found["drained_s"] = time.monotonic() - began
 
 told = []
-member.report_epoch = told.append
+member.report_epoch = lambda *arguments: told.append(arguments)
 member.run_member(assign("t0000", {}), engines=[engines["full"]])
-found["epochs"] = [line.epoch for line in told]
+found["epochs"] = [line.epoch for line, _ in told]
+found["standings"] = [[each.epoch for each in standings] for _, standings in told]
 print(json.dumps(found))
 """
 SWEEP = """
@@ -139,6 +141,7 @@ def test_a_trial_joins_an_engine_that_is_there(tmp_path: Path) -> None:
     assert left == "full", "one that was lost is not the emptiest"
     assert found["drained_s"] < 5, "nothing is to come from one without a node"
     assert found["epochs"] == [1, 2], "a stranger joins anew"
+    assert found["standings"] == [[1], [2]], "of each pass"
 
 
 def test_all_trials_end_where_only_one_of_two_engines_has_a_node(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ class CohortSweep(VirtualTime[float]):
         self.busy_s += work
         decided_s = now
         members = self._members[worker]
+        self.search.end_pass(members)
         for trial in list(members):
             decided_s = self.driver.take(now)
             if not self.search.goes_on(trial):

@@ -37,6 +37,19 @@ class CountedBracket(_Bracket):
         """Below which a trial is stopped; None at the first."""
         return recorded.percentile((1 - 1 / self.rf) * 100) if recorded else None
 
+    def announce(self, trial_id: str, epoch: int, accuracy: float) -> None:
+        """The trial has ended that epoch in a pass with others, and is judged after them."""
+        for milestone, recorded in self._rungs:
+            if milestone == epoch:
+                recorded.announce(trial_id, accuracy)
+
+    def on_result(self, trial: Any, cur_iter: int, cur_rew: float) -> str:
+        """As Ray Tune has it, against all others."""
+        for milestone, recorded in self._rungs:
+            if milestone == cur_iter:
+                recorded.withdraw(trial.trial_id)
+        return str(super().on_result(trial, cur_iter, cur_rew))
+
     def forget(self, trial_id: str) -> None:
         """The trial has ended."""
         for _, recorded in self._rungs:
@@ -52,6 +65,11 @@ class CountedASHA(ASHAScheduler):
     def __init__(self, budget: Budget, num_images: int) -> None:
         super().__init__(**asha_settings(budget))
         self._brackets = [CountedBracket(budget, num_images)]
+
+    def announce(self, trial_id: str, epoch: int, accuracy: float) -> None:
+        """As a sweep's scheduler hears of all trials of a pass before it judges one (tuning/lenient_asha.py)."""
+        for bracket in self._brackets:
+            bracket.announce(trial_id, epoch, accuracy)
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         """As Ray Tune has it, and then nothing is kept of the trial."""

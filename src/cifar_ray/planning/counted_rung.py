@@ -16,6 +16,7 @@ class CountedRung:
         self._top = 1 << (num_images + 1).bit_length() - 1
         self._num_recorded = 0
         self._running: set[str] = set()
+        self._announced: dict[str, float] = {}
 
     def __len__(self) -> int:
         return self._num_recorded
@@ -25,12 +26,17 @@ class CountedRung:
 
     def __setitem__(self, trial_id: str, accuracy: float) -> None:
         self._running.add(trial_id)
-        self._num_recorded += 1
-        # the tree counts from 1
-        index, end, tree = round(accuracy * self._num_images) + 1, len(self._tree), self._tree
-        while index < end:
-            tree[index] += 1
-            index += index & -index
+        self._count(accuracy, 1)
+
+    def announce(self, trial_id: str, accuracy: float) -> None:
+        """Count a trial that has come so far, and is yet to be judged."""
+        self._announced[trial_id] = accuracy
+        self._count(accuracy, 1)
+
+    def withdraw(self, trial_id: str) -> None:
+        """Count the trial no more if it was announced: it is judged against the others."""
+        if (accuracy := self._announced.pop(trial_id, None)) is not None:
+            self._count(accuracy, -1)
 
     def forget(self, trial_id: str) -> None:
         """The trial has ended; its accuracy stays counted."""
@@ -49,6 +55,14 @@ class CountedRung:
         high = self._smallest(below + 1)
         # numpy interpolates from the nearer end
         return high - (high - low) * (1 - share) if share >= 0.5 else low + (high - low) * share
+
+    def _count(self, accuracy: float, number: int) -> None:
+        self._num_recorded += number
+        # the tree counts from 1
+        index, end, tree = round(accuracy * self._num_images) + 1, len(self._tree), self._tree
+        while index < end:
+            tree[index] += number
+            index += index & -index
 
     def _smallest(self, rank: int) -> float:
         """The accuracy that `rank` others precede."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from ray.tune.schedulers import TrialScheduler
@@ -98,6 +98,11 @@ class Search:
         trial = SimulatedTrial(Ticket(f"t{self.num_left}"), next(self._curves))
         self._asha.on_trial_add(None, trial.ticket)
         return trial
+
+    def end_pass(self, trials: Iterable[SimulatedTrial]) -> None:
+        """These trials have ended an epoch together: each is judged against all others."""
+        for trial in trials:
+            self._asha.announce(trial.ticket.trial_id, trial.epoch + 1, trial.curve.accuracies[trial.epoch])
 
     def goes_on(self, trial: SimulatedTrial) -> bool:
         """The trial reports one more epoch: whether it is to train another."""

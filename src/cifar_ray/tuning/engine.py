@@ -18,6 +18,7 @@ from cifar_ray.errors import CifarRayError, DeviceError, NotAMemberError, Storag
 from cifar_ray.records import EpochMetrics
 from cifar_ray.storage.uploading import DRAIN_DEADLINE_S
 from cifar_ray.tuning.assignment import assigned_trial
+from cifar_ray.tuning.epoch_report import Standing
 
 if TYPE_CHECKING:
     from cifar_ray.data.split import TrainingData
@@ -31,6 +32,9 @@ PATIENCE_S = 5.0
 """Before any other: for Ray Tune's decisions, and for the trials that follow on those it stopped."""
 ANSWER_DEADLINE_S = 10.0
 """For an engine to show that it lives, when all are drained: one that waits for a node never does."""
+
+
+EpochOfPass = tuple[EpochMetrics, list[Standing]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +72,7 @@ class CohortEngine:
         self._node = ray.util.get_node_ip_address()
         self._awaited: set[str] = set()
         self._ready: set[str] = set()
-        self._outcomes: dict[str, EpochMetrics | Exception] = {}
+        self._outcomes: dict[str, EpochOfPass | Exception] = {}
         self._leaving: set[str] = set()
         self._seen: set[str] = set()
         self._may_grow = True
@@ -103,8 +107,8 @@ class CohortEngine:
             self._changed.notify_all()
         return list(learner.history)
 
-    def next_epoch(self, trial_id: str) -> EpochMetrics | None:
-        """Wait for the trial's next epoch; None where it has no more.
+    def next_epoch(self, trial_id: str) -> EpochOfPass | None:
+        """Wait for the trial's next epoch, and how all of its pass stand; None where it has no more.
 
         Raises what ended the pass; NotAMemberError where the trial has joined a process before this one.
         """
@@ -156,11 +160,12 @@ class CohortEngine:
     def _make_passes(self) -> None:
         while True:
             trial_ids = self._wait_for_members()
-            outcomes: dict[str, EpochMetrics | Exception]
+            outcomes: dict[str, EpochOfPass | Exception]
             try:
                 lines = self._cohort.train_epoch(trial_ids)
+                standings = [Standing.of(line) for line in lines]
                 # the members' own nodes train nothing
-                outcomes = {line.trial_id: replace(line, node=self._node) for line in lines}
+                outcomes = {line.trial_id: (replace(line, node=self._node), standings) for line in lines}
             except Exception as error:  # noqa: BLE001  # raised again in the process of every trial of the pass
                 # else it holds, through the next pass, all that this one had on the device
                 traceback.clear_frames(error.__traceback__)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 from ray import tune
 
@@ -14,16 +14,35 @@ TIME_ATTRIBUTE = "epoch"
 METRIC = "validation_accuracy"
 METRICS_KEY = "metrics"
 """Under which the whole EpochMetrics travel, as plain values; Ray Tune has a `trial_id` of its own beside."""
+PASS_KEY = "pass"
+"""Under which the standings of all trials of a cohort's pass travel, where the epoch was made in one."""
 
 
-def report_epoch(metrics: EpochMetrics) -> None:
-    """Blocks until Ray Tune wants the next epoch; raises SystemExit where it stops the trial."""
-    tune.report(to_result(metrics))
+class Standing(NamedTuple):
+    """Where a trial stands after a pass."""
+
+    trial_id: str
+    epoch: int
+    validation_accuracy: float
+
+    @classmethod
+    def of(cls, metrics: EpochMetrics) -> Standing:
+        """After that epoch."""
+        return cls(metrics.trial_id, metrics.epoch, metrics.validation_accuracy)
 
 
-def to_result(metrics: EpochMetrics) -> dict[str, Any]:
+def report_epoch(metrics: EpochMetrics, standings: Sequence[Standing] = ()) -> None:
+    """Blocks until Ray Tune wants the next epoch; raises SystemExit where it stops the trial.
+
+    `standings` are those of all trials of a cohort's pass, which the scheduler hears of one by one.
+    """
+    tune.report(to_result(metrics, standings))
+
+
+def to_result(metrics: EpochMetrics, standings: Sequence[Standing] = ()) -> dict[str, Any]:
     """What Ray Tune is given."""
     return {
+        PASS_KEY: list(standings),
         TIME_ATTRIBUTE: metrics.epoch,
         METRIC: metrics.validation_accuracy,
         METRICS_KEY: asdict(metrics),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.execution.tune_controller import TuneController
@@ -12,14 +13,24 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler
 
 from cifar_ray.records import EpochMetrics
+from cifar_ray.tuning.epoch_report import PASS_KEY, Standing
 from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
 
 HURRY_S = 10
 """With what is written at the end, less than the 20 s that a job has from the signal on (RAY_JOB_STOP_WAIT_TIME_S)."""
 
 
+class Announced(NamedTuple):
+    """In a rung, in the place of a trial that has reached it in a pass of which Ray Tune has heard another."""
+
+    trial_id: str
+
+
 class LenientASHA(ASHAScheduler):
     """Ray Tune's own decisions. It shows its controller to schedulers alone, and has no settings for the rest.
+
+    The trials of a cohort end their passes together, and Ray Tune hears of one after another, in no order: each is
+    judged against all others of its pass, whichever come first (docs/decisions/0015).
 
     Nor does it keep a scheduler for the driver that goes on with a sweep: the rungs are put back as they were by
     judging once more, in their order, the epochs that the books have.
@@ -29,9 +40,13 @@ class LenientASHA(ASHAScheduler):
         """`known` are the epochs that earlier drivers have heard of, `ended` the trials that do not come again."""
         super().__init__(**settings)
         self._controller: TuneController | None = None
-        for line in known:
-            if line.epoch < self._max_t:
-                self._judge_again(line, has_ended=line.trial_id in ended)
+        self._ray_ids: dict[str, str] = {}
+        """Ray Tune's names of this driver's trials."""
+        lines = [line for line in known if line.epoch < self._max_t]
+        passes = _passes(lines)
+        for line in lines:
+            self._announce(passes[_pass_of(line)], line.trial_id)
+            self._judge_again(line, has_ended=line.trial_id in ended)
 
     def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
         # each call has another wrapper, which keeps to itself what is set on it
@@ -42,11 +57,17 @@ class LenientASHA(ASHAScheduler):
             controller._actor_force_cleanup_timeout = STOP_DEADLINE_S
             _let_trials_run_out_of_memory(controller)
             _hear_of_a_loss_once(controller)
+        name = trial.config["trial_id"]
+        self._ray_ids[name] = trial.trial_id
         for _, recorded in self._rungs():
             # Ray Tune has another name for it in each driver
-            if (name := trial.config.get("trial_id")) in recorded:
+            if name in recorded:
                 recorded[trial.trial_id] = recorded.pop(name)
         super().on_trial_add(tune_controller, trial)
+
+    def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
+        self._announce(result.get(PASS_KEY, ()), trial.config["trial_id"])
+        return str(super().on_trial_result(tune_controller, trial, result))
 
     def hurry(self) -> None:
         """Wait for processes as shortly as Ray Tune does by itself: whoever tells a job to stop kills it soon after.
@@ -55,6 +76,14 @@ class LenientASHA(ASHAScheduler):
         """
         if self._controller is not None:
             self._controller._actor_force_cleanup_timeout = HURRY_S
+
+    def _announce(self, standings: Iterable[Standing], judged: str) -> None:
+        """Let the trial that is judged next find all others of its pass in the rungs that they have reached in it."""
+        for milestone, recorded in self._rungs():
+            for each in standings:
+                if each.epoch == milestone and self._ray_ids.get(each.trial_id, each.trial_id) not in recorded:
+                    recorded[Announced(each.trial_id)] = each.validation_accuracy
+            recorded.pop(Announced(judged), None)
 
     def _judge_again(self, line: EpochMetrics, *, has_ended: bool) -> None:
         (bracket,) = self._brackets
@@ -65,11 +94,24 @@ class LenientASHA(ASHAScheduler):
                 if milestone == line.epoch:
                     del recorded[line.trial_id]
 
-    def _rungs(self) -> list[tuple[int, dict[str, float]]]:
+    def _rungs(self) -> list[tuple[int, dict[str | Announced, float]]]:
         """Each rung's epoch, and what it has recorded: one bracket has them all."""
         (bracket,) = self._brackets
-        rungs: list[tuple[int, dict[str, float]]] = bracket._rungs
+        rungs: list[tuple[int, dict[str | Announced, float]]] = bracket._rungs
         return rungs
+
+
+def _passes(lines: Iterable[EpochMetrics]) -> dict[tuple[object, ...], list[Standing]]:
+    """How the trials stood that made an epoch together."""
+    passes: defaultdict[tuple[object, ...], list[Standing]] = defaultdict(list)
+    for line in lines:
+        passes[_pass_of(line)].append(Standing.of(line))
+    return passes
+
+
+def _pass_of(line: EpochMetrics) -> tuple[object, ...]:
+    """A name of it: all lines of a cohort's pass have its seconds, to the last digit."""
+    return (line.node, line.num_sharing, line.seconds) if line.num_sharing > 1 else (line.trial_id, line.epoch)
 
 
 def _let_trials_run_out_of_memory(tune_controller: TuneController) -> None:

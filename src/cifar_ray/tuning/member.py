@@ -12,7 +12,7 @@ from ray.actor import ActorHandle
 
 from cifar_ray.errors import NotAMemberError
 from cifar_ray.records import EpochMetrics
-from cifar_ray.tuning.epoch_report import report_epoch
+from cifar_ray.tuning.epoch_report import Standing, report_epoch
 
 MEMBER_RESOURCES = {"CPU": 0.001}
 """It computes nothing, but a head that is told to hold no work (0 CPUs) must not hold it either."""
@@ -42,9 +42,9 @@ def run_member(assignment: dict[str, Any], *, engines: Sequence[ActorHandle]) ->
         try:
             engine = _choose_engine(engines, assignment["trial_id"])
             with closing(_epochs(engine, assignment)) as epochs:
-                for metrics in epochs:
+                for metrics, standings in epochs:
                     if metrics.epoch > num_reported:
-                        report_epoch(metrics)
+                        report_epoch(metrics, standings)
                         num_reported, num_losses = metrics.epoch, 0
             return
         except _LOSSES as error:
@@ -55,14 +55,15 @@ def run_member(assignment: dict[str, Any], *, engines: Sequence[ActorHandle]) ->
                 ray.kill(engine, no_restart=False)
 
 
-def _epochs(engine: ActorHandle, assignment: Mapping[str, Any]) -> Generator[EpochMetrics]:
-    """Join, then all epochs that the trial has had and will have."""
+def _epochs(engine: ActorHandle, assignment: Mapping[str, Any]) -> Generator[tuple[EpochMetrics, list[Standing]]]:
+    """Join, then all epochs that the trial has had and will have; with those of now, how all of the pass stand."""
     trial_id = assignment["trial_id"]
     history: list[EpochMetrics] = ray.get(engine.join.remote(dict(assignment)), timeout=DEADLINE_S)
     try:
-        yield from history
-        while metrics := ray.get(engine.next_epoch.remote(trial_id), timeout=DEADLINE_S):
-            yield metrics
+        for metrics in history:
+            yield metrics, []
+        while epoch := ray.get(engine.next_epoch.remote(trial_id), timeout=DEADLINE_S):
+            yield epoch
     finally:
         # not waited for: Ray Tune has no use for a process that is slow to let its trial go
         engine.leave.remote(trial_id)
