@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from cifar_ray.cluster import local
 from cifar_ray.data.image_set import ImageSet
@@ -18,6 +19,10 @@ from cifar_ray.records import DatasetRecord, EpochMetrics, SweepRecord, TrialRec
 from cifar_ray.statistics import CLASSES
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
+
+# a machine that is busy with other things as well fails no example
+settings.register_profile("house", deadline=None)
+settings.load_profile("house")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -54,7 +54,6 @@ progress = st.builds(
 
 
 @given(metrics)
-@settings(deadline=None)  # the first one builds the checks of its kind
 def test_metrics_there_and_back(line: EpochMetrics) -> None:
     assert EpochMetrics.from_json(line.to_json(indent=None)) == line
 

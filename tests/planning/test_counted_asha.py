@@ -26,7 +26,7 @@ CONTROLLER = SimpleNamespace(_actor_force_cleanup_timeout=STOP_DEADLINE_S)
     counts=st.lists(st.integers(0, 50), min_size=1, max_size=40),
     percentage=st.one_of(st.floats(0, 100), st.sampled_from([50.0, (1 - 1 / 3) * 100, 75.0])),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_percentile_is_numpys_to_the_last_bit(counts: list[int], percentage: float) -> None:
     rung = CountedRung(50)
     for index, count in enumerate(counts):
