@@ -181,6 +181,24 @@ def test_a_trial_that_leaves_in_the_midst_of_a_pass_takes_nothing_from_the_other
     assert [line.epoch for line in run_trial(engine, 1)] == [1, 2, 3]
 
 
+def test_a_trial_that_leaves_before_its_pass_takes_nothing_from_the_others(
+    make_engine: Callable[..., CohortEngine], callers: ThreadPoolExecutor
+) -> None:
+    engine = make_engine(num_slots=2, num_trials=2, patience_s=1.0)
+    engine.join(assign("t0001", SETTINGS[1].to_dict()))
+    engine.join(assign("t0000", SETTINGS[0].to_dict()))
+    waiting = callers.submit(engine.next_epoch, "t0001")
+    while not engine._ready:
+        time.sleep(0.01)
+    engine.leave("t0001")
+    epoch = engine.next_epoch("t0000")
+    assert epoch is not None
+    assert epoch[0].num_sharing == 1
+    with pytest.raises(NotAMemberError, match="t0001"):
+        waiting.result(timeout=DEADLINE_S)
+    assert [line.epoch for line in run_trial(engine, 1)] == [1, 2, 3], "it comes back"
+
+
 def test_an_epoch_says_on_which_node_it_was_trained(make_engine: Callable[..., CohortEngine]) -> None:
     """Not where the light process of its trial waits for it."""
     (line, *_) = run_trial(make_engine(num_slots=1, num_trials=1), 0)

@@ -72,6 +72,7 @@ class CohortEngine:
         self._node = ray.util.get_node_ip_address()
         self._awaited: set[str] = set()
         self._ready: set[str] = set()
+        self._in_pass: set[str] = set()
         self._outcomes: dict[str, EpochOfPass | Exception] = {}
         self._leaving: set[str] = set()
         self._seen: set[str] = set()
@@ -94,7 +95,7 @@ class CohortEngine:
             threading.Event().wait()
         with self._changed:
             # the same trial's earlier process died in the middle of a pass
-            self._changed.wait_for(lambda: trial_id not in self._ready)
+            self._changed.wait_for(lambda: not {trial_id} & (self._ready | self._outcomes.keys()))
         # and what that one still uploads is no rest of a process that was killed, to be removed
         self.leave(trial_id)
         with self._changed:
@@ -114,7 +115,7 @@ class CohortEngine:
         """
         with self._changed:
             if trial_id not in self._members:
-                raise NotAMemberError(f"{trial_id} is no member of its cohort", "join it anew")
+                raise _stranger(trial_id)
             if self._members[trial_id].is_finished:
                 return None
             self._awaited.add(trial_id)
@@ -122,6 +123,7 @@ class CohortEngine:
             self._changed.notify_all()
             self._changed.wait_for(lambda: trial_id in self._outcomes)
             outcome = self._outcomes.pop(trial_id)
+            self._changed.notify_all()
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
@@ -131,6 +133,9 @@ class CohortEngine:
         with self._changed:
             if self._members.pop(trial_id, None) is None:
                 return
+            if trial_id in self._ready - self._in_pass:
+                self._ready.discard(trial_id)
+                self._outcomes[trial_id] = _stranger(trial_id)
             self._leaving.add(trial_id)
             self._awaited.discard(trial_id)
             self._may_grow = True
@@ -173,6 +178,7 @@ class CohortEngine:
             with self._changed:
                 self._has_failed = any(isinstance(each, DeviceError) for each in outcomes.values())
                 self._ready -= outcomes.keys()
+                self._in_pass = set()
                 self._outcomes |= outcomes
                 self._changed.notify_all()
             if self._has_failed:
@@ -200,14 +206,18 @@ class CohortEngine:
                 # a generation has ended: those that follow are waited for as the first were
                 self._has_emptied, self._patience_s = False, START_PATIENCE_S
             self._patience_s = PATIENCE_S
-            self._awaited = set(self._ready)
-            return set(self._ready)
+            self._awaited, self._in_pass = set(self._ready), set(self._ready)
+            return self._in_pass
 
     def _is_complete(self) -> bool:
         """Whether waiting longer would bring nobody else."""
         num_to_come = min(self._plan.num_slots - len(self._members), self._plan.num_trials - len(self._seen))
         is_full = num_to_come <= 0 or not self._may_grow
         return is_full and bool(self._ready) and self._awaited <= self._ready
+
+
+def _stranger(trial_id: str) -> NotAMemberError:
+    return NotAMemberError(f"{trial_id} is no member of its cohort", "join it anew")
 
 
 def start_engines(
