@@ -1,6 +1,9 @@
 """Training together equals training alone, for everything that members may differ in."""
 
 import itertools
+import threading
+import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -305,6 +308,30 @@ def test_a_checkpoint_of_other_settings_is_refused(runs: RunStore, training_data
     cohort.remove("t0000")
     with pytest.raises(CheckpointError, match="other settings"):
         cohort.add(make_trial(runs, "t0000", learning_rate=0.1))
+
+
+def test_a_pass_that_fails_leaves_no_thread_at_work(
+    runs: RunStore, training_data: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cohort = Cohort(training_data, data_seed=0, num_threads=2)
+    cohort.add(make_trial(runs, "t0000", batch_size=16))
+    cohort.add(make_trial(runs, "t0001", batch_size=32))
+    train, at_work = cohort._train, threading.Event()
+
+    def train_one(learners: Sequence[Learner]) -> FusedGroup:
+        if learners[0].trial.trial_id == "t0000":
+            at_work.wait()
+            raise MemoryError("no room")
+        at_work.set()
+        time.sleep(0.3)
+        group = train(learners)
+        at_work.clear()
+        return group
+
+    monkeypatch.setattr(cohort, "_train", train_one)
+    with pytest.raises(MemoryError, match="no room"):
+        cohort.train_epoch(["t0000", "t0001"])
+    assert not at_work.is_set()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import chain, groupby, pairwise
 
@@ -96,7 +96,10 @@ class Cohort:
     def _make_pass(self, learners: Sequence[Learner]) -> list[EpochMetrics]:
         started = time.perf_counter()
         # the largest first, so that the threads end close to each other
-        groups = list(self._threads.map(self._train, self._cut(learners)))
+        training = [self._threads.submit(self._train, group) for group in self._cut(learners)]
+        # where one fails, too: the next pass is not to find this one's threads at work
+        wait(training)
+        groups = [each.result() for each in training]
         seconds = time.perf_counter() - started
         metrics = [line for group in groups for line in self._read(group, seconds, len(learners))]
         for line in metrics:
