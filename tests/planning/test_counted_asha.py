@@ -15,9 +15,9 @@ from ray.tune.schedulers import ASHAScheduler
 from cifar_ray.planning.counted_asha import CountedASHA, Ticket, asha_settings
 from cifar_ray.planning.counted_rung import CountedRung
 from cifar_ray.studies import Budget
-from cifar_ray.tuning.epoch_report import Standing
 from cifar_ray.tuning.lenient_asha import LenientASHA
 from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
+from cifar_ray.tuning.standing import Standing
 
 CONTROLLER = SimpleNamespace(_actor_force_cleanup_timeout=STOP_DEADLINE_S)
 
@@ -104,6 +104,13 @@ def test_its_decisions_on_a_cohorts_passes_are_a_sweeps(max_epochs: int, grace_p
     for seed in range(3):
         ours = decisions_of_passes(CountedASHA(budget, num_images), budget, num_images, seed)
         assert ours == decisions_of_passes(LenientASHA(**asha_settings(budget)), budget, num_images, seed)
+
+
+def test_nobody_stays_announced() -> None:
+    budget = Budget(num_trials=100, max_epochs=9, reduction_factor=3)
+    scheduler = CountedASHA(budget, 100)
+    decisions_of_passes(scheduler, budget, 100, 0)
+    assert not any(rung._announced for _, rung in scheduler._brackets[0]._rungs)
 
 
 def test_nothing_is_kept_of_a_trial_that_has_ended() -> None:

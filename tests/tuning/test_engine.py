@@ -28,7 +28,7 @@ from cifar_ray.training.fused_group import FusedGroup
 from cifar_ray.tuning import engine as engine_module
 from cifar_ray.tuning.assignment import assign
 from cifar_ray.tuning.engine import CohortEngine, EnginePlan
-from cifar_ray.tuning.epoch_report import Standing
+from cifar_ray.tuning.standing import Standing
 
 SETTINGS = get_study("cnn").with_budget(num_trials=4, max_epochs=3).sample(0)
 DEADLINE_S = 60
@@ -197,6 +197,27 @@ def test_a_trial_that_leaves_before_its_pass_takes_nothing_from_the_others(
     with pytest.raises(NotAMemberError, match="t0001"):
         waiting.result(timeout=DEADLINE_S)
     assert [line.epoch for line in run_trial(engine, 1)] == [1, 2, 3], "it comes back"
+
+
+def test_a_trial_that_leaves_as_its_pass_begins_takes_nothing_from_the_others(
+    make_engine: Callable[..., CohortEngine], callers: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make_engine(num_slots=2, num_trials=2)
+    train = engine._cohort.train_epoch
+
+    def train_without_one(trial_ids: set[str]) -> list[EpochMetrics]:
+        engine.leave("t0001")
+        return train(trial_ids)
+
+    monkeypatch.setattr(engine._cohort, "train_epoch", train_without_one)
+    for index in range(2):
+        engine.join(assign(trial_id(index), SETTINGS[index].to_dict()))
+    one, other = (callers.submit(engine.next_epoch, trial_id(index)) for index in range(2))
+    epoch = one.result(timeout=DEADLINE_S)
+    assert epoch is not None
+    assert epoch[0].num_sharing == 1
+    with pytest.raises(NotAMemberError, match="t0001"):
+        other.result(timeout=DEADLINE_S)
 
 
 def test_an_epoch_says_on_which_node_it_was_trained(make_engine: Callable[..., CohortEngine]) -> None:

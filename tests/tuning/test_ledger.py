@@ -12,9 +12,10 @@ from ray.tune.experiment import Trial
 from cifar_ray.records import EpochMetrics, SweepRecord
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.tuning.assignment import assign
-from cifar_ray.tuning.epoch_report import to_result
+from cifar_ray.tuning.epoch_report import PASS_KEY, to_result
 from cifar_ray.tuning.ledger import Ledger, summarise_sweep
 from cifar_ray.tuning.member import MAX_LOSSES
+from cifar_ray.tuning.standing import Standing
 from cifar_ray.tuning.sweep import _TUNE_ENVIRONMENT
 
 
@@ -43,8 +44,10 @@ class Books:
     def tell(self, event: str, trial: str, *lines: EpochMetrics) -> None:
         fake: Any = FakeTrial(trial)
         for line in lines:
-            result = {**to_result(line), "node_ip": "10.0.0.1"}
+            result = {**to_result(line, [Standing.of(line)]), "node_ip": "10.0.0.1"}
             self.ledger.on_trial_result(0, [], fake, result)
+            # Ray Tune keeps it
+            assert PASS_KEY not in result
         if event:
             getattr(self.ledger, event)(0, [], fake)
         self.ledger._books.drain()

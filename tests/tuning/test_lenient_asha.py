@@ -3,7 +3,7 @@
 import itertools
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,9 +13,9 @@ from ray.tune.execution.tune_controller import TrialRunnerWrapper
 from ray.tune.experiment import Trial
 
 from cifar_ray.records import EpochMetrics, TrialRecord
-from cifar_ray.tuning.epoch_report import Standing
-from cifar_ray.tuning.lenient_asha import HURRY_S, LenientASHA, _hear_of_a_loss_once
+from cifar_ray.tuning.lenient_asha import HURRY_S, Announced, LenientASHA, _hear_of_a_loss_once
 from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
+from cifar_ray.tuning.standing import Standing
 
 LOST = ActorUnavailableError("the actor is temporarily unavailable", None)
 RAISED = RayTaskError("train", "Traceback", ValueError("a bug"))
@@ -101,6 +101,9 @@ class Driver:
         standings = [Standing.of(each) for each in made_with]
         result = {"epoch": line.epoch, "accuracy": line.validation_accuracy, "pass": standings}
         return str(self._asha.on_trial_result(SimpleNamespace(), self._added[trial_id], result))
+
+    def rungs(self) -> list[tuple[int, dict[str | Announced, float]]]:
+        return self._asha._rungs()
 
 
 CONTROLLER = SimpleNamespace(
@@ -207,6 +210,35 @@ def test_a_trial_whose_pass_was_heard_of_by_others_alone_is_judged_when_it_comes
     assert driver.judges(kept, [lost, kept]) == "STOP"
     assert driver.judges(make_line("t0000", 1, 0.4)) == "STOP"
     assert driver.judges(make_line("t0002", 1, 0.46)) == "CONTINUE", "half of 0.4 and 0.5"
+
+
+@pytest.mark.fault("the driver is killed")
+def test_a_pass_that_was_written_down_and_not_yet_decided_is_judged_together() -> None:
+    """Records of trials follow on their epochs by seconds."""
+    made = [make_line(f"t000{index}", 1, (2 + index) / 10, num_sharing=4) for index in range(4)]
+    # of another node, as the books have an epoch that a trial had from its checkpoint
+    made[3] = replace(made[3], node="10.0.0.2")
+    running = {line.trial_id: TrialRecord(trial_id=line.trial_id, config={}, outcome="running") for line in made}
+    for order in itertools.permutations(made):
+        later = Driver(running, list(order), "b")
+        decisions = {line.trial_id: later.judges(line) for line in order}
+        assert decisions == {"t0000": "STOP", "t0001": "STOP", "t0002": "CONTINUE", "t0003": "CONTINUE"}
+
+
+@pytest.mark.fault("the driver is killed")
+def test_who_went_on_is_in_its_rung_whatever_would_be_said_of_it_now() -> None:
+    """It was judged beside a trial that was lost, and that the books have in a later pass."""
+    first = make_line("t0002", 1, 0.6, seconds=1.0)
+    kept = make_line("t0001", 1, 0.5, seconds=2.0, num_sharing=2)
+    then = [
+        make_line("t0001", 2, 0.58, seconds=3.0, num_sharing=2),
+        make_line("t0000", 1, 0.1, seconds=3.0, num_sharing=2),
+    ]
+    trials = {f"t000{index}": TrialRecord(trial_id=f"t000{index}", config={}, outcome="running") for index in range(3)}
+    later = Driver(trials, [first, kept, *then], "b")
+    assert later.judges(kept) == "CONTINUE"
+    (_, recorded) = later.rungs()[-1]
+    assert sorted(recorded.values()) == [0.1, 0.5, 0.6]
 
 
 def make_line(

@@ -25,7 +25,7 @@ from cifar_ray.errors import NotAMemberError
 from cifar_ray.records import EpochMetrics
 from cifar_ray.tuning import engine, member
 from cifar_ray.tuning.assignment import assign
-from cifar_ray.tuning.epoch_report import Standing
+from cifar_ray.tuning.standing import Standing
 
 LINE = EpochMetrics(trial_id="t0000", epoch=1, train_loss=1.0, train_accuracy=0.5, validation_loss=1.0,
                     validation_accuracy=0.5, learning_rate=0.1, seconds=1.0)

@@ -35,7 +35,7 @@ ray.init(address="local", num_cpus=1, include_dashboard=False, logging_level="ER
          _system_config={"memory_usage_threshold": float(sys.argv[2]), "memory_monitor_refresh_ms": 100})
 results = tune.Tuner(
     train,
-    param_space={"grows": tune.grid_search([True, False])},
+    param_space={"trial_id": "t0000", "grows": tune.grid_search([True, False])},
     tune_config=tune.TuneConfig(scheduler=LenientASHA(time_attr="epoch", max_t=2), metric="accuracy", mode="max"),
     run_config=tune.RunConfig(storage_path=sys.argv[1], verbose=0),
 ).fit()

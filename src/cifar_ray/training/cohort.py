@@ -77,11 +77,13 @@ class Cohort:
         self._threads.shutdown(wait=False)
 
     def train_epoch(self, trial_ids: Collection[str]) -> list[EpochMetrics]:
-        """One pass over the data for these unfinished trials: an epoch of each, in the order of their ids.
+        """One pass over the data for those of these unfinished trials that it holds: an epoch of each, by their ids.
 
         DeviceError where an accelerator fails, after which the cohort is of no more use; not where its memory is full.
         """
-        learners = [self._learners[trial_id] for trial_id in sorted(trial_ids)]
+        learners = [learner for trial_id in sorted(trial_ids) if (learner := self._learners.get(trial_id))]
+        if not learners:
+            return []
         self._data_pass = 1 + max(self._data_pass, *(learner.data_pass for learner in learners))
         for feed in list(self._feeds.values()):
             feed.set_epoch(self._data_pass)

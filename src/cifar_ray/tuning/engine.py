@@ -18,7 +18,7 @@ from cifar_ray.errors import CifarRayError, DeviceError, NotAMemberError, Storag
 from cifar_ray.records import EpochMetrics
 from cifar_ray.storage.uploading import DRAIN_DEADLINE_S
 from cifar_ray.tuning.assignment import assigned_trial
-from cifar_ray.tuning.epoch_report import Standing
+from cifar_ray.tuning.standing import Standing
 
 if TYPE_CHECKING:
     from cifar_ray.data.split import TrainingData
@@ -170,7 +170,9 @@ class CohortEngine:
                 lines = self._cohort.train_epoch(trial_ids)
                 standings = [Standing.of(line) for line in lines]
                 # the members' own nodes train nothing
-                outcomes = {line.trial_id: (replace(line, node=self._node), standings) for line in lines}
+                epochs = {line.trial_id: (replace(line, node=self._node), standings) for line in lines}
+                # who left as the pass began
+                outcomes = {trial_id: epochs.get(trial_id) or _stranger(trial_id) for trial_id in trial_ids}
             except Exception as error:  # noqa: BLE001  # raised again in the process of every trial of the pass
                 # else it holds, through the next pass, all that this one had on the device
                 traceback.clear_frames(error.__traceback__)

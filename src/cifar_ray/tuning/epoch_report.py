@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import Any
 
 from ray import tune
 
 from cifar_ray.records import EpochMetrics
+from cifar_ray.tuning.standing import Standing
 
 TIME_ATTRIBUTE = "epoch"
 METRIC = "validation_accuracy"
@@ -16,19 +17,6 @@ METRICS_KEY = "metrics"
 """Under which the whole EpochMetrics travel, as plain values; Ray Tune has a `trial_id` of its own beside."""
 PASS_KEY = "pass"
 """Under which the standings of all trials of a cohort's pass travel, where the epoch was made in one."""
-
-
-class Standing(NamedTuple):
-    """Where a trial stands after a pass."""
-
-    trial_id: str
-    epoch: int
-    validation_accuracy: float
-
-    @classmethod
-    def of(cls, metrics: EpochMetrics) -> Standing:
-        """After that epoch."""
-        return cls(metrics.trial_id, metrics.epoch, metrics.validation_accuracy)
 
 
 def report_epoch(metrics: EpochMetrics, standings: Sequence[Standing] = ()) -> None:

@@ -24,7 +24,7 @@ from cifar_ray.records import EpochMetrics, Outcome, SweepRecord, SweepResult, T
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.tuning.bookkeeper import Bookkeeper
 from cifar_ray.tuning.cost import Meter, cost_of
-from cifar_ray.tuning.epoch_report import from_result
+from cifar_ray.tuning.epoch_report import PASS_KEY, from_result
 from cifar_ray.tuning.gauges import SweepGauges
 from cifar_ray.tuning.member import MAX_LOSSES
 
@@ -77,6 +77,8 @@ class Ledger(Callback):
     ) -> None:
         """A trial finished an epoch; repeated epochs of a resumed trial change nothing."""
         line = from_result(result)
+        # Ray Tune keeps each trial's last result, and a pass is as large as its cohort
+        result.pop(PASS_KEY, None)
         known = self._metrics.get((line.trial_id, line.epoch))
         if known is not None and replace(line, node=None) != replace(known, node=None, ended_at=None):
             # not told again, but trained again

@@ -13,15 +13,16 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler
 
 from cifar_ray.records import EpochMetrics
-from cifar_ray.tuning.epoch_report import PASS_KEY, Standing
+from cifar_ray.tuning.epoch_report import PASS_KEY, TIME_ATTRIBUTE
 from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
+from cifar_ray.tuning.standing import Standing
 
 HURRY_S = 10
 """With what is written at the end, less than the 20 s that a job has from the signal on (RAY_JOB_STOP_WAIT_TIME_S)."""
 
 
 class Announced(NamedTuple):
-    """In a rung, in the place of a trial that has reached it in a pass of which Ray Tune has heard another."""
+    """In a rung, in the place of a trial that has come so far and is yet to be judged there."""
 
     trial_id: str
 
@@ -42,11 +43,13 @@ class LenientASHA(ASHAScheduler):
         self._controller: TuneController | None = None
         self._ray_ids: dict[str, str] = {}
         """Ray Tune's names of this driver's trials."""
-        lines = [line for line in known if line.epoch < self._max_t]
-        passes = _passes(lines)
+        lines = list(known)
+        passes, last = _passes(lines), {line.trial_id: line for line in lines}
         for line in lines:
-            self._announce(passes[_pass_of(line)], line.trial_id)
-            self._judge_again(line, has_ended=line.trial_id in ended)
+            if line.epoch < self._max_t:
+                self._announce(passes[_pass_of(line)], line.trial_id, line.epoch)
+                # who has trained on since was let through, whatever would be said of it now
+                self._judge_again(line, is_open=line is last[line.trial_id] and line.trial_id not in ended)
 
     def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
         # each call has another wrapper, which keeps to itself what is set on it
@@ -66,7 +69,7 @@ class LenientASHA(ASHAScheduler):
         super().on_trial_add(tune_controller, trial)
 
     def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
-        self._announce(result.get(PASS_KEY, ()), trial.config["trial_id"])
+        self._announce(result.get(PASS_KEY, ()), trial.config["trial_id"], result[TIME_ATTRIBUTE])
         return str(super().on_trial_result(tune_controller, trial, result))
 
     def hurry(self) -> None:
@@ -77,22 +80,23 @@ class LenientASHA(ASHAScheduler):
         if self._controller is not None:
             self._controller._actor_force_cleanup_timeout = HURRY_S
 
-    def _announce(self, standings: Iterable[Standing], judged: str) -> None:
-        """Let the trial that is judged next find all others of its pass in the rungs that they have reached in it."""
+    def _announce(self, standings: Iterable[Standing], trial_id: str, epoch: int) -> None:
+        """Let the trial, judged next after that epoch, find all others of its pass in the rungs that they have reached."""
         for milestone, recorded in self._rungs():
             for each in standings:
                 if each.epoch == milestone and self._ray_ids.get(each.trial_id, each.trial_id) not in recorded:
                     recorded[Announced(each.trial_id)] = each.validation_accuracy
-            recorded.pop(Announced(judged), None)
+            if epoch == milestone:
+                recorded.pop(Announced(trial_id), None)
 
-    def _judge_again(self, line: EpochMetrics, *, has_ended: bool) -> None:
+    def _judge_again(self, line: EpochMetrics, *, is_open: bool) -> None:
         (bracket,) = self._brackets
         decision = bracket.on_result(SimpleNamespace(trial_id=line.trial_id), line.epoch, line.validation_accuracy)
-        if decision == ASHAScheduler.STOP and not has_ended:
+        if decision == ASHAScheduler.STOP and is_open:
             # its driver died before it was stopped: it is to be judged when it repeats that epoch
             for milestone, recorded in self._rungs():
                 if milestone == line.epoch:
-                    del recorded[line.trial_id]
+                    recorded[Announced(line.trial_id)] = recorded.pop(line.trial_id)
 
     def _rungs(self) -> list[tuple[int, dict[str | Announced, float]]]:
         """Each rung's epoch, and what it has recorded: one bracket has them all."""
@@ -111,7 +115,7 @@ def _passes(lines: Iterable[EpochMetrics]) -> dict[tuple[object, ...], list[Stan
 
 def _pass_of(line: EpochMetrics) -> tuple[object, ...]:
     """A name of it: all lines of a cohort's pass have its seconds, to the last digit."""
-    return (line.node, line.num_sharing, line.seconds) if line.num_sharing > 1 else (line.trial_id, line.epoch)
+    return (line.num_sharing, line.seconds) if line.num_sharing > 1 else (line.trial_id, line.epoch)
 
 
 def _let_trials_run_out_of_memory(tune_controller: TuneController) -> None:

@@ -12,7 +12,8 @@ from ray.actor import ActorHandle
 
 from cifar_ray.errors import NotAMemberError
 from cifar_ray.records import EpochMetrics
-from cifar_ray.tuning.epoch_report import Standing, report_epoch
+from cifar_ray.tuning.epoch_report import report_epoch
+from cifar_ray.tuning.standing import Standing
 
 MEMBER_RESOURCES = {"CPU": 0.001}
 """It computes nothing, but a head that is told to hold no work (0 CPUs) must not hold it either."""

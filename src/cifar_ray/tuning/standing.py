@@ -1,0 +1,20 @@
+"""Where the trials of a pass stand, as engine, members and scheduler tell each other. Loads nothing of Ray."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from cifar_ray.records import EpochMetrics
+
+
+class Standing(NamedTuple):
+    """Where a trial stands after a pass."""
+
+    trial_id: str
+    epoch: int
+    validation_accuracy: float
+
+    @classmethod
+    def of(cls, metrics: EpochMetrics) -> Standing:
+        """After that epoch."""
+        return cls(metrics.trial_id, metrics.epoch, metrics.validation_accuracy)
