@@ -215,7 +215,8 @@ def test_a_trial_whose_pass_was_heard_of_by_others_alone_is_judged_when_it_comes
 @pytest.mark.fault("the driver is killed")
 def test_a_pass_that_was_written_down_and_not_yet_decided_is_judged_together() -> None:
     """Records of trials follow on their epochs by seconds."""
-    made = [make_line(f"t000{index}", 1, (2 + index) / 10, num_sharing=4) for index in range(4)]
+    accuracies = (0.2, 0.31, 0.4, 0.5)
+    made = [make_line(f"t000{index}", 1, each, num_sharing=4) for index, each in enumerate(accuracies)]
     # of another node, as the books have an epoch that a trial had from its checkpoint
     made[3] = replace(made[3], node="10.0.0.2")
     running = {line.trial_id: TrialRecord(trial_id=line.trial_id, config={}, outcome="running") for line in made}
@@ -233,6 +234,7 @@ def test_who_went_on_is_in_its_rung_whatever_would_be_said_of_it_now() -> None:
     then = [
         make_line("t0001", 2, 0.58, seconds=3.0, num_sharing=2),
         make_line("t0000", 1, 0.1, seconds=3.0, num_sharing=2),
+        make_line("t0001", 3, 0.59, seconds=4.0),
     ]
     trials = {f"t000{index}": TrialRecord(trial_id=f"t000{index}", config={}, outcome="running") for index in range(3)}
     later = Driver(trials, [first, kept, *then], "b")
