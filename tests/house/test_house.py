@@ -73,6 +73,12 @@ def test_a_cohorts_trials_load_without_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
 
 
+def test_an_engine_loads_without_ray_tune() -> None:
+    """Half a second and a hundred megabytes, of which it needs nothing."""
+    code = "import sys, cifar_ray.tuning.engine; sys.exit('ray.tune' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
 def test_a_sweeps_driver_loads_without_torch() -> None:
     """It trains nothing, and a sweep starts three seconds sooner."""
     code = "import sys, cifar_ray.tuning.command; sys.exit('torch' in sys.modules)"
