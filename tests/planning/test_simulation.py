@@ -62,8 +62,8 @@ def test_workers_and_places_train_side_by_side() -> None:
 
 def test_a_cohorts_pass_takes_as_long_for_all_and_its_places_are_filled_again() -> None:
     outcome = run(6, Fleet(num_workers=1, places=4, is_cohort=True))
-    # four passes of four, then four of the two that were left
-    assert outcome.wall_s == pytest.approx(10 + 2 + 4 * 40 + 4 * 30 + 7 * 1 + 3)
+    # four passes of four, then four of the two that were left, which begin there
+    assert outcome.wall_s == pytest.approx(10 + 2 + 4 * 40 + 2 + 4 * 30 + 7 * 1 + 3)
     two = run(6, Fleet(num_workers=3, places=4, is_cohort=True))
     # six trials fill two cohorts of three; the third worker idles, and is paid for
     assert two.wall_s == pytest.approx(10 + 2 + 4 * 35 + 3 * 1 + 3)
@@ -179,8 +179,8 @@ def test_a_trial_that_diverges_ends_at_once(is_cohort: bool) -> None:
         curves=iter(curves),
     )
     assert (outcome.num_epochs, outcome.reached) == (6, {4: 1})
-    # its place is the next trial's: cohorts of one make passes of 25 s with a gap after each, and start once
-    took_s = 2 + 6 * 25 + 5 if is_cohort else 2 * 2 + 6 * 100 + 1 + 3
+    # its place is the next trial's: cohorts of one make passes of 25 s with a gap after each
+    took_s = 2 * 2 + 6 * 25 + 5 if is_cohort else 2 * 2 + 6 * 100 + 1 + 3
     assert outcome.wall_s == pytest.approx(10 + took_s + 3)
 
 

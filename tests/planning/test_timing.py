@@ -84,6 +84,26 @@ def test_a_cohorts_passes_are_fitted(
     assert timing.gap_s == pytest.approx(1 - 3 * timing.decision_s)
 
 
+def test_a_cohorts_new_trials_are_waited_for(
+    sweep_record: SweepRecord, trial_record: TrialRecord, epoch_metrics: list[EpochMetrics]
+) -> None:
+    sweep = replace(sweep_record, is_cohort=True, started_at=at(0), accelerators_per_trial=1.0)
+    # of four passes by two trials the third comes 2.5 s later than the others, with a new one
+    lines = [
+        line(epoch_metrics, trial, epoch, seconds, end, 2)
+        for trial, epoch, seconds, end in (
+            *(("t0000", 1, 8, 30), ("t0001", 1, 8, 30), ("t0000", 2, 8.1, 39.1), ("t0001", 2, 8.1, 39.1)),
+            *(("t0002", 1, 7.9, 50.5), ("t0001", 3, 7.9, 50.5), ("t0002", 2, 8.2, 59.7), ("t0001", 4, 8.2, 59.7)),
+        )
+    ]
+    timing = measured_timing(sweep, [trial_record], lines, result_of(sweep, 60))
+    assert timing.trial_start_s == pytest.approx(2.5 + 2 * timing.decision_s)
+    assert timing.setup_s + timing.trial_start_s == pytest.approx(22)
+    # two cohorts make their passes side by side
+    on_two = replace(sweep, accelerators_per_trial=0.5)
+    assert measured_timing(on_two, [trial_record], lines, result_of(sweep, 60)).trial_start_s == 0
+
+
 def test_time_without_a_driver_is_no_set_up_and_no_end(
     sweep_record: SweepRecord, trial_record: TrialRecord, epoch_metrics: list[EpochMetrics]
 ) -> None:

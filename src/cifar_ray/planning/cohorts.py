@@ -26,7 +26,7 @@ class CohortSweep(VirtualTime[float]):
 
     def on_ready(self, worker: Worker, now: float) -> None:
         """Fill its cohort, and make a pass."""
-        self._make_pass(worker, now + self.timing.trial_start_s)
+        self._make_pass(worker, now, begins=True)
 
     def on_work(self, worker: Worker, work: float, now: float) -> None:
         """A pass of so many seconds has ended, or was cut off."""
@@ -43,10 +43,12 @@ class CohortSweep(VirtualTime[float]):
                 members.remove(trial)
         self._make_pass(worker, decided_s + self.timing.gap_s)
 
-    def _make_pass(self, worker: Worker, begin_s: float) -> None:
+    def _make_pass(self, worker: Worker, decided_s: float, *, begins: bool = False) -> None:
         members = self._members[worker]
         while len(members) < self._places and (trial := self.next_trial()):
             members.append(trial)
+            begins = True
         if members:
             seconds = self.timing.pass_s(len(members))
-            self.train(worker, seconds, begin_s, seconds)
+            # who begins is waited for
+            self.train(worker, seconds, decided_s + begins * self.timing.trial_start_s, seconds)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import pairwise
 from statistics import fmean, linear_regression, median
 
 from cifar_ray.capacity import ACCELERATOR, NodeKind
@@ -25,7 +27,7 @@ class Timing:
     setup_s: float = 9.0
     """From the sweep's record to the first trial: the data, the first processes."""
     trial_start_s: float = 0.2
-    """From a free place to a trial's first epoch there, in a process that is warm."""
+    """From a free place to a trial's first epoch there, in a process that is warm; a cohort's trials begin together."""
     gap_s: float = 0.03
     """Between two epochs of a trial, or two passes of a cohort, beside the driver's own time."""
     teardown_s: float = 1.0
@@ -101,13 +103,32 @@ def _observed(
     ]
     started = {each.trial_id: _instant(event.at) for each in trials for event in each.events[:1]}
     starts = [begins[trial_id, 1] - at for trial_id, at in started.items() if (trial_id, 1) in begins]
-    trial_start_s = 0.0 if sweep.is_cohort else max(0.0, median(starts)) if starts else Timing.trial_start_s
+    gap_s = max(0.0, median(gaps)) if gaps else Timing.gap_s
+    if sweep.is_cohort:
+        starts = [wait_s - gap_s for wait_s in _waits_for_new(metrics, ends)] if num_places(sweep) == 1 else []
+        trial_start_s = max(0.0, median(starts)) if starts else 0.0
+    else:
+        trial_start_s = max(0.0, median(starts)) if starts else Timing.trial_start_s
     return Timing(
         setup_s=max(0.0, min(begins.values()) - _instant(sweep.started_at) - trial_start_s),
         trial_start_s=trial_start_s,
-        gap_s=max(0.0, median(gaps)) if gaps else Timing.gap_s,
+        gap_s=gap_s,
         teardown_s=max(0.0, _instant(result.finished_at) - max(ends.values())),
     )
+
+
+def _waits_for_new(metrics: Sequence[EpochMetrics], ends: Mapping[tuple[str, int], float]) -> list[float]:
+    """Of one cohort: from the last decision on a pass to the next pass, wherever trials began in that."""
+    passes = defaultdict[float, list[EpochMetrics]](list)
+    for line in metrics:
+        passes[line.seconds].append(line)
+    heard = {seconds: [ends[line.trial_id, line.epoch] for line in lines] for seconds, lines in passes.items()}
+    in_order = sorted(passes, key=lambda seconds: min(heard[seconds]))
+    return [
+        min(heard[later]) - later - max(heard[earlier])
+        for earlier, later in pairwise(in_order)
+        if any(line.epoch == 1 for line in passes[later])
+    ]
 
 
 def _training_s(sweep: SweepRecord, metrics: Sequence[EpochMetrics]) -> float:
