@@ -3,8 +3,10 @@
 CIFAR_RAY_DATA=/path/to/cifar10 python -m benchmarks.searchers --seed 0 --searcher tpe --to FOLDER
 cifar-ray results compare SWEEP SWEEP ... --storage FOLDER
 
-The searchers and ASHA are the classes that a sweep has; the trials train as one cohort in this process, without a
-cluster, whose start would take longer than these short trials. All but a population have as many trials at once.
+The searchers are the classes that a sweep has. ASHA is Ray Tune's own, told of a pass in the order of the trials'
+numbers: it stops fewer than a cohort's sweep, which judges a pass together (docs/decisions/0015). The trials train as
+one cohort in this process, without a cluster, whose start would take longer than these short trials. All but a
+population have as many trials at once.
 """
 
 from __future__ import annotations

@@ -53,6 +53,7 @@ def test_a_plan_by_curves_shows_all_its_parts(by_cohort: Plan) -> None:
         "epoch 16",
         "2 cores, up to 16 trials in one cohort",
         "check of the mechanics",
+        "as a rule cohorts took longer before a pass was judged together",
         "USD",
         "a chance of 90 %",
         "the cheapest of these set-ups with",

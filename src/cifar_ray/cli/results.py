@@ -170,7 +170,9 @@ def compare(sweeps: tuple[str, ...], figure: Path | None, is_json: bool, storage
 def curves_bias(sweep: str, storage: str | None) -> None:
     """From a sweep that cut no trial, say how well each epoch foretells the last, and what ASHA's rungs would cost.
 
-    Such a sweep is one with a grace period of all its epochs: `job submit STUDY --grace-period EPOCHS`.
+    Such a sweep is one with a grace period of all its epochs: `job submit STUDY --grace-period EPOCHS`. The rungs are
+    those of trials one by one. In a cohort those of a pass are judged together, and fewer go on: `plan --curves SWEEP`
+    simulates that.
     """
     Console().print(curve_bias_renderable(measure_curve_bias(connect_runs(storage), sweep)))
 

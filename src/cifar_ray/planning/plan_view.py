@@ -111,9 +111,12 @@ def _source(plan: Plan) -> Iterator[RenderableType]:
     if plan.replayed and plan.source.timed_on:
         took_s = plan.source.timed_on.result.wall_s
         off = plan.replayed.wall_s / took_s - 1 if took_s else 0.0
+        # the books do not say how they were judged (docs/decisions/0015)
+        is_cohort = plan.source.timed_on.sweep.is_cohort
+        note = "; as a rule cohorts took longer before a pass was judged together" if is_cohort else ""
         yield verbatim(
             f"check of the mechanics: {plan.source.timed_on.sweep.sweep_id}, replayed with its own curves, takes "
-            f"{seconds(plan.replayed.wall_s)}; it took {seconds(took_s)} ({100 * off:+.0f} %)"
+            f"{seconds(plan.replayed.wall_s)}; it took {seconds(took_s)} ({100 * off:+.0f} %){note}"
         )
     for text in (*plan.source.cautions, *_cautions(plan)):
         yield verbatim(f"caution: {text}", "yellow")

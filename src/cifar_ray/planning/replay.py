@@ -16,7 +16,7 @@ from cifar_ray.studies import trials_at_once
 
 
 def replay(finished: FinishedSweep, finals: FinalsPlan | None = None) -> Outcome:
-    """The same trials in the same order, on the places that the sweep had."""
+    """The same trials in the same order, on the places that the sweep had, judged by today's rule."""
     sweep = finished.sweep
     curves = finished.curves()
     bank = CurveBank(curves, max_epochs=sweep.max_epochs, num_images=sweep.dataset.num_validation)

@@ -16,7 +16,7 @@ from cifar_ray.studies import Budget
 
 REDUCTION_FACTORS = (2, 3, 4)
 NUM_ORDERS = 1000
-"""In which trials come to a rung: ASHA compares each with those before it, so its decision depends on the order."""
+"""In which trials come to a rung one by one: ASHA compares each with those before it, so the order decides."""
 
 Curves = Mapping[str, Sequence[float]]
 """By trial: the validation accuracy after each epoch, of all trials for as many epochs."""
@@ -24,7 +24,7 @@ Curves = Mapping[str, Sequence[float]]
 
 @dataclass(frozen=True, kw_only=True)
 class Cut:
-    """What ASHA would have done with some rungs, over random orders of the trials."""
+    """What ASHA would have done with some rungs, over random orders of the trials, which train one by one."""
 
     reduction_factor: int
     chance: float
@@ -105,7 +105,10 @@ def measure_curve_bias(runs: RunStore, sweep_id: str) -> CurveBias:
 
 
 def simulate(curves: Curves, rungs: Sequence[int], reduction_factor: int, num_orders: int = NUM_ORDERS) -> Cut:
-    """ASHA as Ray Tune has it, with rungs after those epochs, over seeded random orders in which trials come."""
+    """ASHA as Ray Tune has it, with rungs after those epochs, over seeded random orders in which trials come.
+
+    They come one by one. Those of a cohort's pass are judged together, which `cifar-ray plan` simulates.
+    """
     rng, order = random.Random(0), sorted(curves)
     max_epochs = len(curves[order[0]])
     best = max(order, key=lambda trial: curves[trial][-1])

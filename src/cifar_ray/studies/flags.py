@@ -100,8 +100,9 @@ _FLAGS = (
     click.option(
         "--no-cohort",
         is_flag=True,
-        help="Train the trials one by one. Those of `cnn` and `cnn-ema` otherwise train together as one network, many "
-        "times faster, on the same batches.",
+        help="Train the trials one by one, each judged against those that came before. Those of `cnn` and `cnn-ema` "
+        "otherwise train together as one network, many times faster, on the same batches, and ASHA judges each against "
+        "all others of its pass, too.",
     ),
     click.option(
         "--keep",

@@ -1,4 +1,4 @@
-"""ASHA, in a Ray Tune that lets a trial end in order, run out of memory by itself, and lose its node unharmed."""
+"""ASHA that judges a pass as one, in a Ray Tune where trials end in order, fill memory alone, lose nodes unharmed."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ class LenientASHA(ASHAScheduler):
     The trials of a cohort end their passes together, and Ray Tune hears of one after another, in no order: each is
     judged against all others of its pass, whichever come first (docs/decisions/0015).
 
-    Nor does it keep a scheduler for the driver that goes on with a sweep: the rungs are put back as they were by
-    judging once more, in their order, the epochs that the books have.
+    Ray Tune keeps no scheduler for the driver that goes on with a sweep: the rungs are put back by judging once more,
+    in their order, the epochs that the books have, those of a pass together. Of a pass that they have a part of, it is
+    that part: one at the cutoff may be judged otherwise.
     """
 
     def __init__(self, *, known: Iterable[EpochMetrics] = (), ended: Collection[str] = (), **settings: Any) -> None:
