@@ -14,6 +14,7 @@ from cifar_ray.submission.waiting import wait_for_job
 
 LOG = """loading data
 asha trials=2 max_epochs=4 grace_period=1 reduction_factor=4
+cohorts together=2
 finals trainings=2 epochs=4
 trials t0000:running t0000:1:0.5000:1.5 t0001:1:-:1.0 t0001:diverged
 progress elapsed_s=2.0 trials=2 running=1 stopped=0 completed=0 diverged=1 failed=0 epochs=2 \
@@ -49,14 +50,15 @@ def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
     said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {each["job"] for each in said} == {"j"}
     assert [each["event"] for each in said] == [
-        *("log", "log", "budget", "finals", "trial", "epoch", "epoch", "trial", "progress", "state")
+        *("log", "log", "budget", "cohorts", "finals", "trial", "epoch", "epoch", "trial", "progress", "state")
     ]
-    assert said[9]["state"] == "SUCCEEDED"
+    assert said[10]["state"] == "SUCCEEDED"
     assert said[1]["line"] == "bye"
-    assert said[3] == {"event": "finals", "job": "j", "num_trainings": 2, "num_epochs": 4}
-    assert (said[5]["epoch"], said[5]["validation_accuracy"], said[6]["validation_accuracy"]) == (1, 0.5, None)
-    assert said[7] == {"event": "trial", "job": "j", "trial_id": "t0001", "outcome": "diverged"}
-    assert (said[8]["epochs"], said[8]["eta_s"]) == (2, None)
+    assert said[3] == {"event": "cohorts", "job": "j", "num_together": 2}
+    assert said[4] == {"event": "finals", "job": "j", "num_trainings": 2, "num_epochs": 4}
+    assert (said[6]["epoch"], said[6]["validation_accuracy"], said[7]["validation_accuracy"]) == (1, 0.5, None)
+    assert said[8] == {"event": "trial", "job": "j", "trial_id": "t0001", "outcome": "diverged"}
+    assert (said[9]["epochs"], said[9]["eta_s"]) == (2, None)
 
 
 def test_plain_lines_where_there_is_no_terminal() -> None:

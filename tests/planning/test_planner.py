@@ -64,6 +64,15 @@ def test_a_plan_by_curves_shows_all_its_parts(by_cohort: Plan) -> None:
     assert max(len(line) for line in text.splitlines()) <= 80
 
 
+@pytest.mark.parametrize(("no_cohort", "alike"), [(False, "8.2"), (True, "9.7")])
+def test_as_many_would_pass_as_are_judged_together(cohort: FinishedSweep, no_cohort: bool, alike: str) -> None:
+    """Of 30 in a cohort of 16, or one by one: progress/asha.py's odds."""
+    times = {"epoch_s": 60.0} if no_cohort else {}
+    plan = make("cnn", [cohort], workers=[1], reduction_factors=[4], num_seeds=1, no_cohort=no_cohort, **times)
+    (row,) = (line.split() for line in shown(plan).splitlines() if line.split()[:2] == ["epoch", "4"])
+    assert row[-1] == alike
+
+
 def test_more_workers_are_faster_and_more_trials_better(by_cohort: Plan) -> None:
     found = {each.setup: each for each in by_cohort.forecasts}
     for num_trials in by_cohort.grid.trials[1:]:

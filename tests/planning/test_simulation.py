@@ -60,6 +60,17 @@ def test_workers_and_places_train_side_by_side() -> None:
     assert shared.busy_s == pytest.approx(6 * 400 / 3)
 
 
+@pytest.mark.parametrize(
+    ("num_workers", "is_cohort", "most_at_once", "num_together"),
+    [(1, True, 60, 16), (3, True, 60, 16), (4, True, 60, 15), (9, True, 60, 15), (9, True, 5, 5), (1, False, 60, 1)],
+)
+def test_trials_are_dealt_to_cohorts_evenly(
+    num_workers: int, is_cohort: bool, most_at_once: int, num_together: int
+) -> None:
+    fleet = Fleet(num_workers=num_workers, places=16, is_cohort=is_cohort)
+    assert fleet.num_together(most_at_once) == num_together
+
+
 def test_a_cohorts_pass_takes_as_long_for_all_and_its_places_are_filled_again() -> None:
     outcome = run(6, Fleet(num_workers=1, places=4, is_cohort=True))
     # four passes of four, then four of the two that were left, which begin there

@@ -1,18 +1,32 @@
 """What is left of a sweep, by hand, and on a sweep that is played back."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler, async_hyperband
 
+from cifar_ray.planning.counted_asha import METRIC, TIME_ATTRIBUTE, CountedASHA, Ticket
 from cifar_ray.progress.asha import Rung, expected_epochs, milestones, rungs, seconds_left, shares_passing
 from cifar_ray.progress.board import Board, Curve
-from cifar_ray.progress.sweep_log import FinalsAhead, TrialEpoch, TrialState
+from cifar_ray.progress.sweep_log import Cohorts, FinalsAhead, News, TrialEpoch, TrialState
 from cifar_ray.progress.sweep_progress import SweepProgress
 from cifar_ray.studies import Budget
 
 BUDGET = Budget(num_trials=8, max_epochs=10, grace_period=2, reduction_factor=4)
+PROGRESS = SweepProgress(
+    elapsed_s=0.0,
+    trials=8,
+    running=0,
+    stopped=0,
+    completed=0,
+    diverged=0,
+    failed=0,
+    epochs=0,
+    best_validation_accuracy=0.5,
+    best_trial="t0000",
+    dataset="x",
+)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +64,32 @@ def test_the_shares_are_those_that_ray_tune_lets_pass() -> None:
         assert share == pytest.approx(passed[num_before] / num_rounds, abs=0.04), num_before
     everyone = shares_passing(BUDGET, [], num_waiting=8)[2]
     assert everyone == pytest.approx(passed.mean() / num_rounds, abs=0.02)
+
+
+@pytest.mark.parametrize("num_together", [1, 3, 6, 24])
+def test_the_shares_are_those_that_pass_where_trials_are_judged_together(num_together: int) -> None:
+    """24 trials go through all rungs, so many at once, judged by the scheduler of plans; at each all are alike."""
+    rng, num_rounds, num_images = np.random.default_rng(0), 1000, 10_000
+    tickets = [Ticket(str(number)) for number in range(24)]
+    reached = dict.fromkeys((2, 8, 10), 0)
+    for _ in range(num_rounds):
+        scheduler = CountedASHA(BUDGET, num_images)
+        for first in range(0, 24, num_together):
+            group = tickets[first : first + num_together]
+            for ticket in group:
+                scheduler.on_trial_add(None, ticket)
+            for epoch in (2, 8):
+                reached[epoch] += len(group)
+                merits = {ticket: int(rng.integers(num_images)) / num_images for ticket in group}
+                for ticket, merit in merits.items():
+                    scheduler.announce(ticket.trial_id, epoch, merit)
+                results = {ticket: {TIME_ATTRIBUTE: epoch, METRIC: merit} for ticket, merit in merits.items()}
+                said = {ticket: scheduler.on_trial_result(None, ticket, result) for ticket, result in results.items()}
+                group = [ticket for ticket in group if said[ticket] == TrialScheduler.CONTINUE]
+            reached[10] += len(group)
+    shares = shares_passing(BUDGET, [], num_waiting=24, num_together=num_together)
+    assert shares[2] == pytest.approx(reached[8] / reached[2], abs=0.01)
+    assert shares[8] == pytest.approx(reached[10] / reached[8], abs=0.04)
 
 
 EPOCHS = {epoch: TrialEpoch(trial_id="t0000", epoch=epoch, validation_accuracy=0.5, seconds=1.0) for epoch in (1, 2)}
@@ -91,14 +131,11 @@ class Played:
         outcomes = [curve.outcome for curve in curves]
         counts = {name: outcomes.count(name) for name in ("stopped", "completed", "diverged", "failed")}  # type: ignore[arg-type]
         self.board.take(
-            SweepProgress(
+            replace(
+                PROGRESS,
                 elapsed_s=float(self.second),
-                trials=8,
                 running=num_running,
                 epochs=sum(curve.num_epochs for curve in curves),
-                best_validation_accuracy=0.5,
-                best_trial="t0000",
-                dataset="x",
                 **counts,
             )
         )
@@ -123,22 +160,28 @@ def test_one_slow_trial_is_waited_for_however_fast_the_others_were() -> None:
         board.take(TrialState(trial_id=f"t000{index}", outcome="completed"))
     board.take(TrialEpoch(trial_id="t0008", epoch=1, validation_accuracy=0.5, seconds=20.0))
     for second in (20, 40):
-        board.take(
-            SweepProgress(
-                elapsed_s=float(second),
-                trials=9,
-                running=1,
-                stopped=0,
-                completed=8,
-                diverged=0,
-                failed=0,
-                epochs=2 * second + 1,
-                best_validation_accuracy=0.5,
-                best_trial="t0000",
-                dataset="x",
-            )
-        )
+        progress = replace(PROGRESS, elapsed_s=float(second), trials=9, running=1, completed=8, epochs=2 * second + 1)
+        board.take(progress)
     assert seconds_left(board) == 9 * 20.0
+
+
+def test_fewer_go_on_where_trials_are_judged_together() -> None:
+    """Eight trials are an epoch short of the first rung, and make one in a second."""
+
+    def left(*news: News) -> float | None:
+        board = Board()
+        for each in (BUDGET, *news):
+            board.take(each)
+        for index in range(8):
+            board.take(TrialEpoch(trial_id=f"t000{index}", epoch=1, validation_accuracy=0.5, seconds=1.0))
+        for second in (0, 1):
+            board.take(replace(PROGRESS, elapsed_s=float(second), running=8, epochs=8 * second))
+        return seconds_left(board)
+
+    # of eight others' odds 2.5 go on to the second rung, six epochs on, and half of those to the end
+    assert left(Cohorts(num_together=8)) == pytest.approx(1 + 2.5 / 8 * (6 + 2 / 2))
+    # one by one 3.6 would, and 57 % of those: the first at each is compared with nobody
+    assert left() == pytest.approx(1 + 3.61 / 8 * (6 + 2 * 0.573), rel=0.001)
 
 
 def test_unknown_where_the_log_does_not_tell() -> None:
@@ -161,11 +204,13 @@ def test_rungs_tell_stopped_from_passed() -> None:
 def test_finals_begin_a_board_of_their_own() -> None:
     """Their trials have numbers of their own, and none of them is judged at a rung."""
     board = Played().board
+    board.take(Cohorts(num_together=2))
     board.take(FinalsAhead(num_trainings=4, num_epochs=16))
     assert board.finals is not None
     finals = Budget(num_trials=4, max_epochs=16, grace_period=16)
     board.take(finals)
     board.take(TrialState(trial_id="t0000", outcome="running"))
     assert (board.budget, board.finals, board.progress, list(board.curves)) == (finals, None, None, ["t0000"])
+    assert board.num_together == 1
     assert rungs(finals, board.curves.values()) == []
     assert seconds_left(board) is None

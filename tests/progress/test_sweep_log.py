@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cifar_ray.progress.sweep_log import (
+    Cohorts,
     FinalsAhead,
     News,
     TrialEpoch,
@@ -23,6 +24,8 @@ from cifar_ray.studies import Budget
 def test_there_and_back(epoch_metrics: list[EpochMetrics]) -> None:
     budget = Budget(num_trials=30, max_epochs=27, grace_period=2, reduction_factor=3)
     assert read_line(budget_line(budget)) == [budget]
+    cohorts = Cohorts(num_together=16)
+    assert read_line(cohorts.to_line()) == [cohorts]
     news = [TrialEpoch.of(replace(line, validation_accuracy=0.1234)) for line in epoch_metrics] * 30
     news.append(TrialEpoch(trial_id="t0009", epoch=3, validation_accuracy=None, seconds=1.0))
     news.append(TrialEpoch(trial_id="t0009", epoch=3, validation_accuracy=1.0, seconds=12345.6))
@@ -88,6 +91,8 @@ def test_a_log_stays_small() -> None:
         "asha trials=3 max_epochs=0",
         "asha trials=3 max_epochs=3 colour=1",
         "finals of cnn-1: t0003, t0001, each trained anew on 2 seeds",
+        "cohorts of 16",
+        "cohorts together=x",
         "finals trainings=4",
         "progress elapsed_s=x",
         "waiting for you",

@@ -12,9 +12,11 @@ from ray import tune
 from ray.tune.tune import _setup_signal_catching
 
 from cifar_ray.data.split import TrainingData
+from cifar_ray.progress.sweep_log import budget_line
 from cifar_ray.records import SweepRecord, TrialRecord
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.tuning import sweep as sweep_module
+from cifar_ray.tuning.ledger import Ledger
 from cifar_ray.tuning.pruner import Pruner
 from cifar_ray.tuning.sweep import (
     _TUNE_ENVIRONMENT,
@@ -63,6 +65,20 @@ def test_the_checkpoints_of_a_population_wait_for_its_end(
     scheduler = _build_scheduler(plan, [], [])
     callbacks: Any = _build_tuner(plan, [], None, scheduler, runs, "/nowhere", print, TimeLimit(None))
     assert any(isinstance(each, Pruner) for each in callbacks) == is_pruned
+
+
+@pytest.mark.parametrize(("num_cohorts", "says"), [(0, []), (2, ["cohorts together=8"])])
+def test_the_log_says_how_many_trials_are_judged_together(
+    plan: SweepPlan, runs: RunStore, monkeypatch: pytest.MonkeyPatch, num_cohorts: int, says: list[str]
+) -> None:
+    monkeypatch.setattr(tune, "Tuner", lambda *args, run_config, **options: run_config.callbacks)
+    plan = replace(plan, max_concurrent_trials=15, num_cohorts=num_cohorts)
+    said: list[str] = []
+    scheduler = _build_scheduler(plan, [], [])
+    callbacks: Any = _build_tuner(plan, [], None, scheduler, runs, "/nowhere", said.append, TimeLimit(None))
+    (ledger,) = (each for each in callbacks if isinstance(each, Ledger))
+    ledger.setup()
+    assert said == [budget_line(plan.sweep.budget), *says]
 
 
 def handlers() -> list[Any]:

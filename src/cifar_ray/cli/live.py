@@ -14,14 +14,21 @@ from rich.console import Console
 from rich.live import Live
 
 from cifar_ray.progress.asha import seconds_left
-from cifar_ray.progress.sweep_log import FinalsAhead, TrialEpoch, TrialState, Waiting
+from cifar_ray.progress.sweep_log import Cohorts, FinalsAhead, TrialEpoch, TrialState, Waiting
 from cifar_ray.progress.sweep_progress import SweepProgress
 from cifar_ray.reporting.live_view import live_renderable, plain_progress
 from cifar_ray.studies import Budget
 from cifar_ray.submission.waiting import Observation
 
 PLAIN_PERIOD_S = 10.0
-_EVENTS = {Budget: "budget", FinalsAhead: "finals", TrialEpoch: "epoch", TrialState: "trial", Waiting: "waiting"}
+_EVENTS = {
+    Budget: "budget",
+    Cohorts: "cohorts",
+    FinalsAhead: "finals",
+    TrialEpoch: "epoch",
+    TrialState: "trial",
+    Waiting: "waiting",
+}
 
 
 class LiveView:
@@ -81,6 +88,7 @@ class JsonView:
 
     state      state; when it changes
     budget     of the sweep: trials, epochs, ASHA's settings; once more where its finals begin
+    cohorts    num_together; after the first budget, where trials train in common passes of so many
     finals     num_trainings, num_epochs of each; after the first budget, where finals will follow
     epoch      trial_id, epoch, validation_accuracy (null where a loss is not finite), seconds
     trial      trial_id, outcome; when it starts or ends

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections import defaultdict
 
@@ -20,8 +19,7 @@ class CohortSweep(VirtualTime[float]):
 
     def __init__(self, search: Search, timing: Timing, fleet: Fleet, rng: random.Random) -> None:
         super().__init__(search, timing, fleet, rng)
-        # a sweep's trials are dealt evenly
-        self._places = math.ceil(min(self.num_used * fleet.places, search.most_at_once) / self.num_used)
+        self._places = fleet.num_together(search.most_at_once)
         self._members: defaultdict[Worker, list[SimulatedTrial]] = defaultdict(list)
 
     def on_ready(self, worker: Worker, now: float) -> None:

@@ -119,6 +119,14 @@ class Grid:
             for num_workers in self.workers
         ]
 
+    def fleet_of(self, setup: Setup) -> Fleet:
+        """With as many workers."""
+        return replace(self.fleet, num_workers=setup.num_workers)
+
+    def most_at_once(self, setup: Setup) -> int:
+        """Trials that its searcher lets train at once."""
+        return self.study.with_budget(num_trials=setup.num_trials).trials_at_once
+
     def is_full(self, setup: Setup) -> bool:
         """Whether it is the full search, on whatever workers."""
         return replace(setup, num_workers=self.full.num_workers) == self.full
@@ -138,9 +146,9 @@ def forecast_all(grid: Grid, source: CurveSource, tell: Callable[[int], None] = 
 
 def _simulate(grid: Grid, setup: Setup, source: CurveSource, tell: Callable[[int], None]) -> list[Outcome]:
     budget = setup.budget(grid.budget)
-    fleet = replace(grid.fleet, num_workers=setup.num_workers)
+    fleet = grid.fleet_of(setup)
     finals = FinalsPlan.of(grid.study, setup.num_trials)
-    most_at_once = grid.study.with_budget(num_trials=setup.num_trials).trials_at_once
+    most_at_once = grid.most_at_once(setup)
     found = []
     for seed in range(grid.num_seeds):
         found.append(

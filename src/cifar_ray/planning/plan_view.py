@@ -94,7 +94,8 @@ def _rungs(plan: Plan) -> RenderableType:
     table = narrow_table("ASHA's rungs")
     for name in ("trials that come so far", "of the rung before", "if all were alike"):
         table.add_column(name, justify="right")
-    shares = shares_passing(budget, [], budget.num_trials)
+    num_together = plan.grid.fleet_of(base.setup).num_together(plan.grid.most_at_once(base.setup))
+    shares = shares_passing(budget, [], budget.num_trials, num_together)
     expected, before = 1.0, None
     for epoch in (*milestones(budget), budget.max_epochs):
         reached = base.reached[epoch]
@@ -195,8 +196,7 @@ def _legend(plan: Plan) -> Iterator[RenderableType]:
     if hidden := len(plan.forecasts) - len(plan.shown):
         yield verbatim(f"{hidden} more set-ups were simulated: they are in the figure.", "dim")
     fleet = plan.grid.fleet
-    num_at_once = plan.study.with_budget(num_trials=plan.base.setup.num_trials).trials_at_once
-    num_filled = math.ceil(num_at_once / fleet.places)
+    num_filled = math.ceil(plan.grid.most_at_once(plan.base.setup) / fleet.places)
     if not fleet.is_autoscaled and max(plan.grid.workers) > num_filled:
         yield verbatim(
             f"{_num(plan.base.setup.num_trials, 'trial')} can fill {_num(num_filled, 'worker')}: more would idle, and "

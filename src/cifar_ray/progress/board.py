@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from cifar_ray.progress.sweep_log import FinalsAhead, News, TrialEpoch, TrialState, Waiting
+from cifar_ray.progress.sweep_log import Cohorts, FinalsAhead, News, TrialEpoch, TrialState, Waiting
 from cifar_ray.progress.sweep_progress import SweepProgress
 from cifar_ray.records import Outcome
 from cifar_ray.studies import Budget
@@ -44,6 +44,8 @@ class Board:
     def __init__(self) -> None:
         self.budget: Budget | None = None
         """None until the log has said it; an evaluation has none."""
+        self.num_together = 1
+        """Trials that ASHA judges together, at most: those of a cohort's pass."""
         self.progress: SweepProgress | None = None
         """The newest."""
         self.finals: FinalsAhead | None = None
@@ -68,7 +70,9 @@ class Board:
                 if self.budget is not None:
                     # its finals begin: other trials from here on
                     self.progress, self.curves, self.pace = None, {}, []
-                self.budget, self.finals = news, None
+                self.budget, self.num_together, self.finals = news, 1, None
+            case Cohorts():
+                self.num_together = news.num_together
             case FinalsAhead():
                 self.finals = news
             case TrialEpoch():

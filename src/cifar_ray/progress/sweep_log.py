@@ -1,7 +1,8 @@
 """What a running sweep's log says of its trials, as lines that people and programs read.
 
     asha trials=30 max_epochs=30 grace_period=1 reduction_factor=4     once, at the start
-    finals trainings=4 epochs=13                                       after it, where the sweep will have them
+    cohorts together=16                                                after it, where trials train in common passes
+    finals trainings=4 epochs=13                                       after that, where the sweep will have them
     trials t0003:4:0.5123:9.1 t0007:stopped                            since the last such line
     waiting seconds=40 asked for 2 x {CPU 1, GPU 1}; 1 node starting   while no trial runs; or `stuck`
 
@@ -26,6 +27,7 @@ _WORD = re.compile(
     r"(?P<trial>t\d{4,6}):(?:(?P<epoch>\d{1,6}):(?P<accuracy>-|\d\.\d{1,8}):(?P<seconds>\d{1,9}\.\d)|(?P<outcome>[a-z]+))"
 )
 
+_COHORTS = re.compile(r"cohorts together=(?P<together>\d{1,5})")
 _FINALS = re.compile(r"finals trainings=(?P<trainings>\d{1,5}) epochs=(?P<epochs>\d{1,5})")
 _WAITING = re.compile(r"(?:waiting|stuck) seconds=(?P<seconds>\d{1,9}) (?P<what>.{1,1000})")
 
@@ -81,6 +83,18 @@ class Waiting:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cohorts:
+    """Trials train in common passes, and ASHA judges those of a pass together."""
+
+    num_together: int
+    """The most of a pass."""
+
+    def to_line(self) -> str:
+        """`cohorts together=16`."""
+        return f"cohorts together={self.num_together}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class FinalsAhead:
     """What follows once all of the sweep's trials have ended."""
 
@@ -102,7 +116,7 @@ class FinalsAhead:
 
 
 TrialNews = TrialEpoch | TrialState
-News = SweepProgress | Budget | FinalsAhead | Waiting | TrialNews
+News = SweepProgress | Budget | Cohorts | FinalsAhead | Waiting | TrialNews
 
 
 def budget_line(budget: Budget) -> str:
@@ -126,6 +140,8 @@ def read_line(line: str) -> list[News] | None:
     if kind == "asha":
         budget = _read_budget(rest)
         return None if budget is None else [budget]
+    if match := _COHORTS.fullmatch(line):
+        return [Cohorts(num_together=int(match["together"]))]
     if match := _FINALS.fullmatch(line):
         return [FinalsAhead(num_trainings=int(match["trainings"]), num_epochs=int(match["epochs"]))]
     if match := _WAITING.fullmatch(line):

@@ -17,7 +17,15 @@ from ray.tune.experiment import Trial
 from cifar_ray.prices import Prices
 from cifar_ray.progress.counting import recounted, with_epoch
 from cifar_ray.progress.ranking import best_first
-from cifar_ray.progress.sweep_log import FinalsAhead, TrialEpoch, TrialNews, TrialState, budget_line, trial_lines
+from cifar_ray.progress.sweep_log import (
+    Cohorts,
+    FinalsAhead,
+    TrialEpoch,
+    TrialNews,
+    TrialState,
+    budget_line,
+    trial_lines,
+)
 from cifar_ray.progress.sweep_progress import SweepProgress
 from cifar_ray.provenance import now
 from cifar_ray.records import EpochMetrics, Outcome, SweepRecord, SweepResult, TrialEvent, TrialRecord
@@ -38,10 +46,20 @@ NODE_LOST = ("its node has died", "The actor is temporarily unavailable")
 class Ledger(Callback):
     """Ray Tune's callback in the driver. Every trial has one record, every (trial, epoch) one line."""
 
-    def __init__(self, runs: RunStore, sweep: SweepRecord, num_cohorts: int, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        runs: RunStore,
+        sweep: SweepRecord,
+        num_cohorts: int,
+        say: Callable[[str], None],
+        *,
+        num_together: int = 1,
+    ) -> None:
+        """`num_together` trials train in a cohort, at most."""
         self._runs = runs
         self._sweep = sweep
         self._num_cohorts = num_cohorts
+        self._num_together = num_together
         self._say = say
         self._trials: dict[str, TrialRecord] = {}
         self._metrics: dict[tuple[str, int], EpochMetrics] = {}
@@ -59,6 +77,8 @@ class Ledger(Callback):
             for trial in self._runs.trials(self._sweep.sweep_id)
         }
         self._say(budget_line(self._sweep.budget))
+        if self._num_together > 1:
+            self._say(Cohorts(num_together=self._num_together).to_line())
         if finals := FinalsAhead.of(self._sweep):
             self._say(finals.to_line())
         self._news: list[TrialNews] = [TrialEpoch.of(line) for line in self._metrics.values()]

@@ -90,6 +90,11 @@ class SweepPlan:
     ends_at: float | None = None
     """When this process is to end, by its monotonic clock; None for when the sweep ends."""
 
+    @property
+    def num_together(self) -> int:
+        """The most trials of a cohort; 1 where they train one by one."""
+        return math.ceil(self.max_concurrent_trials / self.num_cohorts) if self.num_cohorts else 1
+
 
 def run_trials(plan: SweepPlan, runs: RunStore, say: Callable[[str], None]) -> SweepResult:
     """Train all trials of a sweep, or those that are left; its result is for the caller to store.
@@ -148,7 +153,7 @@ def _build_tuner(
     limit: TimeLimit,
 ) -> tune.Tuner:
     sweep = plan.sweep
-    ledger = Ledger(runs, sweep, plan.num_cohorts, say)
+    ledger = Ledger(runs, sweep, plan.num_cohorts, say, num_together=plan.num_together)
     callbacks = [
         ledger,
         Watchdog(say, ends_trials=not plan.num_cohorts),
@@ -195,7 +200,7 @@ def _trainable(plan: SweepPlan, num_left: int) -> Iterator[Any]:
         storage=plan.storage,
         data_seed=sweep.seed,
         num_threads=max(1, int(sweep.cpus_per_trial)),
-        num_slots=math.ceil(plan.max_concurrent_trials / plan.num_cohorts),
+        num_slots=plan.num_together,
         num_trials=math.ceil(num_left / plan.num_cohorts),
     )
     demand = {

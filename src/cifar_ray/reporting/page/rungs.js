@@ -45,7 +45,7 @@ function rungsCard(onPick) {
     fill(table, plainTable("Rungs", ["after epoch", "reached it", "stopped there", "went on", "epochs spent up to there"],
       rungs.map(({ epoch, reached, spent }) => [String(epoch), count(reached.length), count(reached.filter(({ fate }) => fate === "stopped here").length),
         count(reached.filter(({ fate }) => fate === "went on").length), count(spent)])),
-    el("p", { class: "note" }, `Of the trials that reach a rung, the best one in ${sweep.reduction_factor} goes on; each is compared with those that came before it. ` +
+    el("p", { class: "note" }, `Of the trials that reach a rung, the best one in ${sweep.reduction_factor} goes on; each is compared with the others that have come as far. ` +
       `${count(trained)} epochs were trained; all trials to their last epoch would have been ${count(whole)} (${percent(trained / whole, 0)} %).`));
   }
   return { node, update };
