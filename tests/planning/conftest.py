@@ -31,7 +31,7 @@ def alone() -> FinishedSweep:
 
 @pytest.fixture(scope="session")
 def cohort() -> FinishedSweep:
-    """30 trials in a cohort of 16."""
+    """30 trials in a cohort of 16, before its passes were judged together."""
     return read(RESULTS, "cnn-20261123-202106-86f1")
 
 
@@ -60,9 +60,15 @@ def speed_runs_today() -> FinishedSweep:
 
 
 @pytest.fixture(scope="session")
-def small_cohort() -> FinishedSweep:
-    """12 trials of at most 8 epochs in a cohort."""
-    return read(RESULTS / "planning-20261125", "plan-a-cohort")
+def large_cohort() -> FinishedSweep:
+    """60 trials of at most 24 epochs in a cohort of 16, whose passes were judged together."""
+    return read(RESULTS, "cnn-24-seed-0")
+
+
+@pytest.fixture(scope="session")
+def averaged_cohort() -> FinishedSweep:
+    """As many of `cnn-ema`."""
+    return read(RESULTS, "cnn-ema-60-seed-0", "cnn-ema")
 
 
 @pytest.fixture(scope="session")
@@ -73,5 +79,5 @@ def small_alone() -> FinishedSweep:
 
 @pytest.fixture(scope="session")
 def other_cohort() -> FinishedSweep:
-    """20 other trials of at most 5 epochs in a cohort."""
-    return read(RESULTS / "planning-20261125", "plan-c-cohort")
+    """60 trials of another seed."""
+    return read(RESULTS, "cnn-24-seed-1")

@@ -20,13 +20,13 @@ from cifar_ray.studies import get_study
     "name",
     [
         "alone",
-        "cohort",
         "deep",
         "deep_short",
         "speed_runs",
         "speed_runs_today",
-        "small_cohort",
         "small_alone",
+        "large_cohort",
+        "averaged_cohort",
         "other_cohort",
     ],
 )
@@ -41,11 +41,22 @@ def test_a_real_sweep_takes_as_long_in_virtual_time(name: str, request: pytest.F
     assert outcome.best_accuracy == pytest.approx(real.result.winner.best_validation_accuracy, abs=1e-6)
 
 
-def test_a_real_sweep_was_predicted_by_another(small_cohort: FinishedSweep, other_cohort: FinishedSweep) -> None:
+@pytest.mark.parametrize("name", ["large_cohort", "averaged_cohort", "other_cohort"])
+def test_a_cohorts_sweep_makes_its_decisions_again(name: str, request: pytest.FixtureRequest) -> None:
+    real: FinishedSweep = request.getfixturevalue(name)
+    outcome = replay(real)
+    assert outcome.reached == {
+        epoch: sum(each.num_epochs >= epoch for each in real.trials) for epoch in outcome.reached
+    }
+    assert outcome.num_epochs == real.result.num_epochs
+    assert outcome.wall_s == pytest.approx(real.result.wall_s, rel=0.03)
+
+
+def test_a_real_sweep_was_predicted_by_another(large_cohort: FinishedSweep, other_cohort: FinishedSweep) -> None:
     """Other configurations, other epochs; nothing of the predicted sweep is used but its size."""
     sweep = other_cohort.sweep
-    study = get_study("cnn").with_budget(num_trials=sweep.num_trials, max_epochs=sweep.max_epochs)
-    source = measured([small_cohort], study, is_cohort=True, accelerator=None, epoch_s=None)
+    study = replace(get_study("cnn"), budget=sweep.budget)
+    source = measured([large_cohort], study, is_cohort=True, accelerator=None, epoch_s=None)
     fleet = fleet_of(sweep)
     outcomes = [simulate(study.budget, source.bank, source.timing, fleet, seed) for seed in range(100)]
     assert mean(each.wall_s for each in outcomes) == pytest.approx(other_cohort.result.wall_s, rel=0.15)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from cifar_ray.studies.published import CNN
 from cifar_ray.studies.space import Choice, LogUniform
 from cifar_ray.studies.study import Budget, Study
@@ -27,8 +25,8 @@ CNN_EMA = Study(
     # the report's own, and what a rate that never comes down asks for (docs/methods.md)
     space=CNN.space,
     fixed={**CNN.fixed, "averaging": "ema"},
-    # six epochs fewer: five minutes of two cores (docs/methods.md)
-    budget=replace(CNN.budget, max_epochs=24),
+    # twice the trials, of which one in eight goes on, for six epochs fewer: five minutes of two cores (docs/methods.md)
+    budget=Budget(num_trials=60, max_epochs=24, reduction_factor=8),
     accelerators_per_trial=CNN.accelerators_per_trial,
     is_cohort=True,
 )

@@ -82,7 +82,7 @@ class LenientASHA(ASHAScheduler):
             self._controller._actor_force_cleanup_timeout = HURRY_S
 
     def _announce(self, standings: Iterable[Standing], trial_id: str, epoch: int) -> None:
-        """Let the trial, judged next after that epoch, find all others of its pass in the rungs that they have come to."""
+        """Let the trial, judged next after that epoch, find all others of its pass in the rungs they have come to."""
         for milestone, recorded in self._rungs():
             for each in standings:
                 if each.epoch == milestone and self._ray_ids.get(each.trial_id, each.trial_id) not in recorded:
