@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from cifar_ray.cli.main import main
+from cifar_ray.studies import STUDIES, Study
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm" / "cifar-ray"
@@ -102,3 +104,13 @@ def test_the_readmes_scores_are_of_records() -> None:
     found = _SCORES.findall(TEXTS["README.md"])
     assert found
     assert set(found) <= known
+
+
+def test_the_study_in_extending_is_one() -> None:
+    block = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "extending.md").read_text(), re.DOTALL)
+    assert block is not None
+    names: dict[str, Any] = {}
+    exec(textwrap.dedent(block[1]), names)  # noqa: S102  # the document's own
+    (study,) = (each for each in names.values() if isinstance(each, Study))
+    assert study.name not in STUDIES
+    assert len(study.sample(0)) == study.budget.num_trials
