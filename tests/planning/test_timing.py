@@ -9,6 +9,7 @@ import pytest
 from cifar_ray.planning.finished_sweep import FinishedSweep
 from cifar_ray.planning.timing import (
     COHORT_SETUP_S,
+    COHORT_START_S,
     PASS_EACH,
     PASS_FIXED,
     Timing,
@@ -79,7 +80,9 @@ def test_a_cohorts_passes_are_fitted(
     ]
     timing = measured_timing(sweep, [trial_record], lines, result_of(sweep, 50))
     assert [timing.pass_s(size) for size in (1, 2, 3, 10)] == pytest.approx([6, 8, 10, 24])
-    assert timing.setup_s == pytest.approx(20)
+    # no trial began after the first pass
+    assert timing.trial_start_s == COHORT_START_S
+    assert timing.setup_s == pytest.approx(20 - COHORT_START_S)
     # a second between passes, in which the driver decides on each of three (twice) or of two
     assert timing.gap_s == pytest.approx(1 - 3 * timing.decision_s)
 
@@ -99,9 +102,11 @@ def test_a_cohorts_new_trials_are_waited_for(
     timing = measured_timing(sweep, [trial_record], lines, result_of(sweep, 60))
     assert timing.trial_start_s == pytest.approx(2.5 + 2 * timing.decision_s)
     assert timing.setup_s + timing.trial_start_s == pytest.approx(22)
-    # two cohorts make their passes side by side
+    # two cohorts make their passes side by side, and while a sweep is interrupted nothing begins
     on_two = replace(sweep, accelerators_per_trial=0.5)
-    assert measured_timing(on_two, [trial_record], lines, result_of(sweep, 60)).trial_start_s == 0
+    interrupted = replace(sweep, interruptions=(Interruption(at=at(40), why="the node went away"),))
+    for other in (on_two, interrupted):
+        assert measured_timing(other, [trial_record], lines, result_of(sweep, 60)).trial_start_s == COHORT_START_S
 
 
 def test_time_without_a_driver_is_no_set_up_and_no_end(

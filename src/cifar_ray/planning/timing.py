@@ -16,6 +16,8 @@ PASS_FIXED, PASS_EACH = 0.91, 0.28
 """A pass of a cohort of n takes (fixed + each n) epochs of a trial that has one of the node's two cores to itself."""
 COHORT_SETUP_S = 40.0
 """Until a cohort's first pass: its members' processes, too."""
+COHORT_START_S = 2.3
+"""Until the pass that new trials join: the median of the thirteen sweeps of sixty trials in docs/results."""
 DECISION_S, COHORT_DECISION_S = 0.023, 0.012
 """Of the driver for a result, of trials one by one and in cohorts: 1,000 trials in docs/performance.md."""
 
@@ -50,6 +52,7 @@ def assumed_timing(epoch_s: float, *, is_cohort: bool) -> Timing:
         return Timing()
     return Timing(
         setup_s=COHORT_SETUP_S,
+        trial_start_s=COHORT_START_S,
         decision_s=COHORT_DECISION_S,
         pass_fixed_s=PASS_FIXED * epoch_s,
         pass_each_s=PASS_EACH * epoch_s,
@@ -105,10 +108,11 @@ def _observed(
     starts = [begins[trial_id, 1] - at for trial_id, at in started.items() if (trial_id, 1) in begins]
     gap_s = max(0.0, median(gaps)) if gaps else Timing.gap_s
     if sweep.is_cohort:
-        starts = [wait_s - gap_s for wait_s in _waits_for_new(metrics, ends)] if num_places(sweep) == 1 else []
-        trial_start_s = max(0.0, median(starts)) if starts else 0.0
-    else:
-        trial_start_s = max(0.0, median(starts)) if starts else Timing.trial_start_s
+        # cohorts side by side have passes of their own, and a wait may hold the time without a driver
+        is_plain = num_places(sweep) == 1 and not sweep.interruptions
+        starts = [wait_s - gap_s for wait_s in _waits_for_new(metrics, ends)] if is_plain else []
+    usual_s = COHORT_START_S if sweep.is_cohort else Timing.trial_start_s
+    trial_start_s = max(0.0, median(starts)) if starts else usual_s
     return Timing(
         setup_s=max(0.0, min(begins.values()) - _instant(sweep.started_at) - trial_start_s),
         trial_start_s=trial_start_s,

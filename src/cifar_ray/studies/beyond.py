@@ -25,7 +25,7 @@ CNN_EMA = Study(
     # the report's own, and what a rate that never comes down asks for (docs/methods.md)
     space=CNN.space,
     fixed={**CNN.fixed, "averaging": "ema"},
-    # twice the trials, of which one in eight goes on, for six epochs fewer: five minutes of two cores (docs/methods.md)
+    # twice the trials, one in eight going on, and six epochs fewer: about five minutes of two cores (docs/methods.md)
     budget=Budget(num_trials=60, max_epochs=24, reduction_factor=8),
     accelerators_per_trial=CNN.accelerators_per_trial,
     is_cohort=True,

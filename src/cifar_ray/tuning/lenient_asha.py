@@ -70,7 +70,7 @@ class LenientASHA(ASHAScheduler):
         super().on_trial_add(tune_controller, trial)
 
     def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
-        self._announce(result.get(PASS_KEY, ()), trial.config["trial_id"], result[TIME_ATTRIBUTE])
+        self._announce(result.get(PASS_KEY, ()), trial.config["trial_id"], result.get(TIME_ATTRIBUTE, 0))
         return str(super().on_trial_result(tune_controller, trial, result))
 
     def hurry(self) -> None:
