@@ -202,7 +202,7 @@ def test_a_trial_is_judged_by_all_that_have_come_as_far_and_by_no_other() -> Non
             assert driver.judges(line, made) == expected
 
 
-@pytest.mark.fault("a node is lost")
+@pytest.mark.fault("all worker nodes die")
 def test_a_trial_whose_pass_was_heard_of_by_others_alone_is_judged_when_it_comes_back() -> None:
     """Its node went between its pass and its own report; what it makes then counts, not what was announced."""
     driver = Driver({}, [], "a")
