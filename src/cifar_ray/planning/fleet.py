@@ -38,11 +38,15 @@ class Fleet:
             if not 0 <= value < math.inf:
                 raise ConfigurationError(f"{name}: {value:g} is out of range", "take 0 or more")
 
+    def num_filled(self, most_at_once: int) -> int:
+        """Workers that so many trials can fill, however many there are."""
+        return math.ceil(most_at_once / self.places)
+
     def num_together(self, most_at_once: int) -> int:
         """Trials that train in common passes, where a sweep has so many at once at most: they are dealt evenly."""
         if not self.is_cohort:
             return 1
-        num_used = min(math.ceil(most_at_once / self.places), self.num_workers)
+        num_used = min(self.num_filled(most_at_once), self.num_workers)
         return min(self.places, math.ceil(most_at_once / num_used))
 
 

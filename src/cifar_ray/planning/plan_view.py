@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from rich.console import Group, RenderableType
@@ -196,7 +195,7 @@ def _legend(plan: Plan) -> Iterator[RenderableType]:
     if hidden := len(plan.forecasts) - len(plan.shown):
         yield verbatim(f"{hidden} more set-ups were simulated: they are in the figure.", "dim")
     fleet = plan.grid.fleet
-    num_filled = math.ceil(plan.grid.most_at_once(plan.base.setup) / fleet.places)
+    num_filled = fleet.num_filled(plan.grid.most_at_once(plan.base.setup))
     if not fleet.is_autoscaled and max(plan.grid.workers) > num_filled:
         yield verbatim(
             f"{_num(plan.base.setup.num_trials, 'trial')} can fill {_num(num_filled, 'worker')}: more would idle, and "

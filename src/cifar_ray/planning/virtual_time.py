@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import math
 import random
 from collections import deque
 from typing import Generic, TypeVar
@@ -39,7 +38,7 @@ class VirtualTime(Generic[Work]):
     """One sweep on one fleet. Memory goes with the workers and the trials that run, not with those that have ended."""
 
     def __init__(self, search: Search, timing: Timing, fleet: Fleet, rng: random.Random) -> None:
-        num_wanted = math.ceil(search.most_at_once / fleet.places)
+        num_wanted = fleet.num_filled(search.most_at_once)
         self.search, self.timing, self.fleet = search, timing, fleet
         self.driver = Driver(timing.decision_s)
         self.workers = Workers(fleet, num_wanted, timing.setup_s, rng)

@@ -95,7 +95,7 @@ class CohortEngine:
             threading.Event().wait()
         with self._changed:
             # the same trial's earlier process died in the middle of a pass
-            self._changed.wait_for(lambda: not {trial_id} & (self._ready | self._outcomes.keys()))
+            self._changed.wait_for(lambda: trial_id not in self._ready and trial_id not in self._outcomes)
         # and what that one still uploads is no rest of a process that was killed, to be removed
         self.leave(trial_id)
         with self._changed:
