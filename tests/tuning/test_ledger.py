@@ -6,17 +6,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ray.exceptions import RayActorError
 from ray.tune.experiment import Trial
 
 from cifar_ray.records import EpochMetrics, SweepRecord
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.tuning.assignment import assign
+from cifar_ray.tuning.cost import PERIOD_S
 from cifar_ray.tuning.epoch_report import PASS_KEY, to_result
 from cifar_ray.tuning.ledger import Ledger, summarise_sweep
-from cifar_ray.tuning.member import MAX_LOSSES
 from cifar_ray.tuning.standing import Standing
-from cifar_ray.tuning.sweep import _TUNE_ENVIRONMENT
 
 
 class FakeTrial:
@@ -25,7 +23,7 @@ class FakeTrial:
     def __init__(self, trial_id: str) -> None:
         self.config = assign(trial_id, {"model": "classic_cnn"})
         self.error_file = "/nowhere"
-        self.run_metadata = SimpleNamespace(num_failures=0)
+        self.status = Trial.RUNNING
 
 
 class Books:
@@ -34,8 +32,15 @@ class Books:
         self.reopen()
 
     def reopen(self) -> None:
-        self.ledger = Ledger(self.runs, self.sweep, 0, self.said.append)
+        self.ledger = Ledger(self.runs, self.sweep, self.said.append)
         self.ledger.setup()
+
+    def count(self, *running: str) -> int:
+        """How many train, by the books, when Ray Tune has processes of these."""
+        trials: Any = [FakeTrial(trial) for trial in running]
+        self.ledger._meter._counted -= PERIOD_S
+        self.ledger.on_step_end(0, trials)
+        return self.ledger.progress().running
 
     def metrics(self) -> list[EpochMetrics]:
         """As they were told, without what the ledger adds."""
@@ -63,7 +68,6 @@ def test_outcomes(books: Books, epoch_metrics: list[EpochMetrics]) -> None:
     long, short = epoch_metrics[:4], epoch_metrics[4:]
     for trial in ("t0000", "t0001"):
         books.tell("on_trial_start", trial)
-    assert books.ledger.progress().running == 2
     books.tell("on_trial_complete", "t0000", *long)
     books.tell("on_trial_complete", "t0001", *short)
     books.ledger.on_experiment_end([])
@@ -120,52 +124,21 @@ def test_a_failed_trial_has_its_last_reason(books: Books, tmp_path: Path, failur
     assert str(record.error).startswith(reason)
 
 
-UNAVAILABLE = (
-    "The actor 1d06 is unavailable: The actor is temporarily unavailable: RpcError: RPC error: Socket closed\n"
-)
-
-
-@pytest.mark.parametrize(
-    ("failure", "counted"),
-    [(DIED.format("its node has died"), 0), (UNAVAILABLE, 0), (DIED.format("its process was killed"), 1)],
-)
-def test_a_lost_node_is_no_failure_of_its_trials(
-    books: Books, tmp_path: Path, epoch_metrics: list[EpochMetrics], failure: str, counted: int
-) -> None:
-    trial: Any = FakeTrial("t0000")
-    trial.error_file = tmp_path / "error.txt"
-    trial.error_file.write_text(f"Failure # 1 (occurred at …)\n{failure}")
-    # it may never have begun
-    books.ledger.on_trial_recover(0, [], trial)
-    trial.run_metadata.num_failures = 0
-    books.reopen()
-    books.ledger.on_trial_start(0, [], trial)
-
-    def lose(times: int) -> None:
-        for _ in range(times):
-            trial.run_metadata.num_failures += 1
-            books.ledger.on_trial_recover(0, [], trial)
-
-    lose(MAX_LOSSES)
-    books.tell("", "t0000", epoch_metrics[0])
-    lose(MAX_LOSSES)
-    assert trial.run_metadata.num_failures == 2 * MAX_LOSSES * counted
-    lose(1)
-    assert trial.run_metadata.num_failures == 2 * MAX_LOSSES * counted + 1, "no epoch between so many"
-
-
-def test_a_node_that_was_preempted_counts_as_little_as_one_that_died(
-    books: Books, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ray Tune would not count it: taken back nevertheless, it left minus one."""
-    for name, value in _TUNE_ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
-    trial: Any = FakeTrial("t0000")
-    trial.error_file = tmp_path / "error.txt"
-    trial.error_file.write_text(f"Failure # 1 (occurred at …)\n{DIED.format('its node has died')}")
-    Trial._handle_ray_actor_error(trial, RayActorError("1d06", "it was drained", preempted=True))
-    books.ledger.on_trial_recover(0, [], trial)
-    assert trial.run_metadata.num_failures == 0
+def test_a_trial_without_a_process_or_an_engine_does_not_run(books: Books, sweep_record: SweepRecord) -> None:
+    assert books.count() == 0
+    for trial in ("t0000", "t0001"):
+        books.tell("on_trial_start", trial)
+    assert books.count("t0000", "t0001") == 2
+    lost: Any = FakeTrial("t0000")
+    books.ledger.on_trial_recover(0, [], lost)
+    assert books.count("t0001") == 1
+    for num_up, num_running in ((0, 0), (1, 1)):
+        engines: Any = SimpleNamespace(num_up=lambda number=num_up: number)
+        books.ledger = Ledger(books.runs, sweep_record, books.said.append, engines=engines)
+        books.ledger.setup()
+        before = books.ledger._meter.use.held_s
+        assert books.count("t0001") == num_running
+        assert (books.ledger._meter.use.held_s > before) == bool(num_up)
 
 
 def test_an_epochs_node_is_the_one_that_trained_it(books: Books, epoch_metrics: list[EpochMetrics]) -> None:
@@ -275,4 +248,5 @@ def test_trials_of_a_cohort_share_what_they_use(books: Books, epoch_metrics: lis
     for line in (epoch_metrics[0], epoch_metrics[4]):
         books.tell("on_trial_start", line.trial_id)
         books.tell("", line.trial_id, replace(line, num_sharing=2))
+    books.count("t0000", "t0001")
     assert books.ledger._accelerators_in_use() == 0.5

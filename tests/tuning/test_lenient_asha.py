@@ -3,27 +3,40 @@
 import itertools
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayActorError, RayTaskError
 from ray.tune.execution.tune_controller import TrialRunnerWrapper
 from ray.tune.experiment import Trial
+from ray.tune.trainable.metadata import _TrainingRunMetadata
 
 from cifar_ray.records import EpochMetrics, TrialRecord
-from cifar_ray.tuning.lenient_asha import HURRY_S, Announced, LenientASHA, _hear_of_a_loss_once
+from cifar_ray.tuning.epoch_report import TIME_ATTRIBUTE
+from cifar_ray.tuning.lenient_asha import HURRY_S, Announced, LenientASHA, _take_losses_rightly
+from cifar_ray.tuning.member import MAX_LOSSES
 from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
 from cifar_ray.tuning.standing import Standing
+from cifar_ray.tuning.sweep import _TUNE_ENVIRONMENT
 
-LOST = ActorUnavailableError("the actor is temporarily unavailable", None)
+LOST = ActorUnavailableError("The actor is temporarily unavailable", None)
+DIED = "The actor died unexpectedly before finishing this task.\nThe actor is dead because {}."
 RAISED = RayTaskError("train", "Traceback", ValueError("a bug"))
 
 
-@dataclass(frozen=True)
 class FakeTrial:
-    status: str
+    """What the scheduler looks at of a Ray Tune trial."""
+
+    def __init__(self, status: str) -> None:
+        self.trial_id, self.status = "1", status
+        self.run_metadata = _TrainingRunMetadata()
+
+    @property
+    def metric_analysis(self) -> dict[str, dict[str, float]]:
+        return self.run_metadata.metric_analysis
 
 
 @pytest.mark.parametrize(
@@ -47,10 +60,49 @@ def test_a_process_that_was_lost_is_heard_of_once(
         _resetting_trials={trial, other},
         _trial_task_failure=lambda trial, exception: heard.append(exception),
     )
-    _hear_of_a_loss_once(controller)
+    _take_losses_rightly(controller)
     controller._trial_task_failure(trial, exception=exception)
     assert heard == [exception] * is_heard
     assert controller._resetting_trials == {other}
+
+
+@pytest.mark.parametrize(
+    ("exception", "counted"),
+    [
+        (RayActorError("1d06", DIED.format("its node has died")), 0),
+        (LOST, 0),
+        # of a preempted one Ray Tune would count nothing: taken back nevertheless, it left minus one
+        (RayActorError("1d06", DIED.format("its node has died"), preempted=True), 0),
+        (RayActorError("1d06", DIED.format("its process was killed")), 1),
+    ],
+)
+def test_a_lost_node_is_no_failure_of_its_trials(
+    exception: Exception, counted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in _TUNE_ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    trial: Any = FakeTrial(Trial.RUNNING)
+    judged: list[int] = []
+
+    def judge(trial: Any, exception: Exception) -> None:
+        Trial._handle_ray_actor_error(trial, exception)
+        judged.append(trial.run_metadata.num_failures)
+
+    controller = SimpleNamespace(_trial_to_actor=[trial], _resetting_trials=set(), _trial_task_failure=judge)
+    _take_losses_rightly(controller)
+
+    def lose(times: int) -> None:
+        for _ in range(times):
+            controller._trial_task_failure(trial, exception=exception)
+
+    lose(MAX_LOSSES)
+    # an epoch, and those before it told again
+    for epoch in (1, 2, 1):
+        trial.run_metadata.update_metric(TIME_ATTRIBUTE, epoch)
+    lose(MAX_LOSSES)
+    assert judged[-1] == max(judged) == 2 * MAX_LOSSES * counted, "Ray Tune judges by the sum there and then"
+    lose(1)
+    assert judged[-1] == 2 * MAX_LOSSES * counted + 1, "no epoch between so many"
 
 
 def test_the_controller_is_taught_once_however_many_trials_are_added() -> None:
@@ -72,6 +124,7 @@ def test_the_controller_is_taught_once_however_many_trials_are_added() -> None:
     assert len(taught) == 1
     assert controller._actor_force_cleanup_timeout == STOP_DEADLINE_S
     asha.hurry()
+    asha.on_trial_add(wrapper, SimpleNamespace(trial_id="3", config={"trial_id": "t0003"}))
     assert controller._actor_force_cleanup_timeout == HURRY_S, "whoever stops a job kills it soon after"
     with pytest.raises(RayActorError, match="no memory"):
         manager._actor_task_failed(exception=OutOfMemoryError("no memory"))
@@ -107,7 +160,10 @@ class Driver:
 
 
 CONTROLLER = SimpleNamespace(
-    _actor_force_cleanup_timeout=STOP_DEADLINE_S, _actor_manager=None, _trial_task_failure=None, _trial_to_actor={}
+    _actor_force_cleanup_timeout=10,
+    _actor_manager=SimpleNamespace(_actor_task_failed=None),
+    _trial_task_failure=None,
+    _trial_to_actor={},
 )
 
 

@@ -25,6 +25,7 @@ from cifar_ray.errors import NotAMemberError
 from cifar_ray.records import EpochMetrics
 from cifar_ray.tuning import engine, member
 from cifar_ray.tuning.assignment import assign
+from cifar_ray.tuning.engine_watch import EngineWatch
 from cifar_ray.tuning.standing import Standing
 
 LINE = EpochMetrics(trial_id="t0000", epoch=1, train_loss=1.0, train_accuracy=0.5, validation_loss=1.0,
@@ -70,9 +71,22 @@ engines = {
     "nowhere": actor.options(resources={"nowhere": 1}).remote(0),
 }
 ray.get([engines[name].num_members.remote() for name in ("full", "spot")])
+watch = EngineWatch(list(engines.values()))
+
+def count(awaited):
+    for _ in range(60):
+        if watch.num_up() == awaited:
+            break
+        time.sleep(0.5)
+    return watch.num_up()
+
 found = {"placed": choose("nowhere", "spot", "full"), "answering": choose("full", "spot")}
+found["up"] = [count(2)]
 cluster.remove_node(spot)
 found["left"] = choose("nowhere", "spot", "full")
+found["up"].append(count(1))
+cluster.add_node(num_cpus=1, resources={"spot": 1})
+found["up"].append(count(2))
 
 began = time.monotonic()
 engine.drain_engines(list(engines.values()))
@@ -139,6 +153,7 @@ def test_a_trial_joins_an_engine_that_is_there(tmp_path: Path) -> None:
     assert (placed, answering) == ("spot", "spot"), "the emptiest of those that answer"
     assert at_once_s < 1.5 < waited_s < 5
     assert left == "full", "one that was lost is not the emptiest"
+    assert found["up"] == [2, 1, 2], "of three, one never has a node, and one loses its own for a while"
     assert found["drained_s"] < 5, "nothing is to come from one without a node"
     assert found["epochs"] == [1, 2], "a stranger joins anew"
     assert found["standings"] == [[1], [2]], "of each pass"

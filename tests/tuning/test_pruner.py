@@ -29,7 +29,7 @@ class Sweep:
 
     def drive(self) -> None:
         """In a driver of its own, which begins with what the store has."""
-        self.ledger = Ledger(self.runs, self.record, 0, lambda line: None)
+        self.ledger = Ledger(self.runs, self.record, lambda line: None)
         self.callback = Pruner(self.runs, "cnn-1", self.ledger.trials)
         for each in (self.ledger, self.callback):
             each.setup()

@@ -1,6 +1,7 @@
 """What Ray Tune is given of a sweep, without Ray."""
 
 import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from types import SimpleNamespace
@@ -11,7 +12,9 @@ import ray
 from ray import tune
 from ray.tune.tune import _setup_signal_catching
 
+from cifar_ray.capacity import Placement
 from cifar_ray.data.split import TrainingData
+from cifar_ray.errors import InterruptedSweepError
 from cifar_ray.progress.sweep_log import budget_line
 from cifar_ray.records import SweepRecord, TrialRecord
 from cifar_ray.storage.runs import RunStore
@@ -23,6 +26,7 @@ from cifar_ray.tuning.sweep import (
     SweepPlan,
     _build_scheduler,
     _build_tuner,
+    _ending_in_order,
     _trainable,
     run_trials,
 )
@@ -63,7 +67,7 @@ def test_the_checkpoints_of_a_population_wait_for_its_end(
     monkeypatch.setattr(tune, "Tuner", lambda *args, run_config, **options: run_config.callbacks)
     plan = replace(plan, sweep=replace(plan.sweep, searcher=searcher))
     scheduler = _build_scheduler(plan, [], [])
-    callbacks: Any = _build_tuner(plan, [], None, scheduler, runs, "/nowhere", print, TimeLimit(None))
+    callbacks: Any = _build_tuner(plan, [], None, None, scheduler, runs, "/nowhere", print, TimeLimit(None))
     assert any(isinstance(each, Pruner) for each in callbacks) == is_pruned
 
 
@@ -75,7 +79,7 @@ def test_the_log_says_how_many_trials_are_judged_together(
     plan = replace(plan, max_concurrent_trials=15, num_cohorts=num_cohorts)
     said: list[str] = []
     scheduler = _build_scheduler(plan, [], [])
-    callbacks: Any = _build_tuner(plan, [], None, scheduler, runs, "/nowhere", said.append, TimeLimit(None))
+    callbacks: Any = _build_tuner(plan, [], None, None, scheduler, runs, "/nowhere", said.append, TimeLimit(None))
     (ledger,) = (each for each in callbacks if isinstance(each, Ledger))
     ledger.setup()
     assert said == [budget_line(plan.sweep.budget), *says]
@@ -94,6 +98,11 @@ def own_handlers() -> Iterator[None]:
         signal.signal(number, handler)
 
 
+def teach_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in _TUNE_ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+
+
 @pytest.mark.usefixtures("own_handlers")
 def test_the_signal_after_the_last_trial_is_not_swallowed(
     plan: SweepPlan, runs: RunStore, trial_record: TrialRecord, monkeypatch: pytest.MonkeyPatch
@@ -105,8 +114,7 @@ def test_the_signal_after_the_last_trial_is_not_swallowed(
         for trial_id in ("t0000", "t0001"):
             runs.write_trial("cnn-1", replace(trial_record, trial_id=trial_id))
 
-    for name, value in _TUNE_ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
+    teach_environment(monkeypatch)
     at_drain: list[list[Any]] = []
     monkeypatch.setattr(ray, "put", lambda data: None)
     monkeypatch.setattr(sweep_module, "start_engines", lambda *arguments: [])
@@ -117,3 +125,49 @@ def test_the_signal_after_the_last_trial_is_not_swallowed(
     run_trials(replace(plan, num_cohorts=1), runs, print)
     assert at_drain == [before]
     assert handlers() == before
+
+
+@pytest.mark.usefixtures("own_handlers")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ray_tune_ends_in_order_and_soon_on_the_first_signal_alone(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teach_environment(monkeypatch)
+    before, hurried, stopping = handlers(), [], threading.Event()  # type: ignore[var-annotated]
+    with _ending_in_order(lambda: hurried.append(1), stopping):
+        # nothing is to be ended yet
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(number)
+        assert handlers() == before, "a second one ends the driver, as if there were no sweep"
+    stopping.clear()
+    with _ending_in_order(lambda: hurried.append(2), stopping):
+        ended = _setup_signal_catching()
+        signal.raise_signal(number)
+        assert ended.is_set()
+        assert stopping.is_set()
+    assert hurried == [1, 2]
+    assert handlers() == before
+
+
+@pytest.mark.usefixtures("own_handlers")
+@pytest.mark.parametrize("has_finals", [True, False])
+def test_a_search_that_is_told_to_stop_as_it_ends_has_no_finals(
+    plan: SweepPlan, runs: RunStore, trial_record: TrialRecord, monkeypatch: pytest.MonkeyPatch, has_finals: bool
+) -> None:
+    """Ray Tune's loop has ended, and no longer looks whether it is to stop."""
+
+    def fit() -> None:
+        _setup_signal_catching()
+        for trial_id in ("t0000", "t0001"):
+            runs.write_trial("cnn-1", replace(trial_record, trial_id=trial_id))
+        signal.raise_signal(signal.SIGTERM)
+
+    teach_environment(monkeypatch)
+    monkeypatch.setattr(sweep_module, "_build_tuner", lambda *arguments: SimpleNamespace(fit=fit))
+    monkeypatch.setattr(tune, "with_parameters", lambda function, **parameters: function)
+    runs.create_sweep(plan.sweep)
+    if not has_finals:
+        assert run_trials(plan, runs, print).winner
+        return
+    with pytest.raises(InterruptedSweepError):
+        run_trials(replace(plan, finals=Placement(num_slots=1, num_cohorts=0, cpus=1.0, accelerators=0.0)), runs, print)

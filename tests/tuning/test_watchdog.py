@@ -3,9 +3,21 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import ray
+from ray.exceptions import RpcError
+from ray.tune.experiment import Trial
+
+from cifar_ray.records import EpochMetrics
+from cifar_ray.tuning import watchdog
+from cifar_ray.tuning.epoch_report import to_result
+from cifar_ray.tuning.watchdog import HANG_FACTOR, LEAST_DEADLINE_S, Watchdog
 
 SWEEP = """
 import os, signal, sys
@@ -13,7 +25,9 @@ from pathlib import Path
 
 import ray
 from ray import tune
+from cifar_ray.records import EpochMetrics
 from cifar_ray.tuning import watchdog
+from cifar_ray.tuning.epoch_report import report_epoch
 
 watchdog.PERIOD_S, watchdog.LEAST_DEADLINE_S, watchdog.HANG_FACTOR, watchdog.IDLE_DEADLINE_S = 0.5, 4.0, 1, 2.0
 folder = Path(sys.argv[1])
@@ -23,7 +37,8 @@ def train(config):
         if epoch == 2 and len(list(folder.glob(f"{config['times']}-*"))) < config["times"]:
             (folder / f"{config['times']}-{os.getpid()}").touch()
             os.kill(os.getpid(), signal.SIGSTOP)
-        tune.report({"epoch": epoch})
+        report_epoch(EpochMetrics(trial_id="t0000", epoch=epoch, train_loss=1.0, train_accuracy=0.5, seconds=0.01,
+                                  validation_loss=1.0, validation_accuracy=0.5, learning_rate=0.1))
 
 ray.init(address="local", num_cpus=1, num_gpus=2, include_dashboard=False, logging_level="ERROR")
 results = tune.Tuner(
@@ -34,7 +49,7 @@ results = tune.Tuner(
         storage_path=str(folder / "tune"),
         verbose=0,
         failure_config=tune.FailureConfig(max_failures=1),
-        callbacks=[watchdog.Watchdog(lambda line: print(line, flush=True), ends_trials=True)],
+        callbacks=[watchdog.Watchdog(lambda line: print(line, flush=True))],
     ),
 ).fit()
 print("failed:", sum(result.error is not None for result in results), flush=True)
@@ -55,3 +70,72 @@ def test_a_trial_that_hangs_is_ended_and_tried_again(tmp_path: Path) -> None:
     hung = [path.name.partition("-")[2] for path in tmp_path.glob("[12]-*")]
     assert len(hung) == 3
     assert not [process for process in hung if Path("/proc", process).exists()], "left behind"
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Goes on as it is told."""
+    now = [1000.0]
+    monkeypatch.setattr(watchdog, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(ray, "cluster_resources", dict)
+    monkeypatch.setattr(ray, "available_resources", dict)
+
+    def pass_time(seconds: float) -> None:
+        now[0] += seconds
+
+    return pass_time
+
+
+def test_epochs_that_a_resumed_trial_tells_again_do_not_make_its_own_ones_late(
+    clock: Callable[[float], None], epoch_metrics: list[EpochMetrics], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[object] = []
+    monkeypatch.setattr(ray, "kill", ended.append)
+    dog, epoch_s = Watchdog(print), LEAST_DEADLINE_S * 2
+    actor = object()
+    trial: Any = SimpleNamespace(
+        trial_id="1", status=Trial.RUNNING, temporary_state=SimpleNamespace(ray_actor=actor), config={}
+    )
+    dog.on_trial_start(0, [trial], trial)
+    for line in epoch_metrics[:3]:
+        clock(0.1)
+        dog.on_trial_result(0, [trial], trial, to_result(replace(line, seconds=epoch_s)))
+    clock(epoch_s)
+    dog.on_step_end(0, [trial])
+    assert not ended
+    clock(epoch_s * HANG_FACTOR)
+    dog.on_step_end(0, [trial])
+    assert ended == [actor]
+
+
+def test_a_head_that_does_not_answer_is_asked_again(
+    clock: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def time_out(address: str) -> None:
+        asked.append(address)
+        raise RpcError("Deadline Exceeded")
+
+    monkeypatch.setattr(watchdog, "get_cluster_status", time_out)
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(gcs_address="head"))
+    dog = Watchdog(print)
+    for _ in range(20):
+        clock(10.0)
+        dog.on_step_end(0, [])
+    assert len(asked) > 1
+
+
+@pytest.mark.parametrize(("num_up", "is_waiting"), [(None, False), (1, False), (0, True)])
+def test_a_trial_that_waits_for_an_engine_does_not_run(
+    clock: Callable[[float], None], monkeypatch: pytest.MonkeyPatch, num_up: int | None, is_waiting: bool
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(watchdog, "get_cluster_status", lambda address: watchdog.ClusterStatus())
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(gcs_address="head"))
+    engines: Any = None if num_up is None else SimpleNamespace(num_up=lambda: num_up)
+    dog, trial = Watchdog(said.append, engines), SimpleNamespace(trial_id="1", status=Trial.RUNNING)
+    for _ in range(5):
+        clock(10.0)
+        dog.on_step_end(0, [trial])  # type: ignore[list-item]
+    assert any(line.startswith("waiting") for line in said) == is_waiting

@@ -26,10 +26,9 @@ UNKNOWN = "unknown on_demand"
 class Meter:
     """Adds up, over all drivers of a sweep, the seconds of accelerators (or of cores) that it holds."""
 
-    def __init__(self, sweep: SweepRecord, num_cohorts: int, before: ResourceUse) -> None:
+    def __init__(self, sweep: SweepRecord, before: ResourceUse) -> None:
         """`before` is what earlier drivers have counted."""
         self._device, self._num_each = held_by_each(sweep)
-        self._num_cohorts = num_cohorts
         self.use = before
         self._counted = time.monotonic()
         self._looked = float("-inf")
@@ -38,11 +37,9 @@ class Meter:
         """Whether it is time to count."""
         return time.monotonic() - self._counted >= PERIOD_S
 
-    def count(self, num_running: int) -> None:
-        """Since the last count `num_running` trials have held what they train on, or all cohorts where any has run."""
+    def count(self, num_held: int) -> None:
+        """Since the last count so many trials, or cohorts, have held what they train on."""
         now = time.monotonic()
-        # without a node for its trials, a sweep has none for its cohorts
-        num_held = self._num_cohorts if self._num_cohorts and num_running else num_running
         held_s = (now - self._counted) * self._num_each * num_held
         self._counted = now
         nodes = self.use.nodes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -32,15 +32,13 @@ from cifar_ray.records import EpochMetrics, Outcome, SweepRecord, SweepResult, T
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.tuning.bookkeeper import Bookkeeper
 from cifar_ray.tuning.cost import Meter, cost_of
+from cifar_ray.tuning.engine_watch import EngineWatch
 from cifar_ray.tuning.epoch_report import PASS_KEY, from_result
 from cifar_ray.tuning.gauges import SweepGauges
-from cifar_ray.tuning.member import MAX_LOSSES
 
 PROGRESS_PERIOD_S = 2.0
 MAX_ERROR_LENGTH = 500
 MAX_EVENTS = 100
-NODE_LOST = ("its node has died", "The actor is temporarily unavailable")
-"""In Ray's words for an actor that was lost with its node; one that dies by itself has others."""
 
 
 class Ledger(Callback):
@@ -50,21 +48,21 @@ class Ledger(Callback):
         self,
         runs: RunStore,
         sweep: SweepRecord,
-        num_cohorts: int,
         say: Callable[[str], None],
         *,
+        engines: EngineWatch | None = None,
         num_together: int = 1,
     ) -> None:
-        """`num_together` trials train in a cohort, at most."""
+        """`engines` are those of its cohorts, of which each trains `num_together` trials at most."""
         self._runs = runs
         self._sweep = sweep
-        self._num_cohorts = num_cohorts
+        self._engines = engines
         self._num_together = num_together
         self._say = say
         self._trials: dict[str, TrialRecord] = {}
         self._metrics: dict[tuple[str, int], EpochMetrics] = {}
-        self._losses: dict[str, tuple[int, int]] = {}
-        """By trial: its epochs when it last lost its node, and how often it has since the epoch before."""
+        self._running: set[str] = set()
+        """Those that train now: by the books a trial that has lost its process runs, too."""
 
     def setup(self, *args: Any, **info: Any) -> None:
         """Read the books: Ray Tune calls this in every driver that the sweep has."""
@@ -86,7 +84,7 @@ class Ledger(Callback):
         self._gauges = SweepGauges(self._sweep, num_epochs=len(self._metrics))
         self._started = self._progress_said = time.monotonic()
         self._books = Bookkeeper(self._runs, self._sweep.sweep_id)
-        self._meter = Meter(self._sweep, self._num_cohorts, self._runs.use(self._sweep.sweep_id))
+        self._meter = Meter(self._sweep, self._runs.use(self._sweep.sweep_id))
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial got its resources, for the first time or again."""
@@ -110,12 +108,15 @@ class Ledger(Callback):
             self._news.append(TrialEpoch.of(line))
             counted = with_epoch(self._trials[line.trial_id], line, self._sweep.accelerators_per_trial)
             self._trials[line.trial_id] = replace(counted, node=node)
-        self.on_step_end(iteration, trials)
 
-    def on_step_end(self, iteration: int = 0, trials: Sequence[Trial] = (), **info: Any) -> None:
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Count and say what is due."""
         if self._meter.is_due():
-            self._meter.count(sum(trial.status == Trial.RUNNING for trial in trials))
+            running = {each.config["trial_id"] for each in trials if each.status == Trial.RUNNING}
+            num_held = len(running) if self._engines is None else self._engines.num_up()
+            # a trial of a cohort may have its process, and wait for an engine
+            self._running = running if num_held else set()
+            self._meter.count(num_held)
         if time.monotonic() - self._progress_said >= PROGRESS_PERIOD_S:
             self._say_progress()
 
@@ -139,20 +140,14 @@ class Ledger(Callback):
         self._say(f"trial {record.trial_id} failed: {error}")
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """A trial lost its process and gets another. That its node died, as on a spot instance, is no failure."""
-        trial_id, record = trial.config["trial_id"], self._record(trial)
-        self._put(_with_event(record, "lost"))
-        num_epochs = record.num_epochs
-        at_epoch, num_losses = self._losses.get(trial_id, (num_epochs, 0))
-        num_losses = num_losses + 1 if at_epoch == num_epochs else 1
-        if num_losses <= MAX_LOSSES and any(words in _last_failure(trial) for words in NODE_LOST):
-            self._losses[trial_id] = (num_epochs, num_losses)
-            trial.run_metadata.num_failures -= 1
+        """A trial lost its process and gets another."""
+        self._put(_with_event(self._record(trial), "lost"))
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
         """The sweep ended, or was interrupted: write what is left."""
         self._books.keep_metrics(self._metrics.values(), self._meter.use)
         self._books.drain()
+        self._running = set()
         self._say_progress()
 
     def trials(self) -> Collection[TrialRecord]:
@@ -170,7 +165,7 @@ class Ledger(Callback):
         return SweepProgress(
             elapsed_s=time.monotonic() - self._started,
             trials=self._sweep.num_trials,
-            running=outcomes["running"],
+            running=len(self._running),
             stopped=outcomes["stopped"],
             completed=outcomes["completed"],
             diverged=outcomes["diverged"],
@@ -203,11 +198,8 @@ class Ledger(Callback):
 
     def _accelerators_in_use(self) -> float:
         """The running trials' parts, as their last epochs had them."""
-        last = [
-            self._metrics.get((trial.trial_id, trial.num_epochs))
-            for trial in self._trials.values()
-            if trial.outcome == "running"
-        ]
+        running = [self._trials[trial_id] for trial_id in self._running if trial_id in self._trials]
+        last = [self._metrics.get((trial.trial_id, trial.num_epochs)) for trial in running]
         return sum(self._sweep.accelerators_per_trial / line.num_sharing for line in last if line is not None)
 
     def _put(self, trial: TrialRecord) -> None:

@@ -14,11 +14,14 @@ from ray.tune.schedulers import ASHAScheduler
 
 from cifar_ray.records import EpochMetrics
 from cifar_ray.tuning.epoch_report import PASS_KEY, TIME_ATTRIBUTE
+from cifar_ray.tuning.member import MAX_LOSSES
 from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
 from cifar_ray.tuning.standing import Standing
 
 HURRY_S = 10
 """With what is written at the end, less than the 20 s that a job has from the signal on (RAY_JOB_STOP_WAIT_TIME_S)."""
+NODE_LOST = ("its node has died", "The actor is temporarily unavailable")
+"""In Ray's words for an actor that was lost with its node; one that dies by itself has others."""
 
 
 class Announced(NamedTuple):
@@ -55,12 +58,12 @@ class LenientASHA(ASHAScheduler):
     def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
         # each call has another wrapper, which keeps to itself what is set on it
         controller = getattr(tune_controller, "_tune_controller", tune_controller)
-        self._controller = controller
-        if controller._actor_force_cleanup_timeout != STOP_DEADLINE_S:
+        if self._controller is not controller:
+            self._controller = controller
             # at the end of a sweep it would kill a process that has not ended within ten seconds
             controller._actor_force_cleanup_timeout = STOP_DEADLINE_S
             _let_trials_run_out_of_memory(controller)
-            _hear_of_a_loss_once(controller)
+            _take_losses_rightly(controller)
         name = trial.config["trial_id"]
         self._ray_ids[name] = trial.trial_id
         for _, recorded in self._rungs():
@@ -135,9 +138,10 @@ def _let_trials_run_out_of_memory(tune_controller: TuneController) -> None:
     manager._actor_task_failed = process_any_failure
 
 
-class _FirstReport:
-    """A process that dies as it is being made ready for its next trial is reported twice, of itself and of that call.
+class _Losses:
+    """A trial whose node died, as a spot instance does, has not failed: Ray Tune would count that with its failures.
 
+    And a process that dies as it is being made ready for its next trial is reported twice, of itself and of that call.
     On the first report the trial waits for another process. Ray Tune took the second, of a trial that waits, for one
     that had failed for good, however often it might be tried again; and it held a trial whose process was once made
     ready, and lost, for one that is being made ready still.
@@ -146,18 +150,32 @@ class _FirstReport:
     def __init__(self, tune_controller: TuneController) -> None:
         self._controller = tune_controller
         self._process_failure = tune_controller._trial_task_failure
+        self._lost: dict[str, tuple[int, int]] = {}
+        """By trial: its epochs when it last lost its node, and how often it has since the epoch before."""
 
     def __call__(self, trial: Trial, exception: Exception) -> None:
         """In the place of the controller's own."""
         self._controller._resetting_trials.discard(trial)
         is_known = trial.status == Trial.PENDING and trial not in self._controller._trial_to_actor
         if not (is_known and isinstance(exception, RayActorError)):
+            if self._is_forgiven(trial, exception):
+                # Ray Tune counts it and then judges by the sum
+                trial.run_metadata.num_failures -= 1
             self._process_failure(trial, exception)
+
+    def _is_forgiven(self, trial: Trial, exception: Exception) -> bool:
+        if not any(words in str(exception) for words in NODE_LOST):
+            return False
+        num_epochs = trial.metric_analysis.get(TIME_ATTRIBUTE, {}).get("max", 0)
+        at_epoch, num_losses = self._lost.get(trial.trial_id, (num_epochs, 0))
+        num_losses = num_losses + 1 if at_epoch == num_epochs else 1
+        self._lost[trial.trial_id] = (num_epochs, num_losses)
+        return num_losses <= MAX_LOSSES
 
     def __reduce__(self) -> tuple[type[object], tuple[()]]:
         """Ray Tune pickles all that its controller has, into a state that nobody reads: not the controller again."""
         return object, ()
 
 
-def _hear_of_a_loss_once(tune_controller: TuneController) -> None:
-    tune_controller._trial_task_failure = _FirstReport(tune_controller)
+def _take_losses_rightly(tune_controller: TuneController) -> None:
+    tune_controller._trial_task_failure = _Losses(tune_controller)

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import signal
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from cifar_ray.studies.options import Keep
 from cifar_ray.tuning.assignment import assign
 from cifar_ray.tuning.book_search import BookSearch
 from cifar_ray.tuning.engine import EnginePlan, drain_engines, start_engines
+from cifar_ray.tuning.engine_watch import EngineWatch
 from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE
 from cifar_ray.tuning.ledger import Ledger, summarise_sweep
 from cifar_ray.tuning.lenient_asha import LenientASHA
@@ -64,6 +66,8 @@ _TUNE_ENVIRONMENT = {
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",
     # the job prints its own progress
     "RAY_AIR_NEW_OUTPUT": "0",
+    # a signal comes to _ending_in_order first
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
 }
 
 
@@ -109,16 +113,17 @@ def run_trials(plan: SweepPlan, runs: RunStore, say: Callable[[str], None]) -> S
     limit = TimeLimit(plan.ends_at)
     ended = {trial.trial_id for trial in runs.trials(plan.sweep.sweep_id) if trial.has_ended}
     num_left = plan.sweep.num_trials - len(ended)
+    stopping = threading.Event()
     try:
-        scheduler = _build_scheduler(plan, runs.metrics(plan.sweep.sweep_id), ended)
-        # what Ray Tune writes of its own nobody reads (docs/decisions/0011)
-        with (
-            TemporaryDirectory(prefix="cifar-ray-tune-", ignore_cleanup_errors=True) as folder,
-            _trainable(plan, num_left) as trainable,
-            _sigterm_as_interrupt(scheduler.hurry),
-        ):
-            if num_left:
-                _build_tuner(plan, ended, trainable, scheduler, runs, folder, say, limit).fit()
+        if num_left:
+            scheduler = _build_scheduler(plan, runs.metrics(plan.sweep.sweep_id), ended)
+            # what Ray Tune writes of its own nobody reads (docs/decisions/0011)
+            with (
+                TemporaryDirectory(prefix="cifar-ray-tune-", ignore_cleanup_errors=True) as folder,
+                _trainable(plan, num_left) as (trainable, engines),
+                _ending_in_order(scheduler.hurry, stopping),
+            ):
+                _build_tuner(plan, ended, trainable, engines, scheduler, runs, folder, say, limit).fit()
     except (OSError, TuneError) as error:
         raise StorageError(
             f"sweep {sweep_id} broke off: {last_line(error)}",
@@ -130,7 +135,8 @@ def run_trials(plan: SweepPlan, runs: RunStore, say: Callable[[str], None]) -> S
             f"{error.hint}; then go on: --sweep-id {sweep_id} --resume",
         ) from error
     result = summarise_sweep(runs, plan.sweep, now(), plan.prices)
-    if result is None:
+    # told to stop as the last trials ended, a search does not go on to its finals
+    if result is None or (stopping.is_set() and plan.finals is not None):
         raise _interruption(sweep_id, limit)
     return result
 
@@ -146,6 +152,7 @@ def _build_tuner(
     plan: SweepPlan,
     ended: Collection[str],
     trainable: Any,
+    engines: EngineWatch | None,
     scheduler: LenientASHA,
     runs: RunStore,
     folder: str,
@@ -153,10 +160,10 @@ def _build_tuner(
     limit: TimeLimit,
 ) -> tune.Tuner:
     sweep = plan.sweep
-    ledger = Ledger(runs, sweep, plan.num_cohorts, say, num_together=plan.num_together)
+    ledger = Ledger(runs, sweep, say, engines=engines, num_together=plan.num_together)
     callbacks = [
         ledger,
-        Watchdog(say, ends_trials=not plan.num_cohorts),
+        Watchdog(say, engines),
         Trackers(runs, sweep, say),
         limit,
         # the next generation of a population begins with checkpoints of this one
@@ -179,8 +186,8 @@ def _build_tuner(
 
 
 @contextmanager
-def _trainable(plan: SweepPlan, num_left: int) -> Iterator[Any]:
-    """What Ray Tune runs for each trial, and the engines behind it."""
+def _trainable(plan: SweepPlan, num_left: int) -> Iterator[tuple[Any, EngineWatch | None]]:
+    """What Ray Tune runs for each trial, and a look at the engines behind it, where there are any."""
     sweep = plan.sweep
     where = {TYPE_LABEL: plan.accelerator} if plan.accelerator else {}
     if not plan.num_cohorts:
@@ -190,10 +197,9 @@ def _trainable(plan: SweepPlan, num_left: int) -> Iterator[Any]:
             data_seed=None if sweep.parent else sweep.seed,
             cpus_per_trial=sweep.cpus_per_trial,
         )
-        yield tune.with_resources(
-            tune.with_parameters(run_trial, data=plan.data, plan=trial_plan),
-            _reserve({"CPU": sweep.cpus_per_trial, "GPU": sweep.accelerators_per_trial}, where),
-        )
+        demand = {"CPU": sweep.cpus_per_trial, "GPU": sweep.accelerators_per_trial}
+        trial = tune.with_parameters(run_trial, data=plan.data, plan=trial_plan)
+        yield tune.with_resources(trial, _reserve(demand, where)), None
         return
     engine_plan = EnginePlan(
         sweep_id=sweep.sweep_id,
@@ -203,17 +209,14 @@ def _trainable(plan: SweepPlan, num_left: int) -> Iterator[Any]:
         num_slots=plan.num_together,
         num_trials=math.ceil(num_left / plan.num_cohorts),
     )
-    demand = {
-        "num_cpus": sweep.cpus_per_trial - SPARE_CPUS,
-        "num_gpus": sweep.accelerators_per_trial,
-        "label_selector": where,
-    }
+    amounts = {"num_cpus": sweep.cpus_per_trial - SPARE_CPUS, "num_gpus": sweep.accelerators_per_trial}
     # once to a node, whoever starts there; held for restarts, so lost only with this driver (ray#53727)
     data = ray.put(plan.data)
-    engines = start_engines(plan.num_cohorts, data, engine_plan, demand)
+    engines = start_engines(plan.num_cohorts, data, engine_plan, {**amounts, "label_selector": where})
     has_store = True
     try:
-        yield tune.with_resources(tune.with_parameters(run_member, engines=engines), _reserve(MEMBER_RESOURCES, where))
+        member = tune.with_parameters(run_member, engines=engines)
+        yield tune.with_resources(member, _reserve(MEMBER_RESOURCES, where)), EngineWatch(engines)
     except StoreUnavailableError:
         # the driver has waited for it as long as the engines may
         has_store = False
@@ -266,20 +269,29 @@ def _name_trial(trial: tune.experiment.Trial) -> str:
 
 
 @contextmanager
-def _sigterm_as_interrupt(hurry: Callable[[], None]) -> Iterator[None]:
-    """Ray Tune ends its trials in order on SIGINT; a stopped job gets SIGTERM, and has to `hurry` then.
+def _ending_in_order(hurry: Callable[[], None], stopping: threading.Event) -> Iterator[None]:
+    """The first SIGINT or SIGTERM: Ray Tune is to end its trials in order, and to `hurry`. The second does as ever.
 
-    Ray Tune's handler stays when all trials have ended, and would swallow the signal that comes next.
+    Ray Tune ends them on SIGUSR1, too, with a handler that stays when all trials have ended.
     """
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
+    def restore() -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, previous[number])
+
+    def end(number: int, frame: FrameType | None) -> None:
+        restore()
+        stopping.set()
         hurry()
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGUSR1)
 
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    signal.signal(signal.SIGTERM, interrupt)
+    # until Ray Tune has its own
+    signal.signal(signal.SIGUSR1, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
     try:
         yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        restore()
+        signal.signal(signal.SIGUSR1, previous[signal.SIGUSR1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import ray
@@ -15,6 +16,8 @@ from ray.tune.experiment import Trial
 
 from cifar_ray.capacity import ACCELERATOR
 from cifar_ray.progress.sweep_log import Waiting
+from cifar_ray.tuning.engine_watch import EngineWatch
+from cifar_ray.tuning.epoch_report import from_result
 
 PERIOD_S = 5.0
 """Between two looks."""
@@ -36,10 +39,10 @@ STUCK_AFTER_S = 600.0
 class Watchdog(Callback):
     """Ray Tune's callback in the driver. A trial that hangs is ended, and so tried again like one that fails."""
 
-    def __init__(self, say: Callable[[str], None], *, ends_trials: bool) -> None:
-        """`ends_trials` is False where trials train in the process of a cohort, which has a deadline of its own."""
+    def __init__(self, say: Callable[[str], None], engines: EngineWatch | None = None) -> None:
+        """`engines` are those of cohorts. They have a deadline of their own, and their trials none."""
         self._say = say
-        self._ends_trials = ends_trials
+        self._engines = engines
         self._heard: dict[str, float] = {}
         """When each running trial was last heard of."""
         self._slowest_s = 0.0
@@ -56,7 +59,9 @@ class Watchdog(Callback):
     ) -> None:
         """A trial finished an epoch."""
         now = time.monotonic()
-        self._slowest_s = max(self._slowest_s, now - self._heard.get(trial.trial_id, now))
+        # one that is told again, on resume, comes at once
+        waited_s = now - self._heard.get(trial.trial_id, now)
+        self._slowest_s = max(self._slowest_s, waited_s, from_result(result).seconds)
         self._heard[trial.trial_id] = now
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
@@ -65,12 +70,15 @@ class Watchdog(Callback):
         if now - self._looked < PERIOD_S:
             return
         self._looked = now
-        if self._ends_trials:
+        if self._engines is None:
             for trial in trials:
                 if trial.status == Trial.RUNNING and trial.trial_id in self._heard:
                     self._end_if_hanging(trial, now)
-        self._say_waiting(any(trial.status == Trial.RUNNING for trial in trials), now)
-        self._name_idle(now)
+        is_running = any(trial.status == Trial.RUNNING for trial in trials)
+        # a head that is slow to answer, as after the loss of many nodes, is asked again
+        with suppress(ray.exceptions.RayError):
+            self._say_waiting(is_running and (self._engines is None or self._engines.num_up() > 0), now)
+            self._name_idle(now)
 
     def _end_if_hanging(self, trial: Trial, now: float) -> None:
         silence = now - self._heard[trial.trial_id]
