@@ -4,7 +4,6 @@ ray job submit --working-dir . -- python jobs/evaluate_best.py [SWEEP ...]
 """
 
 import click
-import ray
 from rich.console import Console
 
 from cifar_ray.errors import ConfigurationError
@@ -15,6 +14,7 @@ from cifar_ray.reporting.terminal import scores_renderable
 from cifar_ray.settings import read_settings
 from cifar_ray.storage.object_store import open_store
 from cifar_ray.storage.runs import RunStore
+from cifar_ray.tuning.connecting import connect
 from cifar_ray.tuning.nodes import read_node_kinds
 from cifar_ray.tuning.preflight import choose_storage
 from cifar_ray.tuning.remote import run_each_on_best_node
@@ -24,7 +24,7 @@ from cifar_ray.tuning.remote import run_each_on_best_node
 @click.argument("sweeps", nargs=-1)
 @click.option("--storage", metavar="URI", help="s3://bucket/prefix or a folder. [default: CIFAR_RAY_STORAGE]")
 def evaluate_best(sweeps: tuple[str, ...], storage: str | None) -> None:
-    ray.init(logging_level="ERROR")
+    connect()
     settings = read_settings()
     kinds = read_node_kinds(settings.worker_pools)
     uri = choose_storage(storage, settings, num_nodes=sum(kind.max_nodes for kind in kinds))

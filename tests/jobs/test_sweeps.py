@@ -13,7 +13,7 @@ from cifar_ray.planning.finished_sweep import read_finished
 from cifar_ray.planning.replay import replay
 from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
 from cifar_ray.studies import get_study
-from cifar_ray.tuning.command import MEMORY
+from cifar_ray.tuning.connecting import VARIABLES
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -60,13 +60,13 @@ def test_cnn_sweep_and_evaluation(cluster: LocalCluster, tmp_path: Path) -> None
         assert not [content for content in left if secret.encode() in content]
 
 
-def test_the_process_of_a_trial_keeps_its_memory(cluster: LocalCluster) -> None:
+def test_the_process_of_a_trial_keeps_its_memory_and_to_its_share(cluster: LocalCluster) -> None:
     size = ("--trials", "1", "--max-epochs", "8", "--data", "shapes:8000", "--no-cohort")
     with subprocess.Popen([BIN / "cifar-ray", "job", "submit", "cnn", *size]) as job:
         wait_for(lambda: children_of(raylets(cluster), "ray::ImplicitFunc") != [])
         (trial,) = children_of(raylets(cluster), "ray::ImplicitFunc")
         variables = Path(f"/proc/{trial}/environ").read_text().split("\0")
-        assert {f"{name}={value}" for name, value in MEMORY.items()} <= set(variables)
+        assert {f"{name}={value}" for name, value in VARIABLES.items()} <= set(variables)
         assert job.wait(timeout=300) == 0
 
 
@@ -77,9 +77,17 @@ def test_ray_job_submit_and_a_folder_as_store(cluster: LocalCluster, tmp_path: P
     command += ["--keep", "winner"]
     done = run(*command, program="ray")
     assert done.exit_code == 0, done.output
-    (sweep_id,) = connect_runs(str(tmp_path)).sweep_ids()
-    check_books(connect_runs(str(tmp_path)), sweep_id, num_trials=1)
-    assert not connect_runs(str(tmp_path)).objects.keys(f"{sweep_id}/tune"), "of no use to anybody"
+    runs = connect_runs(str(tmp_path))
+    (sweep_id,) = runs.sweep_ids()
+    check_books(runs, sweep_id, num_trials=1)
+
+    # as a driver leaves it that is killed as it removes
+    kept = CheckpointStore(runs.objects, sweep_id, "t0000")
+    kept.save(Checkpoint(epoch=2, validation_accuracy=0.0, config={}, weights=b"", trainer_state=b""))
+    again = run(*command, "--sweep-id", sweep_id, "--start-or-resume", program="ray")
+    assert again.exit_code == 0, again.output
+    assert f"sweep {sweep_id} finished" in again.output
+    assert kept.epochs() == [1]
 
 
 def test_a_trial_that_fails_does_not_end_the_sweep(cluster: LocalCluster) -> None:

@@ -16,10 +16,9 @@ from cifar_ray.planning.counted_asha import CountedASHA, Ticket, asha_settings
 from cifar_ray.planning.counted_rung import CountedRung
 from cifar_ray.studies import Budget
 from cifar_ray.tuning.lenient_asha import LenientASHA
-from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
 from cifar_ray.tuning.standing import Standing
 
-CONTROLLER = SimpleNamespace(_actor_force_cleanup_timeout=STOP_DEADLINE_S)
+CONTROLLER = SimpleNamespace(_actor_manager=SimpleNamespace(_actor_task_failed=None), _trial_task_failure=None)
 
 
 @given(

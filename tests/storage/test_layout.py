@@ -10,7 +10,6 @@ def test_keys_as_documented() -> None:
     assert layout.sweep_record("cnn-1") == "cnn-1/sweep.json"
     assert layout.metrics("cnn-1") == "cnn-1/metrics.jsonl"
     assert layout.result("cnn-1") == "cnn-1/result.json"
-    assert layout.tune_state("cnn-1") == "cnn-1/tune"
     assert layout.trial_record("cnn-1", "t0007") == "cnn-1/trials/t0007/trial.json"
     assert layout.checkpoint("cnn-1", "t0007", 12) == "cnn-1/trials/t0007/checkpoints/epoch-0012"
     assert layout.test_scores("cnn-1") == "cnn-1/evaluation/test_scores.json"

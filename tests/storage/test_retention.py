@@ -34,7 +34,6 @@ def kept(runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord) -
                 epoch=epoch, validation_accuracy=accuracy, config={}, weights=b"w" * 100, trainer_state=b"t" * 10
             )
             CheckpointStore(runs.objects, "cnn-1", trial).save(checkpoint)
-    runs.objects.write("cnn-1/tune/state.pkl", b"x" * 7)
     return runs
 
 
@@ -65,14 +64,12 @@ def test_of_an_unfinished_sweep_each_trials_best_and_two_newest_stay(kept: RunSt
     found = surplus(kept, "cnn-1")
     folders = {key.rpartition("/")[0] for key in found}
     assert folders == {
-        "cnn-1/tune",
         "cnn-1/trials/t0000/checkpoints/epoch-0001",
         "cnn-1/trials/t0001/checkpoints/epoch-0009",
     }
     assert found["cnn-1/trials/t0001/checkpoints/epoch-0009/model.safetensors"] == len(b"cut off")
     collect(kept, "cnn-1")
     assert _epochs(kept) == {"t0000": [2, 3, 4], "t0001": [1]}
-    assert kept.objects.keys("cnn-1/tune") == []
 
 
 def test_a_damaged_manifest_counts_for_nothing_and_the_two_newest_whole_ones_stay(kept: RunStore) -> None:
@@ -91,7 +88,7 @@ def test_of_a_finished_sweep_the_winners_best_stays(kept: RunStore, trial_record
     left = set(kept.objects.keys("cnn-1"))
     assert len(before - left) == num_removed
     assert {"cnn-1/sweep.json", "cnn-1/result.json", "cnn-1/trials/t0000/trial.json"} <= left
-    assert not any("/tune/" in key or key.endswith("lease.json") for key in left)
+    assert not any(key.endswith("lease.json") for key in left)
     assert surplus(kept, "cnn-1") == {}
 
 
@@ -137,11 +134,11 @@ def test_the_command_only_says_until_it_is_told_to(kept: RunStore, trial_record:
     before = kept.objects.keys("cnn-1")
     said = CliRunner().invoke(main, ["results", "gc", "cnn-1", "--storage", kept.objects.uri])
     assert said.exit_code == 0, said.output
-    assert "would remove 16 objects" in said.output
-    assert "cnn-1/tune/state.pkl" in said.output
+    assert "would remove 15 objects" in said.output
+    assert "cnn-1/trials/t0001/checkpoints/epoch-0001/manifest.json" in said.output
     assert kept.objects.keys("cnn-1") == before
     done = CliRunner().invoke(main, ["results", "gc", "cnn-1", "--remove", "--storage", kept.objects.uri])
-    assert done.output == "removed 16 objects of cnn-1\n"
+    assert done.output == "removed 15 objects of cnn-1\n"
     assert _epochs(kept) == {"t0000": [2], "t0001": []}
 
 
@@ -160,7 +157,6 @@ def test_of_finals_the_best_epoch_of_each_training_of_the_winner_stays(
                 epoch=epoch, validation_accuracy=accuracy, config={}, weights=b"w", trainer_state=b"t"
             )
             CheckpointStore(nested.objects, finals_id, trial).save(checkpoint)
-    nested.objects.write(f"{finals_id}/tune/state.pkl", b"x")
 
     def left() -> list[list[int]]:
         return [CheckpointStore(nested.objects, finals_id, f"t000{index}").epochs() for index in range(3)]

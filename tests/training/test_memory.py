@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from cifar_ray.tuning.command import MEMORY
+from cifar_ray.tuning.connecting import VARIABLES
 
 # the first convolution of a wide speed net has activations of 90 MiB
 IN_A_THREAD = """
@@ -33,7 +33,7 @@ thread.join()
 def test_large_blocks_stay_with_a_thread_that_trains() -> None:
     command = [sys.executable, "-W", "ignore", "-c", IN_A_THREAD]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=120, check=True, env={**os.environ, **MEMORY}
+        command, capture_output=True, text=True, timeout=120, check=True, env={**os.environ, **VARIABLES}
     )
     # 23,000 pages a block, where they are asked for anew
     assert int(done.stdout) < 1000

@@ -197,8 +197,8 @@ def gc(sweep: str, remove: bool, storage: str | None) -> None:
     """Remove what nobody needs any more of a sweep.
 
     Of a finished one: all checkpoints but the winner's best (where it had finals, of each training of their winner,
-    too). Of another: checkpoints that resuming does not need. Of both: Ray Tune's own state, which older versions
-    left. Records, metrics and reports stay. A sweep that a driver is at work on is refused.
+    too). Of another: checkpoints that resuming does not need. Records, metrics and reports stay. A sweep that a driver
+    is at work on is refused.
     """
     runs = connect_runs(storage)
     if remove:

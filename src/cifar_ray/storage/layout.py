@@ -55,11 +55,6 @@ def lease(sweep_id: str) -> str:
     return f"{check_sweep_id(sweep_id)}/lease.json"
 
 
-def tune_state(sweep_id: str) -> str:
-    """The folder of Ray Tune's own experiment state, which sweeps have from versions that kept it."""
-    return f"{check_sweep_id(sweep_id)}/tune"
-
-
 def metrics(sweep_id: str) -> str:
     """metrics.jsonl: a line for each trial and epoch."""
     return f"{check_sweep_id(sweep_id)}/metrics.jsonl"

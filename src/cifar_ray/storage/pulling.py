@@ -11,18 +11,16 @@ from cifar_ray.storage.runs import RunStore
 
 
 def pull_sweep(runs: RunStore, sweep_id: str, folder: Path, *, with_checkpoints: bool = False) -> int:
-    """Copy all but Ray Tune's own state and the lease (and, if not wanted, the checkpoints); returns how many files.
+    """Copy all but the lease (and, if not wanted, the checkpoints); returns how many files.
 
     What a sweep that runs has removed meanwhile, such as a checkpoint that a newer one replaces, is left out.
     """
     runs.sweep(sweep_id)
     target = FolderStore(folder.absolute())
-    states = (f"{sweep_id}/tune/", f"{sweep_id}/{layout.finals(sweep_id)}/tune/")
     keys = [
         key
         for key in runs.objects.keys(sweep_id)
-        if not key.startswith(states)
-        and (with_checkpoints or "/checkpoints/" not in key)
+        if (with_checkpoints or "/checkpoints/" not in key)
         # whoever holds it is at work on the store, not on the copy
         and key != layout.lease(sweep_id)
     ]

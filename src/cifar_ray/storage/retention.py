@@ -13,9 +13,9 @@ from cifar_ray.storage.uploading import epochs_to_keep
 def surplus(runs: RunStore, sweep_id: str) -> dict[str, int]:
     """Keys and bytes of what may go; UnknownNameError where there is no such sweep.
 
-    Ray Tune's own state, and of a finished sweep all checkpoints but the best of its winner and, where it had
-    finals, of each training of their winner. Of another: what no resumed trial and no future winner needs, that is
-    all checkpoints but each trial's best and two newest, and parts of none.
+    Of a finished sweep all checkpoints but the best of its winner and, where it had finals, of each training of their
+    winner. Of another: what no resumed trial and no future winner needs, that is all checkpoints but each trial's best
+    and two newest, and parts of none.
     """
     runs.sweep(sweep_id)
     result = runs.result(sweep_id)
@@ -31,19 +31,13 @@ def surplus(runs: RunStore, sweep_id: str) -> dict[str, int]:
 def _surplus(runs: RunStore, sweep_id: str, chosen: Iterable[str] | None) -> dict[str, int]:
     """Of a sweep or of finals: all but the best of the chosen trials, or None while they have not finished."""
     sizes = runs.objects.sizes(sweep_id)
-    # nobody reads it (docs/decisions/0011)
-    state = f"{layout.tune_state(sweep_id)}/"
     trials = {found[0] for key in sizes if (found := layout.checkpoint_of(key))}
     needed = (
         {(trial, epoch) for trial in trials for epoch in _epochs_to_keep(runs, sweep_id, trial)}
         if chosen is None
         else {(trial, _epoch_to_score(runs, sweep_id, trial)) for trial in chosen}
     )
-    return {
-        key: size
-        for key, size in sizes.items()
-        if ((found := layout.checkpoint_of(key)) and found not in needed) or key.startswith(state)
-    }
+    return {key: size for key, size in sizes.items() if (found := layout.checkpoint_of(key)) and found not in needed}
 
 
 def remove_keys(runs: RunStore, keys: Iterable[str], is_lost: Callable[[], bool] = lambda: False) -> int:

@@ -110,7 +110,7 @@ _FLAGS = (
         default="all",
         show_default=True,
         help="Checkpoints: each trial's best and two newest, or in the end the winner's best alone. Those of ended "
-        "trials that cannot win then go while the sweep runs, a population's and Ray Tune's own state at its end.",
+        "trials that cannot win then go while the sweep runs, a population's at its end.",
     ),
     click.option(
         "--time-limit",

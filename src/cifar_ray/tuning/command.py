@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shlex
 import signal
@@ -13,7 +12,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import click
-import ray
 
 from cifar_ray.capacity import ACCELERATOR, NodeKind, place, place_singly, with_accelerator
 from cifar_ray.data.image_set import ImageSet
@@ -42,16 +40,13 @@ from cifar_ray.studies import VALIDATION_SHARE, Study, TrialConfig, fits_cohort,
 from cifar_ray.studies.flags import sweep_flags
 from cifar_ray.studies.options import SweepOptions
 from cifar_ray.studies.trial_config import check_effects
-from cifar_ray.tuning.finals import run_with_finals
+from cifar_ray.tuning.connecting import connect
+from cifar_ray.tuning.finals import keep_chosen, run_with_finals
 from cifar_ray.tuning.nodes import read_node_kinds
 from cifar_ray.tuning.preflight import check_store_from_every_node, choose_storage
 from cifar_ray.tuning.resuming import as_begun, check_drawn, check_same, find_begun
 from cifar_ray.tuning.sweep import SweepPlan
 from cifar_ray.tuning.trackers import check_trackers
-
-MEMORY = {"MALLOC_ARENA_MAX": "1"}
-"""For the processes that train. A trial does in a thread of Ray Tune's, from whose own arena glibc gives each block
-above 64 MiB back to the system as it is freed (docs/performance.md)."""
 
 
 def tune_command(study_name: str) -> click.Command:
@@ -64,8 +59,7 @@ def tune_command(study_name: str) -> click.Command:
     )
     @sweep_flags
     def command(options: SweepOptions) -> None:
-        variables = {name: value for name, value in MEMORY.items() if name not in os.environ}
-        ray.init(logging_level=logging.ERROR, runtime_env={"env_vars": variables})
+        connect()
         run_job(study, options, read_settings())
 
     return command
@@ -92,6 +86,8 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
         if recorded is None and runs.has_sweep(sweep_id):
             raise SweepExistsError.of(sweep_id, storage)
         if recorded and (result := runs.result(sweep_id)):
+            # the driver that wrote it may have been killed over that
+            keep_chosen(options.keep, runs, sweep_id)
             return _say_result(result, storage, options)
         if recorded:
             options = as_begun(options, recorded)
@@ -204,7 +200,7 @@ def _make_plan(
         changes=tuple(f"{name}={value}" for name, value in sorted(options.settings.items())),
     )
     if recorded is not None:
-        check_same(recorded, sweep, *(["num_seeds"] if options.seeds is not None else []))
+        check_same(recorded, sweep)
         if recorded.is_cohort:
             # its engines take what a node has now
             recorded = replace(recorded, cpus_per_trial=placement.cpus)

@@ -19,7 +19,7 @@ UPLOAD_PERIOD_S = 30.0
 class EventFiles(TBXLoggerCallback):
     """Ray Tune's logger, whose files lie in a temporary folder and, put whole, in the store.
 
-    Not in Ray Tune's own folder, which `results gc` removes. A trial that goes on in another driver repeats its
+    A trial that goes on in another driver repeats its
     epochs, so that the new file holds all that the old one did, and takes its place.
     """
 

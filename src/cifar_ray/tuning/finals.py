@@ -18,6 +18,7 @@ from cifar_ray.storage import layout
 from cifar_ray.storage.retention import remove_keys, surplus
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig
+from cifar_ray.studies.options import Keep
 from cifar_ray.tuning.ledger import summarise_sweep
 from cifar_ray.tuning.sweep import SweepPlan, run_trials
 
@@ -36,9 +37,14 @@ def run_with_finals(plan: SweepPlan, runs: RunStore, say: Callable[[str], None])
     else:
         result = run_trials(plan, runs, say)
     runs.write_result(result)
-    if plan.keep == "winner":
-        remove_keys(runs, surplus(runs, plan.sweep.sweep_id))
+    keep_chosen(plan.keep, runs, plan.sweep.sweep_id)
     return result
+
+
+def keep_chosen(keep: Keep, runs: RunStore, sweep_id: str) -> None:
+    """Remove the checkpoints of a finished sweep that are not to be kept."""
+    if keep == "winner":
+        remove_keys(runs, surplus(runs, sweep_id))
 
 
 def _run_both(plan: SweepPlan, placement: Placement, runs: RunStore, say: Callable[[str], None]) -> SweepResult:

@@ -37,9 +37,9 @@ def as_begun(options: SweepOptions, recorded: SweepRecord) -> SweepOptions:
     return replace(options, **{name: own[name] for name in left_open})
 
 
-def check_same(recorded: SweepRecord, sweep: SweepRecord, *asked: str) -> None:
-    """A resumed sweep must be the one that was started; `asked` are options that count where they are given."""
-    names = [*asked, "searcher", "best_of", "seed", "num_trials", "max_epochs", "grace_period", "is_cohort"]
+def check_same(recorded: SweepRecord, sweep: SweepRecord) -> None:
+    """A resumed sweep must be the one that was started."""
+    names = ["num_seeds", "searcher", "best_of", "seed", "num_trials", "max_epochs", "grace_period", "is_cohort"]
     names += ["reduction_factor"] if recorded.grace_period < recorded.max_epochs else []
     names += ["accelerators_per_trial", *([] if recorded.is_cohort else ["cpus_per_trial"])]
     pairs = {name: (getattr(recorded, name), getattr(sweep, name)) for name in names}
