@@ -200,6 +200,18 @@ def test_without_its_training_images_a_winner_is_not_calibrated(finished: RunSto
     assert scores.remarks == ("not calibrated: the training images are no longer those of the sweep",)
 
 
+def test_a_winner_whose_training_images_are_gone_is_scored(finished: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(source: str, part: Any, settings: Any) -> ImageSet:
+        if part == "train":
+            raise DataError("no train-*.parquet in it", "put it back")
+        return load_images(source, part, settings)
+
+    monkeypatch.setattr(scoring, "load_images", load)
+    scores = score_sweep(finished.objects.uri, "cnn-1")
+    assert scores.calibration is None
+    assert scores.remarks == ("not calibrated: the training images are not there any more: no train-*.parquet in it",)
+
+
 def test_a_test_part_that_lacks_a_class_is_refused_before_anything_is_scored(
     finished: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -175,7 +175,7 @@ def test_the_mirrored_speed_net_is_that_of_a_cpu() -> None:
     images, labels = torch.randn(32, 3, 24, 24), torch.randint(10, (32,))
     config = replace(CONFIG, model="speed_net", flip_equivariant=True, block_depth=3)
     logits, gradients = [], []
-    with torch.backends.cudnn.flags(allow_tf32=False):
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         for name in ("cpu", "cuda"):
             network = build_model(config)
             network.whiten(images)

@@ -141,6 +141,30 @@ def test_a_trial_without_a_process_or_an_engine_does_not_run(books: Books, sweep
         assert (books.ledger._meter.use.held_s > before) == bool(num_up)
 
 
+@pytest.mark.parametrize(
+    ("share", "device", "is_said"),
+    [
+        (1.0, "cpu, 32-true", True),
+        (0.0, "cpu, 32-true", False),
+        (1.0, "NVIDIA H100, bf16-mixed", False),
+        (1.0, None, False),
+    ],
+)
+def test_an_accelerator_that_torch_does_not_find_is_named_once(
+    runs: RunStore,
+    sweep_record: SweepRecord,
+    epoch_metrics: list[EpochMetrics],
+    share: float,
+    device: str | None,
+    is_said: bool,
+) -> None:
+    runs.create_sweep(sweep := replace(sweep_record, accelerators_per_trial=share))
+    books = Books(runs, sweep)
+    books.tell("on_trial_start", "t0000")
+    books.tell("", "t0000", *(replace(line, device=device) for line in epoch_metrics[:2]))
+    assert sum("train on cpu: torch finds none on 10.0.0.1" in line for line in books.said) == is_said
+
+
 def test_an_epochs_node_is_the_one_that_trained_it(books: Books, epoch_metrics: list[EpochMetrics]) -> None:
     """Ray Tune knows that of the trial's process alone, which in a cohort may be another."""
     books.tell("on_trial_start", "t0000")

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import ray
 from ray import tune
+from ray.tune.error import TuneError
 from ray.tune.tune import _setup_signal_catching
 
 from cifar_ray.capacity import Placement
 from cifar_ray.data.split import TrainingData
-from cifar_ray.errors import InterruptedSweepError
+from cifar_ray.errors import InterruptedSweepError, StorageError
 from cifar_ray.progress.sweep_log import budget_line
 from cifar_ray.records import SweepRecord, TrialRecord
 from cifar_ray.storage.runs import RunStore
@@ -147,6 +148,39 @@ def test_ray_tune_ends_in_order_and_soon_on_the_first_signal_alone(
         assert stopping.is_set()
     assert hurried == [1, 2]
     assert handlers() == before
+
+
+@pytest.mark.usefixtures("own_handlers")
+@pytest.mark.parametrize(
+    ("error", "hint", "is_printed"),
+    [
+        (OSError(28, "No space left on device"), "disk has room", False),
+        (TuneError("Traceback …\nOSError: [Errno 28] No space left on device"), "disk has room", False),
+        (TuneError("Traceback …\nKeyError: 'a bug'"), "stands in the job's log", True),
+        (StorageError("the store is away", "look at it"), "look at it", False),
+    ],
+)
+def test_why_a_sweep_broke_off_is_said_with_what_to_do(
+    plan: SweepPlan,
+    runs: RunStore,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    hint: str,
+    is_printed: bool,
+) -> None:
+    def fit() -> None:
+        raise error
+
+    teach_environment(monkeypatch)
+    monkeypatch.setattr(sweep_module, "_build_tuner", lambda *arguments: SimpleNamespace(fit=fit))
+    monkeypatch.setattr(tune, "with_parameters", lambda function, **parameters: function)
+    runs.create_sweep(plan.sweep)
+    with pytest.raises(StorageError, match="cnn-1 broke off: ") as caught:
+        run_trials(plan, runs, print)
+    assert hint in caught.value.hint
+    assert "--sweep-id cnn-1 --resume" in caught.value.hint
+    assert ("a bug" in capsys.readouterr().err) == is_printed
 
 
 @pytest.mark.usefixtures("own_handlers")

@@ -121,8 +121,12 @@ def _calibrate(
     judge: Judge, sweep: SweepRecord, test: tuple[NDArray[np.float64], NDArray[np.int64]], remarks: list[str]
 ) -> Calibration | None:
     """With the temperature that suits the sweep's own validation images; None, with a remark, where they changed."""
-    images = load_images(sweep.dataset.source, "train", read_settings())
-    training = split(images, sweep.seed, sweep.dataset.validation_share)
+    try:
+        images = load_images(sweep.dataset.source, "train", read_settings())
+        training = split(images, sweep.seed, sweep.dataset.validation_share)
+    except DataError as error:
+        remarks.append(f"not calibrated: the training images are not there any more: {error.message}")
+        return None
     if training.record.fingerprint != sweep.dataset.fingerprint:
         remarks.append("not calibrated: the training images are no longer those of the sweep")
         return None

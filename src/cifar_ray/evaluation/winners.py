@@ -23,7 +23,7 @@ class Winner:
     trial: TrialRecord
     checkpoint: Checkpoint
     metrics: tuple[EpochMetrics, ...]
-    """Of the epochs that led to the checkpoint."""
+    """Of all epochs of the trial."""
     remarks: tuple[str, ...]
     """What was passed over on the way."""
     retrained: tuple[tuple[Retraining, Checkpoint], ...] = ()

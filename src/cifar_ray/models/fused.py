@@ -27,10 +27,10 @@ class FusedClassicCnn:
     one ever meets a value of another.
     """
 
-    def __init__(self, networks: Sequence[nn.Module], num_readers: Sequence[int] | None = None) -> None:
+    def __init__(self, networks: Sequence[nn.Module], num_readers: Sequence[int]) -> None:
         """`num_readers`: how many of the networks read each version of the images in training, in their order."""
         self._num_networks = len(networks)
-        self._num_readers = num_readers or [len(networks)]
+        self._num_readers = num_readers
         self._weights: dict[str, Tensor] = {}
         self._owners: dict[str, dict[int, nn.Parameter]] = {}
         self._statistics: dict[str, Tensor] = {}

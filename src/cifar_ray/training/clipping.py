@@ -15,8 +15,8 @@ TINY = 1e-30
 
 def clipped_parameters(network: nn.Module) -> list[Tensor]:
     """All but the last layer's, which the paper leaves as it is."""
-    last = [layer for layer in network.modules() if isinstance(layer, nn.Linear)][-1]
-    exempt = {id(each) for each in last.parameters()}
+    last = [layer for layer in network.modules() if isinstance(layer, nn.Linear)][-1:]
+    exempt = {id(each) for layer in last for each in layer.parameters()}
     return [each for each in network.parameters() if id(each) not in exempt]
 
 

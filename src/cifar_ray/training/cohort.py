@@ -28,7 +28,7 @@ NUM_UPLOAD_THREADS = 2
 MAX_FUSED_ON_CPU = 8
 """Models in one network: beyond that a step's activations outgrow the caches (docs/performance.md)."""
 NUM_STREAMS = 4
-"""Groups that share an accelerator: batch norm or none, augmented batches or not."""
+"""Groups that share an accelerator at once: batch norm or none, augmented batches or not. Others take turns."""
 
 
 class Cohort:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,10 +12,9 @@ from torch.optim import SGD, AdamW, Optimizer
 from cifar_ray.models.fused import FusedClassicCnn
 from cifar_ray.training.learner import Learner
 
-_COLUMNS = ("rate", "penalty", "decay", "keep", "take", "keep_square", "take_square", "is_nesterov", "epsilon", "step")
-"""Coefficients of `CommonOptimizer.step`; `keep` is SGD's momentum and Adam's first beta, `keep_square` its second."""
-
 _SCHEDULED = ("rate", "keep", "take")
+_FIXED = ("penalty", "decay", "keep_square", "take_square", "is_nesterov", "epsilon", "step")
+"""Coefficients of `CommonOptimizer.step`; `keep` is SGD's momentum and Adam's first beta, `keep_square` its second."""
 
 
 class CommonOptimizer:
@@ -36,10 +35,12 @@ class CommonOptimizer:
         self._optimizers = [learner.optimizer for learner in learners]
         self._network = network
         self._weights = network.flatten()
-        device = self._weights.device
         self._groups = [(optimizer, group) for optimizer in self._optimizers for group in optimizer.param_groups]
-        self._table = dict(zip(_COLUMNS, self._read_groups().to(device), strict=True))
-        self._group_of_weight = self._number_groups().to(device)
+        self._table = {
+            **dict(zip(_SCHEDULED, self._read(_scheduled), strict=True)),
+            **dict(zip(_FIXED, self._read(_fixed), strict=True)),
+        }
+        self._group_of_weight = self._number_groups().to(self._weights.device)
         self._has_schedule = any(learner.scheduler is not None for learner in learners)
         self._first, self._second = (torch.zeros_like(self._weights) for _ in range(2))
         self._take_over_state()
@@ -48,11 +49,10 @@ class CommonOptimizer:
             optimizer._opt_called = True  # type: ignore[attr-defined]
 
     def follow_schedules(self) -> None:
-        """Take over what the schedules have changed: the rates, and with `one_cycle` the momenta."""
+        """Take over what the schedules have changed: the rates, and with `one_cycle` the momenta. Waits for nothing."""
         if self._has_schedule:
-            for name, values in zip(_COLUMNS, self._read_groups(), strict=True):
-                if name in _SCHEDULED:
-                    self._table[name].copy_(values)
+            for name, values in zip(_SCHEDULED, self._read(_scheduled), strict=True):
+                self._table[name].copy_(values)
 
     @torch.no_grad()
     def step(self) -> None:
@@ -88,9 +88,10 @@ class CommonOptimizer:
                 if "step" in optimizer.state[parameter]:
                     optimizer.state[parameter]["step"].fill_(step)
 
-    def _read_groups(self) -> Tensor:
-        """(columns, groups) float64, as the optimisers have them."""
-        return torch.tensor([_coefficients(*each) for each in self._groups], dtype=torch.float64).T.contiguous()
+    def _read(self, coefficients: Callable[[Optimizer, dict[str, Any]], tuple[float, ...]]) -> Tensor:
+        """(coefficients, groups) float64 on the weights' device, as the optimisers have them."""
+        rows = torch.tensor([coefficients(*each) for each in self._groups], dtype=torch.float64).T.contiguous()
+        return rows.pin_memory().to(self._weights.device, non_blocking=True) if self._weights.is_cuda else rows
 
     def _number_groups(self) -> Tensor:
         """(N,) int64: which of the groups each weight belongs to."""
@@ -124,13 +125,19 @@ def _replace(state: dict[str, Any], key: str, view: Tensor) -> None:
     state[key] = view
 
 
-def _coefficients(optimizer: Optimizer, group: dict[str, Any]) -> tuple[float, ...]:
-    """A row, in the order of `_COLUMNS`."""
+def _scheduled(optimizer: Optimizer, group: dict[str, Any]) -> tuple[float, ...]:
+    """In the order of `_SCHEDULED`."""
     if isinstance(optimizer, SGD):
-        is_nesterov = float(group["nesterov"])
-        return group["lr"], group["weight_decay"], 0.0, group["momentum"], 1.0, 0.0, 0.0, is_nesterov, 1.0, 0.0
-    is_decoupled = isinstance(optimizer, AdamW)
-    first, second = group["betas"]
+        return group["lr"], group["momentum"], 1.0
+    first, _ = group["betas"]
+    return group["lr"], first, 1 - first
+
+
+def _fixed(optimizer: Optimizer, group: dict[str, Any]) -> tuple[float, ...]:
+    """In the order of `_FIXED`. Of Adam's steps this waits for the device."""
+    if isinstance(optimizer, SGD):
+        return group["weight_decay"], 0.0, 0.0, 0.0, float(group["nesterov"]), 1.0, 0.0
+    _, second = group["betas"]
     num_steps = float(optimizer.state[group["params"][0]].get("step", 0.0))
-    penalty, decay = (0.0, group["weight_decay"]) if is_decoupled else (group["weight_decay"], 0.0)
-    return group["lr"], penalty, decay, first, 1 - first, second, 1 - second, 0.0, group["eps"], num_steps
+    penalty, decay = (0.0, group["weight_decay"]) if isinstance(optimizer, AdamW) else (group["weight_decay"], 0.0)
+    return penalty, decay, second, 1 - second, 0.0, group["eps"], num_steps

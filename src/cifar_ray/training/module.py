@@ -22,8 +22,9 @@ class TrialModule(pl.LightningModule):
     """A learner as Lightning trains it.
 
     A training step is a block of batches, each with an optimiser step of its own (manual optimisation): Lightning's
-    loop costs as much as a small network's step, and this shares it between eight. `on_epoch` is called with each
-    epoch's metrics after its validation. Lightning does not see the network, which it would move to the CPU in the end.
+    loop costs as much as a small network's step, and this shares it between those of a block. `on_epoch` is called with
+    each epoch's metrics after its validation. Lightning does not see the network, which it would move to the CPU in the
+    end.
     """
 
     def __init__(

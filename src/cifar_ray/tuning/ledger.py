@@ -57,6 +57,7 @@ class Ledger(Callback):
         self._runs = runs
         self._sweep = sweep
         self._engines = engines
+        self._is_on_cpu = False
         self._num_together = num_together
         self._say = say
         self._trials: dict[str, TrialRecord] = {}
@@ -106,8 +107,18 @@ class Ledger(Callback):
             self._metrics[line.trial_id, line.epoch] = replace(line, node=node, ended_at=now("milliseconds"))
             self._books.keep_metrics(self._metrics.values(), self._meter.use)
             self._news.append(TrialEpoch.of(line))
+            self._say_idle_accelerators(line, node)
             counted = with_epoch(self._trials[line.trial_id], line, self._sweep.accelerators_per_trial)
             self._trials[line.trial_id] = replace(counted, node=node)
+
+    def _say_idle_accelerators(self, line: EpochMetrics, node: str) -> None:
+        """Once: torch falls back to the CPU in silence, as it should where a rehearsal's accelerators are none."""
+        if self._sweep.accelerators_per_trial and line.device and line.device.startswith("cpu") and not self._is_on_cpu:
+            self._is_on_cpu = True
+            self._say(
+                f"trials hold accelerators and train on cpu: torch finds none on {node}; "
+                "see its driver, and whether torch is a build for it"
+            )
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Count and say what is due."""

@@ -7,6 +7,7 @@ import math
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -124,21 +125,25 @@ def run_trials(plan: SweepPlan, runs: RunStore, say: Callable[[str], None]) -> S
                 _ending_in_order(scheduler.hurry, stopping),
             ):
                 _build_tuner(plan, ended, trainable, engines, scheduler, runs, folder, say, limit).fit()
-    except (OSError, TuneError) as error:
-        raise StorageError(
-            f"sweep {sweep_id} broke off: {last_line(error)}",
-            f"see whether the driver's disk has room, then go on: --sweep-id {sweep_id} --resume",
-        ) from error
-    except StorageError as error:
-        raise StorageError(
-            f"sweep {sweep_id} broke off: {error.message}",
-            f"{error.hint}; then go on: --sweep-id {sweep_id} --resume",
-        ) from error
+    except (OSError, TuneError, StorageError) as error:
+        raise _broke_off(sweep_id, error) from error
     result = summarise_sweep(runs, plan.sweep, now(), plan.prices)
     # told to stop as the last trials ended, a search does not go on to its finals
     if result is None or (stopping.is_set() and plan.finals is not None):
         raise _interruption(sweep_id, limit)
     return result
+
+
+def _broke_off(sweep_id: str, error: Exception) -> StorageError:
+    if isinstance(error, StorageError):
+        what, hint = error.message, error.hint
+    elif isinstance(error, OSError) or "OSError" in str(error):
+        what, hint = last_line(error), "see whether the driver's disk has room"
+    else:
+        # no fault of what it runs on, perhaps of ours
+        traceback.print_exception(error)
+        what, hint = last_line(error), "how it came to that stands in the job's log"
+    return StorageError(f"sweep {sweep_id} broke off: {what}", f"{hint}; then go on: --sweep-id {sweep_id} --resume")
 
 
 def _interruption(sweep_id: str, limit: TimeLimit) -> InterruptedSweepError:
