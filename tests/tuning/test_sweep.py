@@ -22,12 +22,12 @@ from cifar_ray.storage.runs import RunStore
 from cifar_ray.tuning import sweep as sweep_module
 from cifar_ray.tuning.ledger import Ledger
 from cifar_ray.tuning.pruner import Pruner
+from cifar_ray.tuning.signals import ending_in_order
 from cifar_ray.tuning.sweep import (
     _TUNE_ENVIRONMENT,
     SweepPlan,
     _build_scheduler,
     _build_tuner,
-    _ending_in_order,
     _trainable,
     run_trials,
 )
@@ -135,13 +135,13 @@ def test_ray_tune_ends_in_order_and_soon_on_the_first_signal_alone(
 ) -> None:
     teach_environment(monkeypatch)
     before, hurried, stopping = handlers(), [], threading.Event()  # type: ignore[var-annotated]
-    with _ending_in_order(lambda: hurried.append(1), stopping):
+    with ending_in_order(lambda: hurried.append(1), stopping):
         # nothing is to be ended yet
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(number)
         assert handlers() == before, "a second one ends the driver, as if there were no sweep"
     stopping.clear()
-    with _ending_in_order(lambda: hurried.append(2), stopping):
+    with ending_in_order(lambda: hurried.append(2), stopping):
         ended = _setup_signal_catching()
         signal.raise_signal(number)
         assert ended.is_set()

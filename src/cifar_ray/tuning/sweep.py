@@ -5,14 +5,12 @@ from __future__ import annotations
 import logging
 import math
 import os
-import signal
 import threading
 import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
-from types import FrameType
 from typing import Any
 
 import ray
@@ -40,6 +38,7 @@ from cifar_ray.tuning.member import MEMBER_RESOURCES, run_member
 from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
 from cifar_ray.tuning.pruner import Pruner
 from cifar_ray.tuning.searchers import open_search
+from cifar_ray.tuning.signals import ending_in_order
 from cifar_ray.tuning.time_limit import TimeLimit
 from cifar_ray.tuning.trackers import Trackers
 from cifar_ray.tuning.trainable import TrialPlan, run_trial
@@ -67,7 +66,7 @@ _TUNE_ENVIRONMENT = {
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",
     # the job prints its own progress
     "RAY_AIR_NEW_OUTPUT": "0",
-    # a signal comes to _ending_in_order first
+    # a signal comes to ours first (tuning/signals.py)
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
 }
 
@@ -122,7 +121,7 @@ def run_trials(plan: SweepPlan, runs: RunStore, say: Callable[[str], None]) -> S
             with (
                 TemporaryDirectory(prefix="cifar-ray-tune-", ignore_cleanup_errors=True) as folder,
                 _trainable(plan, num_left) as (trainable, engines),
-                _ending_in_order(scheduler.hurry, stopping),
+                ending_in_order(scheduler.hurry, stopping),
             ):
                 _build_tuner(plan, ended, trainable, engines, scheduler, runs, folder, say, limit).fit()
     except (OSError, TuneError, StorageError) as error:
@@ -271,32 +270,3 @@ def _tune_config(plan: SweepPlan, search: BookSearch | None, scheduler: LenientA
 def _name_trial(trial: tune.experiment.Trial) -> str:
     """Ray Tune's folder of a trial has our name for it."""
     return str(trial.config["trial_id"])
-
-
-@contextmanager
-def _ending_in_order(hurry: Callable[[], None], stopping: threading.Event) -> Iterator[None]:
-    """The first SIGINT or SIGTERM: Ray Tune is to end its trials in order, and to `hurry`. The second does as ever.
-
-    Ray Tune ends them on SIGUSR1, too, with a handler that stays when all trials have ended.
-    """
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
-
-    def restore() -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, previous[number])
-
-    def end(number: int, frame: FrameType | None) -> None:
-        restore()
-        stopping.set()
-        hurry()
-        signal.raise_signal(signal.SIGUSR1)
-
-    # until Ray Tune has its own
-    signal.signal(signal.SIGUSR1, signal.default_int_handler)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end)
-    try:
-        yield
-    finally:
-        restore()
-        signal.signal(signal.SIGUSR1, previous[signal.SIGUSR1])
