@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import fmean
 
 from cifar_ray.json_record import Record
 from cifar_ray.statistics import mean_interval
@@ -45,7 +46,7 @@ class Finalist(Record):
     @property
     def mean(self) -> float | None:
         """Of these accuracies."""
-        return math.fsum(self.accuracies) / len(self.accuracies) if self.accuracies else None
+        return fmean(self.accuracies) if self.accuracies else None
 
     @property
     def interval(self) -> tuple[float, float] | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import fmean
 
 from cifar_ray.json_record import Record
 
@@ -78,5 +78,4 @@ class Robustness(Record):
     @property
     def mean(self) -> float:
         """Over all corruptions and severities."""
-        values = [value for accuracies in self.corrupted.values() for value in accuracies]
-        return math.fsum(values) / len(values)
+        return fmean(value for accuracies in self.corrupted.values() for value in accuracies)

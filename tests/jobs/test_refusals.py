@@ -26,6 +26,11 @@ REFUSED = [
     ({"data": "shapes:500", "storage": "s3://no-such-bucket/x"}, "NoSuchBucket"),
     ({"data": "shapes:500", "storage": "gs://x"}, "unknown scheme"),
     ({"data": "shapes:500", "sweep_id": "never-was", "resume": True}, "unknown sweep 'never-was'"),
+    # a sweep that begins, whichever way it was asked for
+    (
+        {"data": "shapes:500", "sweep_id": "never-was", "start_or_resume": True, "accelerators_per_trial": 2.0},
+        "accelerators per trial: 2 is out of range",
+    ),
     ({"data": "shapes:500", "trials": 0}, "trials: 0 is out of range"),
     ({"data": "shapes:500", "sweep_id": "begun"}, "sweep 'begun' exists in"),
     (

@@ -4,7 +4,7 @@ import pytest
 
 from cifar_ray.planning.fleet import Fleet
 from cifar_ray.planning.forecast import Estimate, Grid, _summarise
-from cifar_ray.planning.search import Outcome
+from cifar_ray.planning.search import SimulatedSweep
 from cifar_ray.studies import get_study
 
 
@@ -23,7 +23,7 @@ def test_half_a_point_less_is_as_good_and_hours_are_of_all_units() -> None:
         units_per_worker=4,
         num_seeds=3,
     )
-    outcome = Outcome(
+    outcome = SimulatedSweep(
         wall_s=1800.0,
         up_s=1800.0,
         busy_s=900.0,

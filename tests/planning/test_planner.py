@@ -59,6 +59,7 @@ def test_a_plan_by_curves_shows_all_its_parts(by_cohort: Plan) -> None:
         "the cheapest of these set-ups with",
         "1 worker, 30 trials, none cut 44 min 03 s, 1.47 core-hours, 0.07 USD; winner 66.2 %: this is the full search",
         "the likeliest that cuts any: ",
+        "more set-ups were simulated: the figure has some of them, the advice looks at all.",
     ):
         assert part in words
     assert max(len(line) for line in text.splitlines()) <= 80
@@ -153,6 +154,25 @@ def test_plans_count_finals() -> None:
     # four trials of three epochs, then two finalists on two seeds for eight
     assert plan.base.wall_s.mean == pytest.approx(100 * (4 * 3 + 2 * 2 * 8), rel=0.02)
     assert "with the finals: 4 trainings of 8 epochs" in " ".join(shown(plan).split())
+
+
+def test_finals_after_cohorts_are_refused() -> None:
+    asked = {"study": get_study("cnn").with_seeds(3), "epoch_s": 60.0, "num_seeds": 1, "workers": [1], "trials": [4]}
+    with pytest.raises(ConfigurationError, match="finals train one by one") as refused:
+        make_plan(Request(**asked), [], None, lambda done, num_all: None)
+    assert "--no-cohort" in str(refused.value.hint)
+    plan = make_plan(Request(**asked, no_cohort=True), [], None, lambda done, num_all: None)
+    assert "with the finals: 6 trainings" in " ".join(shown(plan).split())
+
+
+def test_a_sweep_of_which_no_trial_reached_the_end_is_planned_from_and_not_replayed(cohort: FinishedSweep) -> None:
+    cut = replace(cohort, metrics=[line for line in cohort.metrics if line.epoch <= 16])
+    study = get_study("cnn").with_budget(max_epochs=8)
+    request = Request(study=study, num_seeds=1, workers=[1], trials=[4], reduction_factors=[4])
+    for sweep, is_checked in ((cohort, True), (cut, False)):
+        plan = make_plan(request, [sweep], None, lambda done, num_all: None)
+        assert (plan.replayed is not None) == is_checked
+        assert ("check of the mechanics" in shown(plan)) == is_checked
 
 
 def test_the_figure_holds_every_number_of_workers_and_trials(by_cohort: Plan, monkeypatch: pytest.MonkeyPatch) -> None:

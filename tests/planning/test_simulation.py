@@ -15,7 +15,7 @@ from cifar_ray.planning.alone import AloneSweep
 from cifar_ray.planning.curve_bank import CurveBank, TrialCurve
 from cifar_ray.planning.curve_model import model_bank
 from cifar_ray.planning.fleet import Fleet
-from cifar_ray.planning.search import Outcome, Search, drawn
+from cifar_ray.planning.search import Search, SimulatedSweep, drawn
 from cifar_ray.planning.simulation import FinalsPlan, simulate
 from cifar_ray.planning.timing import Timing, assumed_timing
 from cifar_ray.studies import Budget, get_study
@@ -38,7 +38,7 @@ def alike(num_trials: int, epoch_s: float = 100.0) -> list[TrialCurve]:
 
 def run(
     num_trials: int, fleet: Fleet, timing: Timing = PLAIN, seed: int = 0, finals: FinalsPlan | None = None
-) -> Outcome:
+) -> SimulatedSweep:
     budget = Budget(num_trials=num_trials, max_epochs=4)
     return simulate(budget, bank(RISING), timing, fleet, seed, curves=iter(alike(num_trials)), finals=finals)
 
@@ -239,7 +239,7 @@ def test_memory_does_not_grow_with_trials_that_have_ended() -> None:
     assert peaks[1] < peaks[0] + 100_000
 
 
-def modelled_sweep(num_trials: int) -> Outcome:
+def modelled_sweep(num_trials: int) -> SimulatedSweep:
     budget = Budget(num_trials=num_trials, max_epochs=30)
     return simulate(budget, MODEL, assumed_timing(60.0, is_cohort=False), Fleet(num_workers=200), 0)
 

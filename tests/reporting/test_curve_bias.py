@@ -11,7 +11,7 @@ from ray.tune.schedulers.async_hyperband import _Bracket
 from cifar_ray.cli.main import main
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
-from cifar_ray.reporting.curve_bias import _passing, measure_curve_bias, simulate
+from cifar_ray.reporting.curve_bias import _passing, cut_by_asha, measure_curve_bias
 from cifar_ray.storage.runs import RunStore
 
 CURVES = {"t0000": [0.5, 0.6, 0.6], "t0001": [0.2, 0.4, 0.9], "t0002": [0.3, 0.3, 0.5], "t0003": [0.1, 0.7, 0.8]}
@@ -37,7 +37,7 @@ def test_chance_and_regret_over_every_order(factor: int) -> None:
     passing = [_passing(order, CURVES, 1, factor) for order in orders]
     chance = sum("t0001" not in left for left in passing) / len(orders)
     regret = sum(0.9 - max(CURVES[trial][-1] for trial in left) for left in passing) / len(orders)
-    cut = simulate(CURVES, [1], factor, num_orders=4000)
+    cut = cut_by_asha(CURVES, [1], factor, num_orders=4000)
     assert cut.chance == pytest.approx(chance, abs=4 * math.sqrt(0.25 / 4000))
     assert cut.regret == pytest.approx(regret, abs=0.01)
     assert 0 < chance < 1
@@ -58,9 +58,9 @@ def test_the_cuts_are_those_of_ray_tunes_own_rung() -> None:
 
 
 def test_without_rungs_nothing_is_lost_and_every_epoch_is_trained() -> None:
-    cut = simulate(CURVES, [], 4)
+    cut = cut_by_asha(CURVES, [], 4)
     assert (cut.chance, cut.regret, cut.epochs) == (0, 0, 1)
-    assert simulate(CURVES, [1], 2).epochs == pytest.approx(np.mean([1 / 3, 1]), abs=0.2)
+    assert cut_by_asha(CURVES, [1], 2).epochs == pytest.approx(np.mean([1 / 3, 1]), abs=0.2)
 
 
 def test_of_a_whole_sweep(
@@ -72,9 +72,9 @@ def test_of_a_whole_sweep(
     assert (bias.num_trials, bias.num_left_out, first.rank_of_best, second.rank_of_best) == (4, 0, 3, 3)
     # ranks 4 2 3 1 against 2 4 1 3: squared differences 4 + 4 + 4 + 4
     assert first.spearman == pytest.approx(1 - 6 * 16 / (4 * 15))
-    assert first.alone[2] == simulate(CURVES, [1], 4)
-    assert first.ladder[0] == simulate(CURVES, [1, 2], 2)
-    assert second.ladder[0] == simulate(CURVES, [2], 2)
+    assert first.alone[2] == cut_by_asha(CURVES, [1], 4)
+    assert first.ladder[0] == cut_by_asha(CURVES, [1, 2], 2)
+    assert second.ladder[0] == cut_by_asha(CURVES, [2], 2)
     done = CliRunner().invoke(main, ["results", "curves-bias", "cnn-1", "--storage", runs.objects.uri])
     assert done.exit_code == 0, done.output
     assert "4 full curves of 3 epochs" in done.output

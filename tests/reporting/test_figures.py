@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cifar_ray.records import EpochMetrics, SweepRecord, TestScores
-from cifar_ray.reporting.figures import BEST_COLOURS, confusion_figure, curves_figure
+from cifar_ray.reporting.figures import BEST_COLOURS, confusion_figure, curves_figure, new_figure, set_note, to_png
 
 
 @pytest.fixture
@@ -128,3 +128,18 @@ def test_figures_leave_no_global_state(sweep_record: SweepRecord, epoch_metrics:
     assert len(pngs) == 3
     assert len(set(pngs)) == 1
     assert matplotlib.pyplot.get_fignums() == []
+
+
+@pytest.mark.parametrize("width", [9.5, 13.5])
+def test_small_print_stays_in_the_picture_and_off_the_axes(width: float) -> None:
+    for note in ("short", "cnn-20261123-140840-f23b was measured on another machine; " * 12):
+        figure, axes = new_figure(width, 5.2)
+        axes.set_xlabel("epoch")
+        set_note(figure, note)
+        to_png(figure)
+        (text,) = figure.texts
+        box, around = text.get_window_extent(), axes.get_tightbbox()
+        assert around is not None
+        assert box.x1 <= figure.bbox.x1
+        assert box.y1 <= around.y0
+        assert text.get_text().replace("\n", " ") == note.strip()

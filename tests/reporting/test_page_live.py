@@ -104,6 +104,21 @@ def test_an_unknown_sweep_says_which_there_are(
     runs.create_sweep(sweep_record)
     page.goto(server.sweep_url("cnn-2"))
     page.get_by_text("did you mean cnn-1?").wait_for()
+    said = page.locator("#liveness").inner_text()
+    assert "unknown sweep 'cnn-2'" in said
+    assert "does not answer" not in said, "it did"
+
+
+@pytest.mark.parametrize("ids", ["cnn-1,cnn-2", "cnn-2,cnn-1"])
+def test_a_sweep_that_cannot_be_had_keeps_no_other_away(
+    page: Page, server: PageServer, runs: RunStore, sweep_record: SweepRecord, ids: str
+) -> None:
+    runs.create_sweep(sweep_record)
+    page.goto(f"{server.url}#/compare/{ids}")
+    page.locator("main").get_by_role("link", name="cnn-1").first.wait_for()
+    page.locator("#liveness").get_by_text("unknown sweep 'cnn-2'").wait_for()
+    # a time that is read once would stand still
+    assert "UTC" not in page.locator("#foot").inner_text()
 
 
 @pytest.mark.cluster

@@ -51,18 +51,22 @@ def test_an_evaluated_sweep_is_read_once_but_for_its_record(
 
 
 def test_a_sweep_that_takes_the_id_anew_is_seen(
-    runs: RunStore, sweep_record: SweepRecord, result: SweepResult, scores: TestScores
+    runs: RunStore, sweep_record: SweepRecord, result: SweepResult, scores: TestScores, trial_record: TrialRecord
 ) -> None:
     cached = RunStore(TrialCache(runs.objects))
     runs.create_sweep(sweep_record)
+    runs.write_trial("cnn-1", replace(trial_record, num_epochs=3))
     runs.write_result(result)
     runs.write_test_scores(scores)
     for _ in range(2):
         assert cached.summary("cnn-1").state == "evaluated"
+        assert cached.trials("cnn-1")[0].num_epochs == 3
     for key in runs.objects.keys("cnn-1"):
         runs.objects.delete(key)
     runs.create_sweep(replace(sweep_record, started_at="2026-02-01T00:00:00+00:00"))
+    runs.write_trial("cnn-1", replace(trial_record, num_epochs=4))
     assert cached.summary("cnn-1").state == "interrupted"
+    assert cached.trials("cnn-1")[0].num_epochs == 4, "of as many bytes as the former one's"
 
 
 def test_it_only_reads(runs: RunStore) -> None:

@@ -199,3 +199,15 @@ def test_a_cohort_takes_configurations_that_differ_in_what_its_network_can_diffe
     )
     assert not any(fits_cohort(dataclasses.replace(drawn[0], **other)) for other in others)
     assert fits_cohort(dataclasses.replace(drawn[0], learning_rate=0.5, nesterov=True, averaging="ema"))
+
+
+def test_a_study_of_another_network_than_the_classic_cnn_trains_in_no_cohort() -> None:
+    study = get_study("cnn")
+    fixed = {name: value for name, value in study.fixed.items() if name != "model"}
+    for change in (
+        {"fixed": {**fixed, "model": "resnet"}},
+        {"fixed": fixed, "space": {**study.space, "model": Choice(("classic_cnn", "resnet"))}},
+    ):
+        with pytest.raises(ConfigurationError, match="study cnn: no cohort has resnet"):
+            dataclasses.replace(study, **change)
+    assert dataclasses.replace(study, fixed=fixed, space={**study.space, "model": Choice(("classic_cnn",))}).is_cohort

@@ -37,6 +37,11 @@ class FinishedSweep:
             return CPU
         return self.sweep.hardware.get("accelerator_types") or "accelerators of unknown type"
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether a trial that has not diverged reached its last epoch, so that all curves can be completed."""
+        return any(len(each.accuracies) >= self.sweep.max_epochs and not each.has_diverged for each in self.curves())
+
     def timing(self) -> Timing:
         """Of the sweep."""
         return measured_timing(self.sweep, self.trials, self.metrics, self.result)

@@ -9,7 +9,7 @@ import numpy as np
 
 from cifar_ray.planning.curve_source import CurveSource
 from cifar_ray.planning.fleet import HOUR_S, Fleet
-from cifar_ray.planning.search import Outcome
+from cifar_ray.planning.search import SimulatedSweep
 from cifar_ray.planning.simulation import FinalsPlan, simulate
 from cifar_ray.studies import Budget, Study
 
@@ -144,7 +144,7 @@ def forecast_all(grid: Grid, source: CurveSource, tell: Callable[[int], None] = 
     return [_summarise(grid, setup, outcomes[setup], best) for setup in grid.setups()]
 
 
-def _simulate(grid: Grid, setup: Setup, source: CurveSource, tell: Callable[[int], None]) -> list[Outcome]:
+def _simulate(grid: Grid, setup: Setup, source: CurveSource, tell: Callable[[int], None]) -> list[SimulatedSweep]:
     budget = setup.budget(grid.budget)
     fleet = grid.fleet_of(setup)
     finals = FinalsPlan.of(grid.study, setup.num_trials)
@@ -158,7 +158,7 @@ def _simulate(grid: Grid, setup: Setup, source: CurveSource, tell: Callable[[int
     return found
 
 
-def _summarise(grid: Grid, setup: Setup, outcomes: Sequence[Outcome], best: Sequence[float]) -> Forecast:
+def _summarise(grid: Grid, setup: Setup, outcomes: Sequence[SimulatedSweep], best: Sequence[float]) -> Forecast:
     each_hour = grid.units_per_worker / HOUR_S
     return Forecast(
         setup=setup,

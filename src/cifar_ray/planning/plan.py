@@ -10,7 +10,7 @@ from cifar_ray.planning.advice import Advice, Wish, advise
 from cifar_ray.planning.curve_source import CurveSource
 from cifar_ray.planning.finished_sweep import CPU
 from cifar_ray.planning.forecast import Forecast, Grid, Setup
-from cifar_ray.planning.search import Outcome
+from cifar_ray.planning.search import SimulatedSweep
 from cifar_ray.planning.space_preview import SpacePreview
 from cifar_ray.planning.worker_shape import WorkerShape
 from cifar_ray.studies import Study
@@ -49,7 +49,7 @@ class Plan:
     """None where there is no table of prices, or it lacks the row."""
     has_prices: bool
     """Whether there is a table."""
-    replayed: Outcome | None
+    replayed: SimulatedSweep | None
     """The sweep that the times are from, in virtual time; None where there is none, or nothing to compare it with."""
 
     @property

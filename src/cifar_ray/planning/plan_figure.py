@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, StrMethodFormatter
 
 from cifar_ray.planning.forecast import CLOSE, Estimate, Forecast
 from cifar_ray.planning.plan import Plan
-from cifar_ray.reporting.figures import BEST_COLOURS, BEST_MARKERS, DPI, set_title, to_png
+from cifar_ray.reporting.figures import BEST_COLOURS, BEST_MARKERS, DPI, set_note, set_title, to_png
 from cifar_ray.reporting.formats import plain
 
 OPACITY = 0.13
@@ -23,7 +22,7 @@ Value = Callable[[Forecast], Estimate]
 
 def plan_figure(plan: Plan) -> bytes:
     """Upper panels: against workers, a colour a number of trials; lower ones: against trials, a colour a factor."""
-    figure = Figure(figsize=(13.5, 7.8), dpi=DPI, layout=ConstrainedLayoutEngine(rect=(0, 0.03, 1, 0.97)))
+    figure = Figure(figsize=(13.5, 7.8), dpi=DPI, layout="constrained")
     upper, lower = figure.subplots(2, 3)
     unit_s, unit = plan.wall_unit
     rate = plan.rate.amount if plan.rate else 1.0
@@ -47,7 +46,7 @@ def plan_figure(plan: Plan) -> bytes:
     _by_trials(
         lower[1], plan, lambda each: each.accuracy.times(100), "validation accuracy (%)", "How good the winner is"
     )
-    _by_trials(lower[2], plan, _chance, "chance (%)", f"A winner within {100 * CLOSE:g} points of the full search's")
+    _by_trials(lower[2], plan, _chance, "chance (%)", f"Within {100 * CLOSE:g} points of the full search's")
     lower[1].axhline(100 * plan.full.accuracy.mean, color="0.5", linestyle="--", linewidth=1, label="full search, mean")
     for axes in (upper[1], lower[0], lower[1], lower[2]):
         axes.legend(fontsize=8, frameon=False)
@@ -68,7 +67,7 @@ def _name(figure: Figure, plan: Plan) -> None:
         fontweight="bold",
         parse_math=False,
     )
-    figure.text(0.01, 0.008, _footnote(plan), fontsize=7, color="0.4", parse_math=False)
+    set_note(figure, _footnote(plan))
 
 
 def _footnote(plan: Plan) -> str:

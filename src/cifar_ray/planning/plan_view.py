@@ -193,7 +193,9 @@ def _legend(plan: Plan) -> Iterator[RenderableType]:
             "dim",
         )
     if hidden := len(plan.forecasts) - len(plan.shown):
-        yield verbatim(f"{hidden} more set-ups were simulated: they are in the figure.", "dim")
+        yield verbatim(
+            f"{hidden} more set-ups were simulated: the figure has some of them, the advice looks at all.", "dim"
+        )
     fleet = plan.grid.fleet
     num_filled = fleet.num_filled(plan.grid.most_at_once(plan.base.setup))
     if not fleet.is_autoscaled and max(plan.grid.workers) > num_filled:

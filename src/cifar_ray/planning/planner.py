@@ -20,7 +20,7 @@ from cifar_ray.studies import Study
 
 WORKERS = (1, 2, 4, 8)
 REDUCTION_FACTORS = (2, 4, 8)
-MAX_SEEDS = 50
+USUAL_SEEDS = 50
 MOST_TRIALS = 400_000
 """Of up to USUAL_EPOCHS, over all set-ups and seeds, where no number of seeds is given: some ten seconds."""
 USUAL_EPOCHS = 50
@@ -60,6 +60,11 @@ def make_plan(
 ) -> Plan:
     """`watch` hears of trials simulated and in all. ConfigurationError where the request makes no sense."""
     study, is_cohort = request.study, request.is_cohort
+    if is_cohort and study.finalists:
+        raise ConfigurationError(
+            f"study {study.name}: finals train one by one, and what that takes a cohort's passes do not say",
+            "plan it with --no-cohort",
+        )
     if sweeps:
         source = measured(sweeps, study, is_cohort=is_cohort, accelerator=request.accelerator, epoch_s=request.epoch_s)
     else:
@@ -91,7 +96,7 @@ def make_plan(
         market=market,
         rate=Rate(amount=rate, currency=prices.currency) if prices and rate is not None else None,
         has_prices=prices is not None,
-        replayed=replay(timed_on) if timed_on and is_comparable else None,
+        replayed=replay(timed_on) if timed_on and timed_on.is_whole and is_comparable else None,
     )
 
 
@@ -128,7 +133,7 @@ def _grid(request: Request, shape: WorkerShape) -> Grid:
             preemptions_per_hour=preemptions,
         ),
         units_per_worker=shape.units,
-        num_seeds=request.num_seeds or max(1, min(MAX_SEEDS, int(MOST_TRIALS / (weight * num_all)))),
+        num_seeds=request.num_seeds or max(1, min(USUAL_SEEDS, int(MOST_TRIALS / (weight * num_all)))),
     )
 
 

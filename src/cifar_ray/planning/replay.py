@@ -8,14 +8,14 @@ from cifar_ray.capacity import cohort_places
 from cifar_ray.planning.curve_bank import CurveBank
 from cifar_ray.planning.finished_sweep import FinishedSweep
 from cifar_ray.planning.fleet import Fleet
-from cifar_ray.planning.search import Outcome
+from cifar_ray.planning.search import SimulatedSweep
 from cifar_ray.planning.simulation import FinalsPlan, simulate
 from cifar_ray.planning.timing import num_places
 from cifar_ray.records import SweepRecord
 from cifar_ray.studies import trials_at_once
 
 
-def replay(finished: FinishedSweep, finals: FinalsPlan | None = None) -> Outcome:
+def replay(finished: FinishedSweep, finals: FinalsPlan | None = None) -> SimulatedSweep:
     """The same trials in the same order, on the places that the sweep had, judged by today's rule."""
     sweep = finished.sweep
     curves = finished.curves()

@@ -29,7 +29,7 @@ class SimulatedTrial:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class SimulatedSweep:
     """How one simulated sweep went. Times in seconds."""
 
     wall_s: float
@@ -47,7 +47,7 @@ class Outcome:
     reached: dict[int, int]
     """From an epoch (each rung's, and the last) to the trials that trained so far."""
 
-    def followed_by(self, finals: Outcome) -> Outcome:
+    def followed_by(self, finals: SimulatedSweep) -> SimulatedSweep:
         """The same search, with the time of its finals."""
         return replace(
             self,

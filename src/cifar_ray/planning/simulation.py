@@ -10,7 +10,7 @@ from cifar_ray.planning.alone import AloneSweep
 from cifar_ray.planning.cohorts import CohortSweep
 from cifar_ray.planning.curve_bank import CurveBank, TrialCurve
 from cifar_ray.planning.fleet import Fleet
-from cifar_ray.planning.search import Outcome, Search, drawn
+from cifar_ray.planning.search import Search, SimulatedSweep, drawn
 from cifar_ray.planning.timing import Timing
 from cifar_ray.studies import Budget, Study
 
@@ -49,7 +49,7 @@ def simulate(
     curves: Iterator[TrialCurve] | None = None,
     finals: FinalsPlan | None = None,
     most_at_once: int | None = None,
-) -> Outcome:
+) -> SimulatedSweep:
     """A sweep of the bank's trials, or of those in `curves`. The seed's trials are the same on every fleet."""
     search = Search(
         budget,
@@ -63,7 +63,9 @@ def simulate(
     return outcome.followed_by(_simulate_finals(finals, outcome, timing, fleet, seed)) if finals else outcome
 
 
-def _simulate_finals(finals: FinalsPlan, searched: Outcome, timing: Timing, fleet: Fleet, seed: int) -> Outcome:
+def _simulate_finals(
+    finals: FinalsPlan, searched: SimulatedSweep, timing: Timing, fleet: Fleet, seed: int
+) -> SimulatedSweep:
     """An epoch takes as long as in the search; what the trainings reach is not simulated."""
     accuracies = (0.0,) * finals.num_epochs
     curves = (

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.planning.fleet import Fleet, Worker, Workers
-from cifar_ray.planning.search import Outcome, Search, SimulatedTrial
+from cifar_ray.planning.search import Search, SimulatedSweep, SimulatedTrial
 from cifar_ray.planning.timing import Timing
 
 MOST_LOSSES = 100
@@ -49,7 +49,7 @@ class VirtualTime(Generic[Work]):
         self._events: list[tuple[float, int, Worker, Work | None]] = []
         self._num_events = 0
 
-    def run(self) -> Outcome:
+    def run(self) -> SimulatedSweep:
         """To the sweep's end; ConfigurationError where workers are lost faster than they train an epoch."""
         for worker in self.workers.all[: self.num_used]:
             self.at(self.workers.first_ready_s(worker, self.timing.setup_s), worker, None)
@@ -93,8 +93,8 @@ class VirtualTime(Generic[Work]):
         """Work has ended, or its worker has died."""
         raise NotImplementedError
 
-    def _outcome(self, wall_s: float) -> Outcome:
-        return Outcome(
+    def _outcome(self, wall_s: float) -> SimulatedSweep:
+        return SimulatedSweep(
             wall_s=wall_s,
             up_s=self.workers.up_s(wall_s),
             busy_s=self.busy_s,

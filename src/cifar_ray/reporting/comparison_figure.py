@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 
 from cifar_ray.reporting.comparison import Comparison, Contender, Score
-from cifar_ray.reporting.figures import BEST_COLOURS, new_figure, set_title, to_png
+from cifar_ray.reporting.figures import BEST_COLOURS, new_figure, set_note, set_title, to_png
 from cifar_ray.reporting.formats import data_name, percent, plain
 
 
@@ -27,7 +27,7 @@ def comparison_figure(comparison: Comparison) -> bytes:
     for text in axes.legend(loc="lower right", fontsize=8, frameon=False).get_texts():
         text.set_parse_math(False)
     note = "; ".join(comparison.cautions) or "band: 95 % Wilson interval"
-    figure.text(0.01, 0.01, plain(note), fontsize=7, color="0.4", parse_math=False)
+    set_note(figure, plain(note))
     return to_png(figure)
 
 

@@ -104,7 +104,7 @@ def measure_curve_bias(runs: RunStore, sweep_id: str) -> CurveBias:
     )
 
 
-def simulate(curves: Curves, rungs: Sequence[int], reduction_factor: int, num_orders: int = NUM_ORDERS) -> Cut:
+def cut_by_asha(curves: Curves, rungs: Sequence[int], reduction_factor: int, num_orders: int = NUM_ORDERS) -> Cut:
     """ASHA as Ray Tune has it, with rungs after those epochs, over seeded random orders in which trials come.
 
     They come one by one. Those of a cohort's pass are judged together, which `cifar-ray plan` simulates.
@@ -165,6 +165,6 @@ def _epoch_bias(curves: Curves, epoch: int, max_epochs: int) -> EpochBias:
         spearman=spearman(list(here.values()), list(last.values())),
         kendall=kendall(list(here.values()), list(last.values())),
         rank_of_best=1 + sum(accuracy > here[best] for accuracy in here.values()),
-        alone=tuple(simulate(curves, [epoch], factor) for factor in REDUCTION_FACTORS),
-        ladder=tuple(simulate(curves, ladder(factor), factor) for factor in REDUCTION_FACTORS),
+        alone=tuple(cut_by_asha(curves, [epoch], factor) for factor in REDUCTION_FACTORS),
+        ladder=tuple(cut_by_asha(curves, ladder(factor), factor) for factor in REDUCTION_FACTORS),
     )

@@ -21,6 +21,8 @@ from cifar_ray.reporting.formats import data_name, percent, plain
 DPI = 120
 TITLE_WIDTH = 64
 """In characters."""
+NOTE_DENSITY, NOTE_LINE = 16, 0.12
+"""Of small print: characters to the inch, and inches to the line."""
 
 BEST_COLOURS = ("#000000", "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b")
 """Of the trials in the legend: Okabe and Ito's, which colour-blind eyes tell apart, brown for their yellow."""
@@ -61,14 +63,10 @@ def curves_figure(sweep: SweepRecord, metrics: Sequence[EpochMetrics]) -> bytes:
     )
     if trials:
         _add_legend(axes, len(trials))
-    figure.text(
-        0.01,
-        0.01,
+    set_note(
+        figure,
         f"bold: validation, faint: training   sweep {plain(sweep.sweep_id)}   seed {sweep.seed}   "
         f"commit {plain(sweep.commit or 'unknown')}   data SHA-256 {sweep.dataset.fingerprint[:12]}",
-        fontsize=7,
-        color="0.4",
-        parse_math=False,
     )
     return to_png(figure)
 
@@ -99,6 +97,15 @@ def set_title(axes: Axes, text: str) -> None:
     """A dollar sign in a name is a dollar sign: matplotlib's own wrapping takes it for mathematics."""
     wrapped = "\n".join(textwrap.fill(line, TITLE_WIDTH) for line in text.splitlines())
     axes.set_title(wrapped, loc="left", fontsize=11, fontweight="bold", parse_math=False)
+
+
+def set_note(figure: Figure, text: str) -> None:
+    """Small print along the bottom, in as many lines as it takes; the axes make room for it."""
+    width, height = figure.get_size_inches()
+    lines = textwrap.wrap(text, int(NOTE_DENSITY * width))
+    bottom = (0.1 + NOTE_LINE * len(lines)) / height
+    figure.set_layout_engine(ConstrainedLayoutEngine(rect=(0, bottom, 1, 1 - bottom)))
+    figure.text(0.01, 0.01, "\n".join(lines), fontsize=7, color="0.4", va="bottom", parse_math=False)
 
 
 def _rank_trials(metrics: Sequence[EpochMetrics]) -> list[list[EpochMetrics]]:
@@ -164,7 +171,7 @@ def _add_legend(axes: Axes, num_trials: int) -> None:
 
 def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
     """Without pyplot, whose global state is not for threads."""
-    figure = Figure(figsize=(width, height), dpi=DPI, layout=ConstrainedLayoutEngine(rect=(0, 0.04, 1, 0.96)))
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     return figure, figure.add_subplot()
 
 

@@ -35,15 +35,11 @@ from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore, SweepSummary
 from cifar_ray.studies import STUDIES
 
-FORMAT = 1
-"""Of the payload: the page refuses another."""
-
 
 def page_payload(runs: RunStore, sweep_ids: Iterable[str] | None = None, details: Iterable[str] = ()) -> dict[str, Any]:
     """A row for each of the sweeps (default: all), their means over seeds, and the details of some."""
     found = _overviews(runs, sweep_ids)
     return {
-        "format": FORMAT,
         "generated_at": now(),
         "store": runs.objects.uri,
         "sweeps": [row for row, _ in found],
@@ -272,7 +268,5 @@ def _evaluation(scores: TestScores) -> dict[str, Any]:
             name: wilson_interval(row[index], sum(row)) if sum(row) else None
             for index, (name, row) in enumerate(rows.items())
         },
-        "report": (
-            {"accuracy": published.test_accuracy, "by_class": dict(published.accuracy_by_class)} if published else None
-        ),
+        "report": {"by_class": dict(published.accuracy_by_class)} if published else None,
     }

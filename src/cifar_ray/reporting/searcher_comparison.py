@@ -8,11 +8,6 @@ from cifar_ray.reporting.comparison import Contender
 from cifar_ray.reporting.replicates import Lead, Replicates, lead_over_seeds
 
 
-def common_epochs(contenders: Sequence[Contender]) -> int:
-    """The most epochs, over all trials, that each has trained."""
-    return min(len(each.metrics) for each in contenders)
-
-
 def score_searchers(contenders: Sequence[Contender], num_epochs: int) -> list[Replicates]:
     """Each searcher at that many epochs, the best first; sweeps without one of finite losses by then are left out."""
     found: dict[str, list[tuple[int, float]]] = {}
@@ -32,7 +27,10 @@ def compare_searchers(contenders: Sequence[Contender]) -> tuple[list[str], list[
     contenders = [each for each in contenders if each.sweep.best_of is None]
     if len({each.sweep.study for each in contenders}) > 1:
         return [], []
-    if len({each.sweep.searcher for each in contenders}) < 2 or not (num_epochs := common_epochs(contenders)):
+    if len({each.sweep.searcher for each in contenders}) < 2:
+        return [], []
+    # the most, over all trials, that each has trained
+    if not (num_epochs := min(len(each.metrics) for each in contenders)):
         return [], []
     scores = score_searchers(contenders, num_epochs)
     epochs = f"{num_epochs} epoch{'s' * (num_epochs != 1)}"

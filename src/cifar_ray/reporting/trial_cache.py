@@ -46,6 +46,7 @@ class TrialCache(ObjectStore):
         if self._sweeps.get(sweep_id) != content:
             self._sweeps[sweep_id] = content
             self._evaluated.pop(sweep_id, None)
+            self._kept = {key: kept for key, kept in self._kept.items() if not key.startswith(f"{sweep_id}/")}
         return content
 
     def _read_trial(self, key: str) -> bytes:

@@ -8,8 +8,7 @@ from typing import Any, get_args
 
 import click
 
-from cifar_ray.errors import ConfigurationError
-from cifar_ray.studies.options import Keep, SweepOptions
+from cifar_ray.studies.options import Keep, SweepOptions, check_new_share
 from cifar_ray.studies.study import Searcher
 
 _FLAGS = (
@@ -138,12 +137,8 @@ def sweep_flags(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def with_options(**arguments: Any) -> Any:
-        # earlier versions took more, as sweeps that go on still have
-        is_new = not (arguments["resume"] or arguments["start_or_resume"])
-        if is_new and not 0 <= (share := arguments["accelerators_per_trial"] or 0.0) <= 1:
-            raise ConfigurationError(
-                f"accelerators per trial: {share:g} is out of range", "take a share up to 1: a trial trains on one"
-            )
+        if not (arguments["resume"] or arguments["start_or_resume"]):
+            check_new_share(arguments["accelerators_per_trial"])
         names = SweepOptions.__dataclass_fields__
         options = SweepOptions(**{name: arguments.pop(name) for name in names})
         return command(options=options, **arguments)

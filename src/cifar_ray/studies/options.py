@@ -176,6 +176,14 @@ class SweepOptions:
         return arguments
 
 
+def check_new_share(share: float | None) -> None:
+    """Of a sweep that begins: earlier versions took more, as sweeps that go on still have."""
+    if share is not None and not 0 <= share <= 1:
+        raise ConfigurationError(
+            f"accelerators per trial: {share:g} is out of range", "take a share up to 1: a trial trains on one"
+        )
+
+
 def _check_share(name: str, value: float, *, is_zero_allowed: bool) -> None:
     """Ray schedules whole accelerators and cores, or a share of one."""
     is_whole_or_share = value == int(value) if math.isfinite(value) and value > 1 else True

@@ -178,8 +178,10 @@ class Study:
     def _alone(self) -> list[str]:
         """What of its settings no trial in a cohort can have."""
         alone = sorted(NOT_IN_COHORTS & {*self.space, *self.fixed})
-        optimizers = getattr(self.space.get("optimizer"), "values", (self.fixed.get("optimizer"),))
-        return alone + ["muon"] * ("muon" in optimizers)
+        optimizers, models = (
+            getattr(self.space.get(name), "values", (self.fixed.get(name),)) for name in ("optimizer", "model")
+        )
+        return alone + ["muon"] * ("muon" in optimizers) + sorted({*models} - {"classic_cnn", None})
 
     def with_budget(
         self,

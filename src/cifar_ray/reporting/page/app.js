@@ -2,7 +2,6 @@
 
 const POLL_MS = 1500;
 const QUIET_MS = 25000; // a lease is renewed every 5 s
-const FORMAT = 1;
 const pulses = new Map(); // by sweep: the last heartbeat and when it changed
 
 const main = document.getElementById("main");
@@ -68,9 +67,12 @@ async function fetchJson(path) {
   return content;
 }
 
+/** One sweep that cannot be had keeps none of the others away. */
 async function fetchAll(needs) {
   if (!needs.length || !app.payload) app.payload = await fetchJson("api/store.json");
-  for (const id of needs) app.details.set(id, await fetchJson(`api/sweeps/${encodeURIComponent(id)}.json`));
+  const failures = [];
+  for (const id of needs) await fetchJson(`api/sweeps/${encodeURIComponent(id)}.json`).then((detail) => app.details.set(id, detail), (error) => failures.push(error));
+  if (failures.length) throw failures[0];
 }
 
 function problem(missing) {
@@ -90,9 +92,9 @@ function showState(view) {
   const running = rows.filter(({ state }) => state === "running");
   const silent = running.filter((row) => !isAlive(row));
   live.className = `liveness ${failure ? "bad" : app.isLive ? (silent.length ? "warn" : "good") : ""}`;
-  live.textContent = failure && app.payload ? "server does not answer" : !app.isLive ? "" : silent.length ? "driver silent for 25 s" : "live";
+  live.textContent = failure ? (failure instanceof TypeError ? "server does not answer" : failure.message) : !app.isLive ? "" : silent.length ? "driver silent for 25 s" : "live";
   const notes = rows.map(({ caution }) => caution).filter(Boolean);
-  fill(document.getElementById("foot"), el("p", {}, app.isLive ? "Live from " : "A file made from ", app.payload?.store ?? "", app.payload ? ` · ${moment(app.payload.generated_at)} UTC` : ""), [...new Set(notes)].map((text) => el("p", {}, text)));
+  fill(document.getElementById("foot"), el("p", {}, app.isLive ? "Live from " : "A file made from ", app.payload?.store ?? "", app.payload && !app.isLive ? ` · ${moment(app.payload.generated_at)} UTC` : ""), [...new Set(notes)].map((text) => el("p", {}, text)));
 }
 
 function isAlive(row) {
@@ -117,7 +119,6 @@ function start() {
   const payload = JSON.parse(document.getElementById("payload").textContent);
   app.isLive = payload === null;
   if (payload) {
-    if (payload.format !== FORMAT) return void main.append(empty("This page cannot read its data", `It has format ${payload.format}, the page reads ${FORMAT}.`));
     app.payload = payload;
     app.details = new Map(Object.entries(payload.details));
     if (payload.sweeps.length === 1 && !location.hash) location.replace(sweepAddress(payload.sweeps[0].id));

@@ -21,7 +21,7 @@ function parametersCard(onPick) {
     drawImportance(bars, parameters);
     method.textContent = parameters.some(({ importance }) => isNumber(importance))
       ? `Method: ${detail.importance_method} ${reservation(detail)}`
-      : "Importance needs eight ended trials.";
+      : "Importance needs eight ended trials and two settings that vary.";
     drawParallel(parallel, parameters, trials);
     for (const parameter of parameters) {
       if (!places.has(parameter.name)) {

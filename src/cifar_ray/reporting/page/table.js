@@ -1,7 +1,7 @@
 // Tables that sort by any column, keep that in the address and take new rows in place.
 
 /** `columns`: {key, label, value(row), cell(row), isText}. The first sort is `order`: "key" or "-key" for descending. */
-function sortableTable({ name, caption, columns, order, rowKey, rowClass, onHover }) {
+function sortableTable({ name, caption, columns, order, rowKey, onHover }) {
   let rows = [];
   let sorting = recall(name, order);
   const body = el("tbody");
@@ -29,7 +29,7 @@ function sortableTable({ name, caption, columns, order, rowKey, rowClass, onHove
     keyed.sort(([one], [other]) => compareValues(one, other, isDown));
     const focus = document.activeElement?.closest?.("tr")?.dataset.row;
     fill(body, keyed.map(([, row]) =>
-      el("tr", { "data-row": rowKey(row), class: rowClass?.(row), onmouseenter: onHover && (() => onHover(row)), onmouseleave: onHover && (() => onHover(null)) },
+      el("tr", { "data-row": rowKey(row), onmouseenter: onHover && (() => onHover(row)), onmouseleave: onHover && (() => onHover(null)) },
         columns.map((each, index) => {
           const shown = each.cell ? each.cell(row) : each.value(row) ?? MISSING;
           const kind = each.isText ? "" : "number";
