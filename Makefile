@@ -44,7 +44,7 @@ chaos: install  ## break processes, nodes, stores and disks in mid-sweep, check 
 specs: install  ## render cluster/ray*.yaml from the chart
 	$(BIN)/python tests/helm/cluster_specs.py
 
-e2e: install  ## install the chart on a Kubernetes in Docker (kind), sweep, evaluate, uninstall: needs docker, kind, helm, kubectl
+e2e: install  ## install the chart on a Kubernetes in Docker (kind), test, sweep, evaluate, RayJobs, uninstall: needs docker, kind, helm, kubectl
 	tests/cluster/on_kubernetes/kind.sh $(ARGS)
 
 bench: install  ## measure against the public tutorials on this machine: about 75 min; ARGS="--quick" to try it

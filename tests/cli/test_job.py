@@ -99,6 +99,18 @@ def test_followed_logs_have_the_exit_code_of_a_watched_status(
         assert run(monkeypatch, FakeClient((state, "error: no bucket\n")), *command).exit_code == code
 
 
+def test_a_cluster_that_is_lost_after_the_end_leaves_a_success_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    class LostClient(FakeClient):
+        def logs(self, submission_id: str) -> str:
+            if len(self.looks) == 1:
+                raise UnreachableError("no Ray cluster answers")
+            return super().logs(submission_id)
+
+    for state, code in (("SUCCEEDED", 0), ("STOPPED", 3), ("FAILED", 4)):
+        client = LostClient((state, "bye\n"), UnreachableError)
+        assert run(monkeypatch, client, "logs", "--follow").exit_code == code
+
+
 def test_an_interrupt_of_followed_logs_leaves_the_job_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     client = FakeClient(("RUNNING", "one\n"), KeyboardInterrupt)
     done = run(monkeypatch, client, "logs", "--follow")

@@ -50,6 +50,21 @@ def test_the_stores_check_writes_and_says_what_is_wrong(chart: Chart, cluster: l
     assert "no-such-bucket" in done.stderr
 
 
+def test_the_evaluation_goes_on_without_sweeps_that_never_finish_but_not_without_a_store(
+    chart: Chart, tmp_path: Path
+) -> None:
+    values = STORE | {"studies": {"evaluate": {"enabled": True, "sweeps": ["cnn-1", "cnn-2"]}}}
+    job = one(chart.render(values), "RayJob")["spec"]
+    (container,) = job["submitterPodTemplate"]["spec"]["initContainers"]
+    command = [*container["command"][:-1], "0"]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    (tmp_path / "file").touch()
+    for store, code, says in (("new", 0, "cnn-1: has not started; cnn-2: has not started"), ("file/x", 1, "file/x")):
+        env = os.environ | {"PATH": path, "CIFAR_RAY_STORAGE": str(tmp_path / store)}
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, says in done.stderr) == (code, True), done.stderr
+
+
 @contextmanager
 def _ray_start(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
     """A Ray node as a pod has it: `ray start --block`."""

@@ -131,6 +131,21 @@ def test_what_a_busy_store_or_proxy_says_is_passing(store: ObjectStore, status: 
     assert not str(caught.value).endswith(": ")
 
 
+def test_a_store_that_answers_404_has_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = iter(["NoSuchKey", "NoSuchBucket"])
+
+    def answer(request: Any, **_: Any) -> AWSResponse:
+        return AWSResponse(request.url, 404, {}, FixedBody(f"<Error><Code>{next(codes)}</Code></Error>".encode()))
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "any")
+    store = S3Store("bucket", "", read_settings({}).s3)
+    store._client.meta.events.register("before-send.s3.DeleteObject", answer)
+    store.delete("x")
+    with pytest.raises(StorageError, match="NoSuchBucket"):
+        store.delete("x")
+
+
 def test_no_checksum_is_sent_or_wanted_that_only_some_servers_know(store: ObjectStore) -> None:
     sent: list[Any] = []
     store._client.meta.events.register("before-send.s3.PutObject", lambda request, **_: sent.append(request.headers))  # type: ignore[attr-defined]

@@ -71,7 +71,7 @@ workerGroupSpecs:
 {{- end -}}
 {{- end }}
 
-{{- /* What the autoscaler may add, which Ray tells no job. A CPU begun is a CPU, as KubeRay counts; a GPU is what Ray takes for one. */}}
+{{- /* What the autoscaler may add, which Ray tells no job. A CPU begun is a CPU, as KubeRay counts; the schema has it that Ray takes accelerators for GPUs. */}}
 {{- define "cifar-ray.pools" -}}
 {{- $pools := list -}}
 {{- if .Values.autoscaler.enabled -}}
@@ -79,9 +79,8 @@ workerGroupSpecs:
 {{- $group := include "cifar-ray.over" (dict "defaults" $.Values.workerDefaults "own" $own) | fromYaml -}}
 {{- $cpu := $group.resources.cpu | toString -}}
 {{- $cpus := hasSuffix "m" $cpu | ternary (divf (trimSuffix "m" $cpu | float64) 1000) (float64 $cpu) | ceil | int -}}
-{{- $gpus := hasSuffix "gpu" $group.acceleratorResource | ternary (int $group.accelerators) 0 -}}
 {{- $type := empty $group.accelerator | ternary "" (printf ",accelerator=%s" $group.accelerator) -}}
-{{- $pools = append $pools (printf "%s:max=%d,cpu=%d,gpu=%d%s" $name (int $group.max) $cpus $gpus $type) -}}
+{{- $pools = append $pools (printf "%s:max=%d,cpu=%d,gpu=%d%s" $name (int $group.max) $cpus (int $group.accelerators) $type) -}}
 {{- end -}}
 {{- end -}}
 {{- join " " $pools -}}

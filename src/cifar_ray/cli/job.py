@@ -175,7 +175,9 @@ def watch(
         if stop_on_interrupt:
             _stop(client, submission_id, flags)
         sys.exit(InterruptedSweepError.exit_code)
-    check_succeeded(ended, client.logs(submission_id), flags=flags)
+    # of a success nothing more is asked: a connection that is lost now would make it look unreachable
+    log = client.logs(submission_id) if ended.state == "FAILED" else ""
+    check_succeeded(ended, log, flags=flags)
 
 
 def _stop(client: JobsClient, submission_id: str, flags: str) -> None:

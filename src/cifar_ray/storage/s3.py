@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from typing import Any
 
@@ -112,7 +112,8 @@ class S3Store(ObjectStore):
 
     def delete(self, key: str) -> None:
         """One DeleteObject."""
-        with self._translated("DeleteObject", key):
+        # some stores answer 404 where there is none, as they do to a call that is repeated since its answer was lost
+        with suppress(ObjectNotFoundError), self._translated("DeleteObject", key):
             self._client.delete_object(Bucket=self._bucket, Key=self._key(key))
 
     def sizes(self, prefix: str = "") -> dict[str, int]:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # `make e2e`: the chart on a Kubernetes of its own in Docker (kind), with the KubeRay operator and the image's CPU variant.
-# Takes about 8 GiB of memory, 20 GB of disk and, the first time, half an hour. ARGS go to pytest.
+# Takes 4 cores, about 8 GiB of memory, 20 GB of disk and, the first time, most of an hour. ARGS go to pytest.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 
@@ -25,8 +25,9 @@ kind load docker-image --name "$name" "$image"
 helm install kuberay-operator kuberay-operator --repo https://ray-project.github.io/kuberay-helm/ --version 1.7.0 \
   --namespace kuberay --create-namespace --wait --timeout 5m
 
-# small enough for a laptop; one worker that comes when the sweep asks for it
+# small enough for a laptop: 4 cores, of which kind's own pods ask for one; a worker that comes when the sweep asks for it
 export CIFAR_RAY_TEST_HELM_ARGS="--values helm/cifar-ray/examples/cpu.yaml --set image.repository=${image%:*},image.tag=${image#*:}\
  --set head.resources.memory=3Gi,head.sharedMemory=1Gi,workerGroups.cpu.resources.memory=3Gi,workerGroups.cpu.sharedMemory=1Gi\
- --set workerGroups.cpu.max=1,submitter.resources.cpu=100m,submitter.resources.memory=1Gi"
+ --set head.resources.cpu=500m,objectStore.embedded.resources.cpu=250m,workerGroups.cpu.resources.cpu=1000m\
+ --set workerGroups.cpu.max=1"
 .venv/bin/python -m pytest -m cluster tests/cluster/on_kubernetes/test_real_cluster.py "$@"

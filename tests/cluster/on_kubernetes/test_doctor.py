@@ -121,6 +121,31 @@ def test_a_group_that_fits_no_node_names_what_is_missing(
     assert "no node fits: 2 of 2 nodes: has 0 nvidia.com/gpu, the pod needs 1 nvidia.com/gpu" in group.found
 
 
+def test_nodes_that_take_no_pods_count_for_nothing(
+    kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings
+) -> None:
+    lost, cordoned = node("gpu-2", gpus=4), node("gpu-3", gpus=8)
+    lost["status"]["conditions"][1]["status"] = "Unknown"
+    cordoned["spec"]["unschedulable"] = True
+    kubernetes.objects["/api/v1/nodes"] = [*kubernetes.objects["/api/v1/nodes"], lost, cordoned]
+    found = {finding.checked: finding.found for finding in examine(api, None, settings)}
+    assert found["nodes"] == "2, 2 cordoned or not ready"
+    assert found["accelerators"] == "1 nodes hold 2 nvidia.com/gpu, 1 free"
+    kubernetes.objects["/api/v1/nodes"] = [node("cpu-1"), lost]
+    (warning,) = problems(api, settings, None)
+    assert warning.found == "none of 1 nodes offers any"
+
+
+def test_slices_of_a_gpu_which_neither_chart_nor_ray_takes_are_none(
+    kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings
+) -> None:
+    sliced = node("gpu-1")
+    sliced["status"]["allocatable"]["nvidia.com/mig-1g.5gb"] = "7"
+    kubernetes.objects["/api/v1/nodes"] = [sliced]
+    (warning,) = problems(api, settings, None)
+    assert warning.found == "none of 1 nodes offers any"
+
+
 @pytest.mark.parametrize("kind", ["karpenter", "cluster autoscaler"])
 def test_nodes_that_come_on_demand_make_it_a_warning(
     kind: str, kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings

@@ -5,6 +5,7 @@ The cluster needs the KubeRay operator and an image that its nodes can pull; the
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shlex
@@ -22,7 +23,7 @@ RELEASE = "e2e"
 INSTALL_DEADLINE_S = 900
 JOB_DEADLINE_S = 1200
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(2 * JOB_DEADLINE_S + INSTALL_DEADLINE_S)]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(5 * JOB_DEADLINE_S + 2 * INSTALL_DEADLINE_S)]
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def cifar_ray(*arguments: str, namespace: str) -> subprocess.CompletedProcess[st
     return subprocess.run(command, capture_output=True, text=True, timeout=JOB_DEADLINE_S, check=False)
 
 
-def test_install_submit_evaluate_uninstall(namespace: str) -> None:
+def test_install_submit_evaluate_upgrade_uninstall(namespace: str) -> None:
     given = shlex.split(os.environ.get("CIFAR_RAY_TEST_HELM_ARGS", ""))
     install = ["helm", "install", RELEASE, str(CHART), "--namespace", namespace, "--create-namespace"]
     subprocess.run([*install, "--set", "objectStore.embedded.enabled=true", *given], timeout=300, check=True)
@@ -58,9 +59,21 @@ def test_install_submit_evaluate_uninstall(namespace: str) -> None:
         assert time.monotonic() < deadline, f"{found.stdout}\n{status}"
         time.sleep(10)
 
-    small = ("--trials", "2", "--max-epochs", "1", "--data", "shapes", "--sweep-id", "e2e")
-    swept = cifar_ray("job", "submit", "cnn", *small, namespace=namespace)
+    checks = ["helm", "test", RELEASE, "--namespace", namespace, "--logs"]
+    subprocess.run(checks, timeout=INSTALL_DEADLINE_S, check=True)
+
+    small = ("--trials", "2", "--max-epochs", "1", "--data", "shapes")
+    swept = cifar_ray("job", "submit", "cnn", *small, "--sweep-id", "e2e", namespace=namespace)
     assert swept.returncode == 0, swept.stdout + swept.stderr
     evaluated = cifar_ray("job", "submit", "evaluate", "e2e", namespace=namespace)
     assert evaluated.returncode == 0, evaluated.stdout + evaluated.stderr
     assert "evaluate" in cifar_ray("job", "list", namespace=namespace).stdout
+
+    studies = {"cnn": {"enabled": True, "args": small}, "evaluate": {"enabled": True}}
+    upgrade = ["helm", "upgrade", RELEASE, str(CHART), "--namespace", namespace, "--reuse-values"]
+    subprocess.run([*upgrade, "--set-json", f"studies={json.dumps(studies)}"], timeout=300, check=True)
+    for study in studies:
+        job = f"rayjob/{RELEASE}-cifar-ray-{study}"
+        wait = ["kubectl", "wait", job, "--namespace", namespace, f"--timeout={JOB_DEADLINE_S}s"]
+        done = subprocess.run([*wait, "--for=jsonpath={.status.jobStatus}=SUCCEEDED"], check=False)
+        assert done.returncode == 0, cifar_ray("cluster", "status", namespace=namespace).stdout

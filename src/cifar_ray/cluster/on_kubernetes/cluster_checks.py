@@ -52,11 +52,6 @@ def take_inventory(api: KubernetesApi) -> Inventory:
     )
 
 
-def is_accelerator(resource: str) -> bool:
-    """Whether KubeRay hands that resource to Ray as a GPU."""
-    return resource.endswith("gpu") or resource.startswith("nvidia.com/mig-")
-
-
 def check_api(api: KubernetesApi) -> Iterator[Finding]:
     """That it answers."""
     version = api.get("version").get("gitVersion") or "of unknown version"
@@ -103,16 +98,20 @@ def check_operator(api: KubernetesApi) -> Iterator[Finding]:
 
 
 def check_accelerators(inventory: Inventory) -> Iterator[Finding]:
-    """How many accelerators there are, and how many of them no pod asks for."""
-    kinds = sorted({kind for node in inventory.nodes for kind in node.allocatable if is_accelerator(kind)})
+    """How many accelerators there are on nodes that take pods, and how many of them no pod asks for."""
+    nodes = [node for node in inventory.nodes if node.takes_pods]
+    # what Ray's autoscaler takes for a GPU, as does the chart
+    kinds = sorted({kind for node in nodes for kind in node.allocatable if kind.endswith("gpu")})
     has_any = False
     for kind in kinds:
-        nodes = [node for node in inventory.nodes if node.allocatable.get(kind)]
-        if not nodes:
+        holders = [node for node in nodes if node.allocatable.get(kind)]
+        if not holders:
             continue
         has_any = True
-        free = f"{_total(nodes, kind, free=True):g} free" if inventory.knows_usage else "how many are free is not known"
-        found = f"{len(nodes)} nodes hold {_total(nodes, kind):g} {kind}, {free}"
+        free = (
+            f"{_total(holders, kind, free=True):g} free" if inventory.knows_usage else "how many are free is not known"
+        )
+        found = f"{len(holders)} nodes hold {_total(holders, kind):g} {kind}, {free}"
         yield ok("accelerators", found)
     if not has_any:
         todo = (
@@ -120,7 +119,7 @@ def check_accelerators(inventory: Inventory) -> Iterator[Finding]:
             if inventory.has_node_autoscaler
             else "add GPU nodes, and NVIDIA's device plugin or GPU operator; or take the CPU values"
         )
-        yield warning("accelerators", f"none of {len(inventory.nodes)} nodes offers any", todo)
+        yield warning("accelerators", f"none of {len(nodes)} nodes offers any", todo)
 
 
 def _total(nodes: Sequence[Node], kind: str, *, free: bool = False) -> float:

@@ -46,8 +46,9 @@ def examine(api: KubernetesApi, release_name: str | None, settings: Settings) ->
 def _take(api: KubernetesApi, inventories: list[Inventory]) -> Iterator[Finding]:
     inventory = take_inventory(api)
     inventories.append(inventory)
-    ready = [node for node in inventory.nodes if node.allocatable]
-    yield ok("nodes", f"{len(ready)}{', more on demand' if inventory.has_node_autoscaler else ''}")
+    away = sum(not node.takes_pods for node in inventory.nodes)
+    found = [f"{len(inventory.nodes) - away}", *([f"{away} cordoned or not ready"] if away else [])]
+    yield ok("nodes", ", ".join([*found, *(["more on demand"] if inventory.has_node_autoscaler else [])]))
     yield from check_accelerators(inventory)
 
 

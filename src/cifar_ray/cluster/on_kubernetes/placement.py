@@ -50,6 +50,11 @@ class Node:
         """Its name."""
         return name_of(self.manifest)
 
+    @property
+    def takes_pods(self) -> bool:
+        """Whether new pods may come: one that is lost keeps what it has allocatable."""
+        return not _states_against(self.manifest)
+
 
 def with_usage(nodes: Sequence[Json], pods: Sequence[Json]) -> list[Node]:
     """The nodes, less what the pods on each ask for."""
@@ -129,17 +134,22 @@ def _rules_against(spec: Json, node: Json) -> list[str]:
     )
     if terms and not any(_matches(term, node) for term in terms):
         found.append("does not match the required node affinity")
-    if at(node, "spec", "unschedulable"):
-        found.append("is cordoned")
-    ready = [each for each in objects(node, "status", "conditions") if each.get("type") == "Ready"]
-    if not ready or ready[0].get("status") != "True":
-        found.append("is not ready")
+    found += _states_against(node)
     tolerations = objects(spec, "tolerations")
     for taint in objects(node, "spec", "taints"):
         if taint.get("effect") == "PreferNoSchedule" or taint.get("key") in _SAID_ABOVE:
             continue
         if not any(_tolerates(each, taint) for each in tolerations):
             found.append(f"taint {taint.get('key')}={taint.get('value') or ''}:{taint.get('effect')} not tolerated")
+    return found
+
+
+def _states_against(node: Json) -> list[str]:
+    """Why no pod may come to the node, whatever it asks for."""
+    found = ["is cordoned"] if at(node, "spec", "unschedulable") else []
+    ready = [each for each in objects(node, "status", "conditions") if each.get("type") == "Ready"]
+    if not ready or ready[0].get("status") != "True":
+        found.append("is not ready")
     return found
 
 
