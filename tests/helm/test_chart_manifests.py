@@ -190,7 +190,7 @@ def test_the_evaluation_waits_for_all_sweeps(chart: Chart) -> None:
     ids = [f"{study}-sweeps" for study in sorted(STUDIES)]
     assert job["entrypoint"] == f"python /home/ray/cifar-ray/jobs/evaluate_best.py {' '.join(ids)}"
     (wait,) = job["submitterPodTemplate"]["spec"]["initContainers"]
-    assert wait["command"][-len(ids) - 2 :] == [*ids, "--timeout-s", "89700"]
+    assert wait["command"][-len(ids) - 2 :] == [*ids, "--timeout-s", "88200"]
     assert job["activeDeadlineSeconds"] == 90000
 
 

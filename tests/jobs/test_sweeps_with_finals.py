@@ -90,3 +90,10 @@ def test_finals_are_resumed_and_their_winner_is_scored(cluster: LocalCluster) ->
     assert result is not None
     assert result.finals is None
     assert "searcher: the best of finals-1 with cutout=4" in " ".join(run("results", "show", "longer-1").output.split())
+
+
+def test_the_finals_of_a_cohort_have_what_it_held(cluster: LocalCluster) -> None:
+    """On a cluster of this size its engine leaves too little beside it for any of them."""
+    output = submit("cnn", "--trials", "3", "--max-epochs", "2", "--seeds", "2", "--data", "shapes:500")
+    assert "each trained anew on 2 seeds" in output
+    assert "waiting seconds" not in output

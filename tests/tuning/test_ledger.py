@@ -129,6 +129,9 @@ def test_a_trial_without_a_process_or_an_engine_does_not_run(books: Books, sweep
     for trial in ("t0000", "t0001"):
         books.tell("on_trial_start", trial)
     assert books.count("t0000", "t0001") == 2
+    books.tell("on_trial_complete", "t0001")
+    assert books.ledger.progress().running == 1, "until Ray Tune is looked at again, which is no sooner than a second"
+    books.tell("on_trial_start", "t0001")
     lost: Any = FakeTrial("t0000")
     books.ledger.on_trial_recover(0, [], lost)
     assert books.count("t0001") == 1

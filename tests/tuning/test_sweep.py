@@ -146,6 +146,7 @@ def test_ray_tune_ends_in_order_and_soon_on_the_first_signal_alone(
         signal.raise_signal(number)
         assert ended.is_set()
         assert stopping.is_set()
+        assert handlers() == before
     assert hurried == [1, 2]
     assert handlers() == before
 

@@ -46,7 +46,9 @@ class TrialCache(ObjectStore):
         if self._sweeps.get(sweep_id) != content:
             self._sweeps[sweep_id] = content
             self._evaluated.pop(sweep_id, None)
-            self._kept = {key: kept for key, kept in self._kept.items() if not key.startswith(f"{sweep_id}/")}
+            # another tab's request may be adding to it
+            for kept in [each for each in list(self._kept) if each.startswith(f"{sweep_id}/")]:
+                del self._kept[kept]
         return content
 
     def _read_trial(self, key: str) -> bytes:

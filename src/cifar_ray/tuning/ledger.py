@@ -215,6 +215,8 @@ class Ledger(Callback):
 
     def _put(self, trial: TrialRecord) -> None:
         self._trials[trial.trial_id] = trial
+        if trial.has_ended:
+            self._running.discard(trial.trial_id)
         self._news.append(TrialState(trial_id=trial.trial_id, outcome=trial.outcome))
         self._books.keep_trial(trial)
 

@@ -22,10 +22,13 @@ def ending_in_order(hurry: Callable[[], None], stopping: threading.Event) -> Ite
             signal.signal(number, previous[number])
 
     def end(number: int, frame: FrameType | None) -> None:
-        restore()
         stopping.set()
         hurry()
-        signal.raise_signal(signal.SIGUSR1)
+        try:
+            signal.raise_signal(signal.SIGUSR1)
+        finally:
+            # whereupon Ray Tune has put back this one
+            restore()
 
     # until Ray Tune has its own
     signal.signal(signal.SIGUSR1, signal.default_int_handler)

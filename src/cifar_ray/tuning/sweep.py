@@ -226,8 +226,13 @@ def _trainable(plan: SweepPlan, num_left: int) -> Iterator[tuple[Any, EngineWatc
         has_store = False
         raise
     finally:
-        if has_store:
-            drain_engines(engines)
+        try:
+            if has_store:
+                drain_engines(engines)
+        finally:
+            # Ray Tune keeps what it was given as long as the driver lives: finals would wait for what they hold
+            for engine in engines:
+                ray.kill(engine)
 
 
 def _reserve(amounts: Mapping[str, float], where: Mapping[str, str]) -> tune.PlacementGroupFactory:
