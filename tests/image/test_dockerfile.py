@@ -154,6 +154,9 @@ def test_its_steps_install_a_cifar_ray_that_works(replayed: Path) -> None:
     found = subprocess.run([python, "-c", where], capture_output=True, text=True, check=True, cwd=replayed).stdout
     assert found.startswith(str(replayed / "venv")), "installed, not a checkout"
     assert found.split()[1] in DOCKERFILE.read_text()
+    page = "from cifar_ray.reporting.html import live_page; print(len(live_page()))"
+    drawn = subprocess.run([python, "-c", page], capture_output=True, text=True, check=True, cwd=replayed).stdout
+    assert int(drawn) > 500_000, "with the library that draws"
     jobs = replayed / "home" / "cifar-ray" / "jobs"
     assert sorted(path.name for path in jobs.glob("*.py")) == JOBS
 

@@ -143,6 +143,7 @@ def test_calls_that_break_are_made_again(home: Path, record_property: RecordProp
             said, _ = job.communicate(timeout=500)
         assert job.returncode == 0, said
         assert "Traceback" not in said, said
+        assert proxy.num_faults >= len(get_args(Fault))
         record_property("injected", proxy.num_faults)
     record_property("seconds_lost", stall_s(broken.runs, "breaking"))
     record_property("objects", check_books(broken.runs, "breaking", num_trials=2))

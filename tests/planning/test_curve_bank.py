@@ -37,11 +37,11 @@ def test_the_nearest_are_taken_and_the_farthest_left() -> None:
 
 
 def test_draws_are_whole_images_and_no_better_than_the_best() -> None:
-    made = bank([0.2, 0.3], [0.4, 0.5], [0.95, 0.999], max_epochs=2)
+    made = bank([0.2, 0.3], [0.4, 0.5], [0.85, 0.899], max_epochs=2)
     drawn = [made.draw(rng) for rng in [random.Random(0)] for _ in range(300)]
     values = [each for curve in drawn for each in curve.accuracies]
     assert all(round(1000 * each) / 1000 == each and 0 <= each <= 1 for each in values)
-    assert max(values) < 0.999 + 5 * SHIFT
+    assert max(values) < 0.899 + 5 * SHIFT
     assert {curve.epoch_s for curve in drawn} == {0.0, 1.0, 2.0}
     # moved a little: copies of a trial differ
     assert len({tuple(curve.accuracies) for curve in drawn}) > 20

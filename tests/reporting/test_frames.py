@@ -99,7 +99,7 @@ def test_settings_of_several_types_are_no_parquet(
 
 @pytest.mark.parametrize("uri", ["", "/", "s3://bucket", "s3://", "/cnn-1", "x/..", "x/Not An Id"])
 def test_a_malformed_uri(uri: str) -> None:
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError, match=r"names no sweep|malformed"):
         cifar_ray.load_sweep(uri)
 
 

@@ -40,4 +40,4 @@ def test_the_policy_allows_the_pages_own_scripts_alone() -> None:
 
 def test_the_wheel_takes_the_page_along() -> None:
     build = tomllib.loads((PAGE.parents[3] / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
-    assert build["targets"]["wheel"] == {"packages": ["src/cifar_ray"]}  # everything below it, whatever its kind
+    assert build == {"targets": {"wheel": {"packages": ["src/cifar_ray"]}}}  # everything below it, whatever its kind

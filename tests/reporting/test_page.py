@@ -144,7 +144,9 @@ def test_settings(page: Page, real: RunStore, real_page: str) -> None:
     trials = {trial.trial_id: trial for trial in real.trials(REAL)}
     (lines,) = option_of(page, "chart-parallel")["series"]
     assert {line["name"] for line in lines["data"]} == set(trials)
-    for series in option_of(page, "chart-by-learning_rate")["series"]:
+    by_rate = option_of(page, "chart-by-learning_rate")["series"]
+    assert {point["id"] for series in by_rate for point in series["data"]} == set(trials)
+    for series in by_rate:
         for point in series["data"]:
             trial = trials[point["id"]]
             accuracy = 100 * (trial.best_validation_accuracy or 0)
@@ -160,9 +162,11 @@ def test_evaluation(page: Page, real: RunStore, real_page: str) -> None:
     page.goto(f"{real_page}#/sweep/{REAL}/test")
     bars, intervals, report = option_of(page, "chart-classes")["series"]
     assert bars["data"] == pytest.approx([100 * value for value in scores.accuracy_by_class.values()])
+    assert len(intervals["data"]) == 10
     assert all(low < bars["data"][index] < high for index, low, high in intervals["data"])
     assert report["data"][0] == pytest.approx(77.0)
     (cells,) = option_of(page, "chart-confusion")["series"]
+    assert len(cells["data"]) == 100
     for column, row, _, images in (cell["value"] for cell in cells["data"]):
         assert scores.confusion_matrix[row][column] == images
     assert "64.14 to 66.01" in page.locator("#table").inner_text()

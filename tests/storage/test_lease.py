@@ -94,6 +94,20 @@ def test_a_holder_that_ends_before_it_learns_that_it_has_lost_leaves_the_others(
     assert store.read("cnn-1/lease.json") == others
 
 
+def test_whose_lease_another_has_written_over_at_once_does_not_hold_it(tmp_path: Path) -> None:
+    """Both found it free: the later write stands."""
+    others = LeaseRecord(holder="another", host="there", num_renewals=0).to_json().encode()
+
+    class Raced(FolderStore):
+        def write(self, key: str, content: bytes) -> None:
+            super().write(key, content)
+            super().write(key, others)
+
+    with pytest.raises(SweepHeldError, match="there"), _lease(Raced(tmp_path)):
+        pytest.fail("two at once")
+    assert FolderStore(tmp_path).read("cnn-1/lease.json") == others
+
+
 @pytest.mark.fault("two drivers")
 def test_of_two_that_come_at_once_at_most_one_gets_it(store: FolderStore) -> None:
     outcomes: list[str] = []

@@ -180,7 +180,6 @@ def test_of_finals_the_best_epoch_of_each_training_of_the_winner_stays(
     _finish(kept, trial_record, Finals(finalists=(chosen,), num_epochs=8, accelerator_seconds=0.0))
     collect(kept, "cnn-1")
     assert left() == [[2], [1], []]
-    assert nested.objects.keys(f"{finals_id}/tune") == []
     assert _epochs(kept) == {"t0000": [2], "t0001": []}
 
 

@@ -175,7 +175,9 @@ def test_epochs_together_are_epochs_alone(
         alone[trial_id] = []
         train_trial(make_trial(runs, trial_id, "alone", **settings), training_data, alone[trial_id].append, data_seed=5)
     for epoch in range(3):
-        for line in cohort.train_epoch(alone):
+        lines = cohort.train_epoch(alone)
+        assert len(lines) == len(alone)
+        for line in lines:
             expected = alone[line.trial_id][epoch]
             assert line.epoch == expected.epoch
             assert line.train_loss == pytest.approx(expected.train_loss, rel=1e-4)

@@ -72,15 +72,18 @@ class KilledError(Exception):
     pass
 
 
-def run_until(trial: Run, epoch: int) -> None:
+def run_until(trial: Run, epoch: int) -> list[EpochMetrics]:
     """Ends as Ray Tune ends a trial: by an exception out of the report."""
+    lines: list[EpochMetrics] = []
 
     def report(line: EpochMetrics) -> None:
+        lines.append(line)
         if line.epoch == epoch:
             raise KilledError
 
     with pytest.raises(KilledError):
         trial.train(report)
+    return lines
 
 
 def test_it_learns(make_trial: MakeTrial) -> None:
@@ -105,8 +108,9 @@ def test_one_seed_one_result(make_trial: MakeTrial, optimizer: str, schedule: st
 def test_a_resumed_trial_equals_an_undisturbed_one(make_trial: MakeTrial, optimizer: str, schedule: str) -> None:
     settings = {"optimizer": optimizer, "schedule": schedule}
     undisturbed = run(make_trial("t0000", **settings))
-    run_until(make_trial("t0001", **settings), epoch=2)
+    told = run_until(make_trial("t0001", **settings), epoch=2)
     resumed = run(make_trial("t0001", **settings))
+    assert resumed[:2] == told, "to the second: told again, not trained again"
     assert without_times(resumed) == without_times(undisturbed)
 
 
@@ -132,8 +136,9 @@ def test_a_resumed_trial_of_newer_methods_equals_an_undisturbed_one(
     make_trial: MakeTrial, settings: dict[str, object]
 ) -> None:
     undisturbed = run(make_trial("t0000", **settings))
-    run_until(make_trial("t0001", **settings), epoch=2)
+    told = run_until(make_trial("t0001", **settings), epoch=2)
     resumed = run(make_trial("t0001", **settings))
+    assert resumed[:2] == told, "to the second: told again, not trained again"
     assert without_times(resumed) == without_times(undisturbed)
 
 
