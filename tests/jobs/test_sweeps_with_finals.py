@@ -9,9 +9,9 @@ from cifar_ray.storage import layout
 from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.runs import RunStore
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1200)]
 
-EPOCHS = 16
+EPOCHS = 8
 
 
 def has_ended_trials(runs: RunStore, sweep_id: str) -> bool:
@@ -26,7 +26,7 @@ def test_finals_are_resumed_and_their_winner_is_scored(cluster: LocalCluster) ->
     assert run("job", "submit", *options, "--no-wait").exit_code == 0
     (job, *_) = run("job", "list").output.split()
     # two of four train at once, long enough for a job to be stopped meanwhile on a busy machine
-    wait_for(lambda: has_ended_trials(nested, finals_id), deadline_s=300, job=job)
+    wait_for(lambda: has_ended_trials(nested, finals_id), deadline_s=600, job=job)
     assert run("job", "stop", job).exit_code == 0
     assert f"finals trainings=4 epochs={EPOCHS}" in run("job", "logs", job).output
     assert (runs.result("finals-1"), nested.result(finals_id)) == (None, None)
