@@ -134,7 +134,8 @@ def test_ray_tune_ends_in_order_and_soon_on_the_first_signal_alone(
     number: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     teach_environment(monkeypatch)
-    before, hurried, stopping = handlers(), [], threading.Event()  # type: ignore[var-annotated]
+    before, stopping = handlers(), threading.Event()
+    hurried: list[int] = []
     with ending_in_order(lambda: hurried.append(1), stopping):
         # nothing is to be ended yet
         with pytest.raises(KeyboardInterrupt):

@@ -134,8 +134,9 @@ def test_a_trial_that_waits_for_an_engine_does_not_run(
     monkeypatch.setattr(watchdog, "get_cluster_status", lambda address: watchdog.ClusterStatus())
     monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(gcs_address="head"))
     engines: Any = None if num_up is None else SimpleNamespace(num_up=lambda: num_up)
-    dog, trial = Watchdog(said.append, engines), SimpleNamespace(trial_id="1", status=Trial.RUNNING)
+    dog = Watchdog(said.append, engines)
+    trial: Any = SimpleNamespace(trial_id="1", status=Trial.RUNNING)
     for _ in range(5):
         clock(10.0)
-        dog.on_step_end(0, [trial])  # type: ignore[list-item]
+        dog.on_step_end(0, [trial])
     assert any(line.startswith("waiting") for line in said) == is_waiting

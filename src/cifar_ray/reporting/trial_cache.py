@@ -46,9 +46,10 @@ class TrialCache(ObjectStore):
         if self._sweeps.get(sweep_id) != content:
             self._sweeps[sweep_id] = content
             self._evaluated.pop(sweep_id, None)
-            # another tab's request may be adding to it
-            for kept in [each for each in list(self._kept) if each.startswith(f"{sweep_id}/")]:
-                del self._kept[kept]
+            # another tab's request may be at the same
+            for kept in list(self._kept):
+                if kept.startswith(f"{sweep_id}/"):
+                    self._kept.pop(kept, None)
         return content
 
     def _read_trial(self, key: str) -> bytes:

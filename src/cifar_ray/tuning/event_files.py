@@ -19,8 +19,8 @@ UPLOAD_PERIOD_S = 30.0
 class EventFiles(TBXLoggerCallback):
     """Ray Tune's logger, whose files lie in a temporary folder and, put whole, in the store.
 
-    A trial that goes on in another driver repeats its
-    epochs, so that the new file holds all that the old one did, and takes its place.
+    A trial that goes on in another driver repeats its epochs, so that the new file holds all that the old one did, and
+    takes its place.
     """
 
     def __init__(self, runs: RunStore, sweep_id: str) -> None:
