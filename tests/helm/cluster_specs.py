@@ -37,7 +37,11 @@ def specs(chart: Chart) -> dict[str, str]:
     for study in (*SWEEPS, "evaluate"):
         name = f"rayjob.{study}.yaml"
         duty = _SWEEP.format(study=study) if study in SWEEPS else _EVALUATE
-        more = "the sweep's id: another starts afresh" if study in SWEEPS else "the sweeps' ids, which stand here twice"
+        more = (
+            "the sweep's id, which stands here twice: another starts afresh"
+            if study in SWEEPS
+            else "the sweeps' ids, which stand here three times"
+        )
         job = one(manifests, "RayJob", f"{RELEASE}-{study}")
         texts[name] = _COMMENT.format(name=name, duty=duty, more=more) + _dump([job])
     return texts

@@ -1,0 +1,108 @@
+"""A RayJob's submitter stays until its Ray job has ended, and submits it once."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from chart import STORE, Chart, one
+from renderings import EVERY_STUDY
+
+from cifar_ray.cluster import local
+
+JOB = "sweeps-cifar-ray-cnn-abcde"
+RUNNING, ENDED = f"Status for job '{JOB}': RUNNING", f"Job '{JOB}' failed"
+UNKNOWN = f"RuntimeError: Request failed with status code 404: Job {JOB} does not exist."
+AWAY = "ConnectionError: Failed to connect to Ray"
+
+
+def _command(chart: Chart, entrypoint: list[str], patience_s: int) -> list[str]:
+    """The rendered command, for another entrypoint and patience."""
+    job = one(chart.render(STORE | {"studies": {"cnn": {"enabled": True}}}), "RayJob")["spec"]
+    (container,) = job["submitterPodTemplate"]["spec"]["containers"]
+    *shell, script, name, patience = container["command"][: -len(shlex.split(job["entrypoint"]))]
+    assert (shell, name, patience) == (["sh", "-c"], "submit", "900")
+    return [*shell, script, name, str(patience_s), *entrypoint]
+
+
+def _run(command: list[str], folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run it with the programs in `folder` before all others, and what KubeRay adds."""
+    path = f"{folder}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    env = os.environ | {"PATH": path, "RAY_JOB_SUBMISSION_ID": JOB} | environ
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=240, check=False)
+
+
+def _program(folder: Path, name: str, *lines: str) -> None:
+    path = folder / name
+    path.write_text("\n".join(["#!/bin/sh", *lines, ""]))
+    path.chmod(0o755)
+
+
+def _scripted_ray(folder: Path, *answers: str) -> None:
+    """A `ray` that answers in turn how the job is, the last answer for ever, and a `sleep` that takes no time."""
+    (folder / "answers").write_text("".join(f"{each}\n" for each in answers))
+    _program(folder, "sleep")
+    rest = 'if [ "$(wc -l < answers)" -gt 1 ]; then sed -i 1d answers; fi'
+    _program(
+        folder, "ray", f"cd {folder}", 'echo "$*" >> calls', '[ "$2" = status ] || exit 0', "head -1 answers", rest
+    )
+
+
+def _calls(folder: Path, verb: str) -> list[str]:
+    return [line for line in (folder / "calls").read_text().splitlines() if line.startswith(f"job {verb} ")]
+
+
+def test_what_it_submits_is_the_jobs_entrypoint(chart: Chart) -> None:
+    jobs = [each["spec"] for each in chart.render(STORE | EVERY_STUDY) if each["kind"] == "RayJob"]
+    assert jobs
+    for job in jobs:
+        (container,) = job["submitterPodTemplate"]["spec"]["containers"]
+        words = shlex.split(job["entrypoint"])
+        assert container["command"][-len(words) :] == words
+        # KubeRay sends these too, were they there
+        assert not {
+            "runtimeEnvYAML",
+            "metadata",
+            "entrypointNumCpus",
+            "entrypointNumGpus",
+            "entrypointResources",
+        } & set(job)
+
+
+@pytest.mark.cluster
+def test_a_log_that_breaks_off_is_not_the_end_of_the_job(
+    chart: Chart, cluster: local.LocalCluster, tmp_path: Path
+) -> None:
+    ray = Path(sys.executable).parent / "ray"
+    first = f'if [ "$2" = logs ] && ! [ -e {tmp_path}/broken-off ]; then touch {tmp_path}/broken-off; exit 0; fi'
+    _program(tmp_path, "ray", f'echo "$*" >> {tmp_path}/calls', first, f'exec {ray} "$@"')
+    address = {"RAY_DASHBOARD_ADDRESS": cluster.dashboard_url.removeprefix("http://")}
+    command = _command(chart, ["sh", "-c", "sleep 20; echo the last words; exit 3"], 60)
+    done = _run(command, tmp_path, **address)
+    assert done.returncode == 0, done.stderr
+    assert "the last words" in done.stdout.splitlines(), "it was there to the end"
+    assert "exit code 3" in done.stdout
+    # a pod that is tried again after that finds the job
+    assert _run(command, tmp_path, **address).returncode == 0
+    assert len(_calls(tmp_path, "submit")) == 1
+
+
+def test_a_new_head_gets_the_job_of_the_lost_one(chart: Chart, tmp_path: Path) -> None:
+    _scripted_ray(tmp_path, UNKNOWN, RUNNING, AWAY, AWAY, UNKNOWN, RUNNING, ENDED)
+    done = _run(_command(chart, ["python", "a b"], 60), tmp_path, RAY_DASHBOARD_ADDRESS="head:8265")
+    assert done.returncode == 0, done.stderr
+    submit = f"job submit --no-wait --address http://head:8265 --submission-id {JOB} -- python a b"
+    assert _calls(tmp_path, "submit") == [submit, submit]
+    assert len(_calls(tmp_path, "logs")) == 2
+
+
+def test_a_dashboard_that_stays_away_fails_the_try(chart: Chart, tmp_path: Path) -> None:
+    _scripted_ray(tmp_path, RUNNING, AWAY)
+    done = _run(_command(chart, ["true"], 1), tmp_path, RAY_DASHBOARD_ADDRESS="head:8265")
+    assert done.returncode == 1
+    assert "http://head:8265 has not said for 1 s" in done.stderr
+    assert _calls(tmp_path, "submit") == []
