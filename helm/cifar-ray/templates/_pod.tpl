@@ -1,7 +1,7 @@
 {{- /*
 The pod template of head, workers, submitters and helm tests. Takes: root, component, container (name, resources and what
 else it alone has), and optionally initContainer, sharedMemory, apiAccess, scheduling (nodeSelector and so on),
-terminationGracePeriodSeconds, annotations.
+terminationGracePeriodSeconds.
 */}}
 {{- define "cifar-ray.pod" -}}
 {{- $security := .root.Values.security -}}
@@ -9,10 +9,10 @@ terminationGracePeriodSeconds, annotations.
 metadata:
   labels:
     {{- include "cifar-ray.podLabels" . | nindent 4 }}
-  {{- with .annotations }}
+  # a node is not emptied for thrift or renewal while one is on it: Ray's autoscaler lets idle workers go, the others train
   annotations:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
+    karpenter.sh/do-not-disrupt: "true"
+    cluster-autoscaler.kubernetes.io/safe-to-evict: "false"
 spec:
   serviceAccountName: {{ include "cifar-ray.serviceAccountName" .root }}
   automountServiceAccountToken: {{ .apiAccess | default false }}
