@@ -285,16 +285,6 @@ def test_a_submitter_that_is_lost_is_not_the_end_of_its_job(chart: Chart) -> Non
     assert "--time-limit" not in job["entrypoint"], "its cluster goes at the deadline"
 
 
-@every_rendering
-def test_no_node_is_emptied_under_a_head_a_worker_or_a_submitter(chart: Chart, values: dict[str, Any]) -> None:
-    pods = [pod for manifest in chart.render(values) for pod in pod_templates(manifest)]
-    for pod in (each for each in pods if component(each) in ("head", "worker", "submitter")):
-        assert pod["metadata"]["annotations"] == {
-            "karpenter.sh/do-not-disrupt": "true",
-            "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
-        }
-
-
 def test_jobs_have_time_to_write_their_books_when_they_are_stopped(chart: Chart) -> None:
     env = _head_env(one(chart.render(STORE), "RayCluster"))
     assert {"name": "RAY_JOB_STOP_WAIT_TIME_S", "value": "20"} in env

@@ -158,6 +158,19 @@ def test_nodes_that_come_on_demand_make_it_a_warning(
     assert {finding.severity for finding in problems(api, settings)} == {Severity.WARNING}
 
 
+def test_a_pool_that_is_to_fit_needs_a_disk_too(
+    kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings
+) -> None:
+    kubernetes.objects["/api/v1/nodes"] = [node("cpu-1")]
+    kubernetes.objects["/apis"]["groups"].append({"name": "karpenter.sh"})
+    (worker,) = kubernetes.objects[CLUSTERS][0]["spec"]["workerGroupSpecs"][0]["template"]["spec"]["containers"]
+    todos = {found.checked: str(found.todo) for found in problems(api, settings)}
+    assert todos["worker group a100"] == "make sure that the node autoscaler has a pool that fits"
+    worker["resources"]["limits"]["ephemeral-storage"] = "40Gi"
+    todos = {found.checked: str(found.todo) for found in problems(api, settings)}
+    assert "with disks for 40 GiB ephemeral-storage and the image" in todos["worker group a100"]
+
+
 def test_a_full_cluster_is_a_warning(kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings) -> None:
     other = pod("other", group="x", node_name="gpu-1", gpus=1, namespace="others")
     kubernetes.objects["/api/v1/pods"] = [*kubernetes.objects["/api/v1/pods"], other]

@@ -14,6 +14,7 @@ from cifar_ray.cluster.on_kubernetes.release import Release
 from cifar_ray.errors import RefusedError
 
 MAX_REASONS = 3
+EPHEMERAL_STORAGE = "ephemeral-storage"
 
 
 def check_groups(release: Release, inventory: Inventory) -> Iterator[Finding]:
@@ -42,9 +43,16 @@ def _check_group(release: Release, inventory: Inventory, group: Json, running: i
     missing = "; ".join(pods_fit.missing[:MAX_REASONS]) or "there are no nodes"
     if inventory.has_node_autoscaler:
         found = f"{asks}; no node of now fits: {missing}"
-        return warning(checked, found, "make sure that the node autoscaler has a pool that fits")
+        return warning(checked, found, f"make sure that the node autoscaler has a pool that fits{_disk(spec)}")
     todo = "change the group's resources, node selector or tolerations in your values, or add such nodes"
     return error(checked, f"{asks}; no node fits: {missing}", todo)
+
+
+def _disk(spec: Json) -> str:
+    """A word on what nobody thinks of: EKS gives a node 20 GiB unless told otherwise."""
+    if not (wanted := demand(spec).get(EPHEMERAL_STORAGE)):
+        return ""
+    return f", with disks for {spelled(EPHEMERAL_STORAGE, wanted)} and the image: 20 GiB is EKS's default"
 
 
 def _autoscaler(release: Release) -> Json:
