@@ -191,7 +191,7 @@ def test_the_evaluation_waits_for_all_sweeps(chart: Chart) -> None:
     assert job["entrypoint"] == f"python /home/ray/cifar-ray/jobs/evaluate_best.py {' '.join(ids)}"
     (wait,) = job["submitterPodTemplate"]["spec"]["initContainers"]
     assert wait["command"][-len(ids) - 2 :] == [*ids, "--timeout-s", "88200"]
-    assert job["activeDeadlineSeconds"] == 90000
+    assert job["activeDeadlineSeconds"] == 97200
 
 
 def test_a_clusters_own_end_is_bounded(chart: Chart) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from typing import Any
 
 import pytest
-from chart import FOLDER, Chart, Json, component, one, pod_templates
+from chart import FOLDER, STORE, Chart, Json, component, one, pod_templates
 from renderings import EXAMPLES, RENDERINGS
+
+from cifar_ray.tuning import remote
 
 every_rendering = pytest.mark.parametrize("values", RENDERINGS.values(), ids=RENDERINGS)
 
@@ -24,7 +29,7 @@ def test_no_node_is_emptied_under_a_head_a_worker_or_a_submitter(chart: Chart, v
 
 @pytest.mark.parametrize(("name", "says"), [("eks-spot", "disks of 100 GiB"), ("one-gpu-node", "disk of 150 GiB")])
 def test_an_example_says_what_disks_its_pods_need(chart: Chart, name: str, says: str) -> None:
-    """More than the nodes of a cloud have unless told otherwise; half of it at most, for the image has to fit beside."""
+    """More than nodes of EKS have unless told otherwise; half of it at most, for the image has to fit beside."""
     spec = one(chart.render(EXAMPLES[name]), "RayCluster")["spec"]
     asked = [_disk(spec["headGroupSpec"]) + 1, *(_disk(each) for each in spec["workerGroupSpecs"])]
     wanted = sum(asked) if name == "one-gpu-node" else max(asked)
@@ -35,3 +40,30 @@ def test_an_example_says_what_disks_its_pods_need(chart: Chart, name: str, says:
 def _disk(group: Json) -> int:
     (container,) = group["template"]["spec"]["containers"]
     return int(container["resources"]["requests"]["ephemeral-storage"].removesuffix("Gi"))
+
+
+def test_rays_autoscaler_gives_up_pods_that_find_no_node(chart: Chart) -> None:
+    """Those of a pool without capacity, for another's, and those that nobody waits for any more."""
+    options = one(chart.render(STORE), "RayCluster")["spec"]["autoscalerOptions"]
+    code = (
+        "from ray.autoscaler.v2.instance_manager.config import AutoscalingConfig, InstanceReconcileConfig\n"
+        "print(InstanceReconcileConfig().allocate_status_timeout_s)\n"
+        "print(AutoscalingConfig.get_pending_idle_timeout_s(None))"
+    )
+    env = os.environ | {each["name"]: each["value"] for each in options["env"]}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60, check=True)
+    given_up_s, idle_s = (float(line) for line in done.stdout.split())
+    assert (given_up_s, idle_s) == (1200, 120)
+    assert 6 * given_up_s <= remote.DEADLINE_S, "an evaluation sees several pools out"
+
+
+def test_an_evaluation_has_time_for_a_node_once_it_waits_no_longer(chart: Chart) -> None:
+    own = {"enabled": True, "sweeps": ["cnn-1"]}
+    for more in ({}, {"activeDeadlineSeconds": 40_000}):
+        job = one(chart.render(STORE | {"studies": {"evaluate": own | more}}), "RayJob")["spec"]
+        (wait,) = job["submitterPodTemplate"]["spec"]["initContainers"]
+        left_s = job["activeDeadlineSeconds"] - int(wait["command"][-1])
+        assert left_s == remote.DEADLINE_S + 1800
+    sweeps = one(chart.render(STORE | {"studies": {"cnn": {"enabled": True}}}), "RayJob")["spec"]
+    job = one(chart.render(STORE | {"studies": {"evaluate": own}}), "RayJob")["spec"]
+    assert job["activeDeadlineSeconds"] - left_s > sweeps["activeDeadlineSeconds"], "it sees the sweeps out"

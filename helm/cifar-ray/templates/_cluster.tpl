@@ -20,6 +20,12 @@ autoscalerOptions:
       value: /scratch
     - name: RAY_USAGE_STATS_ENABLED
       value: "0"
+    # a pod that has not started by then makes way for one of another group; an hour, unless told otherwise
+    - name: RAY_AUTOSCALER_RECONCILE_ALLOCATE_STATUS_TIMEOUT_S
+      value: "1200"
+    # and one that nobody waits for any more goes; never, unless told otherwise
+    - name: RAY_AUTOSCALER_PENDING_NODE_IDLE_TIMEOUT_S
+      value: "120"
   volumeMounts:
     - name: tmp
       mountPath: /tmp
