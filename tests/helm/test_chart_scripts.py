@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from chart import STORE, Chart, Json, one
+from store_admin import add_identity
 
 from cifar_ray.cluster import local, s3_server
 from cifar_ray.cluster.ports import free_ports
@@ -160,8 +161,9 @@ def store(chart: Chart, tmp_path: Path) -> Iterator[Json]:
     """The embedded store's server as its manifest starts it, on other ports and in another folder."""
     manifests = chart.render(EMBEDDED)
     (container,) = one(manifests, "StatefulSet")["spec"]["template"]["spec"]["containers"]
-    config = tmp_path / "s3.json"
-    config.write_text(one(manifests, "Secret", "sweeps-cifar-ray-store-config")["stringData"]["s3.json"])
+    config, secret = tmp_path / "s3.json", one(manifests, "Secret", "sweeps-cifar-ray-store-config")["stringData"]
+    config.write_text(secret["s3.json"])
+    env = os.environ | {each["name"]: secret[each["valueFrom"]["secretKeyRef"]["key"]] for each in container["env"]}
     port, *internal = free_ports(1 + len(s3_server.PORTS))
     ours = {"-dir=/data": f"-dir={tmp_path}", "-s3.port=8333": f"-s3.port={port}"}
     ours["-s3.config=/etc/seaweedfs/s3.json"] = f"-s3.config={config}"
@@ -170,9 +172,9 @@ def store(chart: Chart, tmp_path: Path) -> Iterator[Json]:
     command += [f"-{name}={number}" for name, number in zip(s3_server.PORTS, internal, strict=True)]
     ports = dict(zip(s3_server.PORTS, internal, strict=True))
     with (tmp_path / "log").open("w") as log:
-        server = subprocess.Popen([s3_server.binary(), *command], stdout=log, stderr=log)
+        server = subprocess.Popen([s3_server.binary(), *command], env=env, stdout=log, stderr=log)
         try:
-            yield {"port": port, "ports": ports, "container": container, "manifests": manifests}
+            yield {"port": port, "ports": ports, "container": container, "manifests": manifests, "pid": server.pid}
         finally:
             server.kill()
             server.wait()
@@ -198,6 +200,8 @@ def test_the_embedded_store_makes_its_bucket_and_takes_only_its_keys(chart: Char
     url = f"http://127.0.0.1:{store['port']}"
     probe = store["container"]["readinessProbe"]["httpGet"]["path"]
     assert _status_once_ready(f"{url}{probe}") == 200
+    assert _open_ports(store["pid"]) == {store["port"], store["ports"]["s3.port.grpc"]}
+    assert add_identity(f"127.0.0.1:{store['ports']['s3.port.grpc']}") == "UNAUTHENTICATED"
     with pytest.raises(urllib.error.HTTPError, match="403"):
         urllib.request.urlopen(f"{url}/cifar-ray", timeout=10)
     head = one(store["manifests"], "RayCluster")["spec"]["headGroupSpec"]["template"]["spec"]["containers"][0]
@@ -207,6 +211,24 @@ def test_the_embedded_store_makes_its_bucket_and_takes_only_its_keys(chart: Char
     done = _check(chart, "store", **env | {"AWS_SECRET_ACCESS_KEY": "wrong"})
     assert done.returncode == 1
     assert "SignatureDoesNotMatch" in done.stderr
+
+
+def _open_ports(pid: int) -> set[int]:
+    """Those at which the process listens beyond loopback."""
+    folder = Path("/proc") / str(pid)
+    sockets = set()
+    for descriptor in (folder / "fd").iterdir():
+        with suppress(OSError):
+            sockets.add(str(descriptor.readlink()))
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in (folder / "net" / table).read_text().splitlines()[1:]:
+            words = line.split()
+            address, _, port = words[1].partition(":")
+            is_listening, is_loopback = words[3] == "0A", address == "0100007F"
+            if is_listening and not is_loopback and f"socket:[{words[9]}]" in sockets:
+                found.add(int(port, 16))
+    return found
 
 
 def _status_once_ready(url: str) -> int:

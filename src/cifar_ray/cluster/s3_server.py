@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import sys
 from collections.abc import Mapping
@@ -23,6 +24,8 @@ DEADLINE_S = 60.0
 STOP_DEADLINE_S = 1.0
 """`weed` takes 15 to 25 s over a SIGTERM, waiting for peers that are not there. What it has acknowledged is
 in its files by then: no object was lost in any of three SIGKILLs amid a stream of writes."""
+ADMIN_KEY = "WEED_JWT_FILER_SIGNING_KEY"
+"""A key that nobody else has: without one, S3's gRPC takes new identities from any process of the machine."""
 _TIMEOUT_S = 10
 PORTS = (
     "s3.port.grpc",
@@ -76,7 +79,7 @@ def start(program: str, cluster: LocalCluster, state: StateFolder, environ: Mapp
     }
     flags = [f"-{name}={value}" for name, value in options.items()]
     command = [program, "-logtostderr", "server", *flags]
-    own = {**environ, MARK: cluster.lineage("s3").mark}
+    own = {**environ, MARK: cluster.lineage("s3").mark, ADMIN_KEY: secrets.token_hex(20)}
     with state.s3_locked() as lock:
         return launch("the S3 server", command, own, Path(cluster.s3_log_path), temp_dir, [lock])
 

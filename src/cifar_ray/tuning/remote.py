@@ -13,8 +13,8 @@ from cifar_ray.errors import CifarRayError
 Result = TypeVar("Result")
 
 DEADLINE_S = 2 * 3600
-"""For a node to come up and the work to be done. Ray gives a pool without capacity up after an hour, the chart has it do so
-after 20 minutes."""
+"""For a node to come up and the work to be done. Ray gives a pool without capacity up after an hour, with the
+chart after 20 minutes."""
 
 
 def run_on_best_node(kinds: Sequence[NodeKind], function: Callable[..., Result], *arguments: Any) -> Result:
