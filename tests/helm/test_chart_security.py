@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Any
 
 import pod_security
 import pytest
 from chart import STORE, Chart, cluster_specs, component, one, pod_templates
+from ray.autoscaler._private.kuberay import node_provider
 from renderings import EVERY_STUDY, RELAXED, RENDERINGS
 
 every_rendering = pytest.mark.parametrize("values", RENDERINGS.values(), ids=RENDERINGS)
@@ -52,11 +54,21 @@ def test_all_that_ray_writes_has_room_beside_the_root(chart: Chart, values: dict
 
 
 @every_rendering
-def test_only_the_head_may_talk_to_kubernetes(chart: Chart, values: dict[str, Any]) -> None:
+def test_only_the_autoscaler_may_talk_to_kubernetes(chart: Chart, values: dict[str, Any]) -> None:
     for manifest in chart.render(values):
-        scaled = {"head"} if any(each["enableInTreeAutoscaling"] for each in cluster_specs(manifest)) else set()
         for pod in pod_templates(manifest):
-            assert pod["spec"]["automountServiceAccountToken"] is (component(pod) in scaled)
+            assert pod["spec"]["automountServiceAccountToken"] is False
+            for container in [*pod["spec"]["containers"], *pod["spec"].get("initContainers", [])]:
+                assert "api-access" not in {each["name"] for each in container["volumeMounts"]}
+        for spec in cluster_specs(manifest):
+            volumes = {each["name"]: each for each in spec["headGroupSpec"]["template"]["spec"]["volumes"]}
+            assert ("api-access" in volumes) is spec["enableInTreeAutoscaling"]
+            if spec["enableInTreeAutoscaling"]:
+                sources = volumes["api-access"]["projected"]["sources"]
+                items = [item for each in sources for kind in each.values() for item in kind.get("items", [kind])]
+                folder = PurePosixPath(spec["autoscalerOptions"]["volumeMounts"][-1]["mountPath"])
+                files = {str(folder / item["path"]) for item in items}
+                assert files >= {node_provider.IN_CLUSTER_TOKEN_PATH, node_provider.IN_CLUSTER_CA_CERT_PATH}
 
 
 @every_rendering

@@ -31,6 +31,9 @@ autoscalerOptions:
       mountPath: /tmp
     - name: scratch
       mountPath: /scratch
+    - name: api-access
+      mountPath: /var/run/secrets/kubernetes.io/serviceaccount
+      readOnly: true
 {{- end }}
 {{- with $values.gcsFaultTolerance }}
 {{- if .redisAddress }}

@@ -15,7 +15,7 @@ metadata:
     cluster-autoscaler.kubernetes.io/safe-to-evict: "false"
 spec:
   serviceAccountName: {{ include "cifar-ray.serviceAccountName" .root }}
-  automountServiceAccountToken: {{ .apiAccess | default false }}
+  automountServiceAccountToken: false
   enableServiceLinks: false
   restartPolicy: Never
   {{- with .terminationGracePeriodSeconds }}
@@ -47,6 +47,25 @@ spec:
     - name: scratch
       emptyDir:
         sizeLimit: {{ $security.writableSize }}
+    {{- if .apiAccess }}
+    # as Kubernetes would mount it into every container; the autoscaler's alone does, not that where jobs run
+    - name: api-access
+      projected:
+        sources:
+          - serviceAccountToken:
+              path: token
+              expirationSeconds: 3607
+          - configMap:
+              name: kube-root-ca.crt
+              items:
+                - key: ca.crt
+                  path: ca.crt
+          - downwardAPI:
+              items:
+                - path: namespace
+                  fieldRef:
+                    fieldPath: metadata.namespace
+    {{- end }}
     {{- with .sharedMemory }}
     - name: shared-memory
       emptyDir:
