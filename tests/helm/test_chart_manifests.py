@@ -93,11 +93,11 @@ def _node_types(manifest: Json) -> Json:
 
 def test_rays_autoscaler_reads_the_pools_as_meant(chart: Chart) -> None:
     types = _node_types(one(chart.render(RENDERINGS["details"]), "RayCluster"))
-    assert types["headgroup"]["resources"] == {"CPU": 0, "memory": 8 * GIB}
+    assert types["headgroup"]["resources"] == {"CPU": 0, "GPU": 0, "memory": 8 * GIB}
     assert types["amd"]["resources"] == {"CPU": 4, "GPU": 8, "memory": 16 * GIB}
     assert (types["amd"]["min_workers"], types["amd"]["max_workers"]) == (1, 4)
     assert types["amd"]["labels"] == {"ray.io/market-type": "on-demand", "ray.io/accelerator-type": "MI300X"}
-    assert types["cpu"]["resources"] == {"CPU": 1, "memory": 16 * GIB}
+    assert types["cpu"]["resources"] == {"CPU": 1, "GPU": 0, "memory": 16 * GIB}
     assert types["cpu"]["idle_timeout_s"] == 600
     assert types["a100"]["labels"] == {"ray.io/market-type": "spot"}
     assert types["a100"]["priority"] == 5

@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 import pytest
-from chart import FOLDER, STORE, Chart, Json, component, one, pod_templates
+from chart import FOLDER, STORE, Chart, Json, cluster_specs, component, one, pod_templates
 from renderings import EXAMPLES, RENDERINGS
 
 from cifar_ray.tuning import remote
@@ -67,3 +67,21 @@ def test_an_evaluation_has_time_for_a_node_once_it_waits_no_longer(chart: Chart)
     sweeps = one(chart.render(STORE | {"studies": {"cnn": {"enabled": True}}}), "RayJob")["spec"]
     job = one(chart.render(STORE | {"studies": {"evaluate": own}}), "RayJob")["spec"]
     assert job["activeDeadlineSeconds"] - left_s > sweeps["activeDeadlineSeconds"], "it sees the sweeps out"
+
+
+@every_rendering
+def test_pods_without_accelerators_see_none(chart: Chart, values: dict[str, Any]) -> None:
+    """NVIDIA's runtime, where it is a node's default, gives an image that asks all of them; Ray would count them."""
+    for manifest in chart.render(values):
+        for pod in (each for each in pod_templates(manifest) if component(each) != "store"):
+            for container in [*pod["spec"]["containers"], *pod["spec"].get("initContainers", [])]:
+                hides = {"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"} in container["env"]
+                assert hides is not _has_gpus(container)
+        for spec in cluster_specs(manifest):
+            for group in [spec["headGroupSpec"], *spec["workerGroupSpecs"]]:
+                (container,) = group["template"]["spec"]["containers"]
+                assert group["rayStartParams"].get("num-gpus") == (None if _has_gpus(container) else "0")
+
+
+def _has_gpus(container: Json) -> bool:
+    return any(name.endswith("gpu") for name in container["resources"]["limits"])

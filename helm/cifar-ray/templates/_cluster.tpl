@@ -51,6 +51,8 @@ gcsFaultToleranceOptions:
 headGroupSpec:
   rayStartParams:
     num-cpus: "0"
+    # Ray counts the GPUs that it sees, and on nodes whose default runtime is NVIDIA's those are all of the node's
+    num-gpus: "0"
   template:
     {{- include "cifar-ray.headPod" . | nindent 4 }}
 workerGroupSpecs:
@@ -125,7 +127,8 @@ workerGroupSpecs:
     {{- with .accelerator }}
     ray.io/accelerator-type: {{ . | quote }}
     {{- end }}
-  rayStartParams: {}
+  rayStartParams:
+    {{- gt (int .accelerators) 0 | ternary dict (dict "num-gpus" "0") | toYaml | nindent 4 }}
   template:
     {{- include "cifar-ray.pod" (dict "root" $.root "component" "worker" "container" $container
       "sharedMemory" .sharedMemory "scheduling" . "terminationGracePeriodSeconds" .terminationGracePeriodSeconds) | nindent 4 }}

@@ -82,6 +82,11 @@ imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 workingDir: /home/ray/cifar-ray
 env:
   {{- include "cifar-ray.env" .root | nindent 2 }}
+  {{- if not .container.resources.accelerators }}
+  # the image asks for all of the node's, which NVIDIA's runtime gives where it is the default
+  - name: NVIDIA_VISIBLE_DEVICES
+    value: void
+  {{- end }}
   {{- with .env }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
