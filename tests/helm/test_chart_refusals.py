@@ -58,6 +58,10 @@ def gpu(**values: Any) -> dict[str, Any]:
             },
             "studies.evaluate.ownCluster",
         ),
+        (
+            gpu(min=1) | {"studies": {"cnn": {"enabled": True}, "evaluate": {"enabled": True, "ownCluster": True}}},
+            "studies.evaluate.ownCluster: its cluster would hold the 1 workers of workerGroups.gpu.min",
+        ),
         (STORE | {"studies": {"cnn": {"args": ["; rm -rf /"]}}}, "/studies/cnn/args/0"),
         (STORE | {"studies": {"cnn": {"sweepId": "a b"}}}, "/studies/cnn/sweepId"),
         (STORE | {"studies": {"cnn": {"sweepId": "CNN_v2"}}}, "/studies/cnn/sweepId"),
