@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ Json = dict[str, Any]
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "helm" / "cifar-ray"
 STORE = {"objectStore": {"uri": "s3://bucket/prefix"}}
+REPOSITORY = "registry.example.com/cifar-ray"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -30,7 +31,7 @@ class Chart:
     helm: Path
     made: dict[str, list[Json]] = field(default_factory=dict)
 
-    def render(self, values: Mapping[str, Any], release: str = "sweeps") -> list[Json]:
+    def render(self, values: dict[str, Any], release: str = "sweeps") -> list[Json]:
         """The manifests, in helm's order."""
         key = json.dumps([release, values], sort_keys=True)
         if key not in self.made:
@@ -40,18 +41,18 @@ class Chart:
             self.made[key] = [each for each in documents if each]
         return self.made[key]
 
-    def refusal(self, values: Mapping[str, Any], release: str = "sweeps") -> str:
+    def refusal(self, values: dict[str, Any], release: str = "sweeps") -> str:
         """What helm says against the values."""
         done = self.run(values, release)
         assert done.returncode, "helm took the values"
         return done.stderr
 
     def run(
-        self, values: Mapping[str, Any], release: str = "sweeps", *more: str, **environ: str
+        self, values: dict[str, Any], release: str = "sweeps", *more: str, **environ: str
     ) -> subprocess.CompletedProcess[str]:
-        """`helm template` with the values."""
+        """`helm template` with the values, and an image where they name none."""
         command = [str(self.helm), "template", release, str(FOLDER), "--namespace", "ml", "--values", "-", *more]
-        text = json.dumps(values)
+        text = json.dumps(values | {"image": {"repository": REPOSITORY} | values.get("image", {})})
         return subprocess.run(
             command, input=text, capture_output=True, text=True, timeout=60, check=False, env=environ or None
         )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import yaml
-from chart import ROOT, Chart, Json, one
+from chart import REPOSITORY, ROOT, Chart, Json, one
 from helm_binary import find_helm
 
 FOLDER = ROOT / "cluster"
 RELEASE = "cifar-ray"
 SWEEPS = ("cnn", "resnet", "resnet-schedule")
 VALUES: Json = {
-    "image": {"repository": "registry.example.com/cifar-ray"},
+    "image": {"repository": REPOSITORY},
     "objectStore": {"uri": "s3://my-bucket/cifar-ray", "existingSecret": "s3-keys"},
     "studies": {each: {"enabled": True, "sweepId": f"{each}-1"} for each in SWEEPS} | {"evaluate": {"enabled": True}},
 }

@@ -11,7 +11,7 @@ import kuberay_crds
 import kuberay_rules
 import kubernetes_validate
 import pytest
-from chart import FOLDER, STORE, Chart, Json, cluster_specs, component, one, pod_templates
+from chart import FOLDER, REPOSITORY, STORE, Chart, Json, cluster_specs, component, one, pod_templates
 from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
 from renderings import EXAMPLES, RELAXED, RENDERINGS
 
@@ -28,7 +28,8 @@ every_rendering = pytest.mark.parametrize("values", [*RENDERINGS.values(), RELAX
 
 
 def test_lint_finds_nothing(chart: Chart) -> None:
-    command = [str(chart.helm), "lint", "--strict", str(FOLDER), "--set", "objectStore.uri=s3://bucket"]
+    command = [str(chart.helm), "lint", "--strict", str(FOLDER), "--set"]
+    command += [f"objectStore.uri=s3://bucket,image.repository={REPOSITORY}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout
     assert "[WARNING]" not in done.stdout

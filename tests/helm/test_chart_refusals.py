@@ -18,6 +18,7 @@ def gpu(**values: Any) -> dict[str, Any]:
     ("values", "named"),
     [
         ({}, "objectStore.uri"),
+        (STORE | {"image": {"repository": ""}}, "image.repository: name your image's, REGISTRY/cifar-ray"),
         ({"objectStore": {"uri": "s3://bucket", "embedded": {"enabled": True}}}, "objectStore.uri"),
         ({"objectStore": {"uri": "https://bucket"}}, "/objectStore/uri"),
         ({"objectStore": {"embedded": {"enabled": True}, "endpoint": "http://minio:9000"}}, "objectStore.endpoint"),

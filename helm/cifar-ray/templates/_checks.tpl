@@ -6,6 +6,9 @@
 {{- if not (regexMatch "^[a-z][a-z0-9-]{0,49}$" $fullname) -}}
 {{- fail (printf "release name: RayCluster %q has %d characters; it may have 50 of a-z, 0-9 and -, and starts with a letter: take another release name" $fullname (len $fullname)) -}}
 {{- end -}}
+{{- if not $values.image.repository -}}
+{{- fail "image.repository: name your image's, REGISTRY/cifar-ray; none is published: docker build, docker push (docs/kubernetes.md, 2)" -}}
+{{- end -}}
 {{- if and $values.auth.enabled (semverCompare "<2.52.0" $values.rayVersion) -}}
 {{- fail (printf "rayVersion: Ray %s has no token authentication; take 2.52 or later, or set auth.enabled=false where nobody else reaches the cluster" $values.rayVersion) -}}
 {{- end -}}
