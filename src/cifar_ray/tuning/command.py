@@ -38,7 +38,7 @@ from cifar_ray.storage.patient_store import PatientStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import VALIDATION_SHARE, Study, TrialConfig, fits_cohort, get_study
 from cifar_ray.studies.flags import sweep_flags
-from cifar_ray.studies.options import SweepOptions, check_new_share
+from cifar_ray.studies.options import SweepOptions
 from cifar_ray.studies.trial_config import check_effects
 from cifar_ray.tuning.connecting import connect
 from cifar_ray.tuning.finals import keep_chosen, run_with_finals
@@ -91,8 +91,6 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
             return _say_result(result, storage, options)
         if recorded:
             options = as_begun(options, recorded)
-        else:
-            check_new_share(options.accelerators_per_trial)
         study = options.adapt(study)
         configs = _best_configs(study, runs, options) if options.best_of else study.sample(options.sweep_seed)
         # those of another sweep may have settings that the study has not
