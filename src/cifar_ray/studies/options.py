@@ -64,6 +64,12 @@ class SweepOptions:
     """Go on with the sweep of that id, or start it where the store has none: for a job that is tried again."""
 
     def __post_init__(self) -> None:
+        self._check_trials()
+        self._check_population()
+        self._check_best_of()
+        self._check_resumption()
+
+    def _check_trials(self) -> None:
         if not 0 <= self.sweep_seed < 2**32:
             raise ConfigurationError(f"seed {self.seed} is out of range", "take 0 to 4294967295")
         share = self.accelerators_per_trial
@@ -80,6 +86,8 @@ class SweepOptions:
             _check_cpus(self.cpus_per_trial)
         if self.time_limit is not None:
             read_duration("time limit", self.time_limit)
+
+    def _check_population(self) -> None:
         if self.searcher == "pbt" and self.seeds:
             raise ConfigurationError(
                 "a population has no finals, since no one configuration gave its weights", "leave out --seeds"
@@ -87,6 +95,8 @@ class SweepOptions:
         if self.searcher == "pbt" and (self.grace_period is not None or self.reduction_factor is not None):
             flag = "--reduction-factor" if self.grace_period is None else "--grace-period"
             raise ConfigurationError("nothing cuts the trials of a population", f"leave out {flag}")
+
+    def _check_best_of(self) -> None:
         if self.best_of is not None and self.searcher not in (None, "random"):
             raise ConfigurationError(
                 f"the best of {self.best_of} leave nothing for {self.searcher} to search", "leave out --searcher"
@@ -108,10 +118,11 @@ class SweepOptions:
             )
         if len(self.settings) < len(self.setting):
             raise ConfigurationError(f"one of the settings {', '.join(self.setting)} is there twice", "take one")
+
+    def _check_resumption(self) -> None:
         if (self.resume or self.start_or_resume) and self.sweep_id is None:
             flag = "--resume" if self.resume else "--start-or-resume"
             raise ConfigurationError(f"{flag} needs to know which sweep", "add --sweep-id")
-
         if self.resume and self.start_or_resume:
             raise ConfigurationError(
                 "--resume and --start-or-resume exclude each other",
