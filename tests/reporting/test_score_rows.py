@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import pytest
 
+from cifar_ray.cifar10 import CLASSES
 from cifar_ray.records import TestScores
 from cifar_ray.reporting.score_rows import report_cells, report_note, score_columns
 from cifar_ray.scrutiny import Calibration, Robustness, SeedScore
-from cifar_ray.statistics import CLASSES
 from cifar_ray.studies import STUDIES
 
 AVERAGES = ("mean of classes", "st. dev. of classes", "animals", "vehicles")
