@@ -4,7 +4,8 @@ import pytest
 
 from cifar_ray.capacity import Placement
 from cifar_ray.data.split import TrainingData
-from cifar_ray.records import Cost, SweepRecord, SweepResult, TrialRecord
+from cifar_ray.records import SweepRecord, SweepResult, TrialRecord
+from cifar_ray.resource_use import Cost
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig, get_study
 from cifar_ray.tuning.finals import (

@@ -15,7 +15,7 @@ from cifar_ray.finals import Finals, describe
 from cifar_ray.progress.asha import milestones
 from cifar_ray.progress.ranking import best_first
 from cifar_ray.provenance import now
-from cifar_ray.records import Cost, EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
+from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.reporting.finals_rows import HEADING, NOTE, finals_rows
 from cifar_ray.reporting.formats import (
     budget_text,
@@ -30,6 +30,7 @@ from cifar_ray.reporting.formats import (
 from cifar_ray.reporting.parameters import METHOD, varied_parameters
 from cifar_ray.reporting.score_rows import SETTINGS, report_note, score_columns
 from cifar_ray.reporting.seed_means import seed_means
+from cifar_ray.resource_use import Cost
 from cifar_ray.statistics import wilson_interval
 from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore, SweepSummary

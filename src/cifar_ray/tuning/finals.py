@@ -13,7 +13,8 @@ from dataclasses import replace
 from cifar_ray.capacity import Placement
 from cifar_ray.finals import Finalist, Finals, Retraining, rank_finalists
 from cifar_ray.provenance import now
-from cifar_ray.records import Cost, SweepRecord, SweepResult, TrialRecord
+from cifar_ray.records import SweepRecord, SweepResult, TrialRecord
+from cifar_ray.resource_use import Cost
 from cifar_ray.storage import layout
 from cifar_ray.storage.retention import remove_keys, surplus
 from cifar_ray.storage.runs import RunStore
