@@ -37,21 +37,21 @@ from cifar_ray.storage.runs import RunStore, SweepSummary
 from cifar_ray.studies import STUDIES
 
 
-def page_payload(runs: RunStore, sweep_ids: Iterable[str] | None = None, details: Iterable[str] = ()) -> dict[str, Any]:
-    """A row for each of the sweeps (default: all), their means over seeds, and the details of some."""
-    found = _overviews(runs, sweep_ids)
+def page_payload(runs: RunStore, sweep_ids: Sequence[str] | None = None) -> dict[str, Any]:
+    """A row for each of the sweeps, their means over seeds, and their details; without any, of all but the details."""
+    found = _overviews(runs, runs.sweep_ids() if sweep_ids is None else sweep_ids)
     return {
         "generated_at": now(),
         "store": runs.objects.uri,
         "sweeps": [row for row, _ in found],
         "seed_means": seed_means(summary for _, summary in found if summary),
-        "details": {sweep_id: sweep_payload(runs, sweep_id) for sweep_id in details},
+        "details": {sweep_id: sweep_payload(runs, sweep_id) for sweep_id in sweep_ids or ()},
     }
 
 
-def sweep_rows(runs: RunStore, sweep_ids: Iterable[str] | None = None) -> list[dict[str, Any]]:
-    """A row for each of the sweeps (default: all), the newest first."""
-    return [row for row, _ in _overviews(runs, sweep_ids)]
+def sweep_rows(runs: RunStore) -> list[dict[str, Any]]:
+    """A row for each sweep, the newest first."""
+    return [row for row, _ in _overviews(runs, runs.sweep_ids())]
 
 
 def to_json(payload: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:
@@ -104,8 +104,8 @@ def sweep_document(runs: RunStore, sweep_id: str) -> dict[str, Any]:
     }
 
 
-def _overviews(runs: RunStore, sweep_ids: Iterable[str] | None) -> list[tuple[dict[str, Any], SweepSummary | None]]:
-    found = [_overview(runs, sweep_id) for sweep_id in (runs.sweep_ids() if sweep_ids is None else sweep_ids)]
+def _overviews(runs: RunStore, sweep_ids: Iterable[str]) -> list[tuple[dict[str, Any], SweepSummary | None]]:
+    found = [_overview(runs, sweep_id) for sweep_id in sweep_ids]
     return sorted(found, key=lambda each: str(each[0].get("started_at")), reverse=True)
 
 
