@@ -56,7 +56,7 @@ class Ledger(Callback):
         self._runs = runs
         self._sweep = sweep
         self._engines = engines
-        self._is_on_cpu = False
+        self._has_said_idle = False
         self._num_together = num_together
         self._say = say
         self._trials: dict[str, TrialRecord] = {}
@@ -112,8 +112,13 @@ class Ledger(Callback):
 
     def _say_idle_accelerators(self, line: EpochMetrics, node: str) -> None:
         """Once: torch falls back to the CPU in silence, as it should where a rehearsal's accelerators are none."""
-        if self._sweep.accelerators_per_trial and line.device and line.device.startswith("cpu") and not self._is_on_cpu:
-            self._is_on_cpu = True
+        if (
+            self._sweep.accelerators_per_trial
+            and line.device
+            and line.device.startswith("cpu")
+            and not self._has_said_idle
+        ):
+            self._has_said_idle = True
             self._say(
                 f"trials hold accelerators and train on cpu: torch finds none on {node}; "
                 "see its driver, and whether torch is a build for it"
