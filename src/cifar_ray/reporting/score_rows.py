@@ -23,6 +23,7 @@ SETTINGS = {
     "optimizer": "optimiser",
     "learning_rate": "learning rate",
     "schedule": "schedule",
+    "batch_size": "batch size",
     "rate_scaling": "rate scaling",
     "filter_rate": "filter rate",
     "bias_rate": "bias rate",

@@ -46,7 +46,7 @@ OF_MODELS: Mapping[str, Sequence[str]] = {
 _OF_AUGMENTATION = ("rotation", "crop_padding", "crop_border")
 """Of the settings that say how: those that may be there without it."""
 
-_NOT_SETTABLE = frozenset(("max_epochs", "model", "depth", "width", "stem"))
+NOT_SETTABLE = frozenset(("max_epochs", "model", "depth", "width", "stem"))
 """How long a trial trains is the budget's to say, and another kind of network would be another study's."""
 
 METHODS = frozenset(
@@ -231,8 +231,8 @@ def parse_setting(text: str) -> tuple[str, Any]:
     """
     name, equals, value = text.partition("=")
     kinds = get_type_hints(TrialConfig)
-    known = sorted(set(kinds) - _NOT_SETTABLE)
-    if name in _NOT_SETTABLE or not equals:
+    known = sorted(set(kinds) - NOT_SETTABLE)
+    if name in NOT_SETTABLE or not equals:
         raise ConfigurationError(f"{text!r} sets nothing", f"take name=value, of {', '.join(known)}")
     if name not in known:
         raise UnknownNameError.of("setting", name, known)
