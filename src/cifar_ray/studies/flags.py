@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import click
 
-from cifar_ray.studies.options import Keep, SweepOptions, check_new_share
+from cifar_ray.studies.options import Keep, SweepOptions
 from cifar_ray.studies.study import Searcher
 
 _FLAGS = (
@@ -146,8 +146,6 @@ def sweep_flags(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def with_options(**arguments: Any) -> Any:
-        if not (arguments["resume"] or arguments["start_or_resume"]):
-            check_new_share(arguments["accelerators_per_trial"])
         names = SweepOptions.__dataclass_fields__
         options = SweepOptions(**{name: arguments.pop(name) for name in names})
         return command(options=options, **arguments)
