@@ -26,7 +26,7 @@ check: install  ## lint, format, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: check  ## check, then every test, a file at a time on each of two processes
+test: check  ## check, then the tests (not chaos, image and compiles), a file at a time on each of two processes
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-image: install  ## take the steps of the Dockerfile in a folder, and try what they have installed: a minute or two

@@ -12,11 +12,11 @@ import pytest
 import torch
 from hypothesis import settings
 
+from cifar_ray.cifar10 import CLASSES
 from cifar_ray.cluster import local
 from cifar_ray.data.image_set import ImageSet
 from cifar_ray.data.split import TrainingData, split
 from cifar_ray.records import DatasetRecord, EpochMetrics, SweepRecord, TrialRecord
-from cifar_ray.statistics import CLASSES
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
 

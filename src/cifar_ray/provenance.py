@@ -19,6 +19,11 @@ def now(timespec: str = "seconds") -> str:
     return datetime.now(UTC).isoformat(timespec=timespec)
 
 
+def seconds_between(start: str, end: str) -> float:
+    """Of two such times; below 0 where the clock was put back. ValueError or TypeError where they are none."""
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+
+
 def package_versions() -> dict[str, str]:
     """Versions of Python and of the installed packages that numbers depend on."""
     versions = {"python": platform.python_version()}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from cifar_ray.finals import Finals
 from cifar_ray.json_record import Record
+from cifar_ray.resource_use import Cost, Device
 from cifar_ray.scrutiny import Calibration, Mistake, ReliabilityBin, Robustness, SeedScore
 from cifar_ray.studies.study import VALIDATION_SHARE, Budget, Searcher
 
@@ -100,6 +101,16 @@ class SweepRecord(Record):
         )
 
     @property
+    def device(self) -> Device:
+        """What its trials' use is counted in."""
+        return "accelerator" if self.accelerators_per_trial > 0 else "core"
+
+    @property
+    def num_held(self) -> float:
+        """Of these devices: what a trial, or a cohort, holds."""
+        return self.accelerators_per_trial or self.cpus_per_trial
+
+    @property
     def epochs_of_finals(self) -> int:
         """Of each training of its finals."""
         return self.final_epochs or self.max_epochs
@@ -128,6 +139,11 @@ class EpochMetrics(Record):
     """Address of the node that it was trained on."""
     ended_at: str | None = None
     """When the driver heard of it: ISO 8601, UTC."""
+
+    @property
+    def share_s(self) -> float:
+        """Its part of these seconds, which the trials of a cohort share; times what they hold, device-seconds."""
+        return self.seconds / self.num_sharing
 
     @property
     def is_finite(self) -> bool:
@@ -176,43 +192,6 @@ class TrialRecord(Record):
         Not so in an earlier generation of a population, where another has taken its place.
         """
         return self.outcome in ("completed", "stopped", "diverged")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ResourceUse(Record):
-    """What a sweep has held so far, in seconds of accelerators, or of cores where it uses none."""
-
-    held_s: float = 0.0
-    """By trials or cohorts, whether they trained or not."""
-    repeated_s: float = 0.0
-    """Of epochs that were trained again, since a process or a node was lost."""
-    nodes: Mapping[str, str] = field(default_factory=dict)
-    """From a node's address to its accelerator and market, such as `A100 spot`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cost(Record):
-    """What a sweep held, and where that went. Seconds are those of accelerators, or of cores where it used none."""
-
-    device: Literal["accelerator", "core"]
-    held_s: float
-    """By trials or cohorts: the sum of all below."""
-    useful_s: float
-    """Epochs, each once, of trials that did not fail."""
-    failed_s: float
-    """Epochs of trials that failed."""
-    repeated_s: float
-    """Epochs that were trained again, since a process or a node was lost."""
-    price: float | None = None
-    """Of all that was held; None where no table of prices was given, or it lacks a row."""
-    currency: str | None = None
-    remark: str | None = None
-    """Why there is no price, though there is a table."""
-
-    @property
-    def idle_s(self) -> float:
-        """Held without an epoch to show for it: starts, restarts, epochs cut off, uploads, waiting for others."""
-        return max(0.0, self.held_s - self.useful_s - self.failed_s - self.repeated_s)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,11 +9,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from statistics import StatisticsError, correlation, fmean, pstdev, stdev
 
-CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-"""CIFAR-10's classes in the order of its labels."""
-
-ANIMALS = ("bird", "cat", "deer", "dog", "frog", "horse")
-VEHICLES = ("airplane", "automobile", "ship", "truck")
+from cifar_ray.cifar10 import ANIMALS, CLASSES, VEHICLES
 
 Z_95 = 1.959963984540054
 """The 97.5 % quantile of the standard normal distribution."""

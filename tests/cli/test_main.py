@@ -1,4 +1,3 @@
-import json
 import resource
 import subprocess
 import sys
@@ -178,12 +177,3 @@ def test_the_help_says_which_commands_have_which_exit_codes() -> None:
 def test_down_without_a_cluster_is_no_error() -> None:
     result = run("local", "down")
     assert (result.exit_code, result.output) == (0, "no local cluster is running\n")
-
-
-@pytest.mark.parametrize("flag", ["--resume", "--start-or-resume"])
-def test_a_sweep_that_had_more_accelerators_a_trial_may_go_on_with_them(flag: str) -> None:
-    command = ["job", "submit", "resnet", "--accelerators-per-trial", "2", "--sweep-id", "resnet-1", flag, "--dry-run"]
-    result = run(*command)
-    assert result.exit_code == 0, result.output
-    words = json.loads(result.output)["entrypoint"]
-    assert float(words[words.index("--accelerators-per-trial") + 1]) == 2

@@ -22,7 +22,7 @@ def _stop(started):
 def test_one_that_ends_early_is_told_with_its_last_words(tmp_path):
     started = _launch(tmp_path, "import sys, time; time.sleep(0.3); sys.exit('no such luck')")
     with pytest.raises(ClusterError, match=r"ended as it started(.|\n)*no such luck") as caught:
-        server.wait_until(started, lambda: False, 20)
+        server.wait_until(started, lambda: False, 20, started)
     assert str(tmp_path / "it.log") in caught.value.hint
     server.reap()
 
@@ -42,7 +42,7 @@ def test_one_that_never_answers_meets_the_deadline(tmp_path):
     started = _launch(tmp_path, "import time; time.sleep(60)")
     begun = time.monotonic()
     with pytest.raises(ClusterError, match="did not answer within"):
-        server.wait_until(started, lambda: False, 0.3)
+        server.wait_until(started, lambda: False, 0.3, started)
     assert time.monotonic() - begun < 3
     assert _stop(started)
     server.reap()

@@ -15,9 +15,9 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 
+from cifar_ray.cifar10 import CLASSES
 from cifar_ray.data.parquet import MAX_ROWS, has_parquet, read_parquet
 from cifar_ray.errors import DataError
-from cifar_ray.statistics import CLASSES
 from cifar_ray.storage.folder import FolderStore
 
 

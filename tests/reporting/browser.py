@@ -59,7 +59,7 @@ def offline_page(browser: Browser) -> Iterator[Page]:
 def save_page(runs: RunStore, path: Path) -> str:
     """The page of all sweeps as a file; returns its address."""
     ids = runs.sweep_ids()
-    path.write_text(file_page(page_payload(runs, ids, details=ids)))
+    path.write_text(file_page(page_payload(runs, ids)))
     return path.as_uri()
 
 

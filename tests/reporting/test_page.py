@@ -21,7 +21,6 @@ from playwright.sync_api import Page
 
 from cifar_ray.finals import Finalist, Finals, Retraining
 from cifar_ray.records import (
-    Cost,
     EpochMetrics,
     SweepRecord,
     SweepResult,
@@ -30,6 +29,7 @@ from cifar_ray.records import (
     TrialRecord,
 )
 from cifar_ray.reporting.formats import setting
+from cifar_ray.resource_use import Cost
 from cifar_ray.scrutiny import Mistake, ReliabilityBin
 from cifar_ray.storage import layout
 from cifar_ray.storage.folder import FolderStore

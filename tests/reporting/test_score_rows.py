@@ -1,12 +1,13 @@
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
+from cifar_ray.cifar10 import CLASSES
 from cifar_ray.records import TestScores
-from cifar_ray.reporting.score_rows import report_cells, report_note, score_columns
+from cifar_ray.reporting.score_rows import SETTINGS, report_cells, report_note, score_columns
 from cifar_ray.scrutiny import Calibration, Robustness, SeedScore
-from cifar_ray.statistics import CLASSES
-from cifar_ray.studies import STUDIES
+from cifar_ray.studies import STUDIES, TrialConfig
+from cifar_ray.studies.trial_config import NOT_SETTABLE
 
 AVERAGES = ("mean of classes", "st. dev. of classes", "animals", "vehicles")
 
@@ -40,6 +41,11 @@ def test_where_the_report_prints_another_number_the_table_says_so(scores: TestSc
     assert "itself prints" not in resnet
     assert "6.0" in schedule
     assert report_note([replace(scores, study="mine")]) is None
+
+
+def test_every_setting_that_may_be_drawn_or_changed_has_a_row() -> None:
+    drawn = {name for study in STUDIES.values() for name in study.space}
+    assert drawn | {field.name for field in fields(TrialConfig)} - NOT_SETTABLE <= set(SETTINGS)
 
 
 def test_classes_stand_in_the_order_of_the_labels(scores: TestScores) -> None:

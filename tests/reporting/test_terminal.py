@@ -6,7 +6,9 @@ from rich.console import Console, RenderableType
 
 from cifar_ray.finals import Finalist, Finals, Retraining
 from cifar_ray.records import SweepRecord, SweepResult, TestScores, TrialRecord
+from cifar_ray.reporting.score_rows import SETTINGS
 from cifar_ray.reporting.terminal import (
+    SHORT,
     scores_renderable,
     state_text,
     studies_renderable,
@@ -17,6 +19,8 @@ from cifar_ray.reporting.terminal import (
 from cifar_ray.storage.runs import SweepSummary
 from cifar_ray.studies import STUDIES
 
+HEADING_WIDTH = 9
+"""Of the widest word in a column's heading: a trial's columns are as narrow as its values."""
 HOSTILE = "[red]x[/red]\x1b[31m"
 
 
@@ -36,6 +40,12 @@ def summary_of(sweep: SweepRecord) -> SweepSummary:
 def words(text: str, first: str) -> list[str]:
     """The words of the first line that begins with `first`."""
     return next(line for line in text.splitlines() if line.startswith(first)).split()
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_what_a_study_draws_has_a_narrow_heading(study: str) -> None:
+    words = [word for name in STUDIES[study].space for word in SHORT.get(name, SETTINGS[name]).split()]
+    assert max(map(len, words)) <= HEADING_WIDTH
 
 
 def test_scores_beside_the_reports(scores: TestScores) -> None:

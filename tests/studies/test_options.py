@@ -73,6 +73,7 @@ def test_any_options_are_refused_or_reach_the_job(
     [
         {"seed": -1},
         {"accelerators_per_trial": 1.5},
+        {"accelerators_per_trial": 2.0, "sweep_id": "cnn-1", "resume": True},
         {"accelerators_per_trial": -0.5},
         {"accelerator": "H100", "accelerators_per_trial": 0.0},
         {"accelerator": ""},

@@ -15,12 +15,12 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks.peaks import Convolution, convolution_rate, product_rate
+from cifar_ray.cifar10 import CLASSES
 from cifar_ray.data.image_set import ImageSet
 from cifar_ray.data.split import TrainingData, split
 from cifar_ray.models import build_model
 from cifar_ray.records import EpochMetrics
 from cifar_ray.settings import read_settings
-from cifar_ray.statistics import CLASSES
 from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import STUDIES, TrialConfig

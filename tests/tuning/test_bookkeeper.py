@@ -2,7 +2,8 @@
 
 import pytest
 
-from cifar_ray.records import EpochMetrics, ResourceUse
+from cifar_ray.records import EpochMetrics
+from cifar_ray.resource_use import ResourceUse
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.tuning.bookkeeper import Bookkeeper
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from cifar_ray.prices import Prices
-from cifar_ray.records import EpochMetrics, ResourceUse, SweepRecord, TrialRecord
+from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
 from cifar_ray.reporting.formats import cost_text
+from cifar_ray.resource_use import ResourceUse
 from cifar_ray.tuning.cost import Meter, cost_of, node_kind, with_kinds
 
 PRICES = Prices(currency="USD", rates={("A100", "on_demand"): 4.0, ("A100", "spot"): 1.0})

@@ -110,7 +110,7 @@ from cifar_ray.data.image_set import ImageSet
 from cifar_ray.data.split import split
 from cifar_ray.provenance import now
 from cifar_ray.records import SweepRecord
-from cifar_ray.statistics import CLASSES
+from cifar_ray.cifar10 import CLASSES
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import get_study

@@ -4,7 +4,8 @@ import pytest
 
 from cifar_ray.capacity import Placement
 from cifar_ray.data.split import TrainingData
-from cifar_ray.records import Cost, SweepRecord, SweepResult, TrialRecord
+from cifar_ray.records import SweepRecord, SweepResult, TrialRecord
+from cifar_ray.resource_use import Cost
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig, get_study
 from cifar_ray.tuning.finals import (
@@ -15,7 +16,7 @@ from cifar_ray.tuning.finals import (
     _with_finals,
     finals_configs,
     finals_seeds,
-    judge,
+    rank_retrained,
 )
 from cifar_ray.tuning.sweep import SweepPlan
 
@@ -106,21 +107,21 @@ def test_finals_may_be_longer_than_the_search(
     assert (longer.max_epochs, longer.grace_period) == (9, 9)
     assert {config.max_epochs for config in finals_configs(longer, trials)} == {9}
     retrained = train(finals_configs(longer, trials), [0.7] * 6)
-    assert {each.shrinkage for each in judge(longer, trials, retrained).finalists} == {None}
-    assert None not in {each.shrinkage for each in judge(record, trials, retrained).finalists}
+    assert {each.shrinkage for each in rank_retrained(longer, trials, retrained).finalists} == {None}
+    assert None not in {each.shrinkage for each in rank_retrained(record, trials, retrained).finalists}
 
 
 def test_a_trial_that_was_cut_has_not_shrunk(record: SweepRecord, trials: dict[str, TrialRecord]) -> None:
     """What it gains by the epochs that ASHA had spared is no luck."""
     retrained = train(finals_configs(record, trials), [0.7] * 6)
     trials["t0002"] = replace(trials["t0002"], outcome="stopped", num_epochs=1)
-    shrinkage = {each.trial_id: each.shrinkage for each in judge(record, trials, retrained).finalists}
+    shrinkage = {each.trial_id: each.shrinkage for each in rank_retrained(record, trials, retrained).finalists}
     assert shrinkage == {"t0002": None, "t0000": pytest.approx(-0.2)}
 
 
 def test_judging_takes_the_trainings_in_their_order(record: SweepRecord, trials: dict[str, TrialRecord]) -> None:
     retrained = train(finals_configs(record, trials), [0.4, 0.4, 0.4, 0.6, 0.5, 0.7])
-    finals = judge(record, trials, retrained)
+    finals = rank_retrained(record, trials, retrained)
     assert [each.trial_id for each in finals.finalists] == ["t0000", "t0002"]
     assert finals.winner is not None
     assert (finals.winner.mean, finals.winner.searched_accuracy) == (pytest.approx(0.6), 0.5)

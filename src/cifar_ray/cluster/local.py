@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from cifar_ray.cluster import processes, ray_head, s3_server, server
@@ -18,6 +17,7 @@ from cifar_ray.cluster.environment import joined
 from cifar_ray.cluster.ports import HOST, check_port_free, free_ports
 from cifar_ray.cluster.state import LocalCluster, StateFolder, find
 from cifar_ray.errors import ClusterError, ConfigurationError
+from cifar_ray.provenance import now
 
 # Ray's sockets lie below it and a Unix socket's path has at most 107 bytes: the user's TMPDIR may be too long
 _TEMP_ROOT = "/tmp"
@@ -139,7 +139,7 @@ def _start(options: LocalClusterOptions, state: StateFolder, program: str, envir
     state.write(cluster)
     s3_server.wait(s3, ray, cluster.s3_endpoint_url, keys)
     ray_head.wait(ray, s3, cluster.dashboard_url, read_token(state.secrets.token))
-    cluster = replace(cluster, ready_at=datetime.now(UTC).isoformat(timespec="seconds"))
+    cluster = replace(cluster, ready_at=now())
     state.write(cluster)
     return cluster
 

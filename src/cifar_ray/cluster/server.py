@@ -63,7 +63,7 @@ def reap() -> None:
     _started[:] = [child for child in _started if child.poll() is None]
 
 
-def wait_until(server: Server, has_come: Callable[[], bool], deadline_s: float, beside: Server | None = None) -> None:
+def wait_until(server: Server, has_come: Callable[[], bool], deadline_s: float, beside: Server) -> None:
     """Wait until it `has_come`.
 
     ClusterError, with the last lines of the log, where the server, or the one `beside` it, ends first or
@@ -71,7 +71,7 @@ def wait_until(server: Server, has_come: Callable[[], bool], deadline_s: float, 
     """
     deadline = time.monotonic() + deadline_s
     while not has_come():
-        for each in filter(None, (server, beside)):
+        for each in (server, beside):
             if not is_alive(each.process):
                 raise _failure(each, "ended as it started")
         if time.monotonic() > deadline:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from cifar_ray.cifar10 import SIZE
 from cifar_ray.studies.trial_config import Border
 
-SIZE = 32
 PADDING = 4
 PADDED = SIZE + 2 * PADDING
 NUM_ANGLES = 61

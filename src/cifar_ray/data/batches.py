@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import pickle
 import pickletools
 import re
@@ -12,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cifar_ray.data.image_set import IMAGE_SHAPE, Part, check_labels
+from cifar_ray.cifar10 import CLASSES, IMAGE_SHAPE
+from cifar_ray.data.image_set import Part, check_labels
 from cifar_ray.errors import DataError, ObjectNotFoundError, first_line
-from cifar_ray.statistics import CLASSES
 from cifar_ray.storage.object_store import ObjectStore
 
 FOLDER = "cifar-10-batches-py"
@@ -22,7 +23,7 @@ FILES: Mapping[str, Sequence[str]] = {
     "train": tuple(f"data_batch_{number}" for number in range(1, 6)),
     "test": ("test_batch",),
 }
-NUM_BYTES = 3 * 32 * 32
+NUM_BYTES = math.prod(IMAGE_SHAPE)
 _NUMBERS = re.compile("[ui][1248]|f[48]")
 
 

@@ -9,9 +9,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from cifar_ray.cifar10 import IMAGE_SHAPE
 from cifar_ray.errors import DataError
-
-IMAGE_SHAPE = (3, 32, 32)
 
 Part = Literal["train", "test"]
 

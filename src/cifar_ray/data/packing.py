@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cifar_ray.cifar10 import NUM_PIXELS
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PackedImages:
@@ -24,6 +26,6 @@ class PackedImages:
 def pack(images: NDArray[np.uint8]) -> NDArray[np.int32]:
     """(N, 3, 32, 32) bytes as (N, 1024) words."""
     num_images = len(images)
-    words = np.zeros((num_images, 1024, 4), dtype=np.uint8)
-    words[..., :3] = images.reshape(num_images, 3, 1024).transpose(0, 2, 1)
-    return words.view(np.int32).reshape(num_images, 1024)
+    words = np.zeros((num_images, NUM_PIXELS, 4), dtype=np.uint8)
+    words[..., :3] = images.reshape(num_images, 3, NUM_PIXELS).transpose(0, 2, 1)
+    return words.view(np.int32).reshape(num_images, NUM_PIXELS)

@@ -15,9 +15,9 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 from PIL import Image
 
+from cifar_ray.cifar10 import CLASSES, SIZE
 from cifar_ray.data.image_set import Part, check_labels
 from cifar_ray.errors import DataError, first_line
-from cifar_ray.statistics import CLASSES
 from cifar_ray.storage.object_store import ObjectStore
 
 IMAGE_COLUMNS = ("img", "image")
@@ -86,7 +86,7 @@ def _read_table(file: pyarrow.parquet.ParquetFile, where: str) -> tuple[NDArray[
     _check_classes(schema.metadata or {}, where)
     if num_rows > MAX_ROWS:
         raise DataError(f"{where}: {num_rows:,} rows", f"a file may hold {MAX_ROWS:,}")
-    images, labels = np.empty((num_rows, 32, 32, 3), dtype=np.uint8), np.empty(num_rows, dtype=np.int64)
+    images, labels = np.empty((num_rows, SIZE, SIZE, 3), dtype=np.uint8), np.empty(num_rows, dtype=np.int64)
 
     def decode(rows: range, structs: Sequence[Any]) -> None:
         for row, struct in zip(rows, structs, strict=True):
@@ -142,7 +142,7 @@ def _decode(struct: Any, row: int, where: str) -> NDArray[np.uint8]:
         with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
             size = image.size
             # the header's size is checked before anything is decoded
-            pixels = np.asarray(image.convert("RGB")) if size == (32, 32) else None
+            pixels = np.asarray(image.convert("RGB")) if size == (SIZE, SIZE) else None
     except Exception as error:  # a damaged image raises nearly anything
         raise DataError(f"{where}, row {row}: the image cannot be decoded: {error}") from error
     if pixels is None:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from cifar_ray.data.augmentation import SIZE, Augmentation, AugmentationDraws, Augmenter, alternate, draw
+from cifar_ray.cifar10 import NUM_PIXELS, SIZE
+from cifar_ray.data.augmentation import Augmentation, AugmentationDraws, Augmenter, alternate, draw
 from cifar_ray.data.cutout import cut_out
 from cifar_ray.data.packing import PackedImages
 from cifar_ray.records import DatasetRecord
@@ -21,7 +22,6 @@ MAX_BLOCK = 512
 """Images augmented and normalised at once: enough to make the cost a step small, few enough for a CPU's cache."""
 MAX_BLOCK_ON_ACCELERATOR = 8192
 """The same where nothing but launches costs: 100 MB as float32."""
-NUM_PIXELS = SIZE * SIZE
 
 Block = Sequence[tuple[Tensor, Tensor]]
 """Consecutive batches, made together: normalised float32 (B, 3, S, S), channels-last, and int64 labels (B,)."""
@@ -84,7 +84,7 @@ class ResidentBatches:
         num_images = len(self._labels)
         order = torch.randperm(num_images, generator=generator) if self._shuffle else torch.arange(num_images)
         draws = self._draw(order, generator)
-        centres = torch.randint(32, (num_images, 2), generator=generator).to(self._device) if self._cutout else None
+        centres = torch.randint(SIZE, (num_images, 2), generator=generator).to(self._device) if self._cutout else None
         order = order.to(self._device)
         for start in range(0, self._num_used, self._block_size):
             rows = slice(start, min(start + self._block_size, self._num_used))

@@ -8,9 +8,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from cifar_ray.cifar10 import NUM_PIXELS, SIZE
+
 Floats = NDArray[np.float32]
 
-SIZE = 32
 CHUNK = 500
 NUM_CLUTTER = 3
 NOISE = 14.0
@@ -36,7 +37,7 @@ def draw_shapes(num_images: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[
 
 def _draw_chunk(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.uint8]:
     num_images = len(labels)
-    rows, columns = np.divmod(np.arange(SIZE * SIZE, dtype=np.float32), SIZE)
+    rows, columns = np.divmod(np.arange(NUM_PIXELS, dtype=np.float32), SIZE)
     canvas = _backgrounds(num_images, rows, columns, rng)
     for _ in range(NUM_CLUTTER):
         canvas = _paint(canvas, _stroke(num_images, rows, columns, rng), _colours(num_images, rng, *ANY))

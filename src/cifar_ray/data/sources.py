@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
+from cifar_ray.cifar10 import CLASSES
 from cifar_ray.data.batches import FILES, find_batches, read_batches
 from cifar_ray.data.image_set import ImageSet, Part
 from cifar_ray.data.parquet import has_parquet, read_parquet
 from cifar_ray.data.shapes import SHAPES, draw_shapes
 from cifar_ray.errors import ConfigurationError, DataError
 from cifar_ray.settings import Settings
-from cifar_ray.statistics import CLASSES
 from cifar_ray.storage.object_store import open_store
 
 SHAPES_SOURCE = re.compile(r"shapes(?::(?P<num_train>[0-9]{1,6}))?")

@@ -17,19 +17,17 @@ NUM_BINS = 15
 MAX_MISTAKES = 24
 
 
-def reliability_bins(
-    confidence: NDArray[np.float64], is_right: NDArray[np.bool_], num_bins: int = NUM_BINS
-) -> tuple[ReliabilityBin, ...]:
+def reliability_bins(confidence: NDArray[np.float64], is_right: NDArray[np.bool_]) -> tuple[ReliabilityBin, ...]:
     """Confidence beside accuracy in bins of equal width, (low, high]; both arrays have an entry an image."""
-    index = np.clip(np.ceil(confidence * num_bins).astype(np.int64) - 1, 0, num_bins - 1)
+    index = np.clip(np.ceil(confidence * NUM_BINS).astype(np.int64) - 1, 0, NUM_BINS - 1)
     bins = []
-    for each in range(num_bins):
+    for each in range(NUM_BINS):
         members = index == each
         num_images = int(members.sum())
         bins.append(
             ReliabilityBin(
-                low=each / num_bins,
-                high=(each + 1) / num_bins,
+                low=each / NUM_BINS,
+                high=(each + 1) / NUM_BINS,
                 num_images=num_images,
                 confidence=float(confidence[members].mean()) if num_images else None,
                 accuracy=float(is_right[members].mean()) if num_images else None,
@@ -39,11 +37,11 @@ def reliability_bins(
 
 
 def confident_mistakes(
-    test: ImageSet, predicted: NDArray[np.int64], confidence: NDArray[np.float64], num_mistakes: int = MAX_MISTAKES
+    test: ImageSet, predicted: NDArray[np.int64], confidence: NDArray[np.float64]
 ) -> tuple[Mistake, ...]:
     """The wrong answers of the highest confidence, highest first; of equal ones the earlier image first."""
     wrong = np.flatnonzero(predicted != test.labels)
-    chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:num_mistakes]
+    chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:MAX_MISTAKES]
     return tuple(
         Mistake(
             index=int(index),

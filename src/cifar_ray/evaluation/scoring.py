@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -45,24 +47,14 @@ def score_sweep(storage: str, sweep_id: str) -> TestScores:
 
 
 def _score(winner: Winner) -> tuple[TestScores, TestAnswers]:
-    dataset = winner.sweep.dataset
-    test = load_images(dataset.source, "test", read_settings())
-    if missing := sorted({*test.classes} - {test.classes[label] for label in set(test.labels.tolist())}):
-        raise DataError(
-            f"the test part of {dataset.source} has no image of {', '.join(missing)}", "take one that has every class"
-        )
-    device = choose_device()
+    dataset, device = winner.sweep.dataset, choose_device()
+    test = _load_test_images(dataset.source)
     judge = Judge(winner.checkpoint, dataset, device)
     logits = judge.logits(pack(test.images))
     with_flips = (logits + judge.logits(pack(test.images[..., ::-1]))).argmax(axis=1)
     predicted, confidence = logits.argmax(axis=1), probabilities(logits).max(axis=1)
     is_right = predicted == test.labels
     num_correct = int(is_right.sum())
-    confusion = np.zeros((len(test.classes),) * 2, dtype=np.int64)
-    np.add.at(confusion, (test.labels, predicted), 1)
-    by_class = (confusion.diagonal() / confusion.sum(axis=1)).tolist()
-    accuracy_by_class = dict(zip(test.classes, by_class, strict=True))
-    summary = summarise_classes(accuracy_by_class)
     remarks = list(winner.remarks)
     calibration = _calibrate(judge, winner.sweep, (logits, test.labels), remarks)
     scores = TestScores(
@@ -79,12 +71,7 @@ def _score(winner: Winner) -> tuple[TestScores, TestAnswers]:
         accuracy=num_correct / len(test.labels),
         accuracy_interval=wilson_interval(num_correct, len(test.labels)),
         loss=cross_entropy(logits, test.labels),
-        accuracy_by_class=accuracy_by_class,
-        class_mean=summary.mean,
-        class_standard_deviation=summary.standard_deviation,
-        animals=summary.animals,
-        vehicles=summary.vehicles,
-        confusion_matrix=tuple(tuple(row) for row in confusion.tolist()),
+        **_score_classes(test, predicted),
         device=torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         commit=source_commit(),
         versions=package_versions(),
@@ -99,6 +86,33 @@ def _score(winner: Winner) -> tuple[TestScores, TestAnswers]:
     )
     answers = test.labels.tolist(), predicted.tolist()
     return scores, TestAnswers.pack(scores.sweep_id, scores.test_fingerprint, *answers)
+
+
+def _load_test_images(source: str) -> ImageSet:
+    """DataError where a class has none, so that nothing can be said of it."""
+    test = load_images(source, "test", read_settings())
+    if missing := sorted({*test.classes} - {test.classes[label] for label in set(test.labels.tolist())}):
+        raise DataError(
+            f"the test part of {source} has no image of {', '.join(missing)}", "take one that has every class"
+        )
+    return test
+
+
+def _score_classes(test: ImageSet, predicted: NDArray[np.int64]) -> dict[str, Any]:
+    """The fields of TestScores that tell classes apart."""
+    confusion = np.zeros((len(test.classes),) * 2, dtype=np.int64)
+    np.add.at(confusion, (test.labels, predicted), 1)
+    accuracies = (confusion.diagonal() / confusion.sum(axis=1)).tolist()
+    by_class = dict(zip(test.classes, accuracies, strict=True))
+    summary = summarise_classes(by_class)
+    return {
+        "accuracy_by_class": by_class,
+        "class_mean": summary.mean,
+        "class_standard_deviation": summary.standard_deviation,
+        "animals": summary.animals,
+        "vehicles": summary.vehicles,
+        "confusion_matrix": tuple(tuple(row) for row in confusion.tolist()),
+    }
 
 
 def _score_seeds(winner: Winner, test: ImageSet, accuracy: float, device: torch.device) -> tuple[SeedScore, ...]:

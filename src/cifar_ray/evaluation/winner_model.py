@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cifar_ray.data.augmentation import SIZE
+from cifar_ray.cifar10 import SIZE
 from cifar_ray.data.packing import pack
 from cifar_ray.errors import CheckpointError, ConfigurationError
 from cifar_ray.evaluation.calibration import probabilities

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cifar_ray.cifar10 import CLASSES
 from cifar_ray.models.dropout import Dropout
 from cifar_ray.models.grouped_convolution import grouped_convolution
 from cifar_ray.models.pooled_norm import Norm, norm_pool_relu
-from cifar_ray.statistics import CLASSES
 
 
 def classic_cnn(*, batch_norm: bool, dropout: float, xavier: bool) -> nn.Sequential:

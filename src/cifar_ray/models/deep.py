@@ -6,8 +6,8 @@ from collections import OrderedDict
 
 from torch import nn
 
+from cifar_ray.cifar10 import CLASSES
 from cifar_ray.models.dropout import Dropout
-from cifar_ray.statistics import CLASSES
 
 CONVOLUTIONS_PER_STAGE = 2
 HIDDEN = 128

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cifar_ray.cifar10 import CLASSES
 from cifar_ray.models.dropout import Dropout
-from cifar_ray.statistics import CLASSES
 
 WIDTHS = (64, 128, 256, 512)
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}

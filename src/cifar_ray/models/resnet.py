@@ -6,8 +6,8 @@ from typing import cast
 
 from torch import nn
 
+from cifar_ray.cifar10 import CLASSES
 from cifar_ray.models.dropout import Dropout
-from cifar_ray.statistics import CLASSES
 from cifar_ray.studies.trial_config import Stem
 from cifar_ray.torchvision_import import torchvision
 

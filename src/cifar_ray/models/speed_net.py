@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cifar_ray.cifar10 import CLASSES
 from cifar_ray.models.mirrored import MirroredBatchNorm2d, MirroredConv2d, pool_pairs
-from cifar_ray.statistics import CLASSES
 
 WIDTHS = (64, 256, 256)
 DEEP = 3

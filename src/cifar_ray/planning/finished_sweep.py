@@ -6,12 +6,12 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from statistics import fmean
 
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.planning.curve_bank import TrialCurve
 from cifar_ray.planning.timing import Timing, measured_timing
+from cifar_ray.provenance import seconds_between
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TrialRecord
 from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore
@@ -102,14 +102,10 @@ def read_finished(runs: RunStore, sweep_id: str, study: Study) -> FinishedSweep:
         result = replace(
             result,
             finished_at=began,
-            wall_s=_seconds_between(sweep.started_at, began),
+            wall_s=seconds_between(sweep.started_at, began),
             num_epochs=result.num_epochs - result.finals.num_epochs,
         )
     found = FinishedSweep(sweep=sweep, result=result, trials=runs.trials(sweep_id), metrics=runs.metrics(sweep_id))
     if not found.curves():
         raise ConfigurationError(f"no trial of sweep {sweep_id} finished an epoch unharmed", "take other --curves")
     return found
-
-
-def _seconds_between(first: str, second: str) -> float:
-    return (datetime.fromisoformat(second) - datetime.fromisoformat(first)).total_seconds()

@@ -137,7 +137,7 @@ class Grid:
         return list(dict.fromkeys((*self.combinations, *full)))
 
 
-def forecast_all(grid: Grid, source: CurveSource, tell: Callable[[int], None] = lambda number: None) -> list[Forecast]:
+def forecast_all(grid: Grid, source: CurveSource, tell: Callable[[int], None]) -> list[Forecast]:
     """Of every set-up; `tell` hears of each simulated trial, in portions."""
     outcomes = {setup: _simulate(grid, setup, source, tell) for setup in reversed(grid.setups())}
     best = [outcome.best_accuracy for outcome in outcomes[grid.full]]

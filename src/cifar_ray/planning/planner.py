@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.planning.advice import Wish
-from cifar_ray.planning.curve_source import measured, modelled
+from cifar_ray.planning.curve_source import CurveSource, measured, modelled
 from cifar_ray.planning.finished_sweep import CPU, FinishedSweep
 from cifar_ray.planning.fleet import Fleet
 from cifar_ray.planning.forecast import Grid, Setup, forecast_all
@@ -65,10 +65,7 @@ def make_plan(
             f"study {study.name}: finals train one by one, and what that takes a cohort's passes do not say",
             "plan it with --no-cohort",
         )
-    if sweeps:
-        source = measured(sweeps, study, is_cohort=is_cohort, accelerator=request.accelerator, epoch_s=request.epoch_s)
-    else:
-        source = modelled(study, is_cohort=is_cohort, epoch_s=request.epoch_s)
+    source = _curve_source(request, sweeps)
     timed_on = source.timed_on
     accelerator = request.accelerator or next((each.accelerator for each in (timed_on, *sweeps) if each), None)
     shape = worker_shape(
@@ -98,6 +95,14 @@ def make_plan(
         has_prices=prices is not None,
         replayed=replay(timed_on) if timed_on and timed_on.is_whole and is_comparable else None,
     )
+
+
+def _curve_source(request: Request, sweeps: Sequence[FinishedSweep]) -> CurveSource:
+    """Those sweeps' curves, or without any a model of them."""
+    study, is_cohort, epoch_s = request.study, request.is_cohort, request.epoch_s
+    if sweeps:
+        return measured(sweeps, study, is_cohort=is_cohort, accelerator=request.accelerator, epoch_s=epoch_s)
+    return modelled(study, is_cohort=is_cohort, epoch_s=epoch_s)
 
 
 def _grid(request: Request, shape: WorkerShape) -> Grid:

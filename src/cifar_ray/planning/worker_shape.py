@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
-from typing import Literal
 
 from cifar_ray.capacity import cohort_places
 from cifar_ray.records import SweepRecord
+from cifar_ray.resource_use import Device
 from cifar_ray.studies import Study
 
 
@@ -20,7 +20,7 @@ class WorkerShape:
     """Trials that it trains at once."""
     units: float
     """Accelerators or cores that it holds."""
-    unit: Literal["accelerator", "core"]
+    unit: Device
     is_cohort: bool
 
     def __str__(self) -> str:

@@ -26,7 +26,7 @@ class Curve:
     @property
     def best(self) -> float | None:
         """Its best validation accuracy."""
-        return max((each for each in self.accuracies.values()), default=None)
+        return max(self.accuracies.values(), default=None)
 
     @property
     def accuracies(self) -> dict[int, float]:

@@ -14,7 +14,7 @@ def with_epoch(trial: TrialRecord, line: EpochMetrics, accelerators: float) -> T
         trial,
         num_epochs=max(trial.num_epochs, line.epoch),
         seconds=trial.seconds + line.seconds,
-        accelerator_seconds=trial.accelerator_seconds + line.seconds / line.num_sharing * accelerators,
+        accelerator_seconds=trial.accelerator_seconds + line.share_s * accelerators,
     )
     best = trial.best_validation_accuracy
     if line.is_finite and (best is None or line.validation_accuracy > best):

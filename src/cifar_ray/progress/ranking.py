@@ -9,4 +9,13 @@ from cifar_ray.records import TrialRecord
 
 def best_first(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
     """By best validation accuracy, of equal ones by trial id; those without one last."""
-    return sorted(trials, key=lambda trial: (-(trial.best_validation_accuracy or 0.0), trial.trial_id))
+    return sorted(trials, key=_place)
+
+
+def best_of(trials: Iterable[TrialRecord]) -> TrialRecord | None:
+    """The first of them; None where none has a validation accuracy."""
+    return min((each for each in trials if each.best_validation_accuracy is not None), key=_place, default=None)
+
+
+def _place(trial: TrialRecord) -> tuple[float, str]:
+    return -(trial.best_validation_accuracy or 0.0), trial.trial_id

@@ -15,9 +15,6 @@ from cifar_ray.statistics import difference_interval, wilson_interval
 from cifar_ray.storage.answers import TestAnswers
 from cifar_ray.storage.runs import RunStore
 
-ACCELERATOR_SECONDS = "accelerator-seconds"
-CORE_SECONDS = "core-seconds"
-
 
 @dataclass(frozen=True)
 class Score:
@@ -61,7 +58,7 @@ class Contender:
     @property
     def unit(self) -> str:
         """What its trials' time is counted in: of accelerators, or of CPU cores where it used none."""
-        return ACCELERATOR_SECONDS if self.sweep.accelerators_per_trial > 0 else CORE_SECONDS
+        return f"{self.sweep.device}-seconds"
 
     @cached_property
     def course(self) -> list[tuple[float, float | None]]:
@@ -70,12 +67,11 @@ class Contender:
         In the order in which the epochs were reported; None before the first of finite losses. Only time in which
         trials trained counts.
         """
-        held = self.sweep.accelerators_per_trial or self.sweep.cpus_per_trial
         spent: float = 0.0
         best: float | None = None
         points = []
         for line in self.metrics:
-            spent += line.seconds / line.num_sharing * held
+            spent += line.share_s * self.sweep.num_held
             if line.is_finite:
                 best = max(best or 0.0, line.validation_accuracy)
             points.append((spent, best))

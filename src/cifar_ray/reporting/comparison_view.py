@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from cifar_ray.finals import Finals
-from cifar_ray.reporting.comparison import ACCELERATOR_SECONDS, Comparison, Contender, Score
+from cifar_ray.reporting.comparison import Comparison, Contender, Score
 from cifar_ray.reporting.fitting_table import FittingTable, narrow_table
 from cifar_ray.reporting.formats import (
     MISSING,
@@ -227,6 +227,6 @@ def _epochs(contender: Contender) -> str:
 
 def _spent(contender: Contender) -> str:
     """In the search."""
-    unit = "acc." if contender.unit == ACCELERATOR_SECONDS else "core"
+    unit = "acc." if contender.sweep.device == "accelerator" else "core"
     finals = _finals(contender)
     return f"{contender.spent:,.0f} {unit}-s{', then finals' if finals else ''}"

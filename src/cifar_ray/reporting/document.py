@@ -20,7 +20,7 @@ def render_report(runs: RunStore, scores: Sequence[TestScores]) -> dict[str, byt
     results = {sweep_id: result for sweep_id in sweeps if (result := runs.result(sweep_id)) is not None}
     usage = {sweep_id: usage_text(runs.objects.sizes(sweep_id)) for sweep_id in sweeps}
     document = report_markdown(scores, sweeps, results, usage).encode()
-    page = file_page(page_payload(runs, list(sweeps), details=list(sweeps))).encode()
+    page = file_page(page_payload(runs, list(sweeps))).encode()
     files: dict[str, bytes] = {}
     for each in scores:
         curves = curves_figure(sweeps[each.sweep_id], runs.metrics(each.sweep_id))

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from cifar_ray.records import Cost, DatasetRecord, SweepRecord
-from cifar_ray.statistics import CLASSES
+from cifar_ray.cifar10 import CLASSES
+from cifar_ray.records import DatasetRecord, SweepRecord
+from cifar_ray.resource_use import Cost
 from cifar_ray.studies import STUDIES
 from cifar_ray.studies.study import GENERATIONS
 from cifar_ray.studies.trial_config import METHODS, OF_MODELS, OF_OPTIMIZERS, TrialConfig

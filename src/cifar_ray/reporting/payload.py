@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from typing import Any
 
 import pydantic_core
@@ -13,9 +12,9 @@ import pydantic_core
 from cifar_ray.errors import CifarRayError
 from cifar_ray.finals import Finals, describe
 from cifar_ray.progress.asha import milestones
-from cifar_ray.progress.ranking import best_first
-from cifar_ray.provenance import now
-from cifar_ray.records import Cost, EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
+from cifar_ray.progress.ranking import best_first, best_of
+from cifar_ray.provenance import now, seconds_between
+from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.reporting.finals_rows import HEADING, NOTE, finals_rows
 from cifar_ray.reporting.formats import (
     budget_text,
@@ -30,27 +29,28 @@ from cifar_ray.reporting.formats import (
 from cifar_ray.reporting.parameters import METHOD, varied_parameters
 from cifar_ray.reporting.score_rows import SETTINGS, report_note, score_columns
 from cifar_ray.reporting.seed_means import seed_means
+from cifar_ray.resource_use import Cost
 from cifar_ray.statistics import wilson_interval
 from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore, SweepSummary
 from cifar_ray.studies import STUDIES
 
 
-def page_payload(runs: RunStore, sweep_ids: Iterable[str] | None = None, details: Iterable[str] = ()) -> dict[str, Any]:
-    """A row for each of the sweeps (default: all), their means over seeds, and the details of some."""
-    found = _overviews(runs, sweep_ids)
+def page_payload(runs: RunStore, sweep_ids: Sequence[str] | None = None) -> dict[str, Any]:
+    """A row for each of the sweeps, their means over seeds, and their details; without any, of all but the details."""
+    found = _overviews(runs, runs.sweep_ids() if sweep_ids is None else sweep_ids)
     return {
         "generated_at": now(),
         "store": runs.objects.uri,
         "sweeps": [row for row, _ in found],
         "seed_means": seed_means(summary for _, summary in found if summary),
-        "details": {sweep_id: sweep_payload(runs, sweep_id) for sweep_id in details},
+        "details": {sweep_id: sweep_payload(runs, sweep_id) for sweep_id in sweep_ids or ()},
     }
 
 
-def sweep_rows(runs: RunStore, sweep_ids: Iterable[str] | None = None) -> list[dict[str, Any]]:
-    """A row for each of the sweeps (default: all), the newest first."""
-    return [row for row, _ in _overviews(runs, sweep_ids)]
+def sweep_rows(runs: RunStore) -> list[dict[str, Any]]:
+    """A row for each sweep, the newest first."""
+    return [row for row, _ in _overviews(runs, runs.sweep_ids())]
 
 
 def to_json(payload: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:
@@ -103,8 +103,8 @@ def sweep_document(runs: RunStore, sweep_id: str) -> dict[str, Any]:
     }
 
 
-def _overviews(runs: RunStore, sweep_ids: Iterable[str] | None) -> list[tuple[dict[str, Any], SweepSummary | None]]:
-    found = [_overview(runs, sweep_id) for sweep_id in (runs.sweep_ids() if sweep_ids is None else sweep_ids)]
+def _overviews(runs: RunStore, sweep_ids: Iterable[str]) -> list[tuple[dict[str, Any], SweepSummary | None]]:
+    found = [_overview(runs, sweep_id) for sweep_id in sweep_ids]
     return sorted(found, key=lambda each: str(each[0].get("started_at")), reverse=True)
 
 
@@ -124,11 +124,7 @@ def _overview(runs: RunStore, sweep_id: str) -> tuple[dict[str, Any], SweepSumma
 def _row(summary: SweepSummary, search: SoFar | None, finals: SoFar | None) -> dict[str, Any]:
     sweep, result, scores, heartbeat = summary.sweep, summary.result, summary.scores, summary.heartbeat
     trials = search.trials if search else []
-    best = (result.winner if result else None) or max(
-        (each for each in trials if each.best_validation_accuracy is not None),
-        key=lambda trial: trial.best_validation_accuracy or 0.0,
-        default=None,
-    )
+    best = (result.winner if result else None) or best_of(trials)
     best_accuracy = best.best_validation_accuracy if best else None
     all_trials = [*trials, *(finals.trials if finals else ())]
     all_lines = [line for each in (search, finals) if each for line in each.metrics]
@@ -155,7 +151,7 @@ def _row(summary: SweepSummary, search: SoFar | None, finals: SoFar | None) -> d
         "num_validation": sweep.dataset.num_validation,
         "is_retrained": bool(result and result.finals and result.finals.winner),
         "test": {"accuracy": scores.accuracy, "interval": scores.accuracy_interval} if scores else None,
-        "wall_s": result.wall_s if result else _seconds_between(sweep.started_at, now() if heartbeat else last_sign),
+        "wall_s": result.wall_s if result else _seconds_so_far(sweep.started_at, now() if heartbeat else last_sign),
         # the end of one that is interrupted is no pause yet
         "has_pauses": len(sweep.interruptions) > (summary.state == "interrupted"),
         "accelerator_s": (
@@ -223,9 +219,9 @@ def _cost(cost: Cost) -> dict[str, Any]:
     return asdict(cost) | {"idle_s": cost.idle_s, "text": cost_text(cost), "amount": cost_amount(cost)}
 
 
-def _seconds_between(start: str, end: str) -> float | None:
+def _seconds_so_far(start: str, end: str) -> float | None:
     try:
-        return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+        return seconds_between(start, end)
     except (ValueError, TypeError):
         return None
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from cifar_ray.cifar10 import CLASSES
 from cifar_ray.records import TestScores
 from cifar_ray.reporting.formats import MISSING, interval_text, percent, plain, setting
-from cifar_ray.statistics import CLASSES, mean_interval, summarise_classes
+from cifar_ray.statistics import mean_interval, summarise_classes
 from cifar_ray.studies import STUDIES, PublishedResult
 
 SETTINGS = {
@@ -22,6 +23,7 @@ SETTINGS = {
     "optimizer": "optimiser",
     "learning_rate": "learning rate",
     "schedule": "schedule",
+    "batch_size": "batch size",
     "rate_scaling": "rate scaling",
     "filter_rate": "filter rate",
     "bias_rate": "bias rate",

@@ -9,7 +9,8 @@ from typing import Literal, TypeVar
 from cifar_ray.errors import ConfigurationError, ObjectNotFoundError, RecordError, SweepExistsError, UnknownNameError
 from cifar_ray.json_record import Record
 from cifar_ray.progress.counting import recounted
-from cifar_ray.records import EpochMetrics, Interruption, ResourceUse, SweepRecord, SweepResult, TestScores, TrialRecord
+from cifar_ray.records import EpochMetrics, Interruption, SweepRecord, SweepResult, TestScores, TrialRecord
+from cifar_ray.resource_use import ResourceUse
 from cifar_ray.storage import layout
 from cifar_ray.storage.answers import TestAnswers
 from cifar_ray.storage.nested_store import NestedStore

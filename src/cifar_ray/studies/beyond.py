@@ -21,7 +21,6 @@ _MODERN = {
 CNN_EMA = Study(
     name="cnn-ema",
     title="Classic CNN, its weights averaged",
-    job="tune_cnn_ema.py",
     # the report's own, and what a rate that never comes down asks for (docs/methods.md)
     space=CNN.space,
     fixed={**CNN.fixed, "averaging": "ema"},
@@ -34,7 +33,6 @@ CNN_EMA = Study(
 CNN_DEPTH = Study(
     name="cnn-depth",
     title="Classic CNN of searched depth and width",
-    job="tune_cnn_depth.py",
     # the report compares ResNets with a CNN of two convolutions: here it may grow, as far as two cores take an hour
     space={
         "depth": Choice((4, 6, 8)),
@@ -64,7 +62,6 @@ CNN_DEPTH = Study(
 RESNET_BEYOND = Study(
     name="resnet-beyond",
     title="ResNet with newer methods",
-    job="tune_resnet_beyond.py",
     space={
         "depth": Choice((18, 34, 50)),
         "learning_rate": LogUniform(2e-2, 5e-1),
@@ -84,7 +81,6 @@ RESNET_BEYOND = Study(
 NF_RESNET = Study(
     name="nf-resnet",
     title="ResNet without normalisation",
-    job="tune_nf_resnet.py",
     space={
         "depth": Choice((18, 34)),
         "learning_rate": LogUniform(2e-2, 5e-1),
@@ -102,7 +98,6 @@ NF_RESNET = Study(
 FAST = Study(
     name="fast",
     title="The speed runs' network",
-    job="tune_fast.py",
     # about the values of arXiv 2404.00498, brought from sums over a batch of 1,024 to means over half of it
     space={
         "learning_rate": LogUniform(0.35, 1.5),

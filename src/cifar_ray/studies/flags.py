@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import click
 
-from cifar_ray.studies.options import Keep, SweepOptions, check_new_share
+from cifar_ray.studies.options import Keep, SweepOptions
 from cifar_ray.studies.study import Searcher
 
 _FLAGS = (
@@ -43,7 +43,8 @@ _FLAGS = (
         "--best-of",
         metavar="SWEEP",
         help="Draw nothing: train the best configuration of that finished sweep of the study, or its best --trials, "
-        "for as long as the study's finals or for --max-epochs.",
+        "for as long as the study's finals or for --max-epochs. Where the study has finals, they "
+        "follow and train it anew on their seeds; --seeds 0 leaves them out.",
     ),
     click.option(
         "--validation-share",
@@ -61,13 +62,15 @@ _FLAGS = (
     click.option(
         "--data",
         metavar="SOURCE",
-        help="cifar10, shapes, a folder or s3:// prefix with CIFAR-10 as pickled batches or Parquet, or auto "
-        "(the first of these that can be had). [default: CIFAR_RAY_DATA, else cifar10]",
+        help="cifar10; shapes or shapes:N, simple shapes that are drawn (N for training and validation); a folder or "
+        "s3:// prefix with CIFAR-10 as pickled batches or Parquet; or auto: CIFAR_RAY_DATA, else cifar10 if it is "
+        "kept already or can be downloaded, else shapes. [default: CIFAR_RAY_DATA, else cifar10]",
     ),
     click.option(
         "--storage",
         metavar="URI",
-        help="s3://bucket/prefix or a folder. [default: CIFAR_RAY_STORAGE, else ~/.cifar-ray/results on one node]",
+        help="s3://bucket/prefix or a folder. [default: on the one-machine cluster its own store; elsewhere "
+        "CIFAR_RAY_STORAGE where the job runs, else on one node results below CIFAR_RAY_HOME there]",
     ),
     click.option(
         "--searcher",
@@ -88,14 +91,20 @@ _FLAGS = (
         "--accelerators-per-trial",
         type=float,
         metavar="X",
-        help="A share (0.25) or 1. [default: the study's where the cluster has any, else 0]",
+        help="A share (0.25) or 1; refused where trials train together, without --no-cohort. [default: the study's "
+        "where the cluster has any, else 0]",
     ),
     click.option(
         "--accelerator",
         metavar="TYPE",
         help="Train on nodes with accelerators of that type alone, by Ray's name for it: T4, H100. [default: on any]",
     ),
-    click.option("--cpus-per-trial", type=float, metavar="X", help="CPU cores, and threads. [default: 1]"),
+    click.option(
+        "--cpus-per-trial",
+        type=float,
+        metavar="X",
+        help="CPU cores, and threads; refused where trials train together, without --no-cohort. [default: 1]",
+    ),
     click.option(
         "--no-cohort",
         is_flag=True,
@@ -137,8 +146,6 @@ def sweep_flags(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def with_options(**arguments: Any) -> Any:
-        if not (arguments["resume"] or arguments["start_or_resume"]):
-            check_new_share(arguments["accelerators_per_trial"])
         names = SweepOptions.__dataclass_fields__
         options = SweepOptions(**{name: arguments.pop(name) for name in names})
         return command(options=options, **arguments)

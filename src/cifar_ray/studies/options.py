@@ -45,7 +45,7 @@ class SweepOptions:
     seed: int | None = None
     """Of configurations, split, batches and augmentation; 0 by default."""
     accelerators_per_trial: float | None = None
-    """Share of an accelerator that a trial has, or 1; earlier versions took more, and used one."""
+    """Share of an accelerator that a trial has, or 1: it trains on one."""
     accelerator: str | None = None
     """Their type, as Ray names it; None for whichever is there."""
     cpus_per_trial: float | None = None
@@ -64,19 +64,30 @@ class SweepOptions:
     """Go on with the sweep of that id, or start it where the store has none: for a job that is tried again."""
 
     def __post_init__(self) -> None:
+        self._check_trials()
+        self._check_population()
+        self._check_best_of()
+        self._check_resumption()
+
+    def _check_trials(self) -> None:
         if not 0 <= self.sweep_seed < 2**32:
             raise ConfigurationError(f"seed {self.seed} is out of range", "take 0 to 4294967295")
-        if self.accelerators_per_trial is not None:
-            _check_share("accelerators per trial", self.accelerators_per_trial, is_zero_allowed=True)
+        share = self.accelerators_per_trial
+        if share is not None and not 0 <= share <= 1:
+            raise ConfigurationError(
+                f"accelerators per trial: {share:g} is out of range", "take a share up to 1: a trial trains on one"
+            )
         if self.accelerator is not None and (not self.accelerator or self.accelerators_per_trial == 0):
             raise ConfigurationError(
                 f"trials with {self.accelerators_per_trial} accelerators are to train on {self.accelerator!r}",
                 "leave out --accelerator, or name a type and let them have a share of one",
             )
         if self.cpus_per_trial is not None:
-            _check_share("CPUs per trial", self.cpus_per_trial, is_zero_allowed=False)
+            _check_cpus(self.cpus_per_trial)
         if self.time_limit is not None:
             read_duration("time limit", self.time_limit)
+
+    def _check_population(self) -> None:
         if self.searcher == "pbt" and self.seeds:
             raise ConfigurationError(
                 "a population has no finals, since no one configuration gave its weights", "leave out --seeds"
@@ -84,6 +95,8 @@ class SweepOptions:
         if self.searcher == "pbt" and (self.grace_period is not None or self.reduction_factor is not None):
             flag = "--reduction-factor" if self.grace_period is None else "--grace-period"
             raise ConfigurationError("nothing cuts the trials of a population", f"leave out {flag}")
+
+    def _check_best_of(self) -> None:
         if self.best_of is not None and self.searcher not in (None, "random"):
             raise ConfigurationError(
                 f"the best of {self.best_of} leave nothing for {self.searcher} to search", "leave out --searcher"
@@ -105,10 +118,11 @@ class SweepOptions:
             )
         if len(self.settings) < len(self.setting):
             raise ConfigurationError(f"one of the settings {', '.join(self.setting)} is there twice", "take one")
+
+    def _check_resumption(self) -> None:
         if (self.resume or self.start_or_resume) and self.sweep_id is None:
             flag = "--resume" if self.resume else "--start-or-resume"
             raise ConfigurationError(f"{flag} needs to know which sweep", "add --sweep-id")
-
         if self.resume and self.start_or_resume:
             raise ConfigurationError(
                 "--resume and --start-or-resume exclude each other",
@@ -176,16 +190,9 @@ class SweepOptions:
         return arguments
 
 
-def check_new_share(share: float | None) -> None:
-    """Of a sweep that begins: earlier versions took more, as sweeps that go on still have."""
-    if share is not None and not 0 <= share <= 1:
+def _check_cpus(num_cpus: float) -> None:
+    """Ray schedules whole cores, or a share of one."""
+    if not math.isfinite(num_cpus) or num_cpus <= 0 or (num_cpus > 1 and num_cpus != int(num_cpus)):
         raise ConfigurationError(
-            f"accelerators per trial: {share:g} is out of range", "take a share up to 1: a trial trains on one"
+            f"CPUs per trial: {num_cpus:g} is out of range", "take a share up to 1, or a whole number"
         )
-
-
-def _check_share(name: str, value: float, *, is_zero_allowed: bool) -> None:
-    """Ray schedules whole accelerators and cores, or a share of one."""
-    is_whole_or_share = value == int(value) if math.isfinite(value) and value > 1 else True
-    if not math.isfinite(value) or value < 0 or (value == 0 and not is_zero_allowed) or not is_whole_or_share:
-        raise ConfigurationError(f"{name}: {value:g} is out of range", "take a share up to 1, or a whole number")

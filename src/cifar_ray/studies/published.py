@@ -20,7 +20,6 @@ _SHARED: SearchSpace = {
 CNN = Study(
     name="cnn",
     title="Classic CNN",
-    job="tune_cnn.py",
     space={
         **_SHARED,
         "dropout": Choice((0.1, 0.3, 0.5)),
@@ -65,7 +64,6 @@ CNN = Study(
 RESNET = Study(
     name="resnet",
     title="ResNet",
-    job="tune_resnet.py",
     space={
         **_SHARED,
         "dropout": Choice((0.1, 0.3, 0.5)),
@@ -106,7 +104,6 @@ RESNET = Study(
 RESNET_SCHEDULE = Study(
     name="resnet-schedule",
     title="ResNet with a learning-rate schedule",
-    job="tune_resnet_schedule.py",
     # The report searched drop-out and found that none won: no drop-out is among the values.
     space={**_SHARED, "dropout": Choice((0.0, 0.1, 0.3, 0.5))},
     fixed={

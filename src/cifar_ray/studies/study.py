@@ -104,8 +104,6 @@ class Study:
     fixed: Mapping[str, Any]
     """TrialConfig fields that every trial shares."""
     budget: Budget
-    job: str
-    """The file under jobs/ that runs it."""
     accelerators_per_trial: float
     """On a cluster that has accelerators: how much of one a trial takes."""
     searcher: Searcher = "random"
@@ -138,6 +136,11 @@ class Study:
             self._check_population()
         if self.is_cohort and (alone := self._alone()):
             raise ConfigurationError(f"study {self.name}: no cohort has {', '.join(alone)}", "train one by one")
+
+    @property
+    def job(self) -> str:
+        """The file under jobs/ that runs it."""
+        return f"tune_{self.name.replace('-', '_')}.py"
 
     @property
     def trial_budget(self) -> Budget:

@@ -46,7 +46,7 @@ OF_MODELS: Mapping[str, Sequence[str]] = {
 _OF_AUGMENTATION = ("rotation", "crop_padding", "crop_border")
 """Of the settings that say how: those that may be there without it."""
 
-_NOT_SETTABLE = frozenset(("max_epochs", "model", "depth", "width", "stem"))
+NOT_SETTABLE = frozenset(("max_epochs", "model", "depth", "width", "stem"))
 """How long a trial trains is the budget's to say, and another kind of network would be another study's."""
 
 METHODS = frozenset(
@@ -184,19 +184,17 @@ class TrialConfig:
         needs_augmentation = "False without augmentation"
         _check(self.augmentation or not self.alternating_flip, "alternating_flip", True, needs_augmentation)
 
-    def check_effects(self, names: Collection[str]) -> None:
-        """ConfigurationError where one of the settings of these names would do nothing, or not what it says."""
-        for name in names:
-            if why := self._why_idle(name):
-                raise ConfigurationError(f"{name}={getattr(self, name)} would do nothing: {why}", f"leave out {name}")
-        is_dropped = self.model == "speed_net" and "dropout" in names
-        is_cycled = self.schedule == "one_cycle" and not {"momentum", "schedule"}.isdisjoint(names)
-        _check(not is_dropped or self.dropout == 0, "dropout", self.dropout, "0 of a speed_net")
-        _check(not is_cycled or self.momentum == 0.9, "momentum", self.momentum, "0.9 with one_cycle, which sets it")
-        # only then do the windows of its pooling lie alike from both sides
-        is_sized = not {"flip_equivariant", "first_size"}.isdisjoint(names)
-        is_fitting = not (self.flip_equivariant and is_sized) or self.first_size % 8 == 0
-        _check(is_fitting, "first_size", self.first_size, "16, 24 or 32 with flip_equivariant")
+    def _check_effect(self, name: str) -> None:
+        """ConfigurationError where the setting of that name would do nothing, or not what it says."""
+        if why := self._why_idle(name):
+            raise ConfigurationError(f"{name}={getattr(self, name)} would do nothing: {why}", f"leave out {name}")
+        if name == "dropout" and self.model == "speed_net":
+            _check(self.dropout == 0, "dropout", self.dropout, "0 of a speed_net")
+        if name in ("momentum", "schedule") and self.schedule == "one_cycle":
+            _check(self.momentum == 0.9, "momentum", self.momentum, "0.9 with one_cycle, which sets it")
+        if name in ("flip_equivariant", "first_size") and self.flip_equivariant:
+            # only then do the windows of its pooling lie alike from both sides
+            _check(self.first_size % 8 == 0, "first_size", self.first_size, "16, 24 or 32 with flip_equivariant")
 
     def _why_idle(self, name: str) -> str:
         """Empty where the setting means something beside the others."""
@@ -233,8 +231,8 @@ def parse_setting(text: str) -> tuple[str, Any]:
     """
     name, equals, value = text.partition("=")
     kinds = get_type_hints(TrialConfig)
-    known = sorted(set(kinds) - _NOT_SETTABLE)
-    if name in _NOT_SETTABLE or not equals:
+    known = sorted(set(kinds) - NOT_SETTABLE)
+    if name in NOT_SETTABLE or not equals:
         raise ConfigurationError(f"{text!r} sets nothing", f"take name=value, of {', '.join(known)}")
     if name not in known:
         raise UnknownNameError.of("setting", name, known)
@@ -263,7 +261,7 @@ def check_effects(configs: Sequence[TrialConfig], names: Collection[str]) -> Non
         refusals = []
         for config in configs:
             try:
-                config.check_effects({name})
+                config._check_effect(name)
             except ConfigurationError as error:
                 refusals.append(error)
         if configs and len(refusals) == len(configs):

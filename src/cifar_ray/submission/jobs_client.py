@@ -12,7 +12,7 @@ import requests
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobSubmissionClient
 
-from cifar_ray.errors import ConfigurationError, UnknownNameError, UnreachableError
+from cifar_ray.errors import ConfigurationError, UnknownNameError, UnreachableError, last_line
 from cifar_ray.submission.job_spec import JobSpec
 from cifar_ray.submission.job_status import JobStatus
 
@@ -102,12 +102,12 @@ class JobsClient:
                 f"the cluster has had a job {taken[1]}",
                 "take another --sweep-id; or add --start-or-resume, which goes on with what it left, if anything",
             )
-        lines = [line for line in text.strip().splitlines() if line.strip()]
-        last = lines[-1] if lines else type(error).__name__
         # of a job that is known, 500 means that its node did not answer the head
         if status in (502, 503, 504) or (status == 500 and submission_id is not None):
-            return UnreachableError(f"the cluster at {self._address} cannot answer: {last}", "try again in a minute")
-        return ConfigurationError(f"the cluster refused: {last}")
+            return UnreachableError(
+                f"the cluster at {self._address} cannot answer: {last_line(error)}", "try again in a minute"
+            )
+        return ConfigurationError(f"the cluster refused: {last_line(error)}")
 
 
 def _to_status(job: object) -> JobStatus:

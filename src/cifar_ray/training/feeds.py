@@ -7,7 +7,8 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from cifar_ray.data.augmentation import SIZE, Augmentation
+from cifar_ray.cifar10 import SIZE
+from cifar_ray.data.augmentation import Augmentation
 from cifar_ray.data.packing import PackedImages
 from cifar_ray.data.resident import ResidentBatches
 from cifar_ray.data.split import TrainingData

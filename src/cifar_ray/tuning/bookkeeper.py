@@ -6,7 +6,8 @@ import threading
 import time
 from collections.abc import Iterable
 
-from cifar_ray.records import EpochMetrics, ResourceUse, TrialRecord
+from cifar_ray.records import EpochMetrics, TrialRecord
+from cifar_ray.resource_use import ResourceUse
 from cifar_ray.storage.runs import RunStore
 
 PERIOD_S, LONGEST_PERIOD_S = 1.0, 10.0

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 import click
 
-from cifar_ray.capacity import ACCELERATOR, NodeKind, place, place_singly, with_accelerator
+from cifar_ray.capacity import ACCELERATOR, NodeKind, Placement, place, place_singly, with_accelerator
 from cifar_ray.data.image_set import ImageSet
 from cifar_ray.data.sources import load_images, resolve_source
 from cifar_ray.data.split import split
@@ -29,7 +29,7 @@ from cifar_ray.errors import (
 from cifar_ray.finals import describe
 from cifar_ray.prices import read_prices
 from cifar_ray.provenance import cpu_model, now, package_versions, source_commit
-from cifar_ray.records import Interruption, SweepRecord, SweepResult
+from cifar_ray.records import DatasetRecord, Interruption, SweepRecord, SweepResult
 from cifar_ray.settings import Settings, read_settings
 from cifar_ray.storage.layout import check_sweep_id, new_id
 from cifar_ray.storage.lease import Lease
@@ -38,7 +38,7 @@ from cifar_ray.storage.patient_store import PatientStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import VALIDATION_SHARE, Study, TrialConfig, fits_cohort, get_study
 from cifar_ray.studies.flags import sweep_flags
-from cifar_ray.studies.options import SweepOptions, check_new_share
+from cifar_ray.studies.options import SweepOptions
 from cifar_ray.studies.trial_config import check_effects
 from cifar_ray.tuning.connecting import connect
 from cifar_ray.tuning.finals import keep_chosen, run_with_finals
@@ -81,18 +81,13 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
     runs = RunStore(patient)
     check_store_from_every_node(storage)
     with _only_driver(store, sweep_id, runs, patient.retire):
-        is_going_on = options.resume or (options.start_or_resume and runs.has_sweep(sweep_id))
-        recorded = find_begun(runs, sweep_id, study) if is_going_on else None
-        if recorded is None and runs.has_sweep(sweep_id):
-            raise SweepExistsError.of(sweep_id, storage)
+        recorded = _find_recorded(runs, sweep_id, study, options, storage)
         if recorded and (result := runs.result(sweep_id)):
             # the driver that wrote it may have been killed over that
             keep_chosen(options.keep, runs, sweep_id)
             return _say_result(result, storage, options)
         if recorded:
             options = as_begun(options, recorded)
-        else:
-            check_new_share(options.accelerators_per_trial)
         study = options.adapt(study)
         configs = _best_configs(study, runs, options) if options.best_of else study.sample(options.sweep_seed)
         # those of another sweep may have settings that the study has not
@@ -104,11 +99,7 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
             runs.create_sweep(plan.sweep)
         else:
             check_drawn(recorded, runs.trials(sweep_id), configs)
-        at_once = f"{plan.max_concurrent_trials} at once{' as one network' if plan.num_cohorts else ''}"
-        click.echo(
-            f"sweep {sweep_id}: {plan.sweep.num_trials} trials of {study.name}, at most {plan.sweep.max_epochs} "
-            f"epochs, {at_once}, data {plan.sweep.dataset.name}, results in {storage}"
-        )
+        _say_plan(plan)
         _say_result(run_with_finals(plan, runs, click.echo), storage, options)
 
 
@@ -133,6 +124,17 @@ def _only_driver(store: ObjectStore, sweep_id: str, runs: RunStore, retire: Call
             if isinstance(error, InterruptedSweepError):
                 runs.add_interruption(sweep_id, Interruption(at=now(), why=error.message))
             raise
+
+
+def _find_recorded(
+    runs: RunStore, sweep_id: str, study: Study, options: SweepOptions, storage: str
+) -> SweepRecord | None:
+    """Of the sweep that goes on; None where a new one begins. SweepExistsError where its name is taken."""
+    if options.resume or (options.start_or_resume and runs.has_sweep(sweep_id)):
+        return find_begun(runs, sweep_id, study)
+    if runs.has_sweep(sweep_id):
+        raise SweepExistsError.of(sweep_id, storage)
+    return None
 
 
 def _best_configs(study: Study, runs: RunStore, options: SweepOptions) -> list[TrialConfig]:
@@ -175,10 +177,38 @@ def _make_plan(
     storage: str,
     recorded: SweepRecord | None,
 ) -> SweepPlan:
-    placement, budget = place(study, options, kinds), study.trial_budget
+    placement = place(study, options, kinds)
     images = _load_training_images(options, settings, recorded)
     data = split(images, options.sweep_seed, options.validation_share or VALIDATION_SHARE)
-    sweep = SweepRecord(
+    sweep = _describe_sweep(sweep_id, study, options, placement, kinds, data.record)
+    if recorded is not None:
+        check_same(recorded, sweep)
+        # a cohort's engines take what a node has now
+        sweep = replace(recorded, cpus_per_trial=placement.cpus) if recorded.is_cohort else recorded
+    return SweepPlan(
+        sweep=sweep,
+        configs=configs,
+        study=None if study.searcher == "random" else study,
+        data=data,
+        storage=storage,
+        max_concurrent_trials=min(placement.num_slots, study.trials_at_once),
+        num_cohorts=placement.num_cohorts,
+        accelerator=options.accelerator,
+        finals=place_singly(study, options, kinds) if sweep.num_finalists else None,
+    )
+
+
+def _describe_sweep(
+    sweep_id: str,
+    study: Study,
+    options: SweepOptions,
+    placement: Placement,
+    kinds: list[NodeKind],
+    dataset: DatasetRecord,
+) -> SweepRecord:
+    """The record of a sweep that would begin now."""
+    budget = study.trial_budget
+    return SweepRecord(
         sweep_id=sweep_id,
         study=study.name,
         seed=options.sweep_seed,
@@ -188,7 +218,7 @@ def _make_plan(
         reduction_factor=budget.reduction_factor,
         accelerators_per_trial=placement.accelerators,
         cpus_per_trial=placement.cpus,
-        dataset=data.record,
+        dataset=dataset,
         versions=package_versions(),
         commit=source_commit(),
         hardware=_hardware(kinds),
@@ -200,22 +230,6 @@ def _make_plan(
         final_epochs=study.final_epochs,
         best_of=options.best_of,
         changes=tuple(f"{name}={value}" for name, value in sorted(options.settings.items())),
-    )
-    if recorded is not None:
-        check_same(recorded, sweep)
-        if recorded.is_cohort:
-            # its engines take what a node has now
-            recorded = replace(recorded, cpus_per_trial=placement.cpus)
-    return SweepPlan(
-        sweep=recorded or sweep,
-        configs=configs,
-        study=None if study.searcher == "random" else study,
-        data=data,
-        storage=storage,
-        max_concurrent_trials=min(placement.num_slots, study.trials_at_once),
-        num_cohorts=placement.num_cohorts,
-        accelerator=options.accelerator,
-        finals=place_singly(study, options, kinds) if (recorded or sweep).num_finalists else None,
     )
 
 
@@ -248,6 +262,15 @@ def _hardware(kinds: list[NodeKind]) -> Mapping[str, str]:
         "accelerators": total(ACCELERATOR),
         "accelerator_types": ", ".join(sorted({kind.accelerator for kind in kinds if kind.accelerator})),
     }
+
+
+def _say_plan(plan: SweepPlan) -> None:
+    sweep = plan.sweep
+    at_once = f"{plan.max_concurrent_trials} at once{' as one network' if plan.num_cohorts else ''}"
+    click.echo(
+        f"sweep {sweep.sweep_id}: {sweep.num_trials} trials of {sweep.study}, at most {sweep.max_epochs} epochs, "
+        f"{at_once}, data {sweep.dataset.name}, results in {plan.storage}"
+    )
 
 
 def _say_result(result: SweepResult, storage: str, options: SweepOptions) -> None:

@@ -6,13 +6,14 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import ray
 
 from cifar_ray.capacity import ACCELERATOR, TYPE_LABEL
 from cifar_ray.prices import Prices
-from cifar_ray.records import Cost, EpochMetrics, ResourceUse, SweepRecord, TrialRecord
+from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
+from cifar_ray.resource_use import Cost, ResourceUse
 
 PERIOD_S = 1.0
 """Between two counts."""
@@ -28,7 +29,7 @@ class Meter:
 
     def __init__(self, sweep: SweepRecord, before: ResourceUse) -> None:
         """`before` is what earlier drivers have counted."""
-        self._device, self._num_each = held_by_each(sweep)
+        self._sweep = sweep
         self.use = before
         self._counted = time.monotonic()
         self._looked = float("-inf")
@@ -40,25 +41,18 @@ class Meter:
     def count(self, num_held: int) -> None:
         """Since the last count so many trials, or cohorts, have held what they train on."""
         now = time.monotonic()
-        held_s = (now - self._counted) * self._num_each * num_held
+        held_s = (now - self._counted) * self._sweep.num_held * num_held
         self._counted = now
         nodes = self.use.nodes
         if now - self._looked > LOOK_PERIOD_S and ray.is_initialized():
             self._looked = now
-            nodes = with_kinds(nodes, ray.nodes(), self._device)
+            nodes = with_kinds(nodes, ray.nodes(), self._sweep.device)
         self.use = replace(self.use, held_s=self.use.held_s + held_s, nodes=nodes)
 
     def repeat(self, line: EpochMetrics) -> None:
         """An epoch was trained that had been trained before."""
-        repeated_s = line.seconds / line.num_sharing * self._num_each
-        self.use = replace(self.use, repeated_s=self.use.repeated_s + repeated_s)
-
-
-def held_by_each(sweep: SweepRecord) -> tuple[Literal["accelerator", "core"], float]:
-    """What a trial, or a cohort, holds of which device."""
-    if sweep.accelerators_per_trial > 0:
-        return "accelerator", sweep.accelerators_per_trial
-    return "core", sweep.cpus_per_trial
+        repeated_s = self.use.repeated_s + line.share_s * self._sweep.num_held
+        self.use = replace(self.use, repeated_s=repeated_s)
 
 
 def node_kind(node: Mapping[str, Any], device: str) -> str:
@@ -90,17 +84,16 @@ def cost_of(
     prices: Prices | None,
 ) -> Cost:
     """Of a sweep that has ended."""
-    device, num_each = held_by_each(sweep)
     failed = {trial.trial_id for trial in trials if trial.outcome == "failed"}
     seconds: Counter[bool] = Counter()
     kinds: Counter[str] = Counter()
     for line in metrics:
-        share = line.seconds / line.num_sharing * num_each
+        share = line.share_s * sweep.num_held
         seconds[line.trial_id in failed] += share  # type: ignore[assignment]  # a Counter of floats
         kinds[use.nodes.get(str(line.node), UNKNOWN)] += share  # type: ignore[assignment]
     trained_s = seconds[False] + seconds[True] + use.repeated_s
     cost = Cost(
-        device=device,
+        device=sweep.device,
         # each epoch is timed where it is trained, and what is held from afar
         held_s=max(use.held_s, trained_s),
         useful_s=seconds[False],

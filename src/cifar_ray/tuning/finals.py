@@ -13,7 +13,8 @@ from dataclasses import replace
 from cifar_ray.capacity import Placement
 from cifar_ray.finals import Finalist, Finals, Retraining, rank_finalists
 from cifar_ray.provenance import now
-from cifar_ray.records import Cost, SweepRecord, SweepResult, TrialRecord
+from cifar_ray.records import SweepRecord, SweepResult, TrialRecord
+from cifar_ray.resource_use import Cost
 from cifar_ray.storage import layout
 from cifar_ray.storage.retention import remove_keys, surplus
 from cifar_ray.storage.runs import RunStore
@@ -81,7 +82,7 @@ def finals_configs(record: SweepRecord, trials: Mapping[str, TrialRecord]) -> li
     ]
 
 
-def judge(record: SweepRecord, trials: Mapping[str, TrialRecord], retrained: list[TrialRecord]) -> Finals:
+def rank_retrained(record: SweepRecord, trials: Mapping[str, TrialRecord], retrained: list[TrialRecord]) -> Finals:
     """From the sweep's trials, by id, and those of its finals, in their order."""
     num_seeds = record.num_seeds
     groups = [retrained[start : start + num_seeds] for start in range(0, len(retrained), num_seeds)]
@@ -157,7 +158,7 @@ def _with_finals(
     if not record.finalists:
         return searched
     nested = runs.finals(plan.sweep.sweep_id)
-    finals = judge(record, trials, nested.trials(record.sweep_id))
+    finals = rank_retrained(record, trials, nested.trials(record.sweep_id))
     retrained = nested.result(record.sweep_id)
     return replace(
         searched,

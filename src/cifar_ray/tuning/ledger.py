@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +15,7 @@ from ray.tune.experiment import Trial
 
 from cifar_ray.prices import Prices
 from cifar_ray.progress.counting import recounted, with_epoch
-from cifar_ray.progress.ranking import best_first
+from cifar_ray.progress.ranking import best_first, best_of
 from cifar_ray.progress.sweep_log import (
     Cohorts,
     FinalsAhead,
@@ -27,7 +26,7 @@ from cifar_ray.progress.sweep_log import (
     trial_lines,
 )
 from cifar_ray.progress.sweep_progress import SweepProgress
-from cifar_ray.provenance import now
+from cifar_ray.provenance import now, seconds_between
 from cifar_ray.records import EpochMetrics, Outcome, SweepRecord, SweepResult, TrialEvent, TrialRecord
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.tuning.bookkeeper import Bookkeeper
@@ -57,7 +56,7 @@ class Ledger(Callback):
         self._runs = runs
         self._sweep = sweep
         self._engines = engines
-        self._is_on_cpu = False
+        self._has_said_idle = False
         self._num_together = num_together
         self._say = say
         self._trials: dict[str, TrialRecord] = {}
@@ -113,8 +112,13 @@ class Ledger(Callback):
 
     def _say_idle_accelerators(self, line: EpochMetrics, node: str) -> None:
         """Once: torch falls back to the CPU in silence, as it should where a rehearsal's accelerators are none."""
-        if self._sweep.accelerators_per_trial and line.device and line.device.startswith("cpu") and not self._is_on_cpu:
-            self._is_on_cpu = True
+        if (
+            self._sweep.accelerators_per_trial
+            and line.device
+            and line.device.startswith("cpu")
+            and not self._has_said_idle
+        ):
+            self._has_said_idle = True
             self._say(
                 f"trials hold accelerators and train on cpu: torch finds none on {node}; "
                 "see its driver, and whether torch is a build for it"
@@ -168,11 +172,7 @@ class Ledger(Callback):
     def progress(self) -> SweepProgress:
         """Where the sweep stands."""
         outcomes = Counter(trial.outcome for trial in self._trials.values())
-        best = max(
-            (trial for trial in self._trials.values() if trial.best_validation_accuracy is not None),
-            key=lambda trial: trial.best_validation_accuracy or 0.0,
-            default=None,
-        )
+        best = best_of(self._trials.values())
         return SweepProgress(
             elapsed_s=time.monotonic() - self._started,
             trials=self._sweep.num_trials,
@@ -253,7 +253,6 @@ def summarise_sweep(
     if len(trials) < sweep.num_trials or outcomes["running"]:
         return None
     ranked = best_first(trial for trial in trials if trial.best_validation_accuracy is not None)
-    wall = datetime.fromisoformat(finished_at) - datetime.fromisoformat(sweep.started_at)
     return SweepResult(
         sweep_id=sweep.sweep_id,
         study=sweep.study,
@@ -262,7 +261,7 @@ def summarise_sweep(
         outcomes={str(outcome): count for outcome, count in outcomes.items()},
         num_epochs=sum(trial.num_epochs for trial in trials),
         # of a clock that was put back, no time at all
-        wall_s=max(0.0, wall.total_seconds()),
+        wall_s=max(0.0, seconds_between(sweep.started_at, finished_at)),
         accelerator_seconds=sum(trial.accelerator_seconds for trial in trials),
         finished_at=finished_at,
         cost=cost_of(sweep, runs.use(sweep.sweep_id), trials, runs.metrics(sweep.sweep_id), prices),

@@ -195,15 +195,7 @@ def _trainable(plan: SweepPlan, num_left: int) -> Iterator[tuple[Any, EngineWatc
     sweep = plan.sweep
     where = {TYPE_LABEL: plan.accelerator} if plan.accelerator else {}
     if not plan.num_cohorts:
-        trial_plan = TrialPlan(
-            sweep_id=sweep.sweep_id,
-            storage=plan.storage,
-            data_seed=None if sweep.parent else sweep.seed,
-            cpus_per_trial=sweep.cpus_per_trial,
-        )
-        demand = {"CPU": sweep.cpus_per_trial, "GPU": sweep.accelerators_per_trial}
-        trial = tune.with_parameters(run_trial, data=plan.data, plan=trial_plan)
-        yield tune.with_resources(trial, _reserve(demand, where)), None
+        yield _alone(plan, where), None
         return
     engine_plan = EnginePlan(
         sweep_id=sweep.sweep_id,
@@ -233,6 +225,20 @@ def _trainable(plan: SweepPlan, num_left: int) -> Iterator[tuple[Any, EngineWatc
             # Ray Tune keeps what it was given as long as the driver lives: finals would wait for what they hold
             for engine in engines:
                 ray.kill(engine)
+
+
+def _alone(plan: SweepPlan, where: Mapping[str, str]) -> Any:
+    """A trial that trains by itself, in the process that Ray Tune gives it."""
+    sweep = plan.sweep
+    trial_plan = TrialPlan(
+        sweep_id=sweep.sweep_id,
+        storage=plan.storage,
+        data_seed=None if sweep.parent else sweep.seed,
+        cpus_per_trial=sweep.cpus_per_trial,
+    )
+    demand = {"CPU": sweep.cpus_per_trial, "GPU": sweep.accelerators_per_trial}
+    trial = tune.with_parameters(run_trial, data=plan.data, plan=trial_plan)
+    return tune.with_resources(trial, _reserve(demand, where))
 
 
 def _reserve(amounts: Mapping[str, float], where: Mapping[str, str]) -> tune.PlacementGroupFactory:

@@ -19,11 +19,11 @@ import numpy as np
 import ray
 from bare_nodes import BareNodes
 
+from cifar_ray.cifar10 import CLASSES
 from cifar_ray.data.image_set import ImageSet
 from cifar_ray.data.split import TrainingData, split
 from cifar_ray.provenance import now
 from cifar_ray.records import EpochMetrics, SweepRecord
-from cifar_ray.statistics import CLASSES
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import get_study

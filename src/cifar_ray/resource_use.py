@@ -1,0 +1,49 @@
+"""What a sweep has held of its accelerators or cores, and what that cost: records, JSON both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from cifar_ray.json_record import Record
+
+Device = Literal["accelerator", "core"]
+"""What is counted: accelerators, or cores where a sweep uses none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResourceUse(Record):
+    """What a sweep has held so far, in seconds of accelerators, or of cores where it uses none."""
+
+    held_s: float = 0.0
+    """By trials or cohorts, whether they trained or not."""
+    repeated_s: float = 0.0
+    """Of epochs that were trained again, since a process or a node was lost."""
+    nodes: Mapping[str, str] = field(default_factory=dict)
+    """From a node's address to its accelerator and market, such as `A100 spot`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost(Record):
+    """What a sweep held, and where that went. Seconds are those of accelerators, or of cores where it used none."""
+
+    device: Device
+    held_s: float
+    """By trials or cohorts: the sum of all below."""
+    useful_s: float
+    """Epochs, each once, of trials that did not fail."""
+    failed_s: float
+    """Epochs of trials that failed."""
+    repeated_s: float
+    """Epochs that were trained again, since a process or a node was lost."""
+    price: float | None = None
+    """Of all that was held; None where no table of prices was given, or it lacks a row."""
+    currency: str | None = None
+    remark: str | None = None
+    """Why there is no price, though there is a table."""
+
+    @property
+    def idle_s(self) -> float:
+        """Held without an epoch to show for it: starts, restarts, epochs cut off, uploads, waiting for others."""
+        return max(0.0, self.held_s - self.useful_s - self.failed_s - self.repeated_s)
