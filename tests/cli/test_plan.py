@@ -12,7 +12,7 @@ from cifar_ray.planning import planner
 
 RESULTS = str(Path(__file__).parents[2] / "docs" / "results")
 ALONE, COHORT = "cnn-20261123-140840-f23b", "cnn-20261123-202106-86f1"
-SMALL = ("--trials", "8", "--workers", "1,2", "--reduction-factor", "4", "--seeds", "3")
+SMALL = ("--trials", "8", "--workers", "1,2", "--reduction-factor", "4", "--simulations", "3")
 
 
 def plan(*arguments: str) -> Result:
@@ -34,7 +34,7 @@ def test_the_rungs_are_of_the_sweep_that_is_planned(factor: str, rungs: list[int
     """Not of the study, which has another factor and more trials."""
     figure = str(tmp_path / "plan.png")
     done = plan(
-        "cnn", "--trials", "8", "--reduction-factor", factor, "--workers", "1", "--seeds", "2", "--figure", figure
+        "cnn", "--trials", "8", "--reduction-factor", factor, "--workers", "1", "--simulations", "2", "--figure", figure
     )
     assert done.exit_code == 0, done.output
     rows = [line.split() for line in done.output.splitlines() if line.strip().startswith("epoch ")]
@@ -102,7 +102,7 @@ def test_a_figure_without_a_folder_is_refused_before_anything_is_simulated(monke
 
 @pytest.mark.parametrize("trials", [["5"], ["1000", "2000"]])
 def test_trials_that_are_not_the_studys_are_said_at_the_top(trials: list[str], tmp_path: Path) -> None:
-    asked = ("--trials", ",".join(trials), "--workers", "1", "--reduction-factor", "4", "--seeds", "1")
+    asked = ("--trials", ",".join(trials), "--workers", "1", "--reduction-factor", "4", "--simulations", "1")
     done = plan("cnn", *asked, "--figure", str(tmp_path / "p.png"))
     said = ", ".join(f"{int(each):,}" for each in trials)
     assert "30 trials of at most 30 epochs" in done.output
@@ -110,7 +110,7 @@ def test_trials_that_are_not_the_studys_are_said_at_the_top(trials: list[str], t
 
 
 def test_a_grace_period_is_planned_and_in_the_command(tmp_path: Path) -> None:
-    asked = ("--grace-period", "3", "--trials", "5", "--workers", "1", "--reduction-factor", "4", "--seeds", "1")
+    asked = ("--grace-period", "3", "--trials", "5", "--workers", "1", "--reduction-factor", "4", "--simulations", "1")
     done = plan("cnn", *asked, "--chance", "0.1", "--figure", str(tmp_path / "p.png"))
     assert "grace period 3" in done.output
     assert "epoch 3 " in done.output

@@ -12,7 +12,7 @@ from cifar_ray.storage.runs import RunStore
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 EPOCHS = 5
-DATA = "shapes:300"
+DATA = "shapes:200"
 
 
 def has_ended_trials(runs: RunStore, sweep_id: str) -> bool:
@@ -73,7 +73,7 @@ def test_finals_are_resumed_and_their_winner_is_scored(cluster: LocalCluster) ->
     assert scores.calibration is not None
     assert scores.calibration.loss == pytest.approx(scores.loss, abs=1e-5)
     assert scores.robustness is not None
-    assert (scores.robustness.num_images, scores.robustness.clean) == (60, scores.accuracy)
+    assert (scores.robustness.num_images, scores.robustness.clean) == (40, scores.accuracy)
     assert {len(each) for each in scores.robustness.corrupted.values()} == {3}
     assert CheckpointStore(nested.objects, finals_id, chosen.best.trial_id).epochs() == [chosen.best.best_epoch]
 
@@ -86,7 +86,7 @@ def test_finals_are_resumed_and_their_winner_is_scored(cluster: LocalCluster) ->
     (searched_trial,) = (trial for trial in runs.trials("finals-1") if trial.trial_id == chosen.trial_id)
     assert longer.config == {**searched_trial.config, "max_epochs": EPOCHS + 1, "cutout": 4}
     assert runs.sweep("longer-1").best_of == "finals-1"
-    assert runs.sweep("longer-1").dataset.num_train == 290
+    assert runs.sweep("longer-1").dataset.num_train == 190
     result = runs.result("longer-1")
     assert result is not None
     assert result.finals is None

@@ -115,7 +115,7 @@ if TYPE_CHECKING:
     help="Advise the best that is over in T, such as 45m or 2h.",
 )
 @click.option(
-    "--seeds",
+    "--simulations",
     "num_seeds",
     type=click.IntRange(1, 10_000),
     metavar="N",

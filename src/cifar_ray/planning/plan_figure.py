@@ -73,14 +73,14 @@ def _name(figure: Figure, plan: Plan) -> None:
 def _footnote(plan: Plan) -> str:
     setup = plan.base.setup
     return plain(
-        f"simulated with Ray Tune's ASHA, {plan.full.num_seeds} seeds, means; bands: 95 % of the seeds. Above: "
+        f"simulated with Ray Tune's ASHA, {plan.full.num_seeds} simulations, means; bands: 95 % of them. Above: "
         f"{setup.cut}; below: workers: {setup.num_workers}. By {plan.source.basis}. "
         f"Full search: {plan.grid.budget.num_trials:,} trials, nobody stopped"
     )
 
 
 def _chance(forecast: Forecast) -> Estimate:
-    """Without a band: it is a share of all seeds."""
+    """Without a band: it is a share of all simulations."""
     return Estimate(mean=100 * forecast.chance, low=100 * forecast.chance, high=100 * forecast.chance)
 
 

@@ -179,7 +179,7 @@ def _legend(plan: Plan) -> Iterator[RenderableType]:
     num_seeds, budget = plan.full.num_seeds, plan.grid.budget
     full = "full" if plan.cuts_trials else "the full search"
     yield verbatim(
-        f"{_num(num_seeds, 'seed')} each; (a–b): where 95 % of them lie. used: share of the "
+        f"{_num(num_seeds, 'simulation')} each; (a–b): where 95 % of them lie. used: share of the "
         f"{plan.unit_hours} in epochs that counted. {full}: all {budget.num_trials:,} trials to epoch "
         f"{budget.max_epochs}; within {POINTS}: the chance of a winner as good as that one's. ◄: advised.",
         "dim",
