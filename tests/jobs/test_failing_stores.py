@@ -10,7 +10,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ from cifar_ray.cli.connection import connect_runs
 from cifar_ray.cluster import local, s3_server
 from cifar_ray.cluster.environment import joined
 from cifar_ray.cluster.state import LocalCluster, StateFolder
+from cifar_ray.records import EpochMetrics
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
 
@@ -34,7 +36,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.chaos, pytest.mark.timeout(900)]
 
 OUTAGE_S = 60.0
 FAULT_S = 6.0
-SLOW_BYTES_PER_S = 1e6
+SLOW_BYTES_PER_S = 1e5
 SIZE = ("--trials", "2", "--data", "shapes:8000")
 IMPATIENT = """
 from cifar_ray.storage.patient_store import PatientStore
@@ -100,11 +102,25 @@ def wait_for_epochs(job: subprocess.Popen[str], runs: RunStore, sweep_id: str, c
         pytest.fail(f"ended early: {job.communicate()[0]}")
 
 
+def gaps_s(lines: Iterable[EpochMetrics]) -> list[float]:
+    """The pauses between the ends of two epochs; those that ended together count as one."""
+    ends = sorted(datetime.fromisoformat(str(line.ended_at)) for line in lines)
+    return [(after - before).total_seconds() for before, after in itertools.pairwise(ends) if after > before]
+
+
 def stall_s(runs: RunStore, sweep_id: str) -> float:
-    """By how much the longest pause between the ends of two epochs was longer than the median one."""
-    ends = sorted(datetime.fromisoformat(str(line.ended_at)) for line in runs.metrics(sweep_id))
-    gaps = [(after - before).total_seconds() for before, after in itertools.pairwise(ends) if after > before]
+    """By how much the longest pause was longer than the median one."""
+    gaps = gaps_s(runs.metrics(sweep_id))
     return max(gaps) - statistics.median(gaps)
+
+
+def checkpoint_bytes(runs: RunStore, sweep_id: str) -> int:
+    """Of the largest checkpoint that the sweep has left."""
+    by_folder = Counter[str]()
+    for key, size in runs.objects.sizes(sweep_id).items():
+        if "/checkpoints/" in key:
+            by_folder[key.rpartition("/")[0]] += size
+    return max(by_folder.values())
 
 
 @pytest.mark.fault("the store is down for 60 s")
@@ -158,6 +174,9 @@ def test_no_epoch_waits_for_a_slow_store(home: Path, record_property: RecordProp
         with sweeping(*arguments, environ={"AWS_ENDPOINT_URL_S3": slow.endpoint_url}) as job:
             said, _ = job.communicate(timeout=500)
         assert job.returncode == 0, said
+    # of one trial: those of both end together, but are told one after the other
+    epoch_s = statistics.median(gaps_s(line for line in broken.runs.metrics("slow") if line.trial_id == "t0000"))
+    assert epoch_s < checkpoint_bytes(broken.runs, "slow") / SLOW_BYTES_PER_S, "an epoch that waited would take this"
     record_property("seconds_lost", stall_s(broken.runs, "slow"))
     record_property("objects", check_books(broken.runs, "slow", num_trials=2))
 
