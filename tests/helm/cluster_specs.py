@@ -38,9 +38,10 @@ def specs(chart: Chart) -> dict[str, str]:
         name = f"rayjob.{study}.yaml"
         duty = _SWEEP.format(study=study) if study in SWEEPS else _EVALUATE
         more = (
-            "the sweep's id, which stands here twice: another starts afresh"
+            "the sweep's id, which stands here twice: another starts afresh.\n"
+            "# The submitter runs the words after its two numbers; `entrypoint` is only shown. Change both"
             if study in SWEEPS
-            else "the sweeps' ids, which stand here three times"
+            else "the sweeps' ids, which stand here three times: the submitter's are those that count"
         )
         job = one(manifests, "RayJob", f"{RELEASE}-{study}")
         texts[name] = _COMMENT.format(name=name, duty=duty, more=more) + _dump([job])

@@ -57,6 +57,32 @@ def test_rays_autoscaler_gives_up_pods_that_find_no_node(chart: Chart) -> None:
     assert 6 * given_up_s <= remote.DEADLINE_S, "an evaluation sees several pools out"
 
 
+def test_pools_without_capacity_are_asked_in_turn(chart: Chart) -> None:
+    """By Ray's own monitor and order, each one's priority above the next's; time passes by the rendered numbers."""
+    pools = {name: {"priority": priority} for name, priority in (("a", 10), ("b", 5), ("c", 0))}
+    values = STORE | {"workerGroups": {"gpu": None} | pools}
+    options = one(chart.render(values), "RayCluster")["spec"]["autoscalerOptions"]
+    code = """
+import time, types
+from ray.autoscaler.v2.instance_manager.config import InstanceReconcileConfig
+from ray.autoscaler.v2.instance_manager.subscribers import cloud_resource_monitor
+
+now = 1e9
+cloud_resource_monitor.time = types.SimpleNamespace(time=lambda: now)
+monitor, asked = cloud_resource_monitor.CloudResourceMonitor(), []
+for _ in range(6):
+    scores = monitor.get_recoverable_resource_availabilities()
+    chosen = max("abc", key=lambda name: (scores.get(name, 1.0), -ord(name)))
+    asked.append(chosen)
+    now += InstanceReconcileConfig().allocate_status_timeout_s
+    monitor.allocation_timeout(types.SimpleNamespace(instance_type=chosen))
+print(*asked)
+"""
+    env = os.environ | {each["name"]: each["value"] for each in options["env"]}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == list("abcabc")
+
+
 def test_an_evaluation_has_time_for_a_node_once_it_waits_no_longer(chart: Chart) -> None:
     own = {"enabled": True, "sweeps": ["cnn-1"]}
     for more in ({}, {"activeDeadlineSeconds": 40_000}):

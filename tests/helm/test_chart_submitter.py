@@ -15,7 +15,8 @@ from renderings import EVERY_STUDY
 from cifar_ray.cluster import local
 
 JOB = "sweeps-cifar-ray-cnn-abcde"
-RUNNING, ENDED = f"Status for job '{JOB}': RUNNING", f"Job '{JOB}' failed"
+RUNNING = f"Status for job '{JOB}': RUNNING"
+ENDS = [f"Job '{JOB}' {how}" for how in ("succeeded", "failed", "was stopped")]
 UNKNOWN = f"RuntimeError: Request failed with status code 404: Job {JOB} does not exist."
 AWAY = "ConnectionError: Failed to connect to Ray"
 
@@ -24,9 +25,9 @@ def _command(chart: Chart, entrypoint: list[str], patience_s: int) -> list[str]:
     """The rendered command, for another entrypoint and patience."""
     job = one(chart.render(STORE | {"studies": {"cnn": {"enabled": True}}}), "RayJob")["spec"]
     (container,) = job["submitterPodTemplate"]["spec"]["containers"]
-    *shell, script, name, patience = container["command"][: -len(shlex.split(job["entrypoint"]))]
-    assert (shell, name, patience) == (["sh", "-c"], "submit", "900")
-    return [*shell, script, name, str(patience_s), *entrypoint]
+    *shell, script, name, first, patience = container["command"][: -len(shlex.split(job["entrypoint"]))]
+    assert (shell, name, first, patience) == (["sh", "-c"], "submit", "120", "900")
+    return [*shell, script, name, str(patience_s), str(patience_s), *entrypoint]
 
 
 def _run(command: list[str], folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -74,35 +75,52 @@ def test_what_it_submits_is_the_jobs_entrypoint(chart: Chart) -> None:
 
 
 @pytest.mark.cluster
+@pytest.mark.parametrize(("status", "told"), [(0, "succeeded"), (3, "exit code 3")])
 def test_a_log_that_breaks_off_is_not_the_end_of_the_job(
-    chart: Chart, cluster: local.LocalCluster, tmp_path: Path
+    chart: Chart, cluster: local.LocalCluster, tmp_path: Path, status: int, told: str
 ) -> None:
     ray = Path(sys.executable).parent / "ray"
     first = f'if [ "$2" = logs ] && ! [ -e {tmp_path}/broken-off ]; then touch {tmp_path}/broken-off; exit 0; fi'
     _program(tmp_path, "ray", f'echo "$*" >> {tmp_path}/calls', first, f'exec {ray} "$@"')
-    address = {"RAY_DASHBOARD_ADDRESS": cluster.dashboard_url.removeprefix("http://")}
-    command = _command(chart, ["sh", "-c", "sleep 20; echo the last words; exit 3"], 60)
-    done = _run(command, tmp_path, **address)
+    environ = {
+        "RAY_DASHBOARD_ADDRESS": cluster.dashboard_url.removeprefix("http://"),
+        "RAY_JOB_SUBMISSION_ID": f"{JOB}-{status}",
+    }
+    command = _command(chart, ["sh", "-c", f"sleep 20; echo the last words; exit {status}"], 60)
+    done = _run(command, tmp_path, **environ)
     assert done.returncode == 0, done.stderr
     assert "the last words" in done.stdout.splitlines(), "it was there to the end"
-    assert "exit code 3" in done.stdout
+    assert told in done.stdout
     # a pod that is tried again after that finds the job
-    assert _run(command, tmp_path, **address).returncode == 0
+    assert _run(command, tmp_path, **environ).returncode == 0
     assert len(_calls(tmp_path, "submit")) == 1
 
 
-def test_a_new_head_gets_the_job_of_the_lost_one(chart: Chart, tmp_path: Path) -> None:
-    _scripted_ray(tmp_path, UNKNOWN, RUNNING, AWAY, AWAY, UNKNOWN, RUNNING, ENDED)
+@pytest.mark.parametrize("end", ENDS)
+def test_a_new_head_gets_the_job_of_the_lost_one(chart: Chart, tmp_path: Path, end: str) -> None:
+    _scripted_ray(tmp_path, UNKNOWN, RUNNING, AWAY, AWAY, UNKNOWN, RUNNING, end)
     done = _run(_command(chart, ["python", "a b"], 60), tmp_path, RAY_DASHBOARD_ADDRESS="head:8265")
     assert done.returncode == 0, done.stderr
     submit = f"job submit --no-wait --address http://head:8265 --submission-id {JOB} -- python a b"
     assert _calls(tmp_path, "submit") == [submit, submit]
     assert len(_calls(tmp_path, "logs")) == 2
+    assert AWAY in done.stderr
 
 
-def test_a_dashboard_that_stays_away_fails_the_try(chart: Chart, tmp_path: Path) -> None:
-    _scripted_ray(tmp_path, RUNNING, AWAY)
+def test_a_head_with_the_books_of_the_lost_one_is_made_to_look_at_its_jobs(chart: Chart, tmp_path: Path) -> None:
+    """Once after each silence: Ray takes no second job of that id, and on being asked ends those without a driver."""
+    _scripted_ray(tmp_path, UNKNOWN, RUNNING, RUNNING, AWAY, RUNNING, RUNNING, ENDS[1])
+    done = _run(_command(chart, ["true"], 60), tmp_path, RAY_DASHBOARD_ADDRESS="head:8265")
+    assert done.returncode == 0, done.stderr
+    assert len(_calls(tmp_path, "submit")) == 2
+
+
+@pytest.mark.parametrize(("answers", "num_submitted"), [((AWAY,), 0), ((RUNNING, AWAY), 1)])
+def test_a_dashboard_that_stays_away_fails_the_try(
+    chart: Chart, tmp_path: Path, answers: tuple[str, ...], num_submitted: int
+) -> None:
+    _scripted_ray(tmp_path, *answers)
     done = _run(_command(chart, ["true"], 1), tmp_path, RAY_DASHBOARD_ADDRESS="head:8265")
     assert done.returncode == 1
     assert "http://head:8265 has not said for 1 s" in done.stderr
-    assert _calls(tmp_path, "submit") == []
+    assert len(_calls(tmp_path, "submit")) == num_submitted

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from typing import Any
 
 import jsonschema
 import pytest
 import values_table
-from chart import FOLDER, ROOT, load_yaml
+from chart import FOLDER, ROOT, Chart, load_yaml
 from renderings import EXAMPLES
 
 from cifar_ray.studies import STUDIES
@@ -51,12 +52,17 @@ def _unlike(schema: dict[str, Any], value: Any, path: str) -> list[tuple[str, st
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_an_examples_first_line_is_the_command_that_uses_it(name: str) -> None:
+def test_an_examples_first_line_is_the_command_that_uses_it(chart: Chart, name: str) -> None:
     path = FOLDER / "examples" / f"{name}.yaml"
     relative = path.relative_to(ROOT)
-    assert path.read_text().startswith("# helm install ")
-    assert f"--values {relative}" in path.read_text().splitlines()[0]
+    hash_, helm, install, *words = path.read_text().splitlines()[0].split()
+    assert (hash_, helm, install) == ("#", "helm", "install")
+    assert f"--values {relative}" in " ".join(words)
     assert f"examples/{name}.yaml" in values_table.README.read_text()
+    # names that are the reader's to fill in
+    command = [str(chart.helm), "template", *(each.replace("BUCKET", "my-bucket") for each in words)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_dashboard_is_whole() -> None:

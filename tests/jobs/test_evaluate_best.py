@@ -31,7 +31,7 @@ def command(monkeypatch: pytest.MonkeyPatch) -> click.Command:
     monkeypatch.setattr(
         nodes, "read_node_kinds", lambda pools: [NodeKind(name="head", resources={"CPU": 1.0}, max_nodes=1)]
     )
-    monkeypatch.setattr(remote, "run_on_best_node", lambda kinds, function, *arguments: function(*arguments))
+    monkeypatch.setattr(remote, "_run_on_best_node", lambda kinds, end, function, *arguments: function(*arguments))
     command: click.Command = runpy.run_path(str(ROOT / "jobs" / "evaluate_best.py"))["evaluate_best"]
     return command
 

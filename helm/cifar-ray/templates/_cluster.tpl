@@ -20,9 +20,12 @@ autoscalerOptions:
       value: /scratch
     - name: RAY_USAGE_STATS_ENABLED
       value: "0"
-    # a pod that has not started by then makes way for one of another group; an hour, unless told otherwise
+    # a pod that has not started by then makes way for one of another group that trials fill as well; an hour, unless told otherwise
     - name: RAY_AUTOSCALER_RECONCILE_ALLOCATE_STATUS_TIMEOUT_S
       value: "1200"
+    # whose group is asked again once all others have been: by default after ten minutes, so that the third of three never was
+    - name: RAY_AUTOSCALER_AVAILABILITY_RECOVERY_S
+      value: {{ mul 1200 (add1 (len $values.workerGroups)) | quote }}
     # and one that nobody waits for any more goes; never, unless told otherwise
     - name: RAY_AUTOSCALER_PENDING_NODE_IDLE_TIMEOUT_S
       value: "120"

@@ -23,7 +23,8 @@ docker build --build-arg VARIANT=cpu --tag "$image" .
 kind create cluster --name "$name" --wait 120s
 kind load docker-image --name "$name" "$image"
 helm install kuberay-operator kuberay-operator --repo https://ray-project.github.io/kuberay-helm/ --version 1.7.0 \
-  --namespace kuberay --create-namespace --wait --timeout 5m
+  --namespace kuberay --create-namespace --wait --timeout 5m \
+  --set "env[0].name=RAYJOB_STATUS_CHECK_TIMEOUT_SECONDS" --set-string "env[0].value=1800"
 
 # small enough for a laptop: 4 cores, of which kind's own pods ask for one; a worker that comes when the sweep asks for it
 export CIFAR_RAY_TEST_HELM_ARGS="--values helm/cifar-ray/examples/cpu.yaml --set image.repository=${image%:*},image.tag=${image#*:}\

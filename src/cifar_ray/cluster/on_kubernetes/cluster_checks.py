@@ -18,7 +18,9 @@ KINDS = ("rayclusters", "rayjobs")
 
 _INSTALL = (
     "helm repo add kuberay https://ray-project.github.io/kuberay-helm; "
-    "helm install kuberay-operator kuberay/kuberay-operator --version 1.7.0"
+    "helm install kuberay-operator kuberay/kuberay-operator --version 1.7.0 "
+    # a head that comes anew, on a node that does, is waited for
+    "--set 'env[0].name=RAYJOB_STATUS_CHECK_TIMEOUT_SECONDS' --set-string 'env[0].value=1800'"
 )
 # KubeRay's chart says the first, its kustomization the second
 _OPERATOR_LABELS = "app.kubernetes.io/name in (kuberay-operator,kuberay)"
