@@ -11,7 +11,7 @@ from cifar_ray.storage.runs import RunStore
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1200)]
 
-EPOCHS = 5
+EPOCHS = 4
 DATA = "shapes:200"
 
 

@@ -23,6 +23,8 @@ while [ $(($(date +%s) - heard)) -lt "$limit_s" ]; do
       # the last lines may still be on their way
       for _ in $(seq 10); do is_followed && sleep 1; done
       unfollow
+      # nor is it known whether the log had broken off before them
+      timeout 120 ray job logs --address "$address" "$job" 2>&1 | tail -n 20
       printf '%s\n' "$said"
       exit 0
       ;;
