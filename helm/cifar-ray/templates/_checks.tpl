@@ -70,13 +70,15 @@
 {{- end -}}
 {{- end -}}
 {{- $evaluate := include "cifar-ray.study" (dict "root" $ "name" "evaluate") | fromYaml -}}
-{{- if and $evaluate.enabled $evaluate.ownCluster (not $values.autoscaler.enabled) $sweepsHere -}}
+{{- if and $evaluate.enabled $evaluate.ownCluster $sweepsHere -}}
+{{- if not $values.autoscaler.enabled -}}
 {{- fail "studies.evaluate.ownCluster: its cluster would hold all its workers while it waits for the sweeps; enable it in an upgrade once they have ended, or set studies.evaluate.ownCluster=false" -}}
 {{- end -}}
 {{- range $name, $own := $values.workerGroups -}}
 {{- $group := include "cifar-ray.over" (dict "defaults" $values.workerDefaults "own" $own) | fromYaml -}}
-{{- if and $evaluate.enabled $evaluate.ownCluster $sweepsHere (gt (int $group.min) 0) -}}
+{{- if gt (int $group.min) 0 -}}
 {{- fail (printf "studies.evaluate.ownCluster: its cluster would hold the %d workers of workerGroups.%s.min while it waits for the sweeps; set that to 0, enable evaluate in an upgrade once they have ended, or set studies.evaluate.ownCluster=false" (int $group.min) $name) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- if and $evaluate.enabled (not $sweeps) -}}

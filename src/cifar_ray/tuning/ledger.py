@@ -112,12 +112,8 @@ class Ledger(Callback):
 
     def _say_idle_accelerators(self, line: EpochMetrics, node: str) -> None:
         """Once: torch falls back to the CPU in silence, as it should where a rehearsal's accelerators are none."""
-        if (
-            self._sweep.accelerators_per_trial
-            and line.device
-            and line.device.startswith("cpu")
-            and not self._has_said_idle
-        ):
+        is_idle = self._sweep.accelerators_per_trial > 0 and (line.device or "").startswith("cpu")
+        if is_idle and not self._has_said_idle:
             self._has_said_idle = True
             self._say(
                 f"trials hold accelerators and train on cpu: torch finds none on {node}; "

@@ -23,8 +23,8 @@ def run_each_on_best_node(
 ) -> tuple[list[Result], CifarRayError | None]:
     """The results of the calls that have one, and the first error of the others, which is raised where none has.
 
-    Further errors are shown. One call after the other, as they were raised on the node; those that have no result
-    after DEADLINE_S, counted from the first, are called off.
+    Further errors are shown; the function's own come back as they were raised. The calls are made one after the other,
+    and what has no result DEADLINE_S after the first began is called off.
     """
     end = time.monotonic() + DEADLINE_S
     results: list[Result] = []
