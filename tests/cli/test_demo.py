@@ -49,6 +49,9 @@ def test_from_nothing_to_a_table_and_nothing_left_running(home: Path, tmp_path: 
     done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False, env=environ)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "report: CNN" in done.stdout
+    # what Ray says in every job is in the job's log alone
+    assert "core_worker.cc" not in done.stdout
+    assert "job_manager.py" not in done.stdout
     assert "not CIFAR-10" in " ".join(done.stdout.split())
     (sweep,) = (tmp_path / "out").iterdir()
     assert (sweep / "report/table.md").is_file()

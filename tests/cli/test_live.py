@@ -9,8 +9,9 @@ from rich.console import Console
 
 from cifar_ray.cli import job
 from cifar_ray.cli.live import JsonView, LiveView
+from cifar_ray.progress.board import Board
 from cifar_ray.submission.job_status import JobStatus
-from cifar_ray.submission.waiting import wait_for_job
+from cifar_ray.submission.waiting import Observation, wait_for_job
 
 LOG = """loading data
 asha trials=2 max_epochs=4 grace_period=1 reduction_factor=4
@@ -69,6 +70,22 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
     first, second, last = file.getvalue().splitlines()
     assert (first, second) == ("loading data", "bye")
     assert last.startswith("j SUCCEEDED progress elapsed_s=2.0 trials=2 ")
+
+
+RAYS = (
+    "2026-11-28 07:29:00,054 INFO job_manager.py:581 -- Runtime env is setting up.",
+    "[2026-11-28 07:29:15,779 E 23289 23289] core_worker.cc:2465: Actor with class name: 'CohortEngine' and ID: 'f6f5' "
+    "has constructor arguments in the object store and max_restarts > 0. If the arguments in the object store go out "
+    "of scope or are lost, the actor restart will fail. See https://github.com/ray-project/ray/issues/53727",
+    "\x1b[33m(raylet)\x1b[0m WARNING: 8 PYTHON worker processes have been started on node: c0d3 with address: 127.0.0.1",
+)
+
+
+def test_what_ray_says_in_every_job_is_left_to_its_log() -> None:
+    file = io.StringIO()
+    view = LiveView(Console(file=file, width=80), "j")
+    view.observe(Observation(state="RUNNING", board=Board(), new_lines=(*RAYS, "(raylet) a node died")))
+    assert file.getvalue().splitlines()[0] == "(raylet) a node died"
 
 
 def test_a_terminal_gets_curves(tmp_path: Path) -> None:

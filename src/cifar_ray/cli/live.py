@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -21,6 +22,14 @@ from cifar_ray.studies import Budget
 from cifar_ray.submission.waiting import Observation
 
 PLAIN_PERIOD_S = 10.0
+_NOISE = re.compile(
+    r"job_manager\.py:\d+ -- Runtime env is setting up"
+    # the job holds them as long as it lives (tuning/sweep.py)
+    r"|'CohortEngine' .* has constructor arguments in the object store"
+    # a cohort's trials are light processes, which start together
+    r"|PYTHON worker processes have been started on node"
+)
+"""What Ray says in every job, or in every one with a cohort, and nobody need act on; `job logs` has it."""
 _EVENTS = {
     Budget: "budget",
     Cohorts: "cohorts",
@@ -43,9 +52,10 @@ class LiveView:
         self._state = ""
 
     def observe(self, seen: Observation) -> None:
-        """Print new log lines; renew the table, or print a line of progress now and then."""
+        """Print new log lines but Ray's noise; renew the table, or print a line of progress now and then."""
         for line in seen.new_lines:
-            self._print(line)
+            if not _NOISE.search(line):
+                self._print(line)
         if isinstance(self.screen, Live):
             height = self._console.height - 1
             self.screen.update(live_renderable(seen.board, state=seen.state, job=self._job, height=height))
