@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 
 from cifar_ray.planning.curve_bank import CurveBank, TrialCurve
 from cifar_ray.studies import Study, get_study
@@ -40,28 +41,44 @@ def model_bank(study: Study, epoch_s: float) -> CurveBank:
 
     Trials of fewer epochs than the study has by itself end on the way there; those of more take longer for the same.
     """
-    rng = random.Random(study.name)
-    last_epoch = max(get_study(study.name).budget.max_epochs, study.budget.max_epochs)
-    num_curves = min(NUM_CURVES, MOST_VALUES // study.budget.max_epochs)
-    return CurveBank(
-        [_curve(study, last_epoch, epoch_s, rng) for _ in range(num_curves)],
-        max_epochs=study.budget.max_epochs,
-        num_images=NUM_IMAGES,
-    )
+    own = get_study(study.name)
+    top = expected_best(study)
+    # what the best trial's best epoch gains by its scatter
+    luck = _expected_best_of(own.budget.num_trials, _draw(own, own, top, epoch_s)) - top
+    return CurveBank(_draw(own, study, top - luck, epoch_s), max_epochs=study.budget.max_epochs, num_images=NUM_IMAGES)
 
 
 def expected_best(study: Study) -> float:
-    """On validation, of the study's own number of trials."""
+    """On validation, of the study's own number of trials, each at its best epoch, of as many as the study has."""
     return study.published.validation_accuracy if study.published else TOP
 
 
-def _curve(study: Study, last_epoch: int, epoch_s: float, rng: random.Random) -> TrialCurve:
+def _expected_best_of(num_trials: int, curves: Sequence[TrialCurve]) -> float:
+    """In the mean over all draws of so many with replacement, each at its best epoch."""
+    num = len(curves)
+    bests = sorted(max(each.accuracies) for each in curves)
+    chances = [(rank / num) ** num_trials for rank in range(num + 1)]
+    return sum(best * (chances[rank + 1] - chances[rank]) for rank, best in enumerate(bests))
+
+
+def _draw(own: Study, study: Study, top: float, epoch_s: float) -> list[TrialCurve]:
+    rng = random.Random(study.name)
+    num_epochs = study.budget.max_epochs
+    last_epoch = max(own.budget.max_epochs, num_epochs)
     # the nearest of n exponential distances is a n-th of their mean in expectation
-    limit = max(CHANCE_LEVEL, expected_best(study) + SPREAD / study.budget.num_trials - rng.expovariate(1 / SPREAD))
+    highest = top + SPREAD / own.budget.num_trials
+    return [
+        _curve(highest - rng.expovariate(1 / SPREAD), num_epochs, last_epoch, epoch_s, rng)
+        for _ in range(min(NUM_CURVES, MOST_VALUES // num_epochs))
+    ]
+
+
+def _curve(limit: float, num_epochs: int, last_epoch: int, epoch_s: float, rng: random.Random) -> TrialCurve:
+    rise = max(0.0, limit - CHANCE_LEVEL)
     half_life = math.exp(rng.gauss(math.log(HALF_LIFE), HALF_LIFE_SPREAD))
     last = last_epoch / half_life
     accuracies = []
-    for epoch in range(1, study.budget.max_epochs + 1):
+    for epoch in range(1, num_epochs + 1):
         way = (epoch / half_life) / (1 + epoch / half_life) / (last / (1 + last))
-        accuracies.append(CHANCE_LEVEL + (limit - CHANCE_LEVEL) * way + rng.gauss(0, NOISE))
+        accuracies.append(CHANCE_LEVEL + rise * way + rng.gauss(0, NOISE))
     return TrialCurve(accuracies=accuracies, epoch_s=epoch_s)
