@@ -40,3 +40,8 @@ def test_unknown_name_where_there_is_none() -> None:
 @pytest.mark.parametrize(("error", "line"), [(OSError("Traceback\n\nno room \n"), "no room"), (OSError(), "OSError")])
 def test_the_last_line_of_what_another_library_says(error: Exception, line: str) -> None:
     assert last_line(error) == line
+
+
+def test_what_a_store_says_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    StorageError("two\nlines \x1b]0;pwned\x07", "and \x9b2J a hint\x1b[8m").show()
+    assert capsys.readouterr().err == "error: two\nlines  ]0;pwned \nhint: and  2J a hint [8m\n"

@@ -49,10 +49,10 @@ class CifarRayError(click.ClickException):
         self.hint = hint
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """Print the error, then the hint, to stderr (or `file`)."""
-        click.echo(f"error: {self.message}", file=file, err=True)
-        if self.hint:
-            click.echo(f"hint: {self.hint}", file=file, err=True)
+        """Print the error, then the hint, to stderr (or `file`), without what steers a terminal."""
+        # both may hold what a store, a cluster or a library says
+        for text in (f"error: {self.message}", *([f"hint: {self.hint}"] if self.hint else [])):
+            click.echo("\n".join(map(plain, text.splitlines())), file=file, err=True)
 
 
 class ConfigurationError(CifarRayError):
@@ -185,6 +185,11 @@ class TimeLimitError(InterruptedSweepError):
 
     # as `timeout` of the coreutils has it
     exit_code: ClassVar[int] = 124
+
+
+def plain(text: str) -> str:
+    """Text on one line without control characters, such as an error's colours or a name's line break."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 _USER_INFO = re.compile(r"://[^/\s]*@")

@@ -15,7 +15,7 @@ from rich.console import Console
 from cifar_ray.capacity import is_in_cohorts
 from cifar_ray.cli.connection import connect_jobs, joined_local_cluster, local_cluster_end
 from cifar_ray.cli.demand import check_demand
-from cifar_ray.cli.live import JsonView, LiveView, LogView, last
+from cifar_ray.cli.live import JsonView, LiveView, LogView, last, without_controls
 from cifar_ray.cli.release_flags import ReleaseChoice, release_flags
 from cifar_ray.errors import (
     ConfigurationError,
@@ -23,6 +23,7 @@ from cifar_ray.errors import (
     JobStoppedError,
     StorageError,
     StoreUnavailableError,
+    plain,
 )
 from cifar_ray.reporting.live_view import live_renderable
 from cifar_ray.settings import read_settings
@@ -119,7 +120,7 @@ def status(submission_id: str | None, is_watching: bool, is_json: bool, release:
     console = Console()
     console.print(live_renderable(seen.board, state=seen.state, job=submission_id))
     if seen.message:
-        console.print(seen.message, markup=False, highlight=False, soft_wrap=True)
+        console.print(without_controls(seen.message), markup=False, highlight=False, soft_wrap=True)
 
 
 @job.command()
@@ -135,7 +136,7 @@ def logs(submission_id: str | None, follow: bool, tail: int | None, release: Rel
         watch(client, submission_id, LogView(tail), flags=release.flags, stop_on_interrupt=False)
         return
     lines = client.logs(submission_id).splitlines(keepends=True)
-    click.echo("".join(last(lines, tail)), nl=False)
+    click.echo(without_controls("".join(last(lines, tail))), nl=False)
 
 
 @job.command()
@@ -152,7 +153,7 @@ def stop(submission_id: str, release: ReleaseChoice) -> None:
 def list_jobs(release: ReleaseChoice) -> None:
     """List all jobs of the cluster, the newest first."""
     for each in connect_jobs(release).list():
-        click.echo(f"{each.submission_id:44} {each.state:10} {each.entrypoint}")
+        click.echo(plain(f"{each.submission_id:44} {each.state:10} {each.entrypoint}"))
 
 
 def watch(

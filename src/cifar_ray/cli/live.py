@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 from rich.live import Live
 
+from cifar_ray.errors import plain
 from cifar_ray.progress.asha import seconds_left
 from cifar_ray.progress.sweep_log import Cohorts, FinalsAhead, TrialEpoch, TrialState, Waiting
 from cifar_ray.progress.sweep_progress import SweepProgress
@@ -30,6 +31,7 @@ _NOISE = re.compile(
     r"|PYTHON worker processes have been started on node"
 )
 """What Ray says in every job, or in every one with a cohort, and nobody need act on; `job logs` has it."""
+_KEPT = re.compile(r"(\x1b\[[0-9;:]*m|[\t\n])")
 _EVENTS = {
     Budget: "budget",
     Cohorts: "cohorts",
@@ -66,11 +68,11 @@ class LiveView:
             self._print(plain_progress(seen.board, state=seen.state, job=self._job))
 
     def _print(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(without_controls(line), markup=False, highlight=False, soft_wrap=True)
 
 
 class LogView:
-    """For `job logs --follow`: the log as it is."""
+    """For `job logs --follow`: all that the log has."""
 
     screen = nullcontext()
 
@@ -84,8 +86,13 @@ class LogView:
             click.echo("the cluster does not answer: waiting for it", err=True)
         self._is_lost = seen.state == "LOST"
         for line in last(seen.all_lines, self._tail):
-            click.echo(line)
+            click.echo(without_controls(line))
         self._tail = self._tail if self._is_lost else None
+
+
+def without_controls(log: str) -> str:
+    """Its text and colours, without what else a program might have a terminal do, such as to take another title."""
+    return "".join(each if _KEPT.fullmatch(each) else plain(each) for each in _KEPT.split(log))
 
 
 def last(lines: Sequence[str], num: int | None) -> Sequence[str]:
