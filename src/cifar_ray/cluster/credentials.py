@@ -43,6 +43,11 @@ class SecretFiles:
         """The S3 keys as the server reads them."""
         return self.folder / "s3.json"
 
+    @property
+    def s3_certificate(self) -> Path:
+        """By which the server's parts know each other."""
+        return self.folder / "s3.pem"
+
 
 def make_secrets(files: SecretFiles) -> S3Keys:
     """Write a new token and new S3 keys to `files`; returns the keys."""
@@ -81,7 +86,7 @@ def read_s3_keys(path: Path) -> S3Keys:
 
 def remove_secrets(files: SecretFiles) -> None:
     """Delete the files: with the cluster gone they open nothing."""
-    for path in (files.token, files.credentials, files.s3_config):
+    for path in (files.token, files.credentials, files.s3_config, files.s3_certificate):
         path.unlink(missing_ok=True)
 
 

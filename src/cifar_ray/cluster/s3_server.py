@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from cifar_ray.cluster import processes
-from cifar_ray.cluster.credentials import S3Keys
+from cifar_ray.cluster.certificate import certificate
+from cifar_ray.cluster.credentials import S3Keys, write_private
 from cifar_ray.cluster.environment import MARK
 from cifar_ray.cluster.ports import HOST
 from cifar_ray.cluster.server import Server, launch, wait_until
@@ -24,8 +25,11 @@ DEADLINE_S = 60.0
 STOP_DEADLINE_S = 1.0
 """`weed` takes 15 to 25 s over a SIGTERM, waiting for peers that are not there. What it has acknowledged is
 in its files by then: no object was lost in any of three SIGKILLs amid a stream of writes."""
-ADMIN_KEY = "WEED_JWT_FILER_SIGNING_KEY"
-"""A key that nobody else has: without one, S3's gRPC takes new identities from any process of the machine."""
+_KEYS = ("WEED_JWT_FILER_SIGNING_KEY", "WEED_JWT_SIGNING_KEY", "WEED_JWT_SIGNING_READ_KEY")
+"""Keys that nobody else has: without them, any process of the machine writes and reads the volumes by HTTP."""
+_PARTS = ("MASTER", "VOLUME", "FILER", "S3", "CLIENT")
+"""They call each other by gRPC: any process of the machine could, to list and delete all, if they asked no
+certificate."""
 _TIMEOUT_S = 10
 PORTS = (
     "s3.port.grpc",
@@ -65,7 +69,8 @@ def start(program: str, cluster: LocalCluster, state: StateFolder, environ: Mapp
         "master.volumeSizeLimitMB": 256,
         "volume.max": 50,
         "filer": "true",
-        # it would give every object to any web page that finds its port
+        # any web page that finds their ports would read, and delete, all that there is
+        "disableHttp": "true",
         "filer.disableHttp": "true",
         "filer.localSocket": temp_dir / "filer.sock",
         "s3": "true",
@@ -79,9 +84,18 @@ def start(program: str, cluster: LocalCluster, state: StateFolder, environ: Mapp
     }
     flags = [f"-{name}={value}" for name, value in options.items()]
     command = [program, "-logtostderr", "server", *flags]
-    own = {**environ, MARK: cluster.lineage("s3").mark, ADMIN_KEY: secrets.token_hex(20)}
+    own = {**environ, MARK: cluster.lineage("s3").mark, **_admission(state.secrets.s3_certificate)}
     with state.s3_locked() as lock:
         return launch("the S3 server", command, own, Path(cluster.s3_log_path), temp_dir, [lock])
+
+
+def _admission(path: Path) -> dict[str, str]:
+    """What the parts show each other, made anew and kept at `path`, as variables of their environment."""
+    write_private(path, certificate())
+    own = {"WEED_GRPC_CA": str(path)}
+    for part in _PARTS:
+        own |= {f"WEED_GRPC_{part}_CERT": str(path), f"WEED_GRPC_{part}_KEY": str(path)}
+    return own | {name: secrets.token_hex(20) for name in _KEYS}
 
 
 def stop(cluster: LocalCluster) -> bool:

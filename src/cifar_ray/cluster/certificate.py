@@ -1,0 +1,42 @@
+"""Makes the certificate by which the parts of a server know each other."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+
+from cifar_ray.cluster.ports import HOST
+from cifar_ray.errors import ClusterError
+
+_VALIDITY = timedelta(days=3650)
+
+
+def certificate() -> str:
+    """One that has signed itself, and its key, both as PEM; ClusterError where what makes it is not installed."""
+    # comes with the extra `local` alone
+    try:
+        from cryptography import x509  # noqa: PLC0415
+        from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
+        from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
+    except ImportError as error:
+        raise ClusterError("the package `cryptography` is not installed", "pip install 'cifar-ray[local]'") from error
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "cifar-ray")])
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        # clocks are set back now and then
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + _VALIDITY)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(HOST))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return (signed.public_bytes(pem) + private).decode()
