@@ -16,6 +16,7 @@ from ray.tune.tune import _setup_signal_catching
 from cifar_ray.capacity import Placement
 from cifar_ray.data.split import TrainingData
 from cifar_ray.errors import InterruptedSweepError, StorageError
+from cifar_ray.prices import Prices
 from cifar_ray.progress.sweep_log import budget_line
 from cifar_ray.records import SweepRecord, TrialRecord
 from cifar_ray.storage.runs import RunStore
@@ -58,6 +59,33 @@ def test_finals_follow_each_trials_own_seed(plan: SweepPlan, monkeypatch: pytest
         with _trainable(replace(plan, sweep=replace(plan.sweep, parent=parent)), 2):
             pass
     assert seeds == [3, None]
+
+
+def test_the_passes_of_a_cohort_follow_the_sweeps_seed(plan: SweepPlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[int] = []
+    monkeypatch.setattr(ray, "put", lambda data: None)
+    monkeypatch.setattr(tune, "with_parameters", lambda function, **parameters: function)
+    monkeypatch.setattr(
+        sweep_module, "start_engines", lambda num, data, each, demand: seeds.append(each.data_seed) or []
+    )
+    monkeypatch.setattr(sweep_module, "drain_engines", lambda engines: None)
+    with _trainable(replace(plan, num_cohorts=1), 2):
+        pass
+    assert seeds == [3]
+
+
+def test_ray_tune_is_given_the_sweeps_budget(plan: SweepPlan, runs: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And to keep those whose accuracy is high."""
+    monkeypatch.setattr(tune, "Tuner", lambda *args, **options: options)
+    plan = replace(plan, sweep=replace(plan.sweep, max_epochs=30, grace_period=3, reduction_factor=2))
+    scheduler = _build_scheduler(plan, [], [])
+    given: Any = _build_tuner(plan, [], None, None, scheduler, runs, "/nowhere", print, TimeLimit(None))
+    asked, run = given["tune_config"], given["run_config"]
+    assert (asked.metric, asked.mode, asked.scheduler) == ("validation_accuracy", "max", scheduler)
+    assert run.failure_config.max_failures == 2
+    scheduler.set_search_properties(asked.metric, asked.mode)
+    (bracket,) = scheduler._brackets
+    assert sorted(rung for rung, _ in bracket._rungs) == [3, 6, 12, 24]
 
 
 @pytest.mark.parametrize(("searcher", "is_pruned"), [("random", True), ("pbt", False)])
@@ -123,8 +151,11 @@ def test_the_signal_after_the_last_trial_is_not_swallowed(
     monkeypatch.setattr(sweep_module, "_build_tuner", lambda *arguments: SimpleNamespace(fit=fit))
     runs.create_sweep(plan.sweep)
     before = handlers()
-    run_trials(replace(plan, num_cohorts=1), runs, print)
+    prices = Prices(currency="USD", rates={("CPU", "on_demand"): 0.05})
+    result = run_trials(replace(plan, num_cohorts=1, prices=prices), runs, print)
     assert at_drain == [before]
+    assert result.cost is not None
+    assert (result.cost.price, result.cost.currency) == (0.0, "USD"), "no epoch was trained"
     assert handlers() == before
 
 
