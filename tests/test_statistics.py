@@ -2,11 +2,13 @@ import itertools
 import math
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cifar_ray.statistics import (
+    between,
     difference_interval,
     kendall,
     mcnemar,
@@ -53,6 +55,11 @@ def test_wilson_interval_against_known_values() -> None:
     # Newcombe 1998, table I: 81 of 263 and 0 of 20
     assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
     assert wilson_interval(0, 20) == pytest.approx((0.0, 0.1611), abs=1e-4)
+
+
+@given(st.floats(-1, 1), st.floats(0, 1), st.floats(0, 1))
+def test_between_two_values_is_numpys_to_the_last_bit(low: float, gap: float, share: float) -> None:
+    assert between(low, low + gap, share) == np.quantile([low, low + gap], share)
 
 
 @given(st.integers(1, 100_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))

@@ -72,6 +72,12 @@ def difference_interval(first: tuple[int, int], second: tuple[int, int]) -> tupl
     )
 
 
+def between(low: float, high: float, share: float) -> float:
+    """That share of the way from one to the other, to the last bit as numpy's quantiles have it."""
+    # from the nearer end
+    return high - (high - low) * (1 - share) if share >= 0.5 else low + (high - low) * share
+
+
 def student_quantile(degrees: int) -> float:
     """The 97.5 % quantile of Student's t distribution, found in the closed form of its distribution function."""
     assert degrees >= 1
