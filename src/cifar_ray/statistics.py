@@ -111,6 +111,14 @@ def mean_interval(values: Sequence[float], num_comparisons: int = 1) -> tuple[fl
     return mean - half, mean + half
 
 
+def mean_accuracy_interval(accuracies: Sequence[float]) -> tuple[float, float] | None:
+    """The same of accuracies, whose mean is no less than 0 and no more than 1."""
+    if (interval := mean_interval(accuracies)) is None:
+        return None
+    low, high = interval
+    return max(0.0, low), min(1.0, high)
+
+
 def mcnemar(only_first: int, only_second: int) -> float:
     """The exact two-sided p-value of McNemar's test (1947): the images that one of two models alone gets right are
     a fair coin's tosses, if the models are equally good."""

@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from cifar_ray.reporting.formats import interval_text, percent
-from cifar_ray.statistics import mean_interval
+from cifar_ray.statistics import mean_accuracy_interval, mean_interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,7 @@ class Replicates:
     @property
     def interval(self) -> tuple[float, float] | None:
         """95 %, of the mean over seeds, by Student's t; None of one seed."""
-        return mean_interval(list(self.accuracies.values()))
+        return mean_accuracy_interval(list(self.accuracies.values()))
 
     @property
     def text(self) -> str:
