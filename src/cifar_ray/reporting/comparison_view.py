@@ -45,8 +45,8 @@ OVER_SEEDS = (
     "split, weights and batches. The luck of the test images is not in it."
 )
 SELECTED = (
-    "Validation chose each winner among all trials and epochs, so its accuracy flatters, and its 95 % interval, which is "
-    "of one model on these images, may well lie above the truth; the test set's does not."
+    "Validation chose each winner among all trials and epochs, so its accuracy flatters, and its 95 % interval, which "
+    "is of one model on these images, may well lie above the truth; the test set's does not."
 )
 MAX_COLUMNS = 3
 """Sweeps that stand side by side; more stand below each other."""
