@@ -107,6 +107,18 @@ def test_the_interval_of_a_mean_holds_it_in_95_of_100_cases() -> None:
     assert held == pytest.approx(0.95, abs=0.01)
 
 
+def test_the_intervals_of_several_comparisons_hold_together() -> None:
+    """Of four that are alike none leads the others, in 95 of 100 cases."""
+    # the 99.5 % quantile of four degrees of freedom, 4.60409, as tables have it
+    assert student_quantile(4, 0.99) == pytest.approx(4.60409, abs=5e-5)
+    rng, num_false = random.Random(0), 0
+    for _ in range(1000):
+        groups = sorted(([rng.gauss(0.7, 0.02) for _ in range(5)] for _ in range(4)), key=lambda each: -sum(each))
+        pairs = [[a - b for a, b in zip(groups[0], other, strict=True)] for other in groups[1:]]
+        num_false += any((found := mean_interval(pair, 6)) is not None and found[0] > 0 for pair in pairs)
+    assert num_false <= 50
+
+
 def test_mcnemar_against_every_toss_of_the_coins() -> None:
     for num_tosses in range(11):
         tosses = [sum(each) for each in itertools.product((0, 1), repeat=num_tosses)]

@@ -8,6 +8,10 @@ from cifar_ray.reporting.comparison import Comparison, Contender, Score
 from cifar_ray.reporting.figures import BEST_COLOURS, new_figure, set_note, set_title, to_png
 from cifar_ray.reporting.formats import data_name, percent, plain
 
+BAND = (
+    "band: 95 % Wilson interval of one model on these images; the best of many trials is flattered, which is not in it"
+)
+
 
 def comparison_figure(comparison: Comparison) -> bytes:
     """Best validation accuracy so far against what was spent, with 95 % intervals, as PNG."""
@@ -26,8 +30,7 @@ def comparison_figure(comparison: Comparison) -> bytes:
     set_title(axes, f"{len(comparison.contenders)} sweeps {how}, data: {' and '.join(data)}")
     for text in axes.legend(loc="lower right", fontsize=8, frameon=False).get_texts():
         text.set_parse_math(False)
-    note = "; ".join(comparison.cautions) or "band: 95 % Wilson interval"
-    set_note(figure, plain(note))
+    set_note(figure, plain("; ".join((BAND, *comparison.cautions))))
     return to_png(figure)
 
 

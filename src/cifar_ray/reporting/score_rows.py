@@ -10,7 +10,7 @@ from typing import Any
 from cifar_ray.cifar10 import CLASSES
 from cifar_ray.records import TestScores
 from cifar_ray.reporting.formats import MISSING, interval_text, percent, plain, setting
-from cifar_ray.statistics import mean_interval, summarise_classes
+from cifar_ray.statistics import mean_accuracy_interval, summarise_classes
 from cifar_ray.studies import STUDIES, PublishedResult
 
 SETTINGS = {
@@ -156,7 +156,7 @@ def _seed_cells(scores: TestScores) -> dict[str, str]:
     accuracies = [each.accuracy for each in scores.seeds]
     return {
         "accuracy, mean over seeds": mean_text(accuracies),
-        "95 % interval over seeds": interval_text(mean_interval(accuracies)),
+        "95 % interval over seeds": interval_text(mean_accuracy_interval(accuracies)),
     }
 
 
