@@ -14,7 +14,6 @@ from cifar_ray.data.image_set import ImageSet
 from cifar_ray.errors import DataError
 from cifar_ray.storage.folder import FolderStore
 
-
 DOUBLED = b")p0\n" + b"0(g0\ng0\ntp0\n" * 40 + b"0"
 
 

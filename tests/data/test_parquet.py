@@ -77,7 +77,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     started = time.process_time()
     with pytest.raises(DataError, match="row 1: the image is 4500x4500, not 32x32"):
         read(store)
-    assert time.process_time() - started < 0.15  # unpacking takes half a second
+    assert time.process_time() - started < 0.15  # unpacking takes a quarter of a second
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_a_long_value_that_every_row_has_stays_one(tmp_path: Path, at: str) -> N
     pool = pa.proxy_memory_pool(plain)
     pa.set_memory_pool(pool)
     try:
-        with nullcontext() if at == "path" else pytest.raises(DataError, match="an image of 300,0.. bytes"):
+        with nullcontext() if at == "path" else pytest.raises(DataError, match=r"an image of 300,0\d\d bytes"):
             read(FolderStore(tmp_path))
     finally:
         pa.set_memory_pool(plain)
