@@ -140,7 +140,7 @@ def tensor(size: bytes, stride: bytes) -> bytes:
 
 
 def test_a_tensor_as_it_should_be() -> None:
-    state = unpack_trainer_state(with_pickle(in_optimizer(tensor(b"(I1000\nt", b"(I1\nt"))))
+    state: Any = unpack_trainer_state(with_pickle(in_optimizer(tensor(b"(I1000\nt", b"(I1\nt"))))
     assert torch.equal(state.optimizer, torch.zeros(1_000))
 
 
@@ -171,11 +171,10 @@ def test_what_is_more_than_its_file_is_refused(value: bytes, says: str) -> None:
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "muon"])
 @pytest.mark.parametrize("schedule", ["none", "steps", "cosine", "one_cycle", "triangular"])
 def test_every_optimisers_and_schedules_state_comes_back(optimizer: Any, schedule: Any) -> None:
-    config = TrialConfig(
-        **{"model": "classic_cnn", "max_epochs": 2, "learning_rate": 0.01, "weight_decay": 1e-4, "dropout": 0.0},
-        **{"optimizer": optimizer, "schedule": schedule, "batch_norm": True, "bias_rate": 2.0, "decays_all": False},
-    )
-    network = build_model(config).to(memory_format=torch.channels_last)
+    settings: dict[str, Any] = {"learning_rate": 0.01, "weight_decay": 1e-4, "dropout": 0.0, "batch_norm": True}
+    settings |= {"bias_rate": 2.0, "decays_all": False, "optimizer": optimizer, "schedule": schedule}
+    config = TrialConfig(model="classic_cnn", max_epochs=2, **settings)
+    network = build_model(config)
     trained = build_optimizer(config, network)
     scheduler = build_scheduler(config, trained, 3)
     network(torch.randn(2, 3, 32, 32)).sum().backward()
