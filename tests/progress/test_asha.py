@@ -165,6 +165,15 @@ def test_one_slow_trial_is_waited_for_however_fast_the_others_were() -> None:
     assert seconds_left(board) == 9 * 20.0
 
 
+def test_the_pace_is_that_of_the_later_half() -> None:
+    """An epoch a second to begin with, and one in two from the half of the time on."""
+    board = Board()
+    board.take(Budget(num_trials=100, max_epochs=1, grace_period=1))
+    for second, epochs in ((0, 0), (10, 10), (20, 20), (30, 25), (40, 30)):
+        board.take(replace(PROGRESS, elapsed_s=float(second), trials=100, epochs=epochs))
+    assert seconds_left(board) == pytest.approx(100 / 0.5)
+
+
 def test_fewer_go_on_where_trials_are_judged_together() -> None:
     """Eight trials are an epoch short of the first rung, and make one in a second."""
 

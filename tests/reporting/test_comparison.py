@@ -97,6 +97,8 @@ def test_a_clear_lead_is_called_one(runs: RunStore, put: Put) -> None:
         ({"num_trials": 3}, "budgets differ", True),
         ({"num_finalists": 2, "num_seeds": 2}, "budgets differ", True),
         ({"hardware": {"cpu_model": "another"}}, "machines differ", True),
+        ({"hardware": {"cpus": "2", "accelerator_types": "T4"}}, "machines differ", True),
+        ({"hardware": {"cpus": "4"}}, None, True),
         ({"accelerators_per_trial": 0.0}, "no same spend", True),
     ],
 )

@@ -104,8 +104,10 @@ def test_finished_then_evaluated(running: RunStore, result: SweepResult, scores:
     assert detail["finals"] is None
     assert detail["row"]["state"] == "evaluated"
     assert detail["row"]["wall_s"] == 187.0
-    low, high = detail["evaluation"]["class_intervals"]["cat"]
-    assert low < scores.accuracy_by_class["cat"] < high
+    intervals = detail["evaluation"]["class_intervals"]
+    assert list(intervals) == list(scores.accuracy_by_class)
+    # Wilson's, of 415 of 1,000
+    assert intervals["cat"] == pytest.approx((0.384843, 0.445807), abs=1e-6)
     assert detail["evaluation"]["report"]["by_class"]["cat"] == 0.415
 
 

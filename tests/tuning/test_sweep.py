@@ -11,6 +11,7 @@ import pytest
 import ray
 from ray import tune
 from ray.tune.error import TuneError
+from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.tune import _setup_signal_catching
 
 from cifar_ray.capacity import Placement
@@ -21,6 +22,7 @@ from cifar_ray.progress.sweep_log import budget_line
 from cifar_ray.records import SweepRecord, TrialRecord
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.tuning import sweep as sweep_module
+from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE
 from cifar_ray.tuning.ledger import Ledger
 from cifar_ray.tuning.pruner import Pruner
 from cifar_ray.tuning.signals import ending_in_order
@@ -30,6 +32,7 @@ from cifar_ray.tuning.sweep import (
     _build_scheduler,
     _build_tuner,
     _trainable,
+    _tune_config,
     run_trials,
 )
 from cifar_ray.tuning.time_limit import TimeLimit
@@ -86,6 +89,20 @@ def test_ray_tune_is_given_the_sweeps_budget(plan: SweepPlan, runs: RunStore, mo
     scheduler.set_search_properties(asked.metric, asked.mode)
     (bracket,) = scheduler._brackets
     assert sorted(rung for rung, _ in bracket._rungs) == [3, 6, 12, 24]
+
+
+def test_the_best_go_on(plan: SweepPlan) -> None:
+    """The tuner's settings tell the scheduler which of two is the better one."""
+    scheduler = _build_scheduler(plan, [], [])
+    config = _tune_config(plan, None, scheduler)
+    assert scheduler.set_search_properties(config.metric, config.mode)
+    said = []
+    for trial_id, accuracy in (("t0000", 0.5), ("t0001", 0.4), ("t0002", 0.6)):
+        trial: Any = SimpleNamespace(trial_id=trial_id, config={"trial_id": trial_id})
+        controller: Any = None
+        ASHAScheduler.on_trial_add(scheduler, controller, trial)
+        said.append(scheduler.on_trial_result(controller, trial, {TIME_ATTRIBUTE: 1, METRIC: accuracy}))
+    assert said == [TrialScheduler.CONTINUE, TrialScheduler.STOP, TrialScheduler.CONTINUE]
 
 
 @pytest.mark.parametrize(("searcher", "is_pruned"), [("random", True), ("pbt", False)])

@@ -187,13 +187,14 @@ def _stop(client: JobsClient, submission_id: str, flags: str) -> None:
         with suppress(OSError):
             click.echo(f"\nstopping {submission_id}", err=True)
         stopped = stop_and_wait(client, submission_id, flags=flags)
+        end = JobStoppedError(f"job {submission_id}: {stopped.state}", resume_hint(stopped.metadata, flags))
     except KeyboardInterrupt:
-        JobStoppedError(
+        end = JobStoppedError(
             f"job {submission_id}: its stop was asked for, and not waited for",
             f"whether it has stopped tells `cifar-ray job status {submission_id}{flags}`",
-        ).show()
-    else:
-        JobStoppedError(f"job {submission_id}: {stopped.state}", resume_hint(stopped.metadata, flags)).show()
+        )
+    with suppress(OSError):
+        end.show()
 
 
 def _make_spec(
