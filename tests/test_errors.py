@@ -18,6 +18,11 @@ def test_shows_message_and_hint_without_traceback(capsys: pytest.CaptureFixture[
     assert capsys.readouterr().err == "error: it is wrong\nhint: do this\n"
 
 
+def test_what_others_have_written_moves_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    StorageError("SweepRecord.\x1b]0;owned\x07x: odd\nand \x1b[2J more", "see \x9b1m it").show()
+    assert capsys.readouterr().err == "error: SweepRecord. ]0;owned x: odd\nand  [2J more\nhint: see  1m it\n"
+
+
 def test_hint_survives_pickling_between_processes() -> None:
     error = pickle.loads(pickle.dumps(StorageError("no", "set it")))  # noqa: S301  # our own bytes
     assert (type(error), error.message, error.hint) == (StorageError, "no", "set it")

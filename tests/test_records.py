@@ -89,6 +89,10 @@ def test_nested_records_there_and_back(sweep_record: SweepRecord) -> None:
         ({"outcome": "odd"}, "outcome"),
         ({"num_epochs": "4"}, "num_epochs"),
         ({"num_epochs": True}, "num_epochs"),
+        ({"num_epochs": -3}, "num_epochs"),
+        ({"num_epochs": 10**400}, "num_epochs"),
+        ({"best_validation_accuracy": 5.0}, "best_validation_accuracy"),
+        ({"seconds": -1.0}, "seconds"),
         ({"config": []}, "config"),
         ({"new_field": 1}, "new_field"),
     ],
@@ -97,6 +101,15 @@ def test_a_damaged_record_is_named(trial_record: TrialRecord, change: dict[str, 
     text = json.dumps(json.loads(trial_record.to_json()) | change)
     with pytest.raises(RecordError, match=names):
         TrialRecord.from_json(text)
+
+
+def test_a_data_set_has_images_to_validate_on(sweep_record: SweepRecord) -> None:
+    """Every interval divides by their number."""
+    text = sweep_record.to_json().replace(
+        f'"num_validation": {sweep_record.dataset.num_validation}', '"num_validation": 0'
+    )
+    with pytest.raises(RecordError, match="num_validation"):
+        SweepRecord.from_json(text)
 
 
 def test_a_missing_field_is_named(trial_record: TrialRecord) -> None:

@@ -49,9 +49,10 @@ class CifarRayError(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the error, then the hint, to stderr (or `file`)."""
-        click.echo(f"error: {self.message}", file=file, err=True)
-        if self.hint:
-            click.echo(f"hint: {self.hint}", file=file, err=True)
+        said = [f"error: {self.message}", *([f"hint: {self.hint}"] if self.hint else [])]
+        # which may quote what others have written
+        for line in "\n".join(said).split("\n"):
+            click.echo(plain(line), file=file, err=True)
 
 
 class ConfigurationError(CifarRayError):
@@ -194,3 +195,8 @@ def first_line(error: Exception) -> str:
 def last_line(error: BaseException) -> str:
     """Of its text; its type's name where it has none."""
     return [type(error).__name__, *str(error).strip().splitlines()][-1]
+
+
+def plain(text: str) -> str:
+    """Text on one line without control characters, such as an error's colours or a name's line break."""
+    return "".join(character if character.isprintable() else " " for character in text)

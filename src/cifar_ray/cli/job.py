@@ -23,6 +23,7 @@ from cifar_ray.errors import (
     JobStoppedError,
     StorageError,
     StoreUnavailableError,
+    plain,
 )
 from cifar_ray.reporting.live_view import live_renderable
 from cifar_ray.settings import read_settings
@@ -152,7 +153,7 @@ def stop(submission_id: str, release: ReleaseChoice) -> None:
 def list_jobs(release: ReleaseChoice) -> None:
     """List all jobs of the cluster, the newest first."""
     for each in connect_jobs(release).list():
-        click.echo(f"{each.submission_id:44} {each.state:10} {each.entrypoint}")
+        click.echo(f"{each.submission_id:44} {each.state:10} {plain(each.entrypoint)}")
 
 
 def watch(

@@ -30,6 +30,8 @@ _NOISE = re.compile(
     r"|PYTHON worker processes have been started on node"
 )
 """What Ray says in every job, or in every one with a cohort, and nobody need act on; `job logs` has it."""
+_CONTROL = re.compile(r"(\x1b\[[\d;]*m|\t)|[\x00-\x1f\x7f-\x9f]")
+"""Colours may come out of a log as they are; whatever else moves a terminal may not."""
 _EVENTS = {
     Budget: "budget",
     Cohorts: "cohorts",
@@ -66,7 +68,8 @@ class LiveView:
             self._print(plain_progress(seen.board, state=seen.state, job=self._job))
 
     def _print(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        tame = _CONTROL.sub(lambda found: found[1] or " ", line)
+        self._console.print(tame, markup=False, highlight=False, soft_wrap=True)
 
 
 class LogView:

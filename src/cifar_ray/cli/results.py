@@ -14,7 +14,7 @@ from rich.console import Console
 
 from cifar_ray.cli.connection import connect_runs, storage_option
 from cifar_ray.cli.flag_types import Positive
-from cifar_ray.errors import CifarRayError, ConfigurationError, RecordError, StorageError, UnknownNameError
+from cifar_ray.errors import CifarRayError, ConfigurationError, RecordError, StorageError, UnknownNameError, plain
 from cifar_ray.reporting.curve_bias import measure_curve_bias
 from cifar_ray.reporting.curve_bias_view import curve_bias_renderable
 from cifar_ray.reporting.formats import usage_text
@@ -206,7 +206,7 @@ def gc(sweep: str, remove: bool, storage: str | None) -> None:
         return
     found = surplus(runs, sweep)
     for key in found:
-        click.echo(key)
+        click.echo(plain(key))
     click.echo(f"would remove {len(found)} objects, {sum(found.values()) / 2**20:.1f} MiB; add --remove to do it")
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 
+from cifar_ray.errors import plain
 from cifar_ray.reporting.comparison import Comparison, Contender, Score
 from cifar_ray.reporting.figures import BEST_COLOURS, new_figure, set_note, set_title, to_png
-from cifar_ray.reporting.formats import data_name, percent, plain
+from cifar_ray.reporting.formats import data_name, percent
 
 BAND = (
     "band: 95 % Wilson interval of one model on these images; the best of many trials is flattered, which is not in it"

@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
+from cifar_ray.errors import plain
 from cifar_ray.records import EpochMetrics, SweepRecord, TestScores
-from cifar_ray.reporting.formats import data_name, percent, plain
+from cifar_ray.reporting.formats import data_name, percent
 
 DPI = 120
 TITLE_WIDTH = 64

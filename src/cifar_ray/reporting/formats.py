@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from cifar_ray.cifar10 import CLASSES
+from cifar_ray.errors import plain
 from cifar_ray.records import DatasetRecord, SweepRecord
 from cifar_ray.resource_use import Cost
 from cifar_ray.studies import STUDIES
@@ -102,11 +103,6 @@ def value_text(value: object, digits: int = 3) -> str:
     if isinstance(value, float):
         return f"{value:.{digits}g}"
     return plain(str(value)).replace("_", " ")
-
-
-def plain(text: str) -> str:
-    """Text on one line without control characters, such as an error's colours or a name's line break."""
-    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def is_cifar10(dataset: DatasetRecord) -> bool:

@@ -101,7 +101,9 @@ def _export(frames: SweepFrames, folder: Path, kind: ExportFormat) -> list[Path]
 
 
 def _as_cell(value: object) -> object:
-    """What CSV has no form for, as JSON."""
+    """What CSV has no form for, as JSON; a text that a spreadsheet would compute, as a text to it."""
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
     return json.dumps(value) if isinstance(value, list | tuple | dict) else value
 
 

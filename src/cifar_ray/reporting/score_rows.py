@@ -8,8 +8,9 @@ from statistics import fmean
 from typing import Any
 
 from cifar_ray.cifar10 import CLASSES
+from cifar_ray.errors import plain
 from cifar_ray.records import TestScores
-from cifar_ray.reporting.formats import MISSING, interval_text, percent, plain, setting
+from cifar_ray.reporting.formats import MISSING, interval_text, percent, setting
 from cifar_ray.statistics import mean_accuracy_interval, summarise_classes
 from cifar_ray.studies import STUDIES, PublishedResult
 from cifar_ray.studies.trial_config import DESCRIPTIONS
