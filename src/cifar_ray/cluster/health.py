@@ -47,7 +47,7 @@ def status(home: Path) -> ClusterStatus:
     jobs_problem = s3_problem = None
     try:
         token = read_token(Path(cluster.token_path))
-        dashboard_api.num_jobs(cluster.dashboard_url, token)
+        dashboard_api.running_jobs(cluster.dashboard_url, token)
         nodes = tuple(dashboard_api.living_nodes(cluster.dashboard_url, token))
     except ClusterError as error:
         jobs_problem = error.message
