@@ -22,7 +22,7 @@ from botocore.exceptions import ClientError
 from cifar_ray.cluster import local, s3_server
 from cifar_ray.cluster.credentials import make_secrets, read_s3_keys, read_token
 from cifar_ray.cluster.environment import MARK
-from cifar_ray.cluster.health import status
+from cifar_ray.cluster.health import examine
 from cifar_ray.cluster.local import LocalClusterOptions, down, find, up
 from cifar_ray.cluster.processes import family, is_alive
 from cifar_ray.cluster.state import StateFolder
@@ -184,9 +184,8 @@ def test_secrets_are_in_their_files_alone(cluster, home):
 
 def test_it_is_found_and_healthy(cluster, home):
     assert find(home) == cluster
-    found = status(home)
-    assert found.is_healthy, found
-    (node,) = found.nodes
+    problems, (node,) = examine(cluster)
+    assert problems == {"Jobs API": None, "S3": None}
     assert (node.resources["CPU"], node.resources.get("GPU", 0)) == (2, 0)
 
 
@@ -241,7 +240,7 @@ def test_down_leaves_nothing_even_of_running_jobs_and_results_survive(cluster, h
     assert not list(Path("/tmp").glob(f"seaweedfs-*-{cluster.s3_internal_ports[0]}.sock"))
     assert find(home) is None
     assert local.kept_objects(home) == home / "s3"
-    assert status(home).cluster is None
+    assert find(home, is_whole=False) is None
     assert not down(home)
 
     again = up(LocalClusterOptions(home=home, num_cpus=1))
@@ -340,9 +339,12 @@ def test_what_is_left_of_a_cluster_is_told_as_broken(home):
     me = local.processes.identify(os.getpid())
     state.write(replace(made, ray=me, s3=replace(me, start_ticks=1), ready_at="2026-01-01T00:00:00+00:00"))
     try:
-        found = status(home)
-        assert (find(home), found.cluster is not None, found.is_healthy) == (None, True, False)
-        assert all(part.problem for part in found.parts)
+        assert find(home) is None
+        found = find(home, is_whole=False)
+        assert found is not None
+        problems, nodes = examine(found)
+        assert all(problems.values())
+        assert nodes is None
     finally:
         state.forget()
         Path(made.temp_dir).rmdir()

@@ -118,16 +118,17 @@ def env() -> None:
 @local.command()
 def status() -> None:
     """Say whether the cluster runs and each of its parts answers; exit code 4 where it or one of them does not."""
-    found = health.status(read_settings().home / LOCAL_FOLDER)
-    if found.cluster is None:
+    found = find(read_settings().home / LOCAL_FOLDER, is_whole=False)
+    if found is None:
         raise UnreachableError("no local cluster is running", "start one with `cifar-ray local up`")
-    for part in found.parts:
-        click.echo(f"{part.name:9} {part.url}  {part.problem or 'answers'}")
-    click.echo(f"store     {found.cluster.storage}")
-    if found.nodes is not None:
-        cpus, gpus = (sum(node.resources.get(name, 0) for node in found.nodes) for name in ("CPU", "GPU"))
+    problems, nodes = health.examine(found)
+    for (part, problem), url in zip(problems.items(), (found.dashboard_url, found.s3_endpoint_url), strict=True):
+        click.echo(f"{part:9} {url}  {problem or 'answers'}")
+    click.echo(f"store     {found.storage}")
+    if nodes is not None:
+        cpus, gpus = (sum(node.resources.get(name, 0) for node in nodes) for name in ("CPU", "GPU"))
         click.echo(f"capacity  {cpus:g} CPU, {gpus:g} GPU")
-    if not found.is_healthy:
+    if any(problems.values()):
         raise UnreachableError(
             "a part of the local cluster does not answer", "cifar-ray local down; cifar-ray local up"
         )
