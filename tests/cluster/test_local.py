@@ -17,10 +17,11 @@ from pathlib import Path
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.credentials import SharedCredentialProvider
 from botocore.exceptions import ClientError
 
 from cifar_ray.cluster import local, s3_server
-from cifar_ray.cluster.credentials import make_secrets, read_s3_keys, read_token
+from cifar_ray.cluster.credentials import make_secrets, read_token
 from cifar_ray.cluster.environment import MARK
 from cifar_ray.cluster.health import examine
 from cifar_ray.cluster.local import LocalClusterOptions, down, find, up
@@ -90,7 +91,7 @@ def _s3(cluster, access_key, secret_key):
 
 
 def _own_s3(cluster):
-    keys = read_s3_keys(Path(cluster.credentials_path))
+    keys = SharedCredentialProvider(cluster.credentials_path).load()
     return _s3(cluster, keys.access_key, keys.secret_key)
 
 
@@ -99,7 +100,7 @@ def _family(cluster):
 
 
 def _secrets(cluster):
-    keys = read_s3_keys(Path(cluster.credentials_path))
+    keys = SharedCredentialProvider(cluster.credentials_path).load()
     return [read_token(Path(cluster.token_path)), keys.access_key, keys.secret_key]
 
 
@@ -110,7 +111,7 @@ def test_the_api_wants_the_token(cluster):
 
 
 def test_the_store_wants_the_keys(cluster):
-    keys = read_s3_keys(Path(cluster.credentials_path))
+    keys = SharedCredentialProvider(cluster.credentials_path).load()
     for pair in ((keys.access_key, "wrong"), ("wrong", keys.secret_key)):
         with pytest.raises(ClientError):
             _s3(cluster, *pair).list_objects_v2(Bucket="cifar-ray")

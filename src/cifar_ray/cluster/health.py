@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cifar_ray.capacity import NodeKind
 from cifar_ray.cluster import dashboard_api, s3_server
-from cifar_ray.cluster.credentials import read_s3_keys, read_token
+from cifar_ray.cluster.credentials import read_token
 from cifar_ray.cluster.state import LocalCluster
 from cifar_ray.errors import ClusterError
 
@@ -22,7 +22,7 @@ def examine(cluster: LocalCluster) -> tuple[dict[str, str | None], list[NodeKind
     except ClusterError as error:
         problems["Jobs API"] = error.message
     try:
-        s3_server.check(cluster.s3_endpoint_url, read_s3_keys(Path(cluster.credentials_path)))
+        s3_server.check(cluster.s3_endpoint_url, Path(cluster.credentials_path))
     except ClusterError as error:
         problems["S3"] = error.message
     return problems, nodes

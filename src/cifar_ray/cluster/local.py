@@ -125,7 +125,7 @@ def _check_ours(state: StateFolder) -> None:
 
 def _start(options: LocalClusterOptions, state: StateFolder, program: str, environ: Mapping[str, str]) -> LocalCluster:
     """Start both servers at once, then wait for both. Each step is in state.json before the next is taken."""
-    keys = make_secrets(state.secrets)
+    make_secrets(state.secrets)
     cluster = _plan(options, state)
     state.write(cluster)
     inherited = joined(environ, cluster.environment())
@@ -137,7 +137,7 @@ def _start(options: LocalClusterOptions, state: StateFolder, program: str, envir
     )
     cluster = replace(cluster, ray=ray.process)
     state.write(cluster)
-    s3_server.wait(s3, ray, cluster.s3_endpoint_url, keys)
+    s3_server.wait(s3, ray, cluster.s3_endpoint_url, state.secrets.credentials)
     ray_head.wait(ray, s3, cluster.dashboard_url, read_token(state.secrets.token))
     cluster = replace(cluster, ready_at=now())
     state.write(cluster)
