@@ -83,6 +83,26 @@ def cluster(state: StateFolder, dashboard: str) -> LocalCluster:
     return made
 
 
+@pytest.mark.parametrize(
+    ("flag", "value", "allowed"),
+    [
+        ("--cpus", "0", "x>=1"),
+        ("--gpus", "-1", "x>=0"),
+        ("--dashboard-port", "1023", "1024<=x<=65535"),
+        ("--s3-port", "65536", "1024<=x<=65535"),
+    ],
+)
+def test_an_impossible_size_or_port_is_refused_by_its_flags_name(
+    monkeypatch: pytest.MonkeyPatch, flag: str, value: str, allowed: str
+) -> None:
+    started: list[local.LocalClusterOptions] = []
+    monkeypatch.setattr(command.cluster, "up", lambda options, say: started.append(options))
+    done = CliRunner().invoke(main, ["local", "up", flag, value])
+    assert done.exit_code == 2
+    assert f"Invalid value for '{flag}': {value} is not in the range {allowed}." in done.stderr
+    assert started == []
+
+
 @pytest.mark.parametrize("answers", [True, False])
 def test_down_says_which_jobs_were_running(
     cluster: LocalCluster, state: StateFolder, monkeypatch: pytest.MonkeyPatch, answers: bool

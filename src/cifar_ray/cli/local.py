@@ -29,8 +29,8 @@ def local() -> None:
 @local.command()
 @click.option("--cpus", type=click.IntRange(1), metavar="N", help="CPU cores it may use. [default: all]")
 @click.option("--gpus", type=click.IntRange(0), metavar="N", help="Accelerators it may use. [default: all]")
-@click.option("--dashboard-port", type=int, metavar="PORT", help="[default: a free one]")
-@click.option("--s3-port", type=int, metavar="PORT", help="[default: a free one]")
+@click.option("--dashboard-port", type=click.IntRange(1024, 65535), metavar="PORT", help="[default: a free one]")
+@click.option("--s3-port", type=click.IntRange(1024, 65535), metavar="PORT", help="[default: a free one]")
 @click.option(
     "--autoscaling",
     is_flag=False,
