@@ -11,7 +11,7 @@ import click
 from cifar_ray.cli.connection import LOCAL_FOLDER
 from cifar_ray.cluster import health
 from cifar_ray.cluster import local as cluster
-from cifar_ray.cluster.autoscaling import LocalPool, share_of_cpus
+from cifar_ray.cluster.autoscaling import LocalPool
 from cifar_ray.cluster.credentials import read_token
 from cifar_ray.cluster.dashboard_api import RunningJob, running_jobs
 from cifar_ray.cluster.pool_file import read_pool_file
@@ -146,9 +146,9 @@ def _running_jobs(home: Path) -> list[RunningJob]:
 
 
 def _workers(text: str, cpus: int | None, accelerators: int) -> LocalPool:
-    """Between them the workers have the machine's cores, or --cpus of them."""
+    """Between them the workers have the machine's cores, or --cpus of them; each has at least one."""
     least, colon, most = text.partition(":")
     if not (colon and least.isdecimal() and most.isdecimal()):
         raise click.BadParameter(f"{text!r} is not MIN:MAX, such as 0:4", param_hint="--workers")
-    num_cpus = share_of_cpus(cpus or os.cpu_count() or 1, max(1, int(most)))
+    num_cpus = max(1, (cpus or os.cpu_count() or 1) // max(1, int(most)))
     return LocalPool(least=int(least), max_nodes=int(most), num_cpus=num_cpus, num_gpus=accelerators)
