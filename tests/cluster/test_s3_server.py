@@ -1,8 +1,11 @@
-"""The one-machine cluster's store keeps others out."""
+"""The one-machine cluster's store keeps others out, and its own client the user's keys."""
 
 import stat
+import threading
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import boto3
@@ -12,12 +15,41 @@ import pytest
 from cifar_ray.cluster import local, s3_server
 from cifar_ray.cluster.credentials import SecretFiles
 from cifar_ray.cluster.ports import HOST
-
-pytestmark = pytest.mark.cluster
+from cifar_ray.errors import ClusterError, UnreachableError
 
 LOOK_UP = "/filer_pb.SeaweedFiler/LookupDirectoryEntry"
 # directory /buckets/cifar-ray, name admission
 ADMISSION = b"\x0a\x12/buckets/cifar-ray\x12\x09admission"
+KEYS = "[default]\naws_access_key_id = ours\naws_secret_access_key = secret\n"
+
+
+class Store(HTTPServer):
+    """Has every bucket."""
+
+    signed: list[str]
+    """The key that signed each request."""
+
+
+class Answer(BaseHTTPRequestHandler):
+    server: Store
+
+    def do_HEAD(self) -> None:
+        self.server.signed.append(self.headers["Authorization"].partition("Credential=")[2].partition("/")[0])
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *arguments: object) -> None: ...
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    with Store((HOST, 0), Answer) as server:
+        server.signed = []
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
 
 
 def ports(cluster: local.LocalCluster) -> dict[str, int]:
@@ -41,6 +73,7 @@ def secret_files(cluster: local.LocalCluster) -> SecretFiles:
     return SecretFiles(folder=Path(cluster.credentials_path).parent)
 
 
+@pytest.mark.cluster
 def test_its_parts_answer_each_other_alone(cluster: local.LocalCluster, secret_files: SecretFiles) -> None:
     boto3.client("s3").put_object(Bucket=s3_server.BUCKET, Key="admission", Body=b"x")
     pem = secret_files.s3_certificate.read_bytes()
@@ -53,6 +86,7 @@ def test_its_parts_answer_each_other_alone(cluster: local.LocalCluster, secret_f
     assert stat.S_IMODE(secret_files.s3_certificate.stat().st_mode) == 0o600
 
 
+@pytest.mark.cluster
 @pytest.mark.parametrize(
     ("part", "path", "status"),
     [
@@ -68,3 +102,48 @@ def test_nothing_is_had_by_http_but_s3(cluster: local.LocalCluster, part: str, p
         urllib.request.urlopen(f"http://{HOST}:{ports(cluster)[part]}{path}", timeout=20)
     caught.value.close()
     assert caught.value.code == status
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AWS_ACCESS_KEY_ID", "rubbish"),
+        ("AWS_PROFILE", "theirs"),
+        ("AWS_PROFILE", "none"),
+        ("AWS_SHARED_CREDENTIALS_FILE", "theirs"),
+        ("AWS_SHARED_CREDENTIALS_FILE", "damaged"),
+        ("AWS_CONFIG_FILE", "theirs"),
+        ("AWS_CONFIG_FILE", "damaged"),
+    ],
+)
+def test_its_client_signs_with_the_clusters_keys_alone(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    own = tmp_path / "own"
+    own.write_text(KEYS + KEYS.replace("default", "theirs").replace("ours", "theirs"))
+    (tmp_path / "theirs").write_text(KEYS.replace("ours", "theirs"))
+    (tmp_path / "damaged").write_text("no section\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "rubbish")
+    monkeypatch.setenv(name, value)
+    s3_server.check(f"http://{HOST}:{store.server_port}", own)
+    assert store.signed == ["ours"]
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "no section\n", "[default]\naws_access_key_id = ours\n", KEYS.replace("default", "theirs")]
+)
+def test_without_keys_of_the_clusters_nothing_is_asked(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None
+) -> None:
+    """Neither with keys of the environment's."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "rubbish")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "rubbish")
+    path = tmp_path / "aws-credentials"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ClusterError, match=f"no keys can be read from {path}") as caught:
+        s3_server.check(f"http://{HOST}:{store.server_port}", path)
+    assert not isinstance(caught.value, UnreachableError), "which is waited out"
+    assert "cifar-ray local up" in str(caught.value.hint)
+    assert store.signed == []

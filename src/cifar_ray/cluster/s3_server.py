@@ -12,7 +12,7 @@ from typing import Any
 
 from cifar_ray.cluster import processes
 from cifar_ray.cluster.certificate import certificate
-from cifar_ray.cluster.credentials import S3Keys, write_private
+from cifar_ray.cluster.credentials import write_private
 from cifar_ray.cluster.environment import MARK
 from cifar_ray.cluster.ports import HOST
 from cifar_ray.cluster.server import Server, launch, wait_until
@@ -107,12 +107,12 @@ def stop(cluster: LocalCluster) -> bool:
     return was_running
 
 
-def wait(server: Server, beside: Server, endpoint_url: str, keys: S3Keys) -> None:
+def wait(server: Server, beside: Server, endpoint_url: str, credentials: Path) -> None:
     """Wait until the bucket exists and takes an object; ClusterError where that does not come."""
 
     def has_come() -> bool:
         try:
-            check(endpoint_url, keys, is_first=True)
+            check(endpoint_url, credentials, is_first=True)
         except UnreachableError:
             return False
         return True
@@ -120,12 +120,15 @@ def wait(server: Server, beside: Server, endpoint_url: str, keys: S3Keys) -> Non
     wait_until(server, has_come, DEADLINE_S, beside)
 
 
-def check(endpoint_url: str, keys: S3Keys, *, is_first: bool = False) -> None:
-    """UnreachableError unless the bucket answers to `keys`; `is_first` makes it and writes to it."""
+def check(endpoint_url: str, credentials: Path, *, is_first: bool = False) -> None:
+    """UnreachableError unless the bucket answers to the keys in `credentials`; `is_first` makes it and writes to it.
+
+    ClusterError where that file has no keys.
+    """
     # botocore takes 0.3 s to load, and looking for a running cluster needs none of it
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
-    client = _client(endpoint_url, keys)
+    client = _client(endpoint_url, credentials)
     try:
         if is_first and BUCKET not in [each["Name"] for each in client.list_buckets()["Buckets"]]:
             client.create_bucket(Bucket=BUCKET)
@@ -142,12 +145,25 @@ def check(endpoint_url: str, keys: S3Keys, *, is_first: bool = False) -> None:
         client.close()
 
 
-def _client(endpoint_url: str, keys: S3Keys) -> Any:
+def _client(endpoint_url: str, credentials: Path) -> Any:
     from botocore.config import Config  # noqa: PLC0415 - as in `check`
+    from botocore.credentials import SharedCredentialProvider  # noqa: PLC0415 - as in `check`
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - as in `check`
     from botocore.session import Session  # noqa: PLC0415 - as in `check`
 
-    # the user's own profile and configuration file have no say here
-    own: dict[str, Any] = {"profile": (None, [], None, None), "config_file": (None, None, os.devnull, None)}
+    unreadable = ClusterError(
+        f"no keys can be read from {credentials}", "start anew: cifar-ray local down; cifar-ray local up"
+    )
+    try:
+        # not a session's chain: where this file has no keys, that goes on to the user's own and the machine's
+        keys = SharedCredentialProvider(str(credentials)).load()
+    except BotoCoreError as error:
+        raise unreadable from error
+    if keys is None:
+        raise unreadable
+    # the user's own profile and files have no say here, nor are they parsed
+    nowhere = (None, None, os.devnull, None)
+    own: dict[str, Any] = {"profile": (None, [], None, None), "config_file": nowhere, "credentials_file": nowhere}
     return Session(session_vars=own).create_client(
         "s3",
         endpoint_url=endpoint_url,
