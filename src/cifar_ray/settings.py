@@ -11,7 +11,6 @@ from pathlib import Path
 from cifar_ray.errors import ConfigurationError
 
 DEFAULT_REGION = "us-east-1"
-KEYS_BELONG = "keys belong in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or in a profile or role that boto3 finds"
 TRACKED_AS = "cifar-ray"
 """MLflow's experiment, or W&B's project, where the environment names none."""
 _POOL = re.compile(
@@ -90,8 +89,7 @@ class Settings:
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings that `environ` holds. An empty variable counts as unset.
 
-    ConfigurationError where a folder stands below the home of an unknown user, a pool or a switch is misspelt, or the
-    endpoint's URL holds credentials.
+    ConfigurationError where a folder stands below the home of an unknown user, or a pool or a switch is misspelt.
     """
 
     def get(*names: str) -> str | None:
@@ -110,7 +108,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         commit=get("CIFAR_RAY_COMMIT"),
         worker_pools=read_pools(get("CIFAR_RAY_POOLS") or ""),
         s3=S3Settings(
-            endpoint_url=_without_keys(get("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")),
+            endpoint_url=get("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
             region=get("AWS_REGION", "AWS_DEFAULT_REGION") or DEFAULT_REGION,
         ),
         prices=_absolute("CIFAR_RAY_PRICES", prices) if (prices := get("CIFAR_RAY_PRICES")) else None,
@@ -118,13 +116,6 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         wandb_project=(get("WANDB_PROJECT") or TRACKED_AS) if _has_wandb(get) else None,
         compiles=_switch("CIFAR_RAY_COMPILE", word) if (word := get("CIFAR_RAY_COMPILE")) else None,
     )
-
-
-def _without_keys(endpoint_url: str | None) -> str | None:
-    """Every error of the store names it."""
-    if endpoint_url and "@" in endpoint_url:
-        raise ConfigurationError("AWS_ENDPOINT_URL_S3 holds a name and password", KEYS_BELONG)
-    return endpoint_url
 
 
 def _has_wandb(get: Callable[..., str | None]) -> bool:

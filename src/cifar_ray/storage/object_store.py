@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cifar_ray.errors import ConfigurationError
-from cifar_ray.settings import KEYS_BELONG, S3Settings, read_settings
+from cifar_ray.settings import S3Settings, read_settings
 
 BUCKET = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
@@ -59,11 +59,6 @@ def open_store(uri: str, s3: S3Settings | None = None) -> ObjectStore:
         raise ConfigurationError(f"storage {uri!r}: unknown scheme {scheme!r}", "take s3://bucket/prefix or a folder")
     bucket, _, prefix = rest.partition("/")
     if not BUCKET.fullmatch(bucket):
-        if "@" in rest:
-            # which is not to be read in a log
-            raise ConfigurationError(
-                "the storage's address holds a name and password", f"{KEYS_BELONG}; take s3://bucket/prefix"
-            )
         raise ConfigurationError(
             f"storage {uri!r}: {bucket!r} is no bucket name",
             "3 to 63 lower-case letters, digits, dots and dashes: s3://bucket/prefix",
