@@ -105,3 +105,17 @@ def test_a_switch_is_on_or_off_or_left_to_the_device() -> None:
     assert found == [True, False, None]
     with pytest.raises(ConfigurationError, match="CIFAR_RAY_COMPILE"):
         read_settings({"CIFAR_RAY_COMPILE": "yes"})
+
+
+@pytest.mark.parametrize(
+    ("name", "uri"),
+    [
+        *(("AWS_ENDPOINT_URL_S3", "http://user:SECRETPW@host:9000"), ("AWS_ENDPOINT_URL", "user:SECRETPW@host")),
+        *(("CIFAR_RAY_STORAGE", "s3://AKIA1:SECRETPW@bucket/x"), ("CIFAR_RAY_DATA", "s3://AKIA1:SECRETPW@bucket/x")),
+    ],
+)
+def test_keys_in_a_uri_are_refused_and_not_repeated(name: str, uri: str) -> None:
+    with pytest.raises(ConfigurationError, match=name) as caught:
+        read_settings({name: uri})
+    assert "SECRET" not in caught.value.message
+    assert "AWS_SECRET_ACCESS_KEY" in str(caught.value.hint)

@@ -26,6 +26,7 @@ CifarRayError                    what a person can act on; carries a hint and an
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import IO, Any, ClassVar
@@ -185,6 +186,14 @@ class TimeLimitError(InterruptedSweepError):
 
     # as `timeout` of the coreutils has it
     exit_code: ClassVar[int] = 124
+
+
+_USER_INFO = re.compile(r"://[^/\s]*@")
+
+
+def without_user(text: str) -> str:
+    """What another library says, without the name and password that a URL in it may hold."""
+    return _USER_INFO.sub("://…@", text)
 
 
 def first_line(error: Exception) -> str:

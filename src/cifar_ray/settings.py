@@ -13,6 +13,10 @@ from cifar_ray.errors import ConfigurationError
 DEFAULT_REGION = "us-east-1"
 TRACKED_AS = "cifar-ray"
 """MLflow's experiment, or W&B's project, where the environment names none."""
+_KEYS_GO = (
+    "name the host alone: keys go into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile (AWS_PROFILE); renew "
+    "those that others may have seen"
+)
 _POOL = re.compile(
     r"(?P<name>[\w.-]+):max=(?P<max>\d{1,6}),cpu=(?P<cpu>\d{1,6}(?:\.\d+)?),gpu=(?P<gpu>\d{1,6}(?:\.\d+)?)"
     r"(?:,accelerator=(?P<accelerator>[\w.-]+))?"
@@ -27,6 +31,10 @@ class S3Settings:
     """`AWS_ENDPOINT_URL_S3`, else `AWS_ENDPOINT_URL`; None for AWS itself."""
     region: str
     """`AWS_REGION`, else `AWS_DEFAULT_REGION`, else us-east-1."""
+
+    def __post_init__(self) -> None:
+        if "@" in (self.endpoint_url or ""):
+            raise ConfigurationError("the endpoint of AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL holds a user", _KEYS_GO)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +97,8 @@ class Settings:
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings that `environ` holds. An empty variable counts as unset.
 
-    ConfigurationError where a folder stands below the home of an unknown user, or a pool or a switch is misspelt.
+    ConfigurationError where a folder stands below the home of an unknown user, a pool or a switch is misspelt, or a
+    URI holds keys.
     """
 
     def get(*names: str) -> str | None:
@@ -100,8 +109,8 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     return Settings(
         home=home,
         cache=_absolute("CIFAR_RAY_CACHE", get("CIFAR_RAY_CACHE") or home / "cache"),
-        data=get("CIFAR_RAY_DATA"),
-        storage=get("CIFAR_RAY_STORAGE"),
+        data=check_no_user("CIFAR_RAY_DATA", get("CIFAR_RAY_DATA")),
+        storage=check_no_user("CIFAR_RAY_STORAGE", get("CIFAR_RAY_STORAGE")),
         ray_address=get("RAY_API_SERVER_ADDRESS"),
         ray_auth_token=get("RAY_AUTH_TOKEN"),
         ray_auth_token_path=Path(token_path) if token_path else None,
@@ -116,6 +125,18 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         wandb_project=(get("WANDB_PROJECT") or TRACKED_AS) if _has_wandb(get) else None,
         compiles=_switch("CIFAR_RAY_COMPILE", word) if (word := get("CIFAR_RAY_COMPILE")) else None,
     )
+
+
+def check_no_user(name: str, uri: str | None) -> str | None:
+    """`uri`; ConfigurationError, which does not repeat it, where a user or keys stand before its host.
+
+    It would be printed, and be in a job's command, which Ray shows to all who may look at it.
+    """
+    _, separator, rest = (uri or "").partition("://")
+    # a secret key may have a slash; in the prefix of a plain bucket an @ is an @
+    if separator and "@" in rest and re.search("[:@]", rest.partition("/")[0]):
+        raise ConfigurationError(f"the URI of {name} holds a user or keys", _KEYS_GO)
+    return uri
 
 
 def _has_wandb(get: Callable[..., str | None]) -> bool:

@@ -1,11 +1,14 @@
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cifar_ray.errors import ConfigurationError
+from cifar_ray.errors import ConfigurationError, StorageError
+from cifar_ray.storage import s3
 from cifar_ray.storage.object_store import check_key, open_store
+from cifar_ray.storage.runs import open_sweep
 
 
 @pytest.mark.parametrize(
@@ -67,3 +70,38 @@ def test_folders_that_cannot_be(uri: str) -> None:
 def test_malformed_keys(key: str) -> None:
     with pytest.raises(ConfigurationError, match="object key"):
         check_key(key)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *("s3://AKIA123:SECRETPW@bucket/x", "s3://AKIA123:SECRET/PW@bucket", "s3://SECRETPW@bucket"),
+        *("https://me:SECRETPW@host/bucket/x", "s3://AKIA123:SECRETPW@bucket/../x"),
+    ],
+)
+def test_keys_in_a_uri_are_refused_and_not_repeated(uri: str) -> None:
+    for take in (open_store, open_sweep):
+        with pytest.raises(ConfigurationError) as caught:
+            take(uri)
+        assert not re.search("SECRET|PW|AKIA", caught.value.message)
+        assert "AWS_SECRET_ACCESS_KEY" in str(caught.value.hint)
+
+
+def test_an_at_in_a_prefix_is_no_user() -> None:
+    assert open_store("s3://bucket/me@home").uri == "s3://bucket/me@home"
+    assert open_store("/tmp/me@home").uri == "/tmp/me@home"
+
+
+def test_what_the_client_says_of_a_profiles_endpoint_has_no_password(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "config").write_text("[default]\nendpoint_url = http://user:SECRETPW@127.0.0.1:9\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(s3, "MAX_ATTEMPTS", 1)
+    with pytest.raises(StorageError, match="endpoint") as caught:
+        open_store("s3://bucket/x").read("key")
+    assert "SECRETPW" not in caught.value.message

@@ -50,3 +50,15 @@ def test_evaluation() -> None:
 def test_a_folder_without_jobs(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"holds no tune_cnn\.py"):
         tuning_job(STUDIES["cnn"], SweepOptions(), tmp_path)
+
+
+def test_keys_in_a_uri_reach_no_job() -> None:
+    uri = "s3://AKIA1:SECRETPW@bucket/x"
+    for make in (
+        lambda: tuning_job(STUDIES["cnn"], SweepOptions(data=uri), JOBS),
+        lambda: tuning_job(STUDIES["cnn"], SweepOptions(storage=uri), JOBS),
+        lambda: evaluation_job(["a-1"], uri, JOBS),
+    ):
+        with pytest.raises(ConfigurationError) as caught:
+            make()
+        assert "SECRETPW" not in caught.value.message

@@ -13,7 +13,7 @@ from cifar_ray.data.image_set import ImageSet, Part
 from cifar_ray.data.parquet import has_parquet, read_parquet
 from cifar_ray.data.shapes import SHAPES, draw_shapes
 from cifar_ray.errors import ConfigurationError, DataError
-from cifar_ray.settings import Settings
+from cifar_ray.settings import Settings, check_no_user
 from cifar_ray.storage.object_store import open_store
 
 SHAPES_SOURCE = re.compile(r"shapes(?::(?P<num_train>[0-9]{1,6}))?")
@@ -27,6 +27,7 @@ def resolve_source(source: str | None, settings: Settings) -> str:
 
     `auto` means `CIFAR_RAY_DATA` if set, else `cifar10` if it is cached or can be downloaded, else `shapes`.
     """
+    check_no_user("data", source)
     default = settings.data if settings.data != "auto" else None
     chosen = source or settings.data or "cifar10"
     if chosen == "auto":

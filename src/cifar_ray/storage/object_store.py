@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cifar_ray.errors import ConfigurationError
-from cifar_ray.settings import S3Settings, read_settings
+from cifar_ray.settings import S3Settings, check_no_user, read_settings
 
 BUCKET = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
@@ -47,6 +47,7 @@ def open_store(uri: str, s3: S3Settings | None = None) -> ObjectStore:
     # boto3 takes 0.3 s to load and a folder does not need it
     from cifar_ray.storage.folder import FolderStore  # noqa: PLC0415
 
+    check_no_user("storage or data", uri)
     scheme, separator, rest = uri.partition("://")
     if not uri.strip() or not _is_encodable(uri):
         raise ConfigurationError(f"storage {uri!r} is empty or malformed", "take s3://bucket/prefix or a folder")

@@ -11,6 +11,7 @@ from cifar_ray.json_record import Record
 from cifar_ray.progress.counting import recounted
 from cifar_ray.records import EpochMetrics, Interruption, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.resource_use import ResourceUse
+from cifar_ray.settings import check_no_user
 from cifar_ray.storage import layout
 from cifar_ray.storage.answers import TestAnswers
 from cifar_ray.storage.nested_store import NestedStore
@@ -185,6 +186,7 @@ class RunStore:
 
 def open_sweep(uri: str) -> tuple[RunStore, str]:
     """The store and the id in `<store>/<sweep id>`: an `s3://` URI or a folder. ConfigurationError where malformed."""
+    check_no_user("the sweep", uri)
     store, separator, sweep_id = uri.rstrip("/").rpartition("/")
     if separator and store in ("", "s3:/"):
         raise ConfigurationError(f"{uri!r} names no sweep", "write s3://bucket/prefix/SWEEP or FOLDER/SWEEP")

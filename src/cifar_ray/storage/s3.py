@@ -21,7 +21,7 @@ from botocore.exceptions import (
     NoCredentialsError,
 )
 
-from cifar_ray.errors import ObjectNotFoundError, StorageError, StoreUnavailableError
+from cifar_ray.errors import ObjectNotFoundError, StorageError, StoreUnavailableError, without_user
 from cifar_ray.settings import S3Settings
 from cifar_ray.storage.object_store import ObjectStore, check_key
 
@@ -191,4 +191,5 @@ class S3Store(ObjectStore):
         except (BotoCoreError, ValueError) as error:
             hint = "check AWS_ENDPOINT_URL_S3, AWS_REGION and that the store runs"
             kind = StoreUnavailableError if isinstance(error, _PASSING_ERRORS) else StorageError
-            raise kind(f"{where}: {error}", hint) from error
+            # the endpoint may be a profile's
+            raise kind(f"{where}: {without_user(str(error))}", hint) from error

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cifar_ray.errors import ConfigurationError
+from cifar_ray.settings import check_no_user
 from cifar_ray.storage.layout import check_sweep_id, new_id
 from cifar_ray.storage.object_store import open_store
 from cifar_ray.studies import Study
@@ -33,6 +34,7 @@ class JobSpec:
 def tuning_job(study: Study, options: SweepOptions, jobs: Path) -> JobSpec:
     """The job that sweeps `study`. A new sweep gets its id here, so that the submitter knows it."""
     sweep_id = check_sweep_id(options.sweep_id or new_id(study.name, datetime.now(UTC)))
+    check_no_user("--data", options.data)
     if options.storage is not None:
         open_store(options.storage)  # refuses a malformed one here, before anything runs
     options = replace(options, sweep_id=sweep_id)
@@ -52,6 +54,7 @@ def tuning_job(study: Study, options: SweepOptions, jobs: Path) -> JobSpec:
 
 def evaluation_job(sweep_ids: Sequence[str], storage: str | None, jobs: Path) -> JobSpec:
     """The job that scores the winners of those sweeps; of the newest of each study where none is named."""
+    check_no_user("--storage", storage)
     arguments = [*sweep_ids, *(("--storage", storage) if storage else ())]
     return JobSpec(
         submission_id=new_id("evaluate", datetime.now(UTC)),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import queue
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.result import TRAINING_ITERATION
 
-from cifar_ray.errors import ConfigurationError, StorageError
+from cifar_ray.errors import ConfigurationError, StorageError, without_user
 from cifar_ray.records import EpochMetrics, SweepRecord
 from cifar_ray.settings import Settings, read_settings
 from cifar_ray.storage import layout
@@ -26,7 +25,6 @@ from cifar_ray.tuning.epoch_report import from_result
 
 CLOSE_DEADLINE_S = 60.0
 """For a tracker to take what is left when the sweep has ended."""
-_USER_INFO = re.compile(r"://[^/\s]*@")
 
 
 def check_trackers(settings: Settings) -> None:
@@ -212,4 +210,4 @@ class _Feed:
 def _one_line(error: Exception) -> str:
     """What it says first, without the name and password that a URL may hold."""
     first = next(iter(str(error).strip().splitlines()), "")
-    return f"{type(error).__name__}: {_USER_INFO.sub('://…@', first)[:300]}"
+    return f"{type(error).__name__}: {without_user(first)[:300]}"
