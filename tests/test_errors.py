@@ -1,4 +1,5 @@
 import pickle
+import traceback
 
 import pytest
 
@@ -33,9 +34,28 @@ def test_exit_codes_tell_bad_input_unreachable_and_interrupted_apart() -> None:
     assert [error.exit_code for error in errors] == [1, 2, 4, 130]
 
 
-@pytest.mark.parametrize(("name", "hint"), [("resnte", "did you mean resnet?"), ("zzz", "did you mean cnn, resnet?")])
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("resnte", "did you mean resnet?"),
+        ("RESNET", "did you mean resnet?"),
+        ("ce", "did you mean cnn-ema?"),
+        ("zzz", "there are cnn, cnn-ema, resnet"),
+    ],
+)
 def test_unknown_name_hints_at_the_nearest(name: str, hint: str) -> None:
-    assert UnknownNameError.of("study", name, ["resnet", "cnn"]).hint == hint
+    assert UnknownNameError.of("study", name, ["resnet", "cnn", "cnn-ema"]).hint == hint
+
+
+def test_of_many_names_that_are_not_near_some_are_named() -> None:
+    error = UnknownNameError.of("sweep", "zzz", [f"cnn-{number}" for number in range(10)])
+    assert str(error.hint).endswith("cnn-7 and 2 more")
+    assert UnknownNameError.of("setting", "lr", ["learning_rate", "momentum"]).hint == "did you mean learning_rate?"
+
+
+def test_a_traceback_has_the_hint_too() -> None:
+    error = pickle.loads(pickle.dumps(StorageError("no", "set it")))  # noqa: S301  # our own bytes
+    assert "".join(traceback.format_exception_only(error)).endswith("StorageError: no\nhint: set it\n")
 
 
 def test_unknown_name_where_there_is_none() -> None:

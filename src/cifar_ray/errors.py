@@ -47,6 +47,9 @@ class CifarRayError(click.ClickException):
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
         self.hint = hint
+        if hint:
+            # for whoever gets a traceback: in Python, not on the command line
+            self.add_note(f"hint: {hint}")
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the error, then the hint, to stderr (or `file`)."""
@@ -69,8 +72,15 @@ class UnknownNameError(ConfigurationError):
     def of(cls, kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
         """The error for a `name` of a `kind` ("study", "sweep") that is not among `known`."""
         names = sorted(known)
-        nearest = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or names[:8]
-        hint = f"did you mean {', '.join(nearest)}?" if nearest else f"there is no {kind} yet"
+        by_form = {each.lower(): each for each in names}
+        # such as lr for learning_rate
+        initials = [each for each in names if name == "".join(word[:1] for word in re.split("[_-]", each))]
+        if nearest := initials or difflib.get_close_matches(name.lower(), by_form, n=3, cutoff=0.5):
+            hint = f"did you mean {', '.join(by_form[each.lower()] for each in nearest)}?"
+        elif names:
+            hint = f"there are {', '.join(names[:8])}{f' and {len(names) - 8} more' if len(names) > 8 else ''}"
+        else:
+            hint = f"there is no {kind} yet"
         return cls(f"unknown {kind} {name!r}", hint)
 
 

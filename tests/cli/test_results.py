@@ -184,3 +184,18 @@ def test_the_newest_sweep_is_shown(runs: RunStore, sweep_record: SweepRecord) ->
     shown = CliRunner().invoke(main, ["results", "show", "--storage", runs.objects.uri])
     assert shown.stdout.startswith("cnn-2: ")
     assert shown.stderr.startswith("not to be read: cnn-4/sweep.json")
+
+
+def test_pull_names_its_own_folder_where_that_fails_and_says_what_is_not_there(
+    runs: RunStore, sweep_record: SweepRecord, tmp_path: Path
+) -> None:
+    runs.create_sweep(sweep_record)
+    (tmp_path / "file").touch()
+    pull = ["results", "pull", "cnn-1", "--storage", runs.objects.uri, "--checkpoints", "--to"]
+    refused = CliRunner().invoke(main, [*pull, str(tmp_path / "file" / "below")])
+    assert refused.exit_code == 2
+    assert "--to" in refused.output
+    assert "CIFAR_RAY_STORAGE" not in refused.output
+    done = CliRunner().invoke(main, [*pull, str(tmp_path / "copy")])
+    assert done.exit_code == 0
+    assert "has no checkpoints of it" in done.output

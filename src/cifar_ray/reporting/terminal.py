@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from cifar_ray.errors import plain
 from cifar_ray.finals import Finals, describe
 from cifar_ray.progress.ranking import best_first
 from cifar_ray.records import TestScores, TrialRecord
@@ -19,7 +20,6 @@ from cifar_ray.reporting.formats import (
     cost_text,
     data_name,
     percent,
-    plain,
     setting,
     value_text,
 )
