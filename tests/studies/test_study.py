@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from cifar_ray.errors import ConfigurationError, UnknownNameError
 from cifar_ray.progress.asha import milestones
 from cifar_ray.studies import STUDIES, Budget, Choice, LogUniform, TrialConfig, fits_cohort, get_study
+from cifar_ray.studies.study import ADJUSTABLE
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -226,3 +227,11 @@ def test_a_study_of_another_network_than_the_classic_cnn_trains_in_no_cohort() -
         with pytest.raises(ConfigurationError, match="study cnn: no cohort has resnet"):
             dataclasses.replace(study, **change)
     assert dataclasses.replace(study, fixed=fixed, space={**study.space, "model": Choice(("classic_cnn",))}).is_cohort
+
+
+def test_what_a_population_may_change_within_a_training() -> None:
+    """Neither the network nor its first weights."""
+    assert ADJUSTABLE == {
+        *("learning_rate", "filter_rate", "momentum", "weight_decay", "gradient_clipping"),
+        *("dropout", "label_smoothing", "mixup", "cutout"),
+    }
