@@ -231,7 +231,7 @@ def test_a_study_of_another_network_than_the_classic_cnn_trains_in_no_cohort() -
 
 def test_what_a_population_may_change_within_a_training() -> None:
     """Neither the network nor its first weights."""
-    assert ADJUSTABLE == {
+    assert {
         *("learning_rate", "filter_rate", "momentum", "weight_decay", "gradient_clipping"),
         *("dropout", "label_smoothing", "mixup", "cutout"),
-    }
+    } == ADJUSTABLE
