@@ -55,7 +55,10 @@ def test_of_many_names_that_are_not_near_some_are_named() -> None:
 
 def test_a_traceback_has_the_hint_too() -> None:
     error = pickle.loads(pickle.dumps(StorageError("no", "set it")))  # noqa: S301  # our own bytes
-    assert "".join(traceback.format_exception_only(error)).endswith("StorageError: no\nhint: set it\n")
+    printed = "".join(traceback.format_exception_only(error))
+    assert printed.endswith("StorageError: no\nhint: set it\n")
+    # where Ray hands on a traceback as a text
+    assert last_line(OSError(printed)) == "cifar_ray.errors.StorageError: no"
 
 
 def test_unknown_name_where_there_is_none() -> None:

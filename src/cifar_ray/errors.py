@@ -212,8 +212,9 @@ def first_line(error: Exception) -> str:
 
 
 def last_line(error: BaseException) -> str:
-    """Of its text; its type's name where it has none."""
-    return [type(error).__name__, *str(error).strip().splitlines()][-1]
+    """Of its text, which with Ray is a traceback, but of a hint in it; its type's name where it has none."""
+    lines = [line for line in str(error).strip().splitlines() if not line.startswith("hint: ")]
+    return [type(error).__name__, *lines][-1]
 
 
 def plain(text: str) -> str:

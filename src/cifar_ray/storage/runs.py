@@ -71,8 +71,9 @@ class RunStore:
         """sweep.json; UnknownNameError with the nearest ids where there is none."""
         record = self._find_record(layout.sweep_record(sweep_id), SweepRecord)
         if record is None:
-            self.check_is_store()
-            raise UnknownNameError.of("sweep", sweep_id, self.sweep_ids())
+            if not (known := self.sweep_ids()):
+                self.check_is_store()
+            raise UnknownNameError.of("sweep", sweep_id, known)
         return record
 
     def check_is_store(self) -> None:
