@@ -2,6 +2,7 @@ import json
 import math
 from contextlib import suppress
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import get_type_hints
 
 import pytest
@@ -22,7 +23,11 @@ from cifar_ray.records import (
 )
 from cifar_ray.resource_use import Cost, ResourceUse
 from cifar_ray.storage.checkpoints import Manifest
+from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.lease import LeaseRecord
+from cifar_ray.storage.runs import RunStore
+
+RESULTS = Path(__file__).parents[1] / "docs/results"
 
 accuracies = st.floats(0, 1)
 metrics = st.builds(
@@ -179,3 +184,19 @@ def test_progress_survives_a_name_with_blanks() -> None:
     seen = SweepProgress.from_line(line)
     assert seen is not None
     assert (seen.dataset, seen.ended, seen.best_trial) == ("my_data", 1, None)
+
+
+@pytest.mark.parametrize(
+    "folder", sorted({path.parents[1].relative_to(RESULTS).as_posix() for path in RESULTS.rglob("sweep.json")})
+)
+def test_every_record_that_is_kept_stays_readable(folder: str) -> None:
+    runs = RunStore(FolderStore(RESULTS / folder))
+    sweep_ids = runs.sweep_ids()
+    assert sweep_ids
+    for sweep_id in sweep_ids:
+        summary = runs.summary(sweep_id)
+        runs.trials(sweep_id)
+        runs.metrics(sweep_id)
+        runs.use(sweep_id)
+        if summary.scores:
+            runs.answers(summary.scores)

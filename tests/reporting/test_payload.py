@@ -176,3 +176,22 @@ def test_rungs(
 ) -> None:
     runs.create_sweep(replace(sweep_record, grace_period=grace, reduction_factor=factor, max_epochs=epochs))
     assert sweep_payload(runs, "cnn-1")["rungs"] == rungs
+
+
+@pytest.mark.parametrize("num_validation", [-3, 10**400])
+def test_a_record_of_what_cannot_be_leaves_the_other_sweeps(
+    running: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord, num_validation: int
+) -> None:
+    odd = json.loads(sweep_record.to_json())
+    odd["dataset"]["num_validation"] = num_validation
+    running.objects.write("cnn-2/sweep.json", json.dumps(odd).encode())
+    running.create_sweep(replace(sweep_record, sweep_id="cnn-3"))
+    running.write_trial("cnn-3", replace(trial_record, best_validation_accuracy=5.0))
+    rows = {row["id"]: row for row in page_payload(running)["sweeps"]}
+    assert {name: row["state"] for name, row in rows.items()} == {
+        "cnn-1": "interrupted",
+        "cnn-2": "unreadable",
+        "cnn-3": "unreadable",
+    }
+    assert "num_validation" in rows["cnn-2"]["problem"]
+    assert "best_validation_accuracy" in rows["cnn-3"]["problem"]
