@@ -12,9 +12,10 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 from benchmarks.s3 import running_s3
-from cifar_ray.planning.counted_asha import METRIC, TIME_ATTRIBUTE, CountedASHA, Ticket, asha_settings
+from cifar_ray.planning.counted_asha import METRIC, TIME_ATTRIBUTE, CountedASHA, asha_settings
 from cifar_ray.records import EpochMetrics
 from cifar_ray.settings import S3Settings
 from cifar_ray.storage.object_store import ObjectStore, open_store
@@ -80,9 +81,9 @@ def _decision_s(num_recorded: int) -> tuple[float, float]:
         first[str(index)] = counted[str(index)] = accuracy
 
     def report(scheduler: ASHAScheduler, number: int) -> None:
-        ticket = Ticket(f"new {number}")
-        scheduler.on_trial_add(None, ticket)
-        scheduler.on_trial_result(None, ticket, {TIME_ATTRIBUTE: 1, METRIC: rng.randrange(NUM_IMAGES) / NUM_IMAGES})
+        trial = SimpleNamespace(trial_id=f"new {number}")
+        scheduler.on_trial_add(None, trial)
+        scheduler.on_trial_result(None, trial, {TIME_ATTRIBUTE: 1, METRIC: rng.randrange(NUM_IMAGES) / NUM_IMAGES})
 
     return _median_s(lambda number: report(own, number)), _median_s(lambda number: report(ours, number))
 

@@ -38,13 +38,13 @@ def running_s3() -> Iterator[RunningS3]:
     ):
         state = StateFolder(home=Path(home))
         state.prepare()
-        keys = make_secrets(state.secrets)
+        make_secrets(state.secrets)
         cluster = _plan(state, temp_dir)
         environ = cluster.environment()
         started = s3_server.start(program, cluster, state, joined(os.environ, environ))
         cluster = replace(cluster, s3=started.process)
         try:
-            s3_server.wait(started, started, cluster.s3_endpoint_url, keys)
+            s3_server.wait(started, started, cluster.s3_endpoint_url, state.secrets.credentials)
             yield RunningS3(
                 host=HOST,
                 port=int(cluster.s3_endpoint_url.rpartition(":")[2]),

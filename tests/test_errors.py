@@ -1,4 +1,5 @@
 import pickle
+import traceback
 
 import pytest
 
@@ -18,6 +19,11 @@ def test_shows_message_and_hint_without_traceback(capsys: pytest.CaptureFixture[
     assert capsys.readouterr().err == "error: it is wrong\nhint: do this\n"
 
 
+def test_what_others_have_written_moves_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    StorageError("SweepRecord.\x1b]0;owned\x07x: odd\nand \x1b[2J more", "see \x9b1m it").show()
+    assert capsys.readouterr().err == "error: SweepRecord. ]0;owned x: odd\nand  [2J more\nhint: see  1m it\n"
+
+
 def test_hint_survives_pickling_between_processes() -> None:
     error = pickle.loads(pickle.dumps(StorageError("no", "set it")))  # noqa: S301  # our own bytes
     assert (type(error), error.message, error.hint) == (StorageError, "no", "set it")
@@ -28,9 +34,31 @@ def test_exit_codes_tell_bad_input_unreachable_and_interrupted_apart() -> None:
     assert [error.exit_code for error in errors] == [1, 2, 4, 130]
 
 
-@pytest.mark.parametrize(("name", "hint"), [("resnte", "did you mean resnet?"), ("zzz", "did you mean cnn, resnet?")])
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("resnte", "did you mean resnet?"),
+        ("RESNET", "did you mean resnet?"),
+        ("ce", "did you mean cnn-ema?"),
+        ("zzz", "there are cnn, cnn-ema, resnet"),
+    ],
+)
 def test_unknown_name_hints_at_the_nearest(name: str, hint: str) -> None:
-    assert UnknownNameError.of("study", name, ["resnet", "cnn"]).hint == hint
+    assert UnknownNameError.of("study", name, ["resnet", "cnn", "cnn-ema"]).hint == hint
+
+
+def test_of_many_names_that_are_not_near_some_are_named() -> None:
+    error = UnknownNameError.of("sweep", "zzz", [f"cnn-{number}" for number in range(10)])
+    assert str(error.hint).endswith("cnn-7 and 2 more")
+    assert UnknownNameError.of("setting", "lr", ["learning_rate", "momentum"]).hint == "did you mean learning_rate?"
+
+
+def test_a_traceback_has_the_hint_too() -> None:
+    error = pickle.loads(pickle.dumps(StorageError("no", "set it")))  # noqa: S301  # our own bytes
+    printed = "".join(traceback.format_exception_only(error))
+    assert printed.endswith("StorageError: no\nhint: set it\n")
+    # where Ray hands on a traceback as a text
+    assert last_line(OSError(printed)) == "cifar_ray.errors.StorageError: no"
 
 
 def test_unknown_name_where_there_is_none() -> None:
@@ -40,8 +68,3 @@ def test_unknown_name_where_there_is_none() -> None:
 @pytest.mark.parametrize(("error", "line"), [(OSError("Traceback\n\nno room \n"), "no room"), (OSError(), "OSError")])
 def test_the_last_line_of_what_another_library_says(error: Exception, line: str) -> None:
     assert last_line(error) == line
-
-
-def test_what_a_store_says_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    StorageError("two\nlines \x1b]0;pwned\x07", "and \x9b2J a hint\x1b[8m").show()
-    assert capsys.readouterr().err == "error: two\nlines  ]0;pwned \nhint: and  2J a hint [8m\n"

@@ -37,6 +37,9 @@ def test_the_mean_chooses_and_the_shrinkage_shows_the_luck() -> None:
         "finals: t0007 wins with a mean validation accuracy of 67.00 % over 3 seeds (95 % interval 64.52 to 69.48); "
         "the sweep had given it 68.00 %, 1.00 points more"
     )
+    assert finalist("t0001", 0.99, 0.97, 0.99).interval == (pytest.approx(0.85294, abs=1e-5), 1)
+    poorer = replace(finals, finalists=(finalist("t0007", 0.65, 0.66, 0.67, 0.68),))
+    assert describe(poorer).endswith("; the sweep had given it 65.00 %, 2.00 points less")
     longer = replace(finals, finalists=(replace(SOLID, has_other_epochs=True),))
     assert "the sweep had given it 68.00 %, in a training of other length" in describe(longer)
     assert Finals.from_json(finals.to_json()) == finals

@@ -2,6 +2,7 @@ import json
 import math
 from contextlib import suppress
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import get_type_hints
 
 import pytest
@@ -22,7 +23,11 @@ from cifar_ray.records import (
 )
 from cifar_ray.resource_use import Cost, ResourceUse
 from cifar_ray.storage.checkpoints import Manifest
+from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.lease import LeaseRecord
+from cifar_ray.storage.runs import RunStore
+
+RESULTS = Path(__file__).parents[1] / "docs/results"
 
 accuracies = st.floats(0, 1)
 metrics = st.builds(
@@ -89,6 +94,10 @@ def test_nested_records_there_and_back(sweep_record: SweepRecord) -> None:
         ({"outcome": "odd"}, "outcome"),
         ({"num_epochs": "4"}, "num_epochs"),
         ({"num_epochs": True}, "num_epochs"),
+        ({"num_epochs": -3}, "num_epochs"),
+        ({"num_epochs": 10**400}, "num_epochs"),
+        ({"best_validation_accuracy": 5.0}, "best_validation_accuracy"),
+        ({"seconds": -1.0}, "seconds"),
         ({"config": []}, "config"),
         ({"new_field": 1}, "new_field"),
     ],
@@ -97,6 +106,15 @@ def test_a_damaged_record_is_named(trial_record: TrialRecord, change: dict[str, 
     text = json.dumps(json.loads(trial_record.to_json()) | change)
     with pytest.raises(RecordError, match=names):
         TrialRecord.from_json(text)
+
+
+def test_a_data_set_has_images_to_validate_on(sweep_record: SweepRecord) -> None:
+    """Every interval divides by their number."""
+    text = sweep_record.to_json().replace(
+        f'"num_validation": {sweep_record.dataset.num_validation}', '"num_validation": 0'
+    )
+    with pytest.raises(RecordError, match="num_validation"):
+        SweepRecord.from_json(text)
 
 
 def test_a_missing_field_is_named(trial_record: TrialRecord) -> None:
@@ -166,3 +184,19 @@ def test_progress_survives_a_name_with_blanks() -> None:
     seen = SweepProgress.from_line(line)
     assert seen is not None
     assert (seen.dataset, seen.ended, seen.best_trial) == ("my_data", 1, None)
+
+
+@pytest.mark.parametrize(
+    "folder", sorted({path.parents[1].relative_to(RESULTS).as_posix() for path in RESULTS.rglob("sweep.json")})
+)
+def test_every_record_that_is_kept_stays_readable(folder: str) -> None:
+    runs = RunStore(FolderStore(RESULTS / folder))
+    sweep_ids = runs.sweep_ids()
+    assert sweep_ids
+    for sweep_id in sweep_ids:
+        summary = runs.summary(sweep_id)
+        runs.trials(sweep_id)
+        runs.metrics(sweep_id)
+        runs.use(sweep_id)
+        if summary.scores:
+            runs.answers(summary.scores)

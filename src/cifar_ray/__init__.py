@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     from cifar_ray.reporting.frames import SweepFrames, load_sweep
 
 __all__ = ["SweepFrames", "WinnerModel", "load_model", "load_sweep"]
+
+__version__ = version("cifar-ray")
 
 _ROOMS = dict.fromkeys(("SweepFrames", "load_sweep"), "cifar_ray.reporting.frames") | dict.fromkeys(
     ("WinnerModel", "load_model"), "cifar_ray.evaluation.winner_model"

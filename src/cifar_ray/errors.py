@@ -47,12 +47,16 @@ class CifarRayError(click.ClickException):
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
         self.hint = hint
+        if hint:
+            # for whoever gets a traceback: in Python, not on the command line
+            self.add_note(f"hint: {hint}")
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """Print the error, then the hint, to stderr (or `file`), without what steers a terminal."""
-        # both may hold what a store, a cluster or a library says
-        for text in (f"error: {self.message}", *([f"hint: {self.hint}"] if self.hint else [])):
-            click.echo("\n".join(map(plain, text.splitlines())), file=file, err=True)
+        """Print the error, then the hint, to stderr (or `file`)."""
+        said = [f"error: {self.message}", *([f"hint: {self.hint}"] if self.hint else [])]
+        # which may quote what others have written
+        for line in "\n".join(said).split("\n"):
+            click.echo(plain(line), file=file, err=True)
 
 
 class ConfigurationError(CifarRayError):
@@ -68,8 +72,15 @@ class UnknownNameError(ConfigurationError):
     def of(cls, kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
         """The error for a `name` of a `kind` ("study", "sweep") that is not among `known`."""
         names = sorted(known)
-        nearest = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or names[:8]
-        hint = f"did you mean {', '.join(nearest)}?" if nearest else f"there is no {kind} yet"
+        by_form = {each.lower(): each for each in names}
+        # such as lr for learning_rate
+        initials = [each for each in names if name == "".join(word[:1] for word in re.split("[_-]", each))]
+        if nearest := initials or difflib.get_close_matches(name.lower(), by_form, n=3, cutoff=0.5):
+            hint = f"did you mean {', '.join(by_form[each.lower()] for each in nearest)}?"
+        elif names:
+            hint = f"there are {', '.join(names[:8])}{f' and {len(names) - 8} more' if len(names) > 8 else ''}"
+        else:
+            hint = f"there is no {kind} yet"
         return cls(f"unknown {kind} {name!r}", hint)
 
 
@@ -187,11 +198,6 @@ class TimeLimitError(InterruptedSweepError):
     exit_code: ClassVar[int] = 124
 
 
-def plain(text: str) -> str:
-    """Text on one line without control characters, such as an error's colours or a name's line break."""
-    return "".join(character if character.isprintable() else " " for character in text)
-
-
 _USER_INFO = re.compile(r"://[^/\s]*@")
 
 
@@ -206,5 +212,11 @@ def first_line(error: Exception) -> str:
 
 
 def last_line(error: BaseException) -> str:
-    """Of its text; its type's name where it has none."""
-    return [type(error).__name__, *str(error).strip().splitlines()][-1]
+    """Of its text, which with Ray is a traceback, but of a hint in it; its type's name where it has none."""
+    lines = [line for line in str(error).strip().splitlines() if not line.startswith("hint: ")]
+    return [type(error).__name__, *lines][-1]
+
+
+def plain(text: str) -> str:
+    """Text on one line without control characters, such as an error's colours or a name's line break."""
+    return "".join(character if character.isprintable() else " " for character in text)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from cifar_ray.json_record import Record
-from cifar_ray.statistics import mean_interval
+from cifar_ray.statistics import mean_accuracy_interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class Finalist(Record):
     @property
     def interval(self) -> tuple[float, float] | None:
         """Of that mean over seeds, 95 %, by Student's t: wide for few seeds. None of fewer than two."""
-        return mean_interval(self.accuracies)
+        return mean_accuracy_interval(self.accuracies)
 
     @property
     def shrinkage(self) -> float | None:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+
+from annotated_types import Ge, Interval
 
 from cifar_ray.errors import RecordError
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
+
+
+# what a record's field may be where it is read
+Share = Annotated[float, Interval(ge=0, le=1)]
+Amount = Annotated[float, Ge(0)]
+Count = Annotated[int, Interval(ge=0, le=2**53)]
+Some = Annotated[int, Interval(ge=1, le=2**53)]
+"""A count of what there must be one of."""
 
 
 class Record:

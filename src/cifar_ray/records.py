@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from cifar_ray.finals import Finals
-from cifar_ray.json_record import Record
+from cifar_ray.json_record import Amount, Count, Record, Share, Some
 from cifar_ray.resource_use import Cost, Device
 from cifar_ray.scrutiny import Calibration, Mistake, ReliabilityBin, Robustness, SeedScore
 from cifar_ray.studies.study import VALIDATION_SHARE, Budget, Searcher
@@ -27,13 +27,13 @@ class DatasetRecord(Record):
     """What tables and figures call it."""
     fingerprint: str
     """SHA-256 over pixels and labels of the training images, as read (before the split)."""
-    num_train: int
-    num_validation: int
+    num_train: Some
+    num_validation: Some
     classes: tuple[str, ...]
     mean: tuple[float, float, float]
     """Per channel (RGB) in [0, 1], of the training part alone."""
     standard_deviation: tuple[float, float, float]
-    validation_share: float = VALIDATION_SHARE
+    validation_share: Share = VALIDATION_SHARE
     """Of each class's images, held out of training to choose by."""
 
 
@@ -54,12 +54,12 @@ class SweepRecord(Record):
     study: str
     seed: int
     """Of the sampled configurations, the split, the batches and the augmentation."""
-    num_trials: int
-    max_epochs: int
-    grace_period: int
-    reduction_factor: int
-    accelerators_per_trial: float
-    cpus_per_trial: float
+    num_trials: Count
+    max_epochs: Count
+    grace_period: Count
+    reduction_factor: Count
+    accelerators_per_trial: Amount
+    cpus_per_trial: Amount
     """Both of a trial, or of the cohort that it trains in."""
     dataset: DatasetRecord
     versions: Mapping[str, str]
@@ -73,11 +73,11 @@ class SweepRecord(Record):
     """Who chose the configurations."""
     is_cohort: bool = False
     """Whether its trials trained together, on shared batches."""
-    num_finalists: int = 0
+    num_finalists: Count = 0
     """How many of its best configurations are trained anew once ASHA has ended."""
-    num_seeds: int = 0
+    num_seeds: Count = 0
     """How often each of them is."""
-    final_epochs: int | None = None
+    final_epochs: Count | None = None
     """Of each of these trainings; None for as many as a trial's most."""
     best_of: str | None = None
     """The sweep whose best configurations its trials train; None where they were drawn or searched."""
@@ -121,17 +121,17 @@ class EpochMetrics(Record):
     """One epoch of one trial. Losses are mean cross-entropies (None: not finite), accuracies fractions."""
 
     trial_id: str
-    epoch: int
+    epoch: Count
     """From 1."""
     train_loss: float | None
-    train_accuracy: float
+    train_accuracy: Share
     validation_loss: float | None
-    validation_accuracy: float
-    learning_rate: float
+    validation_accuracy: Share
+    learning_rate: Amount
     """In the epoch's last step."""
-    seconds: float
+    seconds: Amount
     """Wall time of the epoch, training and validation."""
-    num_sharing: int = 1
+    num_sharing: Some = 1
     """Trials that trained as one cohort in that time."""
     device: str | None = None
     """What it was trained on, and in which precision."""
@@ -167,16 +167,16 @@ class TrialRecord(Record):
     trial_id: str
     config: Mapping[str, Any]
     outcome: Outcome
-    num_epochs: int = 0
+    num_epochs: Count = 0
     """Epochs trained, each counted once."""
-    best_epoch: int | None = None
+    best_epoch: Count | None = None
     """The epoch of the best validation accuracy: its weights are the trial's."""
-    best_validation_accuracy: float | None = None
+    best_validation_accuracy: Share | None = None
     node: str | None = None
     """Address of the node that it ran on last."""
-    seconds: float = 0.0
+    seconds: Amount = 0.0
     """Wall time of its epochs."""
-    accelerator_seconds: float = 0.0
+    accelerator_seconds: Amount = 0.0
     """Of its epochs, each divided by the trials that shared it, times the accelerators held."""
     error: str | None = None
     """Of a failed trial: the last line of its traceback."""
@@ -206,10 +206,10 @@ class SweepResult(Record):
     """None where no trial finished an epoch with a finite loss."""
     outcomes: Mapping[str, int]
     """From outcome to the number of its trials."""
-    num_epochs: int
+    num_epochs: Count
     """As what follows, with those of the finals."""
-    wall_s: float
-    accelerator_seconds: float
+    wall_s: Amount
+    accelerator_seconds: Amount
     finished_at: str
     cost: Cost | None = None
     """None in sweeps of versions that did not count it."""
@@ -239,25 +239,25 @@ class TestScores(Record):
     study: str
     trial_id: str
     """Of the sweep; where it was trained anew in finals, the first of `seeds` is the training that was scored."""
-    epoch: int
+    epoch: Count
     """Whose weights were scored."""
     config: Mapping[str, Any]
-    validation_accuracy: float
+    validation_accuracy: Share
     validation_loss: float | None
     dataset: DatasetRecord
     test_fingerprint: str
     """SHA-256 over pixels and labels of the test images."""
-    num_images: int
-    accuracy: float
-    accuracy_interval: tuple[float, float]
+    num_images: Some
+    accuracy: Share
+    accuracy_interval: tuple[Share, Share]
     """95 % Wilson score interval."""
     loss: float
     accuracy_by_class: Mapping[str, float]
-    class_mean: float
-    class_standard_deviation: float
+    class_mean: Share
+    class_standard_deviation: Share
     """Population standard deviation between classes."""
-    animals: float | None
-    vehicles: float | None
+    animals: Share | None
+    vehicles: Share | None
     confusion_matrix: tuple[tuple[int, ...], ...]
     """Rows are true classes, columns predicted ones."""
     device: str
@@ -270,7 +270,7 @@ class TestScores(Record):
     """Bins of equal width over [0, 1]."""
     mistakes: tuple[Mistake, ...] = ()
     """The most confident ones, the worst first."""
-    accuracy_with_flips: float | None = None
+    accuracy_with_flips: Share | None = None
     """By the mean of the logits of each image and its mirror image: reported apart, never instead."""
     seeds: tuple[SeedScore, ...] = ()
     """Where the winner was trained anew on several seeds: each of those trainings, the one that was scored first."""

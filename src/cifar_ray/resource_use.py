@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from cifar_ray.json_record import Record
+from cifar_ray.json_record import Amount, Record
 
 Device = Literal["accelerator", "core"]
 """What is counted: accelerators, or cores where a sweep uses none."""
@@ -16,9 +16,9 @@ Device = Literal["accelerator", "core"]
 class ResourceUse(Record):
     """What a sweep has held so far, in seconds of accelerators, or of cores where it uses none."""
 
-    held_s: float = 0.0
+    held_s: Amount = 0.0
     """By trials or cohorts, whether they trained or not."""
-    repeated_s: float = 0.0
+    repeated_s: Amount = 0.0
     """Of epochs that were trained again, since a process or a node was lost."""
     nodes: Mapping[str, str] = field(default_factory=dict)
     """From a node's address to its accelerator and market, such as `A100 spot`."""
@@ -29,13 +29,13 @@ class Cost(Record):
     """What a sweep held, and where that went. Seconds are those of accelerators, or of cores where it used none."""
 
     device: Device
-    held_s: float
+    held_s: Amount
     """By trials or cohorts: the sum of all below."""
-    useful_s: float
+    useful_s: Amount
     """Epochs, each once, of trials that did not fail."""
-    failed_s: float
+    failed_s: Amount
     """Epochs of trials that failed."""
-    repeated_s: float
+    repeated_s: Amount
     """Epochs that were trained again, since a process or a node was lost."""
     price: float | None = None
     """Of all that was held; None where no table of prices was given, or it lacks a row."""

@@ -72,15 +72,22 @@ def difference_interval(first: tuple[int, int], second: tuple[int, int]) -> tupl
     )
 
 
-def student_quantile(degrees: int) -> float:
-    """The 97.5 % quantile of Student's t distribution, found in the closed form of its distribution function."""
+def between(low: float, high: float, share: float) -> float:
+    """That share of the way from one to the other, to the last bit as numpy's quantiles have it."""
+    # from the nearer end
+    return high - (high - low) * (1 - share) if share >= 0.5 else low + (high - low) * share
+
+
+def student_quantile(degrees: int, level: float = 0.95) -> float:
+    """Between minus and plus which Student's t lies with that chance, found in the closed form of its distribution
+    function; of 0.95 it is the 97.5 % quantile."""
     assert degrees >= 1
     low, high = 0.0, 1.0
-    while _within_student(high, degrees) < 0.95:
+    while _within_student(high, degrees) < level:
         low, high = high, 2 * high
     while high - low > 1e-12 * high:
         middle = (low + high) / 2
-        low, high = (middle, high) if _within_student(middle, degrees) < 0.95 else (low, middle)
+        low, high = (middle, high) if _within_student(middle, degrees) < level else (low, middle)
     return high
 
 
@@ -97,13 +104,25 @@ def _within_student(t: float, degrees: int) -> float:
     return (angle + math.sin(angle) * total) * 2 / math.pi if is_odd else math.sin(angle) * total
 
 
-def mean_interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """The 95 % interval of the mean of what the values are drawn from (Student's t); None of fewer than two."""
+def mean_interval(values: Sequence[float], num_comparisons: int = 1) -> tuple[float, float] | None:
+    """The 95 % interval of the mean of what the values are drawn from (Student's t); None of fewer than two.
+
+    Of several comparisons it holds for all of them together, by Bonferroni's inequality: each has its part of the 5 %.
+    """
     if len(values) < 2:
         return None
     mean = fmean(values)
-    half = student_quantile(len(values) - 1) * stdev(values) / math.sqrt(len(values))
+    quantile = student_quantile(len(values) - 1, 1 - 0.05 / num_comparisons)
+    half = quantile * stdev(values) / math.sqrt(len(values))
     return mean - half, mean + half
+
+
+def mean_accuracy_interval(accuracies: Sequence[float]) -> tuple[float, float] | None:
+    """The same of accuracies, whose mean is no less than 0 and no more than 1."""
+    if (interval := mean_interval(accuracies)) is None:
+        return None
+    low, high = interval
+    return max(0.0, low), min(1.0, high)
 
 
 def mcnemar(only_first: int, only_second: int) -> float:

@@ -33,13 +33,23 @@ JOBS = [
 ]
 
 
+NODES = [
+    {"node_ip": "127.0.0.1", "resources_total": {"CPU": 2.0, "GPU": 1.0}, "labels": {}, "state": "ALIVE"},
+    {"node_ip": "127.0.0.1", "resources_total": {"CPU": 4.0}, "labels": None, "state": "DEAD"},
+]
+
+
 class Dashboard(BaseHTTPRequestHandler):
-    """Lists JOBS."""
+    """Lists JOBS and NODES; as S3, it has every bucket."""
 
     def do_GET(self) -> None:
+        self.do_HEAD()
+        nodes = {"data": {"result": {"result": NODES}}}
+        self.wfile.write(json.dumps(nodes if "nodes" in self.path else JOBS).encode())
+
+    def do_HEAD(self) -> None:
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(json.dumps(JOBS).encode())
 
     def log_message(self, *arguments: object) -> None: ...
 
@@ -73,6 +83,26 @@ def cluster(state: StateFolder, dashboard: str) -> LocalCluster:
     return made
 
 
+@pytest.mark.parametrize(
+    ("flag", "value", "allowed"),
+    [
+        ("--cpus", "0", "x>=1"),
+        ("--gpus", "-1", "x>=0"),
+        ("--dashboard-port", "1023", "1024<=x<=65535"),
+        ("--s3-port", "65536", "1024<=x<=65535"),
+    ],
+)
+def test_an_impossible_size_or_port_is_refused_by_its_flags_name(
+    monkeypatch: pytest.MonkeyPatch, flag: str, value: str, allowed: str
+) -> None:
+    started: list[local.LocalClusterOptions] = []
+    monkeypatch.setattr(command.cluster, "up", lambda options, say: started.append(options))
+    done = CliRunner().invoke(main, ["local", "up", flag, value])
+    assert done.exit_code == 2
+    assert f"Invalid value for '{flag}': {value} is not in the range {allowed}." in done.stderr
+    assert started == []
+
+
 @pytest.mark.parametrize("answers", [True, False])
 def test_down_says_which_jobs_were_running(
     cluster: LocalCluster, state: StateFolder, monkeypatch: pytest.MonkeyPatch, answers: bool
@@ -87,6 +117,30 @@ def test_down_says_which_jobs_were_running(
         "job evaluate-1 was running\njob bare was running\n"
     )
     assert done.output == (told if answers else "")
+
+
+@pytest.mark.parametrize(
+    ("broken", "jobs_api", "s3"),
+    [
+        ("", "answers", "answers"),
+        ("dashboard_url", "http://127.0.0.1:9/api/jobs/ does not answer", "answers"),
+        ("s3_endpoint_url", "answers", "http://127.0.0.1:9 does not answer"),
+    ],
+)
+def test_status_says_of_each_part_whether_it_answers(
+    cluster: LocalCluster, state: StateFolder, broken: str, jobs_api: str, s3: str
+) -> None:
+    now = replace(cluster, s3_endpoint_url=cluster.dashboard_url)
+    now = replace(now, **{broken: "http://127.0.0.1:9"}) if broken else now
+    state.write(now)
+    done = CliRunner().invoke(main, ["local", "status"])
+    first, second, store, *capacity = done.stdout.splitlines()
+    assert first.startswith(f"Jobs API  {now.dashboard_url}  {jobs_api}")
+    assert second.startswith(f"S3        {now.s3_endpoint_url}  {s3}")
+    assert store == f"store     {cluster.storage}"
+    assert capacity == ([] if broken == "dashboard_url" else ["capacity  2 CPU, 1 GPU"])
+    assert done.exit_code == (4 if broken else 0)
+    assert ("a part of the local cluster does not answer" in done.stderr) == bool(broken)
 
 
 def test_the_end_of_the_local_cluster_is_known_to_who_follows_a_job_on_it(

@@ -186,15 +186,16 @@ def test_the_newest_sweep_is_shown(runs: RunStore, sweep_record: SweepRecord) ->
     assert shown.stderr.startswith("not to be read: cnn-4/sweep.json")
 
 
-def test_names_and_records_of_others_steer_no_terminal(
-    runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord
+def test_pull_names_its_own_folder_where_that_fails_and_says_what_is_not_there(
+    runs: RunStore, sweep_record: SweepRecord, tmp_path: Path
 ) -> None:
     runs.create_sweep(sweep_record)
-    runs.write_result(finished("cnn-1", trial_record))
-    runs.objects.write("cnn-1/trials/t0000/checkpoints/epoch-0009/\x1b]0;pwned\x07", b"")
-    odd = json.loads(sweep_record.to_json()) | {"\x1b]0;pwned\x07": 1}
-    runs.objects.write("cnn-2/sweep.json", json.dumps(odd).encode())
-    for arguments in (["list"], ["show", "cnn-2"], ["gc", "cnn-1"]):
-        said = CliRunner().invoke(main, ["results", *arguments, "--storage", runs.objects.uri], color=True)
-        assert "pwned" in said.output
-        assert not {"\x1b", "\x07"}.intersection(said.output)
+    (tmp_path / "file").touch()
+    pull = ["results", "pull", "cnn-1", "--storage", runs.objects.uri, "--checkpoints", "--to"]
+    refused = CliRunner().invoke(main, [*pull, str(tmp_path / "file" / "below")])
+    assert refused.exit_code == 2
+    assert "--to" in refused.output
+    assert "CIFAR_RAY_STORAGE" not in refused.output
+    done = CliRunner().invoke(main, [*pull, str(tmp_path / "copy")])
+    assert done.exit_code == 0
+    assert "has no checkpoints of it" in done.output

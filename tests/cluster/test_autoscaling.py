@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from cifar_ray.capacity import TYPE_LABEL
-from cifar_ray.cli.local import local
-from cifar_ray.cluster.autoscaling import LocalPool, autoscaling_config, autoscaling_environment, share_of_cpus
+from cifar_ray.cli.local import _workers, local
+from cifar_ray.cluster.autoscaling import LocalPool, autoscaling_config, autoscaling_environment
 from cifar_ray.cluster.pool_file import read_pool_file
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.settings import read_settings
@@ -116,7 +116,7 @@ def test_any_file_is_pools_that_jobs_can_be_told_or_refused(
 
 
 def test_workers_share_the_cores_and_each_has_one() -> None:
-    assert [share_of_cpus(16, 4), share_of_cpus(2, 4)] == [4, 1]
+    assert [_workers("0:4", cpus, 1).num_cpus for cpus in (16, 2)] == [4, 1]
 
 
 @pytest.mark.parametrize("text", ["4", "a:b", "1:", "-1:2"])

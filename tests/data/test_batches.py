@@ -14,6 +14,8 @@ from cifar_ray.data.image_set import ImageSet
 from cifar_ray.errors import DataError
 from cifar_ray.storage.folder import FolderStore
 
+DOUBLED = b")p0\n" + b"0(g0\ng0\ntp0\n" * 40 + b"0"
+
 
 class PythonTwoPickler(pickle._Pickler):  # type: ignore[name-defined,misc]  # only the Python pickler can be bent
     """Writes what Python 2's cPickle wrote: every string as bytes, every flag of a dtype as a whole number."""
@@ -83,6 +85,13 @@ def test_batches_that_python_three_wrote_again(official: FolderStore, image_set:
         (b"\x80\x02Nr\x00\x00\x00\x40.", "notes a value under 1073741824"),
         # one text of 500 letters, encoded again and again
         (b"(V" + b"x" * 500 + b"\np1\n" + b"c_codecs\nencode\n(g1\nVlatin1\ntR" * 20 + b"t.", "more than it is"),
+        # a pair of pairs of pairs, 2^40 values if anyone hashes or prints it
+        (DOUBLED + b"}g0\nNs.", "means it twice"),
+        (b"N" + b"2\x86" * 40 + b".", "means it twice"),
+        (DOUBLED + b"c_codecs\nencode\n(V1\ng0\ntR.", "means it twice"),
+        # by recursion in C, which ends the process
+        (b"}N" + b"\x85" * 1_000_000 + b"Ns.", "it has 1,000,000 tuples"),
+        (b"c_codecs\nencode\n(V1\n(lV" + b"z" * 1_000 + b"\natR.", "asks for the codec 'list'"),
         (b"", ""),
         (b"not a pickle", ""),
     ],

@@ -1,8 +1,10 @@
 import colorsys
+import io
 import math
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from cifar_ray.data.image_set import ImageSet
 from cifar_ray.evaluation.corruptions import CORRUPTIONS, corrupt
@@ -26,10 +28,30 @@ def test_each_severity_takes_the_images_further_away(images: np.ndarray, name: s
     assert (corrupt(images, name, 1) == corrupt(images, name, 1)).all()
 
 
-def test_noise_has_its_deviation() -> None:
+def test_severities_are_those_of_the_cited_code() -> None:
+    """Of its five for CIFAR-10 the first, third and fifth."""
+    assert {name: strengths for name, (_, strengths) in CORRUPTIONS.items()} == {
+        "noise": (0.04, 0.08, 0.10),
+        "blur": (0.4, 0.7, 1.0),
+        "brightness": (0.05, 0.15, 0.3),
+        "contrast": (0.75, 0.4, 0.15),
+        "JPEG": (80, 58, 40),
+    }
+
+
+@pytest.mark.parametrize(("severity", "quality"), [(0, 80), (1, 58), (2, 40)])
+def test_jpeg_has_its_quality(images: np.ndarray, severity: int, quality: int) -> None:
+    for image, found in zip(images, corrupt(images, "JPEG", severity), strict=True):
+        file = io.BytesIO()
+        Image.fromarray(np.moveaxis(image, 0, 2).copy()).save(file, format="JPEG", quality=quality)
+        assert (np.moveaxis(found, 0, 2) == np.asarray(Image.open(file))).all()
+
+
+@pytest.mark.parametrize(("severity", "deviation"), [(0, 0.04), (1, 0.08), (2, 0.10)])
+def test_noise_has_its_deviation(severity: int, deviation: float) -> None:
     grey = np.full((20, 3, 32, 32), 128, dtype=np.uint8)
-    noise = corrupt(grey, "noise", 1) / 255 - 128 / 255
-    assert noise.std() == pytest.approx(0.08, rel=0.02)
+    noise = corrupt(grey, "noise", severity) / 255 - 128 / 255
+    assert noise.std() == pytest.approx(deviation, rel=0.02)
     assert abs(noise.mean()) < 0.001
 
 

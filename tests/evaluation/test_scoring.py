@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from cifar_ray.cifar10 import CLASSES
 from cifar_ray.data.image_set import ImageSet
 from cifar_ray.data.sources import load_images
 from cifar_ray.data.split import split
@@ -100,18 +101,49 @@ def test_all_that_is_kept_of_a_winner(finished: RunStore, monkeypatch: pytest.Mo
     assert scores.calibration.loss == pytest.approx(scores.loss, abs=1e-6)
     assert scores.robustness is not None
     assert scores.robustness.num_images == 40
-    assert {len(each) for each in scores.robustness.corrupted.values()} == {3}
     assert corrupted == [(name, severity) for name in CORRUPTIONS for severity in range(3)]
     # 100 to test: plain, mirrored, two more seeds; 50 to validate; 40 clean and with 15 corruptions
     assert sum(seen) == 4 * 100 + 50 + 16 * 40
 
-    answers = finished.answers(scores)
-    assert answers is not None
-    assert sum(answers.is_right()) / 100 == scores.accuracy
-    assert len(base64.b64decode(answers.predicted)) == 100
     seen.clear()
     assert score_sweep(finished.objects.uri, "cnn-1") == scores
     assert not seen, "the test set is opened once"
+    test = load_images("shapes:500", "test", read_settings())
+    chosen = np.sort(np.random.default_rng(0).permutation(100)[:40])
+
+    def accuracy(images: np.ndarray) -> float:
+        return float((plain_logits(finished, "t0001", images).argmax(axis=1) == test.labels[chosen]).mean())
+
+    clean = accuracy(test.images[chosen])
+    expected = {
+        name: tuple(accuracy(corrupt(test.images[chosen], name, severity)) for severity in range(3))
+        for name in CORRUPTIONS
+    }
+    assert (scores.robustness.clean, scores.robustness.corrupted) == (clean, expected)
+    assert any(set(each) != {clean} for each in expected.values())
+
+
+def test_a_thousand_of_more_test_images_are_corrupted(image_set: ImageSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Knowing(judge.Judge):
+        """Sees the class in the first channel."""
+
+        def __init__(self) -> None:
+            pass
+
+        def accuracy(self, images: np.ndarray, labels: np.ndarray) -> float:
+            seen.append(images)
+            return float((images[:, 0, 0, 0] // 25 == labels).mean())
+
+    seen: list[np.ndarray] = []
+    monkeypatch.setattr(judge, "corrupt", lambda images, name, severity: images)
+    many = replace(image_set, images=np.tile(image_set.images, (6, 1, 1, 1)), labels=np.tile(image_set.labels, 6))
+    many.images[:, 1, 0, :2] = np.array(divmod(np.arange(1200), 256)).T
+    found = Knowing().robustness(many)
+    assert (found.num_images, found.clean, set(found.corrupted)) == (1000, 1.0, set(CORRUPTIONS))
+    assert set(found.corrupted.values()) == {(1.0, 1.0, 1.0)}
+    assert all((images == seen[0]).all() for images in seen), "the same ones each time"
+    numbers = (seen[0][:, 1, 0, :2].astype(int) @ (256, 1)).tolist()
+    assert numbers == sorted(set(numbers)) != list(range(1000)), "drawn, each once"
 
 
 def test_scores_are_those_of_a_plain_pass(finished: RunStore) -> None:
@@ -132,22 +164,52 @@ def test_scores_are_those_of_a_plain_pass(finished: RunStore) -> None:
     summary = summarise_classes(by_class)
     assert scores.class_mean == pytest.approx(summary.mean)
     assert scores.class_standard_deviation == pytest.approx(summary.standard_deviation)
-    assert sum(each.num_images for each in scores.reliability) == 100
-    assert len(scores.mistakes) == 24
-    for each in scores.mistakes:
-        assert test.classes[predicted[each.index]] == each.predicted_class != each.true_class
+    confidence = torch.softmax(torch.from_numpy(logits), dim=1).amax(dim=1).numpy()
+    for each in scores.reliability:
+        inside = (each.low < confidence) & (confidence <= each.high)
+        assert each.num_images == inside.sum()
+        if each.num_images:
+            assert each.confidence == pytest.approx(confidence[inside].mean(), abs=1e-5)
+            assert each.accuracy == pytest.approx(is_right[inside].mean())
+    surest = sorted(np.flatnonzero(~is_right), key=lambda index: -confidence[index])[:24]
+    assert [each.index for each in scores.mistakes] == surest
+    assert [each.confidence for each in scores.mistakes] == pytest.approx(confidence[surest], abs=1e-5)
+    assert [each.predicted_class for each in scores.mistakes] == [test.classes[predicted[index]] for index in surest]
+    assert [each.true_class for each in scores.mistakes] == [test.classes[test.labels[index]] for index in surest]
     assert (scores.validation_accuracy, scores.validation_loss) == (0.4, 2.1 / 3)
+    assert scores.test_fingerprint == test.fingerprint() != scores.dataset.fingerprint
+    answers = finished.answers(scores)
+    assert answers is not None
+    assert answers.test_fingerprint == test.fingerprint()
+    assert base64.b64decode(answers.labels) == bytes(test.labels.tolist())
+    assert base64.b64decode(answers.predicted) == bytes(predicted.tolist())
+
+
+def test_animals_and_vehicles_are_told_apart(image_set: ImageSet) -> None:
+    """All animals but a quarter of the birds are recognised, and of the vehicles the ships alone."""
+    predicted = image_set.labels.copy()
+    predicted[np.flatnonzero(predicted == CLASSES.index("bird"))[:5]] = CLASSES.index("cat")
+    for name in ("airplane", "automobile", "truck"):
+        predicted[image_set.labels == CLASSES.index(name)] = CLASSES.index("ship")
+    found = scoring._score_classes(image_set, predicted)
+    by_class = dict.fromkeys(CLASSES, 1.0) | {"bird": 0.75, "airplane": 0.0, "automobile": 0.0, "truck": 0.0}
+    assert found["accuracy_by_class"] == by_class
+    assert (found["animals"], found["vehicles"]) == (pytest.approx(5.75 / 6), 0.25)
+    bird, ship = CLASSES.index("bird"), CLASSES.index("ship")
+    assert found["confusion_matrix"][bird] == (0, 0, 15, 5, 0, 0, 0, 0, 0, 0)
+    assert [row[ship] for row in found["confusion_matrix"]] == [20, 20, 0, 0, 0, 0, 0, 0, 20, 20]
 
 
 def plain_logits(runs: RunStore, trial_id: str, images: np.ndarray) -> np.ndarray:
-    """(N, 10) of a final's network, one image at a time."""
+    """(N, 10) of a final's network, 20 images at a time."""
     checkpoint = CheckpointStore(runs.finals("cnn-1").objects, "cnn-1-finals", trial_id).load(3)
     model = build_model(TrialConfig.from_dict(checkpoint.config)).eval()
     load_weights(model, checkpoint.weights)
     dataset = runs.sweep("cnn-1").dataset
     mean, deviation = (torch.tensor(each).view(3, 1, 1) for each in (dataset.mean, dataset.standard_deviation))
     with torch.inference_mode():
-        return torch.cat([model(((each / 255 - mean) / deviation)[None]) for each in torch.from_numpy(images)]).numpy()
+        parts = torch.from_numpy(images.copy()).split(20)
+        return torch.cat([model((each / 255 - mean) / deviation) for each in parts]).numpy()
 
 
 def test_finals_are_no_second_look_at_the_test_set(finished: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:

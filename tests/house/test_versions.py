@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+import cifar_ray
+
 ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 CHART = ROOT / "helm" / "cifar-ray"
@@ -54,3 +56,7 @@ def test_the_chart_is_of_the_project() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert chart["appVersion"] == PYPROJECT["project"]["version"]
     assert yaml.safe_load((CHART / "values.yaml").read_text())["rayVersion"] == RAY
+
+
+def test_the_package_says_its_version() -> None:
+    assert cifar_ray.__version__ == PYPROJECT["project"]["version"]

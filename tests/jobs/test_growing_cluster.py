@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from job_commands import Result, run
 
 from cifar_ray.capacity import ACCELERATOR, NodeKind
 from cifar_ray.cli.connection import LOCAL_FOLDER, connect_runs
@@ -89,5 +90,5 @@ def test_what_no_worker_can_ever_hold_is_refused_before_it_is_submitted(growing:
     )
     assert "worker: 1 CPU, 1 GPU" in done.stderr
     assert done.stdout == ""
-    assert dashboard_api.num_jobs(growing.dashboard_url, read_token(Path(growing.token_path))) == 0
+    assert run("job", "list") == Result(0, "")
     assert len(_nodes(growing)) == 1

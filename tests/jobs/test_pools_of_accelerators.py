@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from job_commands import BIN, check_books, run, submit, wait_for
+from job_commands import BIN, Result, check_books, run, submit, wait_for
 
 from cifar_ray.cli.connection import LOCAL_FOLDER, connect_runs
 from cifar_ray.cluster import dashboard_api, local
@@ -112,21 +112,19 @@ def _num_nodes(cluster: local.LocalCluster) -> int:
     return len(dashboard_api.living_nodes(cluster.dashboard_url, read_token(Path(cluster.token_path))))
 
 
-def _check_refused(cluster: local.LocalCluster, asked: Sequence[str], why: str) -> None:
+def _check_refused(asked: Sequence[str], why: str) -> None:
     refused = run("job", "submit", "cnn", "--no-cohort", *asked)
     assert refused.exit_code == CapacityError.exit_code
     assert why in refused.output
-    assert dashboard_api.num_jobs(cluster.dashboard_url, read_token(Path(cluster.token_path))) == 0
+    assert run("job", "list") == Result(0, "")
 
 
 def test_trials_go_where_they_fit_or_where_they_are_sent(cluster: local.LocalCluster, tmp_path: Path) -> None:
     assert _num_nodes(cluster) == 1, "the head alone"
     pools = "H100: 4 CPU, 2 GPU (H100); T4: 4 CPU, 1 GPU (T4)"
-    _check_refused(
-        cluster, ("--accelerator", "A100"), f"no node has an accelerator of type A100 (nodes: {HEAD}; {pools})"
-    )
-    _check_refused(cluster, ("--cpus-per-trial", "5"), f"which asks for 5 CPU, 0.25 GPU (nodes: {HEAD}; {pools})")
-    _check_refused(cluster, ("--cpus-per-trial", "5", "--accelerator", "T4"), "(nodes: T4: 4 CPU, 1 GPU (T4))")
+    _check_refused(("--accelerator", "A100"), f"no node has an accelerator of type A100 (nodes: {HEAD}; {pools})")
+    _check_refused(("--cpus-per-trial", "5"), f"which asks for 5 CPU, 0.25 GPU (nodes: {HEAD}; {pools})")
+    _check_refused(("--cpus-per-trial", "5", "--accelerator", "T4"), "(nodes: T4: 4 CPU, 1 GPU (T4))")
 
     cheap = ("--no-cohort", "--trials", "4", "--accelerators-per-trial", "0.25")
     # two GPUs would hold three of them, were they one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ray.tune.schedulers import ASHAScheduler
 
-from cifar_ray.planning.counted_asha import CountedASHA, Ticket, asha_settings
+from cifar_ray.planning.counted_asha import CountedASHA, asha_settings
 from cifar_ray.planning.counted_rung import CountedRung
 from cifar_ray.studies import Budget
 from cifar_ray.tuning.lenient_asha import LenientASHA
@@ -38,19 +39,19 @@ def decisions(scheduler: Any, budget: Budget, num_images: int, seed: int) -> lis
     rng, made, running, next_trial = random.Random(seed), [], {}, 0
     while running or next_trial < budget.num_trials:
         while len(running) < 12 and next_trial < budget.num_trials:
-            ticket = Ticket(f"t{next_trial}")
-            scheduler.on_trial_add(None, ticket)
-            running[ticket], next_trial = (0, rng.random()), next_trial + 1
-        ticket = rng.choice(list(running))
-        epoch, quality = running[ticket][0] + 1, running[ticket][1]
+            name, next_trial = f"t{next_trial}", next_trial + 1
+            scheduler.on_trial_add(None, SimpleNamespace(trial_id=name))
+            running[name] = (0, rng.random())
+        name = rng.choice(list(running))
+        trial, epoch, quality = SimpleNamespace(trial_id=name), running[name][0] + 1, running[name][1]
         accuracy = round(min(1.0, quality * epoch / (epoch + 2) + rng.random() / 5) * num_images) / num_images
         result = {"epoch": epoch, "validation_accuracy": accuracy}
-        answer = scheduler.on_trial_result(None, ticket, result)
-        made.append((ticket.trial_id, epoch, answer))
-        running[ticket] = (epoch, quality)
+        answer = scheduler.on_trial_result(None, trial, result)
+        made.append((name, epoch, answer))
+        running[name] = (epoch, quality)
         if answer == "STOP":
-            scheduler.on_trial_complete(None, ticket, result)
-            del running[ticket]
+            scheduler.on_trial_complete(None, trial, result)
+            del running[name]
     return made
 
 
@@ -105,16 +106,11 @@ def test_its_decisions_on_a_cohorts_passes_are_a_sweeps(max_epochs: int, grace_p
         assert ours == decisions_of_passes(LenientASHA(**asha_settings(budget)), budget, num_images, seed)
 
 
-def test_nobody_stays_announced() -> None:
-    budget = Budget(num_trials=100, max_epochs=9, reduction_factor=3)
-    scheduler = CountedASHA(budget, 100)
-    decisions_of_passes(scheduler, budget, 100, 0)
-    assert not any(rung._announced for _, rung in scheduler._brackets[0]._rungs)
-
-
-def test_nothing_is_kept_of_a_trial_that_has_ended() -> None:
+@pytest.mark.parametrize("run", [decisions, decisions_of_passes])
+def test_of_trials_that_have_ended_nothing_is_kept_but_their_counts(run: Callable[..., object]) -> None:
     budget = Budget(num_trials=500, max_epochs=9, reduction_factor=3)
     scheduler = CountedASHA(budget, 100)
-    decisions(scheduler, budget, 100, 0)
+    run(scheduler, budget, 100, 0)
     assert not scheduler._trial_info
-    assert all("t0" not in rung and not rung._running for _, rung in scheduler._brackets[0]._rungs)
+    assert not any(scheduler._rungs.values())
+    assert scheduler._rungs[1].num_recorded == 500

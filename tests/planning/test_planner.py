@@ -127,7 +127,7 @@ def test_a_model_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
     text = shown(plan)
     assert "not a measurement" in text
     assert "ASSUMED: give --epoch-s" in " ".join(text.split())
-    assert "Best of 30 trials after 30 epochs: 87.6 % (the report's)" in " ".join(text.split())
+    assert "Best of 30 trials of 30 epochs, each at its best one: 87.6 % (the report's)" in " ".join(text.split())
     assert plan.source.basis == "a model of curves, not a measurement; times by 60 s an epoch, assumed"
     assert plan.shape.unit == "accelerator"
     assert plan.replayed is None

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler, async_hyperband
 
-from cifar_ray.planning.counted_asha import METRIC, TIME_ATTRIBUTE, CountedASHA, Ticket
+from cifar_ray.planning.counted_asha import METRIC, TIME_ATTRIBUTE, CountedASHA
 from cifar_ray.progress.asha import Rung, expected_epochs, milestones, rungs, seconds_left, shares_passing
 from cifar_ray.progress.board import Board, Curve
 from cifar_ray.progress.sweep_log import Cohorts, FinalsAhead, News, TrialEpoch, TrialState
@@ -70,22 +70,22 @@ def test_the_shares_are_those_that_ray_tune_lets_pass() -> None:
 def test_the_shares_are_those_that_pass_where_trials_are_judged_together(num_together: int) -> None:
     """24 trials go through all rungs, so many at once, judged by the scheduler of plans; at each all are alike."""
     rng, num_rounds, num_images = np.random.default_rng(0), 1000, 10_000
-    tickets = [Ticket(str(number)) for number in range(24)]
+    trials = [FakeTrial(str(number)) for number in range(24)]
     reached = dict.fromkeys((2, 8, 10), 0)
     for _ in range(num_rounds):
         scheduler = CountedASHA(BUDGET, num_images)
         for first in range(0, 24, num_together):
-            group = tickets[first : first + num_together]
-            for ticket in group:
-                scheduler.on_trial_add(None, ticket)
+            group = trials[first : first + num_together]
+            for trial in group:
+                scheduler.on_trial_add(None, trial)
             for epoch in (2, 8):
                 reached[epoch] += len(group)
-                merits = {ticket: int(rng.integers(num_images)) / num_images for ticket in group}
-                for ticket, merit in merits.items():
-                    scheduler.announce(ticket.trial_id, epoch, merit)
-                results = {ticket: {TIME_ATTRIBUTE: epoch, METRIC: merit} for ticket, merit in merits.items()}
-                said = {ticket: scheduler.on_trial_result(None, ticket, result) for ticket, result in results.items()}
-                group = [ticket for ticket in group if said[ticket] == TrialScheduler.CONTINUE]
+                merits = {trial: int(rng.integers(num_images)) / num_images for trial in group}
+                for trial, merit in merits.items():
+                    scheduler.announce(trial.trial_id, epoch, merit)
+                results = {trial: {TIME_ATTRIBUTE: epoch, METRIC: merit} for trial, merit in merits.items()}
+                said = {trial: scheduler.on_trial_result(None, trial, result) for trial, result in results.items()}
+                group = [trial for trial in group if said[trial] == TrialScheduler.CONTINUE]
             reached[10] += len(group)
     shares = shares_passing(BUDGET, [], num_waiting=24, num_together=num_together)
     assert shares[2] == pytest.approx(reached[8] / reached[2], abs=0.01)
@@ -163,6 +163,15 @@ def test_one_slow_trial_is_waited_for_however_fast_the_others_were() -> None:
         progress = replace(PROGRESS, elapsed_s=float(second), trials=9, running=1, completed=8, epochs=2 * second + 1)
         board.take(progress)
     assert seconds_left(board) == 9 * 20.0
+
+
+def test_the_pace_is_that_of_the_later_half() -> None:
+    """An epoch a second to begin with, and one in two from the half of the time on."""
+    board = Board()
+    board.take(Budget(num_trials=100, max_epochs=1, grace_period=1))
+    for second, epochs in ((0, 0), (10, 10), (20, 20), (30, 25), (40, 30)):
+        board.take(replace(PROGRESS, elapsed_s=float(second), trials=100, epochs=epochs))
+    assert seconds_left(board) == pytest.approx(100 / 0.5)
 
 
 def test_fewer_go_on_where_trials_are_judged_together() -> None:

@@ -16,8 +16,8 @@ from cifar_ray.errors import ConfigurationError, RecordError
 from cifar_ray.finals import Finalist, Finals, Retraining
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult
 from cifar_ray.reporting.comparison import Comparison, Contender, Score, compare
-from cifar_ray.reporting.comparison_figure import comparison_figure
-from cifar_ray.reporting.comparison_view import PAIRED, UNPAIRED, comparison_renderable, verdicts
+from cifar_ray.reporting.comparison_figure import BAND, comparison_figure
+from cifar_ray.reporting.comparison_view import PAIRED, SELECTED, SINGLE, UNPAIRED, comparison_renderable, verdicts
 from cifar_ray.reporting.leads import lead_of
 from cifar_ray.reporting.paired import Paired
 from cifar_ray.scrutiny import SeedScore
@@ -97,6 +97,8 @@ def test_a_clear_lead_is_called_one(runs: RunStore, put: Put) -> None:
         ({"num_trials": 3}, "budgets differ", True),
         ({"num_finalists": 2, "num_seeds": 2}, "budgets differ", True),
         ({"hardware": {"cpu_model": "another"}}, "machines differ", True),
+        ({"hardware": {"cpus": "2", "accelerator_types": "T4"}}, "machines differ", True),
+        ({"hardware": {"cpus": "4"}}, None, True),
         ({"accelerators_per_trial": 0.0}, "no same spend", True),
     ],
 )
@@ -231,6 +233,37 @@ def test_the_notes_are_of_the_lines_above_them(
     said = " ".join(file.getvalue().split())
     assert {note for note in (PAIRED, UNPAIRED) if note in said} == notes
     assert ("p = " in said) == (PAIRED in notes)
+
+
+def printed(comparison: Comparison) -> str:
+    file = io.StringIO()
+    Console(file=file, width=100).print(comparison_renderable(comparison))
+    return " ".join(file.getvalue().split())
+
+
+def test_a_lead_on_validation_alone_says_how_little_it_is(runs: RunStore, put: Put) -> None:
+    """Of two sweeps that are not evaluated; there is no such lead between the means of several seeds."""
+    for name in ("one", "two"):
+        for seed in (0, 1):
+            put(f"{name}-{seed}", study=name, seed=seed)
+    assert SINGLE in printed(compare(runs, ["one-0", "two-0"]))
+    over_seeds = printed(compare(runs, ["one-0", "one-1", "two-0", "two-1"]))
+    assert (SINGLE in over_seeds, SELECTED in over_seeds) == (False, True)
+    put("other", study="other", fingerprint="cd" * 32)
+    apart = printed(compare(runs, ["one-0", "other"]))
+    assert (SINGLE in apart, SELECTED in apart) == (False, True), "the table has their intervals all the same"
+
+
+def test_the_figure_says_what_its_band_is_whatever_the_cautions(
+    runs: RunStore, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr("cifar_ray.reporting.comparison_figure.set_note", lambda _, text: notes.append(text))
+    put("one")
+    put("two", commit="def")
+    comparison_figure(compare(runs, ["one", "two"]))
+    assert notes[0].startswith(f"{BAND}; not finished: one, two")
+    assert "versions of the code differ" in notes[0]
 
 
 def test_more_than_three_sweeps_stand_below_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,6 +68,22 @@ def test_a_trial_of_one_epoch_is_seen(
     assert all(line.get_marker() not in (None, "None", "") for line in drawn[0].axes[0].get_lines())
 
 
+def test_an_epoch_that_diverged_is_nobodys_best(
+    sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics], drawn: list[Figure]
+) -> None:
+    """As in the ledger: whatever accuracy it may have had by chance."""
+    last = replace(epoch_metrics[4], epoch=2, train_loss=None, validation_accuracy=0.9, train_accuracy=0.9)
+    alone = replace(last, trial_id="t0002", epoch=1)
+    curves_figure(sweep_record, [*epoch_metrics, last, alone])
+    axes = drawn[0].axes[0]
+    assert legend(axes) == [
+        "t0000: val 45.0 %, train 40.0 %",
+        "t0001: val 10.0 %, train 10.0 %",
+        "t0002: val – %, train – %",
+    ]
+    assert [line.get_markevery() for line in axes.get_lines()[1::2]] == [[3], [0], []]
+
+
 def test_of_many_trials_the_legend_names_the_best(
     sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics], drawn: list[Figure]
 ) -> None:

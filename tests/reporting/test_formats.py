@@ -3,8 +3,9 @@ from dataclasses import replace
 import pytest
 
 from cifar_ray.cifar10 import CLASSES
+from cifar_ray.errors import plain
 from cifar_ray.records import DatasetRecord
-from cifar_ray.reporting.formats import MISSING, caution, data_name, percent, plain, seconds, setting
+from cifar_ray.reporting.formats import MISSING, caution, data_name, percent, seconds, setting
 
 
 @pytest.mark.parametrize(("duration_s", "text"), [(7.4, "7 s"), (59.6, "1 min 00 s"), (187, "3 min 07 s")])

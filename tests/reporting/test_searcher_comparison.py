@@ -71,6 +71,27 @@ def test_sweeps_of_one_seed_are_pairs(
     assert lead == f"On validation, after 1 epoch each {says}"
 
 
+def test_the_best_of_three_is_set_against_the_others_by_intervals_that_hold_together(
+    sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics]
+) -> None:
+    """By an interval of two searchers' alone tpe would lead."""
+    reached: dict[Searcher, list[float]] = {
+        "random": [0.50, 0.56, 0.40],
+        "bohb-style": [0.48, 0.50, 0.43],
+        "tpe": [0.60, 0.65, 0.45],
+    }
+    three = [
+        contender(sweep_record, epoch_metrics[0], searcher, seed, [accuracy])
+        for searcher, accuracies in reached.items()
+        for seed, accuracy in enumerate(accuracies)
+    ]
+    *_, second, _ = searcher_verdicts(three)
+    assert second.startswith("On validation, after 1 epoch each tpe and random are too close to call: 8.00 points")
+    assert "95 % interval of all 3 comparisons together" in second
+    two = [each for each in three if each.sweep.searcher != "bohb-style"]
+    assert "tpe leads random by 8.00 points" in searcher_verdicts(two)[-1]
+
+
 def test_sweeps_of_one_searcher_have_no_such_lines(
     runs: RunStore, sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics]
 ) -> None:

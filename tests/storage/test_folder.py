@@ -1,3 +1,4 @@
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -122,3 +123,28 @@ def test_what_others_remove_meanwhile_disturbs_neither_lists_nor_writes(store: F
             ended.set()
     for each in working:
         each.result()
+
+
+def test_what_is_no_file_of_the_store_is_neither_listed_nor_read(tmp_path: Path) -> None:
+    """Another who may write there must not have us publish our files, or wait for ever."""
+    store = FolderStore(tmp_path / "store")
+    store.write("cnn-1/sweep.json", b"{}")
+    (tmp_path / "secret").write_text("mine")
+    (tmp_path / "store/cnn-1/report").symlink_to(tmp_path / "secret")
+    os.mkfifo(tmp_path / "store/cnn-1/result.json")
+    assert list(store.sizes()) == ["cnn-1/sweep.json"]
+    for key in ("cnn-1/report", "cnn-1/result.json"):
+        with pytest.raises(StorageError):
+            store.read(key)
+
+
+def test_the_store_itself_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "store").symlink_to(tmp_path / "disk")
+    store = FolderStore(tmp_path / "store")
+    store.write("cnn-1/sweep.json", b"{}")
+    assert (store.folders(), list(store.sizes()), store.read("cnn-1/sweep.json")) == (
+        ["cnn-1"],
+        ["cnn-1/sweep.json"],
+        b"{}",
+    )

@@ -1,9 +1,11 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from cifar_ray.errors import RecordError, SweepExistsError, UnknownNameError
+from cifar_ray.errors import ConfigurationError, RecordError, SweepExistsError, UnknownNameError
 from cifar_ray.records import EpochMetrics, Interruption, SweepRecord, SweepResult, TrialRecord
+from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
 
 
@@ -19,6 +21,15 @@ def test_unknown_sweeps_name_the_nearest(runs: RunStore, sweep_record: SweepReco
     with pytest.raises(UnknownNameError) as caught:
         runs.sweep("cnn-2")
     assert caught.value.hint == "did you mean cnn-1?"
+
+
+def test_a_sweep_in_the_place_of_its_store_is_named(runs: RunStore, sweep_record: SweepRecord) -> None:
+    runs.create_sweep(sweep_record)
+    within = RunStore(FolderStore(Path(runs.objects.uri) / "cnn-1"))
+    for look in (within.check_is_store, lambda: within.sweep("cnn-1")):
+        with pytest.raises(ConfigurationError, match="cnn-1 is a sweep") as caught:
+            look()
+        assert caught.value.hint == f"name the store {runs.objects.uri}, and in it cnn-1"
 
 
 def test_records_there_and_back(

@@ -10,6 +10,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
+from botocore.exceptions import CredentialRetrievalError, EndpointConnectionError, MetadataRetrievalError
 
 from cifar_ray.cluster.local import LocalCluster
 from cifar_ray.errors import ObjectNotFoundError, StorageError, StoreUnavailableError
@@ -131,19 +132,53 @@ def test_what_a_busy_store_or_proxy_says_is_passing(store: ObjectStore, status: 
     assert not str(caught.value).endswith(": ")
 
 
-def test_a_store_that_answers_404_has_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> S3Store:
+    """One of a bucket that is nowhere: tests answer for it."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "any")
+    return S3Store("bucket", "p", read_settings({}).s3)
+
+
+def test_a_store_that_answers_404_has_deleted(silent: S3Store) -> None:
     codes = iter(["NoSuchKey", "NoSuchBucket"])
 
     def answer(request: Any, **_: Any) -> AWSResponse:
         return AWSResponse(request.url, 404, {}, FixedBody(f"<Error><Code>{next(codes)}</Code></Error>".encode()))
 
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "any")
-    store = S3Store("bucket", "", read_settings({}).s3)
-    store._client.meta.events.register("before-send.s3.DeleteObject", answer)
-    store.delete("x")
+    silent._client.meta.events.register("before-send.s3.DeleteObject", answer)
+    silent.delete("x")
     with pytest.raises(StorageError, match="NoSuchBucket"):
-        store.delete("x")
+        silent.delete("x")
+
+
+def test_other_tools_marks_of_folders_are_no_objects(silent: S3Store) -> None:
+    listed = (("p/", 0), ("p/a/", 0), ("p/a/b", 3), ("p/c", 0))
+    contents = "".join(f"<Contents><Key>{key}</Key><Size>{size}</Size></Contents>" for key, size in listed)
+
+    def answer(request: Any, **_: Any) -> AWSResponse:
+        return AWSResponse(request.url, 200, {}, FixedBody(f"<ListBucketResult>{contents}</ListBucketResult>".encode()))
+
+    silent._client.meta.events.register("before-send.s3.ListObjectsV2", answer)
+    assert silent.sizes() == {"a/b": 3, "c": 0}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        CredentialRetrievalError(provider="assume-role", error_msg="timed out"),
+        MetadataRetrievalError(error_msg="no answer"),
+        EndpointConnectionError(endpoint_url="http://x", error="refused"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_whoever_hands_out_credentials_is_waited_for_as_the_store_is(silent: S3Store, error: Exception) -> None:
+    def refuse(**_: Any) -> None:
+        raise error
+
+    silent._client.meta.events.register("before-sign.s3.PutObject", refuse)
+    with pytest.raises(StoreUnavailableError, match="PutObject 'x' in bucket 'bucket'"):
+        silent.write("x", b"")
 
 
 def test_no_checksum_is_sent_or_wanted_that_only_some_servers_know(store: ObjectStore) -> None:

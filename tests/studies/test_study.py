@@ -1,5 +1,6 @@
 import dataclasses
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from cifar_ray.errors import ConfigurationError, UnknownNameError
 from cifar_ray.progress.asha import milestones
 from cifar_ray.studies import STUDIES, Budget, Choice, LogUniform, TrialConfig, fits_cohort, get_study
+from cifar_ray.studies.study import ADJUSTABLE
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -188,17 +190,31 @@ def test_unknown_and_missing_trial_settings() -> None:
         TrialConfig.from_dict({name: value for name, value in GOOD.items() if name != "model"})
 
 
+NOT_IN_A_COHORT: list[dict[str, Any]] = [
+    {"rotation": False},
+    {"crop_padding": 2},
+    {"crop_border": "reflected"},
+    {"augmentation": True, "alternating_flip": True},
+    {"cutout": 8},
+    {"mixup": 0.2},
+    {"label_smoothing": 0.1},
+    {"filter_rate": 0.1},
+    {"gradient_clipping": 1.0},
+    {"optimizer": "muon"},
+    {"model": "resnet"},
+]
+
+
 def test_a_cohort_takes_configurations_that_differ_in_what_its_network_can_differ_in() -> None:
     drawn = get_study("cnn").sample(0)
     assert all(map(fits_cohort, drawn))
-    others = (
-        {"cutout": 8},
-        {"label_smoothing": 0.1},
-        {"optimizer": "muon"},
-        {"model": "resnet"},
-    )
-    assert not any(fits_cohort(dataclasses.replace(drawn[0], **other)) for other in others)
     assert fits_cohort(dataclasses.replace(drawn[0], learning_rate=0.5, nesterov=True, averaging="ema"))
+    assert fits_cohort(dataclasses.replace(drawn[0], augmentation=True))
+
+
+@pytest.mark.parametrize("other", NOT_IN_A_COHORT, ids=lambda other: list(other)[-1])
+def test_a_cohort_takes_no_configuration_with_what_it_would_ignore(other: dict[str, Any]) -> None:
+    assert not fits_cohort(dataclasses.replace(get_study("cnn").sample(0)[0], **other))
 
 
 def test_a_study_of_another_network_than_the_classic_cnn_trains_in_no_cohort() -> None:
@@ -211,3 +227,11 @@ def test_a_study_of_another_network_than_the_classic_cnn_trains_in_no_cohort() -
         with pytest.raises(ConfigurationError, match="study cnn: no cohort has resnet"):
             dataclasses.replace(study, **change)
     assert dataclasses.replace(study, fixed=fixed, space={**study.space, "model": Choice(("classic_cnn",))}).is_cohort
+
+
+def test_what_a_population_may_change_within_a_training() -> None:
+    """Neither the network nor its first weights."""
+    assert {
+        *("learning_rate", "filter_rate", "momentum", "weight_decay", "gradient_clipping"),
+        *("dropout", "label_smoothing", "mixup", "cutout"),
+    } == ADJUSTABLE

@@ -17,6 +17,13 @@ def test_every_study_has_a_job_that_is_there(study: object) -> None:
     assert spec.entrypoint[-2:] == ("--sweep-id", spec.metadata["sweep_id"])
 
 
+def test_a_stopped_job_tells_which_store_its_sweep_is_in() -> None:
+    """The command that goes on with it is made of the metadata."""
+    spec = tuning_job(STUDIES["cnn"], SweepOptions(storage="s3://bucket/x", sweep_id="mine-1"), JOBS)
+    assert spec.metadata == {"study": "cnn", "sweep_id": "mine-1", "storage": "s3://bucket/x"}
+    assert "storage" not in tuning_job(STUDIES["cnn"], SweepOptions(), JOBS).metadata
+
+
 def test_the_options_reach_the_job() -> None:
     spec = tuning_job(STUDIES["cnn"], SweepOptions(trials=3, data="shapes", sweep_id="mine-1"), JOBS)
     assert spec.entrypoint == ("python", "tune_cnn.py", "--trials", "3", "--data", "shapes", "--sweep-id", "mine-1")

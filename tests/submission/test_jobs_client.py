@@ -40,3 +40,10 @@ def test_a_job_whose_id_is_taken_is_named() -> None:
     found = client._explain(RuntimeError(text), None)
     assert str(found) == f"the cluster has had a job {JOB}"
     assert "--start-or-resume" in str(found.hint)
+
+
+@pytest.mark.parametrize("address", ["head:8265", "127.0.0.1:9", "ray://head:10001", "htp:/foo"])
+def test_an_address_that_is_no_url_is_refused_at_once(address: str) -> None:
+    """Ray would take it for that of its own head, and wait for half a minute."""
+    with pytest.raises(ConfigurationError, match=f"{address!r} is no http:// or https:// URL"):
+        JobsClient(address)

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from cifar_ray.data.split import TrainingData
 from cifar_ray.errors import CheckpointError
+from cifar_ray.models import build_model
 from cifar_ray.models.classic import PooledConvolution
 from cifar_ray.records import EpochMetrics
 from cifar_ray.storage.checkpoints import CheckpointStore
@@ -23,6 +24,7 @@ from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig
 from cifar_ray.training.averaging import WeightAverage
 from cifar_ray.training.cohort import Cohort, _is_of_device
+from cifar_ray.training.feeds import validation_feed
 from cifar_ray.training.fused_group import FusedGroup
 from cifar_ray.training.learner import Learner, Trial
 from cifar_ray.training.state import unpack_weights
@@ -162,6 +164,7 @@ def test_epochs_together_are_epochs_alone(
     cohort = Cohort(training_data, data_seed=5, num_threads=num_threads)
     combinations = list(itertools.product([False, True], repeat=2))
     alone: dict[str, list[EpochMetrics]] = {}
+    rates: dict[str, float] = {}
     averages = ("none", "ema", "lookahead", "ema")
     for index, (augmentation, batch_norm) in enumerate(combinations):
         trial_id = f"t{index:04d}"
@@ -170,7 +173,9 @@ def test_epochs_together_are_epochs_alone(
             "batch_norm": batch_norm,
             "dropout": 0.3,
             "averaging": averages[index],
+            "learning_rate": 0.003 + 0.001 * index,
         }
+        rates[trial_id] = 0.003 + 0.001 * index
         cohort.add(make_trial(runs, trial_id, **settings))
         alone[trial_id] = []
         train_trial(make_trial(runs, trial_id, "alone", **settings), training_data, alone[trial_id].append, data_seed=5)
@@ -179,10 +184,39 @@ def test_epochs_together_are_epochs_alone(
         assert len(lines) == len(alone)
         for line in lines:
             expected = alone[line.trial_id][epoch]
-            assert line.epoch == expected.epoch
+            assert (line.epoch, line.num_sharing) == (expected.epoch, 4)
             assert line.train_loss == pytest.approx(expected.train_loss, rel=1e-4)
             assert line.validation_loss == pytest.approx(expected.validation_loss, rel=1e-3)
-            assert line.num_sharing == 4
+            # rounding may turn one image of 180, and one of 20
+            assert line.train_accuracy == pytest.approx(expected.train_accuracy, abs=1.01 / 180)
+            assert line.validation_accuracy == pytest.approx(expected.validation_accuracy, abs=1.01 / 20)
+            assert line.learning_rate == pytest.approx(expected.learning_rate) == rates[line.trial_id]
+    assert any(line.train_accuracy != line.validation_accuracy for line in itertools.chain(*alone.values()))
+
+
+def test_what_a_cohort_says_of_a_member_its_checkpoint_scores(runs: RunStore, training_data: TrainingData) -> None:
+    """On the images that validate, which a training of one epoch tells from those that train."""
+    cohort = Cohort(training_data, data_seed=5)
+    trials = [
+        make_trial(runs, f"t{index:04d}", max_epochs=1, learning_rate=rate) for index, rate in enumerate((0.003, 0.03))
+    ]
+    for trial in trials:
+        cohort.add(trial)
+    lines = cohort.train_epoch([trial.trial_id for trial in trials])
+    assert [line.learning_rate for line in lines] == [0.003, 0.03]
+    for trial, line in zip(trials, lines, strict=True):
+        cohort.remove(trial.trial_id)
+        checkpoint = trial.checkpoints.load_newest(pytest.fail)
+        assert checkpoint is not None
+        network = build_model(trial.config).eval()
+        network.load_state_dict(unpack_weights(checkpoint.weights))
+        ((images, labels),) = itertools.chain.from_iterable(validation_feed(training_data, CPU))
+        with torch.inference_mode():
+            logits = network(images)
+        assert functional.cross_entropy(logits, labels).item() == pytest.approx(line.validation_loss, abs=0.01)
+        accuracy = (logits.argmax(dim=1) == labels).float().mean().item()
+        assert accuracy == pytest.approx(line.validation_accuracy, abs=1e-6) != pytest.approx(line.train_accuracy)
+        assert checkpoint.validation_accuracy == line.validation_accuracy
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,25 @@ def test_a_first_layer_is_fitted_to_training_images(training_data: TrainingData)
     assert torch.allclose(sample_images(training_data), plain(training_data, training_data.train), atol=1e-4)
 
 
+def test_without_augmentation_each_epoch_has_all_images_as_they_are_in_an_order_of_its_own(
+    training_data: TrainingData,
+) -> None:
+    originals = plain(training_data, training_data.train).flatten(1)
+    feed = unturned_feed(training_data, augmentation=False)
+    orders = []
+    for epoch in (1, 2):
+        feed.set_epoch(epoch)
+        images, labels = gather(feed)
+        distances = torch.cdist(images.flatten(1), originals, p=torch.inf)
+        order = distances.argmin(dim=1)
+        assert distances.amin(dim=1).max() < 1e-3
+        assert labels.tolist() == training_data.train.labels[order.numpy()].tolist()
+        assert sorted(order.tolist()) == list(range(len(originals)))
+        orders.append(order.tolist())
+    assert sorted(orders[0]) not in orders
+    assert orders[0] != orders[1]
+
+
 def test_images_that_are_only_flipped_alternate(training_data: TrainingData) -> None:
     originals = plain(training_data, training_data.train).flatten(1)
     feed = unturned_feed(training_data, crop_padding=0, alternating_flip=True)

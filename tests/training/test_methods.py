@@ -245,6 +245,19 @@ def test_a_seed_mixes_the_same() -> None:
     assert losses[0] == losses[1] != losses[2]
 
 
+def test_the_mixing_shares_no_bits_with_drop_out() -> None:
+    """Without drop-out it is what it has been, so that trainings repeat."""
+    images, labels = torch.randn(8, 10, 1, 1), torch.arange(8)
+    generator = torch.Generator().manual_seed(5)
+    drawn = torch._standard_gamma(torch.full((2,), 0.2), generator=generator)
+    share = max(float(drawn[0] / drawn.sum()), float(drawn[1] / drawn.sum()))
+    with_it, without = (
+        Objective(config(mixup=0.2, dropout=dropout), seed=5).prepare(images, labels).share for dropout in (0.1, 0.0)
+    )
+    assert without == pytest.approx(share)
+    assert with_it != pytest.approx(share)
+
+
 def _drift(network: nn.Module, generator: torch.Generator) -> None:
     for each in network.state_dict().values():
         if each.is_floating_point():

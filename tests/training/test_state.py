@@ -13,6 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cifar_ray.errors import CheckpointError
+from cifar_ray.models import build_model
+from cifar_ray.studies import TrialConfig
+from cifar_ray.training.learner import _clone
+from cifar_ray.training.optimization import build_optimizer, build_scheduler
 from cifar_ray.training.state import (
     TrainerState,
     pack_trainer_state,
@@ -111,3 +115,101 @@ def test_weights_that_are_cut_off() -> None:
     for cut in (0, 4, 30, len(content) - 1):
         with pytest.raises(CheckpointError):
             unpack_weights(content[:cut])
+
+
+def with_pickle(content: bytes) -> bytes:
+    """A state's archive whose pickle is another."""
+    stored = zipfile.ZipFile(io.BytesIO(saved(torch.zeros(1_000))))
+    changed = io.BytesIO()
+    with zipfile.ZipFile(changed, "w") as archive:
+        for name in stored.namelist():
+            archive.writestr(name, content if name.endswith("data.pkl") else stored.read(name))
+    return changed.getvalue()
+
+
+def in_optimizer(value: bytes) -> bytes:
+    """Pickle of a state that has a value in place of its optimiser's."""
+    return b"}(Voptimizer\n" + value + b"Vscheduler\nNVhistory\n]u."
+
+
+STORED = b"(Vstorage\nctorch\nFloatStorage\nV0\nVcpu\nI1000\ntQ"
+
+
+def tensor(size: bytes, stride: bytes) -> bytes:
+    return b"ctorch._utils\n_rebuild_tensor_v2\n(" + STORED + b"I0\n" + size + stride + b"I00\nNtR"
+
+
+def test_a_tensor_as_it_should_be() -> None:
+    state: Any = unpack_trainer_state(with_pickle(in_optimizer(tensor(b"(I1000\nt", b"(I1\nt"))))
+    assert torch.equal(state.optimizer, torch.zeros(1_000))
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (b"cbuiltins\nbytearray\n(J\x00\x00\x00\x40tR", "asks for builtins.bytearray"),
+        (b"c__builtin__\nbytearray\n(J\x00\x00\x00\x40tR", "asks for __builtin__.bytearray"),
+        (b"ctorch\nTensor\n(J\x00\x00\x00\x40tR", "asks for torch.Tensor"),
+        (b"ctorch\nUntypedStorage\n(J\x00\x00\x00\x40tR", "asks for torch.UntypedStorage"),
+        (b"ctorch\nFloatStorage\n(J\x00\x00\x00\x40tR", "not callable"),
+        (b"c_codecs\nencode\n(Vx\nVutf-32\ntR", "asks for _codecs.encode"),
+        (b"ccollections\nOrderedDict.fromkeys\n", "asks for collections.OrderedDict.fromkeys"),
+        (tensor(b"(I1073741824\nt", b"(I0\nt"), "larger than its numbers"),
+        (tensor(b"(I1000\nt", b"(I1000\nt"), "out of bounds"),
+        (b"(" + tensor(b"(I1000\nt", b"(I1\nt") * 10 + b"t", "unpacks to more"),
+        (tensor(b"(I1000\nt", b"(I1\nt") + b"q\x00h\x00\x86", "means it twice"),
+        (b"]" + b"q\x00h\x00\x86" * 40, "means it twice"),
+        (b"}N" + b"\x85" * 1_000_000 + b"Ns", "1,000,000 tuples"),
+        (b"Nr\x00\x00\x00\x40", "notes a value"),
+    ],
+)
+def test_what_is_more_than_its_file_is_refused(value: bytes, says: str) -> None:
+    with pytest.raises(CheckpointError, match=says):
+        unpack_trainer_state(with_pickle(in_optimizer(value)))
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "muon"])
+@pytest.mark.parametrize("schedule", ["none", "steps", "cosine", "one_cycle", "triangular"])
+def test_every_optimisers_and_schedules_state_comes_back(optimizer: Any, schedule: Any) -> None:
+    settings: dict[str, Any] = {"learning_rate": 0.01, "weight_decay": 1e-4, "dropout": 0.0, "batch_norm": True}
+    settings |= {"bias_rate": 2.0, "decays_all": False, "optimizer": optimizer, "schedule": schedule}
+    config = TrialConfig(model="classic_cnn", max_epochs=2, **settings)
+    network = build_model(config)
+    trained = build_optimizer(config, network)
+    scheduler = build_scheduler(config, trained, 3)
+    network(torch.randn(2, 3, 32, 32)).sum().backward()
+    trained.step()
+    state = TrainerState(
+        optimizer=_clone(trained.state_dict()),
+        scheduler=_clone(dict(scheduler.state_dict())) if scheduler else None,
+        history=[{"epoch": 1}],
+        live=_clone(dict(network.state_dict())),
+    )
+    content = pack_trainer_state(state)
+    read, expected = vars(unpack_trainer_state(content)), torch.load(io.BytesIO(content), weights_only=True)
+    assert_same(read, expected)
+
+
+def test_tensors_of_every_type() -> None:
+    kinds = (torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.uint8, torch.bool)
+    live = {str(kind): torch.tensor([[1, 0], [1, 1], [0, 1]]).to(kind).t() for kind in kinds}
+    live |= {"none": torch.empty(0, 3), "one": torch.tensor(2.5)}
+    state = unpack_trainer_state(pack_trainer_state(TrainerState(optimizer={}, scheduler=None, history=[], live=live)))
+    assert_same(state.live, live)
+
+
+def assert_same(value: Any, expected: Any) -> None:
+    assert type(value) is type(expected)
+    if isinstance(value, torch.Tensor):
+        assert value.dtype == expected.dtype
+        assert value.stride() == expected.stride()
+        assert torch.equal(value, expected)
+    elif isinstance(value, dict):
+        assert list(value) == list(expected)
+        for key in value:
+            assert_same(value[key], expected[key])
+    elif isinstance(value, list | tuple):
+        for one, other in zip(value, expected, strict=True):
+            assert_same(one, other)
+    else:
+        assert value == expected

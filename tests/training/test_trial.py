@@ -178,9 +178,12 @@ def test_what_is_validated_is_what_is_kept(make_trial: MakeTrial) -> None:
     network = build_model(run_of_trial.trial.config)
     network.load_state_dict(unpack_weights(checkpoint.weights))
     (((images, labels),),) = validation_feed(run_of_trial.data, torch.device("cpu"))
-    loss = functional.cross_entropy(network.eval()(images), labels)
+    logits = network.eval()(images)
+    loss = functional.cross_entropy(logits, labels)
     # that of the weights in training is 0.06 away, rounding to bfloat16 0.001
     assert loss.item() == pytest.approx(lines[-1].validation_loss, abs=0.01)
+    accuracy = (logits.argmax(dim=1) == labels).float().mean().item()
+    assert accuracy == pytest.approx(lines[-1].validation_accuracy) != pytest.approx(lines[-1].train_accuracy)
     live = unpack_trainer_state(checkpoint.trainer_state).live
     assert live is not None
     assert not torch.equal(live["conv1.0.weight"], network.state_dict()["conv1.0.weight"])

@@ -1,7 +1,7 @@
 """What a sweep holds, and its price."""
 
-import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,6 +9,7 @@ from cifar_ray.prices import Prices
 from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
 from cifar_ray.reporting.formats import cost_text
 from cifar_ray.resource_use import ResourceUse
+from cifar_ray.tuning import cost as cost_module
 from cifar_ray.tuning.cost import Meter, cost_of, node_kind, with_kinds
 
 PRICES = Prices(currency="USD", rates={("A100", "on_demand"): 4.0, ("A100", "spot"): 1.0})
@@ -18,14 +19,17 @@ SPOT = {"ray.io/market-type": "spot"}
 
 
 @pytest.mark.parametrize("num_held", [3, 0])
-def test_what_is_held_goes_on_from_what_was_held(sweep_record: SweepRecord, num_held: int) -> None:
+def test_what_is_held_goes_on_from_what_was_held(
+    sweep_record: SweepRecord, num_held: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [50.0]
+    monkeypatch.setattr(cost_module, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     sweep = replace(sweep_record, accelerators_per_trial=0.5)
     meter = Meter(sweep, ResourceUse(held_s=100.0, nodes={"10.0.0.9": "A100 spot"}))
-    began = time.monotonic()
-    time.sleep(0.2)
-    meter.count(num_held)
-    most = time.monotonic() - began
-    assert 0.2 * 0.5 * num_held <= meter.use.held_s - 100 <= (most + 0.05) * 0.5 * num_held
+    for seconds in (4.0, 2.0):
+        clock[0] += seconds
+        meter.count(num_held)
+    assert meter.use.held_s == 100 + 6 * 0.5 * num_held
     assert meter.use.nodes == {"10.0.0.9": "A100 spot"}
 
 
@@ -54,6 +58,23 @@ def test_an_address_with_nodes_of_several_kinds_has_no_price() -> None:
     }
     for known, nodes in (({}, [one, other]), ({"10.0.0.1": "A100 on_demand"}, [other])):
         assert with_kinds(known, nodes, "accelerator") == {"10.0.0.1": "unknown on_demand"}
+
+
+def test_in_a_sweep_without_accelerators_every_node_counts() -> None:
+    head = {"NodeManagerAddress": "10.0.0.1", "Resources": {"CPU": 2.0}}
+    assert with_kinds({}, [head], "core") == {"10.0.0.1": "CPU on_demand"}
+
+
+def test_kinds_share_the_price_as_they_shared_the_time(
+    sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics]
+) -> None:
+    lines = [
+        replace(epoch_metrics[0], node=node, seconds=seconds, num_sharing=1)
+        for node, seconds in (("10.0.0.1", 900.0), ("10.0.0.2", 300.0), ("10.0.0.2", 2400.0))
+    ]
+    use = ResourceUse(held_s=7200.0, nodes={"10.0.0.1": "A100 on_demand", "10.0.0.2": "A100 spot"})
+    cost = cost_of(replace(sweep_record, accelerators_per_trial=1.0), use, [], lines, PRICES)
+    assert cost.price == pytest.approx(2 * (0.25 * 4.0 + 0.75 * 1.0))
 
 
 def test_the_price_is_of_all_that_was_held(

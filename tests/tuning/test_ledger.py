@@ -90,6 +90,8 @@ def test_a_diverged_trial_keeps_its_finite_best(books: Books, epoch_metrics: lis
     books.tell("on_trial_complete", "t0000", epoch_metrics[0], broken)
     (trial,) = books.runs.trials("cnn-1")
     assert (trial.outcome, trial.best_epoch) == ("diverged", 1)
+    progress = books.ledger.progress()
+    assert (progress.diverged, progress.failed, progress.epochs) == (1, 0, 2)
 
 
 RAISED = "\x1b[36mray::Func.train()\x1b[39m (pid=1)\n  File …\nValueError: it broke\nand more\n"
@@ -122,6 +124,33 @@ def test_a_failed_trial_has_its_last_reason(books: Books, tmp_path: Path, failur
     (record,) = books.runs.trials("cnn-1")
     assert record.outcome == "failed"
     assert str(record.error).startswith(reason)
+    progress = books.ledger.progress()
+    assert (progress.diverged, progress.failed) == (0, 1)
+    # a resumed sweep lets it try again
+    books.tell("on_trial_start", "t0000")
+    (record,) = books.runs.trials("cnn-1")
+    assert (record.outcome, record.error) == ("running", None)
+
+
+def test_what_is_held_is_counted_over_all_drivers(books: Books, epoch_metrics: list[EpochMetrics]) -> None:
+    books.tell("on_trial_start", "t0000")
+    books.count("t0000")
+    books.tell("", "t0000", epoch_metrics[0])
+    books.ledger.on_experiment_end([])
+    held_s = books.runs.use("cnn-1").held_s
+    assert held_s >= PERIOD_S / 2
+    books.reopen()
+    books.tell("", "t0000", epoch_metrics[1])
+    books.ledger.on_experiment_end([])
+    assert books.runs.use("cnn-1").held_s >= held_s
+
+
+def test_an_epoch_that_is_trained_again_costs_also_where_it_is_quicker(
+    books: Books, epoch_metrics: list[EpochMetrics]
+) -> None:
+    books.tell("on_trial_start", "t0000")
+    books.tell("", "t0000", epoch_metrics[0], replace(epoch_metrics[0], seconds=1.0))
+    assert books.ledger._meter.use.repeated_s == pytest.approx(0.5)
 
 
 def test_a_trial_without_a_process_or_an_engine_does_not_run(books: Books, sweep_record: SweepRecord) -> None:

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 from ray.tune.search import Searcher as RaySearcher
+from ray.tune.utils.util import flatten_dict
 
 from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import STUDIES, TrialConfig
 from cifar_ray.studies.study import Searcher
 from cifar_ray.tuning.assignment import assign
+from cifar_ray.tuning.epoch_report import to_result
 from cifar_ray.tuning.model_search import NUM_STARTUP, ModelSearch
 
 EPOCHS = 8
@@ -38,8 +40,19 @@ def give(search: ModelSearch, name: str) -> dict[str, Any]:
     return given
 
 
-def result(epoch: int, accuracy: float) -> dict[str, Any]:
-    return {"epoch": epoch, "validation_accuracy": accuracy, "training_iteration": epoch}
+def result(epoch: int, accuracy: float, loss: float | None = 1.0) -> dict[str, Any]:
+    """As searchers get it from Ray Tune; a loss of None is of a trial that diverged."""
+    reached = EpochMetrics(
+        trial_id="any",
+        epoch=epoch,
+        train_loss=loss,
+        train_accuracy=accuracy,
+        validation_loss=loss,
+        validation_accuracy=accuracy,
+        learning_rate=0.1,
+        seconds=1.0,
+    )
+    return {**flatten_dict(to_result(reached)), "training_iteration": epoch}
 
 
 def closeness(settings: dict[str, Any]) -> float:
@@ -100,6 +113,41 @@ def test_for_bohb_style_a_later_rung_outranks_accuracy(open_search: Open, search
         search.on_trial_complete(str(index), result(1, 0.5) if rate > 1e-3 else result(4, 0.3))
     is_high = median(rates[30:]) > 1e-3
     assert is_high == (follows == "accuracy")
+
+
+@pytest.mark.parametrize("searcher", ["tpe", "bohb-style"])
+@pytest.mark.parametrize("epoch", [1, 6, EPOCHS])
+def test_a_trial_that_diverged_is_the_worst_however_late(open_search: Open, searcher: Searcher, epoch: int) -> None:
+    """High rates break off, with a better accuracy than low ones, which ASHA cuts at the first rung."""
+    search, rates = open_search(searcher, num_trials=60), []
+    for index in range(60):
+        rate = give(search, str(index))["settings"]["learning_rate"]
+        rates.append(rate)
+        search.on_trial_complete(str(index), result(epoch, 0.6, None) if rate > 1e-3 else result(1, 0.5))
+    assert median(rates[30:]) < 1e-3
+
+
+@pytest.mark.parametrize("searcher", ["tpe", "bohb-style"])
+def test_the_books_trials_that_diverged_are_the_worst_too(
+    open_search: Open, runs: RunStore, epoch_metrics: list[EpochMetrics], searcher: Searcher
+) -> None:
+    first, lines = open_search(searcher, num_trials=60), []
+    for index in range(30):
+        given = give(first, str(index))
+        is_lost = given["settings"]["learning_rate"] > 1e-3
+        line = replace(epoch_metrics[0], trial_id=given["trial_id"], validation_accuracy=0.5)
+        lines.append(replace(line, epoch=6, train_loss=None, validation_accuracy=0.6) if is_lost else line)
+        ended = TrialRecord(
+            trial_id=given["trial_id"],
+            config=given["settings"],
+            outcome="diverged" if is_lost else "stopped",
+            num_epochs=lines[-1].epoch,
+        )
+        runs.write_trial("cnn-1", ended)
+    runs.write_metrics("cnn-1", lines)
+    second = open_search(searcher, num_trials=60)
+    rates = [give(second, str(index))["settings"]["learning_rate"] for index in range(30)]
+    assert median(rates) < 1e-3
 
 
 def test_a_later_driver_goes_on_from_the_books(

@@ -11,15 +11,18 @@ import pytest
 import ray
 from ray import tune
 from ray.tune.error import TuneError
+from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.tune import _setup_signal_catching
 
 from cifar_ray.capacity import Placement
 from cifar_ray.data.split import TrainingData
 from cifar_ray.errors import InterruptedSweepError, StorageError
+from cifar_ray.prices import Prices
 from cifar_ray.progress.sweep_log import budget_line
 from cifar_ray.records import SweepRecord, TrialRecord
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.tuning import sweep as sweep_module
+from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE
 from cifar_ray.tuning.ledger import Ledger
 from cifar_ray.tuning.pruner import Pruner
 from cifar_ray.tuning.signals import ending_in_order
@@ -29,6 +32,7 @@ from cifar_ray.tuning.sweep import (
     _build_scheduler,
     _build_tuner,
     _trainable,
+    _tune_config,
     run_trials,
 )
 from cifar_ray.tuning.time_limit import TimeLimit
@@ -58,6 +62,47 @@ def test_finals_follow_each_trials_own_seed(plan: SweepPlan, monkeypatch: pytest
         with _trainable(replace(plan, sweep=replace(plan.sweep, parent=parent)), 2):
             pass
     assert seeds == [3, None]
+
+
+def test_the_passes_of_a_cohort_follow_the_sweeps_seed(plan: SweepPlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[int] = []
+    monkeypatch.setattr(ray, "put", lambda data: None)
+    monkeypatch.setattr(tune, "with_parameters", lambda function, **parameters: function)
+    monkeypatch.setattr(
+        sweep_module, "start_engines", lambda num, data, each, demand: seeds.append(each.data_seed) or []
+    )
+    monkeypatch.setattr(sweep_module, "drain_engines", lambda engines: None)
+    with _trainable(replace(plan, num_cohorts=1), 2):
+        pass
+    assert seeds == [3]
+
+
+def test_ray_tune_is_given_the_sweeps_budget(plan: SweepPlan, runs: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And to keep those whose accuracy is high."""
+    monkeypatch.setattr(tune, "Tuner", lambda *args, **options: options)
+    plan = replace(plan, sweep=replace(plan.sweep, max_epochs=30, grace_period=3, reduction_factor=2))
+    scheduler = _build_scheduler(plan, [], [])
+    given: Any = _build_tuner(plan, [], None, None, scheduler, runs, "/nowhere", print, TimeLimit(None))
+    asked, run = given["tune_config"], given["run_config"]
+    assert (asked.metric, asked.mode, asked.scheduler) == ("validation_accuracy", "max", scheduler)
+    assert run.failure_config.max_failures == 2
+    scheduler.set_search_properties(asked.metric, asked.mode)
+    (bracket,) = scheduler._brackets
+    assert sorted(rung for rung, _ in bracket._rungs) == [3, 6, 12, 24]
+
+
+def test_the_best_go_on(plan: SweepPlan) -> None:
+    """The tuner's settings tell the scheduler which of two is the better one."""
+    scheduler = _build_scheduler(plan, [], [])
+    config = _tune_config(plan, None, scheduler)
+    assert scheduler.set_search_properties(config.metric, config.mode)
+    said = []
+    for trial_id, accuracy in (("t0000", 0.5), ("t0001", 0.4), ("t0002", 0.6)):
+        trial: Any = SimpleNamespace(trial_id=trial_id, config={"trial_id": trial_id})
+        controller: Any = None
+        ASHAScheduler.on_trial_add(scheduler, controller, trial)
+        said.append(scheduler.on_trial_result(controller, trial, {TIME_ATTRIBUTE: 1, METRIC: accuracy}))
+    assert said == [TrialScheduler.CONTINUE, TrialScheduler.STOP, TrialScheduler.CONTINUE]
 
 
 @pytest.mark.parametrize(("searcher", "is_pruned"), [("random", True), ("pbt", False)])
@@ -123,8 +168,11 @@ def test_the_signal_after_the_last_trial_is_not_swallowed(
     monkeypatch.setattr(sweep_module, "_build_tuner", lambda *arguments: SimpleNamespace(fit=fit))
     runs.create_sweep(plan.sweep)
     before = handlers()
-    run_trials(replace(plan, num_cohorts=1), runs, print)
+    prices = Prices(currency="USD", rates={("CPU", "on_demand"): 0.05})
+    result = run_trials(replace(plan, num_cohorts=1, prices=prices), runs, print)
     assert at_drain == [before]
+    assert result.cost is not None
+    assert (result.cost.price, result.cost.currency) == (0.0, "USD"), "no epoch was trained"
     assert handlers() == before
 
 

@@ -18,6 +18,7 @@ from cifar_ray.tuning.finals import (
     finals_seeds,
     rank_retrained,
 )
+from cifar_ray.tuning.ledger import summarise_sweep
 from cifar_ray.tuning.sweep import SweepPlan
 
 
@@ -135,6 +136,7 @@ def test_the_cost_is_of_both() -> None:
     both = _sum(one, replace(one, held_s=20, price=3.0))
     assert both is not None
     assert (both.held_s, both.useful_s, both.price, both.currency) == (30, 14, 5.0, "USD")
+    assert (both.failed_s, both.repeated_s) == (2, 2)
     unpriced = _sum(one, replace(one, price=None, remark="no price of A100"))
     assert unpriced is not None
     assert (unpriced.price, unpriced.remark) == (None, "no price of A100")
@@ -158,6 +160,7 @@ def test_finals_have_places_of_their_own_and_the_result_adds_them_up(
     plan = SweepPlan(
         sweep=sweep,
         configs=[],
+        study=get_study("cnn"),
         data=training_data,
         storage="/x",
         max_concurrent_trials=9,
@@ -165,8 +168,15 @@ def test_finals_have_places_of_their_own_and_the_result_adds_them_up(
         keep="winner",
         finals=placement,
     )
+    use = Cost(device="core", held_s=20, useful_s=7, failed_s=0, repeated_s=1)
+    retrained_alone = summarise_sweep(nested, record, record.started_at)
+    assert retrained_alone is not None
+    nested.write_result(replace(retrained_alone, cost=use))
     result = _with_finals(plan, runs, record, trials)
+    assert result.cost is not None
+    assert (result.cost.held_s, result.cost.repeated_s) == (20, 1), "the search's epochs are not in these books"
     assert (result.num_epochs, result.accelerator_seconds) == (3 * 2 + 6 * 4, 3 * 3.0 + 6 * 5.0)
     finals = _finals_plan(plan, placement, record, trials)
     assert (finals.max_concurrent_trials, finals.num_cohorts, finals.keep) == (4, 0, "all")
     assert finals.storage == "/x/cnn-1"
+    assert finals.study is None, "they search nothing"

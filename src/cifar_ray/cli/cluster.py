@@ -20,8 +20,7 @@ from cifar_ray.cluster.on_kubernetes.findings import Finding, exit_code
 from cifar_ray.cluster.on_kubernetes.head_access import reach_head
 from cifar_ray.cluster.on_kubernetes.release import Release, find_release
 from cifar_ray.cluster.on_kubernetes.status import release_status
-from cifar_ray.errors import ClusterError
-from cifar_ray.reporting.formats import plain
+from cifar_ray.errors import ClusterError, plain
 from cifar_ray.settings import read_settings
 
 LOOK_PERIOD_S = 5.0

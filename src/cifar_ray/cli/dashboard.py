@@ -16,7 +16,7 @@ def dashboard(storage: str | None, port: int) -> None:
 
     It follows running sweeps and only ever reads.
     """
-    runs = connect_runs(storage, may_be_new=True)
+    runs = connect_runs(storage)
     runs.objects.folders()  # a store that cannot be read is told here, not in the browser
     with PageServer(runs, port) as server:
         click.echo(f"sweeps of {runs.objects.uri}: {server.url}")

@@ -15,7 +15,7 @@ from rich.console import Console
 from cifar_ray.capacity import is_in_cohorts
 from cifar_ray.cli.connection import connect_jobs, joined_local_cluster, local_cluster_end
 from cifar_ray.cli.demand import check_demand
-from cifar_ray.cli.live import JsonView, LiveView, LogView, last, without_controls
+from cifar_ray.cli.live import JsonView, LiveView, LogView, last
 from cifar_ray.cli.release_flags import ReleaseChoice, release_flags
 from cifar_ray.errors import (
     ConfigurationError,
@@ -120,7 +120,7 @@ def status(submission_id: str | None, is_watching: bool, is_json: bool, release:
     console = Console()
     console.print(live_renderable(seen.board, state=seen.state, job=submission_id))
     if seen.message:
-        console.print(without_controls(seen.message), markup=False, highlight=False, soft_wrap=True)
+        console.print(seen.message, markup=False, highlight=False, soft_wrap=True)
 
 
 @job.command()
@@ -136,7 +136,7 @@ def logs(submission_id: str | None, follow: bool, tail: int | None, release: Rel
         watch(client, submission_id, LogView(tail), flags=release.flags, stop_on_interrupt=False)
         return
     lines = client.logs(submission_id).splitlines(keepends=True)
-    click.echo(without_controls("".join(last(lines, tail))), nl=False)
+    click.echo("".join(last(lines, tail)), nl=False)
 
 
 @job.command()
@@ -153,7 +153,7 @@ def stop(submission_id: str, release: ReleaseChoice) -> None:
 def list_jobs(release: ReleaseChoice) -> None:
     """List all jobs of the cluster, the newest first."""
     for each in connect_jobs(release).list():
-        click.echo(plain(f"{each.submission_id:44} {each.state:10} {each.entrypoint}"))
+        click.echo(f"{each.submission_id:44} {each.state:10} {plain(each.entrypoint)}")
 
 
 def watch(
@@ -188,13 +188,14 @@ def _stop(client: JobsClient, submission_id: str, flags: str) -> None:
         with suppress(OSError):
             click.echo(f"\nstopping {submission_id}", err=True)
         stopped = stop_and_wait(client, submission_id, flags=flags)
+        end = JobStoppedError(f"job {submission_id}: {stopped.state}", resume_hint(stopped.metadata, flags))
     except KeyboardInterrupt:
-        JobStoppedError(
+        end = JobStoppedError(
             f"job {submission_id}: its stop was asked for, and not waited for",
             f"whether it has stopped tells `cifar-ray job status {submission_id}{flags}`",
-        ).show()
-    else:
-        JobStoppedError(f"job {submission_id}: {stopped.state}", resume_hint(stopped.metadata, flags)).show()
+        )
+    with suppress(OSError):
+        end.show()
 
 
 def _make_spec(

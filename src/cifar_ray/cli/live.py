@@ -14,7 +14,6 @@ import click
 from rich.console import Console
 from rich.live import Live
 
-from cifar_ray.errors import plain
 from cifar_ray.progress.asha import seconds_left
 from cifar_ray.progress.sweep_log import Cohorts, FinalsAhead, TrialEpoch, TrialState, Waiting
 from cifar_ray.progress.sweep_progress import SweepProgress
@@ -31,7 +30,8 @@ _NOISE = re.compile(
     r"|PYTHON worker processes have been started on node"
 )
 """What Ray says in every job, or in every one with a cohort, and nobody need act on; `job logs` has it."""
-_KEPT = re.compile(r"(\x1b\[[0-9;:]*m|[\t\n])")
+_CONTROL = re.compile(r"(\x1b\[[\d;]*m|\t)|[\x00-\x1f\x7f-\x9f]")
+"""Colours may come out of a log as they are; whatever else moves a terminal may not."""
 _EVENTS = {
     Budget: "budget",
     Cohorts: "cohorts",
@@ -68,11 +68,12 @@ class LiveView:
             self._print(plain_progress(seen.board, state=seen.state, job=self._job))
 
     def _print(self, line: str) -> None:
-        self._console.print(without_controls(line), markup=False, highlight=False, soft_wrap=True)
+        tame = _CONTROL.sub(lambda found: found[1] or " ", line)
+        self._console.print(tame, markup=False, highlight=False, soft_wrap=True)
 
 
 class LogView:
-    """For `job logs --follow`: all that the log has."""
+    """For `job logs --follow`: the log as it is."""
 
     screen = nullcontext()
 
@@ -86,13 +87,8 @@ class LogView:
             click.echo("the cluster does not answer: waiting for it", err=True)
         self._is_lost = seen.state == "LOST"
         for line in last(seen.all_lines, self._tail):
-            click.echo(without_controls(line))
+            click.echo(line)
         self._tail = self._tail if self._is_lost else None
-
-
-def without_controls(log: str) -> str:
-    """Its text and colours, without what else a program might have a terminal do, such as to take another title."""
-    return "".join(each if _KEPT.fullmatch(each) else plain(each) for each in _KEPT.split(log))
 
 
 def last(lines: Sequence[str], num: int | None) -> Sequence[str]:

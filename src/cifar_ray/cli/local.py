@@ -11,7 +11,7 @@ import click
 from cifar_ray.cli.connection import LOCAL_FOLDER
 from cifar_ray.cluster import health
 from cifar_ray.cluster import local as cluster
-from cifar_ray.cluster.autoscaling import LocalPool, share_of_cpus
+from cifar_ray.cluster.autoscaling import LocalPool
 from cifar_ray.cluster.credentials import read_token
 from cifar_ray.cluster.dashboard_api import RunningJob, running_jobs
 from cifar_ray.cluster.pool_file import read_pool_file
@@ -29,8 +29,8 @@ def local() -> None:
 @local.command()
 @click.option("--cpus", type=click.IntRange(1), metavar="N", help="CPU cores it may use. [default: all]")
 @click.option("--gpus", type=click.IntRange(0), metavar="N", help="Accelerators it may use. [default: all]")
-@click.option("--dashboard-port", type=int, metavar="PORT", help="[default: a free one]")
-@click.option("--s3-port", type=int, metavar="PORT", help="[default: a free one]")
+@click.option("--dashboard-port", type=click.IntRange(1024, 65535), metavar="PORT", help="[default: a free one]")
+@click.option("--s3-port", type=click.IntRange(1024, 65535), metavar="PORT", help="[default: a free one]")
 @click.option(
     "--autoscaling",
     is_flag=False,
@@ -118,16 +118,17 @@ def env() -> None:
 @local.command()
 def status() -> None:
     """Say whether the cluster runs and each of its parts answers; exit code 4 where it or one of them does not."""
-    found = health.status(read_settings().home / LOCAL_FOLDER)
-    if found.cluster is None:
+    found = find(read_settings().home / LOCAL_FOLDER, is_whole=False)
+    if found is None:
         raise UnreachableError("no local cluster is running", "start one with `cifar-ray local up`")
-    for part in found.parts:
-        click.echo(f"{part.name:9} {part.url}  {part.problem or 'answers'}")
-    click.echo(f"store     {found.cluster.storage}")
-    if found.nodes is not None:
-        cpus, gpus = (sum(node.resources.get(name, 0) for node in found.nodes) for name in ("CPU", "GPU"))
+    problems, nodes = health.examine(found)
+    for (part, problem), url in zip(problems.items(), (found.dashboard_url, found.s3_endpoint_url), strict=True):
+        click.echo(f"{part:9} {url}  {problem or 'answers'}")
+    click.echo(f"store     {found.storage}")
+    if nodes is not None:
+        cpus, gpus = (sum(node.resources.get(name, 0) for node in nodes) for name in ("CPU", "GPU"))
         click.echo(f"capacity  {cpus:g} CPU, {gpus:g} GPU")
-    if not found.is_healthy:
+    if any(problems.values()):
         raise UnreachableError(
             "a part of the local cluster does not answer", "cifar-ray local down; cifar-ray local up"
         )
@@ -145,9 +146,9 @@ def _running_jobs(home: Path) -> list[RunningJob]:
 
 
 def _workers(text: str, cpus: int | None, accelerators: int) -> LocalPool:
-    """Between them the workers have the machine's cores, or --cpus of them."""
+    """Between them the workers have the machine's cores, or --cpus of them; each has at least one."""
     least, colon, most = text.partition(":")
     if not (colon and least.isdecimal() and most.isdecimal()):
         raise click.BadParameter(f"{text!r} is not MIN:MAX, such as 0:4", param_hint="--workers")
-    num_cpus = share_of_cpus(cpus or os.cpu_count() or 1, max(1, int(most)))
+    num_cpus = max(1, (cpus or os.cpu_count() or 1) // max(1, int(most)))
     return LocalPool(least=int(least), max_nodes=int(most), num_cpus=num_cpus, num_gpus=accelerators)

@@ -39,7 +39,7 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(_GROUPS.items()))
 
 
-@click.command(cls=LazyGroup)
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("cifar-ray"), prog_name="cifar-ray")
 def main() -> None:
     """ASHA sweeps of CNNs on CIFAR-10 on a Ray cluster, results in S3, winners scored once on the test set.

@@ -105,8 +105,15 @@ def pull(sweep: str | None, folder: Path, checkpoints: bool, storage: str | None
     """Copy a sweep's records and report to a folder (default: the newest sweep, to ./results)."""
     runs = connect_runs(storage)
     sweep = sweep or _newest(runs)
-    num_files = pull_sweep(runs, sweep, folder, with_checkpoints=checkpoints)
+    try:
+        num_files = pull_sweep(runs, sweep, folder, with_checkpoints=checkpoints)
+    except StorageError as error:
+        if runs.objects.uri in error.message:
+            raise
+        raise StorageError(error.message, "check the rights and free space of --to, or take another") from error
     click.echo(f"{num_files} files in {folder / sweep}")
+    if checkpoints and not any((folder / sweep).glob("trials/*/checkpoints/*")):
+        click.echo(f"{runs.objects.uri} has no checkpoints of it", err=True)
 
 
 @results.command()
@@ -258,9 +265,10 @@ def wait_for_results(runs: RunStore, sweeps: Sequence[str], timeout_s: float, pe
 def _newest(runs: RunStore) -> str:
     summaries = runs.summaries(_tell_unreadable)
     if not summaries:
+        runs.check_is_store()
         raise UnknownNameError(f"there is no sweep in {runs.objects.uri}", "start one with `cifar-ray job submit cnn`")
     return summaries[0].sweep.sweep_id
 
 
 def _tell_unreadable(error: RecordError) -> None:
-    click.echo(plain(f"not to be read: {error.message}{f' ({error.hint})' if error.hint else ''}"), err=True)
+    click.echo(f"not to be read: {error.message}{f' ({error.hint})' if error.hint else ''}", err=True)

@@ -106,8 +106,3 @@ def autoscaling_environment(workers: Sequence[LocalPool]) -> Mapping[str, str]:
         "RAY_CLOUD_INSTANCE_ID": _HEAD_ID,
         "RAY_OVERRIDE_NODE_ID_FOR_TESTING": _HEAD_ID,
     }
-
-
-def share_of_cpus(num_cpus: int, most: int) -> int:
-    """What each of `most` workers gets of the machine's cores: at least one."""
-    return max(1, num_cpus // most)

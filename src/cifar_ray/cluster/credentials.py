@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import configparser
 import json
 import os
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from cifar_ray.errors import ClusterError
 
 _ACTIONS = ("Admin", "Read", "Write", "List", "Tagging")
-
-
-@dataclass(frozen=True, kw_only=True)
-class S3Keys:
-    """A key pair of the S3 server."""
-
-    access_key: str
-    secret_key: str = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,21 +34,25 @@ class SecretFiles:
         """The S3 keys as the server reads them."""
         return self.folder / "s3.json"
 
+    @property
+    def s3_certificate(self) -> Path:
+        """By which the server's parts know each other."""
+        return self.folder / "s3.pem"
 
-def make_secrets(files: SecretFiles) -> S3Keys:
-    """Write a new token and new S3 keys to `files`; returns the keys."""
-    keys = S3Keys(access_key=secrets.token_hex(10), secret_key=secrets.token_hex(20))
+
+def make_secrets(files: SecretFiles) -> None:
+    """Write a new token and new S3 keys to `files`."""
+    access_key, secret_key = secrets.token_hex(10), secrets.token_hex(20)
     files.folder.mkdir(parents=True, exist_ok=True)
     files.folder.chmod(0o700)
     write_private(files.token, secrets.token_hex(32))
     write_private(
         files.credentials,
-        f"[default]\naws_access_key_id = {keys.access_key}\naws_secret_access_key = {keys.secret_key}\n",
+        f"[default]\naws_access_key_id = {access_key}\naws_secret_access_key = {secret_key}\n",
     )
-    credentials = [{"accessKey": keys.access_key, "secretKey": keys.secret_key}]
+    credentials = [{"accessKey": access_key, "secretKey": secret_key}]
     identity = {"name": "cifar-ray", "credentials": credentials, "actions": list(_ACTIONS)}
     write_private(files.s3_config, json.dumps({"identities": [identity]}))
-    return keys
 
 
 def read_token(path: Path) -> str:
@@ -68,20 +63,9 @@ def read_token(path: Path) -> str:
         raise ClusterError(f"the token file {path} cannot be read: {error.strerror}") from error
 
 
-def read_s3_keys(path: Path) -> S3Keys:
-    """The keys in a shared-credentials file; ClusterError where it has none."""
-    parser = configparser.ConfigParser(interpolation=None)
-    try:
-        parser.read_string(path.read_text())
-        profile = parser["default"]
-        return S3Keys(access_key=profile["aws_access_key_id"], secret_key=profile["aws_secret_access_key"])
-    except (OSError, configparser.Error, KeyError) as error:
-        raise ClusterError(f"the credentials file {path} cannot be read") from error
-
-
 def remove_secrets(files: SecretFiles) -> None:
     """Delete the files: with the cluster gone they open nothing."""
-    for path in (files.token, files.credentials, files.s3_config):
+    for path in (files.token, files.credentials, files.s3_config, files.s3_certificate):
         path.unlink(missing_ok=True)
 
 

@@ -36,13 +36,8 @@ class Versions:
     """None where the dashboard does not tell."""
 
 
-def num_jobs(url: str, token: str) -> int:
-    """How many jobs the Jobs API lists; UnreachableError where it does not answer or refuses the token."""
-    return len(_get(f"{url}/api/jobs/", token))
-
-
 def running_jobs(url: str, token: str) -> list[RunningJob]:
-    """Those submitted that have not ended; UnreachableError as for `num_jobs`."""
+    """Those submitted that have not ended; UnreachableError where it does not answer or refuses the token."""
     try:
         return [
             RunningJob(submission_id=str(job["submission_id"]), metadata=dict(job["metadata"] or {}))
@@ -54,7 +49,7 @@ def running_jobs(url: str, token: str) -> list[RunningJob]:
 
 
 def living_nodes(url: str, token: str | None) -> list[NodeKind]:
-    """What each node that lives has; UnreachableError as for `num_jobs`."""
+    """What each node that lives has; UnreachableError as for `running_jobs`."""
     answer = _get(f"{url}/api/v0/nodes?detail=true&limit=1000", token)
     try:
         return [
@@ -72,7 +67,7 @@ def living_nodes(url: str, token: str | None) -> list[NodeKind]:
 
 
 def versions(url: str, token: str | None) -> Versions:
-    """What the head runs; UnreachableError as for `num_jobs`."""
+    """What the head runs; UnreachableError as for `running_jobs`."""
     ray = _get(f"{url}/api/version", token)
     metadata = _get(f"{url}/api/v0/cluster_metadata", token)
     try:

@@ -16,7 +16,7 @@ from cifar_ray.cluster.credentials import make_secrets, read_token, remove_secre
 from cifar_ray.cluster.environment import joined
 from cifar_ray.cluster.ports import HOST, check_port_free, free_ports
 from cifar_ray.cluster.state import LocalCluster, StateFolder, find
-from cifar_ray.errors import ClusterError, ConfigurationError
+from cifar_ray.errors import ClusterError
 from cifar_ray.provenance import now
 
 # Ray's sockets lie below it and a Unix socket's path has at most 107 bytes: the user's TMPDIR may be too long
@@ -26,7 +26,7 @@ _TEMP_PREFIX = "cifar-ray-"
 
 @dataclass(frozen=True, kw_only=True)
 class LocalClusterOptions:
-    """What a one-machine cluster is made of."""
+    """What a one-machine cluster is made of; `cifar-ray local up` checks it, by its flags' names."""
 
     home: Path
     """Its state folder: results, secrets, logs, state.json."""
@@ -40,14 +40,6 @@ class LocalClusterOptions:
     """None: a free one."""
     workers: tuple[LocalPool, ...] = ()
     """Pools of nodes that an autoscaler starts and ends, beside a head that works for nobody. Empty: the head alone."""
-
-    def __post_init__(self) -> None:
-        for name, least in (("num_cpus", 1), ("num_gpus", 0)):
-            if (number := getattr(self, name)) is not None and number < least:
-                raise ConfigurationError(f"{name} is {number}; it must be {least} or more")
-        for name in ("dashboard_port", "s3_port"):
-            if (port := getattr(self, name)) is not None and not 1024 <= port <= 65535:
-                raise ConfigurationError(f"{name} is {port}; it must be from 1024 to 65535")
 
 
 def kept_objects(home: Path) -> Path | None:
@@ -125,7 +117,7 @@ def _check_ours(state: StateFolder) -> None:
 
 def _start(options: LocalClusterOptions, state: StateFolder, program: str, environ: Mapping[str, str]) -> LocalCluster:
     """Start both servers at once, then wait for both. Each step is in state.json before the next is taken."""
-    keys = make_secrets(state.secrets)
+    make_secrets(state.secrets)
     cluster = _plan(options, state)
     state.write(cluster)
     inherited = joined(environ, cluster.environment())
@@ -137,7 +129,7 @@ def _start(options: LocalClusterOptions, state: StateFolder, program: str, envir
     )
     cluster = replace(cluster, ray=ray.process)
     state.write(cluster)
-    s3_server.wait(s3, ray, cluster.s3_endpoint_url, keys)
+    s3_server.wait(s3, ray, cluster.s3_endpoint_url, state.secrets.credentials)
     ray_head.wait(ray, s3, cluster.dashboard_url, read_token(state.secrets.token))
     cluster = replace(cluster, ready_at=now())
     state.write(cluster)

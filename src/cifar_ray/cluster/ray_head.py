@@ -70,7 +70,7 @@ def wait(server: Server, beside: Server, dashboard_url: str, token: str) -> None
 
     def has_come() -> bool:
         try:
-            dashboard_api.num_jobs(dashboard_url, token)
+            dashboard_api.running_jobs(dashboard_url, token)
             return bool(dashboard_api.living_nodes(dashboard_url, token))
         except UnreachableError:
             return False

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from cifar_ray.cluster import processes
-from cifar_ray.cluster.credentials import S3Keys
+from cifar_ray.cluster.certificate import certificate
+from cifar_ray.cluster.credentials import write_private
 from cifar_ray.cluster.environment import MARK
 from cifar_ray.cluster.ports import HOST
 from cifar_ray.cluster.server import Server, launch, wait_until
@@ -24,8 +25,11 @@ DEADLINE_S = 60.0
 STOP_DEADLINE_S = 1.0
 """`weed` takes 15 to 25 s over a SIGTERM, waiting for peers that are not there. What it has acknowledged is
 in its files by then: no object was lost in any of three SIGKILLs amid a stream of writes."""
-ADMIN_KEY = "WEED_JWT_FILER_SIGNING_KEY"
-"""A key that nobody else has: without one, S3's gRPC takes new identities from any process of the machine."""
+_KEYS = ("WEED_JWT_FILER_SIGNING_KEY", "WEED_JWT_SIGNING_KEY", "WEED_JWT_SIGNING_READ_KEY")
+"""Keys that nobody else has: without them, any process of the machine writes and reads the volumes by HTTP."""
+_PARTS = ("MASTER", "VOLUME", "FILER", "S3", "CLIENT")
+"""They call each other by gRPC: any process of the machine could, to list and delete all, if they asked no
+certificate."""
 _TIMEOUT_S = 10
 PORTS = (
     "s3.port.grpc",
@@ -65,7 +69,8 @@ def start(program: str, cluster: LocalCluster, state: StateFolder, environ: Mapp
         "master.volumeSizeLimitMB": 256,
         "volume.max": 50,
         "filer": "true",
-        # it would give every object to any web page that finds its port
+        # any web page that finds their ports would read, and delete, all that there is
+        "disableHttp": "true",
         "filer.disableHttp": "true",
         "filer.localSocket": temp_dir / "filer.sock",
         "s3": "true",
@@ -79,9 +84,18 @@ def start(program: str, cluster: LocalCluster, state: StateFolder, environ: Mapp
     }
     flags = [f"-{name}={value}" for name, value in options.items()]
     command = [program, "-logtostderr", "server", *flags]
-    own = {**environ, MARK: cluster.lineage("s3").mark, ADMIN_KEY: secrets.token_hex(20)}
+    own = {**environ, MARK: cluster.lineage("s3").mark, **_admission(state.secrets.s3_certificate)}
     with state.s3_locked() as lock:
         return launch("the S3 server", command, own, Path(cluster.s3_log_path), temp_dir, [lock])
+
+
+def _admission(path: Path) -> dict[str, str]:
+    """What the parts show each other, made anew and kept at `path`, as variables of their environment."""
+    write_private(path, certificate())
+    own = {"WEED_GRPC_CA": str(path)}
+    for part in _PARTS:
+        own |= {f"WEED_GRPC_{part}_CERT": str(path), f"WEED_GRPC_{part}_KEY": str(path)}
+    return own | {name: secrets.token_hex(20) for name in _KEYS}
 
 
 def stop(cluster: LocalCluster) -> bool:
@@ -93,12 +107,12 @@ def stop(cluster: LocalCluster) -> bool:
     return was_running
 
 
-def wait(server: Server, beside: Server, endpoint_url: str, keys: S3Keys) -> None:
+def wait(server: Server, beside: Server, endpoint_url: str, credentials: Path) -> None:
     """Wait until the bucket exists and takes an object; ClusterError where that does not come."""
 
     def has_come() -> bool:
         try:
-            check(endpoint_url, keys, is_first=True)
+            check(endpoint_url, credentials, is_first=True)
         except UnreachableError:
             return False
         return True
@@ -106,12 +120,15 @@ def wait(server: Server, beside: Server, endpoint_url: str, keys: S3Keys) -> Non
     wait_until(server, has_come, DEADLINE_S, beside)
 
 
-def check(endpoint_url: str, keys: S3Keys, *, is_first: bool = False) -> None:
-    """UnreachableError unless the bucket answers to `keys`; `is_first` makes it and writes to it."""
+def check(endpoint_url: str, credentials: Path, *, is_first: bool = False) -> None:
+    """UnreachableError unless the bucket answers to the keys in `credentials`; `is_first` makes it and writes to it.
+
+    ClusterError where that file has no keys.
+    """
     # botocore takes 0.3 s to load, and looking for a running cluster needs none of it
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
-    client = _client(endpoint_url, keys)
+    client = _client(endpoint_url, credentials)
     try:
         if is_first and BUCKET not in [each["Name"] for each in client.list_buckets()["Buckets"]]:
             client.create_bucket(Bucket=BUCKET)
@@ -128,12 +145,25 @@ def check(endpoint_url: str, keys: S3Keys, *, is_first: bool = False) -> None:
         client.close()
 
 
-def _client(endpoint_url: str, keys: S3Keys) -> Any:
+def _client(endpoint_url: str, credentials: Path) -> Any:
     from botocore.config import Config  # noqa: PLC0415 - as in `check`
+    from botocore.credentials import SharedCredentialProvider  # noqa: PLC0415 - as in `check`
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - as in `check`
     from botocore.session import Session  # noqa: PLC0415 - as in `check`
 
-    # the user's own profile and configuration file have no say here
-    own: dict[str, Any] = {"profile": (None, [], None, None), "config_file": (None, None, os.devnull, None)}
+    unreadable = ClusterError(
+        f"no keys can be read from {credentials}", "start anew: cifar-ray local down; cifar-ray local up"
+    )
+    try:
+        # not a session's chain: where this file has no keys, that goes on to the user's own and the machine's
+        keys = SharedCredentialProvider(str(credentials)).load()
+    except BotoCoreError as error:
+        raise unreadable from error
+    if keys is None:
+        raise unreadable
+    # the user's own profile and files have no say here, nor are they parsed
+    nowhere = (None, None, os.devnull, None)
+    own: dict[str, Any] = {"profile": (None, [], None, None), "config_file": nowhere, "credentials_file": nowhere}
     return Session(session_vars=own).create_client(
         "s3",
         endpoint_url=endpoint_url,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 import pickle
-import pickletools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from cifar_ray.cifar10 import CLASSES, IMAGE_SHAPE
 from cifar_ray.data.image_set import Part, check_labels
 from cifar_ray.errors import DataError, ObjectNotFoundError, first_line
+from cifar_ray.plain_pickle import check_pickle
 from cifar_ray.storage.object_store import ObjectStore
 
 FOLDER = "cifar-10-batches-py"
@@ -33,7 +33,7 @@ class _Number:
     def __init__(self, name: str | bytes, *_: object) -> None:
         text = name.decode("latin1") if isinstance(name, bytes) else name
         if not _NUMBERS.fullmatch(text):
-            raise pickle.UnpicklingError(f"has an array of {text!r}, which no batch needs")
+            raise pickle.UnpicklingError(f"has an array of {text[:40]!r}, which no batch needs")
         self.dtype = np.dtype(f"<{text}")
 
     def __setstate__(self, state: Sequence[Any]) -> None:
@@ -76,10 +76,8 @@ class _ArrayUnpickler(pickle.Unpickler):
     def __init__(self, content: bytes) -> None:
         super().__init__(io.BytesIO(content), encoding="bytes")
         self._num_left = len(content)
-        for operation, argument, _ in pickletools.genops(content):
-            # the memo is an array, which grows up to any index that is written to
-            if operation.name in ("PUT", "LONG_BINPUT") and (argument or 0) > len(content):
-                raise pickle.UnpicklingError(f"notes a value under {argument}, which no batch needs")
+        # two arrays may share their dtype
+        check_pickle(content, may_repeat={"REDUCE"})
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("_codecs", "encode"):
@@ -95,7 +93,9 @@ class _ArrayUnpickler(pickle.Unpickler):
         Every other codec is refused, since some of them unpack, and so are more bytes than the file has.
         """
         if encoding not in ("latin1", b"latin1"):
-            raise pickle.UnpicklingError(f"asks for the codec {encoding!r}, which no batch needs")
+            # by its name only where it is text: what else a file may put here can be long
+            codec = encoding if isinstance(encoding, str) else type(encoding).__name__
+            raise pickle.UnpicklingError(f"asks for the codec {codec[:40]!r}, which no batch needs")
         self._num_left -= len(text)
         if self._num_left < 0:
             raise pickle.UnpicklingError("unpacks to more than it is")

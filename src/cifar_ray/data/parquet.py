@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.parquet
 from numpy.typing import NDArray
 from PIL import Image
@@ -26,7 +29,9 @@ NUM_THREADS = 4
 ROWS_PER_TASK = 500
 """A task for every image would cost as much as decoding it."""
 MAX_ROWS = 1_000_000
-"""Of a file: a few kilobytes may claim to hold any number."""
+"""Of a part, in all its files: a few kilobytes may claim to hold any number."""
+MAX_IMAGE_BYTES = 1 << 16
+"""Of 32x32 pixels as a file: a column that repeats one value may have any number of it in a few bytes."""
 
 _SPELLINGS = {"plane": "airplane", "car": "automobile"}
 """Of CIFAR-10's classes by others."""
@@ -46,7 +51,10 @@ def read_parquet(store: ObjectStore, keys: Sequence[str], part: Part) -> tuple[N
     if not shards:
         raise DataError(f"{store.uri} holds no {part}-*.parquet", "download the data set again, whole")
     _check_whole(shards, store.uri)
-    tables = [_read_shard(store, match[0]) for match in shards]
+    tables: list[tuple[NDArray[np.uint8], NDArray[np.int64]]] = []
+    for match in shards:
+        max_rows = MAX_ROWS - sum(len(labels) for _, labels in tables)
+        tables.append(_read_shard(store, match[0], max_rows))
     return np.concatenate([images for images, _ in tables]), np.concatenate([labels for _, labels in tables])
 
 
@@ -67,16 +75,17 @@ def _check_whole(shards: Sequence[re.Match[str]], uri: str) -> None:
         )
 
 
-def _read_shard(store: ObjectStore, key: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def _read_shard(store: ObjectStore, key: str, max_rows: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     where = f"{store.uri}/{key}"
     try:
-        return _read_table(pyarrow.parquet.ParquetFile(pa.BufferReader(store.read(key))), where)
+        return _read_table(store.read(key), where, max_rows)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{where} is truncated or damaged: {first_line(error)}", "download it again, whole") from error
 
 
-def _read_table(file: pyarrow.parquet.ParquetFile, where: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def _read_table(content: bytes, where: str, max_rows: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """In batches of rows: of a column that repeats one value all rows at once may be far more than the file is."""
+    file = pyarrow.parquet.ParquetFile(pa.BufferReader(content))
     schema, num_rows = file.schema_arrow, file.metadata.num_rows
     column = next((name for name in IMAGE_COLUMNS if name in schema.names), None)
     if column is None or "label" not in schema.names:
@@ -84,25 +93,36 @@ def _read_table(file: pyarrow.parquet.ParquetFile, where: str) -> tuple[NDArray[
     if not pa.types.is_integer(label_type := schema.field("label").type):
         raise DataError(f"{where}: labels are {label_type}, not whole numbers")
     _check_classes(schema.metadata or {}, where)
-    if num_rows > MAX_ROWS:
-        raise DataError(f"{where}: {num_rows:,} rows", f"a file may hold {MAX_ROWS:,}")
+    if num_rows > max_rows:
+        raise DataError(f"{where}: {num_rows:,} rows", f"training or test images may be {MAX_ROWS:,} in all")
+    leaf = f"{column}.bytes" if pa.types.is_struct(schema.field(column).type) else column
+    leaves = map(file.schema.column, range(len(file.schema)))
+    if (leaf, "BYTE_ARRAY") not in [(each.path, each.physical_type) for each in leaves]:
+        raise DataError(f"{where}: {column} holds no image bytes", "it needs PNG or JPEG files, or a struct with bytes")
+    # a value that many rows share stays one
+    file = pyarrow.parquet.ParquetFile(pa.BufferReader(content), read_dictionary=[leaf])
     images, labels = np.empty((num_rows, SIZE, SIZE, 3), dtype=np.uint8), np.empty(num_rows, dtype=np.int64)
 
-    def decode(rows: range, structs: Sequence[Any]) -> None:
-        for row, struct in zip(rows, structs, strict=True):
-            images[row] = _decode(struct, row, where)
+    def decode(rows: range, contents: Sequence[Any]) -> None:
+        for row, content in zip(rows, contents, strict=True):
+            images[row] = _decode(content, row, where)
 
     start = 0
     with ThreadPoolExecutor(NUM_THREADS) as pool:
-        for batch in file.iter_batches(NUM_THREADS * ROWS_PER_TASK, columns=[column, "label"]):
+        # one after another: Arrow joins no dictionaries of several groups inside a struct
+        for batch in itertools.chain.from_iterable(
+            file.iter_batches(NUM_THREADS * ROWS_PER_TASK, row_groups=[group], columns=[leaf, "label"])
+            for group in range(file.num_row_groups)
+        ):
             rows = range(start, start := start + batch.num_rows)
             if start > num_rows:
                 break
             labels[rows.start : rows.stop] = _read_labels(batch.column("label"), rows.start, where)
-            structs = batch.column(column).to_pylist()
-            tasks = [slice(first, first + ROWS_PER_TASK) for first in range(0, len(rows), ROWS_PER_TASK)]
+            contents = _read_contents(batch.column(column), where)
+            step = max(1, math.ceil(len(rows) / NUM_THREADS))
+            tasks = [slice(first, first + step) for first in range(0, len(rows), step)]
             # in order, so that the first row at fault is the one that is named
-            for _ in pool.map(decode, [rows[each] for each in tasks], [structs[each] for each in tasks]):
+            for _ in pool.map(decode, [rows[each] for each in tasks], [contents[each] for each in tasks]):
                 pass
     if start != num_rows:
         raise DataError(
@@ -134,8 +154,18 @@ def _read_labels(column: pa.Array, start: int, where: str) -> NDArray[np.int64]:
     return labels
 
 
-def _decode(struct: Any, row: int, where: str) -> NDArray[np.uint8]:
-    content = struct.get("bytes") if isinstance(struct, dict) else struct
+def _read_contents(column: pa.Array, where: str) -> list[Any]:
+    """Image files, each checked before it is copied for every row that has it."""
+    if pa.types.is_struct(column.type):
+        (column,) = column.flatten()
+    longest = pyarrow.compute.max(pyarrow.compute.binary_length(column.dictionary)).as_py()
+    if longest is not None and longest > MAX_IMAGE_BYTES:
+        raise DataError(f"{where}: an image of {longest:,} bytes", f"one of 32x32 has at most {MAX_IMAGE_BYTES:,}")
+    contents: list[Any] = column.to_pylist()
+    return contents
+
+
+def _decode(content: Any, row: int, where: str) -> NDArray[np.uint8]:
     if not isinstance(content, bytes):
         raise DataError(f"{where}, row {row}: no image bytes")
     try:

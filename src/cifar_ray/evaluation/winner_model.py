@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from os import PathLike
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -42,7 +44,7 @@ class WinnerModel:
         return probabilities(self._judge.logits(pack(images))) if len(images) else np.zeros((0, len(self.classes)))
 
 
-def load_model(uri: str) -> WinnerModel:
+def load_model(uri: str | PathLike[str]) -> WinnerModel:
     """The winner of the finished sweep at `<store>/<sweep id>`: an `s3://` URI or a folder.
 
     Of a folder that `results pull` has made, one with `--checkpoints`. Errors are those of `load_sweep`;

@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, StrMethodFormatter
 
+from cifar_ray.errors import plain
 from cifar_ray.planning.forecast import CLOSE, Estimate, Forecast
 from cifar_ray.planning.plan import Plan
 from cifar_ray.reporting.figures import BEST_COLOURS, BEST_MARKERS, DPI, set_note, set_title, to_png
-from cifar_ray.reporting.formats import plain
 
 OPACITY = 0.13
 """Of a band."""

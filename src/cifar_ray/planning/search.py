@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from ray.tune.schedulers import TrialScheduler
 
-from cifar_ray.planning.counted_asha import METRIC, TIME_ATTRIBUTE, CountedASHA, Ticket
+from cifar_ray.planning.counted_asha import METRIC, TIME_ATTRIBUTE, CountedASHA
 from cifar_ray.planning.curve_bank import CurveBank, TrialCurve
 from cifar_ray.progress.asha import milestones
 from cifar_ray.studies import Budget
@@ -18,10 +18,10 @@ from cifar_ray.studies import Budget
 class SimulatedTrial:
     """One that runs."""
 
-    __slots__ = ("curve", "epoch", "life", "ticket")
+    __slots__ = ("curve", "epoch", "life", "trial_id")
 
-    def __init__(self, ticket: Ticket, curve: TrialCurve) -> None:
-        self.ticket, self.curve = ticket, curve
+    def __init__(self, trial_id: str, curve: TrialCurve) -> None:
+        self.trial_id, self.curve = trial_id, curve
         self.epoch = 0
         """Epochs that it has reported."""
         self.life = 0
@@ -95,14 +95,14 @@ class Search:
             return None
         self.num_left -= 1
         self.num_open += 1
-        trial = SimulatedTrial(Ticket(f"t{self.num_left}"), next(self._curves))
-        self._asha.on_trial_add(None, trial.ticket)
+        trial = SimulatedTrial(f"t{self.num_left}", next(self._curves))
+        self._asha.on_trial_add(None, trial)
         return trial
 
     def end_pass(self, trials: Iterable[SimulatedTrial]) -> None:
         """These trials have ended an epoch together: each is judged against all others."""
         for trial in trials:
-            self._asha.announce(trial.ticket.trial_id, trial.epoch + 1, trial.curve.accuracies[trial.epoch])
+            self._asha.announce(trial.trial_id, trial.epoch + 1, trial.curve.accuracies[trial.epoch])
 
     def goes_on(self, trial: SimulatedTrial) -> bool:
         """The trial reports one more epoch: whether it is to train another."""
@@ -113,12 +113,12 @@ class Search:
         if trial.epoch in self.reached:
             self.reached[trial.epoch] += 1
         result = {TIME_ATTRIBUTE: trial.epoch, METRIC: accuracy}
-        decision = self._asha.on_trial_result(None, trial.ticket, result)
+        decision = self._asha.on_trial_result(None, trial, result)
         # ASHA itself ends a trial at its last epoch, and does not know of one that diverges before
         if decision != TrialScheduler.STOP and trial.epoch < len(trial.curve.accuracies):
             return True
         self.num_open -= 1
-        self._asha.on_trial_complete(None, trial.ticket, result)
+        self._asha.on_trial_complete(None, trial, result)
         if self._num_finalists:
             heapq.heappush(self._finalists, (max(trial.curve.accuracies[: trial.epoch]), trial.curve.epoch_s))
             if len(self._finalists) > self._num_finalists:

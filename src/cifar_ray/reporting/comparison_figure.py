@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 
+from cifar_ray.errors import plain
 from cifar_ray.reporting.comparison import Comparison, Contender, Score
 from cifar_ray.reporting.figures import BEST_COLOURS, new_figure, set_note, set_title, to_png
-from cifar_ray.reporting.formats import data_name, percent, plain
+from cifar_ray.reporting.formats import data_name, percent
+
+BAND = (
+    "band: 95 % Wilson interval of one model on these images; the best of many trials is flattered, which is not in it"
+)
 
 
 def comparison_figure(comparison: Comparison) -> bytes:
@@ -26,8 +31,7 @@ def comparison_figure(comparison: Comparison) -> bytes:
     set_title(axes, f"{len(comparison.contenders)} sweeps {how}, data: {' and '.join(data)}")
     for text in axes.legend(loc="lower right", fontsize=8, frameon=False).get_texts():
         text.set_parse_math(False)
-    note = "; ".join(comparison.cautions) or "band: 95 % Wilson interval"
-    set_note(figure, plain(note))
+    set_note(figure, plain("; ".join((BAND, *comparison.cautions))))
     return to_png(figure)
 
 

@@ -36,12 +36,17 @@ PAIRED = (
     "Where a line has a p, it is of McNemar's exact test and the interval of a paired bootstrap: they know the images' "
     "luck, not that of the seeds, and one comparison, not how many were made."
 )
+SINGLE = (
+    "A lead of one sweep over another on validation is of two such best accuracies, on one seed each, with an interval "
+    "as of different images: it says who was ahead, not who would be on another seed."
+)
 OVER_SEEDS = (
     "Over sweeps of several seeds (Student's t) an interval knows the luck of the seeds: of the configurations drawn, "
     "split, weights and batches. The luck of the test images is not in it."
 )
 SELECTED = (
-    "Validation chose each winner among all trials and epochs, so its accuracy flatters; the test set's does not."
+    "Validation chose each winner among all trials and epochs, so its accuracy flatters, and its 95 % interval, which "
+    "is of one model on these images, may well lie above the truth; the test set's does not."
 )
 MAX_COLUMNS = 3
 """Sweeps that stand side by side; more stand below each other."""
@@ -120,10 +125,12 @@ def _group_numbers(score: GroupScore) -> dict[str, Any]:
 def _notes(comparison: Comparison) -> list[str]:
     """How the lines above are to be read."""
     if not comparison.has_verdict:
-        return [OVER_SEEDS] if comparison.groups else []
-    single = [lead for lead in leads(comparison) if lead.on == TEST and lead.num_pairs is None]
+        return [SELECTED, *([OVER_SEEDS] if comparison.groups else [])]
+    of_two = [lead for lead in leads(comparison) if lead.num_pairs is None]
+    single = [lead for lead in of_two if lead.on == TEST]
     found = {
         SELECTED: True,
+        SINGLE: len(single) < len(of_two),
         OVER_SEEDS: bool(comparison.groups),
         PAIRED: any(lead.p_value is not None for lead in single),
         UNPAIRED: any(lead.p_value is None for lead in single),

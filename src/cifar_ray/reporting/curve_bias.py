@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.progress.asha import milestones
-from cifar_ray.statistics import kendall, spearman
+from cifar_ray.statistics import between, kendall, spearman
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Budget
 
@@ -144,10 +144,9 @@ def _passing(trials: Sequence[str], curves: Curves, rung: int, reduction_factor:
 
 
 def _quantile(ordered: Sequence[float], share: float) -> float:
-    """Between two values in proportion, as numpy does."""
+    """As `numpy.quantile` has it, to the last bit."""
     position = (len(ordered) - 1) * share
-    below = ordered[math.floor(position)]
-    return below + (ordered[math.ceil(position)] - below) * (position - math.floor(position))
+    return between(ordered[math.floor(position)], ordered[math.ceil(position)], position % 1)
 
 
 def _epoch_bias(curves: Curves, epoch: int, max_epochs: int) -> EpochBias:

@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
+from cifar_ray.errors import plain
 from cifar_ray.records import EpochMetrics, SweepRecord, TestScores
-from cifar_ray.reporting.formats import data_name, percent, plain
+from cifar_ray.reporting.formats import data_name, percent
 
 DPI = 120
 TITLE_WIDTH = 64
@@ -113,15 +114,20 @@ def _rank_trials(metrics: Sequence[EpochMetrics]) -> list[list[EpochMetrics]]:
     trials: dict[str, list[EpochMetrics]] = defaultdict(list)
     for line in sorted(metrics, key=lambda each: each.epoch):
         trials[line.trial_id].append(line)
-    return sorted(trials.values(), key=lambda lines: -max(line.validation_accuracy for line in lines))
+    return sorted(trials.values(), key=lambda lines: -(_best_validation(lines) or 0.0))
+
+
+def _best_validation(lines: Sequence[EpochMetrics]) -> float | None:
+    """As the books have it, which count no epoch whose losses are not finite; None where there is no other."""
+    return max((line.validation_accuracy for line in lines if line.is_finite), default=None)
 
 
 def _look(rank: int, lines: Sequence[EpochMetrics], num_trials: int) -> _Look:
     """Strong colours and a name for the best trials; all others thinner, in pale hues as far apart as they go."""
     order = 2 * (num_trials - rank)
     if rank < len(BEST_COLOURS):
-        validation = max(line.validation_accuracy for line in lines)
-        training = max(line.train_accuracy for line in lines)
+        training = max((line.train_accuracy for line in lines if line.is_finite), default=None)
+        validation = _best_validation(lines)
         label = f"{plain(lines[0].trial_id)}: val {percent(validation)} %, train {percent(training)} %"
         return _Look(BEST_COLOURS[rank], 2.2, 0.35, label, BEST_MARKERS[rank], order)
     red, green, blue, _ = colormaps["hsv"](rank * 0.618034 % 1.0)
@@ -133,7 +139,8 @@ def _plot_trial(axes: Axes, lines: Sequence[EpochMetrics], look: _Look) -> None:
     epochs = [line.epoch for line in lines]
     validation = [100 * line.validation_accuracy for line in lines]
     training = [100 * line.train_accuracy for line in lines]
-    best = validation.index(max(validation))
+    best = _best_validation(lines)
+    marked = [index for index, line in enumerate(lines) if line.is_finite and line.validation_accuracy == best][:1]
     # a trial of one epoch has no line: its training accuracy is a point too
     point = "." if len(lines) == 1 else None
     axes.plot(epochs, training, color=look.colour, alpha=look.opacity, linewidth=1, marker=point, zorder=2)
@@ -143,7 +150,7 @@ def _plot_trial(axes: Axes, lines: Sequence[EpochMetrics], look: _Look) -> None:
         color=look.colour,
         linewidth=look.width,
         marker=look.marker,
-        markevery=[best],
+        markevery=marked,
         markersize=6,
         label=look.label,
         zorder=10 + look.order,

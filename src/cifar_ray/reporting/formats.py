@@ -7,12 +7,12 @@ from dataclasses import fields
 from typing import Any
 
 from cifar_ray.cifar10 import CLASSES
-from cifar_ray.errors import plain as plain
+from cifar_ray.errors import plain
 from cifar_ray.records import DatasetRecord, SweepRecord
 from cifar_ray.resource_use import Cost
 from cifar_ray.studies import STUDIES
 from cifar_ray.studies.study import GENERATIONS
-from cifar_ray.studies.trial_config import METHODS, OF_MODELS, OF_OPTIMIZERS, TrialConfig
+from cifar_ray.studies.trial_config import DESCRIPTIONS, Setting, TrialConfig
 
 MISSING = "–"
 
@@ -85,10 +85,10 @@ _DEFAULTS = {field.name: field.default for field in fields(TrialConfig)}
 
 def setting(name: str, config: Mapping[str, Any], digits: int = 3) -> str:
     """A setting of a trial; MISSING where it has none or does not use it."""
-    model, value = config.get("model"), config.get(name)
-    is_unused = name in OF_OPTIMIZERS and config.get("optimizer") not in OF_OPTIMIZERS[name]
-    is_of_others = model is not None and name in OF_MODELS and model not in OF_MODELS[name]
-    is_off = name in METHODS and value == _DEFAULTS[name]
+    model, value, described = config.get("model"), config.get(name), DESCRIPTIONS.get(name, Setting())
+    is_unused = bool(described.optimizers) and config.get("optimizer") not in described.optimizers
+    is_of_others = model is not None and bool(described.models) and model not in described.models
+    is_off = described.is_method and value == _DEFAULTS[name]
     if is_unused or is_of_others or is_off:
         return MISSING
     return value_text(value, digits)

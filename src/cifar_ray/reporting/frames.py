@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -39,7 +40,7 @@ class SweepFrames:
     """A row for each trial and epoch: the fields of EpochMetrics, sweep_id and dataset."""
 
 
-def load_sweep(uri: str) -> SweepFrames:
+def load_sweep(uri: str | PathLike[str]) -> SweepFrames:
     """The sweep at `<store>/<sweep id>`: an `s3://` URI or a folder, also one that `results pull` has made.
 
     Credentials and endpoint come from the environment. UnknownNameError where there is no such sweep, StorageError
@@ -101,7 +102,9 @@ def _export(frames: SweepFrames, folder: Path, kind: ExportFormat) -> list[Path]
 
 
 def _as_cell(value: object) -> object:
-    """What CSV has no form for, as JSON."""
+    """What CSV has no form for, as JSON; a text that a spreadsheet would compute, as a text to it."""
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
     return json.dumps(value) if isinstance(value, list | tuple | dict) else value
 
 

@@ -96,7 +96,7 @@ def _leads(
         if not is_paired or _is_one_set(comparison.contenders)
     ]
     groups = sorted((each for each in means if each), key=lambda each: -each.mean)
-    lines = [lead_over_seeds(groups[0], other, on) for other in groups[1:]]
+    lines = [lead_over_seeds(groups[0], other, on, len(groups)) for other in groups[1:]]
     known = sorted(_scored(comparison.alone, score), key=lambda pair: -pair[1].accuracy)
     for other, reached in known[1:]:
         first, best = known[0]

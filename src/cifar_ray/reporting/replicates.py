@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import comb
 from statistics import fmean, stdev
 from typing import Any
 
 from cifar_ray.reporting.formats import interval_text, percent
-from cifar_ray.statistics import mean_interval
+from cifar_ray.statistics import mean_accuracy_interval, mean_interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +24,9 @@ class Lead:
     difference: float | None
     """Of their accuracies; None where they share no seed."""
     interval: tuple[float, float] | None
-    """95 %, of the difference; None where pairs are too few."""
+    """95 %, of the difference; where the best of several groups is chosen, of all comparisons among them together.
+
+    None where pairs are too few."""
     is_clear: bool
     """Whether the first may be called the better one."""
     num_pairs: int | None = None
@@ -71,7 +74,7 @@ class Replicates:
     @property
     def interval(self) -> tuple[float, float] | None:
         """95 %, of the mean over seeds, by Student's t; None of one seed."""
-        return mean_interval(list(self.accuracies.values()))
+        return mean_accuracy_interval(list(self.accuracies.values()))
 
     @property
     def text(self) -> str:
@@ -98,22 +101,28 @@ class Replicates:
         }
 
 
-def lead_over_seeds(one: Replicates, other: Replicates, on: str) -> Lead:
-    """On the seeds that both have had. Sweeps of one seed share split and batches, so they are compared in pairs."""
+def lead_over_seeds(one: Replicates, other: Replicates, on: str, num_groups: int = 2) -> Lead:
+    """On the seeds that both have had. Sweeps of one seed share split and batches, so they are compared in pairs.
+
+    Who sets the best of `num_groups` against another has looked at all comparisons among them: of four that are
+    alike the best would lead another one at 95 % each in one case of five.
+    """
+    num_comparisons = comb(num_groups, 2)
     seeds = one.accuracies.keys() & other.accuracies.keys()
     differences = [one.accuracies[seed] - other.accuracies[seed] for seed in seeds]
     if differences and fmean(differences) < 0:
         one, other, differences = other, one, [-each for each in differences]
-    interval, num_pairs = mean_interval(differences), len(differences)
+    interval, num_pairs = mean_interval(differences, num_comparisons), len(differences)
     difference = fmean(differences) if differences else None
     pairs = f"{num_pairs} pair{'s' * (num_pairs != 1)} of one seed"
     is_clear = interval is not None and interval[0] > 0
     if difference is None or interval is None:
         text = f"{one.name} and {other.name} have {pairs}: too few to tell them apart."
     else:
+        together = f" of all {num_comparisons} comparisons together" if num_comparisons > 1 else ""
         found = (
             f"{100 * difference:.2f} points in the mean of {pairs} "
-            f"(95 % interval {100 * interval[0]:+.2f} to {100 * interval[1]:+.2f})"
+            f"(95 % interval{together} {100 * interval[0]:+.2f} to {100 * interval[1]:+.2f})"
         )
         leads, close = f"{one.name} leads {other.name} by", f"{one.name} and {other.name} are too close to call:"
         text = f"{leads if is_clear else close} {found}."

@@ -8,45 +8,14 @@ from statistics import fmean
 from typing import Any
 
 from cifar_ray.cifar10 import CLASSES
+from cifar_ray.errors import plain
 from cifar_ray.records import TestScores
-from cifar_ray.reporting.formats import MISSING, interval_text, percent, plain, setting
-from cifar_ray.statistics import mean_interval, summarise_classes
+from cifar_ray.reporting.formats import MISSING, interval_text, percent, setting
+from cifar_ray.statistics import mean_accuracy_interval, summarise_classes
 from cifar_ray.studies import STUDIES, PublishedResult
+from cifar_ray.studies.trial_config import DESCRIPTIONS
 
-SETTINGS = {
-    "model": "model",
-    "depth": "depth",
-    "width": "width",
-    "block_depth": "convolutions of a block",
-    "widening": "widening",
-    "flip_equivariant": "flip-equivariant",
-    "optimizer": "optimiser",
-    "learning_rate": "learning rate",
-    "schedule": "schedule",
-    "batch_size": "batch size",
-    "rate_scaling": "rate scaling",
-    "filter_rate": "filter rate",
-    "bias_rate": "bias rate",
-    "momentum": "momentum",
-    "nesterov": "Nesterov",
-    "weight_decay": "weight decay",
-    "decays_all": "decays norms and biases",
-    "gradient_clipping": "gradient clipping",
-    "dropout": "drop-out",
-    "label_smoothing": "label smoothing",
-    "averaging": "averaging",
-    "batch_norm": "batch norm",
-    "xavier": "Xavier",
-    "augmentation": "augmentation",
-    "rotation": "rotation",
-    "crop_padding": "crop padding",
-    "crop_border": "crop border",
-    "alternating_flip": "alternating flip",
-    "cutout": "cutout",
-    "first_size": "images of the first epochs, pixels",
-    "mixup": "mixup",
-    "seed": "weight seed",
-}
+SETTINGS = {name: described.label for name, described in DESCRIPTIONS.items() if described.label}
 """From the name of a TrialConfig field to what tables call it."""
 
 
@@ -156,7 +125,7 @@ def _seed_cells(scores: TestScores) -> dict[str, str]:
     accuracies = [each.accuracy for each in scores.seeds]
     return {
         "accuracy, mean over seeds": mean_text(accuracies),
-        "95 % interval over seeds": interval_text(mean_interval(accuracies)),
+        "95 % interval over seeds": interval_text(mean_accuracy_interval(accuracies)),
     }
 
 

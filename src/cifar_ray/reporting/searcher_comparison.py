@@ -35,4 +35,5 @@ def compare_searchers(contenders: Sequence[Contender]) -> tuple[list[str], list[
     scores = score_searchers(contenders, num_epochs)
     epochs = f"{num_epochs} epoch{'s' * (num_epochs != 1)}"
     lines = [f"After {epochs} each, {score.name}: validation {score.text}." for score in scores]
-    return lines, [lead_over_seeds(scores[0], other, f"validation, after {epochs} each") for other in scores[1:]]
+    on = f"validation, after {epochs} each"
+    return lines, [lead_over_seeds(scores[0], other, on, len(scores)) for other in scores[1:]]

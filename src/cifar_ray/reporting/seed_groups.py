@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cifar_ray.errors import plain
 from cifar_ray.records import SweepRecord
-from cifar_ray.reporting.formats import chosen_by, plain
+from cifar_ray.reporting.formats import chosen_by
 
 _ALWAYS = ("study", "budget", "grace")
 

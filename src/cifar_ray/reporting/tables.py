@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from cifar_ray.errors import plain
 from cifar_ray.records import SweepRecord, SweepResult, TestScores
 from cifar_ray.reporting.finals_rows import HEADING, NOTE, finals_rows
-from cifar_ray.reporting.formats import MISSING, budget_text, caution, chosen_by, cost_text, percent, plain, seconds
+from cifar_ray.reporting.formats import MISSING, budget_text, caution, chosen_by, cost_text, percent, seconds
 from cifar_ray.reporting.score_rows import report_note, score_columns
 
 CURVES = "figures/curves.png"

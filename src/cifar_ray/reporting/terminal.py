@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from cifar_ray.errors import plain
 from cifar_ray.finals import Finals, describe
 from cifar_ray.progress.ranking import best_first
 from cifar_ray.records import TestScores, TrialRecord
@@ -19,24 +20,16 @@ from cifar_ray.reporting.formats import (
     cost_text,
     data_name,
     percent,
-    plain,
     setting,
     value_text,
 )
 from cifar_ray.reporting.score_rows import SETTINGS, report_cells, report_note, score_columns, setting_label
 from cifar_ray.storage.runs import SweepSummary
 from cifar_ray.studies import Choice, Study
+from cifar_ray.studies.trial_config import DESCRIPTIONS
 
-SHORT = {"optimizer": "opt.", "learning_rate": "rate", "schedule": "sched.", "weight_decay": "decay"} | {
-    "dropout": "drop",
-    "batch_norm": "norm",
-    "augmentation": "aug.",
-    "xavier": "Xav.",
-    "flip_equivariant": "flip-eq.",
-    "first_size": "first px",
-    "seed": "seed",
-}
-"""Settings whose name in SETTINGS is too long for the heading of a narrow column."""
+SHORT = {name: described.short for name, described in DESCRIPTIONS.items() if described.short}
+"""What narrow columns call settings whose label is too long for their heading."""
 
 
 def scores_renderable(scores: Sequence[TestScores]) -> RenderableType:

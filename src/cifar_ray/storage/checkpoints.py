@@ -25,7 +25,7 @@ class Checkpoint:
     weights: bytes
     """safetensors."""
     trainer_state: bytes
-    """What resuming needs besides the weights; `torch.load(weights_only=True)` reads it."""
+    """What resuming needs besides the weights; `torch.save` wrote it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -31,7 +32,12 @@ class FolderStore(ObjectStore):
     def read(self, key: str) -> bytes:
         """The file's bytes."""
         with self._translated("read", key):
-            return self._path(key).read_bytes()
+            path = self._path(key)
+            # a link leads out of the store, and a pipe never ends
+            with open(path, "rb", opener=_open_itself) as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise StorageError(f"{key!r} in folder {self.uri} is no file", "see who has put it there")
+                return file.read()
 
     def write(self, key: str, content: bytes) -> None:
         """Write beside the target, then rename: a reader sees the old file or the whole new one."""
@@ -66,8 +72,9 @@ class FolderStore(ObjectStore):
             for folder, _, names in os.walk(start, onerror=_raise_unless_gone):
                 for path in (Path(folder, name) for name in names if not name.startswith(PARTIAL)):
                     with suppress(FileNotFoundError):
-                        if path.is_file():
-                            found[path.relative_to(self._root).as_posix()] = path.stat().st_size
+                        what = path.lstat()
+                        if stat.S_ISREG(what.st_mode):
+                            found[path.relative_to(self._root).as_posix()] = what.st_size
         return dict(sorted(found.items()))
 
     def folders(self) -> list[str]:
@@ -89,6 +96,10 @@ class FolderStore(ObjectStore):
             reason = error.strerror or str(error)
             hint = "check the folder's path, rights and free space, or set CIFAR_RAY_STORAGE"
             raise StorageError(f"cannot {call} {key!r} in folder {self.uri}: {reason}", hint) from error
+
+
+def _open_itself(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _write_beside(partial: Path, content: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
@@ -70,8 +71,17 @@ class RunStore:
         """sweep.json; UnknownNameError with the nearest ids where there is none."""
         record = self._find_record(layout.sweep_record(sweep_id), SweepRecord)
         if record is None:
-            raise UnknownNameError.of("sweep", sweep_id, self.sweep_ids())
+            if not (known := self.sweep_ids()):
+                self.check_is_store()
+            raise UnknownNameError.of("sweep", sweep_id, known)
         return record
+
+    def check_is_store(self) -> None:
+        """ConfigurationError where the store's address is that of a sweep within one."""
+        if self._find(layout.SWEEP_RECORD) is not None:
+            store, _, sweep_id = self.objects.uri.rpartition("/")
+            what = f"{self.objects.uri} is a sweep, and no store of sweeps"
+            raise ConfigurationError(what, f"name the store {store}, and in it {sweep_id}")
 
     def sweep_ids(self) -> list[str]:
         """The ids of all sweeps, sorted."""
@@ -184,13 +194,24 @@ class RunStore:
         self.objects.write(key, record.to_json().encode())
 
 
-def open_sweep(uri: str) -> tuple[RunStore, str]:
-    """The store and the id in `<store>/<sweep id>`: an `s3://` URI or a folder. ConfigurationError where malformed."""
+def open_sweep(address: str | os.PathLike[str]) -> tuple[RunStore, str]:
+    """The store and the id in `<store>/<sweep id>`: an `s3://` URI or a folder.
+
+    ConfigurationError where that is malformed, or a store instead.
+    """
+    uri = os.fspath(address)
     check_no_user("the sweep", uri)
     store, separator, sweep_id = uri.rstrip("/").rpartition("/")
     if separator and store in ("", "s3:/"):
         raise ConfigurationError(f"{uri!r} names no sweep", "write s3://bucket/prefix/SWEEP or FOLDER/SWEEP")
-    return RunStore(open_store(store or ".")), layout.check_sweep_id(sweep_id)
+    runs = RunStore(open_store(store or "."))
+    if not layout.SWEEP_ID.fullmatch(sweep_id) or not runs.has_sweep(sweep_id):
+        inner = RunStore(open_store(uri)).sweep_ids()
+        if inner:
+            raise ConfigurationError(
+                f"{uri} is a store of sweeps, and no sweep", f"name one of them: {uri}/{inner[-1]}"
+            )
+    return runs, layout.check_sweep_id(sweep_id)
 
 
 def _decoded(kind: type[AnyRecord], content: bytes, where: str) -> AnyRecord:

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.studies.space import SearchSpace, sample_space
-from cifar_ray.studies.trial_config import TrialConfig
+from cifar_ray.studies.trial_config import TrialConfig, settings_where
 
 Searcher = Literal["random", "tpe", "bohb-style", "pbt"]
 """Who chooses the configurations: chance, a model of what earlier trials have reached, or a population that hands its
@@ -29,35 +29,8 @@ MAX_EPOCHS = 10_000
 MAX_FINALISTS = MAX_SEEDS = 100
 FINALISTS = 2
 """Where a study has no finals of its own and is to have some."""
-NOT_IN_COHORTS = frozenset(
-    (
-        "rotation",
-        "crop_padding",
-        "crop_border",
-        "alternating_flip",
-        "cutout",
-        "mixup",
-        "label_smoothing",
-        "filter_rate",
-        "gradient_clipping",
-    )
-)
-"""Settings that trials of one network have as the report has them: of the classic CNN's, all else may differ."""
-
-ADJUSTABLE = frozenset(
-    (
-        "learning_rate",
-        "weight_decay",
-        "momentum",
-        "dropout",
-        "label_smoothing",
-        "mixup",
-        "cutout",
-        "filter_rate",
-        "gradient_clipping",
-    )
-)
-"""Settings that may change within a training: with another value, weights and optimiser's state go on as they are."""
+NOT_IN_COHORTS = settings_where(lambda setting: not setting.in_cohorts)
+ADJUSTABLE = settings_where(lambda setting: setting.is_adjustable)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import KW_ONLY, asdict, dataclass, fields
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from cifar_ray.errors import ConfigurationError, UnknownNameError
 
@@ -22,129 +22,117 @@ DEPTHS: Mapping[str, Sequence[int]] = {"deep_cnn": (2, 4, 6, 8), "resnet": (18, 
 ANY_SIZE = ("resnet", "nf_resnet", "speed_net")
 """Models that pool over whatever size their last convolutions leave."""
 
-OF_OPTIMIZERS: Mapping[str, Sequence[str]] = {
-    "momentum": ("sgd", "muon"),
-    "nesterov": ("sgd", "muon"),
-    "filter_rate": ("muon",),
-}
-"""Settings that mean something to these optimisers alone."""
 
-OF_MODELS: Mapping[str, Sequence[str]] = {
-    "depth": tuple(DEPTHS),
-    "width": ("deep_cnn",),
-    "stem": ("resnet",),
-    "block_depth": ("speed_net",),
-    "widening": ("speed_net",),
-    "flip_equivariant": ("speed_net",),
-    "first_size": ANY_SIZE,
-    "batch_norm": ("classic_cnn", "deep_cnn"),
-    "bias_rate": ("classic_cnn", "deep_cnn", "resnet", "speed_net"),
-    "xavier": ("classic_cnn",),
-}
-"""Settings that mean something to these networks alone."""
+@dataclass(frozen=True)
+class Setting:
+    """What there is to say of a field of TrialConfig beside its type: other rooms ask DESCRIPTIONS for it."""
 
-_OF_AUGMENTATION = ("rotation", "crop_padding", "crop_border")
-"""Of the settings that say how: those that may be there without it."""
-
-NOT_SETTABLE = frozenset(("max_epochs", "model", "depth", "width", "stem"))
-"""How long a trial trains is the budget's to say, and another kind of network would be another study's."""
-
-METHODS = frozenset(
-    (
-        "nesterov",
-        "rotation",
-        "crop_padding",
-        "crop_border",
-        "alternating_flip",
-        "cutout",
-        "mixup",
-        "label_smoothing",
-        "rate_scaling",
-        "filter_rate",
-        "bias_rate",
-        "decays_all",
-        "gradient_clipping",
-        "averaging",
-        "block_depth",
-        "widening",
-        "flip_equivariant",
-        "first_size",
-    )
-)
-"""Settings beyond the report's: by default as the report has it."""
+    label: str = ""
+    """What tables call it, in the order of the fields; they have no row for one without."""
+    _: KW_ONLY
+    short: str = ""
+    """What the headings of narrow columns call it, where the label is too long for one."""
+    models: Sequence[str] = ()
+    """The networks to which alone it means something; none named, to all."""
+    optimizers: Sequence[str] = ()
+    """The optimisers to which alone it means something; none named, to all."""
+    is_augmenting: bool = False
+    """Whether it says how images are augmented, and so does nothing where none are."""
+    is_method: bool = False
+    """Whether it goes beyond the report: by default it is then as the report has it."""
+    is_settable: bool = True
+    """How long a trial trains is the budget's to say, and another kind of network would be another study's."""
+    is_adjustable: bool = False
+    """Whether it may change within a training: with another value, weights and optimiser's state go on as they are."""
+    in_cohorts: bool = True
+    """Whether it may differ from its default in trials that train as one network, of the classic CNN."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialConfig:
     """Every setting of one training run."""
 
-    model: Model
-    max_epochs: int
+    model: Annotated[Model, Setting("model", is_settable=False)]
+    max_epochs: Annotated[int, Setting(is_settable=False)]
     """The most epochs this trial may train; schedules stretch over it."""
-    learning_rate: float
-    """The initial rate; for `one_cycle` and `triangular` the peak."""
-    optimizer: Optimizer
-    """`adamw` is Adam with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101); `muon` orthogonalises the
-    updates of convolutions (Jordan et al. 2024) and is SGD for all else."""
-    weight_decay: float
-    dropout: float
-    """Drop-out after each hidden dense layer (classic and deep CNN) or before the last layer (ResNets)."""
-    momentum: float = 0.9
-    """For SGD and Muon only. A `one_cycle` schedule takes it from 0.95 to 0.85 and back, as torch has it by default."""
-    nesterov: bool = False
-    """For SGD and Muon only."""
-    batch_size: int = 64
-    seed: int = 42
-    """Seeds the initial weights and the drop-out masks."""
-    augmentation: bool = False
-    """Random crop, flip and rotation, drawn anew each epoch."""
-    rotation: bool = True
-    """Whether augmentation turns images."""
-    crop_padding: int = 4
-    """Pixels by which augmentation's crop may leave the image, on each side."""
-    crop_border: Border = "black"
-    """What the crop sees there."""
-    alternating_flip: bool = False
-    """Augmentation flips an image every other epoch, instead of at random (Jordan, arXiv 2404.00498)."""
-    cutout: int = 0
-    """Side, in pixels, of the square that is blanked in each training image (DeVries and Taylor, arXiv 1708.04552)."""
-    mixup: float = 0.0
-    """Alpha of the Beta distribution of the mixing share (Zhang et al., arXiv 1710.09412); 0 mixes nothing."""
-    label_smoothing: float = 0.0
-    """Share of the target that is spread over all classes, in training alone."""
-    schedule: Schedule = "none"
-    rate_scaling: RateScaling = "none"
-    """How the rate follows the batch size, from 64 on: not, in proportion, or with its square root."""
-    filter_rate: float = 0.24
-    """For Muon only: the rate of the convolutions, whose updates have a scale of their own."""
-    bias_rate: float = 1.0
-    """Factor of the rate, and divisor of the weight decay, of the biases of batch norm."""
-    decays_all: bool = True
-    """Whether weight decay acts on norms and biases, too."""
-    gradient_clipping: float = 0.0
-    """Adaptive: most that a unit's gradient may be of its weight (Brock et al., arXiv 2102.06171); 0 clips nothing."""
-    averaging: Averaging = "none"
-    """Which average of the weights over the steps is validated and kept."""
-    batch_norm: bool = False
-    """After each convolution of the classic or deep CNN; a ResNet always has it, an NF-ResNet never."""
-    xavier: bool = False
-    """Xavier initialisation of the classic CNN's dense layers."""
-    depth: int = 18
+    depth: Annotated[int, Setting("depth", models=tuple(DEPTHS), is_settable=False)] = 18
     """Of a ResNet; the convolutions of a deep CNN."""
-    width: int = 32
+    width: Annotated[int, Setting("width", models=("deep_cnn",), is_settable=False)] = 32
     """Channels of a deep CNN's first stage; each later one has twice those of the one before."""
-    stem: Stem = "cifar"
+    stem: Annotated[Stem, Setting(models=("resnet",), is_settable=False)] = "cifar"
     """Of a ResNet: 3x3 at stride 1 without pooling, or ImageNet's 7x7 at stride 2 with pooling."""
-    block_depth: int = 2
+    block_depth: Annotated[int, Setting("convolutions of a block", models=("speed_net",), is_method=True)] = 2
     """Convolutions of each of a speed net's three blocks: 2, or 3 with a shortcut around the last two."""
-    widening: float = 1.0
+    widening: Annotated[float, Setting("widening", models=("speed_net",), is_method=True)] = 1.0
     """Factor of a speed net's channels: 64, 256 and 256 by themselves."""
-    flip_equivariant: bool = False
+    flip_equivariant: Annotated[
+        bool, Setting("flip-equivariant", short="flip-eq.", models=("speed_net",), is_method=True)
+    ] = False
     """A speed net's channels in mirrored pairs (Cohen and Welling, arXiv 1602.07576): a flipped image has the same
     logits."""
-    first_size: int = 32
+    optimizer: Annotated[Optimizer, Setting("optimiser", short="opt.")]
+    """`adamw` is Adam with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101); `muon` orthogonalises the
+    updates of convolutions (Jordan et al. 2024) and is SGD for all else."""
+    learning_rate: Annotated[float, Setting("learning rate", short="rate", is_adjustable=True)]
+    """The initial rate; for `one_cycle` and `triangular` the peak."""
+    schedule: Annotated[Schedule, Setting("schedule", short="sched.")] = "none"
+    batch_size: Annotated[int, Setting("batch size")] = 64
+    rate_scaling: Annotated[RateScaling, Setting("rate scaling", is_method=True)] = "none"
+    """How the rate follows the batch size, from 64 on: not, in proportion, or with its square root."""
+    filter_rate: Annotated[
+        float, Setting("filter rate", optimizers=("muon",), is_method=True, is_adjustable=True, in_cohorts=False)
+    ] = 0.24
+    """For Muon only: the rate of the convolutions, whose updates have a scale of their own."""
+    bias_rate: Annotated[
+        float, Setting("bias rate", models=("classic_cnn", "deep_cnn", "resnet", "speed_net"), is_method=True)
+    ] = 1.0
+    """Factor of the rate, and divisor of the weight decay, of the biases of batch norm."""
+    momentum: Annotated[float, Setting("momentum", optimizers=("sgd", "muon"), is_adjustable=True)] = 0.9
+    """For SGD and Muon only. A `one_cycle` schedule takes it from 0.95 to 0.85 and back, as torch has it by default."""
+    nesterov: Annotated[bool, Setting("Nesterov", optimizers=("sgd", "muon"), is_method=True)] = False
+    """For SGD and Muon only."""
+    weight_decay: Annotated[float, Setting("weight decay", short="decay", is_adjustable=True)]
+    decays_all: Annotated[bool, Setting("decays norms and biases", is_method=True)] = True
+    """Whether weight decay acts on norms and biases, too."""
+    gradient_clipping: Annotated[
+        float, Setting("gradient clipping", is_method=True, is_adjustable=True, in_cohorts=False)
+    ] = 0.0
+    """Adaptive: most that a unit's gradient may be of its weight (Brock et al., arXiv 2102.06171); 0 clips nothing."""
+    dropout: Annotated[float, Setting("drop-out", short="drop", is_adjustable=True)]
+    """Drop-out after each hidden dense layer (classic and deep CNN) or before the last layer (ResNets)."""
+    label_smoothing: Annotated[
+        float, Setting("label smoothing", is_method=True, is_adjustable=True, in_cohorts=False)
+    ] = 0.0
+    """Share of the target that is spread over all classes, in training alone."""
+    averaging: Annotated[Averaging, Setting("averaging", is_method=True)] = "none"
+    """Which average of the weights over the steps is validated and kept."""
+    batch_norm: Annotated[bool, Setting("batch norm", short="norm", models=("classic_cnn", "deep_cnn"))] = False
+    """After each convolution of the classic or deep CNN; a ResNet always has it, an NF-ResNet never."""
+    xavier: Annotated[bool, Setting("Xavier", short="Xav.", models=("classic_cnn",))] = False
+    """Xavier initialisation of the classic CNN's dense layers."""
+    augmentation: Annotated[bool, Setting("augmentation", short="aug.")] = False
+    """Random crop, flip and rotation, drawn anew each epoch."""
+    rotation: Annotated[bool, Setting("rotation", is_augmenting=True, is_method=True, in_cohorts=False)] = True
+    """Whether augmentation turns images."""
+    crop_padding: Annotated[int, Setting("crop padding", is_augmenting=True, is_method=True, in_cohorts=False)] = 4
+    """Pixels by which augmentation's crop may leave the image, on each side."""
+    crop_border: Annotated[Border, Setting("crop border", is_augmenting=True, is_method=True, in_cohorts=False)] = (
+        "black"
+    )
+    """What the crop sees there."""
+    alternating_flip: Annotated[bool, Setting("alternating flip", is_method=True, in_cohorts=False)] = False
+    """Augmentation flips an image every other epoch, instead of at random (Jordan, arXiv 2404.00498)."""
+    cutout: Annotated[int, Setting("cutout", is_method=True, is_adjustable=True, in_cohorts=False)] = 0
+    """Side, in pixels, of the square that is blanked in each training image (DeVries and Taylor, arXiv 1708.04552)."""
+    first_size: Annotated[
+        int, Setting("images of the first epochs, pixels", short="first px", models=ANY_SIZE, is_method=True)
+    ] = 32
     """Side, in pixels, that training images are shrunk to in the first two thirds of the epochs, after whatever else is
     done to them: progressive resizing (Tan and Le, arXiv 2104.00298). Of a single epoch's images none is."""
+    mixup: Annotated[float, Setting("mixup", is_method=True, is_adjustable=True, in_cohorts=False)] = 0.0
+    """Alpha of the Beta distribution of the mixing share (Zhang et al., arXiv 1710.09412); 0 mixes nothing."""
+    seed: Annotated[int, Setting("weight seed", short="seed")] = 42
+    """Seeds the initial weights and the drop-out masks."""
 
     def __post_init__(self) -> None:
         _check_choice("model", self.model, get_args(Model))
@@ -198,13 +186,14 @@ class TrialConfig:
 
     def _why_idle(self, name: str) -> str:
         """Empty where the setting means something beside the others."""
-        if self.optimizer not in (users := OF_OPTIMIZERS.get(name, (self.optimizer,))):
+        setting = DESCRIPTIONS[name]
+        if self.optimizer not in (users := setting.optimizers or (self.optimizer,)):
             return f"it is of {', '.join(users)}, not of {self.optimizer}"
-        if self.model not in (users := OF_MODELS.get(name, (self.model,))):
+        if self.model not in (users := setting.models or (self.model,)):
             return f"it is of {', '.join(users)}, not of {self.model}"
-        if name in _OF_AUGMENTATION and not self.augmentation:
+        if setting.is_augmenting and not self.augmentation:
             return "there is no augmentation"
-        if name == "bias_rate" and self.model in OF_MODELS["batch_norm"] and not self.batch_norm:
+        if name == "bias_rate" and self.model in DESCRIPTIONS["batch_norm"].models and not self.batch_norm:
             return "there is no batch norm"
         return ""
 
@@ -222,6 +211,21 @@ class TrialConfig:
             return cls(**values)
         except TypeError as error:
             raise ConfigurationError(f"not a trial configuration: {error}") from error
+
+
+DESCRIPTIONS: Mapping[str, Setting] = {
+    name: hint.__metadata__[0] for name, hint in get_type_hints(TrialConfig, include_extras=True).items()
+}
+"""Of each setting, by its name."""
+
+
+def settings_where(is_so: Callable[[Setting], bool]) -> frozenset[str]:
+    """The names of the settings of which that holds."""
+    return frozenset(name for name, setting in DESCRIPTIONS.items() if is_so(setting))
+
+
+METHODS = settings_where(lambda setting: setting.is_method)
+NOT_SETTABLE = settings_where(lambda setting: not setting.is_settable)
 
 
 def parse_setting(text: str) -> tuple[str, Any]:

@@ -28,6 +28,12 @@ class JobsClient:
     """
 
     def __init__(self, address: str) -> None:
+        """ConfigurationError where the address is no URL, which Ray would take for something else, and wait."""
+        if not address.startswith(("http://", "https://")):
+            raise ConfigurationError(
+                f"the cluster's address {address!r} is no http:// or https:// URL",
+                "set RAY_API_SERVER_ADDRESS to that of the dashboard, such as http://head:8265",
+            )
         self._address = address
         # its notes on every upload would break up the live view
         for name in ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging"):

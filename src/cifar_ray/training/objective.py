@@ -10,6 +10,9 @@ from torch.nn import functional
 
 from cifar_ray.studies import TrialConfig
 
+BESIDE_DROPOUT = 50_000
+"""What the mixing's seed is beyond that of drop-out: no epoch of these weights, and none of others, has it."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Example:
@@ -29,13 +32,14 @@ class Example:
 class Objective:
     """Mean cross-entropy, with label smoothing and mixup where the settings ask for them.
 
-    The mixing of an epoch follows `seed` alone.
+    The mixing of an epoch follows `seed` and whether there is drop-out alone.
     """
 
     def __init__(self, config: TrialConfig, seed: int) -> None:
         self._label_smoothing = config.label_smoothing
         self._mixup = config.mixup
-        self._generator = torch.Generator().manual_seed(seed)
+        # drop-out has a generator of the same seed, which on a CPU would give it the same bits as the mixing
+        self._generator = torch.Generator().manual_seed(seed + (BESIDE_DROPOUT if config.dropout else 0))
 
     def prepare(self, images: Tensor, labels: Tensor) -> Example:
         """Mix a batch, if that is asked for."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import collections
 import io
+import math
+import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +17,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from cifar_ray.errors import CheckpointError, first_line
+from cifar_ray.plain_pickle import check_pickle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,17 +70,76 @@ def pack_trainer_state(state: TrainerState) -> bytes:
 
 
 def unpack_trainer_state(content: bytes) -> TrainerState:
-    """The state; CheckpointError where the bytes hold anything but tensors and plain values."""
+    """The state; CheckpointError where the bytes hold anything but tensors and plain values, or unpack to more."""
     try:
-        _check_is_stored(content)
-        values = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
-        return TrainerState(**values)
-    except Exception as error:  # a damaged file raises nearly anything, IndexError among it
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            _check_is_stored(archive, len(content))
+            return TrainerState(**_StateUnpickler(archive, len(content)).load())
+    except Exception as error:  # a damaged file raises nearly anything
         raise CheckpointError(f"the trainer state cannot be read safely: {first_line(error)}") from error
 
 
-def _check_is_stored(content: bytes) -> None:
+def _check_is_stored(archive: zipfile.ZipFile, num_bytes: int) -> None:
     """Refuse an archive that would grow when it is unpacked: torch saves tensors as they are."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        if any(each.compress_type != zipfile.ZIP_STORED for each in archive.infolist()):
-            raise CheckpointError("it is compressed")
+    if any(each.compress_type != zipfile.ZIP_STORED for each in archive.infolist()):
+        raise CheckpointError("it is compressed")
+    if sum(each.file_size for each in archive.infolist()) > num_bytes:
+        raise CheckpointError("it unpacks to more than it is")
+
+
+_STORAGES = {
+    "DoubleStorage": torch.float64,
+    "FloatStorage": torch.float32,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+}
+"""Which numbers each of torch's old names means; called, torch's own would make room for any number of them."""
+
+
+class _StateUnpickler(pickle.Unpickler):
+    """Unpickles what `torch.save` wrote of plain values and tensors, onto the CPU.
+
+    It takes memory in proportion to the file. `torch.load(weights_only=True)` does not: it also makes byte arrays of
+    any size that a file names, and tensors that repeat one value.
+    """
+
+    def __init__(self, archive: zipfile.ZipFile, num_bytes: int) -> None:
+        (name,) = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+        content = archive.read(name)
+        check_pickle(content)
+        super().__init__(io.BytesIO(content))
+        self._archive = archive
+        self._folder = name.removesuffix("data.pkl") + "data"
+        self._num_left = num_bytes
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module == "torch" and name in _STORAGES:
+            return _STORAGES[name]
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return _rebuild
+        if (module, name) in (("collections", "OrderedDict"), ("collections", "Counter")):
+            return getattr(collections, name)
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no trainer state needs")
+
+    def persistent_load(self, pid: Any) -> Tensor:
+        """All numbers of one storage, each of which a tensor of its own has."""
+        _, dtype, key, *_ = pid
+        content = bytearray(self._archive.read(f"{self._folder}/{key}"))
+        self._num_left -= len(content)
+        if self._num_left < 0:
+            raise pickle.UnpicklingError("it unpacks to more than it is")
+        return torch.frombuffer(content, dtype=dtype) if content else torch.empty(0, dtype=dtype)
+
+
+def _rebuild(storage: Tensor, offset: int, size: Sequence[int], stride: Sequence[int], *_: object) -> Tensor:
+    """Stands in for torch's function, which lets many places of a tensor be one number."""
+    if math.prod(size) > storage.numel():
+        raise pickle.UnpicklingError("it has a tensor larger than its numbers")
+    # in memory aligned as torch's own
+    return storage.as_strided(size, stride, offset).clone()

@@ -12,13 +12,13 @@ from optuna.samplers import TPESampler
 from ray.tune.search.optuna import OptunaSearch
 
 from cifar_ray.progress.asha import milestones
-from cifar_ray.records import SweepRecord, TrialRecord
+from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
 from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Choice, Study, TrialConfig
 from cifar_ray.studies.space import Domain
 from cifar_ray.tuning.book_search import BookSearch
-from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE
+from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE, from_result
 
 NUM_STARTUP = 10
 """Results before the model is asked; Optuna's own default. Until then trials are those of a random sweep."""
@@ -29,8 +29,8 @@ class ModelSearch(BookSearch):
 
     With `tpe` a trial is one result, the accuracy of its last epoch. With `bohb-style` it is one result at each rung
     that it has reached, and results of later rungs outrank all of earlier ones: what BOHB (Falkner et al.,
-    arXiv 1807.01774) does with budgets. Trials that still run are left out: Optuna would count them among the bad
-    ones, and under ASHA they are the good ones.
+    arXiv 1807.01774) does with budgets. With either a trial that diverged ranks last. Trials that still run are left
+    out: Optuna would count them among the bad ones, and under ASHA they are the good ones.
     """
 
     def __init__(self, study: Study, sweep: SweepRecord, first: Sequence[TrialConfig], runs: RunStore) -> None:
@@ -56,12 +56,12 @@ class ModelSearch(BookSearch):
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """A trial finished an epoch and goes on."""
         if self._study.searcher == "bohb-style" and result[TIME_ATTRIBUTE] in self._rungs:
-            self._learn(self._given[trial_id], result[TIME_ATTRIBUTE], result[METRIC])
+            self._learn(self._given[trial_id], from_result(result))
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
         """A trial ended; one that failed, or never reported, teaches nothing."""
         if not error and result and METRIC in result:
-            self._learn(self._given[trial_id], result[TIME_ATTRIBUTE], result[METRIC])
+            self._learn(self._given[trial_id], from_result(result))
 
     def _begin(self, trial_id: str) -> TrialRecord:
         index = len(self._trials)
@@ -69,17 +69,21 @@ class ModelSearch(BookSearch):
         config = self._first[index] if is_drawn else self._study.configure(self._model.suggest(trial_id))
         return TrialRecord(trial_id=layout.trial_id(index), config=config.to_dict(), outcome="running")
 
-    def _learn(self, trial: TrialRecord, epoch: int, accuracy: float) -> None:
+    def _learn(self, trial: TrialRecord, reached: EpochMetrics) -> None:
         """Take in what a trial reached, once: resumed trials repeat their epochs."""
+        epoch, accuracy = reached.epoch, reached.validation_accuracy
         if (trial.trial_id, epoch) in self._observed:
             return
         self._observed.add((trial.trial_id, epoch))
         self._num_results += 1
         parameters = {name: trial.config[name] for name in self._study.space}
         is_rung = self._study.searcher == "bohb-style" and epoch < self._sweep.max_epochs
-        # a pruned trial's rank in the model is its last step, then its value
-        steps = [accuracy] * epoch if is_rung else None
-        self._model.add_evaluated_point(parameters, accuracy, pruned=is_rung, intermediate_values=steps)
+        # a pruned trial's rank in the model is its last step, then its value; one without steps is the last, and so
+        # is one that diverged, however late
+        steps = [accuracy] * epoch if is_rung and reached.is_finite else None
+        self._model.add_evaluated_point(
+            parameters, accuracy, pruned=is_rung or not reached.is_finite, intermediate_values=steps
+        )
 
     def _read_books(self, ended: Mapping[str, TrialRecord]) -> None:
         for line in self._runs.metrics(self._sweep.sweep_id):
@@ -87,7 +91,7 @@ class ModelSearch(BookSearch):
                 continue
             is_last = line.epoch == trial.num_epochs
             if is_last or (self._study.searcher == "bohb-style" and line.epoch in self._rungs):
-                self._learn(trial, line.epoch, line.validation_accuracy)
+                self._learn(trial, line)
 
 
 def _distribution(domain: Domain) -> BaseDistribution:

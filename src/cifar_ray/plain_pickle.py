@@ -1,0 +1,43 @@
+"""Refuses pickles that would take more memory or time than their size lets expect, before they are loaded."""
+
+from __future__ import annotations
+
+import pickle
+import pickletools
+from collections.abc import Collection
+
+MAX_TUPLES = 20_000
+"""Python hashes a tuple in a tuple by recursion, which ends the process at some hundred thousand of them."""
+_TEXTS = {
+    *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
+}
+_NAMES = {"GLOBAL", "STACK_GLOBAL"}
+_NOTES = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}
+
+
+def check_pickle(content: bytes, may_repeat: Collection[str] = ()) -> None:
+    """UnpicklingError for what unpacks to more than it is; whoever calls still decides what it may call and make.
+
+    A value that a file has once and means again may be a text or the name of a class, or what the operations of
+    `may_repeat` give. Were it a container, a few bytes could double it, again and again, for whoever walks, hashes or
+    prints the whole.
+    """
+    repeatable = _TEXTS | _NAMES | set(may_repeat)
+    notes: dict[int, bool] = {}
+    is_repeatable, num_tuples = False, 0
+    for operation, argument, _ in pickletools.genops(content):
+        name = operation.name
+        if name in _NOTES:
+            index = len(notes) if argument is None else argument
+            # the memo is an array, which grows up to any index that is written to
+            if index > len(content):
+                raise pickle.UnpicklingError(f"it notes a value under {index}, which it has no need of")
+            notes[index] = is_repeatable
+        elif name == "DUP" or (name.endswith("GET") and not notes.get(argument or 0)):
+            raise pickle.UnpicklingError("it has a list or the like once and means it twice, which it has no need of")
+        else:
+            num_tuples += name.startswith("TUPLE")
+            is_repeatable = name in repeatable or name.endswith("GET")
+    if num_tuples > MAX_TUPLES:
+        raise pickle.UnpicklingError(f"it has {num_tuples:,} tuples, more than it has need of")

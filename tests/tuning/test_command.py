@@ -1,0 +1,92 @@
+"""What a job makes of its options, up to where Ray Tune would begin."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cifar_ray.capacity import NodeKind
+from cifar_ray.data.sources import load_images
+from cifar_ray.data.split import split
+from cifar_ray.errors import ConfigurationError
+from cifar_ray.settings import read_settings
+from cifar_ray.studies import get_study
+from cifar_ray.studies.options import SweepOptions
+from cifar_ray.tuning import command
+from cifar_ray.tuning.sweep import SweepPlan
+
+Planned = Callable[..., SweepPlan]
+
+
+class BeginsError(Exception):
+    """Here the first trial would start."""
+
+
+@pytest.fixture
+def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Planned:
+    """The plan of a sweep of a study with these options, on a node of sixteen cores."""
+    plans: list[SweepPlan] = []
+    (prices := tmp_path / "prices.toml").write_text('currency = "EUR"\n[CPU]\non_demand = 0.05\n')
+    settings = read_settings({"CIFAR_RAY_HOME": str(tmp_path), "CIFAR_RAY_PRICES": str(prices)})
+    nodes = [NodeKind(name="node", resources={"CPU": 16.0}, max_nodes=1)]
+
+    def begin(plan: SweepPlan, *others: object) -> None:
+        plans.append(plan)
+        raise BeginsError
+
+    monkeypatch.setattr(command, "read_node_kinds", lambda pools: nodes)
+    monkeypatch.setattr(command, "check_store_from_every_node", lambda uri: None)
+    monkeypatch.setattr(command, "run_with_finals", begin)
+
+    def plan_of(study: str, **options: object) -> SweepPlan:
+        with pytest.raises(BeginsError):
+            command.run_job(get_study(study), SweepOptions(data="shapes:200", **options), settings)  # type: ignore[arg-type]
+        return plans[-1]
+
+    return plan_of
+
+
+def test_a_seed_is_of_the_configurations_and_of_the_split(planned: Planned) -> None:
+    images = load_images("shapes:200", "train", read_settings({}))
+    for seed in (7, 8):
+        plan = planned("cnn", seed=seed)
+        assert plan.sweep.seed == seed
+        assert plan.configs == get_study("cnn").sample(seed)
+        assert np.array_equal(plan.data.validation.pixels, split(images, seed).validation.pixels)
+    assert not np.array_equal(plan.data.validation.pixels, split(images, 7).validation.pixels)
+
+
+def test_what_is_asked_of_the_sweep_as_a_whole_is_in_its_plan(planned: Planned) -> None:
+    began = time.monotonic()
+    plan = planned("cnn", keep="winner", time_limit="10m")
+    assert plan.keep == "winner"
+    assert plan.ends_at is not None
+    assert began + 600 <= plan.ends_at < time.monotonic() + 600
+    assert plan.prices is not None
+    assert plan.prices.currency == "EUR"
+    assert plan.study is None, "its trials are all known"
+
+
+def test_a_searcher_that_learns_trains_few_at_once(planned: Planned) -> None:
+    assert planned("cnn", no_cohort=True).max_concurrent_trials == 16
+    plan = planned("cnn", no_cohort=True, searcher="tpe")
+    assert plan.max_concurrent_trials == get_study("cnn").budget.num_trials // 4
+    assert plan.study is not None
+
+
+def test_finals_have_the_studys_epochs(planned: Planned) -> None:
+    plan = planned("fast")
+    assert plan.sweep.final_epochs == get_study("fast").final_epochs
+    assert plan.finals is not None
+    assert planned("fast", seeds=0).finals is None
+
+
+def test_a_setting_without_effect_is_refused(planned: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
+    adam = next(each for each in get_study("cnn").sample(0) if each.optimizer == "adam")
+    monkeypatch.setattr(command, "_best_configs", lambda *arguments: [adam])
+    with pytest.raises(ConfigurationError, match="nesterov"):
+        planned("cnn", best_of="cnn-1", setting=("nesterov=true",))
