@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from click.testing import CliRunner, Result
 
@@ -124,3 +126,14 @@ def test_a_second_interrupt_does_not_wait_for_the_stop_that_it_has_asked_for(mon
     assert "job job-1: its stop was asked for" in done.stderr
     assert "`cifar-ray job status job-1`" in done.stderr
     assert "Aborted" not in done.output
+
+
+def test_jobs_of_others_steer_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = FakeClient(("RUNNING", "a\x1b]0;pwned\x07\n"))
+    hostile = replace(client._status("RUNNING"), entrypoint="\x1b]0;pwned", message="\x1b]0;pwned")
+    monkeypatch.setattr(job, "connect_jobs", lambda release: client)
+    monkeypatch.setattr(client, "_status", lambda state: hostile)
+    for arguments in (["list"], ["logs"], ["status"]):
+        said = CliRunner().invoke(main, ["job", *arguments], color=True).output
+        assert "]0;pwned" in said
+        assert "\x1b]" not in said

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from cifar_ray.cli import job
-from cifar_ray.cli.live import JsonView, LiveView
+from cifar_ray.cli.live import JsonView, LiveView, LogView, tame
 from cifar_ray.progress.board import Board
 from cifar_ray.submission.job_status import JobStatus
 from cifar_ray.submission.waiting import Observation, wait_for_job
@@ -128,3 +128,12 @@ def test_an_interrupt_asks_the_job_to_stop_also_where_nobody_reads(monkeypatch: 
     with pytest.raises(SystemExit) as ended:
         job.watch(OneJob(), "j", JsonView("j"))  # type: ignore[arg-type]  # as much of a client as it needs
     assert (asked, ended.value.code) == (["j"], 130)
+
+
+def test_followed_logs_have_colours_and_move_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = "\x1b[1;31mred\x1b[0m\tone\x1b]0;pwned\x07 \x1b[2Jtwo\x9b3J\rthree\n"
+    assert tame(hostile) == "\x1b[1;31mred\x1b[0m\tone ]0;pwned   [2Jtwo 3J three\n"
+    LogView(None).observe(Observation(state="RUNNING", board=Board(), all_lines=(hostile,)))
+    said = capsys.readouterr().out
+    assert "pwned" in said
+    assert "\x1b]" not in said

@@ -199,3 +199,17 @@ def test_pull_names_its_own_folder_where_that_fails_and_says_what_is_not_there(
     done = CliRunner().invoke(main, [*pull, str(tmp_path / "copy")])
     assert done.exit_code == 0
     assert "has no checkpoints of it" in done.output
+
+
+def test_names_and_records_of_others_steer_no_terminal(
+    runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord
+) -> None:
+    runs.create_sweep(sweep_record)
+    runs.write_result(finished("cnn-1", trial_record))
+    runs.objects.write("cnn-1/trials/t0000/checkpoints/epoch-0009/\x1b]0;pwned\x07", b"")
+    odd = json.loads(sweep_record.to_json()) | {"\x1b]0;pwned\x07": 1}
+    runs.objects.write("cnn-2/sweep.json", json.dumps(odd).encode())
+    for arguments in (["list"], ["show", "cnn-2"], ["gc", "cnn-1"]):
+        said = CliRunner().invoke(main, ["results", *arguments, "--storage", runs.objects.uri], color=True)
+        assert "pwned" in said.output
+        assert not {"\x1b", "\x07"}.intersection(said.output)

@@ -148,3 +148,12 @@ def test_it_outlasts_a_store_that_is_down(tmp_path: Path) -> None:
         time.sleep(4 * PERIOD_S)
         assert store.read("cnn-1/lease.json") != before, "renewed again"
     assert not lost.is_set()
+
+
+def test_the_name_of_a_holders_host_steers_no_terminal(store: FolderStore) -> None:
+    held = LeaseRecord(holder="x", host="\x1b]0;pwned\x07", num_renewals=0)
+    store.write("cnn-1/lease.json", held.to_json().encode())
+    said: list[str] = []
+    with _lease(store, said):
+        assert "pwned" in said[0]
+        assert said[0].isprintable()

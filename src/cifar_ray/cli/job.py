@@ -15,7 +15,7 @@ from rich.console import Console
 from cifar_ray.capacity import is_in_cohorts
 from cifar_ray.cli.connection import connect_jobs, joined_local_cluster, local_cluster_end
 from cifar_ray.cli.demand import check_demand
-from cifar_ray.cli.live import JsonView, LiveView, LogView, last
+from cifar_ray.cli.live import JsonView, LiveView, LogView, last, tame
 from cifar_ray.cli.release_flags import ReleaseChoice, release_flags
 from cifar_ray.errors import (
     ConfigurationError,
@@ -120,7 +120,7 @@ def status(submission_id: str | None, is_watching: bool, is_json: bool, release:
     console = Console()
     console.print(live_renderable(seen.board, state=seen.state, job=submission_id))
     if seen.message:
-        console.print(seen.message, markup=False, highlight=False, soft_wrap=True)
+        console.print(tame(seen.message), markup=False, highlight=False, soft_wrap=True)
 
 
 @job.command()
@@ -136,7 +136,7 @@ def logs(submission_id: str | None, follow: bool, tail: int | None, release: Rel
         watch(client, submission_id, LogView(tail), flags=release.flags, stop_on_interrupt=False)
         return
     lines = client.logs(submission_id).splitlines(keepends=True)
-    click.echo("".join(last(lines, tail)), nl=False)
+    click.echo(tame("".join(last(lines, tail))), nl=False)
 
 
 @job.command()

@@ -30,7 +30,7 @@ _NOISE = re.compile(
     r"|PYTHON worker processes have been started on node"
 )
 """What Ray says in every job, or in every one with a cohort, and nobody need act on; `job logs` has it."""
-_CONTROL = re.compile(r"(\x1b\[[\d;]*m|\t)|[\x00-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"(\x1b\[[\d;:]*m|[\t\n])|[\x00-\x1f\x7f-\x9f]")
 """Colours may come out of a log as they are; whatever else moves a terminal may not."""
 _EVENTS = {
     Budget: "budget",
@@ -68,12 +68,11 @@ class LiveView:
             self._print(plain_progress(seen.board, state=seen.state, job=self._job))
 
     def _print(self, line: str) -> None:
-        tame = _CONTROL.sub(lambda found: found[1] or " ", line)
-        self._console.print(tame, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(tame(line), markup=False, highlight=False, soft_wrap=True)
 
 
 class LogView:
-    """For `job logs --follow`: the log as it is."""
+    """For `job logs --follow`: all that the log has."""
 
     screen = nullcontext()
 
@@ -87,8 +86,13 @@ class LogView:
             click.echo("the cluster does not answer: waiting for it", err=True)
         self._is_lost = seen.state == "LOST"
         for line in last(seen.all_lines, self._tail):
-            click.echo(line)
+            click.echo(tame(line))
         self._tail = self._tail if self._is_lost else None
+
+
+def tame(log: str) -> str:
+    """Its text and colours, without what else a program might have a terminal do, such as to take another title."""
+    return _CONTROL.sub(lambda found: found[1] or " ", log)
 
 
 def last(lines: Sequence[str], num: int | None) -> Sequence[str]:

@@ -271,4 +271,4 @@ def _newest(runs: RunStore) -> str:
 
 
 def _tell_unreadable(error: RecordError) -> None:
-    click.echo(f"not to be read: {error.message}{f' ({error.hint})' if error.hint else ''}", err=True)
+    click.echo(plain(f"not to be read: {error.message}{f' ({error.hint})' if error.hint else ''}"), err=True)

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
 
-from cifar_ray.errors import ObjectNotFoundError, RecordError, StorageError, SweepHeldError
+from cifar_ray.errors import ObjectNotFoundError, RecordError, StorageError, SweepHeldError, plain
 from cifar_ray.json_record import Record
 from cifar_ray.storage import layout
 from cifar_ray.storage.object_store import ObjectStore
@@ -83,9 +83,8 @@ class Lease:
 
     def _watch(self, found: LeaseRecord) -> None:
         """Return once the holder is known to be gone."""
-        self._say(
-            f"sweep {self._sweep_id} has a driver on {found.host}: looking for {self._patience_s:g} s if it lives"
-        )
+        host = plain(found.host)
+        self._say(f"sweep {self._sweep_id} has a driver on {host}: looking for {self._patience_s:g} s if it lives")
         deadline = time.monotonic() + self._patience_s
         while time.monotonic() < deadline:
             time.sleep(self._period_s / 5)
