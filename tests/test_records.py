@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cifar_ray.cluster.state import LocalCluster
 from cifar_ray.errors import RecordError
+from cifar_ray.finals import Finals
 from cifar_ray.json_record import Record
 from cifar_ray.progress.sweep_progress import SweepProgress
 from cifar_ray.records import (
@@ -200,3 +201,21 @@ def test_every_record_that_is_kept_stays_readable(folder: str) -> None:
         runs.use(sweep_id)
         if summary.scores:
             runs.answers(summary.scores)
+
+
+def test_scores_that_do_not_fit_each_other_are_damage() -> None:
+    text = (RESULTS / "fast-20261126-082542-6d4f82a5/evaluation/test_scores.json").read_text()
+    values = json.loads(text)
+    TestScores.from_json(text)
+    rows = values["confusion_matrix"]
+    for matrix in (rows[1:], [row[1:] for row in rows], [[-1, *rows[0][1:]], *rows[1:]]):
+        with pytest.raises(RecordError, match="confusion_matrix"):
+            TestScores.from_json(json.dumps(values | {"confusion_matrix": matrix}))
+    with pytest.raises(RecordError, match="corrupted"):
+        TestScores.from_json(json.dumps(values | {"robustness": values["robustness"] | {"corrupted": {}}}))
+
+
+def test_finals_that_cannot_be_are_damage() -> None:
+    finals = Finals(finalists=(), num_epochs=-1, accelerator_seconds=0.0)
+    with pytest.raises(RecordError, match="num_epochs"):
+        Finals.from_json(finals.to_json())

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean
 
-from cifar_ray.json_record import Record
+from cifar_ray.json_record import Amount, Count, Record, Share
 from cifar_ray.statistics import mean_accuracy_interval
 
 
@@ -20,8 +20,8 @@ class Retraining(Record):
     seed: int
     """Of its weights and drop-out, and of its batches' order and augmentation."""
     outcome: str
-    best_epoch: int | None
-    best_validation_accuracy: float | None
+    best_epoch: Count | None
+    best_validation_accuracy: Share | None
     """None where it has no epoch with a finite loss."""
 
 
@@ -31,7 +31,7 @@ class Finalist(Record):
 
     trial_id: str
     """In the sweep."""
-    searched_accuracy: float
+    searched_accuracy: Share
     """Its best validation accuracy in the sweep, by which it was chosen."""
     retrainings: tuple[Retraining, ...]
     has_other_epochs: bool = False
@@ -70,9 +70,9 @@ class Finals(Record):
     """All finalists, the best mean first; those come last of which a training did not reach its last epoch."""
 
     finalists: tuple[Finalist, ...]
-    num_epochs: int
+    num_epochs: Count
     """Of the finals alone, as what follows."""
-    accelerator_seconds: float
+    accelerator_seconds: Amount
 
     @property
     def winner(self) -> Finalist | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from cifar_ray.errors import RecordError
 from cifar_ray.finals import Finals
 from cifar_ray.json_record import Amount, Count, Record, Share, Some
 from cifar_ray.resource_use import Cost, Device
@@ -204,7 +205,7 @@ class SweepResult(Record):
     """Trial ids by best validation accuracy, best first; the winner is the first."""
     winner: TrialRecord | None
     """None where no trial finished an epoch with a finite loss."""
-    outcomes: Mapping[str, int]
+    outcomes: Mapping[str, Count]
     """From outcome to the number of its trials."""
     num_epochs: Count
     """As what follows, with those of the finals."""
@@ -252,13 +253,13 @@ class TestScores(Record):
     accuracy_interval: tuple[Share, Share]
     """95 % Wilson score interval."""
     loss: float
-    accuracy_by_class: Mapping[str, float]
+    accuracy_by_class: Mapping[str, Share]
     class_mean: Share
     class_standard_deviation: Share
     """Population standard deviation between classes."""
     animals: Share | None
     vehicles: Share | None
-    confusion_matrix: tuple[tuple[int, ...], ...]
+    confusion_matrix: tuple[tuple[Count, ...], ...]
     """Rows are true classes, columns predicted ones."""
     device: str
     commit: str | None
@@ -276,3 +277,8 @@ class TestScores(Record):
     """Where the winner was trained anew on several seeds: each of those trainings, the one that was scored first."""
     calibration: Calibration | None = None
     robustness: Robustness | None = None
+
+    def __post_init__(self) -> None:
+        sides = {len(self.accuracy_by_class), len(self.confusion_matrix), *map(len, self.confusion_matrix)}
+        if len(sides) != 1:
+            raise RecordError("TestScores.confusion_matrix: not a row and a column for each class")

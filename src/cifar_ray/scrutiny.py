@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
 
+from cifar_ray.errors import RecordError
 from cifar_ray.json_record import Record
 
 
@@ -74,6 +75,10 @@ class Robustness(Record):
     """Accuracy on them as they are."""
     corrupted: Mapping[str, tuple[float, ...]]
     """By corruption, from its mildest severity to its worst."""
+
+    def __post_init__(self) -> None:
+        if not any(self.corrupted.values()):
+            raise RecordError("Robustness.corrupted: no accuracy on any corruption")
 
     @property
     def mean(self) -> float:

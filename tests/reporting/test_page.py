@@ -295,7 +295,9 @@ def test_hostile_names_are_text(
     mistake = Mistake(
         index=0, true_class=HOSTILE, predicted_class="b", confidence=0.9, png='x" onerror="window.broken=1'
     )
-    scores = replace(scores, dataset=dataset, accuracy_by_class=by_class, mistakes=(mistake,), remarks=(HOSTILE,))
+    matrix = ((1, 1), (1, 1))
+    scores = replace(scores, dataset=dataset, accuracy_by_class=by_class, confusion_matrix=matrix)
+    scores = replace(scores, mistakes=(mistake,), remarks=(HOSTILE,))
     runs.write_test_scores(replace(scores, confusion_matrix=((5, 5), (5, 5))))
     address = save_page(runs, tmp_path / "index.html")
     for place in ("", "sweep/cnn-1", "sweep/cnn-1/test", "sweep/cnn-1/trial/t0001"):
