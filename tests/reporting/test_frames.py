@@ -152,3 +152,8 @@ def test_a_place_that_cannot_be_written_is_told(real: SweepFrames, tmp_path: Pat
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match="file"):
         export_frames(real, tmp_path / "file" / "below", "csv")
+
+
+def test_a_spreadsheet_computes_no_name_of_a_setting(real: SweepFrames, tmp_path: Path) -> None:
+    export_frames(replace(real, trials=real.trials.assign(**{"=1+1": -0.5})), tmp_path, "csv")
+    assert set(pd.read_csv(tmp_path / "trials.csv")["'=1+1"]) == {-0.5}

@@ -91,7 +91,7 @@ def _export(frames: SweepFrames, folder: Path, kind: ExportFormat) -> list[Path]
         if kind == "parquet":
             _write_parquet(frame, path)
         elif kind == "csv":
-            frame.map(_as_cell).to_csv(path, index=False)
+            frame.map(_as_cell).rename(columns=_as_cell).to_csv(path, index=False)
         else:
             # pandas' own JSON keeps 15 decimals, which a small learning rate notices
             rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
