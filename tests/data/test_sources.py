@@ -256,3 +256,11 @@ def test_a_folder_is_named_by_its_absolute_path(
     monkeypatch.chdir(tmp_path)
     assert resolve_source("here", settings) == resolve_source("./here", settings) == str(tmp_path / "here")
     assert resolve_source("s3://bucket/a/", settings) == "s3://bucket/a"
+
+
+def test_a_data_set_may_be_made_of_links(tmp_path: Path, png_folder: Path, settings: Settings) -> None:
+    """As the cache of Hugging Face has them."""
+    (tmp_path / "snapshot").mkdir()
+    for path in png_folder.iterdir():
+        (tmp_path / "snapshot" / path.name).symlink_to(path)
+    assert len(load_images(str(tmp_path / "snapshot"), "test", settings).labels) == 10

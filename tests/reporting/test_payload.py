@@ -1,14 +1,18 @@
 import json
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from cifar_ray.errors import RecordError
 from cifar_ray.finals import Finalist, Finals, Retraining
 from cifar_ray.records import EpochMetrics, Interruption, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.reporting.payload import page_payload, sweep_payload, to_json
 from cifar_ray.statistics import wilson_interval
 from cifar_ray.storage import layout
 from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
+from cifar_ray.storage.object_store import MAX_BYTES
 from cifar_ray.storage.runs import RunStore
 
 
@@ -195,3 +199,26 @@ def test_a_record_of_what_cannot_be_leaves_the_other_sweeps(
     }
     assert "num_validation" in rows["cnn-2"]["problem"]
     assert "best_validation_accuracy" in rows["cnn-3"]["problem"]
+
+
+def test_what_is_no_record_leaves_the_other_sweeps(
+    running: RunStore, tmp_path: Path, sweep_record: SweepRecord, trial_record: TrialRecord
+) -> None:
+    running.create_sweep(replace(sweep_record, sweep_id="cnn-2"))
+    running.write_trial("cnn-2", replace(trial_record, best_validation_accuracy=5.0))
+    for sweep_id in ("cnn-3", "cnn-4", "cnn-5"):
+        (tmp_path / "store" / sweep_id).mkdir()
+    os.mkfifo(tmp_path / "store/cnn-3/sweep.json")
+    (tmp_path / "store/cnn-4/sweep.json").symlink_to(tmp_path / "store/cnn-1/sweep.json")
+    with (tmp_path / "store/cnn-5/sweep.json").open("wb") as file:
+        file.truncate(MAX_BYTES[".json"] + 1)
+    (tmp_path / "store/cnn-6").symlink_to(tmp_path / "store/cnn-1")
+    rows = {row["id"]: row for row in page_payload(running)["sweeps"]}
+    assert rows.pop("cnn-1")["state"] == "interrupted"
+    assert {name: row["state"] for name, row in rows.items()} == {
+        f"cnn-{number}": "unreadable" for number in range(2, 6)
+    }
+    for sweep_id, why in (("cnn-3", "no file"), ("cnn-4", "link"), ("cnn-5", "at most 16")):
+        assert why in rows[sweep_id]["problem"]
+    with pytest.raises(RecordError, match=r"'cnn-6' in folder .* is a symbolic link"):
+        running.sweep("cnn-6")

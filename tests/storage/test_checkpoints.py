@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -139,3 +140,17 @@ def test_prune_keeps_what_it_is_told(store: CheckpointStore, objects: ObjectStor
 def test_no_checkpoint_is_no_error(runs: RunStore) -> None:
     empty = CheckpointStore(runs.objects, "cnn-1", "t0005")
     assert (empty.epochs(), empty.load_newest(print), empty.load_best(print)) == ([], None, None)
+
+
+def test_a_file_that_is_a_link_is_a_damaged_checkpoint(tmp_path: Path) -> None:
+    store = CheckpointStore(FolderStore(tmp_path), "cnn-1", "t0000")
+    for epoch in (1, 2):
+        store.save(checkpoint(epoch, 0.5))
+    weights = tmp_path / "cnn-1/trials/t0000/checkpoints/epoch-0002/model.safetensors"
+    weights.rename(tmp_path / "elsewhere")
+    weights.symlink_to(tmp_path / "elsewhere")
+    said: list[str] = []
+    found = store.load_newest(said.append)
+    assert found is not None
+    assert found.epoch == 1
+    assert "symbolic link" in said[0]

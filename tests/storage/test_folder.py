@@ -1,11 +1,13 @@
 import os
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from cifar_ray.errors import ConfigurationError, ObjectNotFoundError, StorageError
+from cifar_ray.errors import ConfigurationError, ObjectNotFoundError, RecordError, StorageError
+from cifar_ray.storage import object_store
 from cifar_ray.storage.folder import PARTIAL, FolderStore
 
 
@@ -148,3 +150,42 @@ def test_the_store_itself_may_be_a_link(tmp_path: Path) -> None:
         ["cnn-1/sweep.json"],
         b"{}",
     )
+
+
+def test_a_linked_folder_leads_nowhere(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "store")
+    store.write("cnn-1/sweep.json", b"{}")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/secret").write_text("mine")
+    (tmp_path / "store/cnn-1/report").symlink_to(tmp_path / "mine")
+    calls: list[Callable[[], object]] = [
+        lambda: store.read("cnn-1/report/secret"),
+        lambda: store.write("cnn-1/report/secret", b"theirs"),
+        lambda: store.delete("cnn-1/report/secret"),
+        lambda: store.sizes("cnn-1/report"),
+    ]
+    for call in calls:
+        with pytest.raises(RecordError, match=r"'cnn-1/report' in folder .* is a symbolic link"):
+            call()
+    assert (tmp_path / "mine/secret").read_text() == "mine"
+    assert list(store.sizes("cnn-1")) == ["cnn-1/sweep.json"]
+
+
+def test_an_object_that_replaces_a_link_leaves_what_that_names(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "store")
+    store.write("a", b"")
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "store/b").symlink_to(tmp_path / "mine")
+    store.write("b", b"new")
+    assert (store.read("b"), (tmp_path / "mine").read_text()) == (b"new", "mine")
+
+
+def test_a_record_larger_than_any_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(object_store, "MAX_BYTES", {".json": 10})
+    store = FolderStore(tmp_path)
+    for key in ("cnn-1/x.json", "cnn-1/model.safetensors"):
+        store.write(key, bytes(11))
+    store.write("cnn-1/y.json", bytes(10))
+    with pytest.raises(RecordError, match=r"x\.json"):
+        store.read("cnn-1/x.json")
+    assert (len(store.read("cnn-1/y.json")), len(store.read("cnn-1/model.safetensors"))) == (10, 11)

@@ -1,3 +1,4 @@
+import io
 import re
 from pathlib import Path
 
@@ -5,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cifar_ray.errors import ConfigurationError, StorageError
+from cifar_ray.errors import ConfigurationError, RecordError, StorageError
 from cifar_ray.storage import s3
-from cifar_ray.storage.object_store import check_key, open_store
+from cifar_ray.storage.object_store import MAX_BYTES, check_key, open_store
 from cifar_ray.storage.runs import open_sweep
 
 
@@ -105,3 +106,18 @@ def test_what_the_client_says_of_a_profiles_endpoint_has_no_password(
     with pytest.raises(StorageError, match="endpoint") as caught:
         open_store("s3://bucket/x").read("key")
     assert "SECRETPW" not in caught.value.message
+
+
+def test_a_record_larger_than_any_is_not_read_from_a_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Body(io.BytesIO):
+        def read(self, *arguments: object) -> bytes:
+            pytest.fail("read")
+
+    class Client:
+        def get_object(self, **names: str) -> dict[str, object]:
+            return {"Body": Body(), "ContentLength": MAX_BYTES[".json"] + 1}
+
+    store = open_store("s3://bucket/x")
+    monkeypatch.setattr(store, "_made_client", Client())
+    with pytest.raises(RecordError, match="at most 16"):
+        store.read("cnn-1/sweep.json")

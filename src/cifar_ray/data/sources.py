@@ -69,7 +69,8 @@ def load_images(source: str, part: Part, settings: Settings) -> ImageSet:
         raise DataError(
             f"there is no folder {folder} where the job runs", "name one that its node has, or an s3:// prefix"
         )
-    store = open_store(folder, settings.s3)
+    # the cache of Hugging Face is made of links
+    store = open_store(folder, settings.s3, has_links=True)
     keys = store.keys()
     prefix = find_batches(keys)
     if prefix is None and not has_parquet(keys):

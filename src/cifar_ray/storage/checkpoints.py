@@ -81,6 +81,8 @@ class CheckpointStore:
                 content[name] = self._store.read(self._key(epoch, name))
             except ObjectNotFoundError as error:
                 raise CheckpointError(f"{where}: {name} is missing") from error
+            except RecordError as error:
+                raise CheckpointError(f"{where}: {error.message}") from error
             if manifest.files.get(name) != _digest(content[name]):
                 raise CheckpointError(f"{where}: {name} does not match its manifest")
         return Checkpoint(

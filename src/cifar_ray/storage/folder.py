@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from cifar_ray.errors import ObjectNotFoundError, StorageError
-from cifar_ray.storage.object_store import ObjectStore, check_key
+from cifar_ray.errors import ObjectNotFoundError, RecordError, StorageError
+from cifar_ray.storage.object_store import ObjectStore, check_key, check_size
 
 PARTIAL = ".partial-"
 """Begins the names of files still being written; no key of the layout begins so."""
@@ -21,8 +21,10 @@ MAX_TRIES = 20
 class FolderStore(ObjectStore):
     """Objects as files below `root`, which is made on the first write."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, has_links: bool = False) -> None:
+        """Links below `root` lead out of a store that others write to, and are refused unless it `has_links`."""
         self._root = root
+        self._has_links = has_links
 
     @property
     def uri(self) -> str:
@@ -33,10 +35,14 @@ class FolderStore(ObjectStore):
         """The file's bytes."""
         with self._translated("read", key):
             path = self._path(key)
-            # a link leads out of the store, and a pipe never ends
-            with open(path, "rb", opener=_open_itself) as file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    raise StorageError(f"{key!r} in folder {self.uri} is no file", "see who has put it there")
+            if path.is_symlink() and not self._has_links:
+                raise self._odd(key, "a symbolic link")
+            with open(path, "rb", opener=self._open) as file:
+                found = os.fstat(file.fileno())
+                # a pipe never ends
+                if not stat.S_ISREG(found.st_mode):
+                    raise self._odd(key, "no file")
+                check_size(key, found.st_size, self.uri)
                 return file.read()
 
     def write(self, key: str, content: bytes) -> None:
@@ -66,13 +72,15 @@ class FolderStore(ObjectStore):
     def sizes(self, prefix: str = "") -> dict[str, int]:
         """All files below `prefix`; one that is removed meanwhile may be missing."""
         start = self._path(prefix) if prefix else self._root
+        if prefix and start.is_symlink() and not self._has_links:
+            raise self._odd(prefix, "a symbolic link")
         found = {}
         with self._translated("list", prefix):
             # not rglob: a folder that goes as it looks ends it
             for folder, _, names in os.walk(start, onerror=_raise_unless_gone):
                 for path in (Path(folder, name) for name in names if not name.startswith(PARTIAL)):
                     with suppress(FileNotFoundError):
-                        what = path.lstat()
+                        what = path.stat() if self._has_links else path.lstat()
                         if stat.S_ISREG(what.st_mode):
                             found[path.relative_to(self._root).as_posix()] = what.st_size
         return dict(sorted(found.items()))
@@ -80,10 +88,25 @@ class FolderStore(ObjectStore):
     def folders(self) -> list[str]:
         """The folders right below the root."""
         with self._translated("list", ""):
-            return sorted(path.name for path in self._root.iterdir() if path.is_dir()) if self._root.exists() else []
+            found = self._root.iterdir() if self._root.exists() else ()
+            return sorted(path.name for path in found if path.is_dir() and (self._has_links or not path.is_symlink()))
 
     def _path(self, key: str) -> Path:
-        return self._root / check_key(key)
+        """Where the object lies; RecordError where a folder on the way is a link."""
+        path = self._root / check_key(key)
+        if not self._has_links:
+            for folder in path.parents[: len(path.relative_to(self._root).parts) - 1]:
+                if folder.is_symlink():
+                    raise self._odd(folder.relative_to(self._root).as_posix(), "a symbolic link")
+        return path
+
+    def _open(self, path: str, flags: int) -> int:
+        return os.open(path, flags | os.O_NONBLOCK | (0 if self._has_links else os.O_NOFOLLOW))
+
+    def _odd(self, key: str, what: str) -> RecordError:
+        return RecordError(
+            f"{key!r} in folder {self.uri} is {what}", "see who has put it there, or copy it there whole"
+        )
 
     @contextmanager
     def _translated(self, call: str, key: str) -> Iterator[None]:
@@ -96,10 +119,6 @@ class FolderStore(ObjectStore):
             reason = error.strerror or str(error)
             hint = "check the folder's path, rights and free space, or set CIFAR_RAY_STORAGE"
             raise StorageError(f"cannot {call} {key!r} in folder {self.uri}: {reason}", hint) from error
-
-
-def _open_itself(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _write_beside(partial: Path, content: bytes) -> None:

@@ -6,10 +6,14 @@ import re
 from pathlib import Path
 from typing import Protocol
 
-from cifar_ray.errors import ConfigurationError
+from cifar_ray.errors import ConfigurationError, RecordError
 from cifar_ray.settings import S3Settings, check_no_user, read_settings
 
 BUCKET = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+
+
+MAX_BYTES = {".json": 16 * 2**20, ".jsonl": 512 * 2**20}
+"""Of records, by the ends of their keys: ten times what a sweep of 10,000 trials, of ten epochs each, has."""
 
 
 class ObjectStore(Protocol):
@@ -42,8 +46,11 @@ class ObjectStore(Protocol):
         """The names of the top folders, sorted."""
 
 
-def open_store(uri: str, s3: S3Settings | None = None) -> ObjectStore:
-    """The store that `uri` names; ConfigurationError where it is malformed. Nothing is contacted."""
+def open_store(uri: str, s3: S3Settings | None = None, *, has_links: bool = False) -> ObjectStore:
+    """The store that `uri` names; ConfigurationError where it is malformed. Nothing is contacted.
+
+    A folder that `has_links` may hold symbolic links, as downloaded data sets do.
+    """
     # boto3 takes 0.3 s to load and a folder does not need it
     from cifar_ray.storage.folder import FolderStore  # noqa: PLC0415
 
@@ -53,7 +60,7 @@ def open_store(uri: str, s3: S3Settings | None = None) -> ObjectStore:
         raise ConfigurationError(f"storage {uri!r} is empty or malformed", "take s3://bucket/prefix or a folder")
     if not separator:
         try:
-            return FolderStore(Path(uri).expanduser().absolute())
+            return FolderStore(Path(uri).expanduser().absolute(), has_links=has_links)
         except RuntimeError as error:
             raise ConfigurationError(f"storage {uri!r}: {error}", "take s3://bucket/prefix or a folder") from error
     if scheme != "s3":
@@ -70,6 +77,16 @@ def open_store(uri: str, s3: S3Settings | None = None) -> ObjectStore:
     from cifar_ray.storage.s3 import S3Store  # noqa: PLC0415
 
     return S3Store(bucket, "/".join(parts), s3 or read_settings().s3)
+
+
+def check_size(key: str, num_bytes: int, uri: str) -> None:
+    """RecordError where that is more than a record of such a key has: each look at a store reads its records whole."""
+    most = next((most for end, most in MAX_BYTES.items() if key.endswith(end)), None)
+    if most is not None and num_bytes > most:
+        raise RecordError(
+            f"{key!r} in {uri} has {num_bytes / 2**20:.0f} MiB, and a record at most {most // 2**20}",
+            "it is damaged, or no record: see who has put it there",
+        )
 
 
 def check_key(key: str) -> str:

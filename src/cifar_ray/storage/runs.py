@@ -65,7 +65,11 @@ class RunStore:
 
     def has_sweep(self, sweep_id: str) -> bool:
         """Whether the sweep id is taken."""
-        return self._find(layout.sweep_record(sweep_id)) is not None
+        try:
+            return self._find(layout.sweep_record(sweep_id)) is not None
+        except RecordError:
+            # whatever it is, whoever reads it hears of it
+            return True
 
     def sweep(self, sweep_id: str) -> SweepRecord:
         """sweep.json; UnknownNameError with the nearest ids where there is none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from io import BytesIO
 from typing import Any
 
@@ -23,7 +23,7 @@ from botocore.exceptions import (
 
 from cifar_ray.errors import ObjectNotFoundError, StorageError, StoreUnavailableError, without_user
 from cifar_ray.settings import S3Settings
-from cifar_ray.storage.object_store import ObjectStore, check_key
+from cifar_ray.storage.object_store import ObjectStore, check_key, check_size
 
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
@@ -92,8 +92,11 @@ class S3Store(ObjectStore):
     def read(self, key: str) -> bytes:
         """The object's bytes."""
         with self._translated("GetObject", key):
-            body: bytes = self._client.get_object(Bucket=self._bucket, Key=self._key(key))["Body"].read()
-            return body
+            found = self._client.get_object(Bucket=self._bucket, Key=self._key(key))
+            with closing(found["Body"]) as body:
+                check_size(key, found["ContentLength"], self.uri)
+                content: bytes = body.read()
+            return content
 
     def write(self, key: str, content: bytes) -> None:
         """One PutObject, or one multipart upload: S3 makes the object of either visible whole or not at all.
