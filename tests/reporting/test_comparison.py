@@ -123,7 +123,7 @@ def test_other_classes_are_refused(runs: RunStore, put: Put) -> None:
 
 def test_one_sweep_is_no_comparison(runs: RunStore, put: Put) -> None:
     put("cnn-1")
-    with pytest.raises(ConfigurationError, match=r"two sweeps or more$"):
+    with pytest.raises(ConfigurationError, match=r"(?m)two sweeps or more$"):
         compare(runs, ["cnn-1"])
     with pytest.raises(ConfigurationError, match="cnn-1 is the same one each time"):
         compare(runs, ["cnn-1", "cnn-1"])
