@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from cifar_ray.errors import StorageError, SweepHeldError
+from cifar_ray.storage import lease as leases
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.lease import Lease, LeaseRecord
 from cifar_ray.storage.object_store import ObjectStore
@@ -59,6 +61,47 @@ def test_a_dead_holder_loses_it(store: FolderStore) -> None:
     with _lease(store, said):
         assert time.monotonic() - began >= 6 * PERIOD_S
     assert "gone" in said[0]
+
+
+def test_a_holder_that_ends_in_order_while_it_is_watched_leaves_it(tmp_path: Path) -> None:
+    """As a driver that was told to stop does: who resumes its sweep is not refused."""
+
+    class Ending(FolderStore):
+        num_reads = 0
+
+        def read(self, key: str) -> bytes:
+            self.num_reads += 1
+            if self.num_reads == 2:
+                self.delete(key)
+            return super().read(key)
+
+    store = Ending(tmp_path)
+    store.write("cnn-1/lease.json", LeaseRecord(holder="first", host="h", num_renewals=7).to_json().encode())
+    began = time.monotonic()
+    with _lease(store) as lease:
+        assert time.monotonic() - began < 6 * PERIOD_S, "no longer looked for"
+    assert not lease.is_lost
+
+
+def test_a_holder_of_which_two_renewals_fail_is_seen_to_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the periods that drivers have, on a clock that whoever sleeps moves on."""
+    now = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    class Held(FolderStore):
+        def read(self, key: str) -> bytes:
+            num_renewals = int(now // (3 * leases.PERIOD_S))
+            return LeaseRecord(holder="first", host="h", num_renewals=num_renewals).to_json().encode()
+
+        def write(self, key: str, content: bytes) -> None:
+            pytest.fail("taken from one that lives")
+
+    monkeypatch.setattr(leases, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
+    with pytest.raises(SweepHeldError), Lease(Held(tmp_path), "cnn-1", say=print, on_loss=threading.Event().set):
+        pytest.fail("two at once")
 
 
 def test_a_damaged_one_is_taken_over(store: FolderStore) -> None:
