@@ -106,6 +106,18 @@ def test_a_manifest_of_another_trial_is_refused(store: CheckpointStore, objects:
         store.load(3)
 
 
+@pytest.mark.parametrize(("field", "value"), [("format", 2), ("epoch", 2)])
+def test_a_manifest_of_another_format_or_epoch_is_refused(
+    store: CheckpointStore, objects: ObjectStore, field: str, value: int
+) -> None:
+    """Its files may be what it says all the same: a copy of an epoch's folder under another's name."""
+    manifest = json.loads(objects.read(key(3, layout.MANIFEST)))
+    assert manifest[field] != value
+    objects.write(key(3, layout.MANIFEST), json.dumps(manifest | {field: value}).encode())
+    with pytest.raises(CheckpointError, match="of another checkpoint or format"):
+        store.load(3)
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
