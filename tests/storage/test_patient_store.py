@@ -8,15 +8,28 @@ import pytest
 from cifar_ray.errors import StoreUnavailableError
 from cifar_ray.storage import patient_store
 from cifar_ray.storage.folder import FolderStore
+from cifar_ray.storage.object_store import ObjectStore
 from cifar_ray.storage.patient_store import PatientStore
 
 
 class Away(FolderStore):
-    """A folder of which the first change finds no answer, and tells."""
+    """A folder of which the first call finds no answer, once `on_call` is set, and tells."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
-        self.on_change: Callable[[], None] | None = None
+        self.on_call: Callable[[], None] | None = None
+
+    def read(self, key: str) -> bytes:
+        self._go_away()
+        return super().read(key)
+
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        self._go_away()
+        return super().sizes(prefix)
+
+    def folders(self) -> list[str]:
+        self._go_away()
+        return super().folders()
 
     def write(self, key: str, content: bytes) -> None:
         self._go_away()
@@ -27,8 +40,8 @@ class Away(FolderStore):
         super().delete(key)
 
     def _go_away(self) -> None:
-        if self.on_change:
-            tell, self.on_change = self.on_change, None
+        if self.on_call:
+            tell, self.on_call = self.on_call, None
             tell()
             raise StoreUnavailableError("no answer")
 
@@ -44,11 +57,31 @@ def test_what_is_tried_again_is_left_where_another_driver_has_taken_over(tmp_pat
     patient = PatientStore(store)
     patient.write("a", b"old")
     patient.write("b", b"")
-    store.on_change = patient.retire if is_retired else lambda: None
+    store.on_call = patient.retire if is_retired else lambda: None
     patient.write("a", b"new")
     assert store.read("a") == (b"old" if is_retired else b"new")
 
     patient = PatientStore(store)
-    store.on_change = patient.retire if is_retired else lambda: None
+    store.on_call = patient.retire if is_retired else lambda: None
     patient.delete("b")
     assert store.keys() == (["a", "b"] if is_retired else ["a"])
+
+
+@pytest.mark.parametrize(
+    ("look", "seen"),
+    [
+        (lambda store: store.read("a/b"), b"12"),
+        (lambda store: store.sizes("a"), {"a/b": 2}),
+        (lambda store: store.keys(), ["a/b"]),
+        (lambda store: store.folders(), ["a"]),
+    ],
+    ids=["read", "sizes", "keys", "folders"],
+)
+def test_what_is_asked_is_asked_again(tmp_path: Path, look: Callable[[ObjectStore], object], seen: object) -> None:
+    """Also of a retired driver, whose trials end in order."""
+    store = Away(tmp_path)
+    store.write("a/b", b"12")
+    patient = PatientStore(store)
+    store.on_call = patient.retire
+    assert look(patient) == seen
+    assert store.on_call is None, "it was away"
