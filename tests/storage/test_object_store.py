@@ -1,12 +1,14 @@
 import io
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from botocore.exceptions import ClientError, NoCredentialsError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cifar_ray.errors import ConfigurationError, RecordError, StorageError
+from cifar_ray.errors import ConfigurationError, RecordError, StorageError, StoreUnavailableError
 from cifar_ray.storage import s3
 from cifar_ray.storage.object_store import MAX_BYTES, check_key, open_store
 from cifar_ray.storage.runs import open_sweep
@@ -121,3 +123,37 @@ def test_a_record_larger_than_any_is_not_read_from_a_bucket(monkeypatch: pytest.
     monkeypatch.setattr(store, "_made_client", Client())
     with pytest.raises(RecordError, match="at most 16"):
         store.read("cnn-1/sweep.json")
+
+
+class Client:
+    """Refuses each call with one error, or does what it is told."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self._error = error
+
+    def delete_object(self, **names: str) -> None:
+        if self._error:
+            raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ClientError({"Error": {"Code": "ExpiredToken"}}, "DeleteObject"), StoreUnavailableError),
+        (ClientError({"Error": {"Code": "InvalidAccessKeyId"}}, "DeleteObject"), StoreUnavailableError),
+        (NoCredentialsError(), StorageError),
+    ],
+    ids=["expired", "withdrawn", "none yet"],
+)
+def test_credentials_that_are_refused_are_asked_for_anew(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, kind: type[StorageError]
+) -> None:
+    """A sweep of hours outlasts a session token: variables, files and roles are looked at again."""
+    clients = iter([Client(error), Client()])
+    session = SimpleNamespace(client=lambda *arguments, **settings: next(clients))
+    monkeypatch.setattr(s3.boto3.session, "Session", lambda: session)
+    store = open_store("s3://bucket/x")
+    with pytest.raises(kind):
+        store.delete("key")
+    store.delete("key")
+    store.delete("key")
