@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -137,3 +139,22 @@ def test_jobs_of_others_steer_no_terminal(monkeypatch: pytest.MonkeyPatch) -> No
         said = CliRunner().invoke(main, ["job", *arguments], color=True).output
         assert "]0;pwned" in said
         assert "\x1b]" not in said
+
+
+def test_folders_of_the_shell_are_named_in_full_to_a_job(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It runs in a folder of its own, which goes with the cluster."""
+
+    def given(flag: str, value: str) -> str:
+        done = CliRunner().invoke(main, ["job", "submit", "cnn", flag, value, "--dry-run"])
+        assert done.exit_code == 0, done.output
+        words: list[str] = json.loads(done.stdout)["entrypoint"]
+        return words[words.index(flag) + 1]
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cifar").mkdir()
+    for flag in ("--data", "--storage"):
+        assert given(flag, "./new") == str(tmp_path / "new")
+        assert given(flag, "cifar") == str(tmp_path / "cifar")
+        assert given(flag, "~/x") == str(Path.home() / "x")
+        assert given(flag, "s3://bucket/x") == "s3://bucket/x"
+    assert given("--data", "shapes:500") == "shapes:500"

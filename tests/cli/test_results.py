@@ -201,6 +201,20 @@ def test_pull_names_its_own_folder_where_that_fails_and_says_what_is_not_there(
     assert "has no checkpoints of it" in done.output
 
 
+@pytest.mark.parametrize("has_weights", [True, False])
+def test_pull_fetches_weights_where_it_is_told_to(
+    runs: RunStore, sweep_record: SweepRecord, tmp_path: Path, has_weights: bool
+) -> None:
+    runs.create_sweep(sweep_record)
+    weights = "cnn-1/trials/t0000/checkpoints/epoch-0001/model.safetensors"
+    runs.objects.write(weights, b"w")
+    flags = ["--checkpoints"] if has_weights else []
+    pull = ["results", "pull", "--storage", runs.objects.uri, "--to", str(tmp_path / "copy"), *flags]
+    done = CliRunner().invoke(main, pull)
+    assert done.output == f"{1 + has_weights} files in {tmp_path / 'copy/cnn-1'}\n"
+    assert (tmp_path / "copy" / weights).is_file() == has_weights
+
+
 def test_names_and_records_of_others_steer_no_terminal(
     runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord
 ) -> None:
