@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -16,6 +17,8 @@ TIMEOUT_S = 5.0
 
 # 127.0.0.1 is never behind a proxy, whatever http_proxy says
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+_OTHER_FORM = (AttributeError, KeyError, TypeError, ValueError)
+"""What reading an answer raises that is JSON, and not what Ray's API gives."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,14 +40,14 @@ class Versions:
 
 
 def running_jobs(url: str, token: str) -> list[RunningJob]:
-    """Those submitted that have not ended; UnreachableError where it does not answer or refuses the token."""
+    """Those submitted that have not ended; UnreachableError where no dashboard answers or it refuses the token."""
     try:
         return [
             RunningJob(submission_id=str(job["submission_id"]), metadata=dict(job["metadata"] or {}))
             for job in _get(f"{url}/api/jobs/", token)
             if job["submission_id"] and job["status"] in ("PENDING", "RUNNING")
         ]
-    except (KeyError, TypeError) as error:
+    except _OTHER_FORM as error:
         raise UnreachableError(f"{url} lists its jobs in a way that is not Ray's") from error
 
 
@@ -62,7 +65,7 @@ def living_nodes(url: str, token: str | None) -> list[NodeKind]:
             for node in answer["data"]["result"]["result"]
             if node["state"] == "ALIVE"
         ]
-    except (KeyError, TypeError) as error:
+    except _OTHER_FORM as error:
         raise UnreachableError(f"{url} lists its nodes in a way that is not Ray's") from error
 
 
@@ -72,7 +75,7 @@ def versions(url: str, token: str | None) -> Versions:
     metadata = _get(f"{url}/api/v0/cluster_metadata", token)
     try:
         return Versions(ray=str(ray["ray_version"]), python=metadata["data"].get("pythonVersion"))
-    except (KeyError, TypeError, AttributeError) as error:
+    except _OTHER_FORM as error:
         raise UnreachableError(f"{url} tells its version in a way that is not Ray's") from error
 
 
@@ -95,5 +98,5 @@ def _get(url: str, token: str | None) -> Any:
     except urllib.error.HTTPError as error:
         with error:
             raise UnreachableError(f"{url} answers {error.code}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise UnreachableError(f"{url} does not answer: {error}") from error
