@@ -1,8 +1,10 @@
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -49,6 +51,26 @@ def test_help_answers_in_half_a_second_without_torch_and_ray(arguments: str) -> 
     assert done.stdout.endswith("set()\n")
     # of the processor's time, which other work on the machine does not lengthen
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
+
+
+def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The words of it and of all below it."""
+    yield path
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            yield from commands(below, (*path, name))
+
+
+def test_h_is_help_of_every_command() -> None:
+    known = list(commands(main))
+    assert {(), ("demo",), ("job", "submit"), ("results", "gc")} <= set(known)
+    for path in known:
+        said = run(*path, "-h")
+        assert (said.exit_code, said.output) == (0, run(*path, "--help").output), path
+        assert said.output.startswith(" ".join(["Usage: main", *path])), path
 
 
 def test_study_list_and_show() -> None:
