@@ -23,7 +23,7 @@ def surplus(runs: RunStore, sweep_id: str) -> dict[str, int]:
     chosen = result.finals.winner if result and result.finals else None
     found = _surplus(runs, sweep_id, None if result is None else [winner.trial_id] if winner else [])
     nested = runs.finals(sweep_id)
-    retrained = [each.trial_id for each in chosen.retrainings if each.best_epoch] if chosen else []
+    retrained = [each.trial_id for each in chosen.retrainings] if chosen else []
     in_finals = _surplus(nested, layout.finals(sweep_id), None if result is None else retrained)
     return found | {f"{sweep_id}/{key}": size for key, size in in_finals.items()}
 
