@@ -191,7 +191,8 @@ def test_every_optimisers_and_schedules_state_comes_back(optimizer: Any, schedul
 
 
 def test_tensors_of_every_type() -> None:
-    kinds = (torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.uint8, torch.bool)
+    kinds = [torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8]
+    kinds += [torch.uint8, torch.bool]
     live = {str(kind): torch.tensor([[1, 0], [1, 1], [0, 1]]).to(kind).t() for kind in kinds}
     live |= {"none": torch.empty(0, 3), "one": torch.tensor(2.5)}
     state = unpack_trainer_state(pack_trainer_state(TrainerState(optimizer={}, scheduler=None, history=[], live=live)))
