@@ -12,13 +12,15 @@ def test_a_folder_is_a_store_of_its_own(tmp_path: Path) -> None:
     outer = FolderStore(tmp_path)
     nested = NestedStore(outer, "a")
     nested.write("b/c", b"12")
+    nested.write("e", b"5")
     outer.write("other", b"3")
     outer.write("ab/d", b"4")
-    assert outer.sizes("a") == {"a/b/c": 2}
-    assert (nested.keys(), nested.sizes("b"), nested.folders()) == (["b/c"], {"b/c": 2}, ["b"])
+    assert outer.sizes("a") == {"a/b/c": 2, "a/e": 1}
+    assert (nested.keys(), nested.sizes("b"), nested.folders()) == (["b/c", "e"], {"b/c": 2}, ["b"])
     assert nested.read("b/c") == b"12"
-    assert open_store(nested.uri).keys() == ["b/c"], "the address that workers are given"
+    assert open_store(nested.uri).keys() == ["b/c", "e"], "the address that workers are given"
     nested.delete("b/c")
+    nested.delete("e")
     with pytest.raises(ObjectNotFoundError):
         nested.read("b/c")
     assert outer.keys() == ["ab/d", "other"]

@@ -17,7 +17,8 @@ def test_a_copy_has_no_lease(
     for name in ("lease.json", "trials/t0000/checkpoints/epoch-0001/x"):
         runs.objects.write(f"cnn-1/{name}", b"{}")
     assert pull_sweep(runs, "cnn-1", tmp_path / "copy", with_checkpoints=with_checkpoints) == num_files
-    assert not (tmp_path / "copy/cnn-1/lease.json").exists()
+    copied = FolderStore(tmp_path / "copy").keys()
+    assert ("cnn-1/sweep.json" in copied, "cnn-1/lease.json" in copied) == (True, False)
 
 
 def test_a_checkpoint_that_goes_while_the_sweep_is_copied_is_left_out(
