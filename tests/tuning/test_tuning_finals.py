@@ -4,10 +4,15 @@ import pytest
 
 from cifar_ray.capacity import Placement
 from cifar_ray.data.split import TrainingData
+from cifar_ray.errors import InterruptedSweepError
 from cifar_ray.records import SweepRecord, SweepResult, TrialRecord
 from cifar_ray.resource_use import Cost
+from cifar_ray.storage import layout
+from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig, get_study
+from cifar_ray.studies.options import Keep
+from cifar_ray.tuning import finals as finals_module
 from cifar_ray.tuning.finals import (
     SEEDS,
     _finals_plan,
@@ -17,9 +22,12 @@ from cifar_ray.tuning.finals import (
     finals_configs,
     finals_seeds,
     rank_retrained,
+    run_with_finals,
 )
 from cifar_ray.tuning.ledger import summarise_sweep
 from cifar_ray.tuning.sweep import SweepPlan
+
+PLACEMENT = Placement(cpus=2.0, accelerators=0.0, num_cohorts=0, num_slots=4)
 
 
 @pytest.fixture
@@ -45,8 +53,7 @@ def finals_record(sweep: SweepRecord, winner: TrialRecord) -> SweepRecord:
         accelerator_seconds=0.0,
         finished_at=sweep.started_at,
     )
-    placement = Placement(cpus=2.0, accelerators=0.0, num_cohorts=0, num_slots=4)
-    return _finals_record(sweep, searched, placement)
+    return _finals_record(sweep, searched, PLACEMENT)
 
 
 @pytest.fixture
@@ -142,22 +149,9 @@ def test_the_cost_is_of_both() -> None:
     assert (unpriced.price, unpriced.remark) == (None, "no price of A100")
 
 
-def test_finals_have_places_of_their_own_and_the_result_adds_them_up(
-    runs: RunStore,
-    training_data: TrainingData,
-    sweep: SweepRecord,
-    record: SweepRecord,
-    trials: dict[str, TrialRecord],
-) -> None:
-    nested = runs.finals("cnn-1")
-    runs.create_sweep(sweep)
-    nested.create_sweep(record)
-    for searched in trials.values():
-        runs.write_trial("cnn-1", replace(searched, num_epochs=2, accelerator_seconds=3.0))
-    for retrained in train(finals_configs(record, trials), [0.5] * 6):
-        nested.write_trial(record.sweep_id, replace(retrained, accelerator_seconds=5.0))
-    placement = Placement(cpus=2.0, accelerators=0.0, num_cohorts=0, num_slots=4)
-    plan = SweepPlan(
+@pytest.fixture
+def plan(sweep: SweepRecord, training_data: TrainingData) -> SweepPlan:
+    return SweepPlan(
         sweep=sweep,
         configs=[],
         study=get_study("cnn"),
@@ -166,8 +160,93 @@ def test_finals_have_places_of_their_own_and_the_result_adds_them_up(
         max_concurrent_trials=9,
         num_cohorts=2,
         keep="winner",
-        finals=placement,
+        finals=PLACEMENT,
     )
+
+
+class Driver:
+    """Runs sweeps with finals; in Ray Tune's place trains at once, until it is killed before the sweep `ends_before`.
+
+    Each of its trials leaves the checkpoint of its last epoch.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, runs: RunStore, trials: dict[str, TrialRecord]) -> None:
+        monkeypatch.setattr(finals_module, "run_trials", self._run_trials)
+        self._runs, self._trials = runs, trials
+        self.has_run: list[str] = []
+        self.ends_before = ""
+
+    def run(self, plan: SweepPlan) -> SweepResult:
+        self.has_run = []
+        return run_with_finals(plan, self._runs, lambda line: None)
+
+    def _run_trials(self, plan: SweepPlan, runs: RunStore, say: object) -> SweepResult:
+        sweep_id = plan.sweep.sweep_id
+        if sweep_id == self.ends_before:
+            raise InterruptedSweepError("killed")
+        self.has_run.append(sweep_id)
+        for trial in train(plan.configs, [0.5] * 6) if plan.sweep.parent else self._trials.values():
+            runs.write_trial(sweep_id, trial)
+            saved = Checkpoint(epoch=4, validation_accuracy=0.5, config={}, weights=b"w", trainer_state=b"t")
+            CheckpointStore(runs.objects, sweep_id, trial.trial_id).save(saved)
+        result = summarise_sweep(runs, plan.sweep, plan.sweep.started_at)
+        assert result is not None
+        return result
+
+
+def test_a_driver_that_goes_on_trains_what_is_left(
+    runs: RunStore, plan: SweepPlan, trials: dict[str, TrialRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs.create_sweep(plan.sweep)
+    driver = Driver(monkeypatch, runs, trials)
+    driver.ends_before = "cnn-1-finals"
+    with pytest.raises(InterruptedSweepError):
+        driver.run(plan)
+    assert (driver.has_run, runs.result("cnn-1")) == (["cnn-1"], None)
+    driver.ends_before = ""
+    result = driver.run(plan)
+    assert (driver.has_run, runs.result("cnn-1")) == (["cnn-1-finals"], result)
+    assert result.finals is not None
+    assert [each.trial_id for each in result.finals.finalists] == ["t0002", "t0001"]
+    again = driver.run(plan)
+    assert (driver.has_run, again.finals) == ([], result.finals), "its driver died before it had said so"
+
+
+@pytest.mark.parametrize(("keep", "num_left"), [("all", 3 + 6), ("winner", 1 + 3)])
+def test_checkpoints_that_are_not_to_be_kept_go_in_the_end(
+    runs: RunStore,
+    plan: SweepPlan,
+    trials: dict[str, TrialRecord],
+    monkeypatch: pytest.MonkeyPatch,
+    keep: Keep,
+    num_left: int,
+) -> None:
+    runs.create_sweep(plan.sweep)
+    Driver(monkeypatch, runs, trials).run(replace(plan, keep=keep))
+    assert sum(key.endswith(layout.MANIFEST) for key in runs.objects.keys("cnn-1")) == num_left
+
+
+def test_where_no_trial_can_be_trained_anew_the_sweep_is_all(
+    runs: RunStore, plan: SweepPlan, trials: dict[str, TrialRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs.create_sweep(plan.sweep)
+    lost = {name: replace(each, outcome="failed", best_validation_accuracy=None) for name, each in trials.items()}
+    driver = Driver(monkeypatch, runs, lost)
+    result = driver.run(plan)
+    assert (driver.has_run, result.finals, result.winner) == (["cnn-1"], None, None)
+    assert runs.result("cnn-1") == result
+
+
+def test_finals_have_places_of_their_own_and_the_result_adds_them_up(
+    runs: RunStore, plan: SweepPlan, sweep: SweepRecord, record: SweepRecord, trials: dict[str, TrialRecord]
+) -> None:
+    nested = runs.finals("cnn-1")
+    runs.create_sweep(sweep)
+    nested.create_sweep(record)
+    for searched in trials.values():
+        runs.write_trial("cnn-1", replace(searched, num_epochs=2, accelerator_seconds=3.0))
+    for retrained in train(finals_configs(record, trials), [0.5] * 6):
+        nested.write_trial(record.sweep_id, replace(retrained, accelerator_seconds=5.0))
     use = Cost(device="core", held_s=20, useful_s=7, failed_s=0, repeated_s=1)
     retrained_alone = summarise_sweep(nested, record, record.started_at)
     assert retrained_alone is not None
@@ -176,7 +255,7 @@ def test_finals_have_places_of_their_own_and_the_result_adds_them_up(
     assert result.cost is not None
     assert (result.cost.held_s, result.cost.repeated_s) == (20, 1), "the search's epochs are not in these books"
     assert (result.num_epochs, result.accelerator_seconds) == (3 * 2 + 6 * 4, 3 * 3.0 + 6 * 5.0)
-    finals = _finals_plan(plan, placement, record, trials)
+    finals = _finals_plan(plan, PLACEMENT, record, trials)
     assert (finals.max_concurrent_trials, finals.num_cohorts, finals.keep) == (4, 0, "all")
     assert finals.storage == "/x/cnn-1"
     assert finals.study is None, "they search nothing"
