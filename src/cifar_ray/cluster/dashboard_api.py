@@ -15,8 +15,6 @@ from cifar_ray.errors import UnreachableError
 
 TIMEOUT_S = 5.0
 
-# 127.0.0.1 is never behind a proxy, whatever http_proxy says
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _OTHER_FORM = (AttributeError, KeyError, TypeError, ValueError)
 """What reading an answer raises that is JSON, and not what Ray's API gives."""
 
@@ -92,8 +90,10 @@ def answers_without_token(url: str) -> bool:
 
 def _get(url: str, token: str | None) -> Any:
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
+    # 127.0.0.1 is never behind a proxy, whatever http_proxy says
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with _OPENER.open(request, timeout=TIMEOUT_S) as response:
+        with opener.open(request, timeout=TIMEOUT_S) as response:
             return json.load(response)
     except urllib.error.HTTPError as error:
         with error:
