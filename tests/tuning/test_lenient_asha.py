@@ -283,6 +283,15 @@ def test_a_pass_that_was_written_down_and_not_yet_decided_is_judged_together() -
 
 
 @pytest.mark.fault("the driver is killed")
+def test_two_are_a_pass() -> None:
+    made = [make_line(f"t000{index}", 1, each, num_sharing=2) for index, each in enumerate((0.2, 0.4))]
+    running = {line.trial_id: TrialRecord(trial_id=line.trial_id, config={}, outcome="running") for line in made}
+    for order in itertools.permutations(made):
+        later = Driver(running, list(order), "b")
+        assert {line.trial_id: later.judges(line) for line in order} == {"t0000": "STOP", "t0001": "CONTINUE"}
+
+
+@pytest.mark.fault("the driver is killed")
 def test_who_went_on_is_in_its_rung_whatever_would_be_said_of_it_now() -> None:
     """It was judged beside a trial that was lost, and that the books have in a later pass."""
     first = make_line("t0002", 1, 0.6, seconds=1.0)
