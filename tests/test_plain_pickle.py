@@ -29,6 +29,8 @@ def test_a_container_that_is_meant_twice_is_refused(value: object, protocol: int
         b")Nbq\x00h\x00\x86.",  # after a call that changes nothing
         b")\x94h\x00\x86.",
         b"h\x07.",
+        b")2\x86.",  # without a note
+        b")\x94X\x00\x00\x00\x00\x94h\x00\x87.",  # the second of two notes is of a text
     ],
 )
 def test_no_way_around(content: bytes) -> None:

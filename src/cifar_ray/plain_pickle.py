@@ -38,6 +38,6 @@ def check_pickle(content: bytes, may_repeat: Collection[str] = ()) -> None:
             raise pickle.UnpicklingError("it has a list or the like once and means it twice, which it has no need of")
         else:
             num_tuples += name.startswith("TUPLE")
-            is_repeatable = name in repeatable or name.endswith("GET")
+            is_repeatable = name in repeatable
     if num_tuples > MAX_TUPLES:
         raise pickle.UnpicklingError(f"it has {num_tuples:,} tuples, more than it has need of")
