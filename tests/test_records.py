@@ -105,8 +105,9 @@ def test_nested_records_there_and_back(sweep_record: SweepRecord) -> None:
 )
 def test_a_damaged_record_is_named(trial_record: TrialRecord, change: dict[str, object], names: str) -> None:
     text = json.dumps(json.loads(trial_record.to_json()) | change)
-    with pytest.raises(RecordError, match=names):
+    with pytest.raises(RecordError, match=names) as caught:
         TrialRecord.from_json(text)
+    assert "another version" in str(caught.value.hint)
 
 
 def test_a_data_set_has_images_to_validate_on(sweep_record: SweepRecord) -> None:

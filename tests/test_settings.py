@@ -26,6 +26,10 @@ def test_the_s3_endpoint_goes_before_the_general_one() -> None:
     assert read_settings(both).s3.region == "eu-west-1"
 
 
+def test_the_region_goes_before_the_default_one() -> None:
+    assert read_settings({"AWS_DEFAULT_REGION": "eu-west-1", "AWS_REGION": "eu-central-1"}).s3.region == "eu-central-1"
+
+
 def test_home_moves_the_cache() -> None:
     assert read_settings({"CIFAR_RAY_HOME": "/x"}).cache == Path("/x/cache")
 
@@ -38,8 +42,10 @@ def test_the_home_of_an_unknown_user_is_named(name: str) -> None:
 
 def test_a_folder_becomes_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    settings = read_settings({"CIFAR_RAY_HOME": "here", "CIFAR_RAY_CACHE": "~/there"})
+    environ = {"CIFAR_RAY_HOME": "here", "CIFAR_RAY_CACHE": "~/there", "CIFAR_RAY_PRICES": "~/prices.yaml"}
+    settings = read_settings(environ)
     assert (settings.home, settings.cache) == (tmp_path / "here", Path.home() / "there")
+    assert settings.prices == Path.home() / "prices.yaml"
 
 
 def test_the_token_and_its_file() -> None:

@@ -47,8 +47,11 @@ def test_the_reports_classes_give_the_reports_groups(study: str, animals: float,
 
 
 def test_other_classes_have_no_groups() -> None:
-    summary = summarise_classes({"circle": 0.5, "square": 1.0})
-    assert (summary.mean, summary.standard_deviation, summary.animals) == (0.75, 0.25, None)
+    """Ten of them neither."""
+    for size in (1, 5):
+        summary = summarise_classes({f"shape {index}": 0.5 + index % 2 / 2 for index in range(2 * size)})
+        assert (summary.mean, summary.standard_deviation) == (0.75, 0.25)
+        assert (summary.animals, summary.vehicles) == (None, None)
 
 
 def test_wilson_interval_against_known_values() -> None:

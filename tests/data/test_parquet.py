@@ -283,6 +283,14 @@ def test_columns_however_they_are_encoded(tmp_path: Path, options: dict[str, Any
     assert read(FolderStore(tmp_path))[:, 2, 5, 7].tolist() == levels
 
 
+@pytest.mark.parametrize("columns", [("img", "fine_label"), ("picture", "label")])
+def test_a_file_without_images_or_labels_says_what_it_has(tmp_path: Path, columns: tuple[str, str]) -> None:
+    table = pa.table([[encode(GREY, "PNG")], [0]], names=columns)
+    pyarrow.parquet.write_table(table, tmp_path / "train-0.parquet")
+    with pytest.raises(DataError, match=rf"train-0\.parquet: columns {', '.join(columns)}"):
+        read(FolderStore(tmp_path))
+
+
 @pytest.mark.parametrize("image", [{"path": "a.png"}, 3, [b"a"], {"bytes": 3}])
 def test_a_column_of_something_else_is_refused(tmp_path: Path, image: object) -> None:
     pyarrow.parquet.write_table(pa.table({"img": [image], "label": [0]}), tmp_path / "train-0.parquet")

@@ -36,6 +36,11 @@ def test_there_and_back() -> None:
     assert torch.equal(state.optimizer["state"][0]["step"], torch.ones(2))
 
 
+def test_a_state_of_before_there_were_cohorts_averages_and_populations_is_one() -> None:
+    state = unpack_trainer_state(saved({"optimizer": {}, "scheduler": None, "history": [{"epoch": 1}]}))
+    assert (state.data_pass, state.live, state.num_before) == (0, None, 0)
+
+
 class Hostile:
     def __init__(self, path: Path) -> None:
         self.path = path
