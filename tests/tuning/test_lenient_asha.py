@@ -133,7 +133,7 @@ def test_the_controller_is_taught_once_however_many_trials_are_added() -> None:
 class Driver:
     """One that goes on with a sweep, as Ray Tune shows it to its scheduler."""
 
-    def __init__(self, trials: dict[str, TrialRecord], lines: list[EpochMetrics], name: str) -> None:
+    def __init__(self, lines: list[EpochMetrics], name: str) -> None:
         self._asha = LenientASHA(
             time_attr="epoch",
             metric="accuracy",
@@ -142,7 +142,6 @@ class Driver:
             grace_period=1,
             reduction_factor=2,
             known=lines,
-            ended={each.trial_id for each in trials.values() if each.outcome != "running"},
         )
         self._name, self._added = name, dict[str, SimpleNamespace]()
 
@@ -172,7 +171,7 @@ CONTROLLER = SimpleNamespace(
 def test_rungs_are_as_they_were_in_a_driver_that_goes_on(seed: int) -> None:
     """Cut at any epoch, a sweep is judged as if it had not been: what a trial repeats changes nothing."""
     rng = random.Random(seed)
-    first = Driver({}, [], "a")
+    first = Driver([], "a")
     trials: dict[str, TrialRecord] = {}
     lines: list[EpochMetrics] = []
     cut, later = rng.randrange(5, 60), None
@@ -191,7 +190,7 @@ def test_rungs_are_as_they_were_in_a_driver_that_goes_on(seed: int) -> None:
         outcome = "running" if decision == "CONTINUE" else "stopped"
         trials[trial.trial_id] = TrialRecord(trial_id=trial.trial_id, config={}, outcome=outcome, num_epochs=line.epoch)
         if len(lines) == cut:
-            later = Driver(trials, lines, "b")
+            later = Driver(lines, "b")
             for each in lines:
                 if trials[each.trial_id].outcome == "running":
                     assert later.judges(each) == "CONTINUE"
@@ -201,21 +200,18 @@ def test_rungs_are_as_they_were_in_a_driver_that_goes_on(seed: int) -> None:
 def test_a_trial_that_was_to_be_stopped_is_stopped_by_the_driver_that_goes_on() -> None:
     """The one before had written down its epoch, and died before it had written that the trial was stopped."""
     lines = [make_line("t0000", 1, 0.6), make_line("t0001", 1, 0.2)]
-    running = {
-        name: TrialRecord(trial_id=name, config={}, outcome="running", num_epochs=1) for name in ("t0000", "t0001")
-    }
-    later = Driver(running, lines, "b")
+    later = Driver(lines, "b")
     assert [later.judges(line) for line in lines] == ["CONTINUE", "STOP"]
 
 
 def run_passes(seed: int, cut_after: int | None = None) -> list[list[tuple[str, int]]]:
     """Who is stopped in each of twelve passes of six trials, whose order is the seed's; where the driver is another."""
     orders, qualities = random.Random(seed), random.Random(0)
-    driver, trials, lines = Driver({}, [], "a"), dict[str, TrialRecord](), list[EpochMetrics]()
+    driver, trials, lines = Driver([], "a"), dict[str, TrialRecord](), list[EpochMetrics]()
     stopped = []
     for number in range(12):
         if number == cut_after:
-            driver = Driver(trials, lines, "b")
+            driver = Driver(lines, "b")
             for line in lines:
                 if trials[line.trial_id].outcome == "running":
                     assert driver.judges(line) == "CONTINUE", "it repeats what it had"
@@ -248,7 +244,7 @@ def test_passes_are_judged_as_they_were_in_a_driver_that_goes_on(cut_after: int)
 
 def test_a_trial_is_judged_by_all_that_have_come_as_far_and_by_no_other() -> None:
     for order in itertools.permutations([0.1, 0.2, 0.3, 0.4, 0.5]):
-        driver = Driver({}, [], "a")
+        driver = Driver([], "a")
         # of a pass of two trials that are further, whose one rung has another comparison
         further = [make_line(f"t000{index}", 2, 0.9) for index in (8, 9)]
         made = [make_line(f"t{index:04d}", 1, accuracy) for index, accuracy in enumerate(order)] + further
@@ -261,7 +257,7 @@ def test_a_trial_is_judged_by_all_that_have_come_as_far_and_by_no_other() -> Non
 @pytest.mark.fault("all worker nodes die")
 def test_a_trial_whose_pass_was_heard_of_by_others_alone_is_judged_when_it_comes_back() -> None:
     """Its node went between its pass and its own report; what it makes then counts, not what was announced."""
-    driver = Driver({}, [], "a")
+    driver = Driver([], "a")
     lost, kept = make_line("t0000", 1, 0.9), make_line("t0001", 1, 0.5)
     assert driver.judges(kept, [lost, kept]) == "STOP"
     assert driver.judges(make_line("t0000", 1, 0.4)) == "STOP"
@@ -275,9 +271,8 @@ def test_a_pass_that_was_written_down_and_not_yet_decided_is_judged_together() -
     made = [make_line(f"t000{index}", 1, each, num_sharing=4) for index, each in enumerate(accuracies)]
     # of another node, as the books have an epoch that a trial had from its checkpoint
     made[3] = replace(made[3], node="10.0.0.2")
-    running = {line.trial_id: TrialRecord(trial_id=line.trial_id, config={}, outcome="running") for line in made}
     for order in itertools.permutations(made):
-        later = Driver(running, list(order), "b")
+        later = Driver(list(order), "b")
         decisions = {line.trial_id: later.judges(line) for line in order}
         assert decisions == {"t0000": "STOP", "t0001": "STOP", "t0002": "CONTINUE", "t0003": "CONTINUE"}
 
@@ -285,9 +280,8 @@ def test_a_pass_that_was_written_down_and_not_yet_decided_is_judged_together() -
 @pytest.mark.fault("the driver is killed")
 def test_two_are_a_pass() -> None:
     made = [make_line(f"t000{index}", 1, each, num_sharing=2) for index, each in enumerate((0.2, 0.4))]
-    running = {line.trial_id: TrialRecord(trial_id=line.trial_id, config={}, outcome="running") for line in made}
     for order in itertools.permutations(made):
-        later = Driver(running, list(order), "b")
+        later = Driver(list(order), "b")
         assert {line.trial_id: later.judges(line) for line in order} == {"t0000": "STOP", "t0001": "CONTINUE"}
 
 
@@ -301,8 +295,7 @@ def test_who_went_on_is_in_its_rung_whatever_would_be_said_of_it_now() -> None:
         make_line("t0000", 1, 0.1, seconds=3.0, num_sharing=2),
         make_line("t0001", 3, 0.59, seconds=4.0),
     ]
-    trials = {f"t000{index}": TrialRecord(trial_id=f"t000{index}", config={}, outcome="running") for index in range(3)}
-    later = Driver(trials, [first, kept, *then], "b")
+    later = Driver([first, kept, *then], "b")
     assert later.judges(kept) == "CONTINUE"
     (_, recorded) = later.rungs()[-1]
     assert sorted(recorded.values()) == [0.1, 0.5, 0.6]

@@ -81,7 +81,7 @@ def test_ray_tune_is_given_the_sweeps_budget(plan: SweepPlan, runs: RunStore, mo
     """And to keep those whose accuracy is high."""
     monkeypatch.setattr(tune, "Tuner", lambda *args, **options: options)
     plan = replace(plan, sweep=replace(plan.sweep, max_epochs=30, grace_period=3, reduction_factor=2))
-    scheduler = _build_scheduler(plan, [], [])
+    scheduler = _build_scheduler(plan, [])
     given: Any = _build_tuner(plan, [], None, None, scheduler, runs, "/nowhere", print, TimeLimit(None))
     asked, run = given["tune_config"], given["run_config"]
     assert (asked.metric, asked.mode, asked.scheduler) == ("validation_accuracy", "max", scheduler)
@@ -93,7 +93,7 @@ def test_ray_tune_is_given_the_sweeps_budget(plan: SweepPlan, runs: RunStore, mo
 
 def test_the_best_go_on(plan: SweepPlan) -> None:
     """The tuner's settings tell the scheduler which of two is the better one."""
-    scheduler = _build_scheduler(plan, [], [])
+    scheduler = _build_scheduler(plan, [])
     config = _tune_config(plan, None, scheduler)
     assert scheduler.set_search_properties(config.metric, config.mode)
     said = []
@@ -112,7 +112,7 @@ def test_the_checkpoints_of_a_population_wait_for_its_end(
     """Its next generation begins with them."""
     monkeypatch.setattr(tune, "Tuner", lambda *args, run_config, **options: run_config.callbacks)
     plan = replace(plan, sweep=replace(plan.sweep, searcher=searcher))
-    scheduler = _build_scheduler(plan, [], [])
+    scheduler = _build_scheduler(plan, [])
     callbacks: Any = _build_tuner(plan, [], None, None, scheduler, runs, "/nowhere", print, TimeLimit(None))
     assert any(isinstance(each, Pruner) for each in callbacks) == is_pruned
 
@@ -124,7 +124,7 @@ def test_the_log_says_how_many_trials_are_judged_together(
     monkeypatch.setattr(tune, "Tuner", lambda *args, run_config, **options: run_config.callbacks)
     plan = replace(plan, max_concurrent_trials=15, num_cohorts=num_cohorts)
     said: list[str] = []
-    scheduler = _build_scheduler(plan, [], [])
+    scheduler = _build_scheduler(plan, [])
     callbacks: Any = _build_tuner(plan, [], None, None, scheduler, runs, "/nowhere", said.append, TimeLimit(None))
     (ledger,) = (each for each in callbacks if isinstance(each, Ledger))
     ledger.setup()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -41,8 +41,8 @@ class LenientASHA(ASHAScheduler):
     that part: one at the cutoff may be judged otherwise.
     """
 
-    def __init__(self, *, known: Iterable[EpochMetrics] = (), ended: Collection[str] = (), **settings: Any) -> None:
-        """`known` are the epochs that earlier drivers have heard of, `ended` the trials that do not come again."""
+    def __init__(self, *, known: Iterable[EpochMetrics] = (), **settings: Any) -> None:
+        """`known` are the epochs that earlier drivers have heard of."""
         super().__init__(**settings)
         self._controller: TuneController | None = None
         self._ray_ids: dict[str, str] = {}
@@ -53,7 +53,7 @@ class LenientASHA(ASHAScheduler):
             if line.epoch < self._max_t:
                 self._announce(passes[_pass_of(line)], line.trial_id, line.epoch)
                 # who has trained on since was let through, whatever would be said of it now
-                self._judge_again(line, is_open=line is last[line.trial_id] and line.trial_id not in ended)
+                self._judge_again(line, may_return=line is last[line.trial_id])
 
     def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
         # each call has another wrapper, which keeps to itself what is set on it
@@ -93,11 +93,11 @@ class LenientASHA(ASHAScheduler):
             if epoch == milestone:
                 recorded.pop(Announced(trial_id), None)
 
-    def _judge_again(self, line: EpochMetrics, *, is_open: bool) -> None:
+    def _judge_again(self, line: EpochMetrics, *, may_return: bool) -> None:
         (bracket,) = self._brackets
         decision = bracket.on_result(SimpleNamespace(trial_id=line.trial_id), line.epoch, line.validation_accuracy)
-        if decision == ASHAScheduler.STOP and is_open:
-            # its driver died before it was stopped: it is to be judged when it repeats that epoch
+        if decision == ASHAScheduler.STOP and may_return:
+            # where its driver died before it was stopped, it is to be judged when it repeats that epoch
             for milestone, recorded in self._rungs():
                 if milestone == line.epoch:
                     recorded[Announced(line.trial_id)] = recorded.pop(line.trial_id)

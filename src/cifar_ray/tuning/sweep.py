@@ -116,7 +116,7 @@ def run_trials(plan: SweepPlan, runs: RunStore, say: Callable[[str], None]) -> S
     stopping = threading.Event()
     try:
         if num_left:
-            scheduler = _build_scheduler(plan, runs.metrics(plan.sweep.sweep_id), ended)
+            scheduler = _build_scheduler(plan, runs.metrics(plan.sweep.sweep_id))
             # what Ray Tune writes of its own nobody reads (docs/decisions/0011)
             with (
                 TemporaryDirectory(prefix="cifar-ray-tune-", ignore_cleanup_errors=True) as folder,
@@ -253,14 +253,13 @@ def _listed(configs: Sequence[TrialConfig], ended: Collection[str]) -> Any:
     return tune.grid_search([assign(name, settings) for name, settings in trials.items() if name not in ended])
 
 
-def _build_scheduler(plan: SweepPlan, known: Iterable[EpochMetrics], ended: Collection[str]) -> LenientASHA:
+def _build_scheduler(plan: SweepPlan, known: Iterable[EpochMetrics]) -> LenientASHA:
     return LenientASHA(
         time_attr=TIME_ATTRIBUTE,
         max_t=plan.sweep.max_epochs,
         grace_period=plan.sweep.grace_period,
         reduction_factor=plan.sweep.reduction_factor,
         known=known,
-        ended=ended,
     )
 
 
