@@ -63,15 +63,13 @@ def start(program: str, cluster: LocalCluster, state: StateFolder, environ: Mapp
     options = {
         "dir": state.s3_data,
         "ip": HOST,
-        "ip.bind": HOST,
         "master.resumeState": "false",
         "master.telemetry": "false",
         "master.volumeSizeLimitMB": 256,
         "volume.max": 50,
         "filer": "true",
-        # any web page that finds their ports would read, and delete, all that there is
+        # of the master and the filer: any web page that finds their ports would read, and delete, all that there is
         "disableHttp": "true",
-        "filer.disableHttp": "true",
         "filer.localSocket": temp_dir / "filer.sock",
         "s3": "true",
         "s3.config": state.secrets.s3_config,
