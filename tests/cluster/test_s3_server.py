@@ -45,7 +45,7 @@ class Answer(BaseHTTPRequestHandler):
 def store() -> Iterator[Store]:
     with Store((HOST, 0), Answer) as server:
         server.signed = []
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server
         server.shutdown()
@@ -102,6 +102,16 @@ def test_nothing_is_had_by_http_but_s3(cluster: local.LocalCluster, part: str, p
         urllib.request.urlopen(f"http://{HOST}:{ports(cluster)[part]}{path}", timeout=20)
     caught.value.close()
     assert caught.value.code == status
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("asks", [b"Action=ListUsers&Version=2010-05-08", b"Action=AssumeRole&Version=2011-06-15"])
+def test_it_hands_out_no_other_keys(cluster: local.LocalCluster, asks: bytes) -> None:
+    """By default it has users and roles on the same port, and answers who signs nothing with what is wrong."""
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(cluster.s3_endpoint_url, data=asks, timeout=20)
+    caught.value.close()
+    assert caught.value.code == 405
 
 
 @pytest.mark.parametrize(
