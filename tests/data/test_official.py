@@ -45,7 +45,7 @@ class ArchiveServer:
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.handle_error = lambda request, client_address: None  # type: ignore[method-assign]  # hang-ups
-        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
         self.url = f"http://127.0.0.1:{self._server.server_port}/cifar-10-python.tar.gz"
 
