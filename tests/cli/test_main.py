@@ -1,3 +1,4 @@
+import os
 import resource
 import subprocess
 import sys
@@ -103,6 +104,38 @@ def test_bad_input_is_one_line_and_a_hint(arguments: list[str], says: str) -> No
     lines = result.output.strip().splitlines()
     assert lines[0].startswith("error: ")
     assert len(lines) == 1 or (lines[1].startswith("hint: ") and len(lines) == 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["stduy", "show"], "Did you mean 'study'?"),
+        (["study", "shwo"], "Did you mean 'show'?"),
+        (["job", "submit", "cnn", "--trails", "3"], "Did you mean '--trials'?"),
+        (["job", "submit", "evalute"], "did you mean evaluate?"),
+    ],
+)
+def test_a_misspelt_command_gets_the_nearest(arguments: list[str], says: str) -> None:
+    result = run(*arguments)
+    assert (result.exit_code, says in result.output) == (2, True), result.output
+
+
+def test_a_pipe_that_closes_early_ends_it_quietly() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "cifar_ray.cli.main", "study", "list"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, timeout=30, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_a_terminal_of_ascii_gets_question_marks() -> None:
+    command = [sys.executable, "-m", "cifar_ray.cli.main", "study", "show", "cnn"]
+    done = subprocess.run(
+        command, env=os.environ | {"PYTHONIOENCODING": "ascii"}, capture_output=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"always 64" in done.stdout
 
 
 def test_a_default_place_that_is_not_there_yet_holds_no_sweep(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

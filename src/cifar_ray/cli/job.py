@@ -23,12 +23,13 @@ from cifar_ray.errors import (
     JobStoppedError,
     StorageError,
     StoreUnavailableError,
+    UnknownNameError,
     plain,
 )
 from cifar_ray.reporting.live_view import live_renderable
 from cifar_ray.settings import read_settings
 from cifar_ray.storage.object_store import open_store
-from cifar_ray.studies import Study, get_study
+from cifar_ray.studies import STUDIES, Study
 from cifar_ray.studies.flags import sweep_flags
 from cifar_ray.studies.options import SweepOptions
 from cifar_ray.submission.job_spec import JobSpec, evaluation_job, find_jobs, tuning_job
@@ -206,7 +207,9 @@ def _make_spec(
         if options != SweepOptions(storage=options.storage):
             raise ConfigurationError("evaluate takes --storage and sweep ids only", "drop the other options")
         return evaluation_job(sweeps, options.storage, jobs_folder), None
-    study = get_study(what)
+    if what not in STUDIES:
+        raise UnknownNameError.of("study", what, [*STUDIES, "evaluate"])
+    study = STUDIES[what]
     # what a sweep goes on with, its record tells
     study = study if options.resume else options.adapt(study)
     if sweeps:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import io
+import sys
 from importlib.metadata import version
+from typing import Any
 
 import click
 
@@ -22,6 +25,12 @@ _GROUPS = {
 class LazyGroup(click.Group):
     """Imports `cifar_ray.cli.<name>` only for the command that is run."""
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As a program: a terminal or pipe that cannot show a character gets a question mark."""
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")
+        return super().__call__(*args, **kwargs)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order in which a newcomer meets them."""
         return list(_GROUPS)
@@ -39,7 +48,8 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(_GROUPS.items()))
 
 
-@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+# the names alone, for click's "Did you mean …?"
+@click.command(cls=LazyGroup, commands=[click.Command(name) for name in _GROUPS], context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("cifar-ray"), prog_name="cifar-ray")
 def main() -> None:
     """ASHA sweeps of CNNs on CIFAR-10 on a Ray cluster, results in S3, winners scored once on the test set.
