@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 
 from cifar_ray.capacity import is_in_cohorts
+from cifar_ray.cli.completion import study_names, sweep_ids
 from cifar_ray.cli.connection import connect_jobs, joined_local_cluster, local_cluster_end
 from cifar_ray.cli.demand import check_demand
 from cifar_ray.cli.live import JsonView, LiveView, LogView, last, tame
@@ -54,8 +55,8 @@ def job() -> None:
 
 
 @job.command()
-@click.argument("what", metavar="STUDY|evaluate")
-@click.argument("sweeps", nargs=-1, metavar="[SWEEP ...]")
+@click.argument("what", metavar="STUDY|evaluate", shell_complete=study_names)
+@click.argument("sweeps", nargs=-1, metavar="[SWEEP ...]", shell_complete=sweep_ids)
 @sweep_flags
 @release_flags
 @click.option("--jobs", "jobs_folder", type=click.Path(path_type=Path), help="The checkout's jobs folder.")

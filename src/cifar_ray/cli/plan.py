@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from cifar_ray.cli.completion import study_names, sweep_ids
 from cifar_ray.cli.connection import connect_runs
 from cifar_ray.cli.flag_types import Duration, Numbers, Positive
 from cifar_ray.errors import ConfigurationError
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("study")
+@click.argument("study", shell_complete=study_names)
 @click.option("--workers", type=Numbers(1, 100_000), metavar="N[,N…]", help="How many workers. [default: 1,2,4,8]")
 @click.option(
     "--trials", type=Numbers(1, 100_000), metavar="N[,N…]", help="How many trials. [default: the study's, half, twice]"
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     "sweeps",
     multiple=True,
     metavar="SWEEP",
+    shell_complete=sweep_ids,
     help="A finished sweep of the study, whose learning curves and times to plan with; several may be given. "
     "[default: a model of both, which the plan states]",
 )

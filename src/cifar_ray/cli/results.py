@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
+from cifar_ray.cli.completion import sweep_ids
 from cifar_ray.cli.connection import connect_runs, storage_option
 from cifar_ray.cli.flag_types import Positive
 from cifar_ray.errors import CifarRayError, ConfigurationError, RecordError, StorageError, UnknownNameError, plain
@@ -70,7 +71,7 @@ def list_sweeps(is_json: bool, storage: str | None) -> None:
 
 
 @results.command()
-@click.argument("sweep", required=False)
+@click.argument("sweep", required=False, shell_complete=sweep_ids)
 @_json
 @storage_option
 def show(sweep: str | None, is_json: bool, storage: str | None) -> None:
@@ -97,7 +98,7 @@ def show(sweep: str | None, is_json: bool, storage: str | None) -> None:
 
 
 @results.command()
-@click.argument("sweep", required=False)
+@click.argument("sweep", required=False, shell_complete=sweep_ids)
 @click.option("--to", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path("results"))
 @click.option("--checkpoints", is_flag=True, help="Fetch weights too.")
 @storage_option
@@ -117,7 +118,7 @@ def pull(sweep: str | None, folder: Path, checkpoints: bool, storage: str | None
 
 
 @results.command()
-@click.argument("sweep", required=False)
+@click.argument("sweep", required=False, shell_complete=sweep_ids)
 @click.option("--format", "kind", type=click.Choice(["parquet", "csv", "json"]), required=True)
 @click.option("--to", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path("exports"))
 @storage_option
@@ -136,7 +137,7 @@ def export(sweep: str | None, kind: ExportFormat, folder: Path, storage: str | N
 
 
 @results.command()
-@click.argument("sweeps", nargs=-1, required=True, metavar="SWEEP SWEEP ...")
+@click.argument("sweeps", nargs=-1, required=True, metavar="SWEEP SWEEP ...", shell_complete=sweep_ids)
 @click.option(
     "--figure",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -172,7 +173,7 @@ def compare(sweeps: tuple[str, ...], figure: Path | None, is_json: bool, storage
 
 
 @results.command("curves-bias")
-@click.argument("sweep")
+@click.argument("sweep", shell_complete=sweep_ids)
 @storage_option
 def curves_bias(sweep: str, storage: str | None) -> None:
     """From a sweep that cut no trial, say how well each epoch foretells the last, and what ASHA's rungs would cost.
@@ -185,7 +186,7 @@ def curves_bias(sweep: str, storage: str | None) -> None:
 
 
 @results.command()
-@click.argument("sweeps", nargs=-1, required=True, metavar="SWEEP ...")
+@click.argument("sweeps", nargs=-1, required=True, metavar="SWEEP ...", shell_complete=sweep_ids)
 @click.option("--timeout-s", type=Positive(is_zero_allowed=True), required=True, metavar="S", help="When to give up.")
 @storage_option
 def wait(sweeps: tuple[str, ...], timeout_s: float, storage: str | None) -> None:
@@ -197,7 +198,7 @@ def wait(sweeps: tuple[str, ...], timeout_s: float, storage: str | None) -> None
 
 
 @results.command()
-@click.argument("sweep")
+@click.argument("sweep", shell_complete=sweep_ids)
 @click.option("--remove", is_flag=True, help="Do it. Without, only say what would go.")
 @storage_option
 def gc(sweep: str, remove: bool, storage: str | None) -> None:

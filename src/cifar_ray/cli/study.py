@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 from rich.console import Console
 
+from cifar_ray.cli.completion import study_names
 from cifar_ray.reporting.terminal import studies_renderable, study_renderable
 from cifar_ray.studies import STUDIES, get_study
 
@@ -21,7 +22,7 @@ def list_studies() -> None:
 
 
 @study.command()
-@click.argument("name")
+@click.argument("name", metavar="STUDY", shell_complete=study_names)
 @click.option("--sample", type=click.IntRange(0, 1000), default=0, metavar="N", help="Also print N configurations.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of those configurations.")
 def show(name: str, sample: int, seed: int) -> None:
