@@ -43,9 +43,7 @@ def test_sweeps_of_the_store_are_offered(
 
 
 @pytest.mark.parametrize("storage", ["s3://UP", "gs://x", "/no/such", __file__, "a\0b"])
-def test_a_store_that_cannot_be_read_offers_and_says_nothing(
-    storage: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_store_that_cannot_be_read_offers_and_says_nothing(storage: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert offered("results", "show", "--storage", storage, "") == []
     assert capfd.readouterr() == ("", "")
 

@@ -48,8 +48,12 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(_GROUPS.items()))
 
 
-# the names alone, for click's "Did you mean …?"
-@click.command(cls=LazyGroup, commands=[click.Command(name) for name in _GROUPS], context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=LazyGroup,
+    # the names alone, for click's "Did you mean …?"
+    commands=[click.Command(name) for name in _GROUPS],
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(version("cifar-ray"), prog_name="cifar-ray")
 def main() -> None:
     """ASHA sweeps of CNNs on CIFAR-10 on a Ray cluster, results in S3, winners scored once on the test set.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -18,10 +18,12 @@ from cifar_ray.cli.flag_types import Duration, Numbers, Positive
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.prices import Prices, read_prices
 from cifar_ray.settings import read_settings
-from cifar_ray.studies import get_study
+from cifar_ray.storage.runs import RunStore, open_sweep
+from cifar_ray.studies import Study, get_study
 from cifar_ray.studies.study import Searcher
 
 if TYPE_CHECKING:
+    from cifar_ray.planning.finished_sweep import FinishedSweep
     from cifar_ray.planning.planner import Request
 
 
@@ -57,8 +59,8 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="SWEEP",
     shell_complete=sweep_ids,
-    help="A finished sweep of the study, whose learning curves and times to plan with; several may be given. "
-    "[default: a model of both, which the plan states]",
+    help="A finished sweep of the study to take learning curves and times from: its id, or the folder or s3:// prefix "
+    "that it lies in; repeatable. [default: a model of both, which the plan states]",
 )
 @click.option(
     "--accelerator",
@@ -150,20 +152,15 @@ def plan(study: str, figure: Path, storage: str | None, sweeps: tuple[str, ...],
     cifar-ray plan fast --epoch-s 5 --spot --autoscaling --budget 3
     """
     # Ray takes two seconds to load, matplotlib half a second
-    from cifar_ray.planning.finished_sweep import read_finished  # noqa: PLC0415
     from cifar_ray.planning.plan_command import plan_command  # noqa: PLC0415
     from cifar_ray.planning.plan_figure import plan_figure  # noqa: PLC0415
     from cifar_ray.planning.plan_view import plan_renderable  # noqa: PLC0415
     from cifar_ray.planning.planner import make_plan  # noqa: PLC0415
 
-    if not os.path.isdir(figure.parent):
-        raise ConfigurationError(f"{figure}: there is no folder {figure.parent}", "make it, or take another --figure")
+    _check_figure(figure)
     request = _request(study, **asked)
     prices = _prices(request.accelerator, is_spot=request.is_spot)
-    finished = []
-    if sweeps:
-        runs = connect_runs(storage)
-        finished = [read_finished(runs, name, request.study) for name in dict.fromkeys(sweeps)]
+    finished = list(_finished(sweeps, storage, request.study))
     with _watching() as watch:
         made = make_plan(request, finished, prices, watch)
     Console().print(plan_renderable(made))
@@ -173,6 +170,27 @@ def plan(study: str, figure: Path, storage: str | None, sweeps: tuple[str, ...],
         raise ConfigurationError(f"{figure}: {error.strerror}", "take another --figure") from error
     click.echo(f"figure: {figure}")
     click.echo(f"next: {plan_command(made)}")
+
+
+def _check_figure(path: Path) -> None:
+    """ConfigurationError where it cannot be written, which after minutes of simulation would be late."""
+    if not os.path.isdir(path.parent):
+        raise ConfigurationError(f"{path}: there is no folder {path.parent}", "make it, or take another --figure")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ConfigurationError(f"the figure {path} cannot be written", "name a file elsewhere with --figure")
+
+
+def _finished(sweeps: Sequence[str], storage: str | None, study: Study) -> Iterator[FinishedSweep]:
+    """Each by its id in the store, or by its address as `cifar_ray.load_sweep` takes it."""
+    from cifar_ray.planning.finished_sweep import read_finished  # noqa: PLC0415
+
+    runs: RunStore | None = None
+    for name in dict.fromkeys(sweeps):
+        if "/" in name:
+            yield read_finished(*open_sweep(name), study)
+        else:
+            runs = runs or connect_runs(storage)
+            yield read_finished(runs, name, study)
 
 
 def _request(
