@@ -23,7 +23,7 @@ from cifar_ray.reporting.formats import (
     setting,
     value_text,
 )
-from cifar_ray.reporting.score_rows import SETTINGS, report_cells, report_note, score_columns, setting_label
+from cifar_ray.reporting.score_rows import SETTINGS, report_note, score_columns
 from cifar_ray.storage.runs import SweepSummary
 from cifar_ray.studies import Choice, Study
 from cifar_ray.studies.trial_config import DESCRIPTIONS
@@ -157,16 +157,17 @@ def studies_renderable(studies: Sequence[Study]) -> RenderableType:
 
 
 def study_renderable(study: Study) -> RenderableType:
-    """A study's space, fixed settings and budget, with what the report found."""
-    report = report_cells(study.published) if study.published else {}
+    """A study's space, fixed settings and budget, with what the report found.
+
+    Settings and words among their values stand as `job submit --setting` takes them.
+    """
+    winner = study.published.winner if study.published else {}
     table = narrow_table("setting", "values", "report's winner")
     for name, domain in study.space.items():
-        values = " or ".join(map(value_text, domain.values)) if isinstance(domain, Choice) else str(domain)
-        table.add_row(setting_label(name), verbatim(values), report.get(setting_label(name), MISSING))
+        values = " or ".join(map(_as_set, domain.values)) if isinstance(domain, Choice) else str(domain)
+        table.add_row(name, verbatim(values), setting(name, winner))
     for name, value in study.fixed.items():
-        table.add_row(
-            setting_label(name), verbatim(f"always {value_text(value)}"), report.get(setting_label(name), MISSING)
-        )
+        table.add_row(name, verbatim(f"always {_as_set(value)}"), setting(name, winner))
     budget = study.budget
     lines = [
         f"{study.name}: {study.title} (jobs/{study.job})",
@@ -179,9 +180,14 @@ def study_renderable(study: Study) -> RenderableType:
         lines.append(f"finals: the best {study.finalists} trained anew on {study.seeds} seeds each{length}")
     if study.published:
         lines.append(
-            f"report: validation {percent(study.published.validation_accuracy)} %, test {report['accuracy']} %"
+            f"report: validation {percent(study.published.validation_accuracy)} %, "
+            f"test {100 * study.published.test_accuracy:.4g} %"
         )
     return Group(*(verbatim(line) for line in lines), Text(), table)
+
+
+def _as_set(value: object) -> str:
+    return value if isinstance(value, str) else value_text(value)
 
 
 def verbatim(text: str, style: str = "") -> Text:
