@@ -186,6 +186,14 @@ def test_the_newest_sweep_is_shown(runs: RunStore, sweep_record: SweepRecord) ->
     assert shown.stderr.startswith("not to be read: cnn-4/sweep.json")
 
 
+def test_the_answer_stands_last() -> None:
+    """Below sixty rows of trials and scores, where a terminal ends."""
+    results = Path(__file__).parents[2] / "docs" / "results"
+    shown = CliRunner().invoke(main, ["results", "show", "cnn-30-seed-0", "--storage", str(results)]).output
+    answer = "winner t0009: validation 65.80 %, test 64.16 % (63.21 to 65.09) on cifar10-jpeg"
+    assert shown.splitlines()[-1] == answer
+
+
 def test_pull_names_its_own_folder_where_that_fails_and_says_what_is_not_there(
     runs: RunStore, sweep_record: SweepRecord, tmp_path: Path
 ) -> None:

@@ -113,14 +113,18 @@ def test_a_sweeps_state(sweep_record: SweepRecord, result: SweepResult) -> None:
         assert words(text, "cnn-1")[1] == state
 
 
-def test_what_to_do_next_with_a_sweep(
-    sweep_record: SweepRecord, result: SweepResult, trial_record: TrialRecord
+def test_who_won_or_what_to_do_next_with_a_sweep(
+    sweep_record: SweepRecord, result: SweepResult, trial_record: TrialRecord, scores: TestScores
 ) -> None:
     gone = SweepSummary(sweep=sweep_record, result=None, scores=None)
     go_on = "cifar-ray job submit cnn --sweep-id cnn-1 --resume --storage s3://b"
     assert state_text(gone, " --storage s3://b") == f"interrupted; it goes on with: {go_on}"
     assert state_text(replace(gone, heartbeat="{}")).startswith("running, by its lease")
-    assert state_text(replace(gone, result=result)) == "not evaluated yet: cifar-ray job submit evaluate cnn-1"
+    ended = replace(gone, result=result)
+    won = "winner t0000: validation 45.00 %"
+    assert state_text(ended) == f"{won}; not evaluated yet: cifar-ray job submit evaluate cnn-1"
+    scored = state_text(replace(ended, scores=scores))
+    assert scored == f"{won}, test 64.38 % (63.44 to 65.31) on cifar10"
     assert "evaluate" not in state_text(replace(gone, result=replace(result, winner=None)))
     finals = replace(gone, sweep=replace(sweep_record, sweep_id="cnn-1-finals", parent="cnn-1"))
     assert state_text(finals) == "the finals of cnn-1: they go on and are scored with it"

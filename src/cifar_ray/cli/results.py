@@ -92,9 +92,9 @@ def show(sweep: str | None, is_json: bool, storage: str | None) -> None:
         console.print(finals_renderable(summary.result.finals))
     if summary.scores:
         console.print(scores_renderable([summary.scores]))
-    else:
-        options = f" --storage {shlex.quote(storage)}" if storage else ""
-        console.print(state_text(summary, options), highlight=False, markup=False, soft_wrap=True)
+    # last, where a terminal of fewer lines still shows it
+    options = f" --storage {shlex.quote(storage)}" if storage else ""
+    console.print(state_text(summary, options), highlight=False, markup=False, soft_wrap=True)
 
 
 @results.command()

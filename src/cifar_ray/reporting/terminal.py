@@ -19,6 +19,7 @@ from cifar_ray.reporting.formats import (
     chosen_by,
     cost_text,
     data_name,
+    interval_text,
     percent,
     setting,
     value_text,
@@ -77,7 +78,7 @@ def sweeps_renderable(summaries: Sequence[SweepSummary]) -> RenderableType:
 
 
 def state_text(summary: SweepSummary, options: str = "") -> str:
-    """Where a sweep stands that has no test scores, and what to do next; `options` are those that name its store."""
+    """Where a sweep stands: who won, or what to do next; `options` are those that name its store."""
     sweep, result = summary.sweep, summary.result
     go_on = plain(f"cifar-ray job submit {sweep.study} --sweep-id {sweep.sweep_id} --resume{options}")
     if sweep.parent:
@@ -88,7 +89,11 @@ def state_text(summary: SweepSummary, options: str = "") -> str:
         return f"interrupted; it goes on with: {go_on}"
     if result.winner is None:
         return "finished without a winner: no trial has an epoch that can be scored"
-    return plain(f"not evaluated yet: cifar-ray job submit evaluate {sweep.sweep_id}{options}")
+    winner = f"winner {result.winner.trial_id}: validation {percent(result.validation_accuracy, 2)} %"
+    if (scores := summary.scores) is None:
+        return plain(f"{winner}; not evaluated yet: cifar-ray job submit evaluate {sweep.sweep_id}{options}")
+    test = f"{percent(scores.accuracy, 2)} % ({interval_text(scores.accuracy_interval)})"
+    return plain(f"{winner}, test {test} on {data_name(scores.dataset)}")
 
 
 def trials_renderable(summary: SweepSummary, trials: Sequence[TrialRecord]) -> RenderableType:
