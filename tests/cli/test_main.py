@@ -170,6 +170,13 @@ def test_dry_run_prints_the_job_and_needs_no_cluster() -> None:
     assert '"tune_resnet.py"' in result.output
 
 
+@pytest.mark.parametrize("flag", ["--data", "--storage"])
+def test_keys_are_refused_before_they_stand_in_a_folders_path(flag: str) -> None:
+    result = run("job", "submit", "cnn", flag, "s3:AKIA1:SECRETPW@bucket/x", "--dry-run")
+    assert (result.exit_code, "SECRETPW" in result.output) == (2, False)
+    assert f"the URI of {flag} holds a user or keys" in result.output
+
+
 @pytest.mark.parametrize("flags", ["--no-cohort", "--best-of cnn-1", "--sweep-id cnn-1 --resume"])
 def test_a_dry_run_passes_what_only_the_store_could_refuse(flags: str) -> None:
     result = run("job", "submit", "cnn", "--cpus-per-trial", "2", *flags.split(), "--dry-run")

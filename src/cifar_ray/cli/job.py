@@ -28,7 +28,7 @@ from cifar_ray.errors import (
     plain,
 )
 from cifar_ray.reporting.live_view import live_renderable
-from cifar_ray.settings import read_settings
+from cifar_ray.settings import check_no_user, read_settings
 from cifar_ray.storage.object_store import open_store
 from cifar_ray.studies import STUDIES, Study
 from cifar_ray.studies.flags import sweep_flags
@@ -248,7 +248,12 @@ def _for_local_cluster(spec: JobSpec, study: Study | None, options: SweepOptions
 
 def with_absolute_folders(options: SweepOptions) -> SweepOptions:
     """A job runs in another folder than its submitter: folders that are here are named in full."""
-    return replace(options, data=_absolute(options.data), storage=_absolute(options.storage))
+    return replace(
+        options,
+        # before they look like any other folder's path
+        data=_absolute(check_no_user("--data", options.data)),
+        storage=_absolute(check_no_user("--storage", options.storage)),
+    )
 
 
 def _absolute(value: str | None) -> str | None:
