@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -50,6 +51,16 @@ def test_help_answers_in_half_a_second_without_torch_and_ray(arguments: str) -> 
     assert done.stdout.endswith("set()\n")
     # of the processor's time, which other work on the machine does not lengthen
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
+
+
+def test_every_command_is_told_whole_in_the_list_of_its_group() -> None:
+    listed = " ".join(run("--help").output.split())
+    context = click.Context(main)
+    for name in main.list_commands(context):
+        command = main.get_command(context, name)
+        assert command is not None
+        assert f" {name} {command.get_short_help_str(200)}" in listed, "as the command itself says"
+        assert "..." not in run(name, "--help").output.rpartition("Commands:")[2]
 
 
 def test_study_list_and_show() -> None:
@@ -155,7 +166,7 @@ def test_what_the_local_cluster_has_left_is_told_of(monkeypatch: pytest.MonkeyPa
     kept.mkdir(parents=True)
     assert "local up" not in run("results", "list").stderr
     (kept / "cifar-ray_1.dat").write_bytes(b"objects")
-    said = f"the local cluster is down; what it has stored lies in {kept}: `cifar-ray local up` shows it\n"
+    said = f"the local cluster is down; its results are in {kept}: `cifar-ray local up` makes them readable\n"
     assert run("results", "list").stderr == said
     assert run("results", "list", "--json").stdout == "[]\n"
     assert said in run("results", "show").stderr

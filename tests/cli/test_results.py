@@ -121,7 +121,7 @@ def test_one_sweep_that_cannot_be_read_leaves_the_list_of_the_others(runs: RunSt
     done = CliRunner().invoke(main, ["results", "list", "--storage", runs.objects.uri])
     assert done.exit_code == 0
     assert "cnn-1" in done.output
-    assert "not to be read: cnn-2/sweep.json: SweepRecord: Invalid JSON" in done.output
+    assert "unreadable: cnn-2/sweep.json: SweepRecord: Invalid JSON" in done.output
     assert "None" not in done.output
     runs.objects.write("cnn-1/sweep.json", b"{")
     done = CliRunner().invoke(main, ["results", "list", "--storage", runs.objects.uri])
@@ -183,7 +183,7 @@ def test_the_newest_sweep_is_shown(runs: RunStore, sweep_record: SweepRecord) ->
     runs.objects.write("cnn-4/sweep.json", b"{")
     shown = CliRunner().invoke(main, ["results", "show", "--storage", runs.objects.uri])
     assert shown.stdout.startswith("cnn-2: ")
-    assert shown.stderr.startswith("not to be read: cnn-4/sweep.json")
+    assert shown.stderr.startswith("unreadable: cnn-4/sweep.json")
 
 
 def test_the_answer_stands_last() -> None:

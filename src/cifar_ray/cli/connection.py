@@ -123,14 +123,14 @@ def connect_runs(storage: str | None, *, may_be_new: bool = False) -> RunStore:
     home = settings.home / LOCAL_FOLDER
     if not (storage or settings.storage) and (kept := local.kept_objects(home)):
         click.echo(
-            f"the local cluster is down; what it has stored lies in {kept}: `cifar-ray local up` shows it", err=True
+            f"the local cluster is down; its results are in {kept}: `cifar-ray local up` makes them readable", err=True
         )
     cluster = _found(home) if settings.storage and not storage else None
     # the environment may name another cluster, whose store that is
     if cluster and settings.ray_address in (None, cluster.dashboard_url) and store.uri != cluster.storage:
         click.echo(
-            f"this is {store.uri}, by CIFAR_RAY_STORAGE; jobs of the local cluster write to {cluster.storage}, which "
-            "is shown without that variable",
+            f"reading {store.uri}, since CIFAR_RAY_STORAGE names it; jobs of the local cluster write to "
+            f"{cluster.storage}: unset the variable to read that",
             err=True,
         )
     return RunStore(store)

@@ -12,7 +12,7 @@ from cifar_ray.studies import STUDIES, get_study
 
 @click.group()
 def study() -> None:
-    """Look at what can be searched."""
+    """List the studies and show what they search."""
 
 
 @study.command("list")
@@ -23,10 +23,12 @@ def list_studies() -> None:
 
 @study.command()
 @click.argument("name", metavar="STUDY", shell_complete=study_names)
-@click.option("--sample", type=click.IntRange(0, 1000), default=0, metavar="N", help="Also print N configurations.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of those configurations.")
+@click.option(
+    "--sample", type=click.IntRange(0, 1000), default=0, metavar="N", help="Also print N sampled configurations."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of those samples.")
 def show(name: str, sample: int, seed: int) -> None:
-    """Show a study: its space, its budget and what the report found."""
+    """Show a study's space, budget and published result."""
     chosen = get_study(name)
     console = Console()
     console.print(study_renderable(chosen))
