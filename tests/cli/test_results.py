@@ -53,12 +53,12 @@ def test_gives_up_in_time_and_says_who_is_missing(
     assert time.monotonic() - started < 5
     assert result.exit_code == 1
     assert "cnn-0 has finished\n" in result.output
-    assert "within 0.3 s: cnn-1: runs; cnn-2: has not started\nhint: " in result.output
+    assert "within 0.3 s: cnn-1: running; cnn-2: not started\nhint: " in result.output
 
 
 def test_the_folder_to_wait_for_need_not_be_there(tmp_path: Path) -> None:
     result = wait(str(tmp_path / "new"), "cnn-1", "--timeout-s", "0")
-    assert (result.exit_code, "cnn-1: has not started" in result.output) == (1, True)
+    assert (result.exit_code, "cnn-1: not started" in result.output) == (1, True)
 
 
 def test_exits_0_at_once_where_all_have_finished(runs: RunStore, trial_record: TrialRecord) -> None:
@@ -135,7 +135,7 @@ def test_an_interrupted_sweep_is_told_as_one(
     runs.write_trial("cnn-1", replace(trial_record, outcome="running"))
     said = CliRunner().invoke(main, ["results", "show", "cnn-1", "--storage", runs.objects.uri]).output
     go_on = f"cifar-ray job submit cnn --sweep-id cnn-1 --resume --storage {runs.objects.uri}"
-    assert f"\ninterrupted; it goes on with: {go_on}\n" in said
+    assert f"\ninterrupted; resume with: {go_on}\n" in said
     assert "running" not in said
     assert "evaluate" not in said
     assert "interrupted" in CliRunner().invoke(main, ["results", "list", "--storage", runs.objects.uri]).output
@@ -206,7 +206,7 @@ def test_pull_names_its_own_folder_where_that_fails_and_says_what_is_not_there(
     assert "CIFAR_RAY_STORAGE" not in refused.output
     done = CliRunner().invoke(main, [*pull, str(tmp_path / "copy")])
     assert done.exit_code == 0
-    assert "has no checkpoints of it" in done.output
+    assert "has no checkpoints of cnn-1" in done.output
 
 
 def test_names_and_records_of_others_steer_no_terminal(

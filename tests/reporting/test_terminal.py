@@ -118,8 +118,8 @@ def test_who_won_or_what_to_do_next_with_a_sweep(
 ) -> None:
     gone = SweepSummary(sweep=sweep_record, result=None, scores=None)
     go_on = "cifar-ray job submit cnn --sweep-id cnn-1 --resume --storage s3://b"
-    assert state_text(gone, " --storage s3://b") == f"interrupted; it goes on with: {go_on}"
-    assert state_text(replace(gone, heartbeat="{}")).startswith("running, by its lease")
+    assert state_text(gone, " --storage s3://b") == f"interrupted; resume with: {go_on}"
+    assert state_text(replace(gone, heartbeat="{}")).startswith("running: a driver holds its lease")
     ended = replace(gone, result=result)
     won = "winner t0000: validation 45.00 %"
     assert state_text(ended) == f"{won}; not evaluated yet: cifar-ray job submit evaluate cnn-1"
@@ -127,7 +127,7 @@ def test_who_won_or_what_to_do_next_with_a_sweep(
     assert scored == f"{won}, test 64.38 % (63.44 to 65.31) on cifar10"
     assert "evaluate" not in state_text(replace(gone, result=replace(result, winner=None)))
     finals = replace(gone, sweep=replace(sweep_record, sweep_id="cnn-1-finals", parent="cnn-1"))
-    assert state_text(finals) == "the finals of cnn-1: they go on and are scored with it"
+    assert state_text(finals) == "the finals of cnn-1: they are resumed and scored with it"
     left = replace(trial_record, outcome="running")
     assert words(show(trials_renderable(gone, [left])), "t0000")[1] == "interrupted"
     assert words(show(trials_renderable(replace(gone, heartbeat="{}"), [left])), "t0000")[1] == "running"

@@ -125,7 +125,7 @@ def pull(sweep: str | None, folder: Path, checkpoints: bool, storage: str | None
         raise StorageError(error.message, "check the rights and free space of --to, or take another") from error
     click.echo(f"{num_files} files in {folder / sweep}")
     if checkpoints and not any((folder / sweep).glob("trials/*/checkpoints/*")):
-        click.echo(f"{runs.objects.uri} has no checkpoints of it", err=True)
+        click.echo(f"{runs.objects.uri} has no checkpoints of {sweep}", err=True)
 
 
 @results.command()
@@ -262,7 +262,7 @@ def wait_for_results(runs: RunStore, sweeps: Sequence[str], timeout_s: float, pe
                     del waiting[sweep]
                     click.echo(f"{sweep} has finished")
                 else:
-                    waiting[sweep] = "runs" if runs.has_sweep(sweep) else "has not started"
+                    waiting[sweep] = "running" if runs.has_sweep(sweep) else "not started"
             except StorageError as error:
                 if not has_looked:
                     raise

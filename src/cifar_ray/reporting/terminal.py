@@ -82,11 +82,11 @@ def state_text(summary: SweepSummary, options: str = "") -> str:
     sweep, result = summary.sweep, summary.result
     go_on = plain(f"cifar-ray job submit {sweep.study} --sweep-id {sweep.sweep_id} --resume{options}")
     if sweep.parent:
-        return plain(f"the finals of {sweep.parent}: they go on and are scored with it")
+        return plain(f"the finals of {sweep.parent}: they are resumed and scored with it")
     if summary.state == "running":
-        return f"running, by its lease; should its driver be gone, it goes on with: {go_on}"
+        return f"running: a driver holds its lease; if that driver is gone, resume with: {go_on}"
     if result is None:
-        return f"interrupted; it goes on with: {go_on}"
+        return f"interrupted; resume with: {go_on}"
     if result.winner is None:
         return "finished without a winner: no trial has an epoch that can be scored"
     winner = f"winner {result.winner.trial_id}: validation {percent(result.validation_accuracy, 2)} %"
