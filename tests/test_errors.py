@@ -2,7 +2,9 @@ import pickle
 import traceback
 
 import pytest
+from click.testing import CliRunner
 
+from cifar_ray.cli.main import main
 from cifar_ray.errors import (
     CifarRayError,
     ConfigurationError,
@@ -40,17 +42,23 @@ def test_exit_codes_tell_bad_input_unreachable_and_interrupted_apart() -> None:
         ("resnte", "did you mean resnet?"),
         ("RESNET", "did you mean resnet?"),
         ("ce", "did you mean cnn-ema?"),
-        ("zzz", "there are cnn, cnn-ema, resnet"),
+        ("zzz", "`cifar-ray study list` shows what there is"),
     ],
 )
 def test_unknown_name_hints_at_the_nearest(name: str, hint: str) -> None:
     assert UnknownNameError.of("study", name, ["resnet", "cnn", "cnn-ema"]).hint == hint
 
 
-def test_of_many_names_that_are_not_near_some_are_named() -> None:
-    error = UnknownNameError.of("sweep", "zzz", [f"cnn-{number}" for number in range(10)])
-    assert str(error.hint).endswith("cnn-7 and 2 more")
+def test_names_that_no_command_lists_are_all_in_the_hint() -> None:
+    names = sorted(f"setting_{number}" for number in range(10))
+    assert UnknownNameError.of("setting", "zzz", names).hint == f"there are {', '.join(names)}"
     assert UnknownNameError.of("setting", "lr", ["learning_rate", "momentum"]).hint == "did you mean learning_rate?"
+
+
+@pytest.mark.parametrize("kind", ["study", "sweep", "job"])
+def test_the_command_that_a_hint_names_is_there(kind: str) -> None:
+    command = str(UnknownNameError.of(kind, "zzz", ["a-1"]).hint).split("`")[1].removeprefix("cifar-ray ")
+    assert CliRunner().invoke(main, [*command.split(), "--help"]).exit_code == 0
 
 
 def test_a_traceback_has_the_hint_too() -> None:

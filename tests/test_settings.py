@@ -125,3 +125,11 @@ def test_keys_in_a_uri_are_refused_and_not_repeated(name: str, uri: str) -> None
         read_settings({name: uri})
     assert "SECRET" not in caught.value.message
     assert "AWS_SECRET_ACCESS_KEY" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("address", ["http://user:SECRETPW@head:8265", "user:SECRETPW@head:8265"])
+def test_a_user_in_the_clusters_address_is_refused_and_not_repeated(address: str) -> None:
+    with pytest.raises(ConfigurationError, match="RAY_API_SERVER_ADDRESS") as caught:
+        read_settings({"RAY_API_SERVER_ADDRESS": address})
+    assert "SECRET" not in caught.value.message
+    assert "RAY_AUTH_TOKEN" in str(caught.value.hint)

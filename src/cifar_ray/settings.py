@@ -14,8 +14,12 @@ DEFAULT_REGION = "us-east-1"
 TRACKED_AS = "cifar-ray"
 """MLflow's experiment, or W&B's project, where the environment names none."""
 _KEYS_GO = (
-    "name the host alone: keys go into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile (AWS_PROFILE); renew "
-    "those that others may have seen"
+    "name the bucket or host alone: keys go into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile "
+    "(AWS_PROFILE); renew those that others may have seen"
+)
+_TOKEN_GOES = (
+    "name the host alone: Ray's token goes into RAY_AUTH_TOKEN, or into a file (RAY_AUTH_TOKEN_PATH); renew what "
+    "others may have seen"
 )
 _POOL = re.compile(
     r"(?P<name>[\w.-]+):max=(?P<max>\d{1,6}),cpu=(?P<cpu>\d{1,6}(?:\.\d+)?),gpu=(?P<gpu>\d{1,6}(?:\.\d+)?)"
@@ -111,7 +115,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         cache=_absolute("CIFAR_RAY_CACHE", get("CIFAR_RAY_CACHE") or home / "cache"),
         data=check_no_user("CIFAR_RAY_DATA", get("CIFAR_RAY_DATA")),
         storage=check_no_user("CIFAR_RAY_STORAGE", get("CIFAR_RAY_STORAGE")),
-        ray_address=get("RAY_API_SERVER_ADDRESS"),
+        ray_address=_check_address(get("RAY_API_SERVER_ADDRESS")),
         ray_auth_token=get("RAY_AUTH_TOKEN"),
         ray_auth_token_path=Path(token_path) if token_path else None,
         commit=get("CIFAR_RAY_COMMIT"),
@@ -132,11 +136,18 @@ def check_no_user(name: str, uri: str | None) -> str | None:
 
     It would be printed, and be in a job's command, which Ray shows to all who may look at it.
     """
-    _, separator, rest = (uri or "").partition("://")
-    # a secret key may have a slash; in the prefix of a plain bucket an @ is an @
-    if separator and "@" in rest and re.search("[:@]", rest.partition("/")[0]):
+    scheme, separator, rest = (uri or "").partition("://")
+    # a secret key may have a slash; in the prefix of a plain bucket an @ is an @, and so it is in a folder's path
+    if re.match("(?s)(?=[^/]*[:@]).*@", rest) if separator else re.match("(?s)[^/@]*:.*@", scheme):
         raise ConfigurationError(f"the URI of {name} holds a user or keys", _KEYS_GO)
     return uri
+
+
+def _check_address(address: str | None) -> str | None:
+    """`address`; ConfigurationError, which does not repeat it, where a user stands in it: each failure prints it."""
+    if "@" in (address or ""):
+        raise ConfigurationError("the address in RAY_API_SERVER_ADDRESS holds a user or a password", _TOKEN_GOES)
+    return address
 
 
 def _has_wandb(get: Callable[..., str | None]) -> bool:

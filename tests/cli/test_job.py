@@ -125,7 +125,7 @@ def test_a_second_interrupt_does_not_wait_for_the_stop_that_it_has_asked_for(mon
     client = FakeClient(("RUNNING", "one\n"), KeyboardInterrupt, KeyboardInterrupt)
     done = run(monkeypatch, client, "submit", "cnn", "--sweep-id", "job-1")
     assert (done.exit_code, client.num_stops) == (130, 1)
-    assert "job job-1: its stop was asked for" in done.stderr
+    assert "job job-1 was asked to stop" in done.stderr
     assert "`cifar-ray job status job-1`" in done.stderr
     assert "Aborted" not in done.output
 

@@ -172,8 +172,8 @@ def test_a_store_that_the_clusters_jobs_do_not_write_to_is_told(
 
     monkeypatch.setenv("CIFAR_RAY_STORAGE", str(tmp_path))
     told = (
-        f"this is {tmp_path}, by CIFAR_RAY_STORAGE; jobs of the local cluster write to {cluster.storage}, which "
-        "is shown without that variable\n"
+        f"reading {tmp_path}, since CIFAR_RAY_STORAGE names it; jobs of the local cluster write to {cluster.storage}: "
+        "unset the variable to read that\n"
     )
     assert said() == told
     monkeypatch.setenv("RAY_API_SERVER_ADDRESS", cluster.dashboard_url)

@@ -1,3 +1,4 @@
+import os
 import resource
 import subprocess
 import sys
@@ -73,6 +74,16 @@ def test_h_is_help_of_every_command() -> None:
         assert said.output.startswith(" ".join(["Usage: main", *path])), path
 
 
+def test_every_command_is_told_whole_in_the_list_of_its_group() -> None:
+    listed = " ".join(run("--help").output.split())
+    context = click.Context(main)
+    for name in main.list_commands(context):
+        command = main.get_command(context, name)
+        assert command is not None
+        assert f" {name} {command.get_short_help_str(200)}" in listed, "as the command itself says"
+        assert "..." not in run(name, "--help").output.rpartition("Commands:")[2]
+
+
 def test_study_list_and_show() -> None:
     listed = run("study", "list").output
     assert all(name in listed for name in ("cnn", "resnet", "resnet-schedule", "92.37"))
@@ -127,6 +138,38 @@ def test_bad_input_is_one_line_and_a_hint(arguments: list[str], says: str) -> No
     assert len(lines) == 1 or (lines[1].startswith("hint: ") and len(lines) == 2)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["stduy", "show"], "Did you mean 'study'?"),
+        (["study", "shwo"], "Did you mean 'show'?"),
+        (["job", "submit", "cnn", "--trails", "3"], "Did you mean '--trials'?"),
+        (["job", "submit", "evalute"], "did you mean evaluate?"),
+    ],
+)
+def test_a_misspelt_command_gets_the_nearest(arguments: list[str], says: str) -> None:
+    result = run(*arguments)
+    assert (result.exit_code, says in result.output) == (2, True), result.output
+
+
+def test_a_pipe_that_closes_early_ends_it_quietly() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "cifar_ray.cli.main", "study", "list"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, timeout=30, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_a_terminal_of_ascii_gets_question_marks() -> None:
+    command = [sys.executable, "-m", "cifar_ray.cli.main", "study", "show", "cnn"]
+    done = subprocess.run(
+        command, env=os.environ | {"PYTHONIOENCODING": "ascii"}, capture_output=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"always 64" in done.stdout
+
+
 def test_a_default_place_that_is_not_there_yet_holds_no_sweep(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for uri in (None, str(tmp_path / "new")):
         if uri:
@@ -144,7 +187,7 @@ def test_what_the_local_cluster_has_left_is_told_of(monkeypatch: pytest.MonkeyPa
     kept.mkdir(parents=True)
     assert "local up" not in run("results", "list").stderr
     (kept / "cifar-ray_1.dat").write_bytes(b"objects")
-    said = f"the local cluster is down; what it has stored lies in {kept}: `cifar-ray local up` shows it\n"
+    said = f"the local cluster is down; its results are in {kept}: `cifar-ray local up` makes them readable\n"
     assert run("results", "list").stderr == said
     assert run("results", "list", "--json").stdout == "[]\n"
     assert said in run("results", "show").stderr
@@ -157,6 +200,13 @@ def test_dry_run_prints_the_job_and_needs_no_cluster() -> None:
     result = run("job", "submit", "resnet", "--trials", "3", "--dry-run")
     assert result.exit_code == 0
     assert '"tune_resnet.py"' in result.output
+
+
+@pytest.mark.parametrize("flag", ["--data", "--storage"])
+def test_keys_are_refused_before_they_stand_in_a_folders_path(flag: str) -> None:
+    result = run("job", "submit", "cnn", flag, "s3:AKIA1:SECRETPW@bucket/x", "--dry-run")
+    assert (result.exit_code, "SECRETPW" in result.output) == (2, False)
+    assert f"the URI of {flag} holds a user or keys" in result.output
 
 
 @pytest.mark.parametrize("flags", ["--no-cohort", "--best-of cnn-1", "--sweep-id cnn-1 --resume"])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from cifar_ray.cli.main import main
+from cifar_ray.errors import ConfigurationError
 from cifar_ray.planning import planner
+from cifar_ray.planning.finished_sweep import FinishedSweep
 
 RESULTS = str(Path(__file__).parents[2] / "docs" / "results")
 ALONE, COHORT = "cnn-20261123-140840-f23b", "cnn-20261123-202106-86f1"
@@ -27,6 +30,18 @@ def test_curves_from_the_store_make_a_table_and_a_figure(tmp_path: Path) -> None
     assert figure.read_bytes().startswith(b"\x89PNG")
     assert "simulating" not in done.stdout
     assert done.stdout.splitlines()[-1].startswith("next: cifar-ray job submit cnn"), "what to do with the advice"
+
+
+def test_curves_by_the_path_of_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[str] = []
+
+    def simulate(request: object, finished: Sequence[FinishedSweep], *_: object) -> None:
+        taken.extend(each.sweep.sweep_id for each in finished)
+        raise ConfigurationError("enough")
+
+    monkeypatch.setattr(planner, "make_plan", simulate)
+    plan("cnn", "--curves", f"{RESULTS}/{COHORT}/", "--curves", ALONE, "--storage", RESULTS)
+    assert taken == [COHORT, ALONE]
 
 
 @pytest.mark.parametrize(("factor", "rungs"), [("2", [1, 2, 4, 8, 16, 30]), ("3", [1, 3, 9, 27, 30])])
@@ -67,12 +82,12 @@ def test_a_deadline_and_prices_are_answered(tmp_path: Path, monkeypatch: pytest.
     ("arguments", "says"),
     [
         (["cnnn"], "did you mean cnn, cnn-ema?"),
-        (["cnn", "--workers", "two"], "--workers: 'two' is no list of numbers"),
+        (["cnn", "--workers", "two"], "--workers: 'two' is not a list of numbers"),
         (["cnn", "--workers", "0"], "--workers: 0 is out of range"),
-        (["cnn", "--workers", "1,,2"], "is no list of numbers"),
-        (["cnn", "--trials", "-3"], "is no list of numbers"),
+        (["cnn", "--workers", "1,,2"], "is not a list of numbers"),
+        (["cnn", "--trials", "-3"], "is not a list of numbers"),
         (["cnn", "--reduction-factor", "1"], "--reduction-factor: 1 is out of range"),
-        (["cnn", "--searcher", "pbt"], "plans simulate ASHA, not a population"),
+        (["cnn", "--searcher", "pbt"], "plans simulate ASHA, not the training of a population"),
         (["cnn", "--deadline", "soon"], "--deadline: 'soon' is no length of time"),
         (["cnn", "--deadline", "0h"], "is no length of time"),
         (["cnn", "--budget", "nan"], "--budget: nan is out of range"),
@@ -81,6 +96,11 @@ def test_a_deadline_and_prices_are_answered(tmp_path: Path, monkeypatch: pytest.
         (["cnn", "--max-epochs", "0"], "max epochs: 0 is out of range"),
         (["cnn", "--grace-period", "31"], "grace period: 31"),
         (["cnn", "--curves", "nope", "--storage", RESULTS], "unknown sweep 'nope'"),
+        (["cnn", "--curves", f"{RESULTS}/nope"], "unknown sweep 'nope'"),
+        (
+            ["cnn", "--curves", f"{RESULTS}/"],
+            f"is a store of sweeps, and no sweep\nhint: name one of them: {RESULTS}/fast-",
+        ),
         (["resnet", "--curves", ALONE, "--storage", RESULTS], "is of the study cnn"),
         (["cnn", "--curves", ALONE, "--storage", RESULTS], "trained one by one"),
         (["cnn", "--reduction-factor", "0.5"], "write them as in --reduction-factor 2,4,8"),
@@ -98,6 +118,18 @@ def test_a_figure_without_a_folder_is_refused_before_anything_is_simulated(monke
     done = plan("cnn", *SMALL, "--figure", "/no/such/folder/p.png")
     assert done.exit_code == 2
     assert "there is no folder /no/such/folder\nhint: make it, or take another --figure" in done.output
+
+
+def test_a_figure_that_cannot_be_written_is_refused_before_anything_is_simulated(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(planner, "make_plan", lambda *_: pytest.fail("it was simulated"))
+    # not by its mode: who is root may write all the same
+    monkeypatch.setattr("os.access", lambda path, _: Path(path) != tmp_path)
+    done = plan("cnn", *SMALL, "--figure", str(tmp_path / "p.png"))
+    assert done.exit_code == 2
+    said = f"error: the figure {tmp_path}/p.png cannot be written\nhint: name a file elsewhere with --figure\n"
+    assert done.output == said
 
 
 @pytest.mark.parametrize("trials", [["5"], ["1000", "2000"]])

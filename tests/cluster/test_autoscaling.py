@@ -131,7 +131,7 @@ def test_a_misspelt_range_is_refused(text: str) -> None:
 def test_flags_that_would_be_ignored_are_refused(autoscaling: list[str], flag: list[str]) -> None:
     outcome = CliRunner().invoke(local, ["up", *autoscaling, *flag])
     assert outcome.exit_code == 2
-    assert "belong to --autoscaling without FILE" in outcome.output
+    assert "apply only to --autoscaling without FILE" in outcome.output
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_the_evaluation_goes_on_without_sweeps_that_never_finish_but_not_without
     command = [*container["command"][:-1], "0"]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     (tmp_path / "file").touch()
-    for store, code, says in (("new", 0, "cnn-1: has not started; cnn-2: has not started"), ("file/x", 1, "file/x")):
+    for store, code, says in (("new", 0, "cnn-1: not started; cnn-2: not started"), ("file/x", 1, "file/x")):
         env = os.environ | {"PATH": path, "CIFAR_RAY_STORAGE": str(tmp_path / store)}
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
         assert (done.returncode, says in done.stderr) == (code, True), done.stderr

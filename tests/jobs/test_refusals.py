@@ -163,5 +163,5 @@ def test_the_local_cluster_reads_the_data_of_the_shell_that_submits_and_no_other
         refused = run("job", "submit", "cnn", *options)
         assert refused.exit_code == 2
         assert "in bucket 'mine' at http://127.0.0.1" in refused.output
-        assert "hint: jobs of the local cluster reach its own S3 server alone: take a folder" in refused.output
+        assert "hint: jobs of the local cluster reach only its own S3 server: use a folder" in refused.output
         assert "submitted" not in refused.output

@@ -17,7 +17,8 @@ from cifar_ray.reporting.terminal import (
     trials_renderable,
 )
 from cifar_ray.storage.runs import SweepSummary
-from cifar_ray.studies import STUDIES
+from cifar_ray.studies import STUDIES, Choice, parse_setting
+from cifar_ray.studies.trial_config import NOT_SETTABLE
 
 HEADING_WIDTH = 9
 """Of the widest word in a column's heading: a trial's columns are as narrow as its values."""
@@ -112,17 +113,21 @@ def test_a_sweeps_state(sweep_record: SweepRecord, result: SweepResult) -> None:
         assert words(text, "cnn-1")[1] == state
 
 
-def test_what_to_do_next_with_a_sweep(
-    sweep_record: SweepRecord, result: SweepResult, trial_record: TrialRecord
+def test_who_won_or_what_to_do_next_with_a_sweep(
+    sweep_record: SweepRecord, result: SweepResult, trial_record: TrialRecord, scores: TestScores
 ) -> None:
     gone = SweepSummary(sweep=sweep_record, result=None, scores=None)
     go_on = "cifar-ray job submit cnn --sweep-id cnn-1 --resume --storage s3://b"
-    assert state_text(gone, " --storage s3://b") == f"interrupted; it goes on with: {go_on}"
-    assert state_text(replace(gone, heartbeat="{}")).startswith("running, by its lease")
-    assert state_text(replace(gone, result=result)) == "not evaluated yet: cifar-ray job submit evaluate cnn-1"
+    assert state_text(gone, " --storage s3://b") == f"interrupted; resume with: {go_on}"
+    assert state_text(replace(gone, heartbeat="{}")).startswith("running: a driver holds its lease")
+    ended = replace(gone, result=result)
+    won = "winner t0000: validation 45.00 %"
+    assert state_text(ended) == f"{won}; not evaluated yet: cifar-ray job submit evaluate cnn-1"
+    scored = state_text(replace(ended, scores=scores))
+    assert scored == f"{won}, test 64.38 % (63.44 to 65.31) on cifar10"
     assert "evaluate" not in state_text(replace(gone, result=replace(result, winner=None)))
     finals = replace(gone, sweep=replace(sweep_record, sweep_id="cnn-1-finals", parent="cnn-1"))
-    assert state_text(finals) == "the finals of cnn-1: they go on and are scored with it"
+    assert state_text(finals) == "the finals of cnn-1: they are resumed and scored with it"
     left = replace(trial_record, outcome="running")
     assert words(show(trials_renderable(gone, [left])), "t0000")[1] == "interrupted"
     assert words(show(trials_renderable(replace(gone, heartbeat="{}"), [left])), "t0000")[1] == "running"
@@ -225,9 +230,20 @@ def test_a_study_shows_space_budget_and_what_the_report_found() -> None:
     text = show(study_renderable(STUDIES["cnn"]))
     assert "30 trials of at most 30 epochs" in text
     assert "validation 67.1 %, test 64.4 %" in text
-    assert words(text, "learning rate") == ["learning", "rate", "0.0001", "to", "0.01,", "log-uniform", "0.0039"]
-    assert words(text, "batch norm") == ["batch", "norm", "no", "or", "yes", "no"]
-    assert words(text, "batch size") == ["batch", "size", "always", "64", "–"]
+    assert words(text, "learning_rate") == ["learning_rate", "0.0001", "to", "0.01,", "log-uniform", "0.0039"]
+    assert words(text, "batch_norm") == ["batch_norm", "no", "or", "yes", "no"]
+    assert words(text, "batch_size") == ["batch_size", "always", "64", "–"]
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_a_studys_choices_are_shown_as_a_flag_takes_them(study: str) -> None:
+    text = show(study_renderable(STUDIES[study]), 200)
+    space, fixed = STUDIES[study].space, STUDIES[study].fixed
+    choices = {name: domain.values for name, domain in space.items() if isinstance(domain, Choice)}
+    for name, values in ({name: (value,) for name, value in fixed.items()} | choices).items():
+        if name not in NOT_SETTABLE:
+            shown = " ".join(words(text, f"{name} ")[1:-1]).removeprefix("always ").split(" or ")
+            assert [parse_setting(f"{name}={value}") for value in shown] == [(name, value) for value in values]
 
 
 def test_a_study_that_the_report_lacks() -> None:

@@ -80,6 +80,7 @@ def test_malformed_keys(key: str) -> None:
     [
         *("s3://AKIA123:SECRETPW@bucket/x", "s3://AKIA123:SECRET/PW@bucket", "s3://SECRETPW@bucket"),
         *("https://me:SECRETPW@host/bucket/x", "s3://AKIA123:SECRETPW@bucket/../x"),
+        *("s3:AKIA123:SECRETPW@bucket", "s3:/AKIA123:SECRET/PW@bucket/x", "AKIA123:SECRETPW@bucket/x"),
     ],
 )
 def test_keys_in_a_uri_are_refused_and_not_repeated(uri: str) -> None:
@@ -93,6 +94,8 @@ def test_keys_in_a_uri_are_refused_and_not_repeated(uri: str) -> None:
 def test_an_at_in_a_prefix_is_no_user() -> None:
     assert open_store("s3://bucket/me@home").uri == "s3://bucket/me@home"
     assert open_store("/tmp/me@home").uri == "/tmp/me@home"
+    assert open_store("/tmp/a:b@home").uri == "/tmp/a:b@home"
+    assert open_store("me@home").uri.endswith("/me@home")
 
 
 def test_what_the_client_says_of_a_profiles_endpoint_has_no_password(

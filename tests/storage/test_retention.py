@@ -194,6 +194,6 @@ def test_a_removal_that_breaks_off_leaves_no_checkpoint_that_looks_whole(kept: R
 def test_nothing_more_goes_once_a_driver_has_taken_the_sweep(kept: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     before = kept.objects.keys("cnn-1")
     monkeypatch.setattr(results, "Lease", lambda *args, on_loss, **options: nullcontext(on_loss()))
-    with pytest.raises(CifarRayError, match="a driver took sweep 'cnn-1'; 0 of"):
+    with pytest.raises(CifarRayError, match="a driver took over sweep 'cnn-1'; 0 of"):
         collect(kept, "cnn-1")
     assert kept.objects.keys("cnn-1") == before

@@ -16,6 +16,8 @@ from cifar_ray.studies.trial_config import TrialConfig, check_effects, parse_set
         ("learning_rate=3e-2", ("learning_rate", 0.03)),
         ("augmentation=True", ("augmentation", True)),
         ("nesterov=false", ("nesterov", False)),
+        ("nesterov=yes", ("nesterov", True)),
+        ("nesterov=no", ("nesterov", False)),
         ("averaging=ema", ("averaging", "ema")),
     ],
 )

@@ -1,4 +1,4 @@
-"""`cifar-ray cluster`: look at a release on Kubernetes, and open a way to it."""
+"""`cifar-ray cluster`: check a release on Kubernetes and connect to it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LOOK_PERIOD_S = 5.0
 
 @click.group()
 def cluster() -> None:
-    """Look at a release on Kubernetes, and open a way to it.
+    """Check a release on Kubernetes and connect to it.
 
     The kubeconfig is the one that kubectl uses: KUBECONFIG, else ~/.kube/config.
     """
@@ -38,12 +38,13 @@ def cluster() -> None:
 @release_flags
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of lines.")
 def doctor(release: ReleaseChoice, as_json: bool) -> None:
-    """Check what sweeps need: the operator, nodes that fit, Secrets, the dashboard, the store.
+    """Check that a cluster is ready for sweeps.
 
-    Without --release, the cluster alone: for before the chart is installed.
+    Looks at the operator, whether the pods fit the nodes, Secrets, the dashboard and the store. Without --release it
+    checks the cluster alone, which can be done before the chart is installed.
 
     \b
-    Exit codes: 0 nothing worse than warnings, 1 an error, 2 no usable kubeconfig.
+    Exit codes: 0 warnings at worst, 1 an error, 2 no usable kubeconfig.
     """
     findings = []
     for finding in examine(release.api(), release.name, read_settings()):
@@ -57,12 +58,14 @@ def doctor(release: ReleaseChoice, as_json: bool) -> None:
 
 @cluster.command()
 @release_flags
-@click.option("--port", type=click.IntRange(1024, 65535), metavar="PORT", help="On loopback. [default: a free one]")
+@click.option(
+    "--port", type=click.IntRange(1024, 65535), metavar="PORT", help="Port on loopback. [default: a free one]"
+)
 def connect(release: ReleaseChoice, port: int | None) -> None:
-    """Keep a way open to the release's dashboard and Jobs API, until Ctrl-C.
+    """Connect to a release's dashboard and Jobs API.
 
-    Prints the variables with which `cifar-ray`, `ray job` and other programs reach it, as shell exports for another
-    terminal. The token is in a file that only you can read, removed at the end.
+    Prints shell exports for another terminal, with which `cifar-ray`, `ray job` and other programs reach them until
+    Ctrl-C. The token is in a file that only you can read and that is removed at the end.
     """
     found = release.find()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -82,7 +85,10 @@ def connect(release: ReleaseChoice, port: int | None) -> None:
 @cluster.command()
 @release_flags
 def status(release: ReleaseChoice) -> None:
-    """Show the release's pools, the pods that do not run and why, and its RayJobs."""
+    """Show a release's pools, pods and RayJobs.
+
+    Of the pods it names those that do not run, and says why.
+    """
     found = release_status(release.find())
     click.echo(f"{found.cluster}: {found.state}")
     for trouble in found.troubles:

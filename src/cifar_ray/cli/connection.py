@@ -15,7 +15,7 @@ from cifar_ray.cluster.on_kubernetes.head_access import reach_head
 from cifar_ray.cluster.state import LocalCluster, find
 from cifar_ray.errors import ClusterError, ConfigurationError
 from cifar_ray.settings import read_settings
-from cifar_ray.storage.object_store import open_store
+from cifar_ray.storage.object_store import ObjectStore, open_store
 from cifar_ray.storage.runs import RunStore
 
 if TYPE_CHECKING:
@@ -102,29 +102,35 @@ def _found(home: Path, *, is_whole: bool = True) -> LocalCluster | None:
         return None
 
 
+def find_store(storage: str | None) -> ObjectStore:
+    """The store of results: the option's, the environment's, the local cluster's, else the default folder."""
+    if storage is None and read_settings().storage is None:
+        use_local_cluster()
+    settings = read_settings()
+    return open_store(storage or settings.storage or settings.default_storage, settings.s3)
+
+
 def connect_runs(storage: str | None, *, may_be_new: bool = False) -> RunStore:
-    """The store of results: the option's, the environment's, the local cluster's, else the default folder.
+    """The sweeps in the store that `find_store` finds.
 
     Where that is not what the local cluster has left, or where its jobs write, a line on stderr says so.
     A folder that the option names must be there, unless it `may_be_new`: ConfigurationError.
     """
-    if storage is None and read_settings().storage is None:
-        use_local_cluster()
+    store = find_store(storage)
     settings = read_settings()
-    store = open_store(storage or settings.storage or settings.default_storage, settings.s3)
     if storage and not may_be_new and "://" not in store.uri and not os.path.isdir(store.uri):
         raise ConfigurationError(f"there is no folder {store.uri}", "give --storage an s3://bucket/prefix or a folder")
     home = settings.home / LOCAL_FOLDER
     if not (storage or settings.storage) and (kept := local.kept_objects(home)):
         click.echo(
-            f"the local cluster is down; what it has stored lies in {kept}: `cifar-ray local up` shows it", err=True
+            f"the local cluster is down; its results are in {kept}: `cifar-ray local up` makes them readable", err=True
         )
     cluster = _found(home) if settings.storage and not storage else None
     # the environment may name another cluster, whose store that is
     if cluster and settings.ray_address in (None, cluster.dashboard_url) and store.uri != cluster.storage:
         click.echo(
-            f"this is {store.uri}, by CIFAR_RAY_STORAGE; jobs of the local cluster write to {cluster.storage}, which "
-            "is shown without that variable",
+            f"reading {store.uri}, since CIFAR_RAY_STORAGE names it; jobs of the local cluster write to "
+            f"{cluster.storage}: unset the variable to read that",
             err=True,
         )
     return RunStore(store)

@@ -10,11 +10,14 @@ from cifar_ray.reporting.page_server import PageServer
 
 @click.command()
 @storage_option
-@click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="PORT", help="[default: a free one]")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, metavar="PORT", help="Port on loopback. [default: a free one]"
+)
 def dashboard(storage: str | None, port: int) -> None:
-    """Serve the page of a store's sweeps on this machine's loopback address until Ctrl-C.
+    """Watch sweeps live in the browser.
 
-    It follows running sweeps and only ever reads.
+    Serves a page of the store's sweeps on this machine's loopback address until Ctrl-C. It follows running sweeps and
+    never writes to the store.
     """
     runs = connect_runs(storage)
     runs.objects.folders()  # a store that cannot be read is told here, not in the browser

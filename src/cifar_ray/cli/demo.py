@@ -26,13 +26,13 @@ NUM_TRIALS, MAX_EPOCHS = 8, 4
 
 
 @click.command()
-@click.option("--trials", type=int, default=NUM_TRIALS, show_default=True, help="Of the study cnn.")
-@click.option("--max-epochs", type=int, default=MAX_EPOCHS, show_default=True, help="Of one trial.")
+@click.option("--trials", type=int, default=NUM_TRIALS, show_default=True, help="Number of trials, of the study cnn.")
+@click.option("--max-epochs", type=int, default=MAX_EPOCHS, show_default=True, help="Maximum epochs per trial.")
 @click.option(
     "--data",
     default="auto",
     show_default=True,
-    help="auto: CIFAR_RAY_DATA, else CIFAR-10 if it can be had, else shapes.",
+    help="As in `job submit`; auto: CIFAR_RAY_DATA, else CIFAR-10 if it is cached or can be downloaded, else shapes.",
 )
 @click.option(
     "--to",
@@ -40,12 +40,13 @@ NUM_TRIALS, MAX_EPOCHS = 8, 4
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("demo-results"),
     show_default=True,
-    help="Where the results are copied.",
+    help="Where to copy the results.",
 )
 def demo(trials: int, max_epochs: int, data: str, folder: Path) -> None:
-    """Start a cluster of its own, sweep a small `cnn`, score the winner on the test set, stop everything.
+    """Try everything on this machine in under five minutes.
 
-    Ctrl-C stops what was started; results so far stay in the store's folder.
+    Starts a cluster of its own, sweeps a small `cnn`, scores the winner on the test set and stops everything. Ctrl-C
+    stops what was started; results so far stay in the store's folder.
     """
     study = get_study("cnn").with_budget(num_trials=trials, max_epochs=max_epochs)
     options = with_absolute_folders(SweepOptions(trials=trials, max_epochs=max_epochs, data=data))

@@ -29,7 +29,9 @@ class Numbers(click.ParamType[list[int]]):
         example = f"{self._low},{2 * self._low},{4 * self._low}"
         words = [word.strip() for word in str(value).split(",")]
         if not all(re.fullmatch(r"\d{1,9}", word) for word in words) or len(words) > MAX_VALUES:
-            raise ConfigurationError(f"{flag}: {value!r} is no list of numbers", f"write them as in {flag} {example}")
+            raise ConfigurationError(
+                f"{flag}: {value!r} is not a list of numbers", f"write them as in {flag} {example}"
+            )
         numbers = sorted({int(word) for word in words})
         if numbers[0] < self._low or numbers[-1] > self._high:
             raise ConfigurationError(f"{flag}: {value} is out of range", f"take {self._low} to {self._high}")

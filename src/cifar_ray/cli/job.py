@@ -1,4 +1,4 @@
-"""`cifar-ray job`: submit sweeps and evaluations, watch and stop them."""
+"""`cifar-ray job`: submit, watch and stop sweeps and evaluations."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 
 from cifar_ray.capacity import is_in_cohorts
+from cifar_ray.cli.completion import study_names, sweep_ids
 from cifar_ray.cli.connection import connect_jobs, joined_local_cluster, local_cluster_end
 from cifar_ray.cli.demand import check_demand
 from cifar_ray.cli.live import JsonView, LiveView, LogView, last, tame
@@ -23,12 +24,13 @@ from cifar_ray.errors import (
     JobStoppedError,
     StorageError,
     StoreUnavailableError,
+    UnknownNameError,
     plain,
 )
 from cifar_ray.reporting.live_view import live_renderable
-from cifar_ray.settings import read_settings
+from cifar_ray.settings import check_no_user, read_settings
 from cifar_ray.storage.object_store import open_store
-from cifar_ray.studies import Study, get_study
+from cifar_ray.studies import STUDIES, Study
 from cifar_ray.studies.flags import sweep_flags
 from cifar_ray.studies.options import SweepOptions
 from cifar_ray.submission.job_spec import JobSpec, evaluation_job, find_jobs, tuning_job
@@ -38,12 +40,12 @@ from cifar_ray.submission.waiting import check_succeeded, observe_job, stop_and_
 if TYPE_CHECKING:
     from cifar_ray.submission.jobs_client import JobsClient
 
-_json = click.option("--json", "is_json", is_flag=True, help="For programs: a JSON object a line.")
+_json = click.option("--json", "is_json", is_flag=True, help="Print one JSON object per line, for programs.")
 
 
 @click.group()
 def job() -> None:
-    """Submit sweeps and evaluations, watch and stop them.
+    """Submit, watch and stop sweeps and evaluations.
 
     \b
     Exit codes of submit, status --watch and logs --follow, by how the job ended:
@@ -53,13 +55,18 @@ def job() -> None:
 
 
 @job.command()
-@click.argument("what", metavar="STUDY|evaluate")
-@click.argument("sweeps", nargs=-1, metavar="[SWEEP ...]")
+@click.argument("what", metavar="STUDY|evaluate", shell_complete=study_names)
+@click.argument("sweeps", nargs=-1, metavar="[SWEEP ...]", shell_complete=sweep_ids)
 @sweep_flags
 @release_flags
-@click.option("--jobs", "jobs_folder", type=click.Path(path_type=Path), help="The checkout's jobs folder.")
+@click.option(
+    "--jobs",
+    "jobs_folder",
+    type=click.Path(path_type=Path),
+    help="Folder of the jobs' scripts. [default: the checkout's]",
+)
 @click.option("--dry-run", is_flag=True, help="Print the job instead of submitting it.")
-@click.option("--wait/--no-wait", default=True, show_default=True, help="Stay until the job has ended.")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Follow the job until it has ended.")
 @_json
 def submit(
     what: str,
@@ -71,11 +78,11 @@ def submit(
     wait: bool,
     is_json: bool,
 ) -> None:
-    """Submit a study's sweep, or the evaluation of finished sweeps' winners on the test set.
+    """Submit a study's sweep or an evaluation.
 
-    `evaluate` takes the sweeps to evaluate; without any, the newest finished one of each study, those with --best-of
-    apart. Stays with the job and shows learning curves, rungs and the time that is likely left; Ctrl-C asks the job to
-    stop.
+    `evaluate` scores the winners of the named sweeps, which have finished, on the test set; if none is named, those
+    of each study's newest finished sweep, not counting sweeps with --best-of. The command follows the job and shows
+    learning curves, rungs and the estimated time left; Ctrl-C asks the job to stop.
     """
     jobs_folder = jobs_folder or find_jobs(Path.cwd())
     options = with_absolute_folders(options)
@@ -102,11 +109,14 @@ def submit(
 
 @job.command()
 @click.argument("submission_id", required=False)
-@click.option("--watch", "is_watching", is_flag=True, help="Stay until the job has ended.")
+@click.option("--watch", "is_watching", is_flag=True, help="Follow the job until it has ended.")
 @_json
 @release_flags
 def status(submission_id: str | None, is_watching: bool, is_json: bool, release: ReleaseChoice) -> None:
-    """Say where a job stands (default: the newest), with its learning curves; Ctrl-C ends the watching alone."""
+    """Show a job's state and learning curves.
+
+    Takes the newest job unless one is named. Ctrl-C ends the watching, not the job.
+    """
     client = connect_jobs(release)
     submission_id = submission_id or _newest(client)
     view = JsonView(submission_id) if is_json else None
@@ -125,11 +135,14 @@ def status(submission_id: str | None, is_watching: bool, is_json: bool, release:
 
 @job.command()
 @click.argument("submission_id", required=False)
-@click.option("--follow", is_flag=True, help="Stay until the job has ended, and print what it says.")
-@click.option("--tail", type=click.IntRange(0), metavar="N", help="Of what it has said, the last N lines alone.")
+@click.option("--follow", is_flag=True, help="Keep printing until the job has ended.")
+@click.option("--tail", type=click.IntRange(0), metavar="N", help="Print only the last N lines so far.")
 @release_flags
 def logs(submission_id: str | None, follow: bool, tail: int | None, release: ReleaseChoice) -> None:
-    """Print everything that a job has said (default: the newest); Ctrl-C ends the following alone."""
+    """Print a job's log.
+
+    Takes the newest job unless one is named. With --follow, Ctrl-C ends the following, not the job.
+    """
     client = connect_jobs(release)
     submission_id = submission_id or _newest(client)
     if follow:
@@ -143,7 +156,7 @@ def logs(submission_id: str | None, follow: bool, tail: int | None, release: Rel
 @click.argument("submission_id")
 @release_flags
 def stop(submission_id: str, release: ReleaseChoice) -> None:
-    """Ask a job to stop and wait until it has. Its sweep can be resumed."""
+    """Stop a job and wait until it has ended. Its sweep can be resumed."""
     ended = stop_and_wait(connect_jobs(release), submission_id, flags=release.flags)
     click.echo(f"{submission_id} {ended.state}")
 
@@ -151,7 +164,7 @@ def stop(submission_id: str, release: ReleaseChoice) -> None:
 @job.command("list")
 @release_flags
 def list_jobs(release: ReleaseChoice) -> None:
-    """List all jobs of the cluster, the newest first."""
+    """List the cluster's jobs, newest first."""
     for each in connect_jobs(release).list():
         click.echo(f"{each.submission_id:44} {each.state:10} {plain(each.entrypoint)}")
 
@@ -191,8 +204,8 @@ def _stop(client: JobsClient, submission_id: str, flags: str) -> None:
         end = JobStoppedError(f"job {submission_id}: {stopped.state}", resume_hint(stopped.metadata, flags))
     except KeyboardInterrupt:
         end = JobStoppedError(
-            f"job {submission_id}: its stop was asked for, and not waited for",
-            f"whether it has stopped tells `cifar-ray job status {submission_id}{flags}`",
+            f"job {submission_id} was asked to stop, and may not have stopped yet",
+            f"`cifar-ray job status {submission_id}{flags}` tells whether it has",
         )
     with suppress(OSError):
         end.show()
@@ -206,7 +219,9 @@ def _make_spec(
         if options != SweepOptions(storage=options.storage):
             raise ConfigurationError("evaluate takes --storage and sweep ids only", "drop the other options")
         return evaluation_job(sweeps, options.storage, jobs_folder), None
-    study = get_study(what)
+    if what not in STUDIES:
+        raise UnknownNameError.of("study", what, [*STUDIES, "evaluate"])
+    study = STUDIES[what]
     # what a sweep goes on with, its record tells
     study = study if options.resume else options.adapt(study)
     if sweeps:
@@ -237,14 +252,19 @@ def _for_local_cluster(spec: JobSpec, study: Study | None, options: SweepOptions
                 raise
             except StorageError as error:
                 raise ConfigurationError(
-                    f"{name}: {error.message}", "jobs of the local cluster reach its own S3 server alone: take a folder"
+                    f"{name}: {error.message}", "jobs of the local cluster reach only its own S3 server: use a folder"
                 ) from error
     return replace(spec, environment={"CIFAR_RAY_DATA": own}) if own else spec
 
 
 def with_absolute_folders(options: SweepOptions) -> SweepOptions:
     """A job runs in another folder than its submitter: folders that are here are named in full."""
-    return replace(options, data=_absolute(options.data), storage=_absolute(options.storage))
+    return replace(
+        options,
+        # before they look like any other folder's path
+        data=_absolute(check_no_user("--data", options.data)),
+        storage=_absolute(check_no_user("--storage", options.storage)),
+    )
 
 
 def _absolute(value: str | None) -> str | None:

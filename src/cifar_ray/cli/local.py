@@ -23,29 +23,36 @@ from cifar_ray.submission.job_status import resume_command
 
 @click.group()
 def local() -> None:
-    """Start, look at and stop the one-machine cluster."""
+    """Start, check and stop the one-machine cluster."""
 
 
 @local.command()
 @click.option("--cpus", type=click.IntRange(1), metavar="N", help="CPU cores it may use. [default: all]")
 @click.option("--gpus", type=click.IntRange(0), metavar="N", help="Accelerators it may use. [default: all]")
-@click.option("--dashboard-port", type=click.IntRange(1024, 65535), metavar="PORT", help="[default: a free one]")
-@click.option("--s3-port", type=click.IntRange(1024, 65535), metavar="PORT", help="[default: a free one]")
+@click.option(
+    "--dashboard-port",
+    type=click.IntRange(1024, 65535),
+    metavar="PORT",
+    help="Port of the dashboard. [default: a free one]",
+)
+@click.option(
+    "--s3-port", type=click.IntRange(1024, 65535), metavar="PORT", help="Port of the S3 server. [default: a free one]"
+)
 @click.option(
     "--autoscaling",
     is_flag=False,
     flag_value="",
     metavar="[FILE]",
-    help="Let Ray's autoscaler start and end worker nodes on this machine: --workers of one kind, or the pools of FILE "
-    "(cluster/local.autoscaling.yaml shows how they are written).",
+    help="Let Ray's autoscaler start and stop worker nodes on this machine: --workers of one kind, or the pools that "
+    "FILE describes (cluster/local.autoscaling.yaml is an example).",
 )
-@click.option("--workers", metavar="MIN:MAX", help="With --autoscaling, without FILE: how many.  [default: 0:4]")
+@click.option("--workers", metavar="MIN:MAX", help="How many, with --autoscaling and no FILE. [default: 0:4]")
 @click.option(
     "--accelerators-per-worker",
     type=click.IntRange(0),
     metavar="N",
-    help="With --autoscaling, without FILE: logical ones, which Ray counts and no device needs to be behind.  "
-    "[default: 1]",
+    help="How many each has, with --autoscaling and no FILE. They are logical: Ray counts them, and no device need be "
+    "there. [default: 1]",
 )
 def up(
     cpus: int | None,
@@ -56,20 +63,18 @@ def up(
     workers: str | None,
     accelerators_per_worker: int | None,
 ) -> None:
-    """Start a Ray head and an S3 server that answer on loopback only, with a token and keys of their own.
+    """Start a Ray head and an S3 server.
 
-    With --autoscaling the head itself works for nobody: nodes come when jobs ask for them and go after 15 s without
-    work, as on Kubernetes.
+    Both answer on loopback only, with a token and keys of their own. With --autoscaling the head itself runs no
+    trials: nodes start when jobs ask for them and stop after 15 s without work, as on Kubernetes.
     """
     pools: tuple[LocalPool, ...] = ()
     if autoscaling != "" and not (workers is None and accelerators_per_worker is None):
-        raise click.UsageError("--workers and --accelerators-per-worker belong to --autoscaling without FILE")
+        raise click.UsageError("--workers and --accelerators-per-worker apply only to --autoscaling without FILE")
     if autoscaling is not None and gpus is not None:
-        raise click.UsageError(
-            "with --autoscaling the head has no accelerators: take --accelerators-per-worker, or FILE"
-        )
+        raise click.UsageError("with --autoscaling the head has no accelerators: use --accelerators-per-worker or FILE")
     if autoscaling and cpus is not None:
-        raise click.UsageError("--cpus says nothing where FILE says what each worker has")
+        raise click.UsageError("--cpus has no effect where FILE says what each worker has")
     if autoscaling:
         pools = read_pool_file(Path(autoscaling))
     elif autoscaling is not None:
@@ -91,7 +96,7 @@ def up(
 
 @local.command()
 def down() -> None:
-    """Stop what `up` started, with the jobs that run on it. Results stay."""
+    """Stop the cluster and the jobs that run on it. Results stay."""
     home = read_settings().home / LOCAL_FOLDER
     running = _running_jobs(home)
     if not cluster.down(home, click.echo):
@@ -104,9 +109,10 @@ def down() -> None:
 
 @local.command()
 def env() -> None:
-    """Print the variables with which other programs reach the cluster, as shell exports.
+    """Print shell exports for other programs.
 
-    They name files that hold the token and the keys, never the secrets themselves.
+    With these variables they reach the cluster. The variables name files that hold the token and the keys, never the
+    secrets themselves.
     """
     found = find(read_settings().home / LOCAL_FOLDER)
     if found is None:
@@ -117,7 +123,10 @@ def env() -> None:
 
 @local.command()
 def status() -> None:
-    """Say whether the cluster runs and each of its parts answers; exit code 4 where it or one of them does not."""
+    """Check that the cluster's parts answer.
+
+    The exit code is 4 if it does not run or one of its parts does not answer.
+    """
     found = find(read_settings().home / LOCAL_FOLDER, is_whole=False)
     if found is None:
         raise UnreachableError("no local cluster is running", "start one with `cifar-ray local up`")
@@ -130,7 +139,7 @@ def status() -> None:
         click.echo(f"capacity  {cpus:g} CPU, {gpus:g} GPU")
     if any(problems.values()):
         raise UnreachableError(
-            "a part of the local cluster does not answer", "cifar-ray local down; cifar-ray local up"
+            "a part of the local cluster does not answer", "start it anew: `cifar-ray local down; cifar-ray local up`"
         )
 
 

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import importlib
+import io
+import sys
 from importlib.metadata import version
+from typing import Any
 
 import click
 
 _GROUPS = {
-    "demo": "The whole way on this machine in under five minutes: cluster, sweep, test table.",
-    "local": "Start, look at and stop the one-machine cluster.",
-    "study": "Look at what can be searched.",
-    "plan": "See what a sweep will take and bring, before it runs.",
-    "job": "Submit sweeps and evaluations, watch and stop them.",
-    "cluster": "Look at a release on Kubernetes, and open a way to it.",
-    "dashboard": "See sweeps in the browser, live.",
-    "results": "Look at finished and running sweeps, and fetch them.",
+    "demo": "Try everything on this machine in under five minutes.",
+    "local": "Start, check and stop the one-machine cluster.",
+    "study": "List the studies and show what they search.",
+    "plan": "Forecast a sweep's time, cost and accuracy.",
+    "job": "Submit, watch and stop sweeps and evaluations.",
+    "cluster": "Check a release on Kubernetes and connect to it.",
+    "dashboard": "Watch sweeps live in the browser.",
+    "results": "List, show, compare and copy sweeps.",
 }
 
 
 class LazyGroup(click.Group):
     """Imports `cifar_ray.cli.<name>` only for the command that is run."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As a program: a terminal or pipe that cannot show a character gets a question mark."""
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")
+        return super().__call__(*args, **kwargs)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order in which a newcomer meets them."""
@@ -39,10 +48,15 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(_GROUPS.items()))
 
 
-@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=LazyGroup,
+    # the names alone, for click's "Did you mean …?"
+    commands=[click.Command(name) for name in _GROUPS],
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(version("cifar-ray"), prog_name="cifar-ray")
 def main() -> None:
-    """ASHA sweeps of CNNs on CIFAR-10 on a Ray cluster, results in S3, winners scored once on the test set.
+    """Run ASHA sweeps of CNNs on CIFAR-10 on a Ray cluster, with results in S3 and winners scored once on the test set.
 
     \b
     On this machine:    cifar-ray local up

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -12,32 +12,38 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from cifar_ray.cli.completion import study_names, sweep_ids
 from cifar_ray.cli.connection import connect_runs
 from cifar_ray.cli.flag_types import Duration, Numbers, Positive
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.prices import Prices, read_prices
 from cifar_ray.settings import read_settings
-from cifar_ray.studies import get_study
+from cifar_ray.storage.runs import RunStore, open_sweep
+from cifar_ray.studies import Study, get_study
 from cifar_ray.studies.study import Searcher
 
 if TYPE_CHECKING:
+    from cifar_ray.planning.finished_sweep import FinishedSweep
     from cifar_ray.planning.planner import Request
 
 
 @click.command()
-@click.argument("study")
-@click.option("--workers", type=Numbers(1, 100_000), metavar="N[,N…]", help="How many workers. [default: 1,2,4,8]")
+@click.argument("study", shell_complete=study_names)
+@click.option("--workers", type=Numbers(1, 100_000), metavar="N[,N…]", help="Numbers of workers. [default: 1,2,4,8]")
 @click.option(
-    "--trials", type=Numbers(1, 100_000), metavar="N[,N…]", help="How many trials. [default: the study's, half, twice]"
+    "--trials",
+    type=Numbers(1, 100_000),
+    metavar="N[,N…]",
+    help="Numbers of trials. [default: the study's, half and twice that]",
 )
 @click.option(
     "--reduction-factor",
     "reduction_factors",
     type=Numbers(2, 1000),
     metavar="R[,R…]",
-    help="Of the trials that reach a rung, ASHA lets one in R go on. [default: 2, 4, 8 and the study's]",
+    help="At each of its rungs, ASHA lets the best 1/R of the trials go on. [default: 2, 4, 8 and the study's]",
 )
-@click.option("--max-epochs", type=int, metavar="N", help="Most epochs of one trial. [default: the study's]")
+@click.option("--max-epochs", type=int, metavar="N", help="Maximum epochs per trial. [default: the study's]")
 @click.option(
     "--grace-period",
     type=int,
@@ -47,35 +53,37 @@ if TYPE_CHECKING:
 @click.option(
     "--searcher",
     type=click.Choice(get_args(Searcher)),
-    help="Who would choose the configurations: those that learn train at most a quarter of the trials at once. What "
-    "they learn is not simulated; a plan of pbt is refused. [default: the study's]",
+    help="What would choose the configurations. tpe and bohb-style train at most a quarter of the trials at once, "
+    "which is simulated; what they learn is not. pbt is refused. [default: the study's]",
 )
 @click.option(
     "--curves",
     "sweeps",
     multiple=True,
     metavar="SWEEP",
-    help="A finished sweep of the study, whose learning curves and times to plan with; several may be given. "
-    "[default: a model of both, which the plan states]",
+    shell_complete=sweep_ids,
+    help="Finished sweep of the study to take learning curves and times from: its id, or the path or s3:// address of "
+    "its folder; repeatable. [default: a model of both, which the plan states]",
 )
 @click.option(
     "--accelerator",
     metavar="A",
-    help="By the name in your table of prices, or CPU for cores. [default: what the curves were trained on]",
+    help="Accelerator of the workers, by its name in your table of prices, or CPU for cores. [default: what the curves "
+    "were trained on]",
 )
 @click.option(
     "--epoch-s",
     type=Positive(),
     metavar="S",
-    help="Seconds of an epoch of one trial in its place, where no curves were timed on that accelerator. "
-    "[default: the curves'; without any 60, an assumption]",
+    help="Seconds that an epoch of one trial takes, if no curves were timed on that accelerator. [default: the "
+    "curves'; without curves 60, an assumption]",
 )
-@click.option("--no-cohort", is_flag=True, help="Trials train one by one, as in `job submit --no-cohort`.")
+@click.option("--no-cohort", is_flag=True, help="Train the trials one by one, as `job submit --no-cohort` does.")
 @click.option(
     "--autoscaling",
     "is_autoscaled",
     is_flag=True,
-    help="Workers come when trials wait and go when they idle, but for those of cohorts.",
+    help="Start workers when trials wait and stop them when idle; those that train cohorts stay.",
 )
 @click.option(
     "--node-start-s",
@@ -83,85 +91,80 @@ if TYPE_CHECKING:
     default=120.0,
     show_default=True,
     metavar="S",
-    help="From asking for a node to its first trial.",
+    help="Seconds from the request for a node to its first trial.",
 )
-@click.option(
-    "--spot", "is_spot", is_flag=True, help="Workers that may be taken away, at the price of the spot market."
-)
+@click.option("--spot", "is_spot", is_flag=True, help="Use workers at spot prices, which may be preempted.")
 @click.option(
     "--preemptions-per-hour",
     type=Positive(1000, is_zero_allowed=True),
     metavar="X",
-    help="How often a worker is taken away. [default: 0; with --spot 0.05, an assumption]",
+    help="How often a worker is preempted. [default: 0; with --spot 0.05, an assumption]",
 )
 @click.option(
     "--chance",
     type=Positive(100),
     metavar="P",
-    help="Advise the cheapest set-up whose winner comes within 0.5 points of the full search's with P %. "
+    help="Advise the cheapest set-up with a chance of P % of a winner within 0.5 points of the full search's. "
     "[default: 90, unless a budget or deadline is given]",
 )
 @click.option(
     "--budget",
     type=Positive(),
     metavar="X",
-    help="Advise the best that costs at most X: money where prices are known, else hours of accelerators or cores.",
+    help="Advise the best set-up that costs at most X: in money if prices are known, else in hours of accelerators or "
+    "cores.",
 )
 @click.option(
     "--deadline",
     "deadline_s",
     type=Duration(),
     metavar="T",
-    help="Advise the best that is over in T, such as 45m or 2h.",
+    help="Advise the best set-up that finishes within T, such as 45m or 2h.",
 )
 @click.option(
     "--simulations",
     "num_seeds",
     type=click.IntRange(1, 10_000),
     metavar="N",
-    help="Simulated sweeps of each set-up. [default: 50, fewer where that would take minutes]",
+    help="Simulated sweeps per set-up. [default: 50, fewer if that would take minutes]",
 )
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of the sampled trials.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Seed of the trials.")
 @click.option(
     "--figure",
     type=click.Path(path_type=Path, dir_okay=False),
     default=Path("plan.png"),
     show_default=True,
-    help="Where the figure goes.",
+    help="Where to write the figure.",
 )
 @click.option(
     "--storage",
     metavar="URI",
-    help="Where the curves are. [default: CIFAR_RAY_STORAGE, else the local cluster's, else ~/.cifar-ray/results]",
+    help="Store of the curves. [default: CIFAR_RAY_STORAGE, else the local cluster's, else ~/.cifar-ray/results]",
 )
 def plan(study: str, figure: Path, storage: str | None, sweeps: tuple[str, ...], **asked: Any) -> None:
-    """Show what a sweep of STUDY would search, take and bring, without starting anything, and the command to start it.
+    """Forecast a sweep's time, cost and accuracy.
 
-    The sweep is played through in virtual time, many times over, by Ray Tune's own ASHA: its trials report the
-    learning curves of a finished sweep (--curves) or of a model, at that sweep's pace. The table varies workers,
-    trials and the reduction factor one at a time about the study's own; the advice looks at every combination, and at
-    the full search, in which nobody is cut.
+    Starts nothing; shows what a sweep of STUDY would search, and the command that starts the one advised. The sweep is
+    simulated many times, in virtual time, with Ray Tune's own ASHA: its trials report the learning curves of a
+    finished sweep (--curves) or of a model, at that sweep's pace. The table varies workers, trials and the reduction
+    factor one at a time, around the study's own; the advice considers every combination, and the full search, in which
+    no trial is cut.
 
     \b
     cifar-ray plan cnn --curves SWEEP                 what a sweep like SWEEP takes on 1 to 8 workers
-    cifar-ray plan resnet --epoch-s 20 --deadline 2h  the best search that is over in two hours
+    cifar-ray plan resnet --epoch-s 20 --deadline 2h  the best search that finishes within two hours
     cifar-ray plan fast --epoch-s 5 --spot --autoscaling --budget 3
     """
     # Ray takes two seconds to load, matplotlib half a second
-    from cifar_ray.planning.finished_sweep import read_finished  # noqa: PLC0415
     from cifar_ray.planning.plan_command import plan_command  # noqa: PLC0415
     from cifar_ray.planning.plan_figure import plan_figure  # noqa: PLC0415
     from cifar_ray.planning.plan_view import plan_renderable  # noqa: PLC0415
     from cifar_ray.planning.planner import make_plan  # noqa: PLC0415
 
-    if not os.path.isdir(figure.parent):
-        raise ConfigurationError(f"{figure}: there is no folder {figure.parent}", "make it, or take another --figure")
+    _check_figure(figure)
     request = _request(study, **asked)
     prices = _prices(request.accelerator, is_spot=request.is_spot)
-    finished = []
-    if sweeps:
-        runs = connect_runs(storage)
-        finished = [read_finished(runs, name, request.study) for name in dict.fromkeys(sweeps)]
+    finished = list(_finished(sweeps, storage, request.study))
     with _watching() as watch:
         made = make_plan(request, finished, prices, watch)
     Console().print(plan_renderable(made))
@@ -171,6 +174,27 @@ def plan(study: str, figure: Path, storage: str | None, sweeps: tuple[str, ...],
         raise ConfigurationError(f"{figure}: {error.strerror}", "take another --figure") from error
     click.echo(f"figure: {figure}")
     click.echo(f"next: {plan_command(made)}")
+
+
+def _check_figure(path: Path) -> None:
+    """ConfigurationError where it cannot be written, which after minutes of simulation would be late."""
+    if not os.path.isdir(path.parent):
+        raise ConfigurationError(f"{path}: there is no folder {path.parent}", "make it, or take another --figure")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ConfigurationError(f"the figure {path} cannot be written", "name a file elsewhere with --figure")
+
+
+def _finished(sweeps: Sequence[str], storage: str | None, study: Study) -> Iterator[FinishedSweep]:
+    """Each by its id in the store, or by its address as `cifar_ray.load_sweep` takes it."""
+    from cifar_ray.planning.finished_sweep import read_finished  # noqa: PLC0415
+
+    runs: RunStore | None = None
+    for name in dict.fromkeys(sweeps):
+        if "/" in name:
+            yield read_finished(*open_sweep(name), study)
+        else:
+            runs = runs or connect_runs(storage)
+            yield read_finished(runs, name, study)
 
 
 def _request(
@@ -189,7 +213,7 @@ def _request(
 
     planned = get_study(study)
     if (searcher or planned.searcher) == "pbt":
-        raise ConfigurationError("plans simulate ASHA, not a population that nothing cuts", "take another --searcher")
+        raise ConfigurationError("plans simulate ASHA, not the training of a population", "take another --searcher")
     return Request(
         study=planned.with_budget(max_epochs=max_epochs, grace_period=grace_period).with_searcher(searcher),
         wish=Wish(chance=None if chance is None else chance / 100, budget=budget, deadline_s=deadline_s),

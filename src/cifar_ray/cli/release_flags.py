@@ -29,7 +29,7 @@ class ReleaseChoice:
     def find(self) -> Release:
         """The release; ConfigurationError where there is none of that name."""
         if self.name is None:
-            raise ConfigurationError("which release?", "name it with --release; `helm list` shows them")
+            raise ConfigurationError("no release is named", "add --release; `helm list` shows what there is")
         return find_release(self.api(), self.name)
 
     @property
@@ -45,9 +45,9 @@ class ReleaseChoice:
 
 
 _FLAGS = (
-    click.option("--release", "name", metavar="NAME", help="The chart's Helm release on Kubernetes."),
-    click.option("--namespace", metavar="NAME", help="Where it is installed. [default: the context's]"),
-    click.option("--context", metavar="NAME", help="Of the kubeconfig. [default: its current one]"),
+    click.option("--release", "name", metavar="NAME", help="Helm release of the chart on Kubernetes."),
+    click.option("--namespace", metavar="NAME", help="Namespace of the release. [default: the context's]"),
+    click.option("--context", metavar="NAME", help="Context of the kubeconfig. [default: the current one]"),
 )
 
 

@@ -1,17 +1,18 @@
-"""`cifar-ray results`: look at sweeps in the store, and fetch them."""
+"""`cifar-ray results`: list, show, compare and copy the sweeps of a store."""
 
 from __future__ import annotations
 
 import shlex
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 
+from cifar_ray.cli.completion import sweep_ids
 from cifar_ray.cli.connection import connect_runs, storage_option
 from cifar_ray.cli.flag_types import Positive
 from cifar_ray.errors import CifarRayError, ConfigurationError, RecordError, StorageError, UnknownNameError, plain
@@ -35,24 +36,30 @@ if TYPE_CHECKING:
     from cifar_ray.reporting.frames import ExportFormat
 
 _json = click.option(
-    "--json", "is_json", is_flag=True, help="For programs: one JSON document, accuracies as fractions."
+    "--json", "is_json", is_flag=True, help="Print one JSON document, for programs; accuracies are fractions."
 )
 
 WAIT_PERIOD_S = 10.0
 
 
+def _to(default: str) -> Callable[..., Any]:
+    kind = click.Path(path_type=Path, file_okay=False)
+    said = "Where to put the sweep's folder."
+    return click.option("--to", "folder", type=kind, default=Path(default), show_default=True, help=said)
+
+
 @click.group()
 def results() -> None:
-    """Look at finished and running sweeps, and fetch them."""
+    """List, show, compare and copy sweeps."""
 
 
 @results.command("list")
 @_json
 @storage_option
 def list_sweeps(is_json: bool, storage: str | None) -> None:
-    """List the sweeps, the newest first.
+    """List the sweeps, newest first.
 
-    With --json an array of objects, a sweep each: id, study, state (running, interrupted, finished, evaluated or
+    With --json, an array with an object per sweep: id, study, state (running, interrupted, finished, evaluated or
     unreadable), data, started_at, num_trials, outcomes, best_validation, test, cost and others.
     """
     runs = connect_runs(storage)
@@ -70,13 +77,15 @@ def list_sweeps(is_json: bool, storage: str | None) -> None:
 
 
 @results.command()
-@click.argument("sweep", required=False)
+@click.argument("sweep", required=False, shell_complete=sweep_ids)
 @_json
 @storage_option
 def show(sweep: str | None, is_json: bool, storage: str | None) -> None:
-    """Show a sweep's trials, best first, and its test scores or state (default: the newest sweep).
+    """Show a sweep's trials and its test scores.
 
-    With --json an object: what `list` has of it, and sweep, ranking, winner_settings, trials, finals and scores.
+    Takes the newest sweep unless one is named, and lists its trials best first. Its last line names the winner, or
+    says what to do next. With --json, an object: what `list` has of the sweep, and sweep, ranking, winner_settings,
+    trials, finals and scores.
     """
     runs = connect_runs(storage)
     sweep = sweep or _newest(runs)
@@ -91,18 +100,21 @@ def show(sweep: str | None, is_json: bool, storage: str | None) -> None:
         console.print(finals_renderable(summary.result.finals))
     if summary.scores:
         console.print(scores_renderable([summary.scores]))
-    else:
-        options = f" --storage {shlex.quote(storage)}" if storage else ""
-        console.print(state_text(summary, options), highlight=False, markup=False, soft_wrap=True)
+    # last, where a terminal of fewer lines still shows it
+    options = f" --storage {shlex.quote(storage)}" if storage else ""
+    console.print(state_text(summary, options), highlight=False, markup=False, soft_wrap=True)
 
 
 @results.command()
-@click.argument("sweep", required=False)
-@click.option("--to", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path("results"))
-@click.option("--checkpoints", is_flag=True, help="Fetch weights too.")
+@click.argument("sweep", required=False, shell_complete=sweep_ids)
+@_to("results")
+@click.option("--checkpoints", is_flag=True, help="Copy checkpoints, too.")
 @storage_option
 def pull(sweep: str | None, folder: Path, checkpoints: bool, storage: str | None) -> None:
-    """Copy a sweep's records and report to a folder (default: the newest sweep, to ./results)."""
+    """Copy a sweep's records and report to a folder.
+
+    Takes the newest sweep unless one is named.
+    """
     runs = connect_runs(storage)
     sweep = sweep or _newest(runs)
     try:
@@ -113,18 +125,19 @@ def pull(sweep: str | None, folder: Path, checkpoints: bool, storage: str | None
         raise StorageError(error.message, "check the rights and free space of --to, or take another") from error
     click.echo(f"{num_files} files in {folder / sweep}")
     if checkpoints and not any((folder / sweep).glob("trials/*/checkpoints/*")):
-        click.echo(f"{runs.objects.uri} has no checkpoints of it", err=True)
+        click.echo(f"{runs.objects.uri} has no checkpoints of {sweep}", err=True)
 
 
 @results.command()
-@click.argument("sweep", required=False)
-@click.option("--format", "kind", type=click.Choice(["parquet", "csv", "json"]), required=True)
-@click.option("--to", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path("exports"))
+@click.argument("sweep", required=False, shell_complete=sweep_ids)
+@click.option("--format", "kind", type=click.Choice(["parquet", "csv", "json"]), required=True, help="File format.")
+@_to("exports")
 @storage_option
 def export(sweep: str | None, kind: ExportFormat, folder: Path, storage: str | None) -> None:
-    """Write a sweep's trials and epochs as tables (default: the newest sweep, to ./exports/SWEEP).
+    """Export a sweep's trials and epochs as tables.
 
-    The same frames as `cifar_ray.load_sweep` gives in a notebook.
+    Takes the newest sweep unless one is named. The tables are the data frames that `cifar_ray.load_sweep` gives in a
+    notebook.
     """
     # pandas takes half a second to load
     from cifar_ray.reporting.frames import export_frames, read_frames  # noqa: PLC0415
@@ -136,19 +149,20 @@ def export(sweep: str | None, kind: ExportFormat, folder: Path, storage: str | N
 
 
 @results.command()
-@click.argument("sweeps", nargs=-1, required=True, metavar="SWEEP SWEEP ...")
+@click.argument("sweeps", nargs=-1, required=True, metavar="SWEEP SWEEP ...", shell_complete=sweep_ids)
 @click.option(
     "--figure",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Draw the best so far against what was spent, too, as PNG to this file.",
+    help="Also draw the best accuracy so far against what was spent, as a PNG.",
 )
 @_json
 @storage_option
 def compare(sweeps: tuple[str, ...], figure: Path | None, is_json: bool, storage: str | None) -> None:
-    """Set sweeps side by side, with 95 % intervals: accuracies, cost, and who leads at the same spend.
+    """Compare sweeps side by side.
 
-    Sweeps that differ in their seed alone are told as one, by their mean. Sweeps of different classes are refused;
-    where other things differ, the table says so. With --json an object: contenders, cautions, groups (of seeds), leads.
+    Shows accuracies with 95 % intervals, cost, and which sweep leads at the same spend. Sweeps that differ only in
+    their seed count as one, by their mean. Sweeps of different classes are refused; other differences are noted below
+    the table. With --json, an object: contenders, cautions, groups (of seeds), leads.
     """
     # numpy takes a tenth of a second to load
     from cifar_ray.reporting.comparison import compare as compare_sweeps  # noqa: PLC0415
@@ -172,40 +186,44 @@ def compare(sweeps: tuple[str, ...], figure: Path | None, is_json: bool, storage
 
 
 @results.command("curves-bias")
-@click.argument("sweep")
+@click.argument("sweep", shell_complete=sweep_ids)
 @storage_option
 def curves_bias(sweep: str, storage: str | None) -> None:
-    """From a sweep that cut no trial, say how well each epoch foretells the last, and what ASHA's rungs would cost.
+    """Measure how well early epochs predict the last.
 
-    Such a sweep is one with a grace period of all its epochs: `job submit STUDY --grace-period EPOCHS`. The rungs are
-    those of trials one by one. In a cohort those of a pass are judged together, and fewer go on: `plan --curves SWEEP`
-    simulates that.
+    Also shows what ASHA's rungs would cost. The sweep must have cut no trial: its grace period covers all epochs, as
+    with `job submit STUDY --grace-period EPOCHS`. The rungs are those of trials that train one by one. In a cohort,
+    the trials of a pass are judged together and fewer go on; `plan --curves SWEEP` simulates that.
     """
     Console().print(curve_bias_renderable(measure_curve_bias(connect_runs(storage), sweep)))
 
 
 @results.command()
-@click.argument("sweeps", nargs=-1, required=True, metavar="SWEEP ...")
-@click.option("--timeout-s", type=Positive(is_zero_allowed=True), required=True, metavar="S", help="When to give up.")
+@click.argument("sweeps", nargs=-1, required=True, metavar="SWEEP ...", shell_complete=sweep_ids)
+@click.option(
+    "--timeout-s", type=Positive(is_zero_allowed=True), required=True, metavar="S", help="Give up after S seconds."
+)
 @storage_option
 def wait(sweeps: tuple[str, ...], timeout_s: float, storage: str | None) -> None:
-    """Stay until every one of the sweeps has finished, as its result.json says. They need not have started yet.
+    """Wait until all of the sweeps have finished.
 
-    Exit codes: 0 all have finished, 1 not within the time, 2 the store cannot be used.
+    A sweep has finished once the store has its result.json; it need not have started yet.
+
+    Exit codes: 0 all have finished, 1 not all in time, 2 the store cannot be used.
     """
     wait_for_results(connect_runs(storage, may_be_new=True), sweeps, timeout_s)
 
 
 @results.command()
-@click.argument("sweep")
-@click.option("--remove", is_flag=True, help="Do it. Without, only say what would go.")
+@click.argument("sweep", shell_complete=sweep_ids)
+@click.option("--remove", is_flag=True, help="Remove them; without it, only list what would be removed.")
 @storage_option
 def gc(sweep: str, remove: bool, storage: str | None) -> None:
-    """Remove what nobody needs any more of a sweep.
+    """Remove checkpoints that a sweep no longer needs.
 
-    Of a finished one: all checkpoints but the winner's best (where it had finals, of each training of their winner,
-    too). Of another: checkpoints that resuming does not need. Records, metrics and reports stay. A sweep that a driver
-    is at work on is refused.
+    A finished sweep keeps its winner's best checkpoint alone (if it had finals, also the best of each training of
+    their winner), any other sweep those that resuming it needs. Records, metrics and reports stay. A sweep that a
+    driver is working on is refused.
     """
     runs = connect_runs(storage)
     if remove:
@@ -225,7 +243,7 @@ def collect(runs: RunStore, sweep: str) -> int:
         keys = surplus(runs, sweep)
         number = remove_keys(runs, keys, lost.is_set)
     if number < len(keys):
-        raise CifarRayError(f"a driver took sweep {sweep!r}; {number} of {len(keys)} objects were removed")
+        raise CifarRayError(f"a driver took over sweep {sweep!r}; {number} of {len(keys)} objects were removed")
     return number
 
 
@@ -244,7 +262,7 @@ def wait_for_results(runs: RunStore, sweeps: Sequence[str], timeout_s: float, pe
                     del waiting[sweep]
                     click.echo(f"{sweep} has finished")
                 else:
-                    waiting[sweep] = "runs" if runs.has_sweep(sweep) else "has not started"
+                    waiting[sweep] = "running" if runs.has_sweep(sweep) else "not started"
             except StorageError as error:
                 if not has_looked:
                     raise
@@ -271,4 +289,4 @@ def _newest(runs: RunStore) -> str:
 
 
 def _tell_unreadable(error: RecordError) -> None:
-    click.echo(plain(f"not to be read: {error.message}{f' ({error.hint})' if error.hint else ''}"), err=True)
+    click.echo(plain(f"unreadable: {error.message}{f' ({error.hint})' if error.hint else ''}"), err=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import click
 from rich.console import Console
 
+from cifar_ray.cli.completion import study_names
 from cifar_ray.reporting.terminal import studies_renderable, study_renderable
 from cifar_ray.studies import STUDIES, get_study
 
 
 @click.group()
 def study() -> None:
-    """Look at what can be searched."""
+    """List the studies and show what they search."""
 
 
 @study.command("list")
@@ -21,11 +22,13 @@ def list_studies() -> None:
 
 
 @study.command()
-@click.argument("name")
-@click.option("--sample", type=click.IntRange(0, 1000), default=0, metavar="N", help="Also print N configurations.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of those configurations.")
+@click.argument("name", metavar="STUDY", shell_complete=study_names)
+@click.option(
+    "--sample", type=click.IntRange(0, 1000), default=0, metavar="N", help="Also print N sampled configurations."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of those samples.")
 def show(name: str, sample: int, seed: int) -> None:
-    """Show a study: its space, its budget and what the report found."""
+    """Show a study's space, budget and published result."""
     chosen = get_study(name)
     console = Console()
     console.print(study_renderable(chosen))

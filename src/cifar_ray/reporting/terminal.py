@@ -19,11 +19,12 @@ from cifar_ray.reporting.formats import (
     chosen_by,
     cost_text,
     data_name,
+    interval_text,
     percent,
     setting,
     value_text,
 )
-from cifar_ray.reporting.score_rows import SETTINGS, report_cells, report_note, score_columns, setting_label
+from cifar_ray.reporting.score_rows import SETTINGS, report_note, score_columns
 from cifar_ray.storage.runs import SweepSummary
 from cifar_ray.studies import Choice, Study
 from cifar_ray.studies.trial_config import DESCRIPTIONS
@@ -77,18 +78,22 @@ def sweeps_renderable(summaries: Sequence[SweepSummary]) -> RenderableType:
 
 
 def state_text(summary: SweepSummary, options: str = "") -> str:
-    """Where a sweep stands that has no test scores, and what to do next; `options` are those that name its store."""
+    """Where a sweep stands: who won, or what to do next; `options` are those that name its store."""
     sweep, result = summary.sweep, summary.result
     go_on = plain(f"cifar-ray job submit {sweep.study} --sweep-id {sweep.sweep_id} --resume{options}")
     if sweep.parent:
-        return plain(f"the finals of {sweep.parent}: they go on and are scored with it")
+        return plain(f"the finals of {sweep.parent}: they are resumed and scored with it")
     if summary.state == "running":
-        return f"running, by its lease; should its driver be gone, it goes on with: {go_on}"
+        return f"running: a driver holds its lease; if that driver is gone, resume with: {go_on}"
     if result is None:
-        return f"interrupted; it goes on with: {go_on}"
+        return f"interrupted; resume with: {go_on}"
     if result.winner is None:
         return "finished without a winner: no trial has an epoch that can be scored"
-    return plain(f"not evaluated yet: cifar-ray job submit evaluate {sweep.sweep_id}{options}")
+    winner = f"winner {result.winner.trial_id}: validation {percent(result.validation_accuracy, 2)} %"
+    if (scores := summary.scores) is None:
+        return plain(f"{winner}; not evaluated yet: cifar-ray job submit evaluate {sweep.sweep_id}{options}")
+    test = f"{percent(scores.accuracy, 2)} % ({interval_text(scores.accuracy_interval)})"
+    return plain(f"{winner}, test {test} on {data_name(scores.dataset)}")
 
 
 def trials_renderable(summary: SweepSummary, trials: Sequence[TrialRecord]) -> RenderableType:
@@ -157,16 +162,17 @@ def studies_renderable(studies: Sequence[Study]) -> RenderableType:
 
 
 def study_renderable(study: Study) -> RenderableType:
-    """A study's space, fixed settings and budget, with what the report found."""
-    report = report_cells(study.published) if study.published else {}
+    """A study's space, fixed settings and budget, with what the report found.
+
+    Settings and words among their values stand as `job submit --setting` takes them.
+    """
+    winner = study.published.winner if study.published else {}
     table = narrow_table("setting", "values", "report's winner")
     for name, domain in study.space.items():
-        values = " or ".join(map(value_text, domain.values)) if isinstance(domain, Choice) else str(domain)
-        table.add_row(setting_label(name), verbatim(values), report.get(setting_label(name), MISSING))
+        values = " or ".join(map(_as_set, domain.values)) if isinstance(domain, Choice) else str(domain)
+        table.add_row(name, verbatim(values), setting(name, winner))
     for name, value in study.fixed.items():
-        table.add_row(
-            setting_label(name), verbatim(f"always {value_text(value)}"), report.get(setting_label(name), MISSING)
-        )
+        table.add_row(name, verbatim(f"always {_as_set(value)}"), setting(name, winner))
     budget = study.budget
     lines = [
         f"{study.name}: {study.title} (jobs/{study.job})",
@@ -179,9 +185,14 @@ def study_renderable(study: Study) -> RenderableType:
         lines.append(f"finals: the best {study.finalists} trained anew on {study.seeds} seeds each{length}")
     if study.published:
         lines.append(
-            f"report: validation {percent(study.published.validation_accuracy)} %, test {report['accuracy']} %"
+            f"report: validation {percent(study.published.validation_accuracy)} %, "
+            f"test {100 * study.published.test_accuracy:.4g} %"
         )
     return Group(*(verbatim(line) for line in lines), Text(), table)
+
+
+def _as_set(value: object) -> str:
+    return value if isinstance(value, str) else value_text(value)
 
 
 def verbatim(text: str, style: str = "") -> Text:

@@ -213,7 +213,7 @@ def open_sweep(address: str | os.PathLike[str]) -> tuple[RunStore, str]:
         inner = RunStore(open_store(uri)).sweep_ids()
         if inner:
             raise ConfigurationError(
-                f"{uri} is a store of sweeps, and no sweep", f"name one of them: {uri}/{inner[-1]}"
+                f"{uri} is a store of sweeps, and no sweep", f"name one of them: {uri.rstrip('/')}/{inner[-1]}"
             )
     return runs, layout.check_sweep_id(sweep_id)
 

@@ -245,7 +245,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
         _check_choice(name, value, get_args(kind))
     try:
         if kind is bool:
-            return name, {"true": True, "false": False}[value.lower()]
+            return name, {"true": True, "yes": True, "false": False, "no": False}[value.lower()]
         return name, kind(value) if kind in (int, float) else value
     except (KeyError, ValueError):
         wanted = {bool: "true or false", int: "a whole number", float: "a number"}[kind]

@@ -67,11 +67,11 @@ def test_status_shows_why_a_pod_waits_without_its_escapes(kubernetes: FakeKubern
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["cluster", "status"], 2, "which release?"),
+        (["cluster", "status"], 2, "no release is named"),
         (["cluster", "connect", "--release", "nope"], 2, "no release 'nope'"),
         (["cluster", "doctor", "--context", "nope"], 2, "context 'nope'"),
         (["job", "list", "--release", "nope"], 2, "no release 'nope'"),
-        (["job", "list", "--namespace", "team"], 2, "which release?"),
+        (["job", "list", "--namespace", "team"], 2, "no release is named"),
     ],
 )
 def test_bad_input_is_one_line_and_a_hint(
