@@ -41,8 +41,9 @@ _FLAGS = (
     ),
     click.option(
         "--best-of",
-        metavar="SWEEP",
+        metavar="SWEEP|report",
         help="Draw nothing: train the best configuration of that finished sweep of the study, or its best --trials, "
+        "or, with `report`, the configuration that won the study in the report, "
         "for as long as the study's finals or for --max-epochs. Where the study has finals, they "
         "follow and train it anew on their seeds; --seeds 0 leaves them out.",
     ),
