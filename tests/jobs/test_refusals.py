@@ -45,6 +45,8 @@ REFUSED = [
     ({"data": "shapes:500", "best_of": "begun"}, "no sweep begun has finished"),
     ({"data": "shapes:500", "best_of": "../x"}, "sweep id '../x' is malformed"),
     ({"data": "shapes:500", "best_of": "ended", "trials": 3}, "sweep ended ranks 0 trials, not 3"),
+    ({"data": "shapes:500", "sweep_id": "ended", "resume": True, "trials": 77}, "now 77"),
+    ({"data": "shapes:500", "best_of": "report", "trials": 2}, "the report names one winner"),
     ({"data": "shapes:500", "best_of": "population"}, "no one configuration gave the weights of sweep population"),
     ({"data": "shapes:500", "best_of": "another"}, "sweep another is of study fast, not cnn"),
     (

@@ -11,7 +11,7 @@ from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import get_study
 from cifar_ray.studies.options import SweepOptions
 from cifar_ray.tuning.command import _load_training_images
-from cifar_ray.tuning.resuming import as_begun, check_drawn, check_same, find_begun
+from cifar_ray.tuning.resuming import as_begun, check_drawn, check_finished, check_same, find_begun
 
 STUDY = get_study("cnn").with_budget(num_trials=3, max_epochs=4)
 
@@ -65,6 +65,25 @@ def test_options_that_are_left_open_are_those_that_it_was_begun_with(begun: Swee
     assert (given.seeds, given.seed, given.data) == (0, 0, "shapes")
     uncut = as_begun(SweepOptions(sweep_id="cnn-1", resume=True), replace(begun, grace_period=4))
     assert uncut.adapt(get_study("cnn")).budget.grace_period == 4
+
+
+def test_a_finished_sweep_answers_its_own_options_alone(begun: SweepRecord) -> None:
+    """A job that is tried again says what it said before; whoever asks for more trials is not told the old result."""
+    population = replace(begun, searcher="pbt", num_trials=40, max_epochs=6, grace_period=6)
+    for recorded, same in (
+        (begun, SweepOptions(resume=True, sweep_id="cnn-1")),
+        (begun, SweepOptions(resume=True, sweep_id="cnn-1", trials=3, max_epochs=4, no_cohort=True, keep="winner")),
+        # whole generations of it
+        (population, SweepOptions(resume=True, sweep_id="cnn-1", searcher="pbt", trials=43, max_epochs=32)),
+    ):
+        check_finished(recorded, get_study("cnn"), same)
+    for options, says in (
+        (SweepOptions(resume=True, sweep_id="cnn-1", trials=120), "num_trials was 3, now 120"),
+        (SweepOptions(resume=True, sweep_id="cnn-1", seed=2), "seed was 0, now 2"),
+        (SweepOptions(resume=True, sweep_id="cnn-1", best_of="a", setting=("xavier=true",)), "best_of was None, now a"),
+    ):
+        with pytest.raises(ConfigurationError, match=says):
+            check_finished(begun, get_study("cnn"), options)
 
 
 def test_a_winner_once_more_goes_on_as_it_was(begun: SweepRecord) -> None:

@@ -87,6 +87,6 @@ def test_finals_have_the_studys_epochs(planned: Planned) -> None:
 
 def test_a_setting_without_effect_is_refused(planned: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
     adam = next(each for each in get_study("cnn").sample(0) if each.optimizer == "adam")
-    monkeypatch.setattr(command, "_best_configs", lambda *arguments: [adam])
+    monkeypatch.setattr(command, "read_best", lambda *arguments: [adam])
     with pytest.raises(ConfigurationError, match="nesterov"):
         planned("cnn", best_of="cnn-1", setting=("nesterov=true",))

@@ -86,7 +86,7 @@ def read_finished(runs: RunStore, sweep_id: str, study: Study) -> FinishedSweep:
     if sweep.best_of is not None:
         raise ConfigurationError(
             f"sweep {sweep_id} is of the best of {sweep.best_of}, not of what the study draws",
-            f"take curves of {sweep.best_of}",
+            "take curves of a sweep that drew its trials",
         )
     if sweep.study != study.name:
         raise ConfigurationError(

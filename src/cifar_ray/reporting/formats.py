@@ -11,6 +11,7 @@ from cifar_ray.errors import plain
 from cifar_ray.records import DatasetRecord, SweepRecord
 from cifar_ray.resource_use import Cost
 from cifar_ray.studies import STUDIES
+from cifar_ray.studies.options import PUBLISHED
 from cifar_ray.studies.study import GENERATIONS
 from cifar_ray.studies.trial_config import DESCRIPTIONS, Setting, TrialConfig
 
@@ -60,6 +61,8 @@ def cost_amount(cost: Cost) -> str:
 def chosen_by(sweep: SweepRecord) -> str:
     """Where its configurations come from: a searcher, or another sweep."""
     changes = f" with {plain(', '.join(sweep.changes))}" if sweep.changes else ""
+    if sweep.best_of == PUBLISHED:
+        return f"the report's winner{changes}"
     return f"the best of {plain(sweep.best_of)}{changes}" if sweep.best_of else sweep.searcher
 
 

@@ -41,29 +41,8 @@ class Column:
 
 def score_columns(scores: Sequence[TestScores]) -> tuple[list[str], list[Column]]:
     """Row labels and columns: two for each study, ours and the report's."""
-    classes = list(dict.fromkeys(name for each in scores for name in each.accuracy_by_class))
-    labels = [
-        "data",
-        "test images",
-        "accuracy",
-        "95 % interval",
-        "loss",
-        "accuracy, images and mirror images",
-        "accuracy, mean over seeds",
-        "95 % interval over seeds",
-        *classes,
-        "mean of classes",
-        "st. dev. of classes",
-        "animals",
-        "vehicles",
-        "calibration error",
-        "calibration error, scaled",
-        "temperature",
-        *dict.fromkeys(label for each in scores for label in _robustness_cells(each)),
-        "validation accuracy",
-        "epoch",
-        *SETTINGS.values(),
-    ]
+    blocks = zip(*map(_our_blocks, scores), strict=True)
+    labels = [*dict.fromkeys(label for block in blocks for cells in block for label in cells), *SETTINGS.values()]
     columns = []
     for study, group in _by_study(scores).items():
         published = STUDIES[study].published if study in STUDIES else None
@@ -94,7 +73,13 @@ def _by_study(scores: Sequence[TestScores]) -> dict[str, list[TestScores]]:
 
 
 def _our_cells(scores: TestScores) -> dict[str, str]:
-    return {
+    blocks = [*_our_blocks(scores), _setting_cells(scores.config)]
+    return {label: cell for block in blocks for label, cell in block.items()}
+
+
+def _our_blocks(scores: TestScores) -> list[dict[str, str]]:
+    """A column's cells but for the settings, in the order of the rows; some records lack all or part of a block."""
+    head = {
         "data": plain(scores.dataset.name),
         "test images": f"{scores.num_images:,}",
         "accuracy": percent(scores.accuracy, 2),
@@ -102,17 +87,19 @@ def _our_cells(scores: TestScores) -> dict[str, str]:
         "loss": f"{scores.loss:.4f}",
         "accuracy, images and mirror images": percent(scores.accuracy_with_flips, 2),
         **_seed_cells(scores),
-        **_calibration_cells(scores),
-        **_robustness_cells(scores),
-        **{name: percent(value) for name, value in scores.accuracy_by_class.items()},
+    }
+    groups = {
         "mean of classes": percent(scores.class_mean),
         "st. dev. of classes": percent(scores.class_standard_deviation),
         "animals": percent(scores.animals),
         "vehicles": percent(scores.vehicles),
+    }
+    choice = {
         "validation accuracy": percent(scores.validation_accuracy, 2),
         "epoch": str(scores.epoch),
-        **_setting_cells(scores.config),
     }
+    by_class = {name: percent(value) for name, value in scores.accuracy_by_class.items()}
+    return [head, by_class, groups, _calibration_cells(scores), _robustness_cells(scores), choice]
 
 
 def mean_text(accuracies: Sequence[float]) -> str:

@@ -41,10 +41,10 @@ _FLAGS = (
     ),
     click.option(
         "--best-of",
-        metavar="SWEEP",
+        metavar="SWEEP|report",
         help="Instead of drawing configurations, train the best one of that finished sweep of the study, or its best "
-        "--trials, for as long as the study's finals or for --max-epochs. If the study has finals, they follow and "
-        "retrain on their seeds; --seeds 0 leaves them out.",
+        "--trials, or, with `report`, the published winner of the study, for as long as the study's finals or for "
+        "--max-epochs. If the study has finals, they follow and retrain on their seeds; --seeds 0 leaves them out.",
     ),
     click.option(
         "--validation-share",

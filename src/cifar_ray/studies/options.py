@@ -12,6 +12,8 @@ from cifar_ray.studies.study import VALIDATION_SHARE, Searcher, Study
 from cifar_ray.studies.trial_config import parse_setting
 
 Keep = Literal["all", "winner"]
+PUBLISHED = "report"
+"""Takes the place of a sweep's name in `best_of`: the configuration that won the study in the report."""
 LEAST_VALIDATION = 0.01
 """500 images of CIFAR-10: fewer would choose the epoch by chance."""
 
@@ -31,7 +33,8 @@ class SweepOptions:
     seeds: int | None = None
     """On which each finalist is trained anew; 0 for no finals."""
     best_of: str | None = None
-    """The finished sweep whose best configurations are trained, instead of drawn ones: one, or as many as `trials`."""
+    """The finished sweep whose best configurations are trained, instead of drawn ones: one, or as many as `trials`.
+    PUBLISHED for the report's winner."""
     validation_share: float | None = None
     """Of the training images, held out to choose by, for `best_of`: a tenth by default, as in every search."""
     setting: tuple[str, ...] = ()

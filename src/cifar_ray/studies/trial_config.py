@@ -44,16 +44,16 @@ class Setting:
     """How long a trial trains is the budget's to say, and another kind of network would be another study's."""
     is_adjustable: bool = False
     """Whether it may change within a training: with another value, weights and optimiser's state go on as they are."""
-    in_cohorts: bool = True
-    """Whether it may differ from its default in trials that train as one network, of the classic CNN."""
+    in_cohorts: bool = False
+    """Whether training/cohort.py honours it: without, trials with another value than the default train one by one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialConfig:
     """Every setting of one training run."""
 
-    model: Annotated[Model, Setting("model", is_settable=False)]
-    max_epochs: Annotated[int, Setting(is_settable=False)]
+    model: Annotated[Model, Setting("model", is_settable=False, in_cohorts=True)]
+    max_epochs: Annotated[int, Setting(is_settable=False, in_cohorts=True)]
     """The most epochs this trial may train; schedules stretch over it."""
     depth: Annotated[int, Setting("depth", models=tuple(DEPTHS), is_settable=False)] = 18
     """Of a ResNet; the convolutions of a deep CNN."""
@@ -70,68 +70,69 @@ class TrialConfig:
     ] = False
     """A speed net's channels in mirrored pairs (Cohen and Welling, arXiv 1602.07576): a flipped image has the same
     logits."""
-    optimizer: Annotated[Optimizer, Setting("optimiser", short="opt.")]
+    optimizer: Annotated[Optimizer, Setting("optimiser", short="opt.", in_cohorts=True)]
     """`adamw` is Adam with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101); `muon` orthogonalises the
     updates of convolutions (Jordan et al. 2024) and is SGD for all else."""
-    learning_rate: Annotated[float, Setting("learning rate", short="rate", is_adjustable=True)]
+    learning_rate: Annotated[float, Setting("learning rate", short="rate", is_adjustable=True, in_cohorts=True)]
     """The initial rate; for `one_cycle` and `triangular` the peak."""
-    schedule: Annotated[Schedule, Setting("schedule", short="sched.")] = "none"
-    batch_size: Annotated[int, Setting("batch size")] = 64
-    rate_scaling: Annotated[RateScaling, Setting("rate scaling", is_method=True)] = "none"
+    schedule: Annotated[Schedule, Setting("schedule", short="sched.", in_cohorts=True)] = "none"
+    batch_size: Annotated[int, Setting("batch size", in_cohorts=True)] = 64
+    rate_scaling: Annotated[RateScaling, Setting("rate scaling", is_method=True, in_cohorts=True)] = "none"
     """How the rate follows the batch size, from 64 on: not, in proportion, or with its square root."""
-    filter_rate: Annotated[
-        float, Setting("filter rate", optimizers=("muon",), is_method=True, is_adjustable=True, in_cohorts=False)
-    ] = 0.24
+    filter_rate: Annotated[float, Setting("filter rate", optimizers=("muon",), is_method=True, is_adjustable=True)] = (
+        0.24
+    )
     """For Muon only: the rate of the convolutions, whose updates have a scale of their own."""
     bias_rate: Annotated[
-        float, Setting("bias rate", models=("classic_cnn", "deep_cnn", "resnet", "speed_net"), is_method=True)
+        float,
+        Setting(
+            "bias rate", models=("classic_cnn", "deep_cnn", "resnet", "speed_net"), is_method=True, in_cohorts=True
+        ),
     ] = 1.0
     """Factor of the rate, and divisor of the weight decay, of the biases of batch norm."""
-    momentum: Annotated[float, Setting("momentum", optimizers=("sgd", "muon"), is_adjustable=True)] = 0.9
-    """For SGD and Muon only. A `one_cycle` schedule takes it from 0.95 to 0.85 and back, as torch has it by default."""
-    nesterov: Annotated[bool, Setting("Nesterov", optimizers=("sgd", "muon"), is_method=True)] = False
-    """For SGD and Muon only."""
-    weight_decay: Annotated[float, Setting("weight decay", short="decay", is_adjustable=True)]
-    decays_all: Annotated[bool, Setting("decays norms and biases", is_method=True)] = True
-    """Whether weight decay acts on norms and biases, too."""
-    gradient_clipping: Annotated[
-        float, Setting("gradient clipping", is_method=True, is_adjustable=True, in_cohorts=False)
-    ] = 0.0
-    """Adaptive: most that a unit's gradient may be of its weight (Brock et al., arXiv 2102.06171); 0 clips nothing."""
-    dropout: Annotated[float, Setting("drop-out", short="drop", is_adjustable=True)]
-    """Drop-out after each hidden dense layer (classic and deep CNN) or before the last layer (ResNets)."""
-    label_smoothing: Annotated[
-        float, Setting("label smoothing", is_method=True, is_adjustable=True, in_cohorts=False)
-    ] = 0.0
-    """Share of the target that is spread over all classes, in training alone."""
-    averaging: Annotated[Averaging, Setting("averaging", is_method=True)] = "none"
-    """Which average of the weights over the steps is validated and kept."""
-    batch_norm: Annotated[bool, Setting("batch norm", short="norm", models=("classic_cnn", "deep_cnn"))] = False
-    """After each convolution of the classic or deep CNN; a ResNet always has it, an NF-ResNet never."""
-    xavier: Annotated[bool, Setting("Xavier", short="Xav.", models=("classic_cnn",))] = False
-    """Xavier initialisation of the classic CNN's dense layers."""
-    augmentation: Annotated[bool, Setting("augmentation", short="aug.")] = False
-    """Random crop, flip and rotation, drawn anew each epoch."""
-    rotation: Annotated[bool, Setting("rotation", is_augmenting=True, is_method=True, in_cohorts=False)] = True
-    """Whether augmentation turns images."""
-    crop_padding: Annotated[int, Setting("crop padding", is_augmenting=True, is_method=True, in_cohorts=False)] = 4
-    """Pixels by which augmentation's crop may leave the image, on each side."""
-    crop_border: Annotated[Border, Setting("crop border", is_augmenting=True, is_method=True, in_cohorts=False)] = (
-        "black"
+    momentum: Annotated[float, Setting("momentum", optimizers=("sgd", "muon"), is_adjustable=True, in_cohorts=True)] = (
+        0.9
     )
+    """For SGD and Muon only. A `one_cycle` schedule takes it from 0.95 to 0.85 and back, as torch has it by default."""
+    nesterov: Annotated[bool, Setting("Nesterov", optimizers=("sgd", "muon"), is_method=True, in_cohorts=True)] = False
+    """For SGD and Muon only."""
+    weight_decay: Annotated[float, Setting("weight decay", short="decay", is_adjustable=True, in_cohorts=True)]
+    decays_all: Annotated[bool, Setting("decays norms and biases", is_method=True, in_cohorts=True)] = True
+    """Whether weight decay acts on norms and biases, too."""
+    gradient_clipping: Annotated[float, Setting("gradient clipping", is_method=True, is_adjustable=True)] = 0.0
+    """Adaptive: most that a unit's gradient may be of its weight (Brock et al., arXiv 2102.06171); 0 clips nothing."""
+    dropout: Annotated[float, Setting("drop-out", short="drop", is_adjustable=True, in_cohorts=True)]
+    """Drop-out after each hidden dense layer (classic and deep CNN) or before the last layer (ResNets)."""
+    label_smoothing: Annotated[float, Setting("label smoothing", is_method=True, is_adjustable=True)] = 0.0
+    """Share of the target that is spread over all classes, in training alone."""
+    averaging: Annotated[Averaging, Setting("averaging", is_method=True, in_cohorts=True)] = "none"
+    """Which average of the weights over the steps is validated and kept."""
+    batch_norm: Annotated[
+        bool, Setting("batch norm", short="norm", models=("classic_cnn", "deep_cnn"), in_cohorts=True)
+    ] = False
+    """After each convolution of the classic or deep CNN; a ResNet always has it, an NF-ResNet never."""
+    xavier: Annotated[bool, Setting("Xavier", short="Xav.", models=("classic_cnn",), in_cohorts=True)] = False
+    """Xavier initialisation of the classic CNN's dense layers."""
+    augmentation: Annotated[bool, Setting("augmentation", short="aug.", in_cohorts=True)] = False
+    """Random crop, flip and rotation, drawn anew each epoch."""
+    rotation: Annotated[bool, Setting("rotation", is_augmenting=True, is_method=True)] = True
+    """Whether augmentation turns images."""
+    crop_padding: Annotated[int, Setting("crop padding", is_augmenting=True, is_method=True)] = 4
+    """Pixels by which augmentation's crop may leave the image, on each side."""
+    crop_border: Annotated[Border, Setting("crop border", is_augmenting=True, is_method=True)] = "black"
     """What the crop sees there."""
-    alternating_flip: Annotated[bool, Setting("alternating flip", is_method=True, in_cohorts=False)] = False
+    alternating_flip: Annotated[bool, Setting("alternating flip", is_method=True)] = False
     """Augmentation flips an image every other epoch, instead of at random (Jordan, arXiv 2404.00498)."""
-    cutout: Annotated[int, Setting("cutout", is_method=True, is_adjustable=True, in_cohorts=False)] = 0
+    cutout: Annotated[int, Setting("cutout", is_method=True, is_adjustable=True)] = 0
     """Side, in pixels, of the square that is blanked in each training image (DeVries and Taylor, arXiv 1708.04552)."""
     first_size: Annotated[
         int, Setting("images of the first epochs, pixels", short="first px", models=ANY_SIZE, is_method=True)
     ] = 32
     """Side, in pixels, that training images are shrunk to in the first two thirds of the epochs, after whatever else is
     done to them: progressive resizing (Tan and Le, arXiv 2104.00298). Of a single epoch's images none is."""
-    mixup: Annotated[float, Setting("mixup", is_method=True, is_adjustable=True, in_cohorts=False)] = 0.0
+    mixup: Annotated[float, Setting("mixup", is_method=True, is_adjustable=True)] = 0.0
     """Alpha of the Beta distribution of the mixing share (Zhang et al., arXiv 1710.09412); 0 mixes nothing."""
-    seed: Annotated[int, Setting("weight seed", short="seed")] = 42
+    seed: Annotated[int, Setting("weight seed", short="seed", in_cohorts=True)] = 42
     """Seeds the initial weights and the drop-out masks."""
 
     def __post_init__(self) -> None:

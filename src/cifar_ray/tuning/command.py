@@ -19,7 +19,6 @@ from cifar_ray.data.sources import load_images, resolve_source
 from cifar_ray.data.split import split
 from cifar_ray.errors import (
     CifarRayError,
-    ConfigurationError,
     DataError,
     InterruptedSweepError,
     StorageError,
@@ -40,11 +39,12 @@ from cifar_ray.studies import VALIDATION_SHARE, Study, TrialConfig, fits_cohort,
 from cifar_ray.studies.flags import sweep_flags
 from cifar_ray.studies.options import SweepOptions
 from cifar_ray.studies.trial_config import check_effects
+from cifar_ray.tuning.best_of import read_best
 from cifar_ray.tuning.connecting import connect
 from cifar_ray.tuning.finals import keep_chosen, run_with_finals
 from cifar_ray.tuning.nodes import read_node_kinds
 from cifar_ray.tuning.preflight import check_store_from_every_node, choose_storage
-from cifar_ray.tuning.resuming import as_begun, check_drawn, check_same, find_begun
+from cifar_ray.tuning.resuming import as_begun, check_drawn, check_finished, check_same, describe_changes, find_begun
 from cifar_ray.tuning.sweep import SweepPlan
 from cifar_ray.tuning.trackers import check_trackers
 
@@ -83,13 +83,14 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
     with _only_driver(store, sweep_id, runs, patient.retire):
         recorded = _find_recorded(runs, sweep_id, study, options, storage)
         if recorded and (result := runs.result(sweep_id)):
+            check_finished(recorded, study, options)
             # the driver that wrote it may have been killed over that
             keep_chosen(options.keep, runs, sweep_id)
             return _say_result(result, storage, options)
         if recorded:
             options = as_begun(options, recorded)
         study = options.adapt(study)
-        configs = _best_configs(study, runs, options) if options.best_of else study.sample(options.sweep_seed)
+        configs = read_best(study, runs, options) if options.best_of else study.sample(options.sweep_seed)
         # those of another sweep may have settings that the study has not
         study = replace(study, is_cohort=study.is_cohort and all(map(fits_cohort, configs)))
         plan = _make_plan(study, configs, options, settings, fitting, sweep_id, storage, recorded)
@@ -135,36 +136,6 @@ def _find_recorded(
     if runs.has_sweep(sweep_id):
         raise SweepExistsError.of(sweep_id, storage)
     return None
-
-
-def _best_configs(study: Study, runs: RunStore, options: SweepOptions) -> list[TrialConfig]:
-    """Those of a finished sweep, as many as the study's budget has trials, for its epochs, changed as `options` say."""
-    sweep_id = check_sweep_id(options.best_of or "")
-    result, num_trials = runs.result(sweep_id), study.budget.num_trials
-    if result is None:
-        raise ConfigurationError(f"no sweep {sweep_id} has finished", "see cifar-ray results list")
-    if result.study != study.name:
-        raise ConfigurationError(
-            f"sweep {sweep_id} is of study {result.study}, not {study.name}", "take one of its own"
-        )
-    if runs.sweep(sweep_id).searcher == "pbt":
-        raise ConfigurationError(
-            f"no one configuration gave the weights of sweep {sweep_id}: it is of a population", "take another sweep"
-        )
-    if len(result.best_first) < num_trials:
-        raise ConfigurationError(
-            f"sweep {sweep_id} ranks {len(result.best_first)} trials, not {num_trials}", "take fewer --trials"
-        )
-    if options.validation_share is not None and (seed := runs.sweep(sweep_id).seed) != options.sweep_seed:
-        raise ConfigurationError(
-            f"sweep {sweep_id} has held out the images of seed {seed}, and learnt from those of {options.sweep_seed}",
-            f"add --seed {seed}",
-        )
-    trials = {trial.trial_id: trial for trial in runs.trials(sweep_id)}
-    return [
-        replace(TrialConfig.from_dict(trials[trial_id].config), max_epochs=study.budget.max_epochs, **options.settings)
-        for trial_id in result.best_first[:num_trials]
-    ]
 
 
 def _make_plan(
@@ -229,7 +200,7 @@ def _describe_sweep(
         num_seeds=study.seeds,
         final_epochs=study.final_epochs,
         best_of=options.best_of,
-        changes=tuple(f"{name}={value}" for name, value in sorted(options.settings.items())),
+        changes=describe_changes(options),
     )
 
 

@@ -37,6 +37,31 @@ def as_begun(options: SweepOptions, recorded: SweepRecord) -> SweepOptions:
     return replace(options, **{name: own[name] for name in left_open})
 
 
+def check_finished(recorded: SweepRecord, study: Study, options: SweepOptions) -> None:
+    """A finished sweep has an answer to no other options than its own; ConfigurationError where others are given."""
+    options = as_begun(options, recorded)
+    study = options.adapt(study)
+    budget = study.trial_budget
+    asked = replace(
+        recorded,
+        seed=options.sweep_seed,
+        num_trials=budget.num_trials,
+        max_epochs=budget.max_epochs,
+        grace_period=budget.grace_period,
+        reduction_factor=budget.reduction_factor,
+        searcher=study.searcher,
+        num_seeds=study.seeds,
+        best_of=options.best_of,
+        changes=describe_changes(options),
+    )
+    check_same(recorded, asked)
+
+
+def describe_changes(options: SweepOptions) -> tuple[str, ...]:
+    """`name=value` of each setting that is set, as a sweep's record has them."""
+    return tuple(f"{name}={value}" for name, value in sorted(options.settings.items()))
+
+
 def check_same(recorded: SweepRecord, sweep: SweepRecord) -> None:
     """A resumed sweep must be the one that was started."""
     names = ["num_seeds", "searcher", "best_of", "seed", "num_trials", "max_epochs", "grace_period", "is_cohort"]

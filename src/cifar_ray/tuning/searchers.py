@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from cifar_ray.records import SweepRecord
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Study, TrialConfig
+from cifar_ray.studies.study import Searcher
 from cifar_ray.tuning.book_search import BookSearch
 from cifar_ray.tuning.model_search import ModelSearch
 from cifar_ray.tuning.population import PopulationSearch
 
+_CLASSES: Mapping[Searcher, Callable[[Study, SweepRecord, Sequence[TrialConfig], RunStore], BookSearch]] = {
+    "tpe": ModelSearch,
+    "bohb-style": ModelSearch,
+    "pbt": PopulationSearch,
+}
+
 
 def open_search(study: Study, sweep: SweepRecord, first: Sequence[TrialConfig], runs: RunStore) -> BookSearch | None:
     """None where chance alone chooses; `first` are the trials of a random sweep."""
-    if study.searcher == "random":
-        return None
-    return (PopulationSearch if study.searcher == "pbt" else ModelSearch)(study, sweep, first, runs)
+    return None if study.searcher == "random" else _CLASSES[study.searcher](study, sweep, first, runs)

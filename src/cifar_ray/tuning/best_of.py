@@ -1,0 +1,55 @@
+"""The configurations that a sweep trains once more: the best of a finished sweep, or the report's winner."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cifar_ray.errors import ConfigurationError
+from cifar_ray.storage.layout import check_sweep_id
+from cifar_ray.storage.runs import RunStore
+from cifar_ray.studies import Study, TrialConfig
+from cifar_ray.studies.options import PUBLISHED, SweepOptions
+
+
+def read_best(study: Study, runs: RunStore, options: SweepOptions) -> list[TrialConfig]:
+    """As many configurations as the study's budget has trials, for its epochs, changed as `options` say.
+
+    Raises ConfigurationError where `options.best_of` has no such configurations of the study.
+    """
+    found = _published_winner(study) if options.best_of == PUBLISHED else _best_of_sweep(study, runs, options)
+    return [replace(each, max_epochs=study.budget.max_epochs, **options.settings) for each in found]
+
+
+def _published_winner(study: Study) -> list[TrialConfig]:
+    if study.published is None:
+        raise ConfigurationError(f"the report has no study {study.name}", "take the best of a finished sweep")
+    if study.budget.num_trials > 1:
+        raise ConfigurationError("the report names one winner of each study", "leave out --trials")
+    settings = {**study.fixed, **study.published.winner}
+    return [TrialConfig(**settings, max_epochs=study.budget.max_epochs)]
+
+
+def _best_of_sweep(study: Study, runs: RunStore, options: SweepOptions) -> list[TrialConfig]:
+    sweep_id = check_sweep_id(options.best_of or "")
+    result, num_trials = runs.result(sweep_id), study.budget.num_trials
+    if result is None:
+        raise ConfigurationError(f"no sweep {sweep_id} has finished", "see cifar-ray results list")
+    if result.study != study.name:
+        raise ConfigurationError(
+            f"sweep {sweep_id} is of study {result.study}, not {study.name}", "take one of its own"
+        )
+    if runs.sweep(sweep_id).searcher == "pbt":
+        raise ConfigurationError(
+            f"no one configuration gave the weights of sweep {sweep_id}: it is of a population", "take another sweep"
+        )
+    if len(result.best_first) < num_trials:
+        raise ConfigurationError(
+            f"sweep {sweep_id} ranks {len(result.best_first)} trials, not {num_trials}", "take fewer --trials"
+        )
+    if options.validation_share is not None and (seed := runs.sweep(sweep_id).seed) != options.sweep_seed:
+        raise ConfigurationError(
+            f"sweep {sweep_id} has held out the images of seed {seed}, and learnt from those of {options.sweep_seed}",
+            f"add --seed {seed}",
+        )
+    trials = {trial.trial_id: trial for trial in runs.trials(sweep_id)}
+    return [TrialConfig.from_dict(trials[trial_id].config) for trial_id in result.best_first[:num_trials]]
