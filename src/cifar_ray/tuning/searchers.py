@@ -1,4 +1,4 @@
-"""Which class a study's searcher is."""
+"""Chooses the class of a study's searcher."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cifar_ray.tuning.population import PopulationSearch
 
 
 def open_search(study: Study, sweep: SweepRecord, first: Sequence[TrialConfig], runs: RunStore) -> BookSearch | None:
-    """None where chance alone chooses; `first` are the trials of a random sweep."""
+    """The study's searcher, None for a random search; `first` are the configurations of a random sweep."""
     if study.searcher == "random":
         return None
     return (PopulationSearch if study.searcher == "pbt" else ModelSearch)(study, sweep, first, runs)
