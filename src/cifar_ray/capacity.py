@@ -13,11 +13,11 @@ from cifar_ray.studies.options import SweepOptions
 
 ACCELERATOR = "GPU"
 TYPE_LABEL = "ray.io/accelerator-type"
-"""Of a node, in Ray: what its accelerators are."""
+"""Ray's label of a node for the type of its accelerators."""
 COHORT_SIZE = 16
 """Trials that train as one network: more gain little (docs/performance.md), and cost a process each."""
 TRIALS_PER_CPU = 2
-"""In a cohort of a node with many cores."""
+"""Trials per core in a cohort, on a node with many cores."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +25,11 @@ class Placement:
     """How a sweep's trials are spread over the cluster."""
 
     cpus: float
-    """Of a trial, or of a cohort."""
+    """For each trial, or each cohort."""
     accelerators: float
-    """Of a trial, or of a cohort."""
+    """For each trial, or each cohort."""
     num_cohorts: int
-    """0 where the trials train one by one."""
+    """0 where each trial trains by itself."""
     num_slots: int
     """Trials that can train at once."""
 
@@ -41,9 +41,9 @@ class NodeKind:
     name: str
     resources: Mapping[str, float]
     max_nodes: int
-    """How many there are or may come to be."""
+    """How many there are, or may become."""
     accelerator: str = ""
-    """What its accelerators are, as Ray names them; empty where it has none, or that is not told."""
+    """The type of its accelerators, as Ray names it; empty where it has none, or the type is unknown."""
 
     def __str__(self) -> str:
         size = f"{self.name}: {self.resources.get('CPU', 0):g} CPU, {self.resources.get(ACCELERATOR, 0):g} GPU"
@@ -57,7 +57,7 @@ class NodeKind:
 
 
 def _fits(available: float, amount: float) -> int:
-    """How often `amount` fits; a share of an accelerator never reaches over two of them."""
+    """How often `amount` fits; a share of an accelerator never spans two of them."""
     if amount < 1:
         return math.floor(available) * math.floor(1 / amount + 1e-9) + math.floor(
             (available - math.floor(available)) / amount + 1e-9
@@ -66,13 +66,13 @@ def _fits(available: float, amount: float) -> int:
 
 
 def with_pools(alive: Sequence[NodeKind], pools: Sequence[WorkerPool]) -> list[NodeKind]:
-    """The nodes that there may be: those that live; where there are `pools` that grow, the head, those and strangers.
+    """The nodes that the cluster may have: those alive; where there are `pools`, the head node, those and strangers.
 
-    Strangers are living workers of a pool that was added since the head was told: it keeps its environment.
+    Strangers are living workers of a pool that was added after the head node started, so not in its environment.
     """
     if not pools:
         return list(alive)
-    # the pools count the nodes that they have started already
+    # the pools' counts include the nodes that they have already started
     others = [
         kind
         for kind in alive
@@ -97,7 +97,7 @@ def _is_of(kind: NodeKind, pool: WorkerPool) -> bool:
 
 
 def with_accelerator(kinds: Sequence[NodeKind], accelerator: str | None) -> list[NodeKind]:
-    """Those with that type of accelerator, all where None is asked for; CapacityError where there are none."""
+    """Those with that type of accelerator, or all where it is None; CapacityError where there are none."""
     found = [kind for kind in kinds if accelerator in (None, kind.accelerator)]
     if kinds and not found:
         raise CapacityError(
@@ -108,12 +108,12 @@ def with_accelerator(kinds: Sequence[NodeKind], accelerator: str | None) -> list
 
 
 def has_accelerator(kinds: Sequence[NodeKind]) -> bool:
-    """Whether any node has one."""
+    """Whether any node has an accelerator."""
     return any(kind.resources.get(ACCELERATOR, 0) > 0 for kind in kinds)
 
 
 def is_in_cohorts(study: Study, options: SweepOptions) -> bool:
-    """Whether its trials train together; ConfigurationError where they do and yet shall have shares of their own."""
+    """Whether its trials train in cohorts; ConfigurationError where they do and yet `options` give each a share."""
     if not study.is_cohort or options.no_cohort:
         return False
     if (options.cpus_per_trial, options.accelerators_per_trial) != (None, None):
@@ -125,14 +125,14 @@ def is_in_cohorts(study: Study, options: SweepOptions) -> bool:
 
 
 def place(study: Study, options: SweepOptions, kinds: Sequence[NodeKind]) -> Placement:
-    """Of a sweep with these options; CapacityError where no node can ever hold one of its trials."""
+    """The placement of a sweep with these options; CapacityError where no node can ever hold one of its trials."""
     if is_in_cohorts(study, options):
         return place_cohorts(kinds, study.trials_at_once)
     return place_singly(study, options, kinds)
 
 
 def place_singly(study: Study, options: SweepOptions, kinds: Sequence[NodeKind]) -> Placement:
-    """As `place` does, of trials that train one by one whatever the study says."""
+    """As `place`, for trials that each train by themselves, whatever the study says."""
     cpus, accelerators = options.cpus_per_trial, options.accelerators_per_trial
     if accelerators is None:
         accelerators = study.accelerators_per_trial if has_accelerator(kinds) else 0.0
@@ -140,7 +140,7 @@ def place_singly(study: Study, options: SweepOptions, kinds: Sequence[NodeKind])
 
 
 def place_alone(kinds: Sequence[NodeKind], cpus: float, accelerators: float) -> Placement:
-    """As many trials as fit, each by itself; CapacityError where no node can ever hold one."""
+    """As many trials as fit, each training by itself; CapacityError where no node can ever hold one."""
     num_fitting = _count_fitting(kinds, {"CPU": cpus, ACCELERATOR: accelerators})
     return Placement(cpus=cpus, accelerators=accelerators, num_cohorts=0, num_slots=num_fitting)
 
@@ -158,7 +158,7 @@ def place_cohorts(kinds: Sequence[NodeKind], num_trials: int) -> Placement:
 
 
 def cohort_places(cpus: float) -> int:
-    """Members of a cohort on so many cores."""
+    """The most members of a cohort on `cpus` cores."""
     return max(COHORT_SIZE, TRIALS_PER_CPU * int(cpus))
 
 

@@ -1,6 +1,6 @@
 """The exceptions of the package, one tree.
 
-CifarRayError                    what a person can act on; carries a hint and an exit code
+CifarRayError                    an error that a person can act on; carries a hint and an exit code
 ├── ConfigurationError           an option, a URI, a study or an environment variable is wrong
 │   ├── UnknownNameError         no study or sweep of that name
 │   ├── SweepExistsError         the sweep id is taken
@@ -8,11 +8,11 @@ CifarRayError                    what a person can act on; carries a hint and an
 │   └── CapacityError            no node can ever hold one trial
 ├── DataError                    the data set is missing, damaged or not what it says
 ├── StorageError                 the object store refuses or cannot be reached
-│   ├── StoreUnavailableError    it does not answer, or asks for patience
+│   ├── StoreUnavailableError    it does not answer, or asks to be called later
 │   ├── ObjectNotFoundError      there is no object of that key
 │   └── RecordError              an object is not the record that it should be
-├── DeviceError                  an accelerator is in no state to go on, or what a process has on it
-├── NotAMemberError              a trial asks a cohort's process that it has not joined
+├── DeviceError                  an accelerator, or a process's context on it, has become unusable
+├── NotAMemberError              a trial asks an engine's process of which it is no member
 ├── CheckpointError              a checkpoint is not whole or not ours
 ├── ClusterError                 a cluster cannot be started, found, looked at or stopped
 │   ├── RefusedError             the Kubernetes API has answered, and refused
@@ -48,13 +48,13 @@ class CifarRayError(click.ClickException):
         super().__init__(message)
         self.hint = hint
         if hint:
-            # for whoever gets a traceback: in Python, not on the command line
+            # shown in tracebacks: in Python, not on the command line
             self.add_note(f"hint: {hint}")
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the error, then the hint, to stderr (or `file`)."""
         said = [f"error: {self.message}", *([f"hint: {self.hint}"] if self.hint else [])]
-        # which may quote what others have written
+        # they may quote what others have written
         for line in "\n".join(said).split("\n"):
             click.echo(plain(line), file=file, err=True)
 
@@ -138,11 +138,11 @@ class RecordError(StorageError):
 
 
 class DeviceError(CifarRayError):
-    """An accelerator, or what this process has on it, is in no state to go on: another process may be."""
+    """An accelerator, or this process's context on it, has become unusable; another process may be able to go on."""
 
 
 class NotAMemberError(CifarRayError):
-    """A trial asks a cohort's process that it has not joined, but another before it: it is to join this one."""
+    """A trial asks an engine's process of which it is no member, as after a restart: it must join that one first."""
 
 
 class CheckpointError(CifarRayError):
@@ -164,7 +164,7 @@ class RefusedError(ClusterError):
 
     @property
     def is_forbidden(self) -> bool:
-        """Whether the credentials are good but lack the right."""
+        """Whether the credentials are valid but lack the permission."""
         return self.status == HTTPStatus.FORBIDDEN
 
     @property
@@ -198,7 +198,7 @@ class InterruptedSweepError(CifarRayError):
 class TimeLimitError(InterruptedSweepError):
     """A sweep's time was up before all its trials had ended; it can be resumed."""
 
-    # as `timeout` of the coreutils has it
+    # as coreutils' `timeout` exits
     exit_code: ClassVar[int] = 124
 
 
@@ -206,17 +206,17 @@ _USER_INFO = re.compile(r"://[^/\s]*@")
 
 
 def without_user(text: str) -> str:
-    """What another library says, without the name and password that a URL in it may hold."""
+    """Another library's message, without the name and password that a URL in it may hold."""
     return _USER_INFO.sub("://…@", text)
 
 
 def first_line(error: Exception) -> str:
-    """Of its text; its type's name where it has none."""
+    """The first line of the error's text; its type's name where it has none."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def last_line(error: BaseException) -> str:
-    """Of its text, which with Ray is a traceback, but of a hint in it; its type's name where it has none."""
+    """The last line of the error's text (in Ray a traceback) but for hints; its type's name where it has none."""
     lines = [line for line in str(error).strip().splitlines() if not line.startswith("hint: ")]
     return [type(error).__name__, *lines][-1]
 

@@ -1,4 +1,4 @@
-"""What came of training a sweep's best configurations anew, on several seeds each."""
+"""The outcome of a sweep's finals: its best configurations retrained, each on several seeds."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Retraining(Record):
     """A finalist's configuration, trained to its last epoch on another seed."""
 
     trial_id: str
-    """In the finals, whose numbers are their own."""
+    """In the finals, which number their trials anew."""
     seed: int
-    """Of its weights and drop-out, and of its batches' order and augmentation."""
+    """For its weights and dropout, and for its batches' order and augmentation."""
     outcome: str
     best_epoch: Count | None
     best_validation_accuracy: Share | None
@@ -27,7 +27,7 @@ class Retraining(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Finalist(Record):
-    """One of the sweep's best trials, trained anew."""
+    """One of the sweep's best trials, retrained."""
 
     trial_id: str
     """In the sweep."""
@@ -35,7 +35,7 @@ class Finalist(Record):
     """Its best validation accuracy in the sweep, by which it was chosen."""
     retrainings: tuple[Retraining, ...]
     has_other_epochs: bool = False
-    """Whether a whole training has more or fewer epochs here than the trial had in the sweep, which may have cut it."""
+    """Whether a full training has more or fewer epochs here than the trial had in the sweep, where ASHA may cut it."""
 
     @property
     def accuracies(self) -> list[float]:
@@ -45,33 +45,33 @@ class Finalist(Record):
 
     @property
     def mean(self) -> float | None:
-        """Of these accuracies."""
+        """The mean of `accuracies`."""
         return fmean(self.accuracies) if self.accuracies else None
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Of that mean over seeds, 95 %, by Student's t: wide for few seeds. None of fewer than two."""
+        """The 95 % interval of that mean over seeds, by Student's t: wide for few seeds, None for fewer than two."""
         return mean_accuracy_interval(self.accuracies)
 
     @property
     def shrinkage(self) -> float | None:
-        """By how much the sweep flattered it: its accuracy there less the mean. None where epochs are in it, too."""
+        """How much the sweep flattered it: its accuracy there minus the mean; None if the numbers of epochs differ."""
         return None if self.mean is None or self.has_other_epochs else self.searched_accuracy - self.mean
 
     @property
     def best(self) -> Retraining | None:
-        """The training of the best validation accuracy, the first of several."""
+        """The training with the best validation accuracy, the first of several."""
         known = [each for each in self.retrainings if each.best_validation_accuracy is not None]
         return max(known, key=lambda each: each.best_validation_accuracy or 0.0, default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finals(Record):
-    """All finalists, the best mean first; those come last of which a training did not reach its last epoch."""
+    """All finalists, the best mean first; those with trainings that did not reach their last epoch come last."""
 
     finalists: tuple[Finalist, ...]
     num_epochs: Count
-    """Of the finals alone, as what follows."""
+    """Of the finals alone, as in `accelerator_seconds`."""
     accelerator_seconds: Amount
 
     @property
@@ -87,7 +87,7 @@ class Finals(Record):
 
 
 def rank_finalists(finalists: Iterable[Finalist]) -> tuple[Finalist, ...]:
-    """As Finals has them; of equal means the better in the sweep first."""
+    """In the order of Finals; of equal means the better in the sweep first."""
 
     def order(finalist: Finalist) -> tuple[int, float, float]:
         num_broken = sum(each.outcome != "completed" for each in finalist.retrainings)
@@ -97,7 +97,7 @@ def rank_finalists(finalists: Iterable[Finalist]) -> tuple[Finalist, ...]:
 
 
 def describe(finals: Finals) -> str:
-    """What came out, in a sentence."""
+    """The outcome of the finals, in a sentence."""
     winner = finals.winner
     if winner is None or winner.mean is None:
         return "finals: no training has an epoch with a finite loss; the sweep's own best stands"

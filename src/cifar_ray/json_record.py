@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 
-# what a record's field may be where it is read
+# bounds of a record's field, checked when it is read
 Share = Annotated[float, Interval(ge=0, le=1)]
 Amount = Annotated[float, Ge(0)]
 Count = Annotated[int, Interval(ge=0, le=2**53)]
 Some = Annotated[int, Interval(ge=1, le=2**53)]
-"""A count of what there must be one of."""
+"""A count of at least one."""
 
 
 class Record:
@@ -47,7 +47,7 @@ _ADAPTERS: dict[type[Record], TypeAdapter[Any]] = {}
 
 
 def _adapter(kind: type[Record]) -> TypeAdapter[Any]:
-    # loaded with the first record that is read or written: training alone, and `--help`, have no use for it
+    # imported with the first record that is read or written: training alone and `--help` do not need it
     from pydantic import TypeAdapter  # noqa: PLC0415
 
     if kind not in _ADAPTERS:

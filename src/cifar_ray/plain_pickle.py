@@ -1,4 +1,4 @@
-"""Refuses pickles that would take more memory or time than their size lets expect, before they are loaded."""
+"""Refuses pickles that would take far more memory or time than their size suggests, before they are loaded."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pickletools
 from collections.abc import Collection
 
 MAX_TUPLES = 20_000
-"""Python hashes a tuple in a tuple by recursion, which ends the process at some hundred thousand of them."""
+"""Python hashes nested tuples by recursion, which crashes the process at some hundred thousand of them."""
 _TEXTS = {
     *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
     *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
@@ -17,11 +17,11 @@ _NOTES = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}
 
 
 def check_pickle(content: bytes, may_repeat: Collection[str] = ()) -> None:
-    """UnpicklingError for what unpacks to more than it is; whoever calls still decides what it may call and make.
+    """Raise UnpicklingError for what would expand beyond its size; what it may call and make is the caller's to check.
 
-    A value that a file has once and means again may be a text or the name of a class, or what the operations of
-    `may_repeat` give. Were it a container, a few bytes could double it, again and again, for whoever walks, hashes or
-    prints the whole.
+    A value that a pickle stores once and refers to again may be a text or the name of a class, or a result of the
+    operations `may_repeat`. Were it a container, a few bytes could double it, again and again, for whatever traverses,
+    hashes or prints the whole.
     """
     repeatable = _TEXTS | _NAMES | set(may_repeat)
     notes: dict[int, bool] = {}
@@ -30,7 +30,7 @@ def check_pickle(content: bytes, may_repeat: Collection[str] = ()) -> None:
         name = operation.name
         if name in _NOTES:
             index = len(notes) if argument is None else argument
-            # the memo is an array, which grows up to any index that is written to
+            # the memo is an array, which grows to any index that is written to
             if index > len(content):
                 raise pickle.UnpicklingError(f"it notes a value under {index}, which it has no need of")
             notes[index] = is_repeatable

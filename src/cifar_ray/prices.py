@@ -1,4 +1,4 @@
-"""What an hour of an accelerator costs, from a table of the user's own: none is built in, since prices date."""
+"""Reads what an hour of an accelerator costs from the user's own table: none is built in, since prices change."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _HINT = 'it holds `currency = "USD"` and tables such as `[A100]` with `on_demand
 
 @dataclass(frozen=True, kw_only=True)
 class Prices:
-    """Of an hour."""
+    """The price of an hour of each device."""
 
     currency: str
     rates: Mapping[tuple[str, str], float]
-    """By accelerator, as Ray names its type (`CPU`: a core), and market."""
+    """By type of accelerator, as Ray names it (`CPU`: a core), and market."""
 
     def rate(self, accelerator: str, market: str) -> float | None:
-        """None where the table has no such row."""
+        """The price of an hour; None where the table has no such row."""
         return self.rates.get((accelerator, market))
 
 
 def read_prices(path: Path) -> Prices:
-    """The table in a TOML file; ConfigurationError, which names the key, where it is none."""
+    """The table in a TOML file; ConfigurationError, which names the key, where it is not one."""
     try:
         table = tomllib.loads(path.read_text())
     except OSError as error:

@@ -20,7 +20,7 @@ def now(timespec: str = "seconds") -> str:
 
 
 def seconds_between(start: str, end: str) -> float:
-    """Of two such times; below 0 where the clock was put back. ValueError or TypeError where they are none."""
+    """From one such time to another; below 0 if the clock was set back. ValueError or TypeError if they are none."""
     return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
 
 
@@ -38,7 +38,7 @@ def package_versions() -> dict[str, str]:
 def source_commit() -> str | None:
     """The commit of the source that runs, with `-dirty` where tracked files differ from it.
 
-    `CIFAR_RAY_COMMIT`, which an image sets, goes first; None where neither it nor a checkout is there.
+    `CIFAR_RAY_COMMIT`, which a container image sets, takes precedence; None without it and without a checkout.
     """
     if commit := read_settings().commit:
         return commit

@@ -1,4 +1,4 @@
-"""What is kept about a run: frozen records, JSON both ways."""
+"""The records that are kept of a sweep, as frozen dataclasses that are stored as JSON."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class DatasetRecord(Record):
     """Per channel (RGB) in [0, 1], of the training part alone."""
     standard_deviation: tuple[float, float, float]
     validation_share: Share = VALIDATION_SHARE
-    """Of each class's images, held out of training to choose by."""
+    """Of each class's images, held out of training for model selection."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Interruption(Record):
-    """An end of a sweep's driver before the sweep's own, as far as the driver could still write it down."""
+    """A driver's end before its sweep had ended, where the driver could still record it."""
 
     at: str
     """ISO 8601, UTC."""
@@ -61,7 +61,7 @@ class SweepRecord(Record):
     reduction_factor: Count
     accelerators_per_trial: Amount
     cpus_per_trial: Amount
-    """Both of a trial, or of the cohort that it trains in."""
+    """As the accelerators, of a trial or of the cohort that it trains in."""
     dataset: DatasetRecord
     versions: Mapping[str, str]
     """Of Python and the packages that numbers depend on."""
@@ -75,25 +75,25 @@ class SweepRecord(Record):
     is_cohort: bool = False
     """Whether its trials trained together, on shared batches."""
     num_finalists: Count = 0
-    """How many of its best configurations are trained anew once ASHA has ended."""
+    """How many of its best configurations are retrained once ASHA has ended."""
     num_seeds: Count = 0
-    """How often each of them is."""
+    """How many times each of them is retrained."""
     final_epochs: Count | None = None
-    """Of each of these trainings; None for as many as a trial's most."""
+    """Of each of these trainings; None for `max_epochs`."""
     best_of: str | None = None
     """The sweep whose best configurations its trials train; None where they were drawn or searched."""
     changes: tuple[str, ...] = ()
-    """`name=value` of each setting that its trials have otherwise than those of `best_of`."""
+    """`name=value` of each setting in which its trials differ from those of `best_of`."""
     parent: str | None = None
-    """The sweep whose finals this one is: its trials are the finalists' trainings, and none is cut."""
+    """The sweep whose finals this one is: its trials are the finalists' trainings, and none is stopped early."""
     finalists: tuple[str, ...] = ()
-    """Of finals: the parent's trials that they train anew, `num_seeds` times in a row each."""
+    """In finals: the parent's trials that are retrained, each `num_seeds` times in a row."""
     interruptions: tuple[Interruption, ...] = ()
-    """In their order; a sweep that was resumed has them still."""
+    """In order; resuming the sweep keeps them."""
 
     @property
     def budget(self) -> Budget:
-        """What its trials get."""
+        """The ASHA budget of its trials."""
         return Budget(
             num_trials=self.num_trials,
             max_epochs=self.max_epochs,
@@ -103,17 +103,17 @@ class SweepRecord(Record):
 
     @property
     def device(self) -> Device:
-        """What its trials' use is counted in."""
+        """The kind of device by which its trials' resource use is counted."""
         return "accelerator" if self.accelerators_per_trial > 0 else "core"
 
     @property
     def num_held(self) -> float:
-        """Of these devices: what a trial, or a cohort, holds."""
+        """How many of these devices a trial, or a cohort, holds."""
         return self.accelerators_per_trial or self.cpus_per_trial
 
     @property
     def epochs_of_finals(self) -> int:
-        """Of each training of its finals."""
+        """The epochs of each training of its finals."""
         return self.final_epochs or self.max_epochs
 
 
@@ -133,17 +133,17 @@ class EpochMetrics(Record):
     seconds: Amount
     """Wall time of the epoch, training and validation."""
     num_sharing: Some = 1
-    """Trials that trained as one cohort in that time."""
+    """Trials that trained in the same pass of a cohort."""
     device: str | None = None
     """What it was trained on, and in which precision."""
     node: str | None = None
     """Address of the node that it was trained on."""
     ended_at: str | None = None
-    """When the driver heard of it: ISO 8601, UTC."""
+    """When the driver received it: ISO 8601, UTC."""
 
     @property
     def share_s(self) -> float:
-        """Its part of these seconds, which the trials of a cohort share; times what they hold, device-seconds."""
+        """Its part of `seconds`, which the trials of a cohort share; device-seconds if multiplied by what they hold."""
         return self.seconds / self.num_sharing
 
     @property
@@ -154,7 +154,7 @@ class EpochMetrics(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class TrialEvent(Record):
-    """What happened to a trial's process, as the driver heard of it."""
+    """What happened to a trial's process, as the driver saw it."""
 
     what: Literal["started", "lost", "ended"]
     at: str
@@ -178,19 +178,19 @@ class TrialRecord(Record):
     seconds: Amount = 0.0
     """Wall time of its epochs."""
     accelerator_seconds: Amount = 0.0
-    """Of its epochs, each divided by the trials that shared it, times the accelerators held."""
+    """Wall time of its epochs, each divided by the trials that shared it, times the accelerators held."""
     error: str | None = None
     """Of a failed trial: the last line of its traceback."""
     events: tuple[TrialEvent, ...] = ()
-    """The latest of them, in their order."""
+    """The latest ones, in order."""
     parent: str | None = None
-    """The trial whose last weights it began with, in a population; its own epochs count from 1 all the same."""
+    """In a population, the trial from whose last weights it started; its own epochs count from 1 all the same."""
 
     @property
     def has_ended(self) -> bool:
-        """Whether no driver trains it any more; one that failed is tried again when its sweep is resumed.
+        """Whether no driver will train it again; one that failed is retried when its sweep is resumed.
 
-        Not so in an earlier generation of a population, where another has taken its place.
+        In an earlier generation of a population it is not retried: another has taken its place.
         """
         return self.outcome in ("completed", "stopped", "diverged")
 
@@ -206,16 +206,16 @@ class SweepResult(Record):
     winner: TrialRecord | None
     """None where no trial finished an epoch with a finite loss."""
     outcomes: Mapping[str, Count]
-    """From outcome to the number of its trials."""
+    """The number of trials with each outcome."""
     num_epochs: Count
-    """As what follows, with those of the finals."""
+    """Includes the finals, as do `wall_s`, `accelerator_seconds` and `cost`."""
     wall_s: Amount
     accelerator_seconds: Amount
     finished_at: str
     cost: Cost | None = None
-    """None in sweeps of versions that did not count it."""
+    """None in sweeps of versions that did not record it."""
     finals: Finals | None = None
-    """Where the best were trained anew: then their winner is the one that is scored on the test set."""
+    """Where the best were retrained: then the winner of the finals is the one that is scored on the test set."""
 
     @property
     def best_first(self) -> tuple[str, ...]:
@@ -225,23 +225,23 @@ class SweepResult(Record):
 
     @property
     def validation_accuracy(self) -> float | None:
-        """The best one of the training that is scored: where it had finals, of the best of their winner's."""
+        """The best of the training that is scored, which in a sweep with finals is the best of their winner's."""
         scored = (self.finals.best if self.finals else None) or self.winner
         return scored.best_validation_accuracy if scored else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class TestScores(Record):
-    """A winner on the test set, which is opened once for it."""
+    """A winner's scores on the test set, which is opened once for it."""
 
     __test__ = False  # not a test class, whatever pytest thinks of the name
 
     sweep_id: str
     study: str
     trial_id: str
-    """Of the sweep; where it was trained anew in finals, the first of `seeds` is the training that was scored."""
+    """In the sweep; where it was retrained in finals, the first of `seeds` is the training that was scored."""
     epoch: Count
-    """Whose weights were scored."""
+    """The one whose weights were scored."""
     config: Mapping[str, Any]
     validation_accuracy: Share
     validation_loss: float | None
@@ -272,9 +272,9 @@ class TestScores(Record):
     mistakes: tuple[Mistake, ...] = ()
     """The most confident ones, the worst first."""
     accuracy_with_flips: Share | None = None
-    """By the mean of the logits of each image and its mirror image: reported apart, never instead."""
+    """By the mean logits of each image and its mirror image: reported besides `accuracy`, never instead."""
     seeds: tuple[SeedScore, ...] = ()
-    """Where the winner was trained anew on several seeds: each of those trainings, the one that was scored first."""
+    """Where the winner was retrained on several seeds: each of those trainings, beginning with the one scored."""
     calibration: Calibration | None = None
     robustness: Robustness | None = None
 

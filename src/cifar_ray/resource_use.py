@@ -1,4 +1,4 @@
-"""What a sweep has held of its accelerators or cores, and what that cost: records, JSON both ways."""
+"""Records of the accelerators or cores that a sweep has held, and of what that cost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ResourceUse(Record):
     held_s: Amount = 0.0
     """By trials or cohorts, whether they trained or not."""
     repeated_s: Amount = 0.0
-    """Of epochs that were trained again, since a process or a node was lost."""
+    """For epochs that were trained again because a process or a node was lost."""
     nodes: Mapping[str, str] = field(default_factory=dict)
     """From a node's address to its accelerator and market, such as `A100 spot`."""
 
@@ -36,9 +36,9 @@ class Cost(Record):
     failed_s: Amount
     """Epochs of trials that failed."""
     repeated_s: Amount
-    """Epochs that were trained again, since a process or a node was lost."""
+    """Epochs that were trained again because a process or a node was lost."""
     price: float | None = None
-    """Of all that was held; None where no table of prices was given, or it lacks a row."""
+    """For all that was held; None where no price table was given, or it lacks a row."""
     currency: str | None = None
     remark: str | None = None
     """Why there is no price, though there is a table."""

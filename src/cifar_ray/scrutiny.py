@@ -1,4 +1,4 @@
-"""What is kept about a winner besides its accuracy: how sure, how robust, how lucky it is, and where it is wrong."""
+"""Records of a winner besides its accuracy: calibration, robustness, scores of other seeds, mistakes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class SeedScore(Record):
     """In the sweep's finals."""
     seed: int
     epoch: int
-    """Of the best validation accuracy, whose weights were scored."""
+    """The one with the best validation accuracy, whose weights were scored."""
     validation_accuracy: float
     accuracy: float
     """On the test set."""
@@ -56,7 +56,7 @@ class Calibration(Record):
     """How far a model's confidence is from its accuracy, before and after temperature scaling (Guo et al. 2017)."""
 
     temperature: float
-    """By which the logits are divided; of the lowest cross-entropy on the validation images."""
+    """Divides the logits; chosen for the lowest cross-entropy on the validation images."""
     error: float
     """Expected calibration error on the test images: the mean gap over bins of confidence, 15 of equal width."""
     scaled_error: float
@@ -74,7 +74,7 @@ class Robustness(Record):
     clean: float
     """Accuracy on them as they are."""
     corrupted: Mapping[str, tuple[float, ...]]
-    """By corruption, from its mildest severity to its worst."""
+    """Accuracies by corruption, from its mildest severity to its worst."""
 
     def __post_init__(self) -> None:
         if not any(self.corrupted.values()):
@@ -82,5 +82,5 @@ class Robustness(Record):
 
     @property
     def mean(self) -> float:
-        """Over all corruptions and severities."""
+        """The mean accuracy over all corruptions and severities."""
         return fmean(value for accuracies in self.corrupted.values() for value in accuracies)

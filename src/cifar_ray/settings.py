@@ -43,16 +43,16 @@ class S3Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerPool:
-    """Nodes of one size that an autoscaler starts and ends."""
+    """Nodes of one size that an autoscaler starts and stops."""
 
     name: str
     max_nodes: int
     num_cpus: float
-    """Of a node."""
+    """Per node."""
     num_gpus: float
-    """Of a node."""
+    """Per node."""
     accelerator: str = ""
-    """What its GPUs are, as Ray names them (`T4`); empty where that is not told."""
+    """The type of its GPUs, as Ray names it (`T4`); empty where unknown."""
 
     def __str__(self) -> str:
         """As `CIFAR_RAY_POOLS` has it."""
@@ -67,7 +67,7 @@ class Settings:
     home: Path
     """`CIFAR_RAY_HOME`, else ~/.cifar-ray: the one-machine cluster's state and the default results."""
     cache: Path
-    """`CIFAR_RAY_CACHE`, else `<home>/cache`: where the official archive is kept, and what was compiled."""
+    """`CIFAR_RAY_CACHE`, else `<home>/cache`: where the official archive and compiled code are kept."""
     data: str | None
     """`CIFAR_RAY_DATA`: the data source where no option names one."""
     storage: str | None
@@ -81,7 +81,7 @@ class Settings:
     commit: str | None
     """`CIFAR_RAY_COMMIT`: the source's commit, where the code was installed without its history."""
     worker_pools: tuple[WorkerPool, ...]
-    """`CIFAR_RAY_POOLS`, on the head of a cluster that grows: Ray tells no job what its autoscaler may add."""
+    """`CIFAR_RAY_POOLS`, on an autoscaled cluster's head node: Ray tells no job what its autoscaler may add."""
     s3: S3Settings
     prices: Path | None = None
     """`CIFAR_RAY_PRICES`: a file that says what an hour of an accelerator costs."""
@@ -101,8 +101,8 @@ class Settings:
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings that `environ` holds. An empty variable counts as unset.
 
-    ConfigurationError where a folder stands below the home of an unknown user, a pool or a switch is misspelt, or a
-    URI holds keys.
+    ConfigurationError where a folder is below the home of an unknown user, a pool or a switch is misspelt, or a URI
+    holds keys.
     """
 
     def get(*names: str) -> str | None:
@@ -132,12 +132,12 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
 
 
 def check_no_user(name: str, uri: str | None) -> str | None:
-    """`uri`; ConfigurationError, which does not repeat it, where a user or keys stand before its host.
+    """`uri`; ConfigurationError, which does not repeat it, where it has a user or keys before its host.
 
-    It would be printed, and be in a job's command, which Ray shows to all who may look at it.
+    They would be printed, and be in a job's command, which Ray shows to everyone with access to the cluster.
     """
     scheme, separator, rest = (uri or "").partition("://")
-    # a secret key may have a slash; in the prefix of a plain bucket an @ is an @, and so it is in a folder's path
+    # a secret key may have a slash; in the prefix of a bucket without keys, and in a folder's path, an @ is just an @
     if re.match("(?s)(?=[^/]*[:@]).*@", rest) if separator else re.match("(?s)[^/@]*:.*@", scheme):
         raise ConfigurationError(f"the URI of {name} holds a user or keys", _KEYS_GO)
     return uri
@@ -169,7 +169,7 @@ def _absolute(name: str, folder: str | Path) -> Path:
 
 
 def read_pools(text: str) -> tuple[WorkerPool, ...]:
-    """`name:max=4,cpu=8,gpu=1`, with blanks between pools; ConfigurationError where one is misspelt."""
+    """The pools in `name:max=4,cpu=8,gpu=1 …`, with blanks between them; ConfigurationError where one is misspelt."""
     return tuple(_worker_pool(word) for word in text.split())
 
 

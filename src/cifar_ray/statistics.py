@@ -58,10 +58,10 @@ def wilson_interval(num_correct: int, num_images: int) -> tuple[float, float]:
 
 
 def difference_interval(first: tuple[int, int], second: tuple[int, int]) -> tuple[float, float]:
-    """Of the first proportion less the second, each (correct, images) of its own images: Newcombe's hybrid of their
-    score intervals (1998, method 10), 95 %.
+    """The 95 % interval of the first proportion minus the second, each (correct, images) on its own images: Newcombe's
+    hybrid of their score intervals (1998, method 10).
 
-    Of the same images it is too wide: the errors that both make cancel. A paired interval needs every image's answer.
+    On the same images it is too wide: errors that both make cancel. A paired interval needs every image's prediction.
     """
     (low_1, high_1), (low_2, high_2) = wilson_interval(*first), wilson_interval(*second)
     share_1, share_2 = first[0] / first[1], second[0] / second[1]
@@ -73,14 +73,14 @@ def difference_interval(first: tuple[int, int], second: tuple[int, int]) -> tupl
 
 
 def between(low: float, high: float, share: float) -> float:
-    """That share of the way from one to the other, to the last bit as numpy's quantiles have it."""
-    # from the nearer end
+    """The point at `share` of the way from `low` to `high`, to the last bit as in numpy's quantiles."""
+    # computed from the nearer end
     return high - (high - low) * (1 - share) if share >= 0.5 else low + (high - low) * share
 
 
 def student_quantile(degrees: int, level: float = 0.95) -> float:
-    """Between minus and plus which Student's t lies with that chance, found in the closed form of its distribution
-    function; of 0.95 it is the 97.5 % quantile."""
+    """The t for which Student's t lies between -t and t with probability `level`, from the closed form of its
+    distribution function; for 0.95 it is the 97.5 % quantile."""
     assert degrees >= 1
     low, high = 0.0, 1.0
     while _within_student(high, degrees) < level:
@@ -92,7 +92,7 @@ def student_quantile(degrees: int, level: float = 0.95) -> float:
 
 
 def _within_student(t: float, degrees: int) -> float:
-    """The chance of lying between -t and t (Abramowitz and Stegun 1964, 26.7.3 and 26.7.4)."""
+    """The probability of lying between -t and t (Abramowitz and Stegun 1964, 26.7.3 and 26.7.4)."""
     angle = math.atan(t / math.sqrt(degrees))
     cosine = math.cos(angle)
     is_odd = degrees % 2
@@ -105,9 +105,9 @@ def _within_student(t: float, degrees: int) -> float:
 
 
 def mean_interval(values: Sequence[float], num_comparisons: int = 1) -> tuple[float, float] | None:
-    """The 95 % interval of the mean of what the values are drawn from (Student's t); None of fewer than two.
+    """The 95 % interval of the mean of what the values are drawn from (Student's t); None for fewer than two.
 
-    Of several comparisons it holds for all of them together, by Bonferroni's inequality: each has its part of the 5 %.
+    For several comparisons it holds for all of them jointly, by Bonferroni's inequality: each has its part of the 5 %.
     """
     if len(values) < 2:
         return None
@@ -118,7 +118,7 @@ def mean_interval(values: Sequence[float], num_comparisons: int = 1) -> tuple[fl
 
 
 def mean_accuracy_interval(accuracies: Sequence[float]) -> tuple[float, float] | None:
-    """The same of accuracies, whose mean is no less than 0 and no more than 1."""
+    """The same for accuracies, whose mean lies between 0 and 1."""
     if (interval := mean_interval(accuracies)) is None:
         return None
     low, high = interval
@@ -126,8 +126,8 @@ def mean_accuracy_interval(accuracies: Sequence[float]) -> tuple[float, float] |
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """The exact two-sided p-value of McNemar's test (1947): the images that one of two models alone gets right are
-    a fair coin's tosses, if the models are equally good."""
+    """The exact two-sided p-value of McNemar's test (1947): the images that only one of two models gets right are
+    tosses of a fair coin if the models are equally good."""
     num_tosses = only_first + only_second
     term = total = 1
     for number in range(min(only_first, only_second)):
@@ -137,7 +137,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
 
 def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Rank correlation, ties at the mean of their ranks; None where one side is all ties."""
+    """Spearman's rank correlation, ties at the mean of their ranks; None where one side is all ties."""
     try:
         return correlation(_ranks(first), _ranks(second))
     except StatisticsError:
@@ -145,8 +145,8 @@ def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
 
 
 def kendall(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Kendall's tau-b: of the pairs, those in the same order less those in the other; None where one side is all
-    ties."""
+    """Kendall's tau-b: concordant minus discordant pairs, normalised by the pairs without ties; None where one side is
+    all ties."""
     signs = [
         (_sign(a_1 - a_2), _sign(b_1 - b_2))
         for (a_1, b_1), (a_2, b_2) in combinations(list(zip(first, second, strict=True)), 2)

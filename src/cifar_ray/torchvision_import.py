@@ -11,8 +11,8 @@ import torch
 
 _SIGNATURE = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
-# tried first without: a torchvision whose extension does load (a CPU, ROCm or macOS build beside its own torch)
-# declares the operators itself, and a second declaration of one ends the process
+# tried first without declaring them: a torchvision whose extension does load (a CPU, ROCm or macOS build beside its
+# own torch) declares the operators itself, and a second declaration of one aborts the process
 try:
     import torchvision
 except RuntimeError:

@@ -1,4 +1,4 @@
-"""Worker nodes on one machine that Ray's own autoscaler starts and ends: each a raylet with logical accelerators."""
+"""Configures Ray's autoscaler to run worker nodes on one machine: each a raylet with logical accelerators."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from cifar_ray.errors import ConfigurationError
 from cifar_ray.settings import WorkerPool
 
 HEAD, POOL = "ray.head.default", "worker"
-"""Kinds of nodes. Ray's provider of nodes on one machine knows the head by that name."""
+"""Node types. Ray's node provider for one machine expects that name for the head."""
 IDLE_TIMEOUT_MINUTES = 0.25
 STORE_BYTES = 700_000_000
-"""Of a worker's object store: CIFAR-10 is 200 MB."""
+"""Size of a worker's object store; CIFAR-10 is 200 MB."""
 
 _NAME = re.compile(r"[\w.-]+")
 _HEAD_ID = "f" * 51 + "00000"
-"""By which Ray's provider of nodes on one machine knows the head."""
+"""The node id that Ray's node provider for one machine expects of the head."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class LocalPool(WorkerPool):
 
     name: str = POOL
     least: int
-    """Nodes that stay without work."""
+    """Nodes that are kept even when idle."""
 
     def __post_init__(self) -> None:
         if not all(map(_NAME.fullmatch, (self.name, self.accelerator or "any"))):
@@ -45,7 +45,7 @@ class LocalPool(WorkerPool):
 
     @property
     def node_type(self) -> dict[str, Any]:
-        """As the autoscaler is told of it."""
+        """Its entry in the autoscaler's `available_node_types`."""
         return {
             "resources": {
                 "CPU": self.num_cpus,
@@ -60,12 +60,12 @@ class LocalPool(WorkerPool):
 
 
 def pools_text(workers: Sequence[LocalPool]) -> str:
-    """For the head's `CIFAR_RAY_POOLS`."""
+    """The value of the head's `CIFAR_RAY_POOLS`."""
     return " ".join(map(str, workers))
 
 
 def autoscaling_config(workers: Sequence[LocalPool], gcs_port: int) -> dict[str, Any]:
-    """What `ray start --head --autoscaling-config` takes; with `autoscaling_environment` and that `--port`."""
+    """For `ray start --head --autoscaling-config`, with `autoscaling_environment` and `gcs_port` as `--port`."""
     return {
         "cluster_name": "local",
         "max_workers": sum(each.max_nodes for each in workers),
@@ -86,7 +86,7 @@ def autoscaling_config(workers: Sequence[LocalPool], gcs_port: int) -> dict[str,
             HEAD: {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
             **{each.name: each.node_type for each in workers},
         },
-        # Ray asks for each of them, with nothing to do on one machine
+        # Ray requires each of these, though on one machine they have nothing to do
         **{f"{role}setup_commands": [] for role in ("", "head_", "worker_")},
         **{f"{role}_start_ray_commands": [] for role in ("head", "worker")},
         "initialization_commands": [],
@@ -97,7 +97,7 @@ def autoscaling_config(workers: Sequence[LocalPool], gcs_port: int) -> dict[str,
 
 
 def autoscaling_environment(workers: Sequence[LocalPool]) -> Mapping[str, str]:
-    """The head's variables beside."""
+    """The environment variables that the head needs besides `autoscaling_config`."""
     return {
         "CIFAR_RAY_POOLS": pools_text(workers),
         "RAY_FAKE_CLUSTER": "1",

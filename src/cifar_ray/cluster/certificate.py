@@ -1,4 +1,4 @@
-"""Makes the certificate by which the parts of a server know each other."""
+"""Makes the certificate by which the parts of a server authenticate each other."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from ipaddress import ip_address
 from cifar_ray.cluster.ports import HOST
 from cifar_ray.errors import ClusterError
 
-# whatever the machine's clock says: it is made anew at each start, and lives no longer than the server
+# valid whatever the machine's clock says: it is made anew at each start, and used no longer than the server runs
 _FROM, _UNTIL = datetime(2020, 1, 1), datetime(2100, 1, 1)
 
 
 def certificate() -> str:
-    """One that has signed itself, and its key, both as PEM; ClusterError where what makes it is not installed."""
-    # comes with the extra `local` alone
+    """A self-signed certificate and its key, both as PEM; ClusterError where `cryptography` is not installed."""
+    # comes only with the extra `local`
     try:
         from cryptography import x509  # noqa: PLC0415
         from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415

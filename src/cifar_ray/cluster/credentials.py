@@ -15,7 +15,7 @@ _ACTIONS = ("Admin", "Read", "Write", "List", "Tagging")
 
 @dataclass(frozen=True, kw_only=True)
 class SecretFiles:
-    """Where the secrets lie."""
+    """Where the secrets are kept."""
 
     folder: Path
 
@@ -36,7 +36,7 @@ class SecretFiles:
 
     @property
     def s3_certificate(self) -> Path:
-        """By which the server's parts know each other."""
+        """The certificate by which the S3 server's parts authenticate each other."""
         return self.folder / "s3.pem"
 
 
@@ -64,13 +64,13 @@ def read_token(path: Path) -> str:
 
 
 def remove_secrets(files: SecretFiles) -> None:
-    """Delete the files: with the cluster gone they open nothing."""
+    """Delete the files: with the cluster gone they give access to nothing."""
     for path in (files.token, files.credentials, files.s3_config, files.s3_certificate):
         path.unlink(missing_ok=True)
 
 
 def write_private(path: Path, text: str) -> None:
-    """Put `text` in a new file of mode 0600: an old one could have other rights, or be open elsewhere."""
+    """Write `text` to a new file of mode 0600: an old one could have other permissions, or be open elsewhere."""
     path.unlink(missing_ok=True)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)

@@ -1,4 +1,4 @@
-"""Asks the HTTP API of Ray's dashboard with the cluster's token."""
+"""Queries the HTTP API of Ray's dashboard with the cluster's token."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _OTHER_FORM = (AttributeError, KeyError, TypeError, ValueError)
 
 @dataclass(frozen=True, kw_only=True)
 class RunningJob:
-    """One that was submitted and has not ended."""
+    """A submitted job that has not ended."""
 
     submission_id: str
     metadata: Mapping[str, str]
-    """As it was submitted with."""
+    """As given when it was submitted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +34,11 @@ class Versions:
 
     ray: str
     python: str | None
-    """None where the dashboard does not tell."""
+    """None where the dashboard does not say."""
 
 
 def running_jobs(url: str, token: str) -> list[RunningJob]:
-    """Those submitted that have not ended; UnreachableError where no dashboard answers or it refuses the token."""
+    """Submitted jobs that have not ended; UnreachableError where no dashboard answers or it refuses the token."""
     try:
         return [
             RunningJob(submission_id=str(job["submission_id"]), metadata=dict(job["metadata"] or {}))
@@ -50,7 +50,7 @@ def running_jobs(url: str, token: str) -> list[RunningJob]:
 
 
 def living_nodes(url: str, token: str | None) -> list[NodeKind]:
-    """What each node that lives has; UnreachableError as for `running_jobs`."""
+    """What each living node has; UnreachableError as for `running_jobs`."""
     answer = _get(f"{url}/api/v0/nodes?detail=true&limit=1000", token)
     try:
         return [
@@ -78,7 +78,7 @@ def versions(url: str, token: str | None) -> Versions:
 
 
 def answers_without_token(url: str) -> bool:
-    """Whether the Jobs API lets in whoever asks; UnreachableError where it does not answer at all."""
+    """Whether the Jobs API lets anyone in; UnreachableError where it does not answer at all."""
     try:
         _get(f"{url}/api/jobs/", None)
     except UnreachableError as error:

@@ -1,4 +1,4 @@
-"""Says what of a person's environment a process of the one-machine cluster gets."""
+"""Derives the environment of the one-machine cluster's processes from the user's."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _NO_PROXY = "127.0.0.1,localhost"
 def joined(environ: Mapping[str, str], variables: Mapping[str, str]) -> dict[str, str]:
     """`environ` with the cluster's `variables` and without what would shadow them.
 
-    All AWS variables of the user's own go, and those of Ray that name another cluster. Loopback addresses
-    are kept from a proxy. Folders of `cifar_ray` are made absolute: jobs run elsewhere.
+    The user's own AWS variables are dropped, and those of Ray that name another cluster. Loopback addresses
+    bypass any proxy. Folders of `cifar_ray` are made absolute: jobs run in another directory.
     """
     kept = {name: value for name, value in environ.items() if not name.startswith("AWS_") and name not in _SHADOWING}
     folders = {name: str(Path(kept[name]).expanduser().absolute()) for name in _FOLDERS if kept.get(name)}
@@ -37,6 +37,6 @@ def joined(environ: Mapping[str, str], variables: Mapping[str, str]) -> dict[str
 
 
 def past_proxy(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that keep loopback addresses from a proxy, beside those that `environ` keeps from it."""
+    """Variables that let loopback addresses bypass a proxy, besides those that `environ` already exempts."""
     excepted = ",".join(filter(None, (environ.get("NO_PROXY") or environ.get("no_proxy"), _NO_PROXY)))
     return {"NO_PROXY": excepted, "no_proxy": excepted}

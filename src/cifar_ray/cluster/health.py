@@ -12,7 +12,7 @@ from cifar_ray.errors import ClusterError
 
 
 def examine(cluster: LocalCluster) -> tuple[dict[str, str | None], list[NodeKind] | None]:
-    """Each part's problem, None where it answers to its own token or keys; and the nodes that live, if it tells."""
+    """Each part's problem, None where it answers to its own token or keys; and the living nodes, if Ray lists them."""
     problems: dict[str, str | None] = {"Jobs API": None, "S3": None}
     nodes = None
     try:

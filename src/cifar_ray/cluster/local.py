@@ -19,14 +19,14 @@ from cifar_ray.cluster.state import LocalCluster, StateFolder, find
 from cifar_ray.errors import ClusterError
 from cifar_ray.provenance import now
 
-# Ray's sockets lie below it and a Unix socket's path has at most 107 bytes: the user's TMPDIR may be too long
+# Ray's sockets are below it and a Unix socket's path has at most 107 bytes: the user's TMPDIR may be too long
 _TEMP_ROOT = "/tmp"
 _TEMP_PREFIX = "cifar-ray-"
 
 
 @dataclass(frozen=True, kw_only=True)
 class LocalClusterOptions:
-    """What a one-machine cluster is made of; `cifar-ray local up` checks it, by its flags' names."""
+    """Options of a one-machine cluster; `cifar-ray local up` checks them, by the names of its flags."""
 
     home: Path
     """Its state folder: results, secrets, logs, state.json."""
@@ -39,11 +39,11 @@ class LocalClusterOptions:
     s3_port: int | None = None
     """None: a free one."""
     workers: tuple[LocalPool, ...] = ()
-    """Pools of nodes that an autoscaler starts and ends, beside a head that works for nobody. Empty: the head alone."""
+    """Pools of nodes that an autoscaler starts and stops, beside a head without resources. Empty: the head alone."""
 
 
 def kept_objects(home: Path) -> Path | None:
-    """The folder of the objects that a cluster of `home` has left; None where it runs, or none has stored any."""
+    """The folder of objects left by a cluster of `home`; None while one is running, or where none has stored any."""
     folder = StateFolder(home=home).s3_data
     if not any(folder.glob(f"{s3_server.BUCKET}_*.dat")):
         return None
@@ -63,8 +63,8 @@ def up(
 ) -> LocalCluster:
     """Start the cluster and wait until both servers answer.
 
-    Its processes get `environ`, less what would shadow the cluster's own variables. ClusterError where one
-    runs already, a port is taken or a server does not start; nothing of it is left running then.
+    Its processes get `environ`, less what would shadow the cluster's own variables. ClusterError where one is
+    already running, a port is taken or a server does not start; nothing is left running then.
     """
     processes.check_platform()
     program = s3_server.binary()
@@ -91,9 +91,9 @@ def up(
 
 
 def down(home: Path, say: Callable[[str], None] = _say_nothing) -> bool:
-    """Stop the cluster of `home`, with whatever runs on it; whether there was one. Results stay.
+    """Stop the cluster of `home`, with whatever runs on it; returns whether there was one. Results are kept.
 
-    ClusterError where it is one of another machine that shares `home`.
+    ClusterError where it runs on another machine that shares `home`.
     """
     state = StateFolder(home=home.expanduser().absolute())
     if not state.home.is_dir():
@@ -101,14 +101,14 @@ def down(home: Path, say: Callable[[str], None] = _say_nothing) -> bool:
     with state.locked():
         _check_ours(state)
         if state.read() is not None:
-            # who reads it may be gone, as `tee` is after Ctrl-C
+            # whatever reads the output may be gone, as `tee` is after Ctrl-C
             with suppress(OSError):
                 say("stopping Ray and the S3 server")
         return _clear(state)
 
 
 def _check_ours(state: StateFolder) -> None:
-    """ClusterError where state.json names a cluster whose server lives, but not here."""
+    """ClusterError where state.json names a cluster whose S3 server is alive, but not on this machine."""
     cluster = state.read()
     if cluster is not None and not processes.family(cluster.lineage("s3")):
         with state.s3_locked():
@@ -116,7 +116,7 @@ def _check_ours(state: StateFolder) -> None:
 
 
 def _start(options: LocalClusterOptions, state: StateFolder, program: str, environ: Mapping[str, str]) -> LocalCluster:
-    """Start both servers at once, then wait for both. Each step is in state.json before the next is taken."""
+    """Start both servers at once, then wait for both. Each step is written to state.json before the next."""
     make_secrets(state.secrets)
     cluster = _plan(options, state)
     state.write(cluster)
@@ -137,7 +137,7 @@ def _start(options: LocalClusterOptions, state: StateFolder, program: str, envir
 
 
 def _plan(options: LocalClusterOptions, state: StateFolder) -> LocalCluster:
-    """The cluster before its first process: its ports and its temp dir."""
+    """The cluster before its first process starts: its ports and its temp dir."""
     asked = [port for port in (options.dashboard_port, options.s3_port) if port is not None]
     first, second, *internal = free_ports(2 + len(s3_server.PORTS), asked)
     return LocalCluster(
@@ -155,7 +155,7 @@ def _plan(options: LocalClusterOptions, state: StateFolder) -> LocalCluster:
 
 
 def _clear(state: StateFolder, *, keeps_ray_logs: bool = False) -> bool:
-    """Stop what state.json names, Ray before the store that its jobs write to; whether there was any."""
+    """Stop what state.json names, Ray before the store that its jobs write to; returns whether any was running."""
     cluster = state.read()
     if cluster is None:
         return False

@@ -1,4 +1,4 @@
-"""Ray's provider of nodes on one machine, each with its own copy of a job's working directory."""
+"""Starts Ray nodes on one machine, each with its own copy of a job's working directory."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from ray.autoscaler._private.fake_multi_node.node_provider import FakeMultiNodeP
 
 
 class LocalNodeProvider(FakeMultiNodeProvider):
-    """Loaded by the autoscaler, which the configuration names it to.
+    """Loaded by the autoscaler, by its name in `autoscaling_config`.
 
     Ray's own gives all nodes one session folder: the first worker that sets up a job's environment would replace the
-    directory that the job stands in.
+    directory that the job is running in.
     """
 
     def _create_node_with_resources_and_labels(self, *arguments: Any) -> None:

@@ -1,4 +1,4 @@
-"""Reads the pools of workers that a Ray autoscaling specification has, to start them on one machine."""
+"""Reads the worker pools of a Ray autoscaling specification, to start them on one machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RESOURCES = {"CPU", ACCELERATOR, "object_store_memory"}
 
 
 def read_pool_file(path: Path) -> tuple[LocalPool, ...]:
-    """Each of `available_node_types` but the head's: its CPUs, GPUs, accelerator and how many there may be.
+    """Each of `available_node_types` but the head's: its CPUs, GPUs, accelerator type and limits on nodes.
 
     Nothing else is taken from the file. ConfigurationError where it cannot be read, or a pool asks for what the
     workers of one machine do not have.

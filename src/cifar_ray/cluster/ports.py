@@ -12,16 +12,16 @@ from cifar_ray.errors import ClusterError
 
 HOST = "127.0.0.1"
 _FIRST = 20_000
-"""Below it Ray gives its workers ports, where nobody tells it otherwise."""
+"""Ray's default range for its workers' ports lies below this."""
 _LAST = 65_535
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _LINUX_EPHEMERAL = (32_768, 60_999)
 
 
 def free_ports(count: int, but: Collection[int] = ()) -> list[int]:
-    """`count` different ports, at random, none of `but`; as far as there are any, of those that no connection gets.
+    """`count` different free ports, at random, none of `but`, and if possible none of the ephemeral ones.
 
-    A server binds its port seconds after this: one of the kernel's own choice may be an outgoing connection's by then.
+    A server binds its port seconds after this: by then an outgoing connection may have been given an ephemeral port.
     ClusterError where fewer are free.
     """
     first, last = ephemeral_ports()
@@ -64,7 +64,7 @@ def _is_free(port: int) -> bool:
 
 
 def _bind(port: int) -> None:
-    """As a server would, for a moment: ports in TIME_WAIT count as free."""
+    """Bind the port as a server would, for a moment: ports in TIME_WAIT count as free."""
     with socket.socket() as made:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((HOST, port))

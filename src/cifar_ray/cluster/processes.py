@@ -21,18 +21,18 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True, kw_only=True)
 class Process(Record):
-    """A process that cannot be taken for a later one with the same number."""
+    """A process, told apart from a later one with the same pid by when it started."""
 
     pid: int
     start_ticks: int
     """When it started, in clock ticks since `boot`."""
     boot: str
-    """Id of the machine's start: ticks are counted from there."""
+    """Id of the boot that the ticks are counted from."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Entry:
-    """A line of the process table."""
+    """An entry of the process table."""
 
     process: Process
     parent: int
@@ -49,14 +49,14 @@ def check_platform() -> None:
 
 
 def identify(pid: int) -> Process:
-    """The process of that number, which may have ended as long as nobody took note; else ClusterError."""
+    """The process with that pid, even a zombie; ClusterError where there is none."""
     if (entry := _entry(pid, even_ended=True)) is None:
         raise ClusterError(f"there is no process {pid}")
     return entry.process
 
 
 def is_alive(process: Process) -> bool:
-    """Whether this very process runs; one that has ended and waits for its parent does not."""
+    """Whether this very process is running; a zombie is not."""
     entry = _entry(process.pid)
     return entry is not None and entry.process == process
 
@@ -70,15 +70,15 @@ class Lineage:
     mark: str
     """The value of the variable MARK in their environment."""
     folder: Path
-    """Its own: a process of its session that has a file open below it is one of them."""
+    """The server's own: a process of its session with a file open below it is one of its processes."""
 
 
 def family(lineage: Lineage) -> set[Process]:
-    """The root where it lives, all its descendants and every other process of the lineage.
+    """The root if it is alive, all its descendants and every other process of the lineage.
 
-    Several nets, since each has a hole: a process may lose its parent, leave its session or, by setting its
+    Several criteria, since each can miss some: a process may lose its parent, leave its session or, by setting its
     title, overwrite the environment that the mark is in. A session alone is no proof once its leader is
-    gone: the number may be another's by now.
+    gone: its number may have been reused by now.
     """
     table = {entry.process.pid: entry for entry in _table()}
     root = lineage.root
@@ -95,14 +95,14 @@ def family(lineage: Lineage) -> set[Process]:
 
 
 def stop(lineage: Lineage, deadline_s: float) -> bool:
-    """Ask the root to end, wait, then kill what is left of its family; whether there was anything.
+    """Ask the root to end, wait, then kill what is left of its family; returns whether there was any.
 
-    ClusterError where a process outlives even that.
+    ClusterError where a process survives even that.
     """
     known = family(lineage)
     if not known:
         return False
-    # orphans of a root that has died have nobody else to ask them
+    # if the root has died, nobody else asks its orphans to end
     root = lineage.root
     for process in [root] if root is not None and is_alive(root) else known:
         _send(process, signal.SIGTERM)
@@ -118,7 +118,7 @@ def stop(lineage: Lineage, deadline_s: float) -> bool:
 def _wait_for_end(
     known: set[Process], lineage: Lineage, deadline_s: float, with_signal: signal.Signals | None = None
 ) -> set[Process]:
-    """Those of the family, newcomers included, that still live `deadline_s` from now."""
+    """The family, newcomers included, that is still alive after `deadline_s`; newcomers get `with_signal`."""
     deadline = time.monotonic() + deadline_s
     while True:
         newcomers = family(lineage) - known
@@ -149,7 +149,7 @@ def _table() -> Iterator[_Entry]:
 def _entry(pid: int, *, even_ended: bool = False) -> _Entry | None:
     """What /proc/<pid>/stat says; None where the process has ended (a zombie has, unless `even_ended`)."""
     try:
-        # Linux cuts a name at 15 bytes, which may be within a character
+        # Linux cuts a name at 15 bytes, possibly in the middle of a character
         text = (_PROC / str(pid) / "stat").read_text(errors="replace")
         boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
     except OSError:

@@ -23,7 +23,7 @@ DEADLINE_S = 60.0
 STOP_DEADLINE_S = 8.0
 _STORE_MIN_BYTES = 100_000_000
 _STORE_MAX_BYTES = 2_000_000_000
-"""CIFAR-10 is 200 MB."""
+"""Of the object store; CIFAR-10 is 200 MB."""
 
 
 def start(
@@ -39,12 +39,12 @@ def start(
     temp_dir = Path(cluster.temp_dir)
     (temp_dir / "tmp").mkdir()
     port, s3_port = (url.rpartition(":")[2] for url in (cluster.dashboard_url, cluster.s3_endpoint_url))
-    # 0: Ray takes a free port of its own; for its client server, and where others must know it, it does not accept that
-    # but for those of the other servers, which are free until they have started
+    # 0 lets Ray take any free port; its client server does not accept that, nor can a port that others must know be 0.
+    # The other servers' ports are excluded: they still look free until those have started
     client_port, own_port = free_ports(2, {int(port), int(s3_port), *cluster.s3_internal_ports})
     gcs_port = own_port if workers else 0
     command = [
-        # the interpreter that runs this, so that its packages are the cluster's
+        # this very interpreter, so that the cluster has its packages
         sys.executable,
         *("-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"),
         *("--node-ip-address", HOST, "--dashboard-host", HOST, "--dashboard-port", port),
@@ -66,7 +66,7 @@ def start(
 
 
 def wait(server: Server, beside: Server, dashboard_url: str, token: str) -> None:
-    """Wait until the Jobs API answers and the node is there; ClusterError where that does not come."""
+    """Wait until the Jobs API answers and a node is alive; ClusterError where that does not happen."""
 
     def has_come() -> bool:
         try:
@@ -79,12 +79,12 @@ def wait(server: Server, beside: Server, dashboard_url: str, token: str) -> None
 
 
 def stop(cluster: LocalCluster) -> bool:
-    """Stop the head, its jobs and their workers; whether there was any."""
+    """Stop the head, its jobs and their workers; returns whether there were any."""
     return processes.stop(cluster.lineage("ray"), STOP_DEADLINE_S)
 
 
 def keep_logs(cluster: LocalCluster, state: StateFolder) -> None:
-    """Copy the logs of Ray's own processes from the temp dir to beside ray.log."""
+    """Copy the logs of Ray's own processes from the temp dir to a folder beside ray.log."""
     folder = state.log("ray").parent / "ray-failed-start"
     shutil.rmtree(folder, ignore_errors=True)
     # a start that fails early leaves none, and a file that vanishes meanwhile is no loss
@@ -93,26 +93,26 @@ def keep_logs(cluster: LocalCluster, state: StateFolder) -> None:
 
 
 def _environment(environ: Mapping[str, str], cluster: LocalCluster) -> dict[str, str]:
-    """What the head, and with it every job and worker, gets to see."""
+    """The environment of the head, which every job and worker inherits."""
     folder = str(Path(sys.executable).parent)
     return dict(environ) | {
-        # an entrypoint `python ...` is this interpreter
+        # an entrypoint `python ...` runs this interpreter
         "PATH": os.pathsep.join(filter(None, (folder, environ.get("PATH")))),
-        # left-overs of Ray's dashboard and of jobs go with the temp dir
+        # left-overs of Ray's dashboard and of jobs are removed with the temp dir
         "TMPDIR": str(Path(cluster.temp_dir) / "tmp"),
         MARK: cluster.lineage("ray").mark,
-        # Ray fixes these ports otherwise; a free one for each
+        # Ray's defaults are fixed ports; 0 takes a free one for each
         "AUTOSCALER_METRIC_PORT": "0",
         "DASHBOARD_METRIC_PORT": "0",
-        # Ray kills a job 3 s after it has told it to stop, by default: too soon to write its books
+        # by default Ray kills a job 3 s after telling it to stop: too soon for it to write its books
         "RAY_JOB_STOP_WAIT_TIME_S": "20",
-        # on SIGTERM Ray would let running jobs go on for 30 s
+        # on SIGTERM Ray would let running jobs continue for 30 s
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
     }
 
 
 def _object_store_bytes() -> int:
-    """As much as the data needs and the machine has: Ray's own default takes 30 % of any machine."""
+    """As much as the data needs and the machine can spare: Ray's own default takes 30 % of any machine."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     shared = Path("/dev/shm")
     room = shutil.disk_usage(shared).free if shared.is_dir() else 0

@@ -23,13 +23,13 @@ BUCKET = "cifar-ray"
 STORAGE = f"s3://{BUCKET}/results"
 DEADLINE_S = 60.0
 STOP_DEADLINE_S = 1.0
-"""`weed` takes 15 to 25 s over a SIGTERM, waiting for peers that are not there. What it has acknowledged is
-in its files by then: no object was lost in any of three SIGKILLs amid a stream of writes."""
+"""Short, since `weed` takes 15 to 25 s to end on a SIGTERM, waiting for peers that are not there. What it has
+acknowledged is in its files by then: no object was lost in any of three SIGKILLs amid a stream of writes."""
 _KEYS = ("WEED_JWT_FILER_SIGNING_KEY", "WEED_JWT_SIGNING_KEY", "WEED_JWT_SIGNING_READ_KEY")
-"""Keys that nobody else has: without them, any process of the machine writes and reads the volumes by HTTP."""
+"""Signing keys that nobody else has: without them, any process on the machine could read and write volumes by HTTP."""
 _PARTS = ("MASTER", "VOLUME", "FILER", "S3", "CLIENT")
-"""They call each other by gRPC: any process of the machine could, to list and delete all, if they asked no
-certificate."""
+"""They call each other by gRPC, with certificates: without them, any process on the machine could list and
+delete all objects."""
 _TIMEOUT_S = 10
 PORTS = (
     "s3.port.grpc",
@@ -40,9 +40,9 @@ PORTS = (
     "master.port",
     "master.port.grpc",
 )
-"""The ports of its parts, beside the one that clients use."""
+"""The ports of its parts, besides the one that clients use."""
 _SOCKET_FOLDER = Path("/tmp")
-"""Where it makes a socket for each port of gRPC, which it leaves behind; it can be told for two of them."""
+"""Where it makes a socket for each gRPC port and leaves it behind; only two of them can be put elsewhere."""
 
 
 def binary() -> str:
@@ -68,7 +68,7 @@ def start(program: str, cluster: LocalCluster, state: StateFolder, environ: Mapp
         "master.volumeSizeLimitMB": 256,
         "volume.max": 50,
         "filer": "true",
-        # of the master and the filer: any web page that finds their ports would read, and delete, all that there is
+        # of the master and the filer: any web page that found their ports could read and delete everything
         "disableHttp": "true",
         "filer.localSocket": temp_dir / "filer.sock",
         "s3": "true",
@@ -88,7 +88,7 @@ def start(program: str, cluster: LocalCluster, state: StateFolder, environ: Mapp
 
 
 def _admission(path: Path) -> dict[str, str]:
-    """What the parts show each other, made anew and kept at `path`, as variables of their environment."""
+    """Variables by which the parts authenticate each other: new keys, and a new certificate, kept at `path`."""
     write_private(path, certificate())
     own = {"WEED_GRPC_CA": str(path)}
     for part in _PARTS:
@@ -97,7 +97,7 @@ def _admission(path: Path) -> dict[str, str]:
 
 
 def stop(cluster: LocalCluster) -> bool:
-    """Stop the server; whether it ran."""
+    """Stop the server; returns whether it was running."""
     was_running = processes.stop(cluster.lineage("s3"), STOP_DEADLINE_S)
     for port in cluster.s3_internal_ports:
         for socket in _SOCKET_FOLDER.glob(f"seaweedfs-*-grpc-{port}.sock"):
@@ -106,7 +106,7 @@ def stop(cluster: LocalCluster) -> bool:
 
 
 def wait(server: Server, beside: Server, endpoint_url: str, credentials: Path) -> None:
-    """Wait until the bucket exists and takes an object; ClusterError where that does not come."""
+    """Wait until the bucket exists and takes an object; ClusterError where that does not happen."""
 
     def has_come() -> bool:
         try:
@@ -119,7 +119,7 @@ def wait(server: Server, beside: Server, endpoint_url: str, credentials: Path) -
 
 
 def check(endpoint_url: str, credentials: Path, *, is_first: bool = False) -> None:
-    """UnreachableError unless the bucket answers to the keys in `credentials`; `is_first` makes it and writes to it.
+    """UnreachableError unless the bucket answers to the keys in `credentials`; `is_first` creates it and writes to it.
 
     ClusterError where that file has no keys.
     """
@@ -153,13 +153,13 @@ def _client(endpoint_url: str, credentials: Path) -> Any:
         f"no keys can be read from {credentials}", "start anew: cifar-ray local down; cifar-ray local up"
     )
     try:
-        # not a session's chain: where this file has no keys, that goes on to the user's own and the machine's
+        # not a session's credential chain, which falls back on the user's and the machine's where this file has no keys
         keys = SharedCredentialProvider(str(credentials)).load()
     except BotoCoreError as error:
         raise unreadable from error
     if keys is None:
         raise unreadable
-    # the user's own profile and files have no say here, nor are they parsed
+    # the user's own profile and files are ignored here, not even parsed
     nowhere = (None, None, os.devnull, None)
     own: dict[str, Any] = {"profile": (None, [], None, None), "config_file": nowhere, "credentials_file": nowhere}
     return Session(session_vars=own).create_client(

@@ -1,4 +1,4 @@
-"""Starts a server process of its own session and watches it until it answers."""
+"""Starts a server process in its own session and watches it until it answers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cifar_ray.errors import ClusterError
 POLL_S = 0.1
 NUM_LOG_LINES = 12
 
-# A Popen object that is forgotten while its process runs warns; these processes outlive this one by design.
+# A Popen object that is collected while its process runs warns; these processes outlive this one by design.
 _started: list[subprocess.Popen[bytes]] = []
 
 
@@ -23,7 +23,7 @@ class Server:
     """A server that has been started."""
 
     name: str
-    """What messages call it."""
+    """Its name in messages."""
     process: Process
     log_path: Path
 
@@ -36,9 +36,9 @@ def launch(
     cwd: Path,
     descriptors: Sequence[int] = (),
 ) -> Server:
-    """Start `command`, its output going to `log_path`, which is begun anew; ClusterError where it cannot.
+    """Start `command`, its output going to `log_path`, which is overwritten; ClusterError where it cannot start.
 
-    It has these descriptors of ours, too.
+    It inherits `descriptors`.
     """
     try:
         with log_path.open("wb") as log:
@@ -59,12 +59,12 @@ def launch(
 
 
 def reap() -> None:
-    """Take note of the servers of this process that have ended, so that none stays a zombie."""
+    """Reap the servers started by this process that have ended, so that none stays a zombie."""
     _started[:] = [child for child in _started if child.poll() is None]
 
 
 def wait_until(server: Server, has_come: Callable[[], bool], deadline_s: float, beside: Server) -> None:
-    """Wait until it `has_come`.
+    """Wait until `has_come` returns true.
 
     ClusterError, with the last lines of the log, where the server, or the one `beside` it, ends first or
     `deadline_s` passes.

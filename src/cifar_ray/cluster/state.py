@@ -1,4 +1,4 @@
-"""Keeps what is known of the running cluster in the state folder."""
+"""Records the running cluster in the state folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cifar_ray.errors import ClusterError, RecordError
 from cifar_ray.json_record import Record
 
 LOCK_PATIENCE_S = 3.0
-"""For a server that was killed a moment ago: the last of its threads holds its files, and so its lock."""
+"""Seconds to wait for a server killed a moment ago: its last thread still holds its files, and so the lock."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class LocalCluster(Record):
     """Ray's dashboard and Jobs API: `http://127.0.0.1:<port>`."""
     s3_endpoint_url: str
     s3_internal_ports: tuple[int, ...]
-    """What the S3 server's own parts meet at."""
+    """Where the S3 server's own parts reach each other."""
     storage: str
     """The store for results, `s3://bucket/prefix`."""
     token_path: str
@@ -44,7 +44,7 @@ class LocalCluster(Record):
     s3: Process | None = None
     """None before it is started."""
     pools: str = ""
-    """What its autoscaler may add, as `CIFAR_RAY_POOLS` has it; empty where it has none."""
+    """What its autoscaler may add, in the form of `CIFAR_RAY_POOLS`; empty without an autoscaler."""
     ready_at: str | None = None
     """ISO 8601, UTC. None while it starts: should the start be killed, the rest says what to clean up."""
 
@@ -54,13 +54,13 @@ class LocalCluster(Record):
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": self.token_path,
             "RAY_API_SERVER_ADDRESS": self.dashboard_url,
-            # the one switch that makes Ray keep to 127.0.0.1, whatever its name says: without it Ray turns
-            # --node-ip-address=127.0.0.1 into the machine's outer address and listens on all interfaces
+            # the one switch that makes Ray keep to 127.0.0.1, despite its name: without it Ray turns
+            # --node-ip-address=127.0.0.1 into the machine's external address and listens on all interfaces
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
             "RAY_USAGE_STATS_ENABLED": "0",
             "AWS_ENDPOINT_URL_S3": self.s3_endpoint_url,
             "AWS_SHARED_CREDENTIALS_FILE": self.credentials_path,
-            # a role or an SSO session in the user's own ~/.aws/config would come before the credentials file
+            # a role or an SSO session in the user's own ~/.aws/config would take precedence over the credentials file
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_REGION": "us-east-1",
             "AWS_EC2_METADATA_DISABLED": "true",
@@ -68,7 +68,7 @@ class LocalCluster(Record):
         }
 
     def lineage(self, part: Literal["ray", "s3"]) -> Lineage:
-        """By what the processes of that server are known."""
+        """How the processes of that server are recognised."""
         return Lineage(root=getattr(self, part), mark=f"{self.temp_dir}:{part}", folder=Path(self.temp_dir))
 
 
@@ -85,7 +85,7 @@ class StateFolder:
 
     @property
     def s3_data(self) -> Path:
-        """The objects; they outlive the cluster."""
+        """The S3 server's objects; they outlive the cluster."""
         return self.home / "s3"
 
     def log(self, name: str) -> Path:
@@ -118,7 +118,7 @@ class StateFolder:
             raise ClusterError(f"{self._record} is damaged: {error.message}", f"remove {self._record}") from error
 
     def write(self, cluster: LocalCluster) -> None:
-        """Put state.json, whole."""
+        """Write state.json atomically."""
         draft = self._record.with_suffix(".new")
         draft.write_text(cluster.to_json())
         draft.replace(self._record)
@@ -128,9 +128,9 @@ class StateFolder:
         self._record.unlink(missing_ok=True)
 
     def s3_locked(self) -> AbstractContextManager[int]:
-        """A descriptor: as long as a process has it, no other server can have the objects, on no machine.
+        """Lock the objects: while a process has the descriptor open, no other server can lock them, on any machine.
 
-        ClusterError where one has: homes are shared between machines, and processes are not.
+        ClusterError where another holds them: machines may share a home, though not its processes.
         """
         held = ClusterError(
             f"a server that does not run here serves {self.s3_data}: a cluster of another machine",
@@ -139,7 +139,7 @@ class StateFolder:
         return _locked(self.home / "s3.lock", held, patience_s=LOCK_PATIENCE_S)
 
     def locked(self) -> AbstractContextManager[int]:
-        """Keep other starts and stops out; ClusterError where one is at work."""
+        """Keep other starts and stops out; ClusterError where one is in progress."""
         held = ClusterError(
             f"another start or stop of the cluster in {self.home} is at work",
             "wait until it has ended, then look with `cifar-ray local status`",
@@ -148,7 +148,7 @@ class StateFolder:
 
 
 def find(home: Path, *, is_whole: bool = True) -> LocalCluster | None:
-    """The running cluster of `home`; None where there is none, or not all of it (any, if not `is_whole`) lives."""
+    """The running cluster of `home`, or None: both servers must be alive, or either one if not `is_whole`."""
     cluster = StateFolder(home=home.expanduser().absolute()).read()
     if cluster is None or cluster.ready_at is None:
         return None
@@ -159,7 +159,7 @@ def find(home: Path, *, is_whole: bool = True) -> LocalCluster | None:
 
 @contextmanager
 def _locked(path: Path, held: ClusterError, patience_s: float = 0.0) -> Iterator[int]:
-    """Lock the file, and give its descriptor; raises `held` where another process keeps it locked."""
+    """Lock the file and yield its descriptor; raises `held` where another process keeps it locked."""
     until = time.monotonic() + patience_s
     with path.open("a") as file:
         while True:

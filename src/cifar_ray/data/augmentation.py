@@ -1,8 +1,8 @@
-"""Random crop, flip and rotation of batches of packed images, as one gather on any device.
+"""Randomly crops, flips and rotates batches of packed images, as one gather on any device.
 
 Equal to torchvision's RandomCrop(32, padding=4), RandomHorizontalFlip and RandomRotation(15) in this order, with
 nearest-neighbour rotation and black fill, except that angles are multiples of half a degree: no pixel of a 32x32
-image moves by more than 0.1 between two of them, and 61 angles fit a table. `Augmentation` says what differs from that.
+image moves by more than 0.1 between two of them, and 61 angles fit a table. `Augmentation` holds the variations.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ PADDED = SIZE + 2 * PADDING
 NUM_ANGLES = 61
 DEGREES_PER_STEP = 0.5
 OUTSIDE = PADDED**2
-"""Stands, in the tables, for an output pixel whose source lies outside the crop: just behind the padded image."""
+"""The tables' index for an output pixel whose source lies outside the crop: the first one past the padded image."""
 LENGTH = OUTSIDE + 2 * PADDING * (PADDED + 1) + 1
-"""Of a padded image with so much black behind it that no crop's offset leads beyond it."""
+"""Pixels of a padded image with enough black after it to stay in range at any crop's offset."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """How training images are varied; by default as the report does."""
+    """How training images are augmented; by default as in the report."""
 
     rotation: bool = True
     padding: int = PADDING
-    """Pixels by which the crop may leave the image, 0 to 4."""
+    """Pixels by which the crop may extend beyond the image, 0 to 4."""
     border: Border = "black"
-    """What the crop sees there; what a rotation brings in from outside is black."""
+    """What the crop sees beyond the image; pixels that a rotation brings in are always black."""
     alternating_flip: bool = False
-    """Flip each image every other epoch, half of them from the first on."""
+    """Flip each image every other epoch, a random half of them from the first epoch on."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,7 +61,7 @@ class AugmentationDraws:
 
 
 def draw(num_images: int, generator: torch.Generator, plan: Augmentation = Augmentation()) -> AugmentationDraws:
-    """Draw anew, on the CPU, so that every device sees the same. The flips are random."""
+    """Draw on the CPU, so that the result is the same for every device. Flips are random; see `alternate`."""
     num_offsets = 2 * plan.padding + 1
     first = PADDING - plan.padding
     return AugmentationDraws(
@@ -75,20 +75,20 @@ def draw(num_images: int, generator: torch.Generator, plan: Augmentation = Augme
 
 
 def alternate(image_indices: Tensor, seed: int, epoch: int) -> Tensor:
-    """0 or 1 for each of these images of the set: the other of what it was an epoch ago (arXiv 2404.00498, 3.6)."""
+    """Flips, 0 or 1, of all images of the set in this order: each alternates by epoch (arXiv 2404.00498, 3.6)."""
     first = torch.randint(2, (len(image_indices),), generator=torch.Generator().manual_seed(seed))
     return (first[image_indices] + epoch) % 2
 
 
 class Augmenter:
-    """The index tables on a device."""
+    """Applies draws to images, with index tables on the device."""
 
     def __init__(self, device: torch.device, plan: Augmentation = Augmentation()) -> None:
         self._tables = _build_tables().to(device)
         self._reflected = _reflected_rows().to(device) if plan.border == "reflected" else None
 
     def __call__(self, pixels: Tensor, draws: AugmentationDraws) -> Tensor:
-        """Move (n, 1024) int32 pixels; gives (n, 1024) int32."""
+        """Crop, flip and rotate (n, 1024) int32 pixels; gives (n, 1024) int32."""
         num_images = len(pixels)
         images = pixels.view(num_images, SIZE, SIZE)
         padded = pixels.new_zeros(num_images, LENGTH)
@@ -104,7 +104,7 @@ class Augmenter:
 
 
 def _reflected_rows() -> Tensor:
-    """(40,) int64: which row, or column, stands at each of the padded image's, mirrored at the border."""
+    """(40,) int64: the image's row, or column, at each one of the padded image, mirrored at the border."""
     rows = torch.arange(-PADDING, SIZE + PADDING).abs()
     return torch.where(rows >= SIZE, 2 * (SIZE - 1) - rows, rows)
 

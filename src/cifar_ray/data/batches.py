@@ -28,7 +28,7 @@ _NUMBERS = re.compile("[ui][1248]|f[48]")
 
 
 class _Number:
-    """Stands in for numpy's dtype, to which a file may give fields that are taken for pointers."""
+    """Replaces numpy's dtype, to which a file could give fields that numpy takes for pointers."""
 
     def __init__(self, name: str | bytes, *_: object) -> None:
         text = name.decode("latin1") if isinstance(name, bytes) else name
@@ -37,13 +37,13 @@ class _Number:
         self.dtype = np.dtype(f"<{text}")
 
     def __setstate__(self, state: Sequence[Any]) -> None:
-        """Takes numpy's state of such a type, in which the second value is the order of the bytes."""
+        """Takes numpy's state of such a dtype, whose second value is the byte order."""
         if state[1] in (">", b">"):
             self.dtype = self.dtype.newbyteorder(">")
 
 
 class _Array:
-    """Stands in for numpy's array, which may be larger than its file: this one is a view of the file's bytes."""
+    """Replaces numpy's array, which could be larger than its file: this one is a view of the file's bytes."""
 
     values: NDArray[Any]
 
@@ -54,7 +54,7 @@ class _Array:
 
 
 def _reconstruct(*_: object) -> _Array:
-    """Stands in for the function that makes an empty array, to be filled by its state."""
+    """Replaces numpy's function that creates an empty array, to be filled by its state."""
     return _Array()
 
 
@@ -88,12 +88,12 @@ class _ArrayUnpickler(pickle.Unpickler):
             raise pickle.UnpicklingError(f"asks for {module}.{name}, which no batch needs") from None
 
     def _encode(self, text: str, encoding: str | bytes) -> bytes:
-        """Stands in for `_codecs.encode`, with which Python 3 writes bytes into a pickle that Python 2 can read.
+        """Replaces `_codecs.encode`, with which Python 3 writes bytes into a pickle that Python 2 can read.
 
-        Every other codec is refused, since some of them unpack, and so are more bytes than the file has.
+        Any codec but latin1 is refused, since some of them decompress, and so are more bytes than the file has.
         """
         if encoding not in ("latin1", b"latin1"):
-            # by its name only where it is text: what else a file may put here can be long
+            # named only if it is text: a file may put here something whose text would be long
             codec = encoding if isinstance(encoding, str) else type(encoding).__name__
             raise pickle.UnpicklingError(f"asks for the codec {codec[:40]!r}, which no batch needs")
         self._num_left -= len(text)
@@ -144,7 +144,7 @@ def _read_batch(store: ObjectStore, key: str) -> tuple[NDArray[np.uint8], NDArra
 
 
 def _to_numpy(values: object) -> NDArray[Any]:
-    """An array of numbers, or a list of whole ones, as the file has it."""
+    """The file's array of numbers, or its list of integers, as a numpy array."""
     if isinstance(values, _Array):
         return values.values
     if isinstance(values, list | tuple) and all(type(each) is int for each in values):

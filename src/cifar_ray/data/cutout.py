@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def cut_out(images: Tensor, centres: Tensor, side: int) -> Tensor:
-    """(n, 3, H, W) normalised images with a square of that side at each centre, (n, 2) row and column, set to the mean.
+    """(n, 3, H, W) normalised images with a square of that side set to the mean; `centres` are (n, 2), row and column.
 
     The part of a square that lies beyond the border is cut off.
     """
@@ -16,5 +16,5 @@ def cut_out(images: Tensor, centres: Tensor, side: int) -> Tensor:
     top, left = (centres - side // 2).unbind(1)
     in_rows = (rows >= top[:, None]) & (rows < top[:, None] + side)
     in_columns = (columns >= left[:, None]) & (columns < left[:, None] + side)
-    # a clone keeps the order of the memory, which `masked_fill` does not
+    # a clone keeps the memory format, which `masked_fill` does not
     return images.clone().masked_fill_((in_rows[:, :, None] & in_columns[:, None, :])[:, None], 0.0)

@@ -1,4 +1,4 @@
-"""ImageSet: all images of one part of a data set, decoded."""
+"""Defines ImageSet, all decoded images of one part of a data set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Part = Literal["train", "test"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImageSet:
-    """The training or the test images. numpy, which Ray's object store shares between processes uncopied."""
+    """The training or the test images, as numpy arrays: Ray's object store shares these between processes uncopied."""
 
     source: str
     """The string that names the data set."""
@@ -47,7 +47,7 @@ class ImageSet:
 
 
 def check_labels(labels: NDArray[np.int64], num_classes: int, where: str) -> None:
-    """DataError that names the first row whose label is out of range."""
+    """Raise DataError, naming the first row at fault, where a label is out of range."""
     bad = np.flatnonzero((labels < 0) | (labels >= num_classes))
     if len(bad):
         raise DataError(

@@ -1,4 +1,4 @@
-"""The official CIFAR-10 archive, downloaded once into the cache, its checksums checked by torchvision."""
+"""Downloads the official CIFAR-10 archive into the cache, once, with checksums checked by torchvision."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _HINT = "set CIFAR_RAY_DATA to a folder that holds CIFAR-10, or take --data shap
 
 
 def is_available(cache: Path) -> bool:
-    """Whether it is cached, or its server answers within 20 s."""
+    """Whether the archive is cached, or its server answers within 20 s."""
     return _is_whole(cache) or _answers() is None
 
 
 def fetch_official(cache: Path) -> Path:
-    """The folder of its pickled batches, downloaded where the cache lacks it; DataError where that fails."""
+    """The folder of the pickled batches, downloaded if it is not cached; DataError where that fails."""
     if not _is_whole(cache):
         if (reason := _answers()) is not None:
             raise DataError(f"CIFAR-10 cannot be downloaded: {reason}", _HINT)
@@ -49,7 +49,7 @@ def _is_whole(cache: Path) -> bool:
 
 
 def _answers() -> str | None:
-    """None where the server of the archive answers; else why not."""
+    """None if the archive's server answers, else the reason why not."""
     try:
         with urllib.request.urlopen(CIFAR10.url, timeout=CONNECT_TIMEOUT_S):
             return None
@@ -60,17 +60,17 @@ def _answers() -> str | None:
 
 
 def _download(cache: Path) -> None:
-    """Into a folder beside the cache's, renamed when whole: a reader, or a second download, sees no half."""
+    """Download into a folder beside the final one, renamed when complete: no other process sees a partial copy."""
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix=".partial-") as folder:
-        # a broken copy is moved away now, not after the download, when it could be another process's whole one
+        # a broken copy is moved away now; after the download it could be another process's complete one
         if (cache / FOLDER).exists() and not _is_whole(cache):
             with suppress(FileNotFoundError):
                 os.rename(cache / FOLDER, Path(folder) / "broken")
         with _connect_timeout():
             torchvision.datasets.utils.download_url(CIFAR10.url, folder, CIFAR10.filename, CIFAR10.tgz_md5)
         with tarfile.open(Path(folder) / CIFAR10.filename) as archive:
-            # Python before 3.11.4 has none
+            # Python before 3.11.4 has no such filter
             archive.extraction_filter = getattr(tarfile, "data_filter", None)
             archive.extractall(folder)
         if not _is_whole(Path(folder)):
@@ -85,7 +85,7 @@ def _download(cache: Path) -> None:
 
 @contextmanager
 def _connect_timeout() -> Iterator[None]:
-    """torchvision's download sets none of its own, and would wait for ever."""
+    """Set a default timeout: torchvision's download sets none and would wait for ever."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(CONNECT_TIMEOUT_S)
     try:

@@ -1,4 +1,4 @@
-"""Packs images into one 32-bit word a pixel, so that augmentation moves a whole pixel at once."""
+"""Packs each pixel of an image into a 32-bit word, so that augmentation moves a whole pixel at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class PackedImages:
     """Images and labels as trials share them through Ray's object store."""
 
     pixels: NDArray[np.int32]
-    """(N, 1024): a pixel each, its bytes R, G, B, 0."""
+    """(N, 1024), one word a pixel, of the bytes R, G, B, 0."""
     labels: NDArray[np.int64]
     """(N,)."""
 
@@ -24,7 +24,7 @@ class PackedImages:
 
 
 def pack(images: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """(N, 3, 32, 32) bytes as (N, 1024) words."""
+    """Pack (N, 3, 32, 32) bytes into (N, 1024) words."""
     num_images = len(images)
     words = np.zeros((num_images, NUM_PIXELS, 4), dtype=np.uint8)
     words[..., :3] = images.reshape(num_images, 3, NUM_PIXELS).transpose(0, 2, 1)

@@ -25,23 +25,23 @@ from cifar_ray.storage.object_store import ObjectStore
 
 IMAGE_COLUMNS = ("img", "image")
 NUM_THREADS = 4
-"""Pillow decodes without Python's lock."""
+"""Pillow releases Python's GIL while it decodes."""
 ROWS_PER_TASK = 500
 """A task for every image would cost as much as decoding it."""
 MAX_ROWS = 1_000_000
 """Of a part, in all its files: a few kilobytes may claim to hold any number."""
 MAX_IMAGE_BYTES = 1 << 16
-"""Of 32x32 pixels as a file: a column that repeats one value may have any number of it in a few bytes."""
+"""Of a 32x32 image file: a column that repeats one value can hold it any number of times in a few bytes."""
 
 _SPELLINGS = {"plane": "airplane", "car": "automobile"}
-"""Of CIFAR-10's classes by others."""
+"""Other names for CIFAR-10's classes."""
 _SHARD = re.compile(
     r"(?P<folder>(?:.*/)?)(?P<part>train|test)-(?:(?P<index>[0-9]+)-of-(?P<count>[0-9]+))?[^/]*\.parquet"
 )
 
 
 def has_parquet(keys: Sequence[str], part: Part | None = None) -> bool:
-    """Whether any of the keys is a shard of the layout, of that part or of any."""
+    """Whether any of the keys is a shard in this layout, of that part or, by default, of any."""
     return any(part in (None, match["part"]) for match in map(_SHARD.fullmatch, keys) if match)
 
 
@@ -59,7 +59,7 @@ def read_parquet(store: ObjectStore, keys: Sequence[str], part: Part) -> tuple[N
 
 
 def _check_whole(shards: Sequence[re.Match[str]], uri: str) -> None:
-    """Refuse a part of which shards are missing, as of a copy that broke off, or that lies there twice."""
+    """Refuse a part with missing shards, as after an interrupted copy, or with the same shard twice."""
     names = [match[0].removeprefix(match["folder"]) for match in shards]
     if twice := next((name for name in names if names.count(name) > 1), None):
         folders = [f"{uri}/{match['folder']}" for name, match in zip(names, shards, strict=True) if name == twice]
@@ -84,7 +84,7 @@ def _read_shard(store: ObjectStore, key: str, max_rows: int) -> tuple[NDArray[np
 
 
 def _read_table(content: bytes, where: str, max_rows: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """In batches of rows: of a column that repeats one value all rows at once may be far more than the file is."""
+    """Read in batches of rows: if a column repeats one value, all rows at once may be far larger than the file."""
     file = pyarrow.parquet.ParquetFile(pa.BufferReader(content))
     schema, num_rows = file.schema_arrow, file.metadata.num_rows
     column = next((name for name in IMAGE_COLUMNS if name in schema.names), None)
@@ -99,7 +99,7 @@ def _read_table(content: bytes, where: str, max_rows: int) -> tuple[NDArray[np.u
     leaves = map(file.schema.column, range(len(file.schema)))
     if (leaf, "BYTE_ARRAY") not in [(each.path, each.physical_type) for each in leaves]:
         raise DataError(f"{where}: {column} holds no image bytes", "it needs PNG or JPEG files, or a struct with bytes")
-    # a value that many rows share stays one
+    # as a dictionary, so that a value that many rows share is held once
     file = pyarrow.parquet.ParquetFile(pa.BufferReader(content), read_dictionary=[leaf])
     images, labels = np.empty((num_rows, SIZE, SIZE, 3), dtype=np.uint8), np.empty(num_rows, dtype=np.int64)
 
@@ -109,7 +109,7 @@ def _read_table(content: bytes, where: str, max_rows: int) -> tuple[NDArray[np.u
 
     start = 0
     with ThreadPoolExecutor(NUM_THREADS) as pool:
-        # one after another: Arrow joins no dictionaries of several groups inside a struct
+        # one row group at a time: Arrow cannot join the dictionaries of several groups inside a struct
         for batch in itertools.chain.from_iterable(
             file.iter_batches(NUM_THREADS * ROWS_PER_TASK, row_groups=[group], columns=[leaf, "label"])
             for group in range(file.num_row_groups)
@@ -121,7 +121,7 @@ def _read_table(content: bytes, where: str, max_rows: int) -> tuple[NDArray[np.u
             contents = _read_contents(batch.column(column), where)
             step = max(1, math.ceil(len(rows) / NUM_THREADS))
             tasks = [slice(first, first + step) for first in range(0, len(rows), step)]
-            # in order, so that the first row at fault is the one that is named
+            # in order, so that the error names the first row at fault
             for _ in pool.map(decode, [rows[each] for each in tasks], [contents[each] for each in tasks]):
                 pass
     if start != num_rows:
@@ -133,12 +133,12 @@ def _read_table(content: bytes, where: str, max_rows: int) -> tuple[NDArray[np.u
 
 
 def _check_classes(metadata: Mapping[bytes, bytes], where: str) -> None:
-    """Refuse labels that the hub's own note of the columns has other names for: another set may look like this one."""
+    """Refuse a file whose Hugging Face metadata names other classes: another data set may look like this one."""
     try:
         names = json.loads(metadata[b"huggingface"])["info"]["features"]["label"]["names"]
         is_ours = [_SPELLINGS.get(each, each) for each in (str(name).lower() for name in names)] == list(CLASSES)
     except (KeyError, TypeError, ValueError, RecursionError):
-        return  # no note, or one of another form
+        return  # no such metadata, or in another form
     if not is_ours:
         raise DataError(
             f"{where}: its classes are {json.dumps(names)[:200]}",
@@ -155,7 +155,7 @@ def _read_labels(column: pa.Array, start: int, where: str) -> NDArray[np.int64]:
 
 
 def _read_contents(column: pa.Array, where: str) -> list[Any]:
-    """Image files, each checked before it is copied for every row that has it."""
+    """The rows' image files, each checked in size before it is copied for every row that has it."""
     if pa.types.is_struct(column.type):
         (column,) = column.flatten()
     longest = pyarrow.compute.max(pyarrow.compute.binary_length(column.dictionary)).as_py()

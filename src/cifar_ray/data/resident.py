@@ -1,4 +1,4 @@
-"""Whole batches from images that lie on the trial's device."""
+"""Makes batches from images that are kept on the trial's device."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from cifar_ray.data.packing import PackedImages
 from cifar_ray.records import DatasetRecord
 
 MAX_BLOCK = 512
-"""Images augmented and normalised at once: enough to make the cost a step small, few enough for a CPU's cache."""
+"""Images augmented and normalised at once: enough to make the cost per step small, few enough for a CPU's cache."""
 MAX_BLOCK_ON_ACCELERATOR = 8192
-"""The same where nothing but launches costs: 100 MB as float32."""
+"""The same on an accelerator, where only kernel launches count: 100 MB as float32."""
 
 Block = Sequence[tuple[Tensor, Tensor]]
 """Consecutive batches, made together: normalised float32 (B, 3, S, S), channels-last, and int64 labels (B,)."""
@@ -31,7 +31,7 @@ class ResidentBatches:
     """An iterable of blocks for Lightning's Trainer: one pass is one epoch.
 
     The order and the augmentation of an epoch depend on the seed and the epoch alone: all trials of a sweep see
-    the same, and a resumed trial goes on as if it had never stopped. A last training batch of one image is left
+    the same, and a resumed trial continues as if it had never stopped. A last training batch of one image is left
     out, since batch norm cannot use it.
     """
 
@@ -47,7 +47,7 @@ class ResidentBatches:
         seed: int = 0,
         cutout: int = 0,
     ) -> None:
-        """By default in their order, as they are, normalised by what the data set's record says of its pixels."""
+        """By default images are in order and unchanged but for normalisation by the data set's recorded moments."""
         self._pixels = _to_tensor(images.pixels).to(device)
         self._labels = _to_tensor(images.labels).to(device)
         self._batch_size = batch_size
@@ -68,12 +68,12 @@ class ResidentBatches:
         self._block_size = max(1, most // batch_size) * batch_size
 
     def set_epoch(self, epoch: int, size: int = SIZE) -> None:
-        """Which epoch the next pass is, and the side that its images are shrunk to."""
+        """Set the epoch of the next pass, and the side to which its images are shrunk."""
         self._epoch, self._size = epoch, size
 
     @property
     def num_batches(self) -> int:
-        """In one pass."""
+        """Batches in one pass."""
         return -(-self._num_used // self._batch_size)
 
     def __len__(self) -> int:
@@ -107,7 +107,7 @@ class ResidentBatches:
         return draws.to(self._device)
 
     def _normalise(self, pixels: Tensor) -> Tensor:
-        """(n, 1024) int32 to (n, 3, 32, 32): the bytes of a pixel lie together, so it is channels-last already."""
+        """(n, 1024) int32 to (n, 3, 32, 32), channels-last already, since the bytes of a pixel are contiguous."""
         channels = pixels.view(torch.uint8).view(len(pixels), NUM_PIXELS, 4)[..., :3]
         values = channels.contiguous().view(len(pixels), -1).to(torch.float32)
         torch.addcmul(self._shift, values, self._scale, out=values)

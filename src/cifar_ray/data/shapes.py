@@ -1,4 +1,4 @@
-"""`shapes`: a procedural set of ten classes of drawn shapes, for machines that cannot reach CIFAR-10."""
+"""Draws `shapes`, a procedural data set of ten classes of shapes, for machines that cannot reach CIFAR-10."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_TURN = math.radians(35)
 
 
 def draw_shapes(num_images: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """(N, 3, 32, 32) images and (N,) labels, balanced over the classes and shuffled; one seed, one set.
+    """(N, 3, 32, 32) images and (N,) labels, balanced over the classes and shuffled; they depend on N and seed alone.
 
     A shape has random colour, size, place and rotation, over a background of two colours with strokes and blobs
     as clutter and noise over everything.
@@ -70,7 +70,7 @@ def _colours(num_images: int, rng: np.random.Generator, low: float, high: float)
 
 
 def _backgrounds(num_images: int, rows: Floats, columns: Floats, rng: np.random.Generator) -> Floats:
-    """(n, 3, 1024): from one colour to another in a random direction."""
+    """(n, 3, 1024): a gradient from one colour to another in a random direction."""
     angle = _uniform(rng, 0, 2 * math.pi, num_images)
     slope = (np.cos(angle) * (columns - 15.5) + np.sin(angle) * (rows - 15.5)) / SIZE + 0.5
     share = np.clip(slope, 0, 1)[:, None, :]
@@ -80,7 +80,7 @@ def _backgrounds(num_images: int, rows: Floats, columns: Floats, rng: np.random.
 
 
 def _stroke(num_images: int, rows: Floats, columns: Floats, rng: np.random.Generator) -> Floats:
-    """(n, 1024) cover of a line from one place to another; a short one is a blob."""
+    """(n, 1024) coverage of a line of random place, length and direction; a short one is a blob."""
     x, y = _uniform(rng, 0, SIZE, num_images), _uniform(rng, 0, SIZE, num_images)
     length, angle = _uniform(rng, 0, 16, num_images), _uniform(rng, 0, 2 * math.pi, num_images)
     dx, dy = columns - x, rows - y
@@ -95,7 +95,7 @@ def _paint(canvas: Floats, cover: Floats, colours: Floats) -> Floats:
     return painted
 
 
-# Each takes coordinates (n, 1024) in radii about the shape's centre and gives how deep inside a point lies.
+# Each takes coordinates (n, 1024), in radii from the shape's centre, and gives each point's depth inside the shape.
 
 
 def _circle(u: Floats, v: Floats) -> Floats:
@@ -115,7 +115,7 @@ def _half_disc(u: Floats, v: Floats) -> Floats:
 
 
 def _polygon(num_sides: int) -> Callable[[Floats, Floats], Floats]:
-    """Regular, its corners on the unit circle."""
+    """A regular polygon with its corners on the unit circle."""
 
     def inside(u: Floats, v: Floats) -> Floats:
         angles = 2 * math.pi * np.arange(num_sides) / num_sides
@@ -126,7 +126,7 @@ def _polygon(num_sides: int) -> Callable[[Floats, Floats], Floats]:
 
 
 def _star(u: Floats, v: Floats) -> Floats:
-    """Five points; the distance to the edge between a point (1, 0) and a notch at 36 degrees."""
+    """A five-pointed star: the distance to the edge between the point (1, 0) and the notch at 36 degrees."""
     notch_x, notch_y = 0.42 * math.cos(math.pi / 5), 0.42 * math.sin(math.pi / 5)
     angle = np.abs((np.arctan2(v, u) + math.pi / 5) % (2 * math.pi / 5) - math.pi / 5)
     radius = np.hypot(u, v)
@@ -159,4 +159,4 @@ SHAPES: dict[str, Callable[[Floats, Floats], Floats]] = {
     "cross": _cross,
     "bar": _bar,
 }
-"""From class name to its shape, in the order of the labels."""
+"""The shape of each class, by name, in the order of the labels."""

@@ -1,4 +1,4 @@
-"""Data sources, named by one string."""
+"""Loads images from the data source that a string names."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ALLOWED = "take cifar10, shapes, shapes:N, auto, a folder, or s3://bucket/prefix
 
 
 def resolve_source(source: str | None, settings: Settings) -> str:
-    """The source that `source` means: where None, `CIFAR_RAY_DATA`, else `cifar10`.
+    """The source that `source` names; None means `CIFAR_RAY_DATA` or, if that is unset, `cifar10`.
 
     `auto` means `CIFAR_RAY_DATA` if set, else `cifar10` if it is cached or can be downloaded, else `shapes`.
     """
@@ -47,7 +47,7 @@ def resolve_source(source: str | None, settings: Settings) -> str:
 
 
 def _official() -> ModuleType:
-    """Loaded for those who need it: with it come torchvision and torch, which take three seconds."""
+    """Import it only where needed: torchvision and torch, which it imports, take three seconds."""
     from cifar_ray.data import official  # noqa: PLC0415
 
     return official
@@ -69,7 +69,7 @@ def load_images(source: str, part: Part, settings: Settings) -> ImageSet:
         raise DataError(
             f"there is no folder {folder} where the job runs", "name one that its node has, or an s3:// prefix"
         )
-    # the cache of Hugging Face is made of links
+    # Hugging Face's cache consists of symbolic links
     store = open_store(folder, settings.s3, has_links=True)
     keys = store.keys()
     prefix = find_batches(keys)
@@ -86,7 +86,7 @@ def load_images(source: str, part: Part, settings: Settings) -> ImageSet:
 
 
 def _check_has_test(source: str, keys: Sequence[str], prefix: str | None) -> None:
-    """By the names alone: the evaluation opens the test images, once, and would miss them hours later."""
+    """Check names alone: only the evaluation opens the test images, once, and would miss them hours later."""
     has_test = has_parquet(keys, "test") if prefix is None else all(f"{prefix}{name}" in keys for name in FILES["test"])
     if not has_test:
         raise DataError(

@@ -24,9 +24,9 @@ class TrainingData:
 
 
 def split(image_set: ImageSet, seed: int, validation_share: float = VALIDATION_SHARE) -> TrainingData:
-    """The same for every trial of a sweep: it depends on the seed, the labels and the share alone.
+    """Split by the seed, the labels and the share alone, so that every trial of a sweep gets the same split.
 
-    The images of a smaller share are among those of a larger one.
+    The validation images of a smaller share are among those of a larger one.
     DataError where a class has too few images for both parts.
     """
     is_validation = _choose_validation(image_set.labels, seed, validation_share)
@@ -73,7 +73,7 @@ def _channel_moments(
         mean = float(counts @ levels / counts.sum())
         means.append(mean)
         deviations.append(float(np.sqrt(counts @ (levels - mean) ** 2 / counts.sum())))
-    # a channel of one colour is left as it is
+    # a constant channel is not scaled
     return (
         (means[0], means[1], means[2]),
         (deviations[0] or 1.0, deviations[1] or 1.0, deviations[2] or 1.0),

@@ -1,4 +1,4 @@
-"""Calibration: how far confidence is from accuracy, and the temperature that brings them together.
+"""Measures calibration, the gap between confidence and accuracy, and fits the temperature that narrows it.
 
 As in Guo et al., "On calibration of modern neural networks" (2017).
 """
@@ -14,7 +14,7 @@ from cifar_ray.evaluation.confidence import reliability_bins
 from cifar_ray.scrutiny import Calibration
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100.0
-"""Of images that are all right, or answers that mean nothing, the best temperature has no bound."""
+"""Bounds of the fit: where all answers are right, or all are meaningless, the best temperature is unbounded."""
 
 Logits = NDArray[np.float64]
 """(N, classes)."""
@@ -23,7 +23,7 @@ Labels = NDArray[np.int64]
 
 
 def calibrate(validation: tuple[Logits, Labels], test: tuple[Logits, Labels]) -> Calibration:
-    """Both as they are and with the temperature that suits the validation images."""
+    """Error and loss on `test`, as it is and with the temperature that is fitted to `validation`."""
     temperature = fit_temperature(*validation)
     logits, labels = test
     return Calibration(
@@ -36,7 +36,7 @@ def calibrate(validation: tuple[Logits, Labels], test: tuple[Logits, Labels]) ->
 
 
 def fit_temperature(logits: Logits, labels: Labels) -> float:
-    """Of the lowest cross-entropy, which is convex in the inverse temperature: where its derivative changes sign."""
+    """Minimise the cross-entropy, convex in the inverse temperature, by finding where its derivative changes sign."""
     true = logits[np.arange(len(labels)), labels]
     low, high = math.log(1 / MAX_TEMPERATURE), math.log(1 / MIN_TEMPERATURE)
     while high - low > 1e-7:
@@ -47,7 +47,7 @@ def fit_temperature(logits: Logits, labels: Labels) -> float:
 
 
 def calibration_error(logits: Logits, labels: Labels) -> float:
-    """Expected calibration error: the gap between confidence and accuracy in each bin, weighed by its images."""
+    """Expected calibration error: the gap between confidence and accuracy in each bin, weighted by its images."""
     shares = probabilities(logits)
     bins = reliability_bins(shares.max(axis=1), shares.argmax(axis=1) == labels)
     gaps = (each.num_images * abs((each.confidence or 0.0) - (each.accuracy or 0.0)) for each in bins)
@@ -55,14 +55,14 @@ def calibration_error(logits: Logits, labels: Labels) -> float:
 
 
 def cross_entropy(logits: Logits, labels: Labels) -> float:
-    """The mean, in nats."""
+    """Mean cross-entropy, in nats."""
     highest = logits.max(axis=1)
     normaliser = highest + np.log(np.exp(logits - highest[:, None]).sum(axis=1))
     return float((normaliser - logits[np.arange(len(labels)), labels]).mean())
 
 
 def probabilities(logits: Logits) -> NDArray[np.float64]:
-    """Their softmax, (N, classes)."""
+    """Softmax of the logits, (N, classes)."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
     return shares

@@ -1,4 +1,4 @@
-"""How sure a model is of its answers, and where it is sure and wrong."""
+"""Finds how confident a model is of its answers, and where it is confident and wrong."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from cifar_ray.data.image_set import ImageSet
 from cifar_ray.scrutiny import Mistake, ReliabilityBin
 
 NUM_BINS = 15
-"""As Guo et al. (2017) have them in "On calibration of modern neural networks"."""
+"""As in Guo et al., "On calibration of modern neural networks" (2017)."""
 MAX_MISTAKES = 24
 
 
 def reliability_bins(confidence: NDArray[np.float64], is_right: NDArray[np.bool_]) -> tuple[ReliabilityBin, ...]:
-    """Confidence beside accuracy in bins of equal width, (low, high]; both arrays have an entry an image."""
+    """Confidence and accuracy in bins of equal width, (low, high]; both arrays have an entry for each image."""
     index = np.clip(np.ceil(confidence * NUM_BINS).astype(np.int64) - 1, 0, NUM_BINS - 1)
     bins = []
     for each in range(NUM_BINS):
@@ -39,7 +39,7 @@ def reliability_bins(confidence: NDArray[np.float64], is_right: NDArray[np.bool_
 def confident_mistakes(
     test: ImageSet, predicted: NDArray[np.int64], confidence: NDArray[np.float64]
 ) -> tuple[Mistake, ...]:
-    """The wrong answers of the highest confidence, highest first; of equal ones the earlier image first."""
+    """The most confident wrong answers, the most confident first; among equals the earlier image first."""
     wrong = np.flatnonzero(predicted != test.labels)
     chosen = wrong[np.argsort(-confidence[wrong], kind="stable")][:MAX_MISTAKES]
     return tuple(

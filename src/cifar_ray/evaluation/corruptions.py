@@ -1,8 +1,8 @@
-"""Common corruptions of images, made as they are needed.
+"""Applies common corruptions to images, on the fly.
 
-In the manner of Hendrycks and Dietterich, "Benchmarking neural network robustness to common corruptions and
-perturbations" (2019): their kinds, and first, third and fifth of the severities that their code has for CIFAR-10. Made
-here and of few kinds, on whatever copy of the test set there is: no figure compares with those on CIFAR-10-C.
+Follows Hendrycks and Dietterich, "Benchmarking neural network robustness to common corruptions and perturbations"
+(2019): some of their kinds, at the first, third and fifth of the severities that their code has for CIFAR-10. As the
+kinds are few and made here, from whatever copy of the test set there is, no figure compares with those on CIFAR-10-C.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from PIL import Image
 Pixels = NDArray[np.uint8]
 """(N, 3, height, width), RGB."""
 Shares = NDArray[np.float64]
-"""The same, 0 to 1."""
+"""The same shape, 0 to 1."""
 
 _BLUR_RADIUS = 4
-"""Pixels: four standard deviations of the strongest."""
+"""In pixels: four standard deviations of the strongest blur."""
 
 
 def corrupt(images: Pixels, name: str, severity: int) -> Pixels:
@@ -30,13 +30,13 @@ def corrupt(images: Pixels, name: str, severity: int) -> Pixels:
 
 
 def _noise(images: Pixels, deviation: float) -> Pixels:
-    """Gaussian, independent in every channel of every pixel."""
+    """Gaussian noise, independent in every channel of every pixel."""
     rng = np.random.default_rng(0)
     return _to_pixels(images / 255 + rng.normal(0, deviation, images.shape))
 
 
 def _blur(images: Pixels, deviation: float) -> Pixels:
-    """Gaussian, in pixels; the border's colours go on beyond it."""
+    """Gaussian blur, `deviation` in pixels; the border's colours are repeated beyond it."""
     offsets = np.arange(-_BLUR_RADIUS, _BLUR_RADIUS + 1)
     weights = np.exp(-(offsets**2) / (2 * deviation**2))
     weights /= weights.sum()
@@ -50,7 +50,7 @@ def _blur(images: Pixels, deviation: float) -> Pixels:
 
 
 def _brightness(images: Pixels, amount: float) -> Pixels:
-    """Added to the value of hue, saturation and value."""
+    """Add `amount` to the value (V of HSV)."""
     shares = images / 255
     value = shares.max(axis=1, keepdims=True)
     brighter = np.minimum(value + amount, 1)
@@ -59,14 +59,14 @@ def _brightness(images: Pixels, amount: float) -> Pixels:
 
 
 def _contrast(images: Pixels, share: float) -> Pixels:
-    """What is left of each pixel's distance from its channel's mean in the image."""
+    """Keep that share of each pixel's distance from its channel's mean in the image."""
     shares = images / 255
     mean = shares.mean(axis=(2, 3), keepdims=True)
     return _to_pixels(mean + share * (shares - mean))
 
 
 def _jpeg(images: Pixels, quality: float) -> Pixels:
-    """Compressed and read again."""
+    """Compress as JPEG and decode again."""
     return np.stack([_recompressed(image, int(quality)) for image in images])
 
 
@@ -88,4 +88,4 @@ CORRUPTIONS: Mapping[str, tuple[Callable[[Pixels, float], Pixels], tuple[float, 
     "contrast": (_contrast, (0.75, 0.4, 0.15)),
     "JPEG": (_jpeg, (80, 58, 40)),
 }
-"""By name: how it is made, and its strength from the mildest severity to the worst."""
+"""By name: the function that applies it, and its strengths from the mildest severity to the worst."""

@@ -1,4 +1,4 @@
-"""A winner's network, and what it makes of images."""
+"""Runs a winner's network on images."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from cifar_ray.training.state import load_weights
 
 BATCH_SIZE = 1000
 NUM_CORRUPTED = 1000
-"""Test images that are corrupted, 15 times: one pass and a half over them all, beside the two of the evaluation."""
+"""Test images that are corrupted, 15 times each: one and a half passes, beside the evaluation's two."""
 
 
 class Judge:
-    """A checkpoint's network, and how it sees images of a data set."""
+    """A checkpoint's network, applied to images of a data set."""
 
     def __init__(self, checkpoint: Checkpoint, dataset: DatasetRecord, device: torch.device) -> None:
         """CheckpointError where the weights do not fit the network of the checkpoint's settings."""
@@ -38,21 +38,21 @@ class Judge:
 
     @torch.inference_mode()
     def logits(self, pixels: NDArray[np.int32]) -> NDArray[np.float64]:
-        """(N, classes), in float32, of packed images (N, 1024), in their order, as they are."""
+        """Logits (N, classes), computed in float32, of packed images (N, 1024), in their order, not augmented."""
         images = PackedImages(pixels=pixels, labels=np.zeros(len(pixels), dtype=np.int64))
         feed = ResidentBatches(images, normalisation=self._dataset, batch_size=BATCH_SIZE, device=self._device)
-        # on an accelerator too: by default it would leave out half of the digits
+        # full float32 on an accelerator too: cuDNN's default, TF32, would lose half of the digits
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             logits = torch.cat([self.model(batch) for batch, _ in chain.from_iterable(feed)])
         found: NDArray[np.float64] = logits.double().cpu().numpy()
         return found
 
     def accuracy(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> float:
-        """The share of the images that it gets right."""
+        """The share of the images that the network gets right."""
         return float((self.logits(pack(images)).argmax(axis=1) == labels).mean())
 
     def robustness(self, test: ImageSet) -> Robustness:
-        """On the same images with each corruption, at most NUM_CORRUPTED of them."""
+        """Accuracy on at most NUM_CORRUPTED of the images, the same ones clean and with each corruption."""
         chosen = np.sort(np.random.default_rng(0).permutation(len(test.labels))[:NUM_CORRUPTED])
         images, labels = test.images[chosen], test.labels[chosen]
         return Robustness(

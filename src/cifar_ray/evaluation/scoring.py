@@ -31,16 +31,16 @@ from cifar_ray.training.device import choose_device
 def score_sweep(storage: str, sweep_id: str) -> TestScores:
     """The test scores of a finished sweep's winner.
 
-    The test set is opened once: scores that are in the store are given back as they are, new ones are stored.
-    Needs an accelerator only to be faster. It makes two forward passes over the test images, one of them mirrored, and
-    one more for each further training of the finals' winner; one over the validation images; and one over 1,000 test
-    images for each of 15 corruptions.
+    The test set is opened once: scores already in the store are returned as they are, new ones are stored.
+    An accelerator only makes this faster. Scoring takes two forward passes over the test images, one of them mirrored,
+    and one more for each further training of the finals' winner; one over the validation images; and one over 1,000
+    test images for each of 15 corruptions.
     """
     runs = RunStore(open_store(storage))
     if (scores := runs.test_scores(sweep_id)) is not None:
         return scores
     scores, answers = _score(load_winner(runs, sweep_id))
-    # what has scores is whole
+    # answers first: a sweep that has scores is complete
     runs.write_answers(answers)
     runs.write_test_scores(scores)
     return scores
@@ -89,7 +89,7 @@ def _score(winner: Winner) -> tuple[TestScores, TestAnswers]:
 
 
 def _load_test_images(source: str) -> ImageSet:
-    """DataError where a class has none, so that nothing can be said of it."""
+    """The test images; DataError where a class has none, as it could not be scored."""
     test = load_images(source, "test", read_settings())
     if missing := sorted({*test.classes} - {test.classes[label] for label in set(test.labels.tolist())}):
         raise DataError(
@@ -99,7 +99,7 @@ def _load_test_images(source: str) -> ImageSet:
 
 
 def _score_classes(test: ImageSet, predicted: NDArray[np.int64]) -> dict[str, Any]:
-    """The fields of TestScores that tell classes apart."""
+    """The fields of TestScores that are by class."""
     confusion = np.zeros((len(test.classes),) * 2, dtype=np.int64)
     np.add.at(confusion, (test.labels, predicted), 1)
     accuracies = (confusion.diagonal() / confusion.sum(axis=1)).tolist()
@@ -116,7 +116,7 @@ def _score_classes(test: ImageSet, predicted: NDArray[np.int64]) -> dict[str, An
 
 
 def _score_seeds(winner: Winner, test: ImageSet, accuracy: float, device: torch.device) -> tuple[SeedScore, ...]:
-    """Each training of the finals' winner; the first has been scored."""
+    """Score each training of the finals' winner; the first already has `accuracy`."""
     return tuple(
         SeedScore(
             trial_id=each.trial_id,
@@ -134,7 +134,7 @@ def _score_seeds(winner: Winner, test: ImageSet, accuracy: float, device: torch.
 def _calibrate(
     judge: Judge, sweep: SweepRecord, test: tuple[NDArray[np.float64], NDArray[np.int64]], remarks: list[str]
 ) -> Calibration | None:
-    """With the temperature that suits the sweep's own validation images; None, with a remark, where they changed."""
+    """Calibrate on the sweep's own validation images; None, with a remark, where they are gone or have changed."""
     try:
         images = load_images(sweep.dataset.source, "train", read_settings())
         training = split(images, sweep.seed, sweep.dataset.validation_share)

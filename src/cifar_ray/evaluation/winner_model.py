@@ -1,4 +1,4 @@
-"""A sweep's winner as a network that is ready for use."""
+"""Loads a sweep's winner as a network that is ready for use."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from cifar_ray.storage.runs import open_sweep
 
 
 class WinnerModel:
-    """The weights that the evaluation scores, and what they have learnt to tell apart."""
+    """The network whose weights the evaluation scores, with its classes and normalisation."""
 
     def __init__(self, winner: Winner) -> None:
         """CheckpointError where the weights do not fit the network of their settings."""
         dataset = winner.sweep.dataset
         self._judge = Judge(winner.checkpoint, dataset, torch.device("cpu"))
         self.winner = winner
-        """Its sweep, trial, checkpoint, and what was passed over on the way."""
+        """Its sweep, trial and checkpoint, with remarks on what was passed over to find them."""
         self.network = self._judge.model
         """In evaluation mode, on the CPU: from normalised float32 images (N, 3, 32, 32) to logits (N, classes)."""
         self.classes = dataset.classes
         self.mean, self.standard_deviation = dataset.mean, dataset.standard_deviation
-        """Of each channel (RGB) in [0, 1], to normalise images by."""
+        """Of each channel (RGB) of images in [0, 1], to normalise by."""
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """The chances of each class, (N, classes), of RGB images (N, 3, 32, 32) as they are.
+        """Class probabilities, (N, classes), of RGB images (N, 3, 32, 32) that are not normalised.
 
         ConfigurationError for images of another shape or type.
         """
@@ -47,7 +47,7 @@ class WinnerModel:
 def load_model(uri: str | PathLike[str]) -> WinnerModel:
     """The winner of the finished sweep at `<store>/<sweep id>`: an `s3://` URI or a folder.
 
-    Of a folder that `results pull` has made, one with `--checkpoints`. Errors are those of `load_sweep`;
+    A folder that `results pull` made must have been pulled with `--checkpoints`. Errors are those of `load_sweep`;
     ConfigurationError where the sweep has no winner yet, CheckpointError where its weights are gone.
     """
     try:

@@ -23,17 +23,18 @@ class Winner:
     trial: TrialRecord
     checkpoint: Checkpoint
     metrics: tuple[EpochMetrics, ...]
-    """Of all epochs of the trial."""
+    """Of all epochs of the training that `checkpoint` comes from."""
     remarks: tuple[str, ...]
-    """What was passed over on the way."""
+    """What was passed over on the way, such as a damaged checkpoint."""
     retrained: tuple[tuple[Retraining, Checkpoint], ...] = ()
-    """Of a sweep with finals: each training of the chosen configuration, the one of `checkpoint` first."""
+    """Of a sweep with finals: each training of the chosen configuration, that of `checkpoint` first."""
 
 
 def newest_finished_sweeps(runs: RunStore) -> list[str]:
-    """The newest finished sweep of each study, by study name; not those of another's best, which may be otherwise.
+    """The ids of each study's newest finished sweep that has a winner, sorted by study name.
 
-    Nor finals, which are scored with their sweep. One whose records cannot be read is passed over with a warning.
+    Leaves out sweeps that train another's best, whose settings may be changed, and finals, which are scored with
+    their sweep. A sweep whose records cannot be read is skipped with a warning.
     """
     newest: dict[str, str] = {}
     for summary in runs.summaries(_warn_of_unreadable):
@@ -50,9 +51,9 @@ def _warn_of_unreadable(error: RecordError) -> None:
 def load_winner(runs: RunStore, sweep_id: str) -> Winner:
     """The winner of a finished sweep.
 
-    A damaged checkpoint is refused: the trial's whole one of the next best validation accuracy serves, and
-    `remarks` say so. CheckpointError where the trial has no whole one. ConfigurationError for finals, whose trainings
-    are no candidates of their own: the test set would be opened twice for one sweep.
+    A damaged checkpoint is refused: the trial's intact one of the next best validation accuracy takes its place, and
+    `remarks` say so. CheckpointError where none is intact. ConfigurationError for a sweep that is unfinished or has no
+    winner, and for finals, which are not scored by themselves: the test set would be opened twice for one sweep.
     """
     sweep = runs.sweep(sweep_id)
     if sweep.parent:

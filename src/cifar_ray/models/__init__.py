@@ -1,4 +1,4 @@
-"""The networks, built from a trial's settings."""
+"""Builds a trial's network from its settings."""
 
 from __future__ import annotations
 

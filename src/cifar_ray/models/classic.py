@@ -55,7 +55,7 @@ class PooledConvolution(nn.Sequential):
         super().__init__(*layers, nn.MaxPool2d(2), nn.ReLU())
 
     def forward(self, values: Tensor) -> Tensor:
-        """(B, C, H / 2, W / 2) of (B, c, H + 4, W + 4)."""
+        """Takes (B, num_in, H + 4, W + 4), gives (B, num_out, H / 2, W / 2)."""
         if values.device.type != "cpu" or torch.compiler.is_compiling():
             return cast("Tensor", super().forward(values))  # type: ignore[no-untyped-call]  # torch's own
         convolution, norm = cast("nn.Conv2d", self[0]), self[1]

@@ -1,8 +1,8 @@
 """Loops over channels-last activations, compiled for the vector units of this machine's CPU.
 
-Values are float32 or float64, or bfloat16 as the uint16 that numpy knows, which is computed with in float32. A row is
-one row of an image, its W pixels of C channels one after another, so that vectors are full however few channels there
-are. The loops hold no lock of Python and run on the thread that calls them.
+Values are float32 or float64, or bfloat16, passed as uint16 bits since numpy has no such type and computed in float32.
+A row is one row of an image, its W pixels of C channels one after another, so that vectors are full however few
+channels there are. The loops release Python's GIL and run on the calling thread.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from numba.extending import intrinsic
 _compiled = njit(nogil=True, error_model="numpy", fastmath={"contract", "nsz"})
 
 NONE = 4
-"""Of the four pixels of a window, 2 y + x, that none passes its value on: ReLU holds it back."""
+"""In place of a window's winning pixel, 0 to 3 as 2 y + x: none passes its value on, since ReLU zeroes it."""
 
 Index: Any = np.uintp
-"""Arithmetic on it may not be negative, which leaves loops free of checks."""
+"""Unsigned: its arithmetic must not go below zero, so loops need no checks for negative indices."""
 
 
 def _type_widen(_: Any, value: Any) -> Any:
-    """The value, or float32 of a bfloat16's bits."""
+    """The value itself, or a bfloat16's bits as float32."""
 
     def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
         if value != types.uint16:
@@ -39,7 +39,7 @@ _widen: Any = intrinsic(_type_widen)
 
 
 def _type_narrow(_: Any, value: Any, like: Any) -> Any:
-    """The value as `like` is: itself, or the bits of the nearest bfloat16, of two the even one."""
+    """The value in the type of `like`: itself, or the bits of the nearest bfloat16, ties to even."""
 
     def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
         if like != types.uint16:
@@ -71,8 +71,8 @@ def sum_columns(rows: Any, totals: Any, squares: Any) -> None:
 def pool(rows: Any, scale: Any, shift: Any, num_channels: int, pooled: Any, chosen: Any, winners: Any) -> None:
     """ReLU of the greatest value of `scale x + shift` in each 2x2 window of (R, W C) rows.
 
-    `scale` and `shift` are (W C,). Fills (R / 2, W C / 2): the values, the x that they came of, and which of the four
-    pixels that was, or `NONE`. What is not a number counts as greatest.
+    `scale` and `shift` are (W C,). Fills three arrays (R / 2, W C / 2): the values, the x that each came from, and the
+    number of its pixel in the window, or `NONE`. NaN counts as greatest.
     """
     length = rows.shape[1]
     greatest, source, place = np.empty(length, scale.dtype), np.empty(length, rows.dtype), np.empty(length, np.uint8)
@@ -102,7 +102,7 @@ def pool(rows: Any, scale: Any, shift: Any, num_channels: int, pooled: Any, chos
 
 @_compiled
 def sum_gradients(gradients: Any, chosen: Any, winners: Any, totals: Any, products: Any) -> None:
-    """Add what passes of the gradients (R, N), and its product with the x that it passes to, to (N,) totals."""
+    """Add the gradients (R, N) that ReLU lets through, and their products with the x they go to, to (N,) totals."""
     for row in range(len(gradients)):
         values, sources, places = gradients[row], chosen[row], winners[row]
         for i in range(len(totals)):
@@ -113,7 +113,7 @@ def sum_gradients(gradients: Any, chosen: Any, winners: Any, totals: Any, produc
 
 @_compiled
 def unpool(gradients: Any, winners: Any, scale: Any, slope: Any, shift: Any, num_channels: int, rows: Any) -> None:
-    """Put the gradient in the place of each x: `slope x + shift`, and `scale` times its window's if x passed on.
+    """Overwrite each x with its gradient: `slope x + shift`, plus `scale` times its window's if x was passed on.
 
     `gradients` and `winners` are (R / 2, W C / 2), `rows` (R, W C), the coefficients (W C,).
     """

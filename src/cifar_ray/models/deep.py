@@ -1,4 +1,4 @@
-"""The classic CNN's kind of network, of any depth and width."""
+"""A plain CNN like the classic one, of any depth and width."""
 
 from __future__ import annotations
 

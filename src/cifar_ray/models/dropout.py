@@ -1,4 +1,4 @@
-"""Drop-out whose share is data to compiled code, so that another one compiles nothing anew."""
+"""Drop-out whose probability is input data to compiled code, so that a new value needs no recompilation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Dropout(nn.Dropout):
-    """torch's own, but for compiled code, which reads the share from a buffer that no checkpoint holds."""
+    """torch's own drop-out, except in compiled code, which reads `share` from a buffer that is not checkpointed."""
 
     share: Tensor
 
@@ -16,7 +16,7 @@ class Dropout(nn.Dropout):
         self.register_buffer("share", torch.tensor(share), persistent=False)
 
     def forward(self, values: Tensor) -> Tensor:
-        """Each value zero with probability `share`, else divided by what is left of one; as they are in evaluation."""
+        """Zero each value with probability `share`, else divide it by 1 - `share`; in evaluation change nothing."""
         if not (torch.compiler.is_compiling() and self.training):
             return super().forward(values)
         kept = torch.rand(values.shape, device=values.device) >= self.share

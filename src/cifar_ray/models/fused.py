@@ -1,4 +1,4 @@
-"""Several classic CNNs that read the same images, as one network."""
+"""Runs several classic CNNs that read the same images as one network."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ HIDDEN = (120, 84)
 class FusedClassicCnn:
     """K networks of `classic_cnn` as one of grouped convolutions.
 
-    On an accelerator all have batch norm, or none. Their weights and running statistics move into common tensors; the
-    networks' own become views of these, so that each can still be optimised, evaluated and saved by itself. No value of
-    one ever meets a value of another.
+    On an accelerator all have batch norm, or none. Their weights and running statistics move into common tensors, and
+    the networks' own become views of these, so that each can still be optimised, evaluated and saved by itself. No
+    network's values affect those of another.
     """
 
     def __init__(self, networks: Sequence[nn.Module], num_readers: Sequence[int]) -> None:
@@ -49,16 +49,16 @@ class FusedClassicCnn:
         ]
 
     def __call__(self, images: Tensor, noise: Sequence[Tensor] | None) -> Tensor:
-        """Logits (K, B, 10) of (B, 3, 32, 32) images; in training of all their versions, one after another.
+        """Logits (K, B, 10) of (B, 3, 32, 32) images; in training (V B, 3, 32, 32), V versions one after another.
 
-        `noise` are the factors of the two hidden layers' outputs, (K, B, 120) and (K, B, 84), in training; None
-        evaluates.
+        `noise` holds drop-out's factors for the two hidden layers' outputs, (K, B, 120) and (K, B, 84), in training;
+        None evaluates.
         """
         is_training = noise is not None
         num_readers = self._num_readers if is_training else [self._num_networks]
         values = self._first_convolution(images, num_readers, is_training)
         values = self._convolution("conv2", values, range(self._num_networks), self._num_networks, is_training)
-        # a network's channels lie together
+        # the channels of each network are contiguous
         values = values.flatten(1).view(len(values), self._num_networks, -1).transpose(0, 1)
         for index, name in enumerate(("dense1.0", "dense2.0")):
             values = functional.relu(self._dense(name, values))
@@ -68,11 +68,11 @@ class FusedClassicCnn:
 
     @property
     def owners(self) -> Mapping[str, Mapping[int, nn.Parameter]]:
-        """By name, the own parameters of the networks that have one of that name, by the network's number."""
+        """Each network's own parameters, by name and network number."""
         return self._owners
 
     def flatten(self) -> Tensor:
-        """Move all weights into one tensor (N,), of which the common tensors become views."""
+        """Move all weights into one tensor (N,); the common tensors become views of it."""
         flat = torch.cat([_in_memory_order(weight.detach()) for weight in self._weights.values()])
         for weight, part in zip(self._weights.values(), self._split(flat), strict=True):
             weight.data = part
@@ -82,21 +82,21 @@ class FusedClassicCnn:
         return flat
 
     def cut(self, flat: Tensor) -> Mapping[str, Mapping[int, Tensor]]:
-        """By name, the networks' parts of a tensor (N,) that is laid out as `flatten` does it."""
+        """The networks' parts of a tensor (N,) with the layout of `flatten`, by name and network number."""
         return {
             name: _deal(part, self._owners[name]) for name, part in zip(self._weights, self._split(flat), strict=True)
         }
 
     def gradient(self) -> Tensor:
-        """After a backward pass: all gradients in one tensor (N,)."""
+        """All gradients in one tensor (N,), after a backward pass."""
         return torch.cat([_in_memory_order(each) for each in self._common_gradients().values()])
 
     def gradients(self) -> Mapping[str, Mapping[int, Tensor]]:
-        """After a backward pass: by name, each network's part of the gradients."""
+        """Each network's part of the gradients, after a backward pass, by name and network number."""
         return {name: _deal(each, self._owners[name]) for name, each in self._common_gradients().items()}
 
     def forget_gradients(self) -> None:
-        """To be called before a backward pass."""
+        """Clear the gradients, before each backward pass."""
         for weight in self._weights.values():
             weight.grad = None
 
@@ -104,25 +104,25 @@ class FusedClassicCnn:
         return {name: weight.grad for name, weight in self._weights.items() if weight.grad is not None}
 
     def _split(self, flat: Tensor) -> list[Tensor]:
-        """A view for each of the common tensors, laid out in memory as these are."""
+        """A view for each of the common tensors, with the same memory layout."""
         parts = torch.split(flat, [weight.numel() for weight in self._weights.values()])
         return [
             _from_memory_order(part, weight.shape) for part, weight in zip(parts, self._weights.values(), strict=True)
         ]
 
     def hand_out_gradients(self) -> None:
-        """After a backward pass: give each network's parameters their part of the gradients."""
+        """Give each network's parameters their part of the gradients, after a backward pass."""
         for name, parts in self.gradients().items():
             for member, part in parts.items():
                 self._owners[name][member].grad = part
 
     def count_batches(self, num_batches: int) -> None:
-        """Advance batch norm's counters, as that many training steps do."""
+        """Advance batch norm's counters by that many training steps."""
         for counter in self._counters:
             counter += num_batches
 
     def _first_convolution(self, images: Tensor, num_readers: Sequence[int], is_training: bool) -> Tensor:
-        """Each network's of the version that it reads."""
+        """Apply each network's first layer to the version of the images that it reads."""
         bounds = [0, *accumulate(num_readers)]
         parts = [
             self._convolution("conv1", version, range(start, end), 1, is_training)
@@ -147,7 +147,7 @@ class FusedClassicCnn:
         return functional.relu(functional.max_pool2d(values, 2))
 
     def _norm(self, name: str, members: range) -> Norm | None:
-        """Batch norm of these networks, as channels of theirs alone."""
+        """Batch norm of these networks, its channels counted among theirs; None where none has it."""
         normed = np.array([member - members.start for member in self._normed if member in members])
         if not len(normed):
             return None
@@ -158,7 +158,7 @@ class FusedClassicCnn:
         return Norm(**parts, channels=(normed[:, None] * width + np.arange(width)).ravel())
 
     def _part(self, name: str, members: range) -> Tensor:
-        """What these of the networks have of a common tensor."""
+        """The part of a common tensor that belongs to these networks."""
         common = self._weights[name] if name in self._weights else self._statistics[name]
         if len(members) == self._num_networks:
             return common
@@ -174,12 +174,12 @@ class FusedClassicCnn:
 
 
 def _in_memory_order(values: Tensor) -> Tensor:
-    """(n,), without a copy where a convolution's weights lie channels-last."""
+    """(n,), without a copy where a convolution's weights are channels-last."""
     return (values.permute(0, 2, 3, 1) if values.dim() == 4 else values).reshape(-1)
 
 
 def _from_memory_order(flat: Tensor, shape: torch.Size) -> Tensor:
-    """A view of that shape."""
+    """The inverse of `_in_memory_order`, as a view."""
     if len(shape) != 4:
         return flat.view(shape)
     num_out, num_in, height, width = shape
@@ -187,7 +187,7 @@ def _from_memory_order(flat: Tensor, shape: torch.Size) -> Tensor:
 
 
 def _by_name(networks: Iterable[Iterable[tuple[str, Tensor]]]) -> dict[str, dict[int, Tensor]]:
-    """The networks' tensors of each name, by the network's number; the names as the networks order them."""
+    """The networks' tensors by name, in their order, and network number."""
     by_name: dict[str, dict[int, Tensor]] = {}
     for number, network in enumerate(networks):
         for name, tensor in network:
@@ -196,7 +196,7 @@ def _by_name(networks: Iterable[Iterable[tuple[str, Tensor]]]) -> dict[str, dict
 
 
 def _share(owners: Mapping[int, Tensor]) -> Tensor:
-    """The owners one after another in one tensor, of which they become views."""
+    """Concatenate the owners into one tensor, of which they become views."""
     common = torch.cat([owner.data for owner in owners.values()])
     for member, part in _deal(common, owners).items():
         owners[member].data = part

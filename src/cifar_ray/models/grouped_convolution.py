@@ -10,7 +10,7 @@ from torch.nn import functional
 
 
 def grouped_convolution(images: Tensor, weight: Tensor, bias: Tensor, num_groups: int) -> Tensor:
-    """What `conv2d(images, weight, bias, groups=num_groups)` gives, with the same gradients to rounding.
+    """Computes `conv2d(images, weight, bias, groups=num_groups)`, with the same gradients up to rounding.
 
     Takes (B, C, H, W) with an even W, no padding, stride one. On an accelerator it is torch's own.
     """
@@ -67,6 +67,6 @@ def _input_gradient(gradient: Tensor, weight: Tensor, num_groups: int) -> Tensor
     )
     num_images, _, num_rows, num_pairs = columns.shape
     columns = columns.view(num_images, num_groups, 2, num_in, num_rows, num_pairs)
-    # (B, H, pairs, 2, groups, channels): what comes out is channels-last
+    # (B, H, pairs, 2, groups, channels): the result is channels-last
     images = columns.permute(0, 4, 5, 2, 1, 3).reshape(num_images, num_rows, 2 * num_pairs, num_groups * num_in)
     return images.permute(0, 3, 1, 2)

@@ -15,13 +15,13 @@ from cifar_ray.models.dropout import Dropout
 WIDTHS = (64, 128, 256, 512)
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 ALPHA = 0.2
-"""How much of a block's result is added to what it was given."""
+"""The factor of a block's residual branch when it is added to the shortcut."""
 RELU_GAIN = math.sqrt(2 / (1 - 1 / math.pi))
 """Brings the ReLU of a standard normal value back to a variance of one."""
 
 
 class NfResNet(nn.Module):
-    """Pre-activation basic blocks without batch norm: scaled weight standardisation holds the variances instead.
+    """Pre-activation basic blocks without batch norm: scaled weight standardisation controls the variances instead.
 
     A block gives x + alpha f(x / beta), where beta is the standard deviation that x has when training begins, and f's
     last layer starts at a gain of zero (SkipInit). Takes (N, 3, 32, 32) float, gives (N, 10) logits.
@@ -57,7 +57,7 @@ class StandardisedConv2d(nn.Conv2d):
         self.gain = nn.Parameter(torch.ones(num_out))
 
     def standardised_weight(self) -> Tensor:
-        """(out, in, k, k), as it is applied."""
+        """The weight that is applied, (out, in, k, k)."""
         fan_in = self.weight[0].numel()
         variance, mean = torch.var_mean(self.weight, dim=(1, 2, 3), keepdim=True, correction=0)
         scale = torch.rsqrt((variance * fan_in).clamp_min(1e-4)) * self.gain.view(-1, 1, 1, 1)

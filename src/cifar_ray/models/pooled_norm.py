@@ -14,7 +14,7 @@ from cifar_ray.models import cpu_loops
 
 MOMENTUM = 0.1
 EPSILON = 1e-5
-"""Both torch's defaults."""
+"""Both are torch's defaults."""
 
 Vector = NDArray[np.floating[Any]]
 Kind = type[np.float32] | type[np.float64]
@@ -22,30 +22,31 @@ Kind = type[np.float32] | type[np.float64]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Norm:
-    """Batch norm of some channels; all (n,)."""
+    """Batch norm's tensors for n of the channels; all are (n,)."""
 
     weight: Tensor
     bias: Tensor
     running_mean: Tensor
     running_var: Tensor
     channels: NDArray[np.int64]
-    """Which of the values' channels they belong to."""
+    """Their indices among all channels of the values."""
 
 
 def norm_pool_relu(values: Tensor, norm: Norm | None, *, is_training: bool) -> Tensor:
-    """(B, C, H / 2, W / 2) of (B, C, H, W) on the CPU, H and W even; channels that `norm` leaves out are as they are.
+    """Takes (B, C, H, W) on the CPU, H and W even, gives (B, C, H / 2, W / 2); only channels in `norm` are normalised.
 
-    The same as torch's three layers to rounding; in training it updates the running statistics as they do. Of bfloat16
-    values it computes in float32, as batch norm's tensors are.
+    Equals torch's three layers up to rounding; in training it updates the running statistics as they do. bfloat16
+    values are computed in float32, the type of batch norm's tensors.
     """
     weight, bias = (None, None) if norm is None else (norm.weight, norm.bias)
     return cast("Tensor", _NormPoolRelu.apply(values, weight, bias, norm, is_training))  # type: ignore[no-untyped-call]
 
 
 class _NormPoolRelu(torch.autograd.Function):
-    """Writes nothing of full size but the gradient by its input, and that over the input: memory is what it waits for.
+    """Writes nothing of full size but its input's gradient, over the input itself, since memory bandwidth limits it.
 
-    So it differentiates once, and whoever made the input must not need it for a gradient; a convolution does not.
+    So backward can run only once, and the operation that made the input must not need it for its own gradient; a
+    convolution does not.
     """
 
     @staticmethod
@@ -113,7 +114,7 @@ class _NormPoolRelu(torch.autograd.Function):
 
 
 def _batch_statistics(rows: NDArray[Any], norm: Norm, width: int, kind: Kind) -> tuple[Vector, Vector]:
-    """Mean and standard deviation of the channels that are normalised; the running statistics follow."""
+    """Mean and standard deviation of the normalised channels; also updates the running statistics."""
     sums = np.zeros((2, rows.shape[1]), kind)
     cpu_loops.sum_columns(rows, *sums)
     num_channels = rows.shape[1] // width
@@ -132,17 +133,17 @@ def _running_statistics(norm: Norm) -> tuple[Vector, Vector]:
 
 
 def _by_channel(sums: NDArray[Any], num_channels: int) -> NDArray[np.float64]:
-    """(n, W C) to (n, C)."""
+    """Sum (n, W C) over the columns to (n, C)."""
     totals: NDArray[np.float64] = sums.reshape(len(sums), -1, num_channels).sum(axis=1, dtype=np.float64)
     return totals
 
 
 def _kind(values: Tensor) -> Kind:
-    """What is computed with."""
+    """The type to compute in."""
     return np.float64 if values.dtype == torch.float64 else np.float32
 
 
 def _rows(values: Tensor) -> NDArray[Any]:
-    """(B H, W C) over the memory of channels-last (B, C, H, W); of bfloat16 its bits."""
+    """A view (B H, W C) of channels-last (B, C, H, W); bfloat16 as its bits."""
     values = values.detach().permute(0, 2, 3, 1).flatten(2).flatten(0, 1)
     return (values.view(torch.uint16) if values.dtype == torch.bfloat16 else values).numpy()

@@ -16,7 +16,7 @@ def resnet(*, depth: int, dropout: float, stem: Stem) -> nn.Module:
     """torchvision's ResNet, with drop-out before its one dense layer.
 
     The `cifar` stem is a 3x3 convolution at stride 1 without pooling, since ImageNet's 7x7 at stride 2 with
-    pooling leaves 8x8 of a 32x32 image. Takes (N, 3, 32, 32) float, gives (N, 10) logits.
+    pooling reduces a 32x32 image to 8x8. Takes (N, 3, 32, 32) float, gives (N, 10) logits.
     """
     build = {18: torchvision.models.resnet18, 34: torchvision.models.resnet34, 50: torchvision.models.resnet50}[depth]
     model = build(weights=None, num_classes=len(CLASSES))

@@ -19,33 +19,33 @@ DEEP = 3
 KERNEL = 2
 NUM_WHITENED = 2 * 3 * KERNEL**2
 PARTNERS = ((12, 18), (6, 12), (0, 6), (18, 24))
-"""Which whitened channel takes each one's place in a mirror image: an odd filter's negative, an even one itself."""
+"""Which whitened channel replaces each in a mirror image: an antisymmetric filter's negative, else itself."""
 EPSILON = 0.1
-"""Added to the variances that images are whitened by. The paper's 5e-4 makes noise of directions that have next to
-none, half of them on JPEG images (docs/methods.md)."""
+"""Added to the variances by which images are whitened. The paper's 5e-4 amplifies noise in the directions with almost
+no variance, which on JPEG images are half of them (docs/methods.md)."""
 OUTPUT_SCALE = 1 / 9
 NORM_MOMENTUM = 0.4
-"""torch's: the share of the batch in the running statistics."""
+"""As torch defines it: the weight of the batch in the running statistics."""
 
 
 class SpeedNet(nn.Module):
     """A frozen whitening layer, three blocks of 3x3 convolutions, one dense layer, no bias in any.
 
-    The first channels of each convolution start as the identity, batch norm has biases but no gains, GELU. Takes
-    (N, 3, S, S) float, S from 16 on, gives (N, 10) logits. The paper's network for 94 % has two convolutions in
-    each block, 1.97 M weights in all; that for 96 % three, with a shortcut around the last two, of twice the
-    channels.
+    The first channels of each convolution start as the identity, batch norm has biases but no gains, and activations
+    are GELU. Takes (N, 3, S, S) float, S at least 16, gives (N, 10) logits. The paper's network for 94 % has two
+    convolutions in each block, 1.97 M weights in all; the one for 96 % has three, with a shortcut around the last two,
+    and twice the channels.
 
-    Flip-equivariant, which is not the paper's, its channels are mirrored pairs, and an image of 32x32 and its mirror
+    The flip-equivariant variant is not in the paper: its channels are mirrored pairs, and a 32x32 image and its mirror
     image have the same logits, for about the same cost and half the weights. Its pooling windows are three wide, so
-    that they lie alike from both sides.
+    that they lie symmetrically.
     """
 
     def __init__(self, *, block_depth: int = 2, widening: float = 1.0, is_flip_equivariant: bool = False) -> None:
-        """`block_depth`: convolutions of each block; `widening`: factor of their channels, rounded down."""
+        """`block_depth`: convolutions in each block; `widening`: factor for their channels, rounded down."""
         super().__init__()
         self._is_flip_equivariant = is_flip_equivariant
-        # the paper trains a bias for three epochs; without one no gradient has to come this far, a fourteenth of a step
+        # the paper trains a bias for three epochs; without it no gradient is needed here, which saves 1/14 of a step
         self.whitening = nn.Conv2d(3, NUM_WHITENED, KERNEL, bias=False)
         self.whitening.weight.requires_grad_(False)
         multiple = 2 if is_flip_equivariant else 1
@@ -66,8 +66,8 @@ class SpeedNet(nn.Module):
     def whiten(self, images: Tensor) -> None:
         """Set the first layer to the whitening of the 2x2 patches of (n, 3, 32, 32) images, and its negative.
 
-        Its filters are the eigenvectors of the patches' covariance, each over the root of its eigenvalue; of patches
-        and their mirror images, if flip-equivariant: six that mirroring negates, then six that it leaves alone.
+        Its filters are the eigenvectors of the patches' covariance, each divided by the root of its eigenvalue. If
+        flip-equivariant, the mirrored patches count too: six filters are negated by mirroring, then six unchanged.
         """
         patches = functional.unfold(images.float(), KERNEL).transpose(1, 2).flatten(0, 1).double()
         filters = _mirrored_whitening(patches) if self._is_flip_equivariant else _whitening(patches)
@@ -76,13 +76,13 @@ class SpeedNet(nn.Module):
 
 
 def _whitening(values: Tensor) -> Tensor:
-    """(d, d), a filter each row, of (n, d) values."""
+    """Filters that whiten (n, d) values: (d, d), one a row."""
     eigenvalues, eigenvectors = torch.linalg.eigh(values.T @ values / len(values))
     return cast("Tensor", (eigenvectors / (eigenvalues + EPSILON).sqrt()).T)
 
 
 def _mirrored_whitening(patches: Tensor) -> Tensor:
-    """(12, 12), a filter each row, of (n, 12) patches: of the differences of left and right, then of their sums."""
+    """The same for (n, 12) patches: (12, 12), six filters from left-right differences, then six from sums."""
     left, right = patches.view(-1, 6, KERNEL).unbind(2)
     halves = [(sign, _whitening((left + sign * right) / math.sqrt(2)) / math.sqrt(2)) for sign in (-1, 1)]
     return torch.cat([torch.stack([half, sign * half], dim=2).flatten(1) for sign, half in halves])
@@ -115,7 +115,7 @@ def _convolution(num_in: int, num_out: int, is_mirrored: bool) -> nn.Module:
         layer = nn.Conv2d(num_in, num_out, kernel_size=3, padding=1, bias=False)
         nn.init.dirac_(layer.weight[:num_in])
         return layer
-    # no block gives as few channels, of half the usual width neither
+    # only the whitening gives as few channels: no block does, even at half the usual width
     is_first = num_in == NUM_WHITENED
     mirrored = MirroredConv2d(num_in, num_out, PARTNERS if is_first else ())
     nn.init.dirac_(mirrored.weight[: num_in if is_first else num_in // 2])

@@ -1,4 +1,4 @@
-"""Which set-up to take: the cheapest that is likely to win, or the best within a budget or a deadline."""
+"""Chooses a set-up: the cheapest that is likely to win, or the best within a budget or a deadline."""
 
 from __future__ import annotations
 
@@ -12,34 +12,35 @@ DEFAULT_CHANCE = 0.9
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """What a person asks for."""
+    """What a person asks of the set-up."""
 
     chance: float | None = None
-    """Of a winner as good as the full search's."""
+    """Least chance of a winner as good as the full search's."""
     budget: float | None = None
-    """In money where prices are known, else in hours of accelerators or cores."""
+    """In money if prices are known, else in accelerator-hours or core-hours."""
     deadline_s: float | None = None
 
     @property
     def least_chance(self) -> float | None:
-        """The one wished for, else DEFAULT_CHANCE; None where a bound alone was named: then the best within it."""
+        """`chance`, else DEFAULT_CHANCE; None where only a bound was given, which asks for the best within it."""
         is_bounded = self.budget is not None or self.deadline_s is not None
         return self.chance if self.chance is not None or is_bounded else DEFAULT_CHANCE
 
 
 @dataclass(frozen=True, kw_only=True)
 class Advice:
-    """One set-up, and whether it is what was asked for."""
+    """The set-up advised, and whether it meets the wish."""
 
     forecast: Forecast
     is_met: bool
 
 
 def advise(forecasts: Sequence[Forecast], wish: Wish, cost: Callable[[float], float]) -> Advice:
-    """`cost` turns hours into what the budget is in.
+    """Choose among the forecasts; `cost` turns hours into the budget's unit.
 
-    Within budget and deadline (of the seeds' 97.5 % point each): with a chance, or without any wish, the cheapest
-    that reaches it, else the one of the greatest chance, then accuracy. Where none fits, the nearest to fitting.
+    A set-up fits if the seeds' 97.5 % points keep budget and deadline. Of those that fit: the cheapest that reaches
+    the least chance, else the likeliest; if only a bound was given, the likeliest, then the most accurate. If none
+    fits, the nearest.
     """
     fitting = [each for each in forecasts if excess(each, wish, cost) <= 1]
     if not fitting:
@@ -55,7 +56,7 @@ def advise(forecasts: Sequence[Forecast], wish: Wish, cost: Callable[[float], fl
 
 
 def excess(forecast: Forecast, wish: Wish, cost: Callable[[float], float]) -> float:
-    """By what factor it exceeds the tighter of the bounds; at most 1 where it keeps both."""
+    """By what factor the forecast exceeds the tighter bound; at most 1 where it keeps both."""
     shares = [0.0]
     if wish.budget is not None:
         shares.append(cost(forecast.hours.high) / wish.budget)

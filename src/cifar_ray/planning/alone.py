@@ -1,4 +1,4 @@
-"""A simulated sweep whose trials train one by one, each in a place of its own."""
+"""Simulates a sweep whose trials train one by one, each in a place of its own."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from cifar_ray.planning.virtual_time import VirtualTime
 
 
 class AloneSweep(VirtualTime[SimulatedTrial]):
-    """A trial that loses its worker goes on from its last epoch at the first place there is."""
+    """A sweep without cohorts. A trial that loses its worker resumes from its last epoch in the next free place."""
 
     def __init__(self, search: Search, timing: Timing, fleet: Fleet, rng: random.Random) -> None:
         super().__init__(search, timing, fleet, rng)
         self._idle: deque[tuple[Worker, int]] = deque()
-        """Places without a trial, each with the life that its worker had."""
+        """Free places, each with its worker and the worker's life then."""
 
     def on_ready(self, worker: Worker, now: float) -> None:
-        """Fill its places."""
+        """Fill the places of a worker that is ready."""
         for _ in range(self.fleet.places):
             self._fill(worker, now)
 
     def on_work(self, worker: Worker, work: SimulatedTrial, now: float) -> None:
-        """An epoch has ended, or was cut off."""
+        """Handle the end of an epoch, or the death of its worker."""
         if work.life != worker.life or now >= worker.dies_s:
             self._interrupt(worker, work, now)
             return

@@ -1,4 +1,4 @@
-"""A simulated sweep in cohorts: the trials of a worker train in common passes, which end for all at once."""
+"""Simulates a sweep in cohorts: the trials of a worker train in common passes, which end for all at once."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from cifar_ray.planning.virtual_time import VirtualTime
 
 
 class CohortSweep(VirtualTime[float]):
-    """As many cohorts as hold the trials, each on a worker; the places of trials that ASHA stops are filled again.
+    """As many cohorts as the trials need, each on a worker; trials that ASHA stops are replaced by new ones.
 
-    A cohort that loses its worker waits for the one in its place, and makes the pass again.
+    A cohort that loses its worker waits for the replacement and repeats the pass.
     """
 
     def __init__(self, search: Search, timing: Timing, fleet: Fleet, rng: random.Random) -> None:
@@ -23,11 +23,11 @@ class CohortSweep(VirtualTime[float]):
         self._members: defaultdict[Worker, list[SimulatedTrial]] = defaultdict(list)
 
     def on_ready(self, worker: Worker, now: float) -> None:
-        """Fill its cohort, and make a pass."""
+        """Fill the worker's cohort and start a pass."""
         self._make_pass(worker, now, begins=True)
 
     def on_work(self, worker: Worker, work: float, now: float) -> None:
-        """A pass of so many seconds has ended, or was cut off."""
+        """Handle the end of a pass of `work` seconds, or the death of its worker."""
         if now >= worker.dies_s:
             self.lose(worker, now)
             return
@@ -48,5 +48,5 @@ class CohortSweep(VirtualTime[float]):
             begins = True
         if members:
             seconds = self.timing.pass_s(len(members))
-            # who begins is waited for
+            # the pass waits for the start of new members
             self.train(worker, seconds, decided_s + begins * self.timing.trial_start_s, seconds)

@@ -1,4 +1,4 @@
-"""Ray Tune's ASHA for a hundred thousand trials: its own class and decisions, each cutoff from counts."""
+"""Ray Tune's ASHA for a hundred thousand trials: its own class and decisions, with cutoffs computed from counts."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from cifar_ray.planning.counted_rung import CountedRung
 from cifar_ray.studies import Budget
 
 TIME_ATTRIBUTE, METRIC = "epoch", "validation_accuracy"
-"""Of the results that it is given."""
+"""Keys in the results that the scheduler is given."""
 
 
 class CountedBracket(_Bracket):
-    """Ray Tune's bracket, whose `on_result` decides; it would sort all accuracies of a rung at each of them."""
+    """Ray Tune's bracket, whose `on_result` decides; its own cutoff would sort a whole rung at each result."""
 
     _rungs: list[tuple[int, CountedRung]]
-    """By epoch, the last first."""
+    """(epoch, rung), the last rung first."""
 
     def __init__(self, budget: Budget, num_images: int) -> None:
         super().__init__(budget.grace_period, budget.max_epochs, budget.reduction_factor, 0)
@@ -26,20 +26,20 @@ class CountedBracket(_Bracket):
         self._rungs = list(self.rungs.items())
 
     def cutoff(self, recorded: CountedRung) -> float | None:
-        """Below which a trial is stopped; None at the first."""
+        """The accuracy below which a trial is stopped; None for the first trial of a rung."""
         return recorded.percentile((1 - 1 / self.rf) * 100) if recorded.num_recorded else None
 
     def on_result(self, trial: Any, cur_iter: int, cur_rew: float) -> str:
-        """As Ray Tune has it, against all others."""
+        """Ray Tune's decision, against the others only: the trial's own announced accuracy is withdrawn."""
         if cur_iter in self.rungs:
             self.rungs[cur_iter].withdraw(trial.trial_id)
         return str(super().on_result(trial, cur_iter, cur_rew))
 
 
 class CountedASHA(ASHAScheduler):
-    """Ray Tune's scheduler, driven without Ray Tune's controller, of which ASHA asks nothing.
+    """Ray Tune's scheduler, driven without Ray Tune's controller, which ASHA does not use.
 
-    Of a trial it looks at `trial_id` alone. Accuracies must be whole numbers of `num_images`.
+    Of a trial it reads `trial_id` alone. Accuracies must be multiples of 1 / `num_images`.
     """
 
     def __init__(self, budget: Budget, num_images: int) -> None:
@@ -48,22 +48,22 @@ class CountedASHA(ASHAScheduler):
         self._brackets, self._rungs = [bracket], bracket.rungs
 
     def announce(self, trial_id: str, epoch: int, accuracy: float) -> None:
-        """The trial has ended that epoch in a pass with others, of whom each is judged after all are announced.
+        """Record a trial's epoch ahead of its judgement: all trials of a pass are announced before any is judged.
 
-        A sweep's scheduler hears of them so, too (tuning/lenient_asha.py).
+        The scheduler of a real sweep does the same (tuning/lenient_asha.py).
         """
         if epoch in self._rungs:
             self._rungs[epoch][trial_id] = accuracy
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        """Nothing is kept of the trial but its counts. Ray Tune would judge its last result anew, which nobody asks."""
+        """Forget the trial but for its counts. Ray Tune would judge its last result again, which nobody needs."""
         self.on_trial_remove(tune_controller, trial)
         for recorded in self._rungs.values():
             recorded.pop(trial.trial_id, None)
 
 
 def asha_settings(budget: Budget) -> dict[str, Any]:
-    """What Ray Tune's ASHA is made with, as in a sweep."""
+    """The arguments of Ray Tune's ASHA, as in a real sweep."""
     return {
         "time_attr": TIME_ATTRIBUTE,
         "metric": METRIC,

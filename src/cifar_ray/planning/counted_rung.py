@@ -1,4 +1,4 @@
-"""A rung of ASHA as counts of accuracies: exact percentiles, and no memory of trials that ended."""
+"""A rung of ASHA as counts of accuracies: percentiles are exact, and ended trials take no memory."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from cifar_ray.statistics import between
 
 
 class CountedRung(dict[str, float]):
-    """Ray Tune's dictionary from trial to accuracy, which a percentile does not ask: whoever is popped stays counted.
+    """Ray Tune's dictionary from trial to accuracy; percentiles come from counts, so a popped trial still counts.
 
-    An accuracy on n images is k / n: how many have at most so many images right, for each of n + 1, says all.
+    An accuracy on n images is k / n, so the number of trials with at most k images right, for each k, is enough.
     """
 
     def __init__(self, num_images: int) -> None:
@@ -22,7 +22,7 @@ class CountedRung(dict[str, float]):
 
     @property
     def num_recorded(self) -> int:
-        """Trials that run or have ended."""
+        """Trials recorded, whether they still run or have ended."""
         return int(self._num_up_to[-1])
 
     def __setitem__(self, trial_id: str, accuracy: float) -> None:
@@ -30,15 +30,15 @@ class CountedRung(dict[str, float]):
         self._num_up_to[round(accuracy * self._num_images) :] += 1
 
     def withdraw(self, trial_id: str) -> None:
-        """Count the trial no more, if it is there."""
+        """Remove the trial from the counts, if the dictionary holds it."""
         if (accuracy := self.pop(trial_id, None)) is not None:
             self._num_up_to[round(accuracy * self._num_images) :] -= 1
 
     def percentile(self, percentage: float) -> float:
-        """What `numpy.nanpercentile` gives of all that was recorded, to the last bit; the rung must not be empty."""
+        """`numpy.nanpercentile` of all recorded accuracies, to the last bit; the rung must not be empty."""
         position = (self.num_recorded - 1) * (percentage / 100)
         return between(self._smallest(math.floor(position)), self._smallest(math.ceil(position)), position % 1)
 
     def _smallest(self, rank: int) -> float:
-        """The accuracy that `rank` others precede."""
+        """The accuracy with `rank` others before it in ascending order."""
         return int(self._num_up_to.searchsorted(rank, side="right")) / self._num_images

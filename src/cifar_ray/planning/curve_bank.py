@@ -1,4 +1,4 @@
-"""Learning curves to simulate trials with: any number of them, drawn from a few that were measured or modelled."""
+"""Draws any number of learning curves for simulated trials from a few that were measured or modelled."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from dataclasses import dataclass
 from cifar_ray.errors import ConfigurationError
 
 NUM_COMPLETIONS = 16
-"""Ways in which a curve that ASHA cut off is completed."""
+"""Completions made of each curve that ASHA cut off."""
 NUM_NEIGHBOURS = 3
-"""Longer curves that one that was cut off may be completed from: those that stood nearest where it ends."""
+"""Longer curves that may complete one that was cut off: those nearest in accuracy at its last epoch."""
 SHIFT = 0.002
-"""Standard deviation by which a drawn curve as a whole is moved, so that two copies of one trial are not equal."""
+"""Standard deviation of the shift of a whole drawn curve, so that two copies of one trial are not equal."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialCurve:
-    """What a trial reports: a simulated one to its last epoch, a real one to that at which it ended."""
+    """What a trial reports: a real one until it ended, a simulated one as if nothing stopped it."""
 
     accuracies: Sequence[float]
-    """On validation, of each epoch; a simulated trial's are whole numbers of images over their number."""
+    """Validation accuracy of each epoch; a simulated trial's are multiples of 1 / number of images."""
     epoch_s: float
-    """Wall time of one of its epochs, where it trains alone."""
+    """Wall time of one epoch when the trial trains alone."""
     has_diverged: bool = False
-    """Then nothing follows its last epoch, whatever ASHA says."""
+    """If so, nothing follows its last epoch, whatever ASHA decides."""
 
 
 class CurveBank:
-    """Draws trials with replacement.
+    """Draws curves with replacement.
 
-    A curve that ends before `max_epochs` is completed from longer ones: it goes on from where it stands by the
-    steps that one of its nearest neighbours made from there, and by those of another where that one ends too. A trial
-    that was measured to its end is never drawn better than it was, but for the shift. One that diverged ends there.
+    A curve that ends before `max_epochs` is completed from longer ones: to its last accuracy it adds the steps that
+    one of its nearest neighbours took from there, and another's where that one ends too. A curve measured to its end
+    is never drawn better than it was, but for the shift. One that diverged ends there.
     """
 
     def __init__(self, curves: Sequence[TrialCurve], *, max_epochs: int, num_images: int) -> None:
-        """ConfigurationError where no curve that has not diverged is as long as `max_epochs`."""
+        """Raise ConfigurationError unless a curve that has not diverged is as long as `max_epochs`."""
         finite = [curve.accuracies for curve in curves if not curve.has_diverged]
         longest = max(map(len, finite), default=0)
         if longest < max_epochs:
@@ -59,17 +59,17 @@ class CurveBank:
 
     @property
     def num_curves(self) -> int:
-        """From which it draws."""
+        """Number of curves that it draws from."""
         return len(self._rows)
 
     def draw(self, rng: random.Random) -> TrialCurve:
-        """Any trial, moved a little."""
+        """A random curve, shifted a little."""
         index = rng.randrange(len(self._rows))
         ways = self._rows[index]
         return self._curve(index, ways[rng.randrange(len(ways))], rng.gauss(0, SHIFT))
 
     def originals(self) -> list[TrialCurve]:
-        """Each trial once, in its order and as it was measured: to replay a sweep with its own curves."""
+        """Each curve once, in order and without a shift: to replay a sweep with its own curves."""
         return [self._curve(index, ways[0], 0.0) for index, ways in enumerate(self._rows)]
 
     def _curve(self, index: int, row: Sequence[float], shift: float) -> TrialCurve:

@@ -1,4 +1,4 @@
-"""A stated model of learning curves, for a study of which no sweep has finished yet."""
+"""Models learning curves for a study of which no sweep has finished yet; STATEMENT says how."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from cifar_ray.studies import Study, get_study
 
 NUM_CURVES = 2000
 MOST_VALUES = 500_000
-"""Of all curves together: of very long ones there are fewer."""
+"""Limit on the epochs of all curves together: fewer are drawn of very long ones."""
 CHANCE_LEVEL = 0.1
 TOP = 0.95
-"""Expected best of the study's trials after its own number of epochs, where the report has none."""
+"""Expected best accuracy of the study's trials after its own number of epochs, if the report has none."""
 SPREAD = 0.08
-"""Mean distance of a trial's last accuracy from the best there can be."""
+"""Mean distance of a trial's last accuracy from the highest possible one."""
 HALF_LIFE = 1.5
-"""Median of the epochs after which a trial has made half of its way."""
+"""Median number of epochs in which a trial makes half of its progress."""
 HALF_LIFE_SPREAD = 0.5
-"""Standard deviation of its logarithm."""
+"""Standard deviation of the logarithm of the half-life."""
 NOISE = 0.008
 """Standard deviation of one epoch's accuracy."""
 NUM_IMAGES = 5000
-"""Of CIFAR-10's validation part."""
+"""Images in CIFAR-10's validation part."""
 EPOCH_S = 60.0
-"""Where no --epoch-s is given."""
+"""Seconds an epoch if no --epoch-s is given."""
 
 STATEMENT = (
     f"a trial goes from {CHANCE_LEVEL:.0%} to its own limit, which it reaches at the last epoch that the study has by "
@@ -37,24 +37,24 @@ STATEMENT = (
 
 
 def model_bank(study: Study, epoch_s: float) -> CurveBank:
-    """Curves of that model; the best of the study's trials is expected where the report has it, else at TOP.
+    """Draw curves from the model; the study's best trial is expected to reach the report's accuracy, else TOP.
 
-    Trials of fewer epochs than the study has by itself end on the way there; those of more take longer for the same.
+    With fewer epochs than the study's own, trials end on the way there; with more, they take longer to get as far.
     """
     own = get_study(study.name)
     top = expected_best(study)
-    # what the best trial's best epoch gains by its scatter
+    # what noise adds to the best trial's best epoch
     luck = _expected_best_of(own.budget.num_trials, _draw(own, own, top, epoch_s)) - top
     return CurveBank(_draw(own, study, top - luck, epoch_s), max_epochs=study.budget.max_epochs, num_images=NUM_IMAGES)
 
 
 def expected_best(study: Study) -> float:
-    """On validation, of the study's own number of trials, each at its best epoch, of as many as the study has."""
+    """Expected validation accuracy of the best of the study's own number of trials, each at its best epoch."""
     return study.published.validation_accuracy if study.published else TOP
 
 
 def _expected_best_of(num_trials: int, curves: Sequence[TrialCurve]) -> float:
-    """In the mean over all draws of so many with replacement, each at its best epoch."""
+    """Mean best accuracy over all draws of `num_trials` curves with replacement, each at its best epoch."""
     num = len(curves)
     bests = sorted(max(each.accuracies) for each in curves)
     chances = [(rank / num) ** num_trials for rank in range(num + 1)]
@@ -65,7 +65,7 @@ def _draw(own: Study, study: Study, top: float, epoch_s: float) -> list[TrialCur
     rng = random.Random(study.name)
     num_epochs = study.budget.max_epochs
     last_epoch = max(own.budget.max_epochs, num_epochs)
-    # the nearest of n exponential distances is a n-th of their mean in expectation
+    # the least of n exponential distances is expected to be an n-th of their mean
     highest = top + SPREAD / own.budget.num_trials
     return [
         _curve(highest - rng.expovariate(1 / SPREAD), num_epochs, last_epoch, epoch_s, rng)

@@ -1,4 +1,4 @@
-"""Where a plan's curves and times come from: finished sweeps in a store, or the stated model."""
+"""Provides a plan's curves and times: from finished sweeps in a store, or from the model of `curve_model`."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from cifar_ray.studies import Study, TrialConfig, get_study
 
 @dataclass(frozen=True, kw_only=True)
 class CurveSource:
-    """What a plan is computed from."""
+    """The curves and times that a plan is computed from."""
 
     bank: CurveBank
     timing: Timing
     statement: str
-    """In words, for whoever reads the plan."""
+    """Where they come from, in words for the reader of the plan."""
     basis: str
     """The same in a few words, for the foot of a figure."""
     cautions: Sequence[str] = ()
     timed_on: FinishedSweep | None = None
-    """The sweep whose times these are."""
+    """The sweep that the times come from."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Times:
-    """What a source says of times."""
+    """The times of a source, and where they come from."""
 
     epoch_s: float
-    """Of a trial in the mean, where it trains alone."""
+    """Mean seconds an epoch of a trial that trains alone."""
     timing: Timing
     statement: str
     basis: str
@@ -42,7 +42,7 @@ class _Times:
 
 
 def modelled(study: Study, *, is_cohort: bool, epoch_s: float | None) -> CurveSource:
-    """Without any finished sweep."""
+    """A source that needs no finished sweep."""
     times = _assumed_times(epoch_s, is_cohort=is_cohort)
     best = "the report's" if study.published else "ASSUMED"
     own = get_study(study.name).budget
@@ -63,9 +63,9 @@ def modelled(study: Study, *, is_cohort: bool, epoch_s: float | None) -> CurveSo
 def measured(
     sweeps: Sequence[FinishedSweep], study: Study, *, is_cohort: bool, accelerator: str | None, epoch_s: float | None
 ) -> CurveSource:
-    """Curves of all these sweeps, times of the first that trained as the plan does.
+    """The curves of all these sweeps, with the times of the first that trained as the plan does.
 
-    ConfigurationError where they do not belong together, or their times are not those of the plan.
+    ConfigurationError where they are of different images, or none has times that apply to the plan.
     """
     _check_alike(sweeps)
     timed_on = next((each for each in sweeps if each.sweep.is_cohort == is_cohort), None)
@@ -87,9 +87,9 @@ def measured(
 
 
 def _paced(finished: FinishedSweep, usual_s: float, *, is_cohort: bool) -> list[TrialCurve]:
-    """Its curves, as if its trials had taken `usual_s` an epoch in the mean: machines and shares of them differ.
+    """Its curves, rescaled to a mean of `usual_s` an epoch, as sweeps differ in machines and shares of them.
 
-    What one takes in a cohort says nothing of what it takes alone, nor the other way round.
+    A trial's seconds in a cohort say nothing of those it takes alone, nor the other way round.
     """
     curves = finished.curves()
     mean_s = _mean_s(curves)
@@ -113,7 +113,7 @@ def _check_alike(sweeps: Sequence[FinishedSweep]) -> None:
 
 
 def _assumed_times(epoch_s: float | None, *, is_cohort: bool) -> _Times:
-    """By the seconds of an epoch alone; None for EPOCH_S."""
+    """Times that follow from the seconds of an epoch alone; None stands for EPOCH_S."""
     known_s = EPOCH_S if epoch_s is None else epoch_s
     whence = "as you gave it" if epoch_s is not None else "ASSUMED: give --epoch-s, all times follow it"
     statement = f"An epoch of a trial alone: {known_s:g} s ({whence})."
@@ -137,7 +137,7 @@ def _assumed_times(epoch_s: float | None, *, is_cohort: bool) -> _Times:
 
 
 def _measured_times(timed_on: FinishedSweep | None, *, is_cohort: bool, accelerator: str | None) -> _Times:
-    """ConfigurationError where no sweep trained as the plan does, or on what it does."""
+    """ConfigurationError where no sweep trained as the plan does, or on another accelerator."""
     if timed_on is None:
         had, wanted = ("one by one", "in cohorts") if is_cohort else ("in cohorts", "one by one")
         raise ConfigurationError(
@@ -198,7 +198,7 @@ def _cautions(sweeps: Sequence[FinishedSweep], study: Study) -> Iterator[str]:
 
 
 def _changes(finished: FinishedSweep, study: Study) -> list[str]:
-    """Settings of its trials that are not those that every trial of the study has today."""
+    """Settings in which its trials differ from those that every trial of the study shares today."""
     usual = {each.name: each.default for each in fields(TrialConfig) if each.default is not MISSING}
     today = {name: value for name, value in {**usual, **study.fixed}.items() if name not in study.space}
     had = [{**usual, **trial.config} for trial in finished.trials]

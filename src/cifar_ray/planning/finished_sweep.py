@@ -1,4 +1,4 @@
-"""A finished sweep that a plan is made from: its books, what they show of learning curves and of times."""
+"""Reads the books of a finished sweep for the learning curves and times that a plan is made from."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Study
 
 CPU = "CPU"
-"""What a core is called among accelerators."""
+"""Stands for CPU cores where an accelerator type is expected."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinishedSweep:
-    """One of those that curves are taken from."""
+    """A finished sweep that curves are taken from."""
 
     sweep: SweepRecord
     result: SweepResult
@@ -32,7 +32,7 @@ class FinishedSweep:
 
     @property
     def accelerator(self) -> str:
-        """What it ran on, as Ray names its type; CPU where it used none."""
+        """The accelerator type that it ran on, by Ray's name; CPU where it used none."""
         if not self.sweep.accelerators_per_trial:
             return CPU
         return self.sweep.hardware.get("accelerator_types") or "accelerators of unknown type"
@@ -43,14 +43,14 @@ class FinishedSweep:
         return any(len(each.accuracies) >= self.sweep.max_epochs and not each.has_diverged for each in self.curves())
 
     def timing(self) -> Timing:
-        """Of the sweep."""
+        """Measure the sweep's timing."""
         return measured_timing(self.sweep, self.trials, self.metrics, self.result)
 
     def curves(self) -> list[TrialCurve]:
-        """Of each trial that did not fail, in the order of their starts; of a cohort's, of their first reports.
+        """The curve of each trial that did not fail, in the order of starts or, in cohorts, of first reports.
 
-        A first epoch may hold what comes once, such as compilation: for a trial's pace it counts no more than the
-        slowest of its later ones, or where it has none, of all trials'.
+        A first epoch may include one-off work such as compilation: in a trial's mean it counts no more than the
+        slowest of its later epochs or, where it has none, of all trials'.
         """
         slowest_s = max((line.seconds for line in self.metrics if line.epoch > 1), default=math.inf)
         lines: defaultdict[str, list[EpochMetrics]] = defaultdict(list)
@@ -73,7 +73,7 @@ class FinishedSweep:
 
 
 def read_finished(runs: RunStore, sweep_id: str, study: Study) -> FinishedSweep:
-    """A sweep's books, without its finals.
+    """Read a sweep's books, without its finals.
 
     ConfigurationError where it has not finished, has no epoch of a trial that did not fail, or is of a population,
     another study or the best of another sweep.
@@ -97,7 +97,7 @@ def read_finished(runs: RunStore, sweep_id: str, study: Study) -> FinishedSweep:
             f"sweep {sweep_id} has not finished", f"let it: --sweep-id {sweep_id} --resume, or take other --curves"
         )
     if result.finals:
-        # its search alone: finals are simulated apart
+        # the search alone: finals are simulated separately
         began = runs.finals(sweep_id).sweep(layout.finals(sweep_id)).started_at
         result = replace(
             result,

@@ -1,4 +1,4 @@
-"""The workers of a simulated cluster: when each comes up, dies and goes, and for how long it was there."""
+"""The workers of a simulated cluster: when each starts, dies and is released, and for how long it is paid for."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ HOUR_S = 3600.0
 
 @dataclass(frozen=True, kw_only=True)
 class Fleet:
-    """What a sweep would run on."""
+    """The workers that a sweep would run on."""
 
     num_workers: int
-    """Each trains one trial, one cohort, or as many trials as share its accelerator."""
+    """A worker trains one trial, one cohort, or as many trials as share its accelerator."""
     places: int = 1
-    """Trials that a worker trains at once; of a cohort, its most members."""
+    """Trials that a worker trains at once; for a cohort, its maximum number of members."""
     is_cohort: bool = False
     """Whether the trials of a worker train as one network, in common passes."""
     is_autoscaled: bool = False
-    """Whether workers come when trials wait and go when they idle; else all are there from first to last."""
+    """Whether workers start when trials wait and go when idle; else all are up throughout."""
     node_start_s: float = 120.0
     """Mean time from asking for a node to its first trial; it varies by a quarter either way."""
     idle_s: float = 60.0
-    """Of an autoscaler: how long a worker without work stays; one with a cohort stays to the sweep's end."""
+    """How long the autoscaler keeps an idle worker; one with a cohort stays to the sweep's end."""
     preemptions_per_hour: float = 0.0
-    """How often a worker is taken away; another comes after `node_start_s`, and the epoch that it was in is lost."""
+    """How often a worker is preempted: its epoch is lost, and another takes its place after `node_start_s`."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.num_workers <= MAX_WORKERS:
@@ -39,11 +39,11 @@ class Fleet:
                 raise ConfigurationError(f"{name}: {value:g} is out of range", "take 0 or more")
 
     def num_filled(self, most_at_once: int) -> int:
-        """Workers that so many trials can fill, however many there are."""
+        """Workers that so many trials can fill, whatever `num_workers` is."""
         return math.ceil(most_at_once / self.places)
 
     def num_together(self, most_at_once: int) -> int:
-        """Trials that train in common passes, where a sweep has so many at once at most: they are dealt evenly."""
+        """Trials in a common pass of a sweep with at most so many at once, spread evenly over cohorts."""
         if not self.is_cohort:
             return 1
         num_used = min(self.num_filled(most_at_once), self.num_workers)
@@ -51,20 +51,20 @@ class Fleet:
 
 
 class Worker:
-    """One of them."""
+    """One worker; its successors after a preemption are the same object."""
 
     __slots__ = ("asked_s", "dies_s", "life", "used_s")
 
     def __init__(self, asked_s: float) -> None:
         self.asked_s = self.used_s = asked_s
-        """Of an autoscaler's: since when it is paid for; until when it is of use."""
+        """Under an autoscaler: from when it is paid for, and when it was last of use."""
         self.dies_s = math.inf
         self.life = 0
-        """Counts its replacements: what was begun in an earlier life is lost."""
+        """Number of its replacements: work begun in an earlier life is lost."""
 
 
 class Workers:
-    """All of them, with the luck of their nodes."""
+    """All workers, with the random start and death of their nodes."""
 
     def __init__(self, fleet: Fleet, num_wanted: int, setup_s: float, rng: random.Random) -> None:
         """An autoscaler starts no more than the `num_wanted` that trials can fill, once the sweep has been set up."""
@@ -75,14 +75,14 @@ class Workers:
         self.all = [Worker(setup_s) for _ in range(num)]
 
     def first_ready_s(self, worker: Worker, setup_s: float) -> float:
-        """When it takes its first trial."""
+        """Start the worker; returns when it takes its first trial."""
         ready_s = setup_s + (self._start_s() if self.fleet.is_autoscaled else 0.0)
         worker.used_s = ready_s
         worker.dies_s = self._next_death(ready_s)
         return ready_s
 
     def replace(self, worker: Worker, now: float) -> float:
-        """It is lost at `now`; when the node in its place is ready."""
+        """Replace a worker lost at `now`; returns when the new node is ready."""
         self.preemptions += 1
         worker.life += 1
         ready_s = now + self._start_s()
@@ -91,14 +91,14 @@ class Workers:
         return ready_s
 
     def is_gone(self, worker: Worker, now: float) -> bool:
-        """Whether an autoscaler has ended it for want of work."""
+        """Whether an autoscaler has released it for want of work."""
         return self.fleet.is_autoscaled and now > worker.used_s + self.fleet.idle_s
 
     def up_s(self, wall_s: float) -> float:
-        """Seconds of workers that are paid for, all together."""
+        """Worker-seconds that are paid for."""
         if not self.fleet.is_autoscaled:
             return wall_s * len(self.all)
-        # a cohort holds its node, whoever is still in it
+        # a cohort holds its node, however few trials are left in it
         idle_s = math.inf if self.fleet.is_cohort else self.fleet.idle_s
         return sum(max(0.0, min(wall_s, each.used_s + idle_s) - each.asked_s) for each in self.all)
 

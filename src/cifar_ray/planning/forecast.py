@@ -1,4 +1,4 @@
-"""What to expect of a sweep under many set-ups, each simulated over many seeds."""
+"""Forecasts a sweep under many set-ups, each simulated over many seeds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cifar_ray.planning.simulation import FinalsPlan, simulate
 from cifar_ray.studies import Budget, Study
 
 CLOSE = 0.005
-"""A winner that is so near the full search's is as good: half a point."""
+"""A winner within this of the full search's counts as equally good: half a point."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,15 +24,15 @@ class Setup:
     num_workers: int
     num_trials: int
     reduction_factor: int | None
-    """None: ASHA stops nobody."""
+    """None: ASHA stops no trial."""
 
     @property
     def cut(self) -> str:
-        """How trials are cut, in words."""
+        """How ASHA cuts trials, in words."""
         return f"reduction factor {self.reduction_factor}" if self.reduction_factor else "none cut"
 
     def budget(self, study: Budget) -> Budget:
-        """The study's, with these trials and this factor."""
+        """The study's budget with this set-up's trials and reduction factor."""
         budget = replace(study, num_trials=self.num_trials)
         if self.reduction_factor is None:
             return replace(budget, grace_period=budget.max_epochs)
@@ -41,7 +41,7 @@ class Setup:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """Over the seeds: the mean, and between what 95 % of them lie."""
+    """Mean over the seeds, and the interval that holds 95 % of them."""
 
     mean: float
     low: float
@@ -49,59 +49,59 @@ class Estimate:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Estimate:
-        """At least one value."""
+        """The estimate from one value per seed, at least one."""
         low, high = np.percentile(values, [2.5, 97.5])
         return cls(mean=float(np.mean(values)), low=float(low), high=float(high))
 
     def times(self, factor: float) -> Estimate:
-        """In another unit."""
+        """The same in another unit."""
         return Estimate(mean=self.mean * factor, low=self.low * factor, high=self.high * factor)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """Of one set-up."""
+    """What to expect of one set-up."""
 
     setup: Setup
     num_seeds: int
     wall_s: Estimate
     hours: Estimate
-    """Of accelerators (or cores) that were there, whether they trained or not."""
+    """Hours that accelerators (or cores) were up, training or not."""
     utilisation: Estimate
-    """Of that time, the share in which they trained epochs that counted."""
+    """Share of those hours spent on epochs that counted."""
     accuracy: Estimate
-    """The winner's, on validation: the best epoch of the best trial."""
+    """The winner's validation accuracy: the best epoch of the best trial."""
     num_close: int
     """Seeds whose winner came within CLOSE of the full search's."""
     driver: Estimate
-    """Share of the wall time in which the driver was at results: near 1, it is what the sweep waits for."""
+    """Share of the wall time in which the driver processed results: near 1, it is the bottleneck."""
     reached: Mapping[int, Estimate]
-    """From an epoch (each rung's, and the last) to the trials that train so far."""
+    """From an epoch (each rung's, and the last) to the number of trials that reach it."""
 
     @property
     def chance(self) -> float:
-        """Of a winner as good as the full search's."""
+        """Chance of a winner as good as the full search's."""
         return self.num_close / self.num_seeds
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """What is simulated."""
+    """The set-ups to simulate."""
 
     study: Study
     workers: Sequence[int]
     trials: Sequence[int]
     reduction_factors: Sequence[int | None]
-    """None alone, of a study that cuts no trial."""
+    """Only None for a study that cuts no trial."""
     fleet: Fleet
-    """Of any number of workers."""
+    """The cluster; each set-up replaces its number of workers."""
     units_per_worker: float
-    """Accelerators or cores of a worker."""
+    """Accelerators or cores per worker."""
     num_seeds: int
 
     @property
     def budget(self) -> Budget:
-        """The study's own."""
+        """The study's own budget."""
         return self.study.budget
 
     @property
@@ -111,7 +111,7 @@ class Grid:
 
     @property
     def combinations(self) -> list[Setup]:
-        """Of workers, trials and reduction factors."""
+        """Every combination of workers, trials and reduction factors."""
         return [
             Setup(num_workers=num_workers, num_trials=num_trials, reduction_factor=factor)
             for num_trials in self.trials
@@ -120,15 +120,15 @@ class Grid:
         ]
 
     def fleet_of(self, setup: Setup) -> Fleet:
-        """With as many workers."""
+        """The fleet with the set-up's number of workers."""
         return replace(self.fleet, num_workers=setup.num_workers)
 
     def most_at_once(self, setup: Setup) -> int:
-        """Trials that its searcher lets train at once."""
+        """Trials that the study's searcher lets train at once."""
         return self.study.with_budget(num_trials=setup.num_trials).trials_at_once
 
     def is_full(self, setup: Setup) -> bool:
-        """Whether it is the full search, on whatever workers."""
+        """Whether it is the full search, on any number of workers."""
         return replace(setup, num_workers=self.full.num_workers) == self.full
 
     def setups(self) -> list[Setup]:
@@ -138,7 +138,7 @@ class Grid:
 
 
 def forecast_all(grid: Grid, source: CurveSource, tell: Callable[[int], None]) -> list[Forecast]:
-    """Of every set-up; `tell` hears of each simulated trial, in portions."""
+    """Forecast every set-up; `tell` is called with the number of trials of each simulation."""
     outcomes = {setup: _simulate(grid, setup, source, tell) for setup in reversed(grid.setups())}
     best = [outcome.best_accuracy for outcome in outcomes[grid.full]]
     return [_summarise(grid, setup, outcomes[setup], best) for setup in grid.setups()]
@@ -167,7 +167,7 @@ def _summarise(grid: Grid, setup: Setup, outcomes: Sequence[SimulatedSweep], bes
         hours=Estimate.of([each.up_s * each_hour for each in outcomes]),
         utilisation=Estimate.of([each.busy_s / each.up_s if each.up_s else 0.0 for each in outcomes]),
         accuracy=Estimate.of([each.best_accuracy for each in outcomes]),
-        # whole images: half a point is not to fail on a rounding
+        # accuracies count whole images: a gap of exactly half a point must not fail by rounding
         num_close=sum(each.best_accuracy >= full - CLOSE - 1e-9 for each, full in zip(outcomes, best, strict=True)),
         driver=Estimate.of([each.driver_s / each.wall_s if each.wall_s else 0.0 for each in outcomes]),
         reached={epoch: Estimate.of([each.reached[epoch] for each in outcomes]) for epoch in outcomes[0].reached},

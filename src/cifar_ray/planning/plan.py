@@ -1,4 +1,4 @@
-"""A plan: what a sweep would search and cost, all that `cifar-ray plan` shows."""
+"""A plan: what a sweep would search and cost, as `cifar-ray plan` shows it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cifar_ray.planning.worker_shape import WorkerShape
 from cifar_ray.studies import Study
 
 LONG_S = 10 * 3600
-"""From there on times are in hours."""
+"""From this wall time on, times are shown in hours."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,28 +29,28 @@ class Rate:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Of a study."""
+    """The plan of a sweep."""
 
     study: Study
     seed: int
-    """Of the configurations."""
+    """Seed of the sampled configurations."""
     space: SpacePreview
     source: CurveSource
     shape: WorkerShape
     grid: Grid
     forecasts: Sequence[Forecast]
-    """Of each set-up in the grid."""
+    """One for each set-up in the grid."""
     wish: Wish
     accelerator: str | None
     accelerator_asked: str | None
-    """The type that the request named; None where it named none, or cores."""
+    """The type that the request named; None where it named none, or CPU."""
     market: str
     rate: Rate | None
-    """None where there is no table of prices, or it lacks the row."""
+    """None where there is no table of prices, or it lacks this accelerator and market."""
     has_prices: bool
-    """Whether there is a table."""
+    """Whether there is a table of prices."""
     replayed: SimulatedSweep | None
-    """The sweep that the times are from, in virtual time; None where there is none, or nothing to compare it with."""
+    """The sweep that the times come from, in virtual time; None without one, or where the two are not comparable."""
 
     @property
     def full(self) -> Forecast:
@@ -59,42 +59,42 @@ class Plan:
 
     @cached_property
     def combinations(self) -> list[Forecast]:
-        """Of workers, trials and reduction factors."""
+        """One per combination of workers, trials and reduction factors."""
         combined = set(self.grid.combinations)
         return [each for each in self.forecasts if each.setup in combined]
 
     @property
     def cuts_trials(self) -> bool:
-        """Whether ASHA may stop any, as a reduction factor says; else each trains to its last epoch."""
+        """Whether ASHA may stop trials; else each trains to its last epoch."""
         return None not in self.grid.reduction_factors
 
     @property
     def unit_hours(self) -> str:
-        """What is counted: core-hours or accelerator-hours."""
+        """The unit of use: core-hours or accelerator-hours."""
         return f"{self.shape.unit}-hours"
 
     @property
     def wall_unit(self) -> tuple[float, str]:
-        """What wall times are shown in: its seconds, its name."""
+        """The unit of wall times as shown: its seconds and its name."""
         return (60, "min") if self.base.wall_s.mean < LONG_S else (3600, "h")
 
     @property
     def device(self) -> str:
-        """What it would run on, in words."""
+        """What the sweep would run on, in words."""
         return self.accelerator or (CPU if self.shape.unit == "core" else "accelerators of no named type")
 
     @property
     def spend_unit(self) -> str:
-        """What a budget is in."""
+        """The unit of a budget: a currency, or `unit_hours` without a price."""
         return self.rate.currency if self.rate else self.unit_hours
 
     def cost(self, hours: float) -> float:
-        """In `spend_unit`."""
+        """The cost of so many hours, in `spend_unit`."""
         return hours * self.rate.amount if self.rate else hours
 
     @cached_property
     def base(self) -> Forecast:
-        """The study's own set-up, on the first number of workers; the nearest to it where that was not asked for."""
+        """The study's own set-up on the first number of workers, or the nearest to it that was asked for."""
         budget = self.grid.budget
 
         def distance(each: Forecast) -> tuple[int, int, int]:
@@ -109,12 +109,12 @@ class Plan:
 
     @cached_property
     def advice(self) -> Advice:
-        """What to take."""
+        """The set-up to take."""
         return advise(self.forecasts, self.wish, self.cost)
 
     @property
     def shown(self) -> list[Forecast]:
-        """The study's own set-up, those that differ from it in one thing, the advised one and the full search."""
+        """The base, the set-ups that differ from it in one thing, the advised one and the full search."""
         base, advised = self.base.setup, self.advice.forecast.setup
         kept = {base, advised, self.grid.full}
         return [each for each in self.forecasts if each.setup in kept or _num_changes(each.setup, base) == 1]

@@ -1,4 +1,4 @@
-"""The command that runs what a plan advises."""
+"""Writes the command that runs what a plan advises."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from cifar_ray.studies import get_study
 
 
 def plan_command(plan: Plan) -> str:
-    """`cifar-ray job submit`, with what differs from the study's own.
+    """`cifar-ray job submit`, with the options that differ from the study's own.
 
-    Workers, their start and their market are the cluster's, and no option of a job.
+    The number of workers, how they start and their market belong to the cluster: no option of a job sets them.
     """
     own, planned = get_study(plan.study.name), plan.study
     setup = plan.advice.forecast.setup
     budget = setup.budget(plan.grid.budget)
-    # epochs that are given are those of the finals, too
+    # --max-epochs sets the epochs of the finals, too
     has_own_epochs = (planned.budget.max_epochs, planned.final_epochs) == (own.budget.max_epochs, own.final_epochs)
     words = [
         *_option("--trials", budget.num_trials, own.budget.num_trials),
@@ -41,7 +41,7 @@ def _option(flag: str, value: object, usual: object) -> list[str]:
 
 
 def _share(plan: Plan) -> list[str]:
-    """Of cores or accelerators that a trial had in the sweep whose times these are."""
+    """The flag for a trial's cores or accelerators in the sweep whose times are used, if unusual."""
     shape = plan.shape
     usual = worker_shape(
         plan.study, is_cohort=shape.is_cohort, has_accelerators=shape.unit == "accelerator", timed_on=None

@@ -1,4 +1,4 @@
-"""A plan's forecasts as one PNG: what a sweep takes and brings against its workers, trials and reduction factor."""
+"""Draws a plan's forecasts as one PNG: a sweep's cost and result by workers, trials and reduction factor."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from cifar_ray.planning.plan import Plan
 from cifar_ray.reporting.figures import BEST_COLOURS, BEST_MARKERS, DPI, set_note, set_title, to_png
 
 OPACITY = 0.13
-"""Of a band."""
+"""Opacity of a band."""
 NUM_TICKS = 8
 
 Value = Callable[[Forecast], Estimate]
 
 
 def plan_figure(plan: Plan) -> bytes:
-    """Upper panels: against workers, a colour a number of trials; lower ones: against trials, a colour a factor."""
+    """Upper panels: by workers, a colour per number of trials; lower ones: by trials, a colour per reduction factor."""
     figure = Figure(figsize=(13.5, 7.8), dpi=DPI, layout="constrained")
     upper, lower = figure.subplots(2, 3)
     unit_s, unit = plan.wall_unit
@@ -80,7 +80,7 @@ def _footnote(plan: Plan) -> str:
 
 
 def _chance(forecast: Forecast) -> Estimate:
-    """Without a band: it is a share of all simulations."""
+    """The chance in per cent, without a band: it is one share of all simulations."""
     return Estimate(mean=100 * forecast.chance, low=100 * forecast.chance, high=100 * forecast.chance)
 
 
@@ -102,7 +102,7 @@ def _by_trials(axes: Axes, plan: Plan, value: Value, y: str, title: str) -> None
             for each in plan.combinations
             if each.setup.reduction_factor == factor and each.setup.num_workers == plan.base.setup.num_workers
         ]
-        # other colours than those of the panels above, where they mean trials
+        # not the colours of the upper panels, where they stand for trials
         _draw(axes, plan.grid.trials, [value(each) for each in chosen], index + 3, chosen[0].setup.cut)
     _label(axes, "trials", y, title, plan.grid.trials)
 

@@ -1,4 +1,4 @@
-"""A plan as the command line shows it, in 80 columns."""
+"""Shows a plan on the command line, in 80 columns."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from cifar_ray.reporting.terminal import SHORT, study_renderable, verbatim
 from cifar_ray.statistics import wilson_interval
 
 NUM_SAMPLED = 6
-"""Configurations that are shown."""
+"""Sampled configurations that are shown."""
 WAITS_FOR_DRIVER = 0.5
-"""Of the wall time that the driver is busy: from there on it is said."""
+"""A note says so if the driver is busy for more than this share of the wall time."""
 POINTS = f"{100 * CLOSE:g} points"
 
 
@@ -111,7 +111,7 @@ def _source(plan: Plan) -> Iterator[RenderableType]:
     if plan.replayed and plan.source.timed_on:
         took_s = plan.source.timed_on.result.wall_s
         off = plan.replayed.wall_s / took_s - 1 if took_s else 0.0
-        # the books do not say how they were judged (docs/decisions/0015)
+        # the books do not say whether each pass was judged together (docs/decisions/0015)
         is_cohort = plan.source.timed_on.sweep.is_cohort
         note = "; as a rule cohorts took longer before a pass was judged together" if is_cohort else ""
         yield verbatim(

@@ -1,4 +1,4 @@
-"""Makes a plan: from what a person asks to what to expect."""
+"""Makes a plan from a person's request."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ WORKERS = (1, 2, 4, 8)
 REDUCTION_FACTORS = (2, 4, 8)
 USUAL_SEEDS = 50
 MOST_TRIALS = 400_000
-"""Of up to USUAL_EPOCHS, over all set-ups and seeds, where no number of seeds is given: some ten seconds."""
+"""Simulated trials of up to USUAL_EPOCHS, over all set-ups and seeds, if no seeds are given: some ten seconds."""
 USUAL_EPOCHS = 50
 MAX_SETUPS = 200
 SPOT_PREEMPTIONS_PER_HOUR = 0.05
-"""Where none is given for spot workers: an assumption."""
+"""Assumed for spot workers if none is given."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a person asks. None leaves the choice to the plan."""
+    """What a person asks to have planned. None leaves the choice to the plan."""
 
     study: Study
     workers: Sequence[int] | None = None
@@ -47,7 +47,7 @@ class Request:
     wish: Wish = Wish()  # noqa: RUF009  # frozen
     num_seeds: int | None = None
     seed: int = 0
-    """Of the sampled configurations."""
+    """Seed of the sampled configurations."""
 
     @property
     def is_cohort(self) -> bool:
@@ -58,7 +58,7 @@ class Request:
 def make_plan(
     request: Request, sweeps: Sequence[FinishedSweep], prices: Prices | None, watch: Callable[[int, int], None]
 ) -> Plan:
-    """`watch` hears of trials simulated and in all. ConfigurationError where the request makes no sense."""
+    """`watch` is called with the trials simulated so far and in all. ConfigurationError for a senseless request."""
     study, is_cohort = request.study, request.is_cohort
     if is_cohort and study.finalists:
         raise ConfigurationError(
@@ -75,7 +75,7 @@ def make_plan(
         timed_on=timed_on.sweep if timed_on else None,
     )
     grid = _grid(request, shape)
-    # nothing in the mechanics stands for the time in which an interrupted sweep had no driver
+    # the simulation does not model the time in which an interrupted sweep had no driver
     is_comparable = request.epoch_s is None and timed_on is not None and not timed_on.sweep.interruptions
     market = "spot" if request.is_spot else "on_demand"
     rate = prices.rate(accelerator, market) if prices and accelerator else None
@@ -98,7 +98,7 @@ def make_plan(
 
 
 def _curve_source(request: Request, sweeps: Sequence[FinishedSweep]) -> CurveSource:
-    """Those sweeps' curves, or without any a model of them."""
+    """The curves of these sweeps or, without any, of the model."""
     study, is_cohort, epoch_s = request.study, request.is_cohort, request.epoch_s
     if sweeps:
         return measured(sweeps, study, is_cohort=is_cohort, accelerator=request.accelerator, epoch_s=epoch_s)
@@ -116,7 +116,7 @@ def _grid(request: Request, shape: WorkerShape) -> Grid:
     if budget.grace_period < budget.max_epochs:
         factors = request.reduction_factors or sorted({*REDUCTION_FACTORS, budget.reduction_factor})
     for num_trials in trials:
-        for factor in factors:  # refuses what no sweep may have
+        for factor in factors:  # raises for a budget that no sweep may have
             Setup(num_workers=1, num_trials=num_trials, reduction_factor=factor).budget(budget)
     if len(workers) * len(trials) * len(factors) > MAX_SETUPS:
         raise ConfigurationError(

@@ -16,7 +16,7 @@ from cifar_ray.studies import trials_at_once
 
 
 def replay(finished: FinishedSweep, finals: FinalsPlan | None = None) -> SimulatedSweep:
-    """The same trials in the same order, on the places that the sweep had, judged by today's rule."""
+    """Simulate the same trials in the same order, in the places that the sweep had, judged by today's rule."""
     sweep = finished.sweep
     curves = finished.curves()
     bank = CurveBank(curves, max_epochs=sweep.max_epochs, num_images=sweep.dataset.num_validation)
@@ -33,6 +33,6 @@ def replay(finished: FinishedSweep, finals: FinalsPlan | None = None) -> Simulat
 
 
 def fleet_of(sweep: SweepRecord) -> Fleet:
-    """What the sweep ran on: a worker for each place, or for each cohort that there was room for."""
+    """The fleet that the sweep ran on: a worker for each place, or for each cohort that there was room for."""
     places = cohort_places(sweep.cpus_per_trial) if sweep.is_cohort else 1
     return Fleet(num_workers=num_places(sweep), places=places, is_cohort=sweep.is_cohort)

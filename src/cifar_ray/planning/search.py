@@ -1,4 +1,4 @@
-"""A simulated search: draws trials, lets Ray Tune's ASHA decide, keeps count of what came out."""
+"""Simulates a search: draws trials, lets Ray Tune's ASHA decide, counts the outcomes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cifar_ray.studies import Budget
 
 
 class SimulatedTrial:
-    """One that runs."""
+    """A running trial."""
 
     __slots__ = ("curve", "epoch", "life", "trial_id")
 
@@ -25,7 +25,7 @@ class SimulatedTrial:
         self.epoch = 0
         """Epochs that it has reported."""
         self.life = 0
-        """Of its worker, when it was placed there."""
+        """The `life` of its worker when it was placed there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,21 +34,21 @@ class SimulatedSweep:
 
     wall_s: float
     up_s: float
-    """Of workers that were there, all together."""
+    """Time that workers were up and paid for, summed over them."""
     busy_s: float
-    """Of workers that trained epochs that counted; a worker with several places counts in parts."""
+    """Worker time spent on epochs that counted; each of a worker's places counts as its share of it."""
     driver_s: float
-    """Of the driver, which takes one result after another."""
+    """Time that the driver spent on results, one after another."""
     num_epochs: int
     best_accuracy: float
-    """Of any epoch of any trial, on validation."""
+    """The best validation accuracy of any epoch of any trial."""
     finalists_epoch_s: tuple[float, ...]
-    """Wall time of an epoch of each of the best trials, where it trains alone; the best first."""
+    """Wall time of an epoch of each finalist when it trains alone; the best trial first."""
     reached: dict[int, int]
-    """From an epoch (each rung's, and the last) to the trials that trained so far."""
+    """From an epoch (each rung's, and the last) to the number of trials that reached it."""
 
     def followed_by(self, finals: SimulatedSweep) -> SimulatedSweep:
-        """The same search, with the time of its finals."""
+        """The same search, with the times and epochs of its finals added."""
         return replace(
             self,
             wall_s=self.wall_s + finals.wall_s,
@@ -60,9 +60,9 @@ class SimulatedSweep:
 
 
 class Search:
-    """Nothing is kept of a trial that has ended but what it adds to the counts.
+    """The trials of one sweep. Of a trial that has ended, only its part of the counts is kept.
 
-    A trial is drawn when there is a place for it, and told of when it ends, as Ray Tune does with a searcher.
+    A trial is drawn when there is a place for it, and its end is reported, as Ray Tune does with a searcher.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Search:
         num_finalists: int = 0,
         most_at_once: int | None = None,
     ) -> None:
-        """`most_at_once` trials are in training together, as a searcher wants that learns; None for any number."""
+        """At most `most_at_once` trials train at once, as a searcher that learns wants it; None for no limit."""
         self.num_left = budget.num_trials
         self.most_at_once = min(budget.num_trials, most_at_once or budget.num_trials)
         self.num_epochs = 0
@@ -83,14 +83,14 @@ class Search:
         self._max_epochs = budget.max_epochs
         self._curves = curves
         self.num_open = 0
-        """In training, or waiting for another worker."""
+        """Trials in training, or waiting for another worker."""
         self._num_finalists = num_finalists
         self._finalists: list[tuple[float, float]] = []
-        """A heap of accuracies and seconds an epoch, the worst first."""
+        """A heap of (best accuracy, seconds an epoch), the worst first."""
         self._asha = CountedASHA(budget, num_images)
 
     def next_trial(self) -> SimulatedTrial | None:
-        """The next of the sampled configurations; None where all have started, or enough are in training."""
+        """The next trial to start; None where all have started, or `most_at_once` are in training."""
         if not self.num_left or self.num_open == self.most_at_once:
             return None
         self.num_left -= 1
@@ -100,12 +100,12 @@ class Search:
         return trial
 
     def end_pass(self, trials: Iterable[SimulatedTrial]) -> None:
-        """These trials have ended an epoch together: each is judged against all others."""
+        """Announce that these trials have ended an epoch together: each is judged against all others."""
         for trial in trials:
             self._asha.announce(trial.trial_id, trial.epoch + 1, trial.curve.accuracies[trial.epoch])
 
     def goes_on(self, trial: SimulatedTrial) -> bool:
-        """The trial reports one more epoch: whether it is to train another."""
+        """Report one more epoch of the trial; returns whether it is to train another."""
         trial.epoch += 1
         self.num_epochs += 1
         accuracy = trial.curve.accuracies[trial.epoch - 1]
@@ -114,7 +114,7 @@ class Search:
             self.reached[trial.epoch] += 1
         result = {TIME_ATTRIBUTE: trial.epoch, METRIC: accuracy}
         decision = self._asha.on_trial_result(None, trial, result)
-        # ASHA itself ends a trial at its last epoch, and does not know of one that diverges before
+        # ASHA itself stops a trial at its last epoch, but does not know of one that diverges earlier
         if decision != TrialScheduler.STOP and trial.epoch < len(trial.curve.accuracies):
             return True
         self.num_open -= 1
@@ -127,12 +127,12 @@ class Search:
 
     @property
     def finalists_epoch_s(self) -> tuple[float, ...]:
-        """As the outcome has it."""
+        """As in `SimulatedSweep`."""
         return tuple(epoch_s for _, epoch_s in sorted(self._finalists, reverse=True))
 
 
 def drawn(bank: CurveBank, seed: int) -> Iterator[TrialCurve]:
-    """The trials of a seed, the same and in the same order whatever they run on."""
+    """Curves drawn with the seed, without end: the same ones in the same order, whatever the fleet."""
     rng = random.Random(f"trials {seed}")
     while True:
         yield bank.draw(rng)

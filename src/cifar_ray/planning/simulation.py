@@ -17,22 +17,22 @@ from cifar_ray.studies import Budget, Study
 
 @dataclass(frozen=True, kw_only=True)
 class FinalsPlan:
-    """Which trainings follow a search, one by one: nothing cuts them."""
+    """The trainings that follow a search: they train one by one, and none is cut."""
 
     num_finalists: int
     num_seeds: int
-    """On which each is trained."""
+    """Seeds on which each finalist is trained."""
     num_epochs: int
-    """Of each training."""
+    """Epochs of each training."""
 
     @property
     def num_trainings(self) -> int:
-        """In all."""
+        """Trainings of all finalists together."""
         return self.num_finalists * self.num_seeds
 
     @classmethod
     def of(cls, study: Study, num_trials: int) -> FinalsPlan | None:
-        """After a sweep of so many trials; None where the study has none."""
+        """The finals after a sweep of so many trials; None where the study has none."""
         if not study.finalists:
             return None
         epochs = study.final_epochs or study.budget.max_epochs
@@ -50,7 +50,7 @@ def simulate(
     finals: FinalsPlan | None = None,
     most_at_once: int | None = None,
 ) -> SimulatedSweep:
-    """A sweep of the bank's trials, or of those in `curves`. The seed's trials are the same on every fleet."""
+    """Simulate trials drawn from the bank, or those in `curves`. A seed draws the same trials for every fleet."""
     search = Search(
         budget,
         bank.num_images,
@@ -66,7 +66,7 @@ def simulate(
 def _simulate_finals(
     finals: FinalsPlan, searched: SimulatedSweep, timing: Timing, fleet: Fleet, seed: int
 ) -> SimulatedSweep:
-    """An epoch takes as long as in the search; what the trainings reach is not simulated."""
+    """An epoch takes as long as in the search; the accuracies are not simulated."""
     accuracies = (0.0,) * finals.num_epochs
     curves = (
         TrialCurve(accuracies=accuracies, epoch_s=epoch_s)

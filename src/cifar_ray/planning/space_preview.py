@@ -1,4 +1,4 @@
-"""What a study's space holds before it is searched: a sample, repeated configurations, corners that cannot run."""
+"""Previews a study's search space: a sample, repeated configurations, corners that cannot run."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from cifar_ray.studies import Choice, Study, TrialConfig
 from cifar_ray.studies.space import Domain
 
 MAX_CORNERS = 20_000
-"""Beyond that, as many are drawn at random."""
+"""Of a space with more corners, this many are drawn at random."""
 NEAR = 0.1
-"""Two configurations are near where all choices are alike and no number differs by more than this share."""
+"""Two configurations are near if all choices are equal and no number differs by more than this share."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpacePreview:
-    """Of a study and a seed."""
+    """The preview of a study's space, sampled with a seed."""
 
     configs: Sequence[Mapping[str, Any]]
     """The searched settings of each sampled configuration, in the sweep's order."""
@@ -31,18 +31,18 @@ class SpacePreview:
     num_near: int
     """Configurations that are near an earlier one, but not the same."""
     num_combinations: float
-    """Of the choices alone; numbers that may be anything in a range multiply them."""
+    """Combinations of the choices alone; continuous ranges are left out."""
     num_corners: int
-    """Combinations of choices with each range at one of its ends: how many were tried."""
+    """Corners tried: combinations of choices with each range at one of its ends."""
     is_every_corner: bool
     refused: Mapping[str, tuple[int, Mapping[str, Any]]]
-    """From what is wrong to the number of corners and an example."""
+    """From an error to the number of corners that raise it and an example of them."""
     sample_error: str | None = None
     """Why the study cannot be sampled at all."""
 
 
 def preview_space(study: Study, seed: int) -> SpacePreview:
-    """What the sweep of that seed would search."""
+    """Preview what a sweep with that seed would search."""
     configs: list[Mapping[str, Any]] = []
     sample_error = None
     try:

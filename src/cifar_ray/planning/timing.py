@@ -1,4 +1,4 @@
-"""What a sweep's time goes into besides its epochs: as a finished sweep shows it, or as it was measured elsewhere."""
+"""The overheads of a sweep besides its epochs: as a finished sweep shows them, or as measured elsewhere."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ from cifar_ray.capacity import ACCELERATOR, NodeKind
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TrialRecord
 
 PASS_FIXED, PASS_EACH = 0.91, 0.28
-"""A pass of a cohort of n takes (fixed + each n) epochs of a trial that has one of the node's two cores to itself."""
+"""A pass of a cohort of n takes fixed + each * n times an epoch of a trial alone on one of the node's two cores."""
 COHORT_SETUP_S = 40.0
-"""Until a cohort's first pass: its members' processes, too."""
+"""Seconds until a cohort's first pass, with the start of its members' processes."""
 COHORT_START_S = 2.3
-"""Until the pass that new trials join: the median of the thirteen sweeps of sixty trials in docs/results."""
+"""Seconds that a pass waits for its new trials: the median of the thirteen sweeps of sixty trials in docs/results."""
 DECISION_S, COHORT_DECISION_S = 0.023, 0.012
-"""Of the driver for a result, of trials one by one and in cohorts: 1,000 trials in docs/performance.md."""
+"""Driver seconds per result, for trials one by one and in cohorts: 1,000 trials in docs/performance.md."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """Of a sweep, in seconds. The defaults are those of the one-machine sweeps in docs/planning.md."""
+    """Overheads of a sweep, in seconds. The defaults are those of the one-machine sweeps in docs/planning.md."""
 
     setup_s: float = 9.0
     """From the sweep's record to the first trial: the data, the first processes."""
     trial_start_s: float = 0.2
-    """From a free place to a trial's first epoch there, in a process that is warm; a cohort's trials begin together."""
+    """From a free place to a trial's first epoch in it, in a warm process; new members of a cohort start together."""
     gap_s: float = 0.03
-    """Between two epochs of a trial, or two passes of a cohort, beside the driver's own time."""
+    """Between two epochs of a trial, or two passes of a cohort, not counting the driver's time."""
     teardown_s: float = 1.0
-    """From the last epoch to the result."""
+    """From the last epoch to the sweep's result."""
     decision_s: float = DECISION_S
-    """Of the driver, for each result, one after another: Ray Tune, ASHA and the books."""
+    """Driver time for each result, one after another: Ray Tune, ASHA and the books."""
     pass_fixed_s: float = 0.0
-    """Of a cohort's pass, whoever is in it."""
+    """Part of a cohort's pass that does not depend on its members."""
     pass_each_s: float = 0.0
-    """Of a cohort's pass, for each trial in it."""
+    """Part of a cohort's pass for each trial in it."""
 
     def pass_s(self, num_trials: int) -> float:
-        """Wall time of a cohort's pass."""
+        """Wall time of a pass of so many trials."""
         return self.pass_fixed_s + self.pass_each_s * num_trials
 
 
 def assumed_timing(epoch_s: float, *, is_cohort: bool) -> Timing:
-    """Where only an epoch's seconds are known, of a trial that trains alone."""
+    """The timing if only the epoch of a trial that trains alone is known."""
     if not is_cohort:
         return Timing()
     return Timing(
@@ -62,10 +62,9 @@ def assumed_timing(epoch_s: float, *, is_cohort: bool) -> Timing:
 def measured_timing(
     sweep: SweepRecord, trials: Sequence[TrialRecord], metrics: Sequence[EpochMetrics], result: SweepResult
 ) -> Timing:
-    """Of a finished sweep. One of a version that did not keep when epochs ended shows less: all is in its start.
+    """The timing of a finished sweep. If its version did not record when epochs ended, all overhead counts as set-up.
 
-    Of one that was interrupted, set-up and end may hold the time in which no driver was there: they count for no more
-    than usual.
+    In an interrupted sweep, set-up and teardown may include time without a driver: they count for no more than usual.
     """
     ends = {(line.trial_id, line.epoch): _instant(line.ended_at) for line in metrics if line.ended_at}
     if len(ends) < len(metrics):
@@ -83,7 +82,7 @@ def measured_timing(
 
 
 def num_places(sweep: SweepRecord) -> int:
-    """How many trials, or cohorts, its nodes held at once, as if they were one."""
+    """How many trials, or cohorts, its nodes held at once, taken as one node."""
     demand = {"CPU": sweep.cpus_per_trial, ACCELERATOR: sweep.accelerators_per_trial}
     held = {name: float(sweep.hardware.get(key, 1)) for name, key in (("CPU", "cpus"), (ACCELERATOR, "accelerators"))}
     return max(1, NodeKind(name="all", resources=held, max_nodes=1).trials_per_node(demand))
@@ -98,7 +97,7 @@ def _observed(
 ) -> Timing:
     begins = {(line.trial_id, line.epoch): ends[line.trial_id, line.epoch] - line.seconds for line in metrics}
     decision_s = COHORT_DECISION_S if sweep.is_cohort else DECISION_S
-    # a pass is followed by the next once all in it have been decided on
+    # the next pass begins once every trial of this one has been decided on
     gaps = [
         begins[line.trial_id, line.epoch + 1] - ends[line.trial_id, line.epoch] - decision_s * line.num_sharing
         for line in metrics
@@ -108,7 +107,7 @@ def _observed(
     starts = [begins[trial_id, 1] - at for trial_id, at in started.items() if (trial_id, 1) in begins]
     gap_s = max(0.0, median(gaps)) if gaps else Timing.gap_s
     if sweep.is_cohort:
-        # cohorts side by side have passes of their own, and a wait may hold the time without a driver
+        # several cohorts' passes overlap, and in an interrupted sweep a wait may include time without a driver
         is_plain = num_places(sweep) == 1 and not sweep.interruptions
         starts = [wait_s - gap_s for wait_s in _waits_for_new(metrics, ends)] if is_plain else []
     usual_s = COHORT_START_S if sweep.is_cohort else Timing.trial_start_s
@@ -122,7 +121,7 @@ def _observed(
 
 
 def _waits_for_new(metrics: Sequence[EpochMetrics], ends: Mapping[tuple[str, int], float]) -> list[float]:
-    """Of one cohort: from the last decision on a pass to the next pass, wherever trials began in that."""
+    """For one cohort: seconds from a pass's last report to the next pass, for each pass that new trials joined."""
     passes = defaultdict[float, list[EpochMetrics]](list)
     for line in metrics:
         passes[line.seconds].append(line)
@@ -136,14 +135,14 @@ def _waits_for_new(metrics: Sequence[EpochMetrics], ends: Mapping[tuple[str, int
 
 
 def _training_s(sweep: SweepRecord, metrics: Sequence[EpochMetrics]) -> float:
-    """Wall time in which its places trained, were none ever idle."""
+    """Wall time of the training alone, had no place ever been idle."""
     if sweep.is_cohort:
         return sum({line.seconds for line in metrics})
     return sum(line.seconds for line in metrics) / num_places(sweep)
 
 
 def _fit_passes(metrics: Sequence[EpochMetrics]) -> tuple[float, float]:
-    """Least squares over the passes: seconds by trials in them; neither part is negative."""
+    """Fixed and per-trial seconds of a pass, by least squares over all passes; neither is negative."""
     passes = {line.seconds: line.num_sharing for line in metrics}
     mean_size, mean_s = fmean(passes.values()), fmean(passes)
     if len(set(passes.values())) < 2:

@@ -1,4 +1,4 @@
-"""The clock of a simulated sweep: what happens next on its workers, and the driver that takes the results."""
+"""The event loop of a simulated sweep: what happens next on its workers, and when the driver has processed it."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from cifar_ray.planning.search import Search, SimulatedSweep, SimulatedTrial
 from cifar_ray.planning.timing import Timing
 
 MOST_LOSSES = 100
-"""Of workers, for each epoch that gets done, before it is plain that the sweep will not come to an end."""
+"""Losses allowed per worker and per finished epoch: with more, the sweep is taken never to end."""
 
 Work = TypeVar("Work")
-"""What a worker is at: a trial's epoch, or a cohort's pass."""
+"""What a worker trains: an epoch of a trial, or a pass of a cohort."""
 
 
 class Driver:
-    """Ray Tune's loop, which takes one result after another."""
+    """Ray Tune's loop, which processes one result after another."""
 
     def __init__(self, decision_s: float) -> None:
         self._decision_s = decision_s
         self.free_s = self.busy_s = 0.0
-        """When it will have taken all that has come; for how long it was at results."""
+        """When it will have processed all results so far, and how long it has spent on results."""
 
     def take(self, now: float) -> float:
-        """A result comes at `now`; when it has been decided on."""
+        """Process a result that arrives at `now`; returns when it has been decided on."""
         self.free_s = max(now, self.free_s) + self._decision_s
         self.busy_s += self._decision_s
         return self.free_s
 
 
 class VirtualTime(Generic[Work]):
-    """One sweep on one fleet. Memory goes with the workers and the trials that run, not with those that have ended."""
+    """One sweep on one fleet. Memory grows with the workers and the running trials, not with ended ones."""
 
     def __init__(self, search: Search, timing: Timing, fleet: Fleet, rng: random.Random) -> None:
         num_wanted = fleet.num_filled(search.most_at_once)
@@ -50,7 +50,7 @@ class VirtualTime(Generic[Work]):
         self._num_events = 0
 
     def run(self) -> SimulatedSweep:
-        """To the sweep's end; ConfigurationError where workers are lost faster than they train an epoch."""
+        """Simulate to the sweep's end; ConfigurationError where workers are lost faster than they train an epoch."""
         for worker in self.workers.all[: self.num_used]:
             self.at(self.workers.first_ready_s(worker, self.timing.setup_s), worker, None)
         while self.search.num_open or self.search.num_left:
@@ -62,18 +62,18 @@ class VirtualTime(Generic[Work]):
         return self._outcome(self.driver.free_s + self.timing.teardown_s)
 
     def at(self, when: float, worker: Worker, work: Work | None) -> None:
-        """Let the work end, or without any the worker be ready, at that time."""
+        """Schedule the end of the work or, with None, the worker's being ready."""
         self._num_events += 1
         heapq.heappush(self._events, (when, self._num_events, worker, work))
 
     def train(self, worker: Worker, work: Work, begin_s: float, seconds: float) -> None:
-        """Let the work take that long, or end when its worker dies."""
+        """Schedule the end of work that takes so many seconds, or the death of its worker if earlier."""
         end_s = min(begin_s + seconds, max(begin_s, worker.dies_s))
         worker.used_s = max(worker.used_s, end_s)
         self.at(end_s, worker, work)
 
     def lose(self, worker: Worker, now: float) -> None:
-        """Have the worker replaced."""
+        """Replace a worker that has died."""
         if self.workers.preemptions > MOST_LOSSES * (self.search.num_epochs + len(self.workers.all)):
             raise ConfigurationError(
                 "workers are taken away faster than they train an epoch: the sweep would never end",
@@ -82,15 +82,15 @@ class VirtualTime(Generic[Work]):
         self.at(self.workers.replace(worker, now), worker, None)
 
     def next_trial(self) -> SimulatedTrial | None:
-        """One that lost its worker, else the next to start."""
+        """A trial that lost its worker, else the next to start."""
         return self.waiting.popleft() if self.waiting else self.search.next_trial()
 
     def on_ready(self, worker: Worker, now: float) -> None:
-        """A worker has come."""
+        """Handle a worker that has become ready."""
         raise NotImplementedError
 
     def on_work(self, worker: Worker, work: Work, now: float) -> None:
-        """Work has ended, or its worker has died."""
+        """Handle the end of work, or the death of its worker."""
         raise NotImplementedError
 
     def _outcome(self, wall_s: float) -> SimulatedSweep:

@@ -1,4 +1,4 @@
-"""What one worker is: how many trials it trains at once, and how many accelerators or cores it holds."""
+"""The shape of one worker: how many trials it trains at once, and how many accelerators or cores it holds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cifar_ray.studies import Study
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerShape:
-    """One accelerator, or as many as a trial takes; without any, the cores of a trial, or those of a cohort's node."""
+    """One accelerator, or as many as a trial takes; without any, the cores of a trial or of a cohort's node."""
 
     places: int
     """Trials that it trains at once."""
@@ -24,7 +24,7 @@ class WorkerShape:
     is_cohort: bool
 
     def __str__(self) -> str:
-        """`1 accelerator, 4 trials at once`."""
+        """Such as `1 accelerator, 4 trials at once`."""
         held = f"{self.units:g} {self.unit}{'' if self.units == 1 else 's'}"
         if self.is_cohort:
             return f"{held}, up to {self.places} trials in one cohort"
@@ -32,7 +32,7 @@ class WorkerShape:
 
 
 def worker_shape(study: Study, *, is_cohort: bool, has_accelerators: bool, timed_on: SweepRecord | None) -> WorkerShape:
-    """As a sweep of the study would have it, or as the sweep had it whose times are used."""
+    """The shape in the sweep whose times are used or, without one, in a sweep of the study."""
     if has_accelerators:
         if is_cohort:
             return WorkerShape(places=cohort_places(1), units=1, unit="accelerator", is_cohort=True)
@@ -40,9 +40,9 @@ def worker_shape(study: Study, *, is_cohort: bool, has_accelerators: bool, timed
         if each >= 1:
             return WorkerShape(places=1, units=each, unit="accelerator", is_cohort=False)
         return WorkerShape(places=math.floor(1 / each + 1e-9), units=1, unit="accelerator", is_cohort=False)
-    # a cohort takes all cores of a node: one like this machine
+    # a cohort takes all cores of a node, assumed to be like this machine
     usual = float(os.cpu_count() or 1) if is_cohort else 1.0
-    # that of a cohort on an accelerator has little to do
+    # not a cohort's on an accelerator, whose core has little to do
     is_known = timed_on is not None and not (is_cohort and timed_on.accelerators_per_trial)
     cores = timed_on.cpus_per_trial if timed_on and is_known else usual
     return WorkerShape(places=cohort_places(cores) if is_cohort else 1, units=cores, unit="core", is_cohort=is_cohort)

@@ -1,4 +1,4 @@
-"""ASHA's rungs: who has reached them, who was stopped there, and how much is likely left to do."""
+"""ASHA's rungs: how many trials passed each or were stopped there, and how much work is likely left."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from cifar_ray.studies import Budget
 
 @dataclass(frozen=True, kw_only=True)
 class Rung:
-    """Epochs after which ASHA compares a trial with the others that have come as far."""
+    """An epoch after which ASHA compares a trial with the others that have come as far."""
 
     epoch: int
     num_stopped: int
     num_passed: int
-    """Trials that have trained longer than that."""
+    """Trials that have trained beyond it."""
 
     @property
     def num_judged(self) -> int:
-        """Trials that it has compared."""
+        """Trials that ASHA has compared there."""
         return self.num_stopped + self.num_passed
 
 
 def milestones(budget: Budget) -> list[int]:
-    """The rungs' epochs: the grace period, times the reduction factor each. At its last epoch a trial just ends."""
+    """The rungs' epochs: the grace period, then times the reduction factor each. A trial's last epoch is no rung."""
     found, epoch = [], budget.grace_period
     while epoch < budget.max_epochs:
         found.append(epoch)
@@ -34,7 +34,7 @@ def milestones(budget: Budget) -> list[int]:
 
 
 def rungs(budget: Budget, curves: Iterable[Curve]) -> list[Rung]:
-    """Every rung as the trials have met it so far."""
+    """Every rung, with the trials stopped at it and past it so far."""
     known = [(curve.num_epochs, curve.outcome) for curve in curves]
     return [
         Rung(
@@ -47,16 +47,16 @@ def rungs(budget: Budget, curves: Iterable[Curve]) -> list[Rung]:
 
 
 def seconds_left(board: Board) -> float | None:
-    """How long the sweep is likely to go on; None where the log does not tell.
+    """How many more seconds the sweep is likely to run; None where the log does not tell.
 
-    Trials that run or are still to start are followed through the rungs ahead of them (`shares_passing`). The epochs
-    that this adds up to, over the epochs a second of the later half of the run, are one bound; the longest expected
-    way of a single running trial, at the seconds that its last epoch took, is the other, for the end of a sweep, when
-    few trials are left to fill the cluster. The estimate is the larger one. It knows nothing of nodes that come or go.
+    The estimate is the larger of two bounds. One is all the epochs that running trials and those still to start are
+    likely to train (`shares_passing`), at the epochs per second of the later half of the run so far. The other is for
+    the end of a sweep, when few trials are left to fill the cluster: the longest time that a running trial is likely
+    to take, at the seconds of its last epoch. Nodes that join or leave are not foreseen.
 
-    Unknown until as many epochs as the reduction factor have ended. Played back over `cnn-60-seed-0` (60 trials in a
+    None until as many epochs as the reduction factor have ended. Replayed over `cnn-60-seed-0` (60 trials in a
     cohort of 16, reduction factor 8, 315 s; every 2 s until 10 s before its end, n = 134) it was off by a factor of
-    1.35 (root mean square of the logarithm), in the worst moment of 2.2; mostly too long, as passes grow shorter.
+    1.35 (root mean square of the logarithm), 2.2 at worst; mostly too long, as passes grow shorter.
     """
     budget, progress = board.budget, board.progress
     if budget is None or progress is None or progress.epochs < min(budget.reduction_factor, budget.num_trials):
@@ -76,13 +76,13 @@ def seconds_left(board: Board) -> float | None:
 def shares_passing(
     budget: Budget, curves: Collection[Curve], num_waiting: int, num_together: int = 1
 ) -> dict[int, float]:
-    """By rung's epoch: of the trials that are still to come to it, the share that it is likely to let pass.
+    """By rung's epoch: of the trials that are still to reach it, the share that is likely to pass.
 
-    ASHA lets a trial pass that is at or above the 1 - 1/r quantile of the n others that have come as far. Were all
-    equally likely to be the better ones, that has the probability ((n - 1) / r + 1) / (n + 1), and 1 for the first.
-    The trials that come are those that pass the rung before, and those that run between the two. `num_together` train
-    in common passes (docs/decisions/0015): each is compared with the others of its pass, too, of whom a rung leaves
-    as large a share for the next.
+    ASHA lets a trial pass that is at or above the 1 - 1/r quantile of the n others that have come as far. If all orders
+    are equally likely, this has the probability ((n - 1) / r + 1) / (n + 1), and 1 for the first. The trials still to
+    come are those that pass the rung before, and those that run between the two. `num_together` train in common passes
+    (docs/decisions/0015): each is also compared with the others of its pass, whose number shrinks from rung to rung by
+    the same share.
     """
     shares, coming, together, before = {}, float(num_waiting), float(num_together), 0
     for rung in rungs(budget, curves):
@@ -96,7 +96,7 @@ def shares_passing(
 
 
 def expected_epochs(budget: Budget, shares: Mapping[int, float], num_epochs: int) -> float:
-    """Of a trial that has trained `num_epochs` and runs: how many more it is likely to train."""
+    """How many more epochs a running trial is likely to train after `num_epochs`."""
     total, chance, position = 0.0, 1.0, num_epochs
     for epoch, share in shares.items():
         if epoch > num_epochs:
@@ -110,7 +110,7 @@ def _chance(num_others: int, reduction_factor: int) -> float:
 
 
 def _epochs_per_second(pace: list[tuple[float, int]]) -> float | None:
-    """Over the later half of the time; None before an epoch has ended in it."""
+    """Over the later half of the time, or over all of it if no epoch ended in that half; None where none has ended."""
     if not pace:
         return None
     now, num_epochs = pace[-1]

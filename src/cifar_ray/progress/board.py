@@ -1,4 +1,4 @@
-"""Where every trial of a sweep stands, gathered from the news of its log."""
+"""Tracks the state of every trial of a sweep by the events in its log."""
 
 from __future__ import annotations
 
@@ -30,34 +30,34 @@ class Curve:
 
     @property
     def accuracies(self) -> dict[int, float]:
-        """Validation accuracies by epoch, of those whose losses are finite."""
+        """Validation accuracies by epoch, of epochs with finite losses."""
         found = {epoch: line.validation_accuracy for epoch, line in sorted(self.epochs.items())}
         return {epoch: accuracy for epoch, accuracy in found.items() if accuracy is not None}
 
 
 class Board:
-    """Takes the news in the order of the log. The news of one driver: a resumed sweep's has a log of its own.
+    """The state of a sweep by the events of its log, in order. The log is one driver's: a resumed sweep has a new one.
 
-    Of a sweep with finals: those of the part that it is in.
+    In a sweep with finals, this is the state of the part under way: the search or the finals.
     """
 
     def __init__(self) -> None:
         self.budget: Budget | None = None
-        """None until the log has said it; an evaluation has none."""
+        """None until the log states it; an evaluation has none."""
         self.num_together = 1
-        """Trials that ASHA judges together, at most: those of a cohort's pass."""
+        """The most trials that ASHA judges together: those of a cohort's pass."""
         self.progress: SweepProgress | None = None
-        """The newest."""
+        """The newest progress line."""
         self.finals: FinalsAhead | None = None
-        """None where there are none, or they have begun."""
+        """The finals to come; None where there are none, or they have begun."""
         self.curves: dict[str, Curve] = {}
         self.waiting: Waiting | None = None
         """Since when no trial runs, and why; None while one does, or before anything is known."""
         self.pace: list[tuple[float, int]] = []
-        """Seconds since the driver began, and the epochs that had been trained by then, as they were said."""
+        """By progress line: seconds since the driver began, and the epochs trained by then."""
 
     def take(self, news: News) -> None:
-        """Note one piece of news."""
+        """Apply one event."""
         match news:
             case SweepProgress():
                 self.progress = news
@@ -68,7 +68,7 @@ class Board:
                 self.waiting = news
             case Budget():
                 if self.budget is not None:
-                    # its finals begin: other trials from here on
+                    # the finals begin, with other trials
                     self.progress, self.curves, self.pace = None, {}, []
                 self.budget, self.num_together, self.finals = news, 1, None
             case Cohorts():

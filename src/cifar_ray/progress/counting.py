@@ -1,4 +1,4 @@
-"""Adds epochs up: a trial's record as its metrics have it."""
+"""Derives the counts in a trial's record from its epochs' metrics."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cifar_ray.records import EpochMetrics, TrialRecord
 
 
 def with_epoch(trial: TrialRecord, line: EpochMetrics, accelerators: float) -> TrialRecord:
-    """`trial` after one epoch more, which must not be in it yet; `accelerators` are the trial's or its cohort's."""
+    """`trial` with one more epoch, not counted yet; `accelerators` are those that the trial or its cohort holds."""
     trial = replace(
         trial,
         num_epochs=max(trial.num_epochs, line.epoch),
@@ -23,7 +23,7 @@ def with_epoch(trial: TrialRecord, line: EpochMetrics, accelerators: float) -> T
 
 
 def recounted(trial: TrialRecord, metrics: Iterable[EpochMetrics], accelerators: float) -> TrialRecord:
-    """`trial` with the epochs that `metrics` hold of it, whatever its record counted."""
+    """`trial` recounted from its epochs in `metrics`, whatever its record says."""
     fresh = replace(
         trial,
         num_epochs=0,

@@ -8,12 +8,12 @@ from cifar_ray.records import TrialRecord
 
 
 def best_first(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
-    """By best validation accuracy, of equal ones by trial id; those without one last."""
+    """Sort by best validation accuracy, then by trial id; trials without an accuracy come last."""
     return sorted(trials, key=_place)
 
 
 def best_of(trials: Iterable[TrialRecord]) -> TrialRecord | None:
-    """The first of them; None where none has a validation accuracy."""
+    """The best trial; None where none has a validation accuracy."""
     return min((each for each in trials if each.best_validation_accuracy is not None), key=_place, default=None)
 
 

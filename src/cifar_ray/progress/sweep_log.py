@@ -1,4 +1,4 @@
-"""What a running sweep's log says of its trials, as lines that people and programs read.
+"""Writes and reads the events of a running sweep as lines of its log, for people and programs.
 
     asha trials=30 max_epochs=30 grace_period=1 reduction_factor=4     once, at the start
     cohorts together=16                                                after it, where trials train in common passes
@@ -6,8 +6,8 @@
     trials t0003:4:0.5123:9.1 t0007:stopped                            since the last such line
     waiting seconds=40 asked for 2 x {CPU 1, GPU 1}; 1 node starting   while no trial runs; or `stuck`
 
-A word of the second kind is a trial's epoch, with validation accuracy (`-` where a loss is not finite) and seconds,
-or its new state. Some 20 bytes an epoch.
+Each word of a `trials` line is a trial's epoch, with validation accuracy (`-` where a loss is not finite) and seconds,
+or its new state. An epoch takes some 20 bytes.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class TrialEpoch:
 
     @classmethod
     def of(cls, line: EpochMetrics) -> TrialEpoch:
-        """What the log says of that epoch."""
+        """The log's event for that epoch."""
         accuracy = line.validation_accuracy if line.is_finite else None
         return cls(trial_id=line.trial_id, epoch=line.epoch, validation_accuracy=accuracy, seconds=line.seconds)
 
@@ -71,11 +71,11 @@ class Waiting:
     """No trial runs."""
 
     seconds: float
-    """For how long."""
+    """How long the sweep has waited."""
     is_stuck: bool
-    """Whether nothing is under way that could end it."""
+    """Whether nothing is under way that could end the wait."""
     what: str
-    """The sweep waits for."""
+    """What the sweep waits for."""
 
     def to_line(self) -> str:
         """`waiting seconds=40 …`, or `stuck …`."""
@@ -87,7 +87,7 @@ class Cohorts:
     """Trials train in common passes, and ASHA judges those of a pass together."""
 
     num_together: int
-    """The most of a pass."""
+    """The most trials of a pass."""
 
     def to_line(self) -> str:
         """`cohorts together=16`."""
@@ -96,15 +96,15 @@ class Cohorts:
 
 @dataclass(frozen=True, kw_only=True)
 class FinalsAhead:
-    """What follows once all of the sweep's trials have ended."""
+    """The finals that follow once all of the sweep's trials have ended."""
 
     num_trainings: int
     num_epochs: int
-    """Of each."""
+    """Epochs of each training."""
 
     @classmethod
     def of(cls, sweep: SweepRecord) -> FinalsAhead | None:
-        """None where the sweep has no finals, or is one."""
+        """The finals of the sweep; None where it has none, or is itself the finals of another."""
         if not sweep.num_finalists or sweep.parent is not None:
             return None
         num_finalists = min(sweep.num_finalists, sweep.num_trials)
@@ -126,13 +126,13 @@ def budget_line(budget: Budget) -> str:
 
 
 def trial_lines(news: Sequence[TrialNews]) -> Iterator[str]:
-    """`trials …`, as many as it takes."""
+    """`trials …`, as many lines as it takes."""
     for first in range(0, len(news), WORDS_PER_LINE):
         yield "trials " + " ".join(each.to_word() for each in news[first : first + WORDS_PER_LINE])
 
 
 def read_line(line: str) -> list[News] | None:
-    """The news that a line of the log holds; None for any other line, also for one that is damaged."""
+    """The events in a line of the log; None for any other line, also for one that is damaged."""
     kind, _, rest = line.partition(" ")
     if kind == "progress":
         progress = SweepProgress.from_line(line)

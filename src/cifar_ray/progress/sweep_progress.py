@@ -1,4 +1,4 @@
-"""Where a running sweep stands, as a line of its job's log."""
+"""The progress of a running sweep as a line of its job's log."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class SweepProgress:
-    """Where a running sweep stands, as one line of its job's log."""
+    """How far a running sweep has come."""
 
     elapsed_s: float
     trials: int
@@ -28,7 +28,7 @@ class SweepProgress:
         return self.stopped + self.completed + self.diverged + self.failed
 
     def to_line(self) -> str:
-        """`progress key=value …`, for people and `from_line`."""
+        """`progress key=value …`, for people and for `from_line`."""
         values = {name: "-" if value is None else value for name, value in asdict(self).items()}
         values["elapsed_s"] = f"{self.elapsed_s:.1f}"
         if self.best_validation_accuracy is not None:

@@ -1,4 +1,4 @@
-"""Sets sweeps side by side: what each has reached, on what, and for how much."""
+"""Compares sweeps: what each has reached, on which data, and at what cost."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Score:
 
     @classmethod
     def of(cls, accuracy: float, num_images: int) -> Score:
-        """From a fraction, which is a whole number of the images but for rounding."""
+        """From an accuracy as a fraction, which is a whole number of images up to rounding."""
         return cls(num_correct=min(num_images, max(0, round(accuracy * num_images))), num_images=num_images)
 
     @property
@@ -39,33 +39,33 @@ class Score:
         return wilson_interval(self.num_correct, self.num_images)
 
     def lead(self, other: Score) -> tuple[float, float, float]:
-        """Over the other: the difference of the accuracies and its 95 % interval, as of different images."""
+        """This accuracy less the other one, and the 95 % interval of that, as though the images were different ones."""
         low, high = difference_interval((self.num_correct, self.num_images), (other.num_correct, other.num_images))
         return self.accuracy - other.accuracy, low, high
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contender:
-    """One of the sweeps that are compared."""
+    """One of the compared sweeps."""
 
     sweep: SweepRecord
     result: SweepResult | None
     scores: TestScores | None
     metrics: Sequence[EpochMetrics]
     answers: TestAnswers | None = None
-    """None while it has not been evaluated, or where a version without them did it."""
+    """None until it is evaluated, or where a version that did not store answers evaluated it."""
 
     @property
     def unit(self) -> str:
-        """What its trials' time is counted in: of accelerators, or of CPU cores where it used none."""
+        """The unit of its trials' time: seconds of accelerators, or of CPU cores where it used none."""
         return f"{self.sweep.device}-seconds"
 
     @cached_property
     def course(self) -> list[tuple[float, float | None]]:
-        """What had been spent, in `unit`, and the best validation accuracy so far, after each epoch of any trial.
+        """The amount spent, in `unit`, and the best validation accuracy so far, after each epoch of any trial.
 
-        In the order in which the epochs were reported; None before the first of finite losses. Only time in which
-        trials trained counts.
+        In the order in which the epochs were reported; None before the first with finite losses. Only the time that
+        trials spent training counts.
         """
         spent: float = 0.0
         best: float | None = None
@@ -79,13 +79,13 @@ class Contender:
 
     @property
     def spent(self) -> float:
-        """In all, in `unit`."""
+        """The total, in `unit`."""
         return self.course[-1][0] if self.course else 0.0
 
     def validation(self, spent: float | None = None) -> Score | None:
-        """The search's best validation accuracy, or the best that it had when it had spent so much.
+        """The search's best validation accuracy, or its best by the time it had spent `spent`.
 
-        None before any epoch of finite losses.
+        None before any epoch with finite losses.
         """
         reached = [best for cost, best in self.course if spent is None or cost <= spent * (1 + 1e-9)]
         best, num_images = reached[-1] if reached else None, self.sweep.dataset.num_validation
@@ -93,7 +93,7 @@ class Contender:
 
     @property
     def chosen_validation(self) -> float | None:
-        """Of the training that is scored on the test set; of an unfinished sweep, its best so far."""
+        """Accuracy of the training that is scored on the test set; for an unfinished sweep, its best so far."""
         if self.result:
             return self.result.validation_accuracy
         best = self.validation()
@@ -101,11 +101,11 @@ class Contender:
 
     @property
     def test(self) -> Score | None:
-        """None while it has not been evaluated."""
+        """None until it is evaluated."""
         return Score.of(self.scores.accuracy, self.scores.num_images) if self.scores else None
 
     def paired(self, other: Contender) -> Paired | None:
-        """Image by image on the test set; None where a side's answers are not kept, or are to other images."""
+        """Compare image by image on the test set; None where either lacks stored answers, or the images differ."""
         mine, others = self.answers, other.answers
         if mine is None or others is None or mine.test_fingerprint != others.test_fingerprint:
             return None
@@ -114,31 +114,31 @@ class Contender:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Sweeps that may stand side by side."""
+    """Sweeps that may be compared."""
 
     contenders: tuple[Contender, ...]
     cautions: tuple[str, ...]
-    """What keeps the numbers from telling who is better."""
+    """What keeps the numbers from showing which sweep is better."""
     has_verdict: bool
-    """Whether all saw the same images, so that one may be called better."""
+    """Whether all trained on the same images, so that one may be called better."""
 
     @cached_property
     def groups(self) -> list[SeedGroup]:
-        """Of sweeps that are alike in everything but the seed: their means are compared, not they themselves."""
+        """Groups of sweeps that are alike in everything but the seed: their means are compared, not single sweeps."""
         return seed_groups([each.sweep for each in self.contenders])
 
     @property
     def alone(self) -> list[Contender]:
-        """Those that are of no such group."""
+        """The sweeps that are in no such group."""
         grouped = _in_groups(self.groups)
         return [each for each in self.contenders if each.sweep.sweep_id not in grouped]
 
     @property
     def common_spent(self) -> float | None:
-        """The most that each has spent; None where they count in different units, or validate on different shares.
+        """The largest amount that every sweep has spent; None where units or validation shares differ.
 
-        None, too, where a search is by trainings shorter than its finals: how far it gets says little of its winner;
-        and where some train what another sweep has found, at whose expense they have it.
+        None, too, where a search trains for fewer epochs than its finals, as its best then says little about the
+        winner; and where `best_of` differs, as what the search for those configurations cost is not counted.
         """
         kinds = {(each.unit, each.sweep.dataset.validation_share, each.sweep.best_of) for each in self.contenders}
         if len(kinds) > 1 or any(_searches_short(each.sweep) for each in self.contenders):
@@ -147,7 +147,7 @@ class Comparison:
 
 
 def compare(runs: RunStore, sweep_ids: Sequence[str]) -> Comparison:
-    """Read those sweeps. ConfigurationError for fewer than two, and where their classes differ.
+    """Read the sweeps to compare. ConfigurationError for fewer than two, and where their classes differ.
 
     RecordError where the answers to the test images are damaged.
     """
@@ -196,7 +196,7 @@ def _in_groups(groups: Sequence[SeedGroup]) -> set[str]:
 
 
 def _seed_sets(sweeps: Sequence[SweepRecord]) -> set[frozenset[int]]:
-    """The seeds of each kind of sweep."""
+    """The distinct sets of seeds that sweeps alike in all else were run with."""
     seeds: dict[tuple[str, ...], set[int]] = {}
     for sweep in sweeps:
         seeds.setdefault(tuple(likeness(sweep).values()), set()).add(sweep.seed)

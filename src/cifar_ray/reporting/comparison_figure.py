@@ -1,4 +1,4 @@
-"""A comparison of sweeps as a figure: how far each had come for what it had spent."""
+"""Draws a comparison of sweeps: how far each had come for what it had spent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BAND = (
 
 
 def comparison_figure(comparison: Comparison) -> bytes:
-    """Best validation accuracy so far against what was spent, with 95 % intervals, as PNG."""
+    """Best validation accuracy so far against the amount spent, with 95 % intervals, as PNG."""
     units = sorted({each.unit for each in comparison.contenders})
     figure, axes = new_figure(9.5, 5.2)
     for index, each in enumerate(comparison.contenders):

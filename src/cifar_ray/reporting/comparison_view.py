@@ -1,4 +1,4 @@
-"""A comparison of sweeps as a table with its verdict, and as data for a program."""
+"""Presents a comparison of sweeps as a table with its verdict, and as data for a program."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ SELECTED = (
     "is of one model on these images, may well lie above the truth; the test set's does not."
 )
 MAX_COLUMNS = 3
-"""Sweeps that stand side by side; more stand below each other."""
+"""Up to this many sweeps get a column each; more get a row each."""
 NUM_KEPT = 4
-"""Columns that no terminal is too narrow for: the sweep, its seed, its test accuracy with its interval."""
+"""Columns shown even in the narrowest terminal: the sweep, its seed, its test accuracy with its interval."""
 
 Row = tuple[str, list[str]]
 
 
 def comparison_renderable(comparison: Comparison) -> RenderableType:
-    """A column a sweep, or a row where they are many; what speaks against comparing them; then who leads."""
+    """A column for each sweep, or a row where there are many; then the cautions; then who leads."""
     rows = _rows(comparison.contenders, comparison.common_spent)
     ids = [each.sweep.sweep_id for each in comparison.contenders]
     table = _side_by_side(ids, rows) if len(ids) <= MAX_COLUMNS else _below_each_other(ids, rows)
@@ -67,14 +67,14 @@ def comparison_renderable(comparison: Comparison) -> RenderableType:
 
 
 def verdicts(comparison: Comparison) -> list[str]:
-    """What sweeps of several seeds come to; where all saw the same images, also who leads, and which searcher."""
+    """The means over seeds; where all sweeps trained on the same images, also which sweep and which searcher lead."""
     searchers, searcher_leads = _searchers(comparison)
     groups = [score.text for score in group_scores(comparison)]
     return [*groups, *(lead.text for lead in leads(comparison)), *searchers, *(lead.text for lead in searcher_leads)]
 
 
 def comparison_document(comparison: Comparison) -> dict[str, Any]:
-    """For a program: the same in numbers; accuracies are fractions."""
+    """The same as numbers, for a program; accuracies are fractions."""
     found = [*leads(comparison), *_searchers(comparison)[1]]
     return {
         "contenders": [_contender_numbers(each) for each in comparison.contenders],
@@ -123,7 +123,7 @@ def _group_numbers(score: GroupScore) -> dict[str, Any]:
 
 
 def _notes(comparison: Comparison) -> list[str]:
-    """How the lines above are to be read."""
+    """How to read the lines above."""
     if not comparison.has_verdict:
         return [SELECTED, *([OVER_SEEDS] if comparison.groups else [])]
     of_two = [lead for lead in leads(comparison) if lead.num_pairs is None]
@@ -164,7 +164,7 @@ def _style(label: str) -> str:
 
 
 def _rows(contenders: Sequence[Contender], common: float | None) -> list[Row]:
-    """What came out, then what was set out to do, then what it took."""
+    """Results first, then settings, what it took, and its origin."""
 
     def row(label: str, cells: Iterable[str]) -> Row:
         return label, list(cells)
@@ -206,7 +206,7 @@ def _interval(score: Score | None) -> str:
 
 
 def _commit(commit: str | None) -> str:
-    """Seven characters, and whether files differed from it."""
+    """The first seven characters, and `-dirty` where files differed from it."""
     if commit is None:
         return MISSING
     return commit[:7] + ("-dirty" if commit.endswith("-dirty") else "")
@@ -222,7 +222,7 @@ def _finals(contender: Contender) -> Finals | None:
 
 
 def _finals_mean(contender: Contender) -> str:
-    """The winner's, with the number of its trainings that have an accuracy."""
+    """The winner's mean, with the number of its trainings that have an accuracy."""
     finals = _finals(contender)
     return mean_text(finals.winner.accuracies if finals and finals.winner else [])
 
@@ -233,7 +233,7 @@ def _epochs(contender: Contender) -> str:
 
 
 def _spent(contender: Contender) -> str:
-    """In the search."""
+    """The device-seconds of the search alone."""
     unit = "acc." if contender.sweep.device == "accelerator" else "core"
     finals = _finals(contender)
     return f"{contender.spent:,.0f} {unit}-s{', then finals' if finals else ''}"

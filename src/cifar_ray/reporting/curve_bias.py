@@ -16,44 +16,44 @@ from cifar_ray.studies import Budget
 
 REDUCTION_FACTORS = (2, 3, 4)
 NUM_ORDERS = 1000
-"""In which trials come to a rung one by one: ASHA compares each with those before it, so the order decides."""
+"""Random orders in which trials reach a rung: ASHA compares each with those before it, so the order matters."""
 
 Curves = Mapping[str, Sequence[float]]
-"""By trial: the validation accuracy after each epoch, of all trials for as many epochs."""
+"""By trial: the validation accuracy after each epoch; all trials have the same number of epochs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cut:
-    """What ASHA would have done with some rungs, over random orders of the trials, which train one by one."""
+    """What ASHA would have done with given rungs, over random orders of trials that train one by one."""
 
     reduction_factor: int
     chance: float
-    """That the trial which is best in the end would have been stopped."""
+    """Probability that the trial which is best in the end would have been stopped."""
     regret: float
-    """By how much the best of those that are left falls short of it in the end, in the mean."""
+    """Mean shortfall in final accuracy of the best trial left, compared with the best of all."""
     epochs: float
     """Share of all epochs that would have been trained."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EpochBias:
-    """What an epoch's accuracies tell of the last one's."""
+    """How well the accuracies after one epoch predict the final ones."""
 
     epoch: int
     spearman: float | None
-    """Rank correlation of the trials' accuracies with their last ones."""
+    """Rank correlation of the trials' accuracies after this epoch with their final ones."""
     kendall: float | None
     rank_of_best: int
-    """Among the accuracies of this epoch, of the trial that is best in the end."""
+    """Rank after this epoch, from 1, of the trial that is best in the end."""
     alone: tuple[Cut, ...]
-    """With a rung after this epoch and no other, by reduction factor."""
+    """With a rung after this epoch and no other, for each of REDUCTION_FACTORS."""
     ladder: tuple[Cut, ...]
-    """With this as the grace period, and the later rungs that follow from it."""
+    """The same with this epoch as the grace period, and all rungs that follow from it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CurveBias:
-    """Of one sweep that cut nothing."""
+    """The bias at each epoch of a sweep that stopped no trial early."""
 
     sweep_id: str
     study: str
@@ -65,9 +65,10 @@ class CurveBias:
 
 
 def measure_curve_bias(runs: RunStore, sweep_id: str) -> CurveBias:
-    """ConfigurationError for a sweep that cut trials, or has fewer than three full curves, or none of two epochs.
+    """Measure the bias at each epoch but the last.
 
-    For a population's, too.
+    ConfigurationError for a sweep that stopped trials early, has fewer than three full curves or trains for one epoch
+    alone, and for a population.
     """
     sweep, trials = runs.sweep(sweep_id), runs.trials(sweep_id)
     if sweep.max_epochs < 2:
@@ -89,7 +90,7 @@ def measure_curve_bias(runs: RunStore, sweep_id: str) -> CurveBias:
             f"run one that cuts nothing: cifar-ray job submit {sweep.study} --max-epochs "
             f"{sweep.max_epochs} --grace-period {sweep.max_epochs}",
         )
-    # what diverged is worth nothing from there on
+    # a diverged trial counts as 0 from there on
     curves = {trial_id: [0.0] * sweep.max_epochs for trial_id in used}
     for line in runs.metrics(sweep_id):
         if line.trial_id in curves and line.is_finite:
@@ -105,9 +106,9 @@ def measure_curve_bias(runs: RunStore, sweep_id: str) -> CurveBias:
 
 
 def cut_by_asha(curves: Curves, rungs: Sequence[int], reduction_factor: int, num_orders: int = NUM_ORDERS) -> Cut:
-    """ASHA as Ray Tune has it, with rungs after those epochs, over seeded random orders in which trials come.
+    """Simulate Ray Tune's ASHA with rungs after those epochs, over seeded random orders of the trials.
 
-    They come one by one. Those of a cohort's pass are judged together, which `cifar-ray plan` simulates.
+    Trials reach a rung one by one. Those of a cohort's pass are judged together, which `cifar-ray plan` simulates.
     """
     rng, order = random.Random(0), sorted(curves)
     max_epochs = len(curves[order[0]])
@@ -132,7 +133,7 @@ def cut_by_asha(curves: Curves, rungs: Sequence[int], reduction_factor: int, num
 
 
 def _passing(trials: Sequence[str], curves: Curves, rung: int, reduction_factor: int) -> list[str]:
-    """Those at or above the 1 - 1/r quantile of the ones that came before them; the first always."""
+    """The trials at or above the 1 - 1/r quantile of those before them; the first always passes."""
     seen: list[float] = []
     passing = []
     for trial in trials:
@@ -144,7 +145,7 @@ def _passing(trials: Sequence[str], curves: Curves, rung: int, reduction_factor:
 
 
 def _quantile(ordered: Sequence[float], share: float) -> float:
-    """As `numpy.quantile` has it, to the last bit."""
+    """As `numpy.quantile` computes it, to the last bit."""
     position = (len(ordered) - 1) * share
     return between(ordered[math.floor(position)], ordered[math.ceil(position)], position % 1)
 

@@ -1,4 +1,4 @@
-"""What a sweep's full curves tell of ASHA, as tables."""
+"""Shows as tables how ASHA would have fared on a sweep's full learning curves."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LEGEND = (
 
 
 def curve_bias_renderable(bias: CurveBias) -> RenderableType:
-    """Two tables: a rung after each epoch alone, and each epoch as the grace period of a whole sweep."""
+    """Two tables: a single rung after each epoch, and each epoch as the grace period of all rungs."""
     heading = f"{bias.sweep_id}: study {bias.study}, {bias.num_trials} full curves of {bias.max_epochs} epochs"
     left_out = [verbatim(f"left out: {bias.num_left_out} trials that failed", "yellow")] if bias.num_left_out else []
     return Group(

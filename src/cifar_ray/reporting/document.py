@@ -1,4 +1,4 @@
-"""Puts a report together from the store's records: the document, its figures and the page."""
+"""Builds a report from the store's records: the document, its figures and the page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cifar_ray.storage.runs import RunStore
 
 
 def render_report(runs: RunStore, scores: Sequence[TestScores]) -> dict[str, bytes]:
-    """From key to content: each sweep's figures, and in each sweep's report the table and the page of all of them."""
+    """From key to content: each sweep's own figures, and in every sweep's report the table and page of all sweeps."""
     sweeps = {each.sweep_id: runs.sweep(each.sweep_id) for each in scores}
     results = {sweep_id: result for sweep_id in sweeps if (result := runs.result(sweep_id)) is not None}
     usage = {sweep_id: usage_text(runs.objects.sizes(sweep_id)) for sweep_id in sweeps}

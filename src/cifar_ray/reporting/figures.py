@@ -1,4 +1,4 @@
-"""The report's figures as PNG."""
+"""Draws the report's figures as PNG."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ DPI = 120
 TITLE_WIDTH = 64
 """In characters."""
 NOTE_DENSITY, NOTE_LINE = 16, 0.12
-"""Of small print: characters to the inch, and inches to the line."""
+"""Small print: characters per inch, and inches per line."""
 
 BEST_COLOURS = ("#000000", "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b")
-"""Of the trials in the legend: Okabe and Ito's, which colour-blind eyes tell apart, brown for their yellow."""
+"""For the trials in the legend: Okabe and Ito's palette for the colour-blind, with brown in place of yellow."""
 BEST_MARKERS = "os^DvPX*"
 
 
@@ -43,9 +43,9 @@ class _Look:
 
 
 def curves_figure(sweep: SweepRecord, metrics: Sequence[EpochMetrics]) -> bytes:
-    """Accuracy by epoch of every trial: validation bold, training faint, one colour a trial.
+    """Accuracy by epoch of every trial: validation bold, training faint, one colour per trial.
 
-    The legend holds the best values of both, of the best trials where there are many; a marker sits on each
+    The legend gives the best values of both, for the best trials only where there are many; a marker shows each
     trial's best validation accuracy.
     """
     trials = _rank_trials(metrics)
@@ -95,13 +95,13 @@ def confusion_figure(scores: TestScores) -> bytes:
 
 
 def set_title(axes: Axes, text: str) -> None:
-    """A dollar sign in a name is a dollar sign: matplotlib's own wrapping takes it for mathematics."""
+    """Set a wrapped title; matplotlib's own wrapping would take a dollar sign in a name for mathematics."""
     wrapped = "\n".join(textwrap.fill(line, TITLE_WIDTH) for line in text.splitlines())
     axes.set_title(wrapped, loc="left", fontsize=11, fontweight="bold", parse_math=False)
 
 
 def set_note(figure: Figure, text: str) -> None:
-    """Small print along the bottom, in as many lines as it takes; the axes make room for it."""
+    """Add small print along the bottom, on as many lines as it takes; the axes make room for it."""
     width, height = figure.get_size_inches()
     lines = textwrap.wrap(text, int(NOTE_DENSITY * width))
     bottom = (0.1 + NOTE_LINE * len(lines)) / height
@@ -118,12 +118,12 @@ def _rank_trials(metrics: Sequence[EpochMetrics]) -> list[list[EpochMetrics]]:
 
 
 def _best_validation(lines: Sequence[EpochMetrics]) -> float | None:
-    """As the books have it, which count no epoch whose losses are not finite; None where there is no other."""
+    """The best as the books count it: among epochs with finite losses; None where there are none."""
     return max((line.validation_accuracy for line in lines if line.is_finite), default=None)
 
 
 def _look(rank: int, lines: Sequence[EpochMetrics], num_trials: int) -> _Look:
-    """Strong colours and a name for the best trials; all others thinner, in pale hues as far apart as they go."""
+    """Strong colours and a label for the best trials; all others thinner, in pale hues as distinct as possible."""
     order = 2 * (num_trials - rank)
     if rank < len(BEST_COLOURS):
         training = max((line.train_accuracy for line in lines if line.is_finite), default=None)
@@ -177,7 +177,7 @@ def _add_legend(axes: Axes, num_trials: int) -> None:
 
 
 def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
-    """Without pyplot, whose global state is not for threads."""
+    """A figure made without pyplot, whose global state is not thread-safe."""
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     return figure, figure.add_subplot()
 

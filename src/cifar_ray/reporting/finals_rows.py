@@ -1,4 +1,4 @@
-"""A sweep's finals as rows of text, for Markdown, terminal and page alike."""
+"""Turns a sweep's finals into rows of text, for Markdown, terminal and page alike."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NOTE = (
 
 
 def finals_rows(finals: Finals) -> list[list[str]]:
-    """A row a finalist, the chosen one first."""
+    """A row for each finalist, the chosen one first."""
     return [_row(each) for each in finals.finalists]
 
 

@@ -1,4 +1,4 @@
-"""A table that leaves out columns rather than break a number or a name over lines."""
+"""A table that leaves out columns rather than break a number or a name across lines."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _UNBOUND = 100_000
 
 @dataclass(frozen=True)
 class FittingTable:
-    """A `narrow_table` whose cells wrap between words alone; the last columns go where that is not enough."""
+    """A `narrow_table` whose cells wrap only between words; if that is not enough, the last columns are left out."""
 
     table: Table
     num_kept: int
-    """The first columns, which stay in any case."""
+    """How many of the first columns are never left out."""
     elsewhere: str
-    """What has all columns, for the line that counts those left out."""
+    """What shows all columns, for the line that counts those left out."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         columns = self.table.columns
@@ -46,7 +46,7 @@ def narrow_table(*headings: str) -> Table:
 
 
 def _span(console: Console, options: ConsoleOptions, column: Column) -> Measurement:
-    """From its longest word to its longest line."""
+    """The column's width: from its longest word to its longest line."""
     unbound = options.update(width=_UNBOUND)
     found = [Measurement.get(console, unbound, cell) for cell in (column.header, *column.cells)]
     most = max(each.maximum for each in found)
@@ -54,7 +54,7 @@ def _span(console: Console, options: ConsoleOptions, column: Column) -> Measurem
 
 
 def _share(spans: Sequence[Measurement], room: int) -> list[int | None]:
-    """A width for each: the widest give way first, none below its least. None of each where that cannot be."""
+    """A width for each column: the widest shrink first, none below its minimum. All None where they cannot fit."""
     if sum(span.minimum for span in spans) > room:
         return [None] * len(spans)
     widths = [span.maximum for span in spans]

@@ -1,4 +1,4 @@
-"""Numbers and names as tables print them."""
+"""Formats numbers and names for tables."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def seconds(duration_s: float) -> str:
 
 
 def cost_text(cost: Cost) -> str:
-    """What was held, where it went, and its price where there is one."""
+    """The device-hours held, what they were used for, and their price where there is one."""
     parts = {
         "in epochs of use": cost.useful_s,
         "in trials that failed": cost.failed_s,
@@ -67,7 +67,7 @@ def chosen_by(sweep: SweepRecord) -> str:
 
 
 def budget_text(sweep: SweepRecord) -> str:
-    """Who of its trials trains for how long, and what follows in its finals."""
+    """How long the sweep's trials may train, and what its finals train anew."""
     if sweep.searcher == "pbt":
         size = sweep.num_trials // GENERATIONS
         return f"a population of {size}, {GENERATIONS} generations of {sweep.max_epochs} epochs"
@@ -87,7 +87,7 @@ _DEFAULTS = {field.name: field.default for field in fields(TrialConfig)}
 
 
 def setting(name: str, config: Mapping[str, Any], digits: int = 3) -> str:
-    """A setting of a trial; MISSING where it has none or does not use it."""
+    """A trial's setting; MISSING where it has none or does not use it."""
     model, value, described = config.get("model"), config.get(name), DESCRIPTIONS.get(name, Setting())
     is_unused = bool(described.optimizers) and config.get("optimizer") not in described.optimizers
     is_of_others = model is not None and bool(described.models) and model not in described.models
@@ -114,13 +114,13 @@ def is_cifar10(dataset: DatasetRecord) -> bool:
 
 
 def data_name(dataset: DatasetRecord) -> str:
-    """The data set's name, loud where it is not CIFAR-10."""
+    """The data set's name, with a loud remark where it is not CIFAR-10."""
     name = plain(dataset.name)
     return name if is_cifar10(dataset) else f"{name} (NOT CIFAR-10)"
 
 
 def caution(dataset: DatasetRecord, study: str) -> str | None:
-    """What a reader must know of the data, and who compares with the report's column where the study has one.
+    """What to know about the data, and about comparing with the report's column where the study has one.
 
     None for the official archive.
     """

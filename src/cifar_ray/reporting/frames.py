@@ -1,4 +1,4 @@
-"""A sweep as pandas frames: for notebooks, and for files that other tools read."""
+"""Reads a sweep into pandas frames: for notebooks, and for files that other tools read."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ ExportFormat = Literal["parquet", "csv", "json"]
 
 @dataclass(frozen=True, kw_only=True)
 class SweepFrames:
-    """What the store holds of a sweep, finished or not."""
+    """What the store holds about a sweep, finished or not."""
 
     sweep: SweepRecord
     result: SweepResult | None
-    """None while it has not finished."""
+    """None until it finishes."""
     scores: TestScores | None
-    """None while its winner has not been evaluated."""
+    """None until its winner is evaluated."""
     trials: pd.DataFrame
-    """A row a trial, the best first: the fields of TrialRecord, each setting as a column, sweep_id and dataset.
+    """A row for each trial, the best first: the fields of TrialRecord, each setting, sweep_id and dataset.
 
-    A setting whose name a field has is `config_<name>`. A trial that runs has the epochs so far.
+    A setting that shares its name with a field is `config_<name>`. A running trial has its epochs so far.
     """
     epochs: pd.DataFrame
     """A row for each trial and epoch: the fields of EpochMetrics, sweep_id and dataset."""
 
 
 def load_sweep(uri: str | PathLike[str]) -> SweepFrames:
-    """The sweep at `<store>/<sweep id>`: an `s3://` URI or a folder, also one that `results pull` has made.
+    """The sweep at `<store>/<sweep id>`: an `s3://` URI or a folder, such as `results pull` makes.
 
     Credentials and endpoint come from the environment. UnknownNameError where there is no such sweep, StorageError
-    where the store refuses, ConfigurationError where the URI is malformed, or of what `results export` has written.
+    where the store refuses, ConfigurationError where the URI is malformed or names the output of `results export`.
     """
     runs, sweep_id = open_sweep(uri)
     frames = read_frames(runs, sweep_id)
@@ -58,7 +58,7 @@ def load_sweep(uri: str | PathLike[str]) -> SweepFrames:
 
 
 def read_frames(runs: RunStore, sweep_id: str) -> SweepFrames:
-    """The sweep of that id; errors as the store raises them."""
+    """The sweep with that id; the store's errors pass through."""
     sweep = runs.sweep(sweep_id)
     trials = runs.trials_so_far(sweep_id)
     return SweepFrames(
@@ -93,7 +93,7 @@ def _export(frames: SweepFrames, folder: Path, kind: ExportFormat) -> list[Path]
         elif kind == "csv":
             frame.map(_as_cell).rename(columns=_as_cell).to_csv(path, index=False)
         else:
-            # pandas' own JSON keeps 15 decimals, which a small learning rate notices
+            # pandas' own JSON keeps 15 decimals, which truncates a small learning rate
             rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
             path.write_text(json.dumps(rows, indent=2, allow_nan=False))
     paths.append(record := folder / "sweep.json")
@@ -102,7 +102,7 @@ def _export(frames: SweepFrames, folder: Path, kind: ExportFormat) -> list[Path]
 
 
 def _as_cell(value: object) -> object:
-    """What CSV has no form for, as JSON; a text that a spreadsheet would compute, as a text to it."""
+    """Lists and mappings as JSON; text that a spreadsheet would run as a formula behind a quote; all else as it is."""
     if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
         return f"'{value}"
     return json.dumps(value) if isinstance(value, list | tuple | dict) else value
@@ -137,5 +137,5 @@ def _epochs_frame(sweep: SweepRecord, metrics: Sequence[EpochMetrics]) -> pd.Dat
 
 
 def _of_sweep(sweep: SweepRecord) -> dict[str, str]:
-    """In every row, so that frames of several sweeps can stand in one and still tell what they are of."""
+    """The columns in every row by which rows of several sweeps can be told apart in one frame."""
     return {"sweep_id": sweep.sweep_id, "dataset": sweep.dataset.name}

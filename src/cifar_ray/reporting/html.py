@@ -1,4 +1,4 @@
-"""Puts the page together: one HTML document that holds its own style, scripts and, in a file, its data."""
+"""Builds the page: one HTML document with its own style, scripts and, as a file, its data."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ OWN_SERVER = "'self'"
 
 
 def file_page(payload: Mapping[str, Any]) -> str:
-    """The page with its data in it, which opens from a disk and contacts nothing."""
+    """The page with its data inside, which opens from disk and contacts nothing."""
     return _document(to_json(payload), connect="'none'")
 
 
@@ -47,7 +47,7 @@ def live_page() -> str:
 
 
 def content_policy(connect: str) -> str:
-    """The page's Content-Security-Policy: its own scripts and style by checksum, no other source of anything."""
+    """The page's Content-Security-Policy: its own scripts and style by checksum, and no other source."""
     scripts = " ".join(_checksum(text) for text in (_chart_library(), _application()))
     return (
         f"default-src 'none'; script-src {scripts}; style-src {_checksum(_text('style.css'))}; img-src data:; "

@@ -1,4 +1,4 @@
-"""Who leads whom among compared sweeps: single ones on their images, those of several seeds in the mean."""
+"""Works out which compared sweep leads: single ones by their images, groups of several seeds by their means."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ MAX_P = 0.05
 
 @dataclass(frozen=True, kw_only=True)
 class GroupScore:
-    """What sweeps that are alike in everything but the seed have come to."""
+    """The scores of sweeps that are alike in everything but the seed."""
 
     group: SeedGroup
     test: Replicates | None
-    """Of those that have been evaluated."""
+    """Over the evaluated sweeps; None where there are none, or their test images differ."""
     test_with_flips: Replicates | None
-    """Where all of those have it."""
+    """None unless all of those have it."""
     validation: Replicates | None
-    """Of the trainings that were scored; where none was, of those that would be."""
+    """Over the trainings that were scored or, where none was, those that would be."""
     not_evaluated: tuple[str, ...]
 
     @property
     def text(self) -> str:
-        """In a line."""
+        """The scores on one line."""
         is_evaluated = len(self.not_evaluated) < len(self.group.sweep_ids)
         no_mean = "on test images that differ" if is_evaluated else "none evaluated"
         parts = [f"test {self.test.text}" if self.test else no_mean]
@@ -43,7 +43,7 @@ class GroupScore:
 
 
 def group_scores(comparison: Comparison) -> list[GroupScore]:
-    """Of each group, in their order."""
+    """The scores of each group, in order."""
     return [_group_score(group, members(comparison, group)) for group in comparison.groups]
 
 
@@ -53,7 +53,7 @@ def members(comparison: Comparison, group: SeedGroup) -> list[Contender]:
 
 
 def leads(comparison: Comparison) -> list[Lead]:
-    """On the test set, and on validation at the same spend. None where the training images differ."""
+    """The leads on the test set, and on validation at the same spend; empty where the training images differ."""
     if not comparison.has_verdict:
         return []
     found = _leads(comparison, TEST, lambda each: each.test, is_paired=True)
@@ -78,7 +78,7 @@ def _group_score(group: SeedGroup, sweeps: Sequence[Contender]) -> GroupScore:
 
 
 def _is_one_set(sweeps: Sequence[Contender]) -> bool:
-    """Whether all that are scored are so on the same test images."""
+    """Whether all scored sweeps were scored on the same test images."""
     return len({each.scores.test_fingerprint for each in sweeps if each.scores}) <= 1
 
 
@@ -89,7 +89,7 @@ def _mean(group: SeedGroup, reached: Sequence[tuple[Contender, float | None]]) -
 def _leads(
     comparison: Comparison, on: str, score: Callable[[Contender], Score | None], *, is_paired: bool = False
 ) -> list[Lead]:
-    """The best group against each other one in pairs of one seed, then the best of the others against each of them."""
+    """The best group over each other group, paired by seed; then the best single sweep over each other single one."""
     means = [
         _mean(group, [(each, found.accuracy) for each, found in _scored(members(comparison, group), score)])
         for group in comparison.groups
@@ -112,7 +112,7 @@ def _scored(sweeps: Sequence[Contender], score: Callable[[Contender], Score | No
 def lead_of(
     best: Score, name: str, other: Score, other_name: str, on: str = TEST, paired: Paired | None = None
 ) -> Lead:
-    """Of two single sweeps; paired, image by image where that is known."""
+    """The lead between two single sweeps, image by image where `paired` is given."""
     difference, low, high = (paired.lead, *paired.interval) if paired else best.lead(other)
     interval = f"95 % interval {100 * low:+.2f} to {100 * high:+.2f}"
     if paired:
@@ -121,7 +121,7 @@ def lead_of(
             f", p {p_value}; of {paired.num_images:,} images {paired.only_first:,} right by {name} alone, "
             f"{paired.only_second:,} by {other_name} alone"
         )
-    # few images on which they differ: the bootstrap's interval is too narrow then, the exact test's p is not
+    # where they differ on few images, the bootstrap's interval is too narrow; the exact test's p still holds
     is_clear = low > 0 and not (paired and paired.p_value > MAX_P)
     leads, close = f"{name} leads {other_name} by", f"{name} and {other_name} are too close to call:"
     return Lead(

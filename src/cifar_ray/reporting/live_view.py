@@ -1,4 +1,4 @@
-"""A running job as a terminal shows it: learning curves, ASHA's rungs, the time that is likely left."""
+"""Shows a running job in a terminal: learning curves, ASHA's rungs, the estimated time left."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BAR_WIDTH = 28
 MAX_CURVES = 12
 STYLES = {"running": "cyan", "completed": "green", "stopped": "dim", "diverged": "yellow", "failed": "red"}
 _OTHER_LINES = 12
-"""Of the view besides curves and rungs."""
+"""Lines of the view besides curves and rungs."""
 
 
 def live_renderable(board: Board, *, state: str, job: str, height: int = 40) -> RenderableType:
@@ -48,9 +48,9 @@ def live_renderable(board: Board, *, state: str, job: str, height: int = 40) -> 
 
 
 def sparkline(accuracies: dict[int, float], *, num_epochs: int, low: float, high: float, width: int) -> str:
-    """A curve of accuracies by epoch in `width` columns or, where the epochs are fewer, one for each.
+    """A curve of accuracies by epoch in `width` columns or, where there are fewer epochs, one column for each.
 
-    The eighth of `low` to `high` that a column's last epoch lies in. A column without an epoch is blank.
+    A column shows in which eighth of `low` to `high` its last epoch lies; one without an epoch is blank.
     """
     columns = min(width, num_epochs)
     last = {(epoch - 1) * columns // num_epochs: accuracy for epoch, accuracy in sorted(accuracies.items())}
@@ -83,7 +83,7 @@ def _progress(board: Board, progress: SweepProgress) -> RenderableType:
 
 
 def _curves(budget: Budget, curves: Sequence[Curve], num_curves: int) -> RenderableType:
-    """The best trials, and the others as a number: curves on one scale, from the worst to the best accuracy shown."""
+    """The best trials, and the number of the others: curves on one scale, from the worst to the best accuracy shown."""
     ranked = sorted(curves, key=lambda curve: (-(curve.best or 0.0), curve.trial_id))
     shown = ranked[: num_curves if len(ranked) <= num_curves else num_curves - 1]
     values = [accuracy for curve in shown for accuracy in curve.accuracies.values()]
@@ -110,7 +110,7 @@ def _curves(budget: Budget, curves: Sequence[Curve], num_curves: int) -> Rendera
 
 
 def _rungs(all_rungs: Sequence[Rung]) -> RenderableType:
-    """A line a rung; its bar is the share of those judged there that went on."""
+    """A line for each rung; its bar is the share of the trials judged there that went on."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("rung", no_wrap=True)
     for name in ("stopped", "went on"):
@@ -127,7 +127,7 @@ def _rungs(all_rungs: Sequence[Rung]) -> RenderableType:
 
 
 def plain_progress(board: Board, *, state: str, job: str) -> str:
-    """The same on one line, for a log."""
+    """The job's progress on one line, for a log."""
     if board.waiting is not None and state == "RUNNING":
         return plain(f"{job} {state} {_waiting(board.waiting)}")
     if board.progress is None:

@@ -24,7 +24,7 @@ _SWEEP = re.compile(r"/api/sweeps/([^/]+)\.json")
 
 
 class PageServer(ThreadingHTTPServer):
-    """Answers loopback clients that name it by a loopback name, so that no web site can be pointed at it."""
+    """Answers loopback clients alone, and only under a loopback host name, so that DNS rebinding gains nothing."""
 
     daemon_threads = True
 
@@ -37,7 +37,7 @@ class PageServer(ThreadingHTTPServer):
             raise ConfigurationError(f"port {port}: {error.strerror}", "take another --port") from error
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that went away in the midst of an answer is no error."""
+        """Ignore a client that disconnects during an answer."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
@@ -71,10 +71,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(HTTPStatus.NOT_FOUND, b"not found\n")
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Polling every second would fill a terminal."""
+        """Log nothing: polling every second would fill a terminal."""
 
     def _is_for_us(self) -> bool:
-        # a browser leaves out the port of its scheme
+        # a browser leaves out its scheme's default port
         port = "" if self.server.server_port == HTTP_PORT else f":{self.server.server_port}"
         return self.headers.get("Host") in {f"{name}{port}" for name in (LOOPBACK, "localhost")}
 

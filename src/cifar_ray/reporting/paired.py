@@ -14,7 +14,7 @@ NUM_RESAMPLES = 10_000
 
 @dataclass(frozen=True, kw_only=True)
 class Paired:
-    """Two models' answers to the same images. What both get right, or both wrong, says nothing of who is better."""
+    """Two models' answers to the same images. Images that both get right, or both wrong, do not tell them apart."""
 
     num_images: int
     only_first: int
@@ -33,14 +33,14 @@ class Paired:
 
     @property
     def lead(self) -> float:
-        """Of the first: the difference of the accuracies."""
+        """The first's accuracy less the second's."""
         return (self.only_first - self.only_second) / self.num_images
 
     @property
     def interval(self) -> tuple[float, float]:
         """The lead's 95 % interval: percentiles of 10,000 bootstrap samples of the images (Efron 1979), seeded.
 
-        A sample's lead depends on how many of each of three kinds of images it holds, so these are drawn.
+        A sample's lead depends only on its numbers of three kinds of images, so these numbers are drawn.
         """
         num_alike = self.num_images - self.only_first - self.only_second
         shares = np.array([self.only_first, self.only_second, num_alike]) / self.num_images
@@ -50,5 +50,5 @@ class Paired:
 
     @property
     def p_value(self) -> float:
-        """Of McNemar's exact test, two-sided."""
+        """Two-sided p-value of McNemar's exact test."""
         return mcnemar(self.only_first, self.only_second)

@@ -17,9 +17,9 @@ METHOD = (
     "those of all. It looks at one setting at a time; with few trials it is a hint, no proof."
 )
 MIN_TRIALS = 8
-"""Of fewer ended trials no importance is computed."""
+"""With fewer ended trials, no importance is computed."""
 MAX_CHOICES = 8
-"""A number that takes more values than that is a range."""
+"""A numeric setting with more values than that is shown as a range."""
 
 
 def varied_parameters(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> list[dict[str, Any]]:
@@ -58,7 +58,7 @@ def _importance(parameters: Sequence[Mapping[str, Any]], trials: Sequence[TrialR
     ended = [each for each in trials if each.outcome != "running" and each.best_validation_accuracy is not None]
     if len(ended) < MIN_TRIALS or len(parameters) < 2:
         return {}
-    # 0.3 s, which a sweep without ended trials need not wait for
+    # takes 0.3 s to load, which a sweep without ended trials need not wait for
     import optuna  # noqa: PLC0415
 
     distributions = {each["name"]: _distribution(optuna, each) for each in parameters}

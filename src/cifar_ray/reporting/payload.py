@@ -1,4 +1,4 @@
-"""What the page shows, as JSON: all sweeps of a store, and everything that the records hold of one."""
+"""Builds the JSON that the page shows: all sweeps of a store, and everything recorded about one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from cifar_ray.studies import STUDIES
 
 
 def page_payload(runs: RunStore, sweep_ids: Sequence[str] | None = None) -> dict[str, Any]:
-    """A row for each of the sweeps, their means over seeds, and their details; without any, of all but the details."""
+    """Rows of these sweeps, their means over seeds and their details; without `sweep_ids`, of all, but no details."""
     found = _overviews(runs, runs.sweep_ids() if sweep_ids is None else sweep_ids)
     return {
         "generated_at": now(),
@@ -59,7 +59,7 @@ def to_json(payload: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:
 
 
 def sweep_payload(runs: RunStore, sweep_id: str) -> dict[str, Any]:
-    """One sweep's records, with what follows from them; CifarRayError where they cannot be read."""
+    """One sweep's records, and what is derived from them; CifarRayError where they cannot be read."""
     summary = runs.summary(sweep_id)
     sweep, result, scores = summary.sweep, summary.result, summary.scores
     search, finals = _so_far(runs, sweep), None if result else _finals_so_far(runs, sweep)
@@ -86,7 +86,7 @@ def sweep_payload(runs: RunStore, sweep_id: str) -> dict[str, Any]:
 
 
 def sweep_document(runs: RunStore, sweep_id: str) -> dict[str, Any]:
-    """One sweep for a script: its row, with the records that it is made of; the trials best first."""
+    """One sweep for a script: its row and the records behind it, the trials best first."""
     summary = runs.summary(sweep_id)
     search = _so_far(runs, summary.sweep)
     result, scores = summary.result, summary.scores
@@ -109,11 +109,11 @@ def _overviews(runs: RunStore, sweep_ids: Iterable[str]) -> list[tuple[dict[str,
 
 
 def _overview(runs: RunStore, sweep_id: str) -> tuple[dict[str, Any], SweepSummary | None]:
-    """The sweep's row and summary; one that cannot be read says why, and has none."""
+    """The sweep's row and summary; where it cannot be read, a row that says why, and None."""
     try:
         summary = runs.summary(sweep_id)
         sweep = summary.sweep
-        # a finished sweep's outcomes stand in its result: its trials need not be read
+        # a finished sweep's outcomes are in its result: its trials need not be read
         is_over = summary.result is not None
         search, finals = (None, None) if is_over else (_so_far(runs, sweep), _finals_so_far(runs, sweep))
         return _row(summary, search, finals), summary
@@ -152,7 +152,7 @@ def _row(summary: SweepSummary, search: SoFar | None, finals: SoFar | None) -> d
         "is_retrained": bool(result and result.finals and result.finals.winner),
         "test": {"accuracy": scores.accuracy, "interval": scores.accuracy_interval} if scores else None,
         "wall_s": result.wall_s if result else _seconds_so_far(sweep.started_at, now() if heartbeat else last_sign),
-        # the end of one that is interrupted is no pause yet
+        # the last interruption is no pause until the sweep is resumed
         "has_pauses": len(sweep.interruptions) > (summary.state == "interrupted"),
         "accelerator_s": (
             result.accelerator_seconds if result else sum(trial.accelerator_seconds for trial in all_trials)
@@ -167,7 +167,7 @@ def _interval(accuracy: float | None, num_images: int) -> tuple[float, float] | 
 
 
 def _winner(result: SweepResult | None, scores: TestScores | None) -> str | None:
-    """The trial that was scored, or will be: with finals not always the one that was best in the search."""
+    """The trial that was or will be scored: with finals, not always the best of the search."""
     if scores is not None:
         return scores.trial_id
     return result.best_first[0] if result and result.best_first else None
@@ -181,7 +181,7 @@ def _finals(finals: Finals | None) -> dict[str, Any] | None:
 
 @dataclass(frozen=True, kw_only=True)
 class SoFar:
-    """What the books hold of a search, or of its finals."""
+    """What the books hold so far about a search, or about its finals."""
 
     sweep: SweepRecord
     trials: Sequence[TrialRecord]
@@ -235,7 +235,7 @@ _CURVES = ("epoch", "train_loss", "train_accuracy", "validation_loss", "validati
 
 
 def _columns(metrics: Sequence[EpochMetrics]) -> dict[str, dict[str, Any]]:
-    """By trial: a list for each field, in the order in which the epochs came; `order` counts over all trials."""
+    """By trial: a list for each field, in the order in which epochs were reported; `order` counts over all trials."""
     trials: dict[str, dict[str, Any]] = {}
     for order, line in enumerate(metrics):
         columns = trials.setdefault(line.trial_id, defaultdict(list))
@@ -246,7 +246,7 @@ def _columns(metrics: Sequence[EpochMetrics]) -> dict[str, dict[str, Any]]:
 
 
 def _short(value: Any) -> Any:
-    """Floats to six digits, which is more than a screen shows and half as long."""
+    """Floats rounded to six digits: more than a screen shows, and half as long."""
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 

@@ -1,4 +1,4 @@
-"""What sweeps that differ in their seed come to: in the mean, and against others in pairs of one seed."""
+"""Compares accuracies over seeds: the mean of a group of sweeps, and its lead over another, paired by seed."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ from cifar_ray.statistics import mean_accuracy_interval, mean_interval
 
 @dataclass(frozen=True, kw_only=True)
 class Lead:
-    """One sweep, or several of a kind, set against another. Accuracies are fractions."""
+    """One sweep, or group of sweeps, compared with another. Accuracies are fractions."""
 
     on: str
-    """What the accuracies are of."""
+    """What the accuracies were measured on."""
     first: str
-    """The better one, as far as it can be told."""
+    """The better one, as far as the numbers tell."""
     second: str
     difference: float | None
-    """Of their accuracies; None where they share no seed."""
+    """Accuracy of the first less the second's; None where they share no seed."""
     interval: tuple[float, float] | None
-    """95 %, of the difference; where the best of several groups is chosen, of all comparisons among them together.
+    """95 % interval of the difference; where the best of several groups is picked, for all their comparisons together.
 
-    None where pairs are too few."""
+    None where there are too few pairs."""
     is_clear: bool
     """Whether the first may be called the better one."""
     num_pairs: int | None = None
-    """Of sweeps of one seed; None of two single sweeps."""
+    """Pairs of sweeps with the same seed; None for two single sweeps."""
     p_value: float | None = None
-    """McNemar's, where two sweeps are compared image by image."""
+    """Of McNemar's test, where two sweeps are compared image by image."""
     text: str
     """The same as a sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Replicates:
-    """An accuracy that sweeps of several seeds have reached."""
+    """The accuracies of a group of sweeps, by seed."""
 
     name: str
-    """What the sweeps have in common, and those that they are set against have not."""
+    """What distinguishes these sweeps from those that they are compared with."""
     accuracies: Mapping[int, float]
-    """Fractions, by the sweep's seed; of several sweeps of one seed their mean. At least one."""
+    """Fractions by seed, at least one; the mean where several sweeps share a seed."""
     num_sweeps: int
 
     @classmethod
     def of(cls, name: str, found: Iterable[tuple[int, float]]) -> Replicates | None:
-        """From each sweep's seed and accuracy; None of no sweep."""
+        """From each sweep's seed and accuracy; None where there is no sweep."""
         by_seed: dict[int, list[float]] = {}
         for seed, accuracy in found:
             by_seed.setdefault(seed, []).append(accuracy)
@@ -63,22 +63,22 @@ class Replicates:
 
     @property
     def mean(self) -> float:
-        """Over the seeds."""
+        """Mean over the seeds."""
         return fmean(self.accuracies.values())
 
     @property
     def standard_deviation(self) -> float | None:
-        """Between the seeds, as of a sample; None of one."""
+        """Sample standard deviation over the seeds; None for one seed."""
         return stdev(self.accuracies.values()) if len(self.accuracies) > 1 else None
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """95 %, of the mean over seeds, by Student's t; None of one seed."""
+        """95 % interval of the mean over seeds (Student's t); None for one seed."""
         return mean_accuracy_interval(list(self.accuracies.values()))
 
     @property
     def text(self) -> str:
-        """The mean, of how many, and how it spreads."""
+        """The mean, the number of sweeps, and the spread."""
         if self.num_sweeps == 1:
             return f"{percent(self.mean, 2)} % (1 sweep)"
         num_seeds = len(self.accuracies)
@@ -91,7 +91,7 @@ class Replicates:
 
     @property
     def numbers(self) -> dict[str, Any]:
-        """The same for a program."""
+        """The same as numbers, for a program."""
         return {
             "mean": self.mean,
             "standard_deviation": self.standard_deviation,
@@ -102,10 +102,10 @@ class Replicates:
 
 
 def lead_over_seeds(one: Replicates, other: Replicates, on: str, num_groups: int = 2) -> Lead:
-    """On the seeds that both have had. Sweeps of one seed share split and batches, so they are compared in pairs.
+    """The lead on the seeds that both have. Sweeps of one seed share split and batches, so they are paired.
 
-    Who sets the best of `num_groups` against another has looked at all comparisons among them: of four that are
-    alike the best would lead another one at 95 % each in one case of five.
+    Picking the best of `num_groups` makes all comparisons among them, so the interval covers them together: at 95 %
+    each, the best of four equally good groups would seem to lead another in one case of five.
     """
     num_comparisons = comb(num_groups, 2)
     seeds = one.accuracies.keys() & other.accuracies.keys()

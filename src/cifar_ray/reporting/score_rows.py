@@ -1,4 +1,4 @@
-"""The table of test scores as rows of text, ours beside the report's, for Markdown and terminal alike."""
+"""Builds the table of test scores, ours beside the report's, as text for Markdown and terminal alike."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ REPORT_DIFFERS = {
     "cnn": "60.0 for the animals of its CNN",
     "resnet-schedule": "6.0 for the standard deviation between classes of its ResNet + schedule",
 }
-"""By study: what the report prints where the average of its own figures by class is another number."""
+"""By study: what the report prints where it differs from the average of its own figures by class."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """What stands under one heading: a text for each row label."""
+    """A heading, and under it a text for each row label."""
 
     heading: str
     cells: Mapping[str, str]
@@ -57,7 +57,7 @@ def score_columns(scores: Sequence[TestScores]) -> tuple[list[str], list[Column]
 
 
 def report_note(scores: Sequence[TestScores]) -> str | None:
-    """How the averages in the report's columns came about, and where it prints others; None without such columns."""
+    """How the averages in the report's columns were computed, and where it prints others; None without such columns."""
     if not any(study in STUDIES and STUDIES[study].published for study in _by_study(scores)):
         return None
     note = "The report's averages, standard deviation (population) and groups are computed from its figures by class."
@@ -103,12 +103,12 @@ def _our_blocks(scores: TestScores) -> list[dict[str, str]]:
 
 
 def mean_text(accuracies: Sequence[float]) -> str:
-    """`62.00 (n = 3)`; MISSING of none."""
+    """`62.00 (n = 3)`; MISSING where there are none."""
     return f"{percent(fmean(accuracies), 2)} (n = {len(accuracies)})" if accuracies else MISSING
 
 
 def _seed_cells(scores: TestScores) -> dict[str, str]:
-    """Of a winner that was trained on several seeds."""
+    """The rows for a winner that was trained on several seeds."""
     accuracies = [each.accuracy for each in scores.seeds]
     return {
         "accuracy, mean over seeds": mean_text(accuracies),

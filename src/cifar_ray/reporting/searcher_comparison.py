@@ -1,4 +1,4 @@
-"""Sets searchers side by side: what the sweeps of each had reached when all had trained for as many epochs."""
+"""Compares searchers by what their sweeps had reached after the same number of epochs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cifar_ray.reporting.replicates import Lead, Replicates, lead_over_seeds
 
 
 def score_searchers(contenders: Sequence[Contender], num_epochs: int) -> list[Replicates]:
-    """Each searcher at that many epochs, the best first; sweeps without one of finite losses by then are left out."""
+    """Each searcher after so many epochs, the best first; a sweep without an epoch of finite losses is left out."""
     found: dict[str, list[tuple[int, float]]] = {}
     for each in contenders:
         if (best := each.course[num_epochs - 1][1]) is not None:
@@ -19,17 +19,17 @@ def score_searchers(contenders: Sequence[Contender], num_epochs: int) -> list[Re
 
 
 def compare_searchers(contenders: Sequence[Contender]) -> tuple[list[str], list[Lead]]:
-    """A line for each searcher, and the best set against each other one; none where all had the same searcher.
+    """A line for each searcher, and the lead of the best over each other one; empty where all used the same searcher.
 
-    Sweeps of configurations that another sweep has found are none of a searcher's. None for sweeps of several studies,
-    which differ in more than that.
+    Sweeps that train another sweep's configurations have no searcher, and are left out. Empty for sweeps of several
+    studies, too: those differ in more than the searcher.
     """
     contenders = [each for each in contenders if each.sweep.best_of is None]
     if len({each.sweep.study for each in contenders}) > 1:
         return [], []
     if len({each.sweep.searcher for each in contenders}) < 2:
         return [], []
-    # the most, over all trials, that each has trained
+    # the most epochs, over all its trials, that every sweep has trained
     if not (num_epochs := min(len(each.metrics) for each in contenders)):
         return [], []
     scores = score_searchers(contenders, num_epochs)

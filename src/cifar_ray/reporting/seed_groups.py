@@ -1,4 +1,4 @@
-"""Finds, among sweeps, those that are alike in everything but their seed."""
+"""Groups sweeps that are alike in everything but their seed."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _ALWAYS = ("study", "budget", "grace")
 
 @dataclass(frozen=True, kw_only=True)
 class SeedGroup:
-    """Sweeps of two seeds or more."""
+    """Sweeps of two seeds or more, otherwise alike."""
 
     name: str
-    """The study, with what tells it from other groups of that study."""
+    """The study, with what distinguishes this group from others of that study."""
     title: str
     """The same with budget and seeds."""
     sweep_ids: tuple[str, ...]
@@ -26,7 +26,7 @@ class SeedGroup:
 
 
 def likeness(sweep: SweepRecord) -> dict[str, str]:
-    """All that a sweep set out to do but its seed, as text by what it is. Not its code: a caution tells of that."""
+    """All that defines a sweep but its seed, as text by aspect. Not its code: a caution covers that."""
     finals = f"{sweep.num_finalists} × {sweep.num_seeds} × {sweep.epochs_of_finals}"
     return {
         "study": plain(sweep.study),
@@ -42,7 +42,7 @@ def likeness(sweep: SweepRecord) -> dict[str, str]:
 
 
 def seed_groups(sweeps: Sequence[SweepRecord]) -> list[SeedGroup]:
-    """Those of two seeds or more, in the order of their first sweeps."""
+    """The groups of two seeds or more, in the order of their first sweeps."""
     alike: dict[tuple[str, ...], list[SweepRecord]] = {}
     for sweep in sweeps:
         alike.setdefault(tuple(likeness(sweep).values()), []).append(sweep)

@@ -1,4 +1,4 @@
-"""What sweeps that differ in their seed alone score in the mean."""
+"""Averages the test accuracy of sweeps that differ only in their seed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from cifar_ray.storage.runs import SweepSummary
 
 
 def seed_means(summaries: Iterable[SweepSummary]) -> list[dict[str, Any]]:
-    """Of each group of evaluated sweeps of two seeds or more, on the same test images; of each seed the newest.
+    """The mean of each group of two seeds or more on the same test images; of each seed, the newest sweep counts.
 
-    Each with `title` and `sweep_ids`, and of the test accuracy what `Replicates.numbers` has.
+    Each has `title`, `sweep_ids` and, for the test accuracy, the items of `Replicates.numbers`.
     """
     by_images: defaultdict[str, dict[str, tuple[SweepSummary, TestScores]]] = defaultdict(dict)
     for each in sorted(summaries, key=lambda each: each.sweep.started_at):

@@ -1,4 +1,4 @@
-"""The report of an evaluation as Markdown."""
+"""Writes the report of an evaluation as Markdown."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def report_markdown(
     results: Mapping[str, SweepResult],
     usage: Mapping[str, str] | None = None,
 ) -> str:
-    """The whole document; `sweeps`, `results` and what they use of the store are by sweep id.
+    """The whole document; `sweeps`, `results` and `usage`, what each takes up in the store, are by sweep id.
 
     Figures are linked relative to it.
     """

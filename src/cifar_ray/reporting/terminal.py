@@ -54,7 +54,7 @@ def scores_renderable(scores: Sequence[TestScores]) -> RenderableType:
 
 
 def sweeps_renderable(summaries: Sequence[SweepSummary]) -> RenderableType:
-    """All sweeps: the id, with study, seed, data and any sweep whose best it trains below it, and how far each is."""
+    """All sweeps: each id, below it study, seed, data and any sweep whose best it trains; and how far it has got."""
     table = narrow_table()
     # an id is there to be copied: it stays on one line
     table.add_column("sweep", overflow="fold")
@@ -78,7 +78,7 @@ def sweeps_renderable(summaries: Sequence[SweepSummary]) -> RenderableType:
 
 
 def state_text(summary: SweepSummary, options: str = "") -> str:
-    """Where a sweep stands: who won, or what to do next; `options` are those that name its store."""
+    """The state of a sweep: its winner, or what to do next; `options` are those that name its store."""
     sweep, result = summary.sweep, summary.result
     go_on = plain(f"cifar-ray job submit {sweep.study} --sweep-id {sweep.sweep_id} --resume{options}")
     if sweep.parent:
@@ -99,7 +99,7 @@ def state_text(summary: SweepSummary, options: str = "") -> str:
 def trials_renderable(summary: SweepSummary, trials: Sequence[TrialRecord]) -> RenderableType:
     """A sweep's trials, best first, with the settings in which they differ, and what they cost.
 
-    Those that an interrupted sweep's records leave as running are told as interrupted.
+    Trials that an interrupted sweep's records still call running are shown as interrupted.
     """
     sweep, cost = summary.sweep, summary.result.cost if summary.result else None
     is_interrupted = summary.state == "interrupted" and not sweep.parent
@@ -137,7 +137,7 @@ def trials_renderable(summary: SweepSummary, trials: Sequence[TrialRecord]) -> R
 
 
 def finals_renderable(finals: Finals) -> RenderableType:
-    """The finalists, the chosen one first, with what the sweep had made of them."""
+    """The finalists, the chosen one first, with the accuracies that they had in the sweep."""
     table = narrow_table(HEADING[0])
     for name in HEADING[1:]:
         table.add_column(name, justify="right")
@@ -196,5 +196,5 @@ def _as_set(value: object) -> str:
 
 
 def verbatim(text: str, style: str = "") -> Text:
-    """Text that is shown as it is: neither rich's markup nor a terminal's escapes in it count."""
+    """Text that is shown as it is: rich's markup and terminal escapes in it have no effect."""
     return Text(plain(text), style=style)

@@ -1,4 +1,4 @@
-"""Spares a store the reading of what changes no more: trials that have ended, sweeps that have been evaluated."""
+"""Caches what no longer changes in a store: trials that have ended, sweeps that have been evaluated."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from cifar_ray.storage.object_store import ObjectStore
 
 
 class TrialCache(ObjectStore):
-    """The same store, read-only, with the records of ended trials and evaluated sweeps kept.
+    """A read-only view of a store that keeps the records of ended trials and evaluated sweeps.
 
-    Call `sizes` or `keys` before the `read` of a trial's record, and read a sweep's record before others of it.
+    Call `sizes` or `keys` before reading a trial's record, and read a sweep's own record before its others.
     """
 
     def __init__(self, store: ObjectStore) -> None:
@@ -19,15 +19,15 @@ class TrialCache(ObjectStore):
         self._sweeps: dict[str, bytes] = {}
         """By sweep: its record as last seen."""
         self._evaluated: dict[str, dict[str, bytes]] = {}
-        """By evaluated sweep and key: what has been read."""
+        """By evaluated sweep and key: what was read."""
 
     @property
     def uri(self) -> str:
-        """The store's."""
+        """The underlying store's URI."""
         return self._store.uri
 
     def read(self, key: str) -> bytes:
-        """Of an evaluated sweep once, but for its record: another one says that the id has been taken anew."""
+        """Read an evaluated sweep once, except for its own record: if that changes, the id has been reused."""
         sweep_id, _, name = key.partition("/")
         if name == SWEEP_RECORD:
             return self._read_sweep(sweep_id, key)
@@ -46,14 +46,14 @@ class TrialCache(ObjectStore):
         if self._sweeps.get(sweep_id) != content:
             self._sweeps[sweep_id] = content
             self._evaluated.pop(sweep_id, None)
-            # another tab's request may be at the same
+            # another tab's request may be doing the same
             for kept in list(self._kept):
                 if kept.startswith(f"{sweep_id}/"):
                     self._kept.pop(kept, None)
         return content
 
     def _read_trial(self, key: str) -> bytes:
-        """Again if it ran when last seen, or has another size now."""
+        """Read it again if the trial was running when last read, or its size has changed."""
         size = self._sizes.get(key)
         if (kept := self._kept.get(key)) and kept[0] == size:
             return kept[1]
@@ -63,19 +63,19 @@ class TrialCache(ObjectStore):
         return content
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
-        """The store's."""
+        """The underlying store's sizes, by which `read` tells whether a trial has changed."""
         found = self._store.sizes(prefix)
         self._sizes |= found
         return found
 
     def folders(self) -> list[str]:
-        """The store's."""
+        """The underlying store's folders."""
         return self._store.folders()
 
     def write(self, key: str, content: bytes) -> None:
-        """Never."""
+        """Always refused."""
         raise PermissionError(f"{key}: the page only reads")
 
     def delete(self, key: str) -> None:
-        """Never."""
+        """Always refused."""
         raise PermissionError(f"{key}: the page only reads")

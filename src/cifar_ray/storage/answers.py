@@ -1,4 +1,4 @@
-"""What a winner answered to each test image: a few kilobytes beside its scores, checked when they are read."""
+"""A winner's predictions on the test images: a few kilobytes beside its scores, checked when they are read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cifar_ray.json_record import Record
 
 @dataclass(frozen=True, kw_only=True)
 class TestAnswers(Record):
-    """answers.json: a byte an image, in the order of the test set, in base64."""
+    """answers.json: one byte per image, in the order of the test set, in base64."""
 
     __test__ = False  # not a test class, whatever pytest thinks of the name
 
@@ -26,7 +26,7 @@ class TestAnswers(Record):
 
     @classmethod
     def pack(cls, sweep_id: str, test_fingerprint: str, labels: Sequence[int], predicted: Sequence[int]) -> TestAnswers:
-        """From indices of classes, 256 at most."""
+        """Pack class indices, of 256 classes at most."""
         return cls(
             sweep_id=sweep_id,
             test_fingerprint=test_fingerprint,
@@ -35,12 +35,12 @@ class TestAnswers(Record):
         )
 
     def is_right(self) -> list[bool]:
-        """By image; RecordError where the record is damaged."""
+        """Whether each image was classified correctly; RecordError where the record is damaged."""
         labels, predicted = self._unpack()
         return [label == guess for label, guess in zip(labels, predicted, strict=True)]
 
     def check(self, test_fingerprint: str, confusion_matrix: Sequence[Sequence[int]]) -> None:
-        """RecordError unless these are the answers that such scores count."""
+        """Raise RecordError unless these are the answers behind the scores."""
         counted = [[0] * len(confusion_matrix) for _ in confusion_matrix]
         labels, predicted = self._unpack()
         for label, guess in zip(labels, predicted, strict=True):

@@ -17,20 +17,20 @@ FORMAT = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """What one epoch of a trial leaves, in memory."""
+    """The checkpoint of one epoch of a trial, in memory."""
 
     epoch: int
     validation_accuracy: float
     config: Mapping[str, Any]
     weights: bytes
-    """safetensors."""
+    """In safetensors format."""
     trainer_state: bytes
-    """What resuming needs besides the weights; `torch.save` wrote it."""
+    """What resuming needs besides the weights, written by `torch.save`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileDigest(Record):
-    """What a checkpoint's file must be."""
+    """Size and hash of a checkpoint's file."""
 
     num_bytes: int
     sha256: str
@@ -94,16 +94,16 @@ class CheckpointStore:
         )
 
     def load_newest(self, on_damaged: Callable[[str], None]) -> Checkpoint | None:
-        """The newest whole checkpoint; `on_damaged` hears of each that is passed over."""
+        """The newest whole checkpoint; `on_damaged` is told of each damaged one skipped."""
         return self._first_whole(sorted(self.epochs(), reverse=True), on_damaged)
 
     def load_best(self, on_damaged: Callable[[str], None]) -> Checkpoint | None:
-        """The whole checkpoint of the best validation accuracy, the earliest of several."""
+        """The whole checkpoint with the best validation accuracy, the earliest of equals."""
         accuracies = self.accuracies(on_damaged)
         return self._first_whole(sorted(accuracies, key=lambda epoch: (-accuracies[epoch], epoch)), on_damaged)
 
     def accuracies(self, on_damaged: Callable[[str], None]) -> dict[int, float]:
-        """Validation accuracies by epoch, as the manifests have them; `on_damaged` hears of damaged ones."""
+        """Validation accuracies by epoch, from the manifests; `on_damaged` is told of damaged ones."""
         accuracies: dict[int, float] = {}
         for epoch in self.epochs():
             try:
@@ -125,7 +125,7 @@ class CheckpointStore:
                 self._store.delete(self._key(epoch, name))
 
     def remove_partial(self) -> list[int]:
-        """Delete the files of epochs without a manifest, of a process that was killed as it wrote or pruned.
+        """Delete the files of epochs without a manifest, left by a process that was killed as it wrote or pruned.
 
         Returns the epochs that are left, ascending.
         """

@@ -13,16 +13,16 @@ from cifar_ray.errors import ObjectNotFoundError, RecordError, StorageError
 from cifar_ray.storage.object_store import ObjectStore, check_key, check_size
 
 PARTIAL = ".partial-"
-"""Begins the names of files still being written; no key of the layout begins so."""
+"""Prefix of files that are still being written; no key of the layout starts with it."""
 MAX_TRIES = 20
-"""To have a folder stay until a file is in it."""
+"""Tries to write a file before a concurrent delete removes its empty folder."""
 
 
 class FolderStore(ObjectStore):
     """Objects as files below `root`, which is made on the first write."""
 
     def __init__(self, root: Path, *, has_links: bool = False) -> None:
-        """Links below `root` lead out of a store that others write to, and are refused unless it `has_links`."""
+        """Links below `root` may lead out of a store that others write to: they are refused unless `has_links`."""
         self._root = root
         self._has_links = has_links
 
@@ -39,7 +39,7 @@ class FolderStore(ObjectStore):
                 raise self._odd(key, "a symbolic link")
             with open(path, "rb", opener=self._open) as file:
                 found = os.fstat(file.fileno())
-                # a pipe never ends
+                # reading a pipe may never end
                 if not stat.S_ISREG(found.st_mode):
                     raise self._odd(key, "no file")
                 check_size(key, found.st_size, self.uri)
@@ -76,7 +76,7 @@ class FolderStore(ObjectStore):
             raise self._odd(prefix, "a symbolic link")
         found = {}
         with self._translated("list", prefix):
-            # not rglob: a folder that goes as it looks ends it
+            # not rglob, which fails if a folder is removed meanwhile
             for folder, _, names in os.walk(start, onerror=_raise_unless_gone):
                 for path in (Path(folder, name) for name in names if not name.startswith(PARTIAL)):
                     with suppress(FileNotFoundError):
@@ -86,13 +86,13 @@ class FolderStore(ObjectStore):
         return dict(sorted(found.items()))
 
     def folders(self) -> list[str]:
-        """The folders right below the root."""
+        """The folders directly below the root."""
         with self._translated("list", ""):
             found = self._root.iterdir() if self._root.exists() else ()
             return sorted(path.name for path in found if path.is_dir() and (self._has_links or not path.is_symlink()))
 
     def _path(self, key: str) -> Path:
-        """Where the object lies; RecordError where a folder on the way is a link."""
+        """The object's path; RecordError where a folder on the way is a link."""
         path = self._root / check_key(key)
         if not self._has_links:
             for folder in path.parents[: len(path.relative_to(self._root).parts) - 1]:
@@ -113,7 +113,7 @@ class FolderStore(ObjectStore):
         try:
             yield
         except OSError as error:
-            # where nothing can be made, as below /proc, a write finds no folder
+            # a write finds no folder where none can be made, as below /proc
             if isinstance(error, FileNotFoundError) and call != "write":
                 raise ObjectNotFoundError(f"no object {key!r} in {self.uri}") from error
             reason = error.strerror or str(error)
@@ -122,13 +122,13 @@ class FolderStore(ObjectStore):
 
 
 def _write_beside(partial: Path, content: bytes) -> None:
-    """Write a file and its folders, which a delete beside it may remove until there is something in them."""
+    """Write a file and its folders, which a concurrent delete may remove as long as they are empty."""
     for number in range(1, MAX_TRIES + 1):
         try:
             partial.parent.mkdir(parents=True, exist_ok=True)
             partial.write_bytes(content)
         except (FileNotFoundError, FileExistsError):
-            # mkdir itself finds a folder, and the next moment none
+            # mkdir may find a folder that is gone the next moment
             if number == MAX_TRIES:
                 raise
         else:
@@ -136,6 +136,6 @@ def _write_beside(partial: Path, content: bytes) -> None:
 
 
 def _raise_unless_gone(error: OSError) -> None:
-    """What `os.walk` could not list: gone, no folder, or not for us, such as `lost+found`."""
+    """Skip what `os.walk` cannot list if it is gone, no folder or not ours to read, such as `lost+found`."""
     if not isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError):
         raise error

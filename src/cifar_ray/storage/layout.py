@@ -1,4 +1,4 @@
-"""Makes every id and key of the object store, and nothing else does."""
+"""Makes every id and key of the object store; no other module does."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ MANIFEST = "manifest.json"
 
 
 def new_id(name: str, at: datetime) -> str:
-    """A name, a time and four random bytes, so that two of one second do not meet."""
+    """A name, a time and four random bytes, so that two of the same second differ."""
     return f"{name}-{at:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
 
 
 def check_sweep_id(sweep_id: str) -> str:
-    """`sweep_id`, or ConfigurationError where it could not stand in a key."""
+    """`sweep_id`, or ConfigurationError where it cannot be part of a key."""
     if not SWEEP_ID.fullmatch(sweep_id):
         raise ConfigurationError(
             f"sweep id {sweep_id!r} is malformed", "take 2 to 63 lower-case letters, digits and dashes"
@@ -40,7 +40,7 @@ def trial_id(index: int) -> str:
 
 
 def finals(sweep_id: str) -> str:
-    """The id of a sweep's finals: a sweep within its folder, with a layout of the same kind."""
+    """The id of a sweep's finals: a sweep inside its folder, with the same layout."""
     # an id has 63 characters at most
     return f"{check_sweep_id(sweep_id)[:56]}-finals"
 
@@ -51,7 +51,7 @@ def sweep_record(sweep_id: str) -> str:
 
 
 def lease(sweep_id: str) -> str:
-    """lease.json: there while a driver is at work."""
+    """lease.json: present while a driver is at work."""
     return f"{check_sweep_id(sweep_id)}/lease.json"
 
 
@@ -61,7 +61,7 @@ def metrics(sweep_id: str) -> str:
 
 
 def use(sweep_id: str) -> str:
-    """use.json: what the sweep has held so far."""
+    """use.json: the resources that the sweep has held so far."""
     return f"{check_sweep_id(sweep_id)}/use.json"
 
 
@@ -97,12 +97,12 @@ def checkpoint_of(key: str) -> tuple[str, int] | None:
 
 
 def event_file(sweep_id: str, trial: str) -> str:
-    """TensorBoard's file of one trial, in a folder of its own, as TensorBoard wants it."""
+    """The TensorBoard file of one trial, in a folder of its own, as TensorBoard requires."""
     return f"{check_sweep_id(sweep_id)}/tensorboard/{_check_trial(trial)}/events.out.tfevents.0"
 
 
 def offline_run(sweep_id: str, trial: str, path: str) -> str:
-    """A file of W&B's offline mode, at `path` of the trial's folder."""
+    """A file of W&B's offline mode, at `path` in the trial's folder."""
     return f"{check_sweep_id(sweep_id)}/wandb/{_check_trial(trial)}/{path}"
 
 

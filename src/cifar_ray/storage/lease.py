@@ -1,7 +1,7 @@
-"""Keeps a second driver from a sweep that one is at work on.
+"""Keeps a second driver from a sweep that another is at work on.
 
-The driver renews an object as long as it lives. Whoever wants the sweep watches that object: one that changes has a
-living holder, one that does not has lost it. Only the order of writes counts, no clock.
+The driver renews an object, its lease, as long as it lives. Another that wants the sweep first watches that object:
+if it changes, its holder lives; if not, its holder is gone. Only the order of writes counts, no clock.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from cifar_ray.storage import layout
 from cifar_ray.storage.object_store import ObjectStore
 
 PERIOD_S = 5.0
-"""Between two renewals."""
+"""Seconds between two renewals."""
 PATIENCE_S = 20.0
-"""How long a lease that nobody renews is watched: four renewals of a living holder."""
+"""Seconds without a renewal after which a holder counts as gone: a living one would renew four times."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class LeaseRecord(Record):
 
 
 class Lease:
-    """Held from `with` to its end, or until the driver dies; SweepHeldError where another driver holds it."""
+    """Held for a `with` block, or until the driver dies; SweepHeldError where another driver holds it."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Lease:
         period_s: float = PERIOD_S,
         patience_s: float = PATIENCE_S,
     ) -> None:
-        """`on_loss` is called, from a thread, if another driver takes the sweep from one that was suspended."""
+        """`on_loss` is called from a thread if another driver takes over the sweep while this one is suspended."""
         self._store, self._sweep_id, self._key = store, sweep_id, layout.lease(sweep_id)
         self._say, self._on_loss = say, on_loss
         self._period_s, self._patience_s = period_s, patience_s
@@ -62,7 +62,7 @@ class Lease:
         if found is not None:
             self._watch(found)
         self._write()
-        # of two that found it free at once, the later write stands
+        # if two find it free at once, the later write wins
         time.sleep(self._period_s / 5)
         if (found := self._read()) is None or found.holder != self._mine.holder:
             raise SweepHeldError.of(self._sweep_id, found.host if found else "another")
@@ -75,14 +75,14 @@ class Lease:
         self._ended.set()
         self._renewing.join()
         if not self.is_lost:
-            # left behind, it is watched once and then taken
+            # if this fails, the next driver watches the lease once, then takes it
             with suppress(StorageError):
                 # another may have taken it since the last renewal
                 if (found := self._read()) is not None and found.holder == self._mine.holder:
                     self._store.delete(self._key)
 
     def _watch(self, found: LeaseRecord) -> None:
-        """Return once the holder is known to be gone."""
+        """Return once the holder is known to be gone; SweepHeldError if it lives."""
         host = plain(found.host)
         self._say(f"sweep {self._sweep_id} has a driver on {host}: looking for {self._patience_s:g} s if it lives")
         deadline = time.monotonic() + self._patience_s
@@ -98,7 +98,7 @@ class Lease:
         while not self._ended.wait(self._period_s):
             try:
                 found = self._read()
-                # one that is gone, another has taken and left again when it had ended
+                # if the lease is gone, another driver took it and removed it at its end
                 if found is None or found.holder != self._mine.holder:
                     self.is_lost = True
                     self._on_loss()
@@ -114,7 +114,7 @@ class Lease:
         except ObjectNotFoundError:
             return None
         except RecordError:
-            # nobody renews what is damaged
+            # nobody renews a damaged lease
             return LeaseRecord(holder="", host="unknown", num_renewals=0)
 
     def _write(self) -> None:

@@ -6,7 +6,7 @@ from cifar_ray.storage.object_store import ObjectStore, check_key
 
 
 class NestedStore(ObjectStore):
-    """The objects below `folder`, under keys that begin there. `open_store` of its `uri` finds the same ones."""
+    """The objects below `folder`, under keys relative to it. `open_store` of its `uri` finds the same ones."""
 
     def __init__(self, store: ObjectStore, folder: str) -> None:
         self._store = store
@@ -14,7 +14,7 @@ class NestedStore(ObjectStore):
 
     @property
     def uri(self) -> str:
-        """The folder's."""
+        """The folder's URI."""
         return f"{self._store.uri}/{self._folder}"
 
     def read(self, key: str) -> bytes:
@@ -30,7 +30,7 @@ class NestedStore(ObjectStore):
         self._store.delete(self._outer(key))
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
-        """The same keys, with the bytes of each object."""
+        """The bytes of each object, by key."""
         outer = self._store.sizes(self._outer(prefix) if prefix else self._folder)
         return {key.removeprefix(f"{self._folder}/"): size for key, size in outer.items()}
 

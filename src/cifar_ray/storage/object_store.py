@@ -13,7 +13,7 @@ BUCKET = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 MAX_BYTES = {".json": 16 * 2**20, ".jsonl": 512 * 2**20}
-"""Of records, by the ends of their keys: ten times what a sweep of 10,000 trials, of ten epochs each, has."""
+"""Largest records, by the end of the key: ten times those of a sweep of 10,000 trials of ten epochs each."""
 
 
 class ObjectStore(Protocol):
@@ -40,7 +40,7 @@ class ObjectStore(Protocol):
         return list(self.sizes(prefix))
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
-        """The same keys, with the bytes of each object."""
+        """The bytes of each object, by the same keys."""
 
     def folders(self) -> list[str]:
         """The names of the top folders, sorted."""
@@ -80,7 +80,7 @@ def open_store(uri: str, s3: S3Settings | None = None, *, has_links: bool = Fals
 
 
 def check_size(key: str, num_bytes: int, uri: str) -> None:
-    """RecordError where that is more than a record of such a key has: each look at a store reads its records whole."""
+    """RecordError where no record of such a key is that large: each look at a store reads its records whole."""
     most = next((most for end, most in MAX_BYTES.items() if key.endswith(end)), None)
     if most is not None and num_bytes > most:
         raise RecordError(

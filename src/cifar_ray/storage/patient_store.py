@@ -1,4 +1,4 @@
-"""A store that may be away for a while, as its network, its server or its credentials may be in a sweep of hours."""
+"""Retries calls to a store whose network, server or credentials may fail for a while in a sweep of hours."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from cifar_ray.errors import StoreUnavailableError
 from cifar_ray.storage.object_store import ObjectStore
 
 PATIENCE_S = 600.0
-"""As long as checkpoints are waited for."""
+"""As long as the uploader waits for checkpoints."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 15.0
 
 T = TypeVar("T")
 
 
 class PatientStore(ObjectStore):
-    """The same store: a call that it does not answer is made again, with growing pauses, until patience ends."""
+    """Wraps a store: a call that it does not answer is retried, with growing pauses, for `patience_s` seconds."""
 
     def __init__(self, store: ObjectStore, patience_s: float = PATIENCE_S) -> None:
         self._store = store
@@ -25,12 +25,12 @@ class PatientStore(ObjectStore):
         self._is_retired = False
 
     def retire(self) -> None:
-        """From now on write and remove nothing: another driver has taken over what this one knows of no more."""
+        """Write and delete nothing from now on: another driver has taken over, and this one's state is out of date."""
         self._is_retired = True
 
     @property
     def uri(self) -> str:
-        """The store's."""
+        """The store's URI."""
         return self._store.uri
 
     def read(self, key: str) -> bytes:
@@ -46,7 +46,7 @@ class PatientStore(ObjectStore):
         self._change(lambda: self._store.delete(key))
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
-        """The same keys, with the bytes of each object."""
+        """The bytes of each object, by key."""
         return self._insist(lambda: self._store.sizes(prefix))
 
     def folders(self) -> list[str]:
@@ -55,7 +55,7 @@ class PatientStore(ObjectStore):
 
     def _change(self, call: Callable[[], None]) -> None:
         def unless_retired() -> None:
-            # asked each time: it may be retired between two tries
+            # checked at each try: it may be retired between two
             if not self._is_retired:
                 call()
 

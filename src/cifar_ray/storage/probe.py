@@ -1,4 +1,4 @@
-"""Checks that a store takes, gives back and removes an object, from wherever it runs."""
+"""Checks that a store can write, read and delete an object, from the node that it runs on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def check_write_read_delete(store: ObjectStore) -> None:
     """Write, read and delete a small object; StorageError that names the call that failed."""
     key = f"{FOLDER}/{uuid.uuid4().hex}"
     content = uuid.uuid4().bytes
-    # some servers make a missing bucket on the first write: a mistyped one would go unnoticed
+    # listed first, as some servers create a missing bucket on a write: a mistyped one would go unnoticed
     store.keys(FOLDER)
     store.write(key, content)
     try:
@@ -32,7 +32,7 @@ def leave_marker(store: ObjectStore) -> str:
 
 
 def check_marker(store: ObjectStore, key: str) -> None:
-    """StorageError where the marker that another node left is not seen from here."""
+    """StorageError where the marker that another node left is not visible from here."""
     try:
         store.read(key)
     except ObjectNotFoundError as error:

@@ -11,9 +11,9 @@ from cifar_ray.storage.runs import RunStore
 
 
 def pull_sweep(runs: RunStore, sweep_id: str, folder: Path, *, with_checkpoints: bool = False) -> int:
-    """Copy all but the lease (and, if not wanted, the checkpoints); returns how many files.
+    """Copy all but the lease (and, if not wanted, the checkpoints); returns the number of files.
 
-    What a sweep that runs has removed meanwhile, such as a checkpoint that a newer one replaces, is left out.
+    What a running sweep removes meanwhile, such as a checkpoint that a newer one replaces, is left out.
     """
     runs.sweep(sweep_id)
     target = FolderStore(folder.absolute())

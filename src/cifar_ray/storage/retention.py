@@ -11,11 +11,11 @@ from cifar_ray.storage.uploading import epochs_to_keep
 
 
 def surplus(runs: RunStore, sweep_id: str) -> dict[str, int]:
-    """Keys and bytes of what may go; UnknownNameError where there is no such sweep.
+    """Keys and bytes of what may be removed; UnknownNameError where there is no such sweep.
 
-    Of a finished sweep all checkpoints but the best of its winner and, where it had finals, of each training of their
-    winner. Of another: what no resumed trial and no future winner needs, that is all checkpoints but each trial's best
-    and two newest, and parts of none.
+    In a finished sweep, all checkpoints but the best of its winner and, if it had finals, of each training of their
+    winner. In any other, what neither a resumed trial nor a future winner needs: all checkpoints but each trial's best
+    and two newest, and incomplete ones.
     """
     runs.sweep(sweep_id)
     result = runs.result(sweep_id)
@@ -29,7 +29,7 @@ def surplus(runs: RunStore, sweep_id: str) -> dict[str, int]:
 
 
 def _surplus(runs: RunStore, sweep_id: str, chosen: Iterable[str] | None) -> dict[str, int]:
-    """Of a sweep or of finals: all but the best of the chosen trials, or None while they have not finished."""
+    """For a sweep or its finals: all but the best of the `chosen` trials, which is None while it has not finished."""
     sizes = runs.objects.sizes(sweep_id)
     trials = {found[0] for key in sizes if (found := layout.checkpoint_of(key))}
     needed = (
@@ -41,8 +41,8 @@ def _surplus(runs: RunStore, sweep_id: str, chosen: Iterable[str] | None) -> dic
 
 
 def remove_keys(runs: RunStore, keys: Iterable[str], is_lost: Callable[[], bool] = lambda: False) -> int:
-    """Delete these objects, or as many as there were before `is_lost`; returns their number."""
-    # a manifest before what it vouches for: broken off, this leaves no checkpoint that looks whole
+    """Delete these objects, until `is_lost()`; returns the number deleted."""
+    # manifests before the files that they list: if interrupted, this leaves no checkpoint that looks whole
     number = 0
     for key in sorted(keys, key=lambda key: not key.endswith(layout.MANIFEST)):
         if is_lost():
@@ -53,11 +53,11 @@ def remove_keys(runs: RunStore, keys: Iterable[str], is_lost: Callable[[], bool]
 
 
 def _epoch_to_score(runs: RunStore, sweep_id: str, trial: str) -> int | None:
-    """What the evaluation takes, by the manifests: the books may have another, of an epoch that was trained again."""
+    """The epoch that the evaluation takes, by the manifests: the books may differ if an epoch was trained again."""
     best = CheckpointStore(runs.objects, sweep_id, trial).load_best(lambda message: None)
     return best.epoch if best else None
 
 
 def _epochs_to_keep(runs: RunStore, sweep_id: str, trial: str) -> set[int]:
-    """As the trial itself keeps them. One whose manifest is damaged is of no use to anybody."""
+    """The epochs that the trial itself would keep. One with a damaged manifest is of no use to anybody."""
     return epochs_to_keep(CheckpointStore(runs.objects, sweep_id, trial).accuracies(lambda message: None))

@@ -32,11 +32,11 @@ class SweepSummary:
     scores: TestScores | None
     """None while it has not been evaluated."""
     heartbeat: str | None = None
-    """Its lease as it stands, which changes as long as a driver lives; None where there is none, or a result."""
+    """The content of its lease, which changes as long as a driver lives; None without one, or with a result."""
 
     @property
     def state(self) -> State:
-        """Without a result, what the lease says: of a driver that was killed it stays."""
+        """Without a result the lease decides; that of a killed driver stays, so the sweep looks as if it ran."""
         if self.result:
             return "evaluated" if self.scores else "finished"
         return "interrupted" if self.heartbeat is None else "running"
@@ -59,7 +59,7 @@ class RunStore:
         self._write(layout.sweep_record(sweep.sweep_id), sweep)
 
     def add_interruption(self, sweep_id: str, interruption: Interruption) -> None:
-        """Put sweep.json with one more."""
+        """Put sweep.json with one more interruption."""
         sweep = self.sweep(sweep_id)
         self._write(layout.sweep_record(sweep_id), replace(sweep, interruptions=(*sweep.interruptions, interruption)))
 
@@ -68,7 +68,7 @@ class RunStore:
         try:
             return self._find(layout.sweep_record(sweep_id)) is not None
         except RecordError:
-            # whatever it is, whoever reads it hears of it
+            # it is taken; whoever reads it gets the error
             return True
 
     def sweep(self, sweep_id: str) -> SweepRecord:
@@ -81,7 +81,7 @@ class RunStore:
         return record
 
     def check_is_store(self) -> None:
-        """ConfigurationError where the store's address is that of a sweep within one."""
+        """ConfigurationError where the store's address is that of a sweep inside a store."""
         if self._find(layout.SWEEP_RECORD) is not None:
             store, _, sweep_id = self.objects.uri.rpartition("/")
             what = f"{self.objects.uri} is a sweep, and no store of sweeps"
@@ -93,7 +93,7 @@ class RunStore:
         return [name for name in folders if self.has_sweep(name)]
 
     def summaries(self, on_unreadable: Callable[[RecordError], None] | None = None) -> list[SweepSummary]:
-        """All sweeps, the newest first. One whose records are none is told to `on_unreadable`, else raised."""
+        """All sweeps, the newest first. Errors of unreadable ones go to `on_unreadable` or, without it, are raised."""
         found = []
         for sweep_id in self.sweep_ids():
             try:
@@ -105,11 +105,11 @@ class RunStore:
         return sorted(found, key=lambda summary: summary.sweep.started_at, reverse=True)
 
     def summary(self, sweep_id: str) -> SweepSummary:
-        """Of one sweep; UnknownNameError where there is none."""
+        """The summary of one sweep; UnknownNameError where there is none."""
         sweep, result = self.sweep(sweep_id), self.result(sweep_id)
         heartbeat = None if result else self._heartbeat(sweep_id)
         if result is None and heartbeat is None:
-            # a driver lets its lease go once it has written the result: it may have done both in between
+            # a driver removes its lease after writing the result: it may have done both in between
             result = self.result(sweep_id)
         return SweepSummary(sweep=sweep, result=result, scores=self.test_scores(sweep_id), heartbeat=heartbeat)
 
@@ -127,7 +127,7 @@ class RunStore:
         return [_decoded(TrialRecord, self.objects.read(key), key) for key in keys]
 
     def trials_so_far(self, sweep_id: str, metrics: Sequence[EpochMetrics] | None = None) -> list[TrialRecord]:
-        """As `trials`, but a running one has the epochs of metrics.jsonl: its own record waits for its end.
+        """As `trials`, but running ones count the epochs of metrics.jsonl: their own records are updated at their end.
 
         `metrics` are those of the sweep where they have been read already.
         """
@@ -154,7 +154,7 @@ class RunStore:
         self._write(layout.use(sweep_id), use)
 
     def use(self, sweep_id: str) -> ResourceUse:
-        """use.json; of nothing where there is none."""
+        """use.json; an empty record where there is none."""
         return self._find_record(layout.use(sweep_id), ResourceUse) or ResourceUse()
 
     def write_result(self, result: SweepResult) -> None:
@@ -178,7 +178,7 @@ class RunStore:
         self._write(layout.answers(answers.sweep_id), answers)
 
     def answers(self, scores: TestScores) -> TestAnswers | None:
-        """Those that the scores count; None where a version without them scored. RecordError where they do not fit."""
+        """The answers behind the scores; None if a version without them scored. RecordError where they do not match."""
         answers = self._find_record(layout.answers(scores.sweep_id), TestAnswers)
         if answers is not None:
             answers.check(scores.test_fingerprint, scores.confusion_matrix)
@@ -201,7 +201,7 @@ class RunStore:
 def open_sweep(address: str | os.PathLike[str]) -> tuple[RunStore, str]:
     """The store and the id in `<store>/<sweep id>`: an `s3://` URI or a folder.
 
-    ConfigurationError where that is malformed, or a store instead.
+    ConfigurationError where that is malformed, or names a store.
     """
     uri = os.fspath(address)
     check_no_user("the sweep", uri)
@@ -219,7 +219,7 @@ def open_sweep(address: str | os.PathLike[str]) -> tuple[RunStore, str]:
 
 
 def _decoded(kind: type[AnyRecord], content: bytes, where: str) -> AnyRecord:
-    """The record; RecordError, which says where it lies, where it is none."""
+    """The decoded record; RecordError, with the place, where it is damaged."""
     try:
         return kind.from_json(content)
     except RecordError as error:

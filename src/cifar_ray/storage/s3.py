@@ -1,4 +1,4 @@
-"""An object store in an S3 bucket, or a bucket of a server that speaks S3."""
+"""An object store in a bucket of S3 or of an S3-compatible server."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
 MAX_ATTEMPTS = 5
 MULTIPART_BYTES = 16 * 2**20
-"""Larger objects go up in parts, side by side; a part that fails is tried again alone."""
+"""Larger objects are uploaded in parallel parts; a part that fails is retried alone."""
 _PARTS = TransferConfig(
     multipart_threshold=MULTIPART_BYTES,
     multipart_chunksize=8 * 2**20,
     max_concurrency=4,
-    # the other one, taken where `awscrt` is installed, goes by neither these numbers nor the client's settings
+    # the CRT client, taken where `awscrt` is installed, ignores these numbers and the client's settings
     preferred_transfer_client="classic",
 )
 
@@ -55,20 +55,20 @@ _PASSING_ERRORS = (
     ConnectionError,
     HTTPClientError,
     IncompleteReadError,
-    # of whoever hands out credentials
+    # of credential providers
     CredentialRetrievalError,
     MetadataRetrievalError,
 )
 _RENEWABLE = ("ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidToken", "RequestExpired")
-"""Credentials that were good once: whoever hands them out may have new ones already, or soon."""
+"""Credentials that were valid once: their provider may have new ones already, or soon."""
 _BUSY = (
     *("SlowDown", "RequestTimeout", "RequestTimeoutException", "Throttling", "ThrottlingException", "TooManyRequests"),
     *("OperationAborted", "PriorRequestNotComplete", "RequestTimeTooSkewed"),
-    # a multipart upload whose completion was answered, unheard, and asked for again
+    # the completion of a multipart upload was answered, but the answer was lost and the call repeated
     "NoSuchUpload",
 )
 _BUSY_STATUS = (408, 429)
-"""Of proxies, too, which answer in HTML: no code is in it."""
+"""From proxies, too, which answer in HTML, without a code."""
 
 
 class S3Store(ObjectStore):
@@ -102,7 +102,7 @@ class S3Store(ObjectStore):
         """One PutObject, or one multipart upload: S3 makes the object of either visible whole or not at all.
 
         A multipart upload that fails is aborted, which removes its parts. The parts of one whose process was
-        killed stay, unseen but paid for, unless a lifecycle rule of the bucket aborts incomplete uploads.
+        killed stay, invisible but paid for, unless a lifecycle rule of the bucket aborts incomplete uploads.
         """
         name = self._key(key)
         if len(content) <= MULTIPART_BYTES:
@@ -115,7 +115,7 @@ class S3Store(ObjectStore):
 
     def delete(self, key: str) -> None:
         """One DeleteObject."""
-        # some stores answer 404 where there is none, as they do to a call that is repeated since its answer was lost
+        # some stores answer 404 where there is no object, as also when a call is repeated after its answer was lost
         with suppress(ObjectNotFoundError), self._translated("DeleteObject", key):
             self._client.delete_object(Bucket=self._bucket, Key=self._key(key))
 
@@ -125,11 +125,11 @@ class S3Store(ObjectStore):
         with self._translated("ListObjectsV2", prefix):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=folder)
             found = {item["Key"]: int(item["Size"]) for page in pages for item in page.get("Contents", ())}
-        # so do others mark folders, with empty objects
+        # other tools mark folders by empty objects with such keys
         return {key.removeprefix(self._root): found[key] for key in sorted(found) if not key.endswith("/")}
 
     def folders(self) -> list[str]:
-        """The common prefixes right below the store's own."""
+        """The common prefixes directly below the store's own."""
         with self._translated("ListObjectsV2", ""):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=self._root, Delimiter="/"
@@ -154,7 +154,7 @@ class S3Store(ObjectStore):
                 read_timeout=READ_TIMEOUT_S,
                 retries={"mode": "standard", "total_max_attempts": MAX_ATTEMPTS},
                 s3={"addressing_style": "path" if self._settings.endpoint_url else "auto"},
-                # some servers refuse what boto3 adds by itself; manifests have digests of their own
+                # some servers refuse the checksums that boto3 adds by default; manifests have digests of their own
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
             )
@@ -164,7 +164,7 @@ class S3Store(ObjectStore):
                 region_name=self._settings.region,
                 config=config,
             )
-        # the local one: a thread whose call is refused forgets the other
+        # not `self._made_client`, which another thread may reset
         return client
 
     @contextmanager
@@ -180,7 +180,7 @@ class S3Store(ObjectStore):
                 raise ObjectNotFoundError(f"no object {key!r} in {self.uri}") from error
             status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
             if code in _RENEWABLE:
-                # the next call asks the whole chain of providers anew: variables, files, programs, roles
+                # the next call asks the whole credential chain anew: variables, files, programs, roles
                 self._made_client = None
             is_passing = status >= 500 or status in _BUSY_STATUS or code in (*_BUSY, *_RENEWABLE)
             unknown = "check CIFAR_RAY_STORAGE, AWS_ENDPOINT_URL_S3 and the credentials"
@@ -188,11 +188,11 @@ class S3Store(ObjectStore):
             kind = StoreUnavailableError if is_passing else StorageError
             raise kind(f"{where}: {code or status}", hint) from error
         except NoCredentialsError as error:
-            # a node's identity may be late
+            # a node's role may become available late
             self._made_client = None
             raise StorageError(f"{where}: no credentials", _CREDENTIALS) from error
         except (BotoCoreError, ValueError) as error:
             hint = "check AWS_ENDPOINT_URL_S3, AWS_REGION and that the store runs"
             kind = StoreUnavailableError if isinstance(error, _PASSING_ERRORS) else StorageError
-            # the endpoint may be a profile's
+            # the message may quote a profile's endpoint, password included
             raise kind(f"{where}: {without_user(str(error))}", hint) from error

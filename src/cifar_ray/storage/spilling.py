@@ -12,11 +12,11 @@ from typing import IO
 from cifar_ray.storage.checkpoints import Checkpoint
 
 LIMIT_BYTES = 4 << 30
-"""Of one process, a trial's or a cohort's: ten ResNet-18s with Adam's moments wait at 134 MB each three times over."""
+"""Of one process, a trial's or a cohort's: ten ResNet-18s with Adam's moments, at three checkpoints of 134 MB each."""
 
 
 class Spill:
-    """Files without a name in the folder of temporary files: what a process leaves there goes with it, however it ends.
+    """Unnamed files in the folder for temporary files: they vanish with the process, however it ends.
 
     Any thread may use it.
     """
@@ -25,10 +25,10 @@ class Spill:
         self._limit_bytes = limit_bytes
         self._lock = threading.Lock()
         self.num_bytes = 0
-        """That it holds."""
+        """Bytes that it holds."""
 
     def take(self, checkpoint: Checkpoint) -> Callable[[], Checkpoint] | None:
-        """What reads the checkpoint back, and holds its room for as long as it lives; None where there is no room."""
+        """Write it; returns what reads it back and holds its room as long as it lives, None where there is no room."""
         num_bytes = len(checkpoint.weights) + len(checkpoint.trainer_state)
         with self._lock:
             if self.num_bytes + num_bytes > self._limit_bytes:
@@ -37,7 +37,7 @@ class Spill:
         try:
             file = _write(checkpoint)
         except OSError:
-            # the disk is full: it stays where it is
+            # the disk is full: the checkpoint stays in memory
             self._release(num_bytes)
             return None
         spilled = _Spilled(checkpoint, file)
@@ -54,7 +54,7 @@ class Spill:
 
 
 class _Spilled:
-    """A checkpoint whose contents are in a file."""
+    """A checkpoint whose content is in a file."""
 
     def __init__(self, checkpoint: Checkpoint, file: IO[bytes]) -> None:
         self._rest = replace(checkpoint, weights=b"", trainer_state=b"")

@@ -18,19 +18,19 @@ DRAIN_DEADLINE_S = 600.0
 """Three checkpoints of 100 MB at 1 MB/s take half of it."""
 
 SPILL_AFTER_S = 15.0
-"""Of one upload, its turn included: then the store is slow or away, and what waits does so on the node's disk."""
+"""If an upload and its wait for a turn take longer, the store is slow or away: what waits moves to the node's disk."""
 _SPILL = Spill()
-"""Of all trials of this process."""
+"""Shared by all trials of this process."""
 _SPILLER = ThreadPoolExecutor(1, "spill")
 
 
 def best_epoch(accuracies: Mapping[int, float]) -> int:
-    """The epoch of the best validation accuracy, the earliest of several."""
+    """The epoch of the best validation accuracy, the earliest of equals."""
     return max(accuracies, key=lambda epoch: (accuracies[epoch], -epoch))
 
 
 def epochs_to_keep(accuracies: Mapping[int, float]) -> set[int]:
-    """The best epoch and the newest; none of none."""
+    """The best epoch and the newest ones; empty for no epochs."""
     return {best_epoch(accuracies), *sorted(accuracies)[-NUM_NEWEST_KEPT:]} if accuracies else set()
 
 
@@ -41,19 +41,19 @@ class _Waiting:
     accuracy: float
     make: Callable[[], Checkpoint]
     has_left: bool = False
-    """For the disk, which may have no room for it."""
+    """Whether it was sent to the disk, which may have no room for it."""
 
 
 class CheckpointUploader:
     """Saves one trial's checkpoints from a background thread, one at a time.
 
-    Of the snapshots that wait for a slow store only those are held that are still to be kept, three at most:
-    the others are dropped, and never uploaded. Where an upload takes long they are packed, and wait on the node's
-    disk; in memory where that has no room. A checkpoint is removed once those that replace it are whole, so the store
-    has the newest and the best whole one that it ever had at each moment.
+    Of the snapshots that wait for a slow store, only those still to be kept are held, three at most; the others are
+    dropped and never uploaded. If an upload takes long, the waiting ones are packed and moved to the node's disk, or
+    stay in memory where that has no room. A checkpoint is removed only once those that replace it are whole, so at
+    each moment the store has the newest and the best whole one that it ever had.
 
     The first error, of the store or of packing a snapshot, halts the uploads; the next call raises it, once, and
-    the one after that goes on without the checkpoint that failed. One thread may call `submit` and `drain`.
+    the one after that continues without the failed checkpoint. Only one thread may call `submit` and `drain`.
     """
 
     def __init__(
@@ -67,20 +67,20 @@ class CheckpointUploader:
         """Never held while a snapshot is packed or the store is at work."""
         self._pending: dict[int, _Waiting] = {}
         self._begun: dict[int, float] = {}
-        """The one that is being uploaded."""
+        """The checkpoint that is being uploaded: accuracy by epoch."""
         self._whole: dict[int, float] = dict(saved)
         self._present: set[int] = set(saved)
-        """The epochs of which the store may have any file: besides the whole ones, those begun or to be removed."""
+        """The epochs of which the store may have any file: the whole ones, and those begun or to be removed."""
         self._step: Future[None] | None = None
         self._queued_at = 0.0
-        """When that was handed to the executor, whose threads other trials may hold up."""
+        """When the step was handed to the executor, whose threads other trials may occupy."""
 
     def submit(self, epoch: int, validation_accuracy: float, make: Callable[[], Checkpoint]) -> None:
-        """Have the checkpoint that `make` packs saved; returns at once.
+        """Queue the checkpoint that `make` packs; returns at once.
 
-        `make` is called in the background, or never, and let go of before the upload begins. An epoch that the
-        store has already, since it was damaged, is taken anew. Where this raises an earlier error, the snapshot
-        is not taken.
+        `make` is called in the background, or never, and released before the upload begins. An epoch that the
+        store already has, in a damaged checkpoint, is saved anew. Where this raises an earlier error, the snapshot
+        is not queued.
         """
         with self._lock:
             self._raise_failure()
@@ -92,7 +92,7 @@ class CheckpointUploader:
                 self._spill_waiting()
 
     def drain(self, deadline_s: float = DRAIN_DEADLINE_S) -> None:
-        """Wait until the store has all that is to be kept and lacks what is not.
+        """Wait until the store has exactly the checkpoints that are to be kept.
 
         StorageError where that fails or takes longer than `deadline_s`; also raises what `make` raised.
         """
@@ -122,7 +122,7 @@ class CheckpointUploader:
     def _go_on(self) -> None:
         """With the lock held: queue a step where there is work and none is queued or running.
 
-        Each step is queued anew, so that the trials that share the executor take turns.
+        Each step is queued by itself, so that the trials that share the executor take turns.
         """
         if self._step is None and (self._pending or self._present != epochs_to_keep(self._whole)):
             self._queued_at = time.monotonic()
@@ -136,7 +136,7 @@ class CheckpointUploader:
             self._whole |= self._begun
             self._begun = {}
             self._drop_replaced()
-            # of the whole ones alone: one that waits replaces nothing in the store yet
+            # by the whole ones alone: one that waits replaces nothing in the store yet
             keep = epochs_to_keep(self._whole)
         self._checkpoints.prune(keep, self._present)
         with self._lock:
@@ -146,13 +146,13 @@ class CheckpointUploader:
             self._go_on()
 
     def _pack_next(self) -> Checkpoint | None:
-        """Begin the next checkpoint; None where none waits, and there is only something to remove.
+        """Pack the next checkpoint; None where none waits, and there is only something to remove.
 
-        The best goes first, then the newest. A resumed trial goes on from the newest whole one and trains the
+        The best goes first, then the newest. A resumed trial continues from the newest whole one and trains the
         epochs after it anew, but none before it: a best that is older than that and was not yet in the store
-        when the process was killed would be lost for good. In this order it is always there, and losing anything
-        else costs time alone. Nor do the best ones starve the newest: one that waits came in after the trial's
-        last upload began, so it takes the resumed trial nearly as far.
+        when the process was killed would be lost for good. In this order it is always there, and losing any other
+        costs only time. Nor does the best starve the newest: a best that waits came in after the trial's last
+        upload began, so it takes the resumed trial nearly as far.
         """
         with self._lock:
             if not self._pending:
@@ -165,7 +165,7 @@ class CheckpointUploader:
         return waiting.make()
 
     def _drop_replaced(self) -> None:
-        """With the lock held: let go of the snapshots that are no longer to be kept.
+        """With the lock held: drop the snapshots that are no longer to be kept.
 
         One that is being uploaded replaces none yet: should it fail, the next best is still there.
         """
@@ -173,18 +173,18 @@ class CheckpointUploader:
         self._pending = {epoch: waiting for epoch, waiting in self._pending.items() if epoch in keep}
 
     def _spill_waiting(self) -> None:
-        """With the lock held: have all that wait in memory taken to the disk."""
+        """With the lock held: have all that wait in memory moved to the disk."""
         for waiting in self._pending.values():
             if not waiting.has_left:
                 waiting.has_left = True
                 _SPILLER.submit(self._spill_one, waiting)
 
     def _spill_one(self, waiting: _Waiting) -> None:
-        """In the background: let go of a snapshot for a file. One that cannot be packed is the upload's to tell of."""
+        """In the background: replace a snapshot with a file. If it cannot be packed, its upload raises the error."""
         if (spilled := self._spill.take(waiting.make())) is not None:
             waiting.make = spilled
 
     @property
     def _accuracies(self) -> dict[int, float]:
-        """Of the checkpoints that are whole in the store and those that wait."""
+        """By epoch, of the checkpoints that are whole in the store and those that wait."""
         return self._whole | {epoch: waiting.accuracy for epoch, waiting in self._pending.items()}

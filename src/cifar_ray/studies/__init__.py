@@ -1,4 +1,4 @@
-"""What to search: the studies by name."""
+"""Lists the studies by name."""
 
 from __future__ import annotations
 

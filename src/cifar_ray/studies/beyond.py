@@ -13,7 +13,7 @@ _MODERN = {
     "batch_size": 128,
     "schedule": "one_cycle",
     "augmentation": True,
-    # crop and flip alone, as He et al. (2016) have it
+    # crop and flip only, as in He et al. (2016)
     "rotation": False,
     "seed": 42,
 }
@@ -21,10 +21,10 @@ _MODERN = {
 CNN_EMA = Study(
     name="cnn-ema",
     title="Classic CNN, its weights averaged",
-    # the report's own, and what a rate that never comes down asks for (docs/methods.md)
+    # the report's space, with the averaging that a rate without a schedule calls for (docs/methods.md)
     space=CNN.space,
     fixed={**CNN.fixed, "averaging": "ema"},
-    # twice the trials, one in eight going on, and six epochs fewer: about five minutes of two cores (docs/methods.md)
+    # twice the trials, one in eight going on, and six epochs fewer: about five minutes on two cores (docs/methods.md)
     budget=Budget(num_trials=60, max_epochs=24, reduction_factor=8),
     accelerators_per_trial=CNN.accelerators_per_trial,
     is_cohort=True,
@@ -33,7 +33,7 @@ CNN_EMA = Study(
 CNN_DEPTH = Study(
     name="cnn-depth",
     title="Classic CNN of searched depth and width",
-    # the report compares ResNets with a CNN of two convolutions: here it may grow, as far as two cores take an hour
+    # the report compares ResNets with a CNN of two convolutions: here it may grow to what two cores train in an hour
     space={
         "depth": Choice((4, 6, 8)),
         "width": Choice((24, 32)),
@@ -50,8 +50,8 @@ CNN_DEPTH = Study(
         "crop_border": "reflected",
         "alternating_flip": True,
     },
-    # none cut, as there is nothing to judge by until a one-cycle schedule has come down: short whole trainings choose
-    # whom the finals train for longer (docs/methods.md)
+    # no trial is cut, as nothing can be judged before a one-cycle schedule has decayed: short full trainings choose
+    # which configurations the finals train for longer (docs/methods.md)
     budget=Budget(num_trials=16, max_epochs=5, grace_period=5),
     accelerators_per_trial=0.5,
     finalists=2,
@@ -73,7 +73,7 @@ RESNET_BEYOND = Study(
         "decays_all": Choice((False, True)),
     },
     fixed={"model": "resnet", "stem": "cifar", "dropout": 0.0, **_MODERN},
-    # none cut: until a one-cycle schedule has come down the order says little of its end (docs/methods.md)
+    # no trial is cut: until a one-cycle schedule has decayed, the order says little of the final one (docs/methods.md)
     budget=Budget(num_trials=16, max_epochs=50, grace_period=50),
     accelerators_per_trial=1.0,
 )
@@ -90,7 +90,7 @@ NF_RESNET = Study(
         "cutout": Choice((0, 8, 16)),
     },
     fixed={"model": "nf_resnet", "decays_all": False, **_MODERN},
-    # none cut, as there
+    # no trial is cut, as in RESNET_BEYOND
     budget=Budget(num_trials=16, max_epochs=50, grace_period=50),
     accelerators_per_trial=1.0,
 )
@@ -98,7 +98,7 @@ NF_RESNET = Study(
 FAST = Study(
     name="fast",
     title="The speed runs' network",
-    # about the values of arXiv 2404.00498, brought from sums over a batch of 1,024 to means over half of it
+    # around the values of arXiv 2404.00498, converted from sums over a batch of 1,024 to means over half of it
     space={
         "learning_rate": LogUniform(0.35, 1.5),
         "filter_rate": LogUniform(0.06, 0.24),
@@ -118,14 +118,14 @@ FAST = Study(
         "crop_border": "reflected",
         "alternating_flip": True,
         "dropout": 0.0,
-        # between the paper's two networks, in mirrored pairs of channels (docs/methods.md)
+        # of a size between the paper's two networks, with channels in mirrored pairs (docs/methods.md)
         "block_depth": 3,
         "widening": 1.25,
         "flip_equivariant": True,
         "cutout": 10,
         "first_size": 24,
     },
-    # as there
+    # no trial is cut, as in CNN_DEPTH
     budget=Budget(num_trials=8, max_epochs=3, grace_period=3),
     accelerators_per_trial=1.0,
     finalists=2,

@@ -11,7 +11,7 @@ _DURATION = re.compile("".join(rf"(?:(?P<{unit}>[0-9]{{1,9}}(?:\.[0-9]{{1,3}})?)
 
 
 def read_duration(name: str, text: str) -> float:
-    """Seconds, more than none; ConfigurationError, which calls it `name`, where `text` says something else."""
+    """Seconds, above 0; ConfigurationError, which names `name`, where `text` is no length of time."""
     match = _DURATION.fullmatch(text)
     seconds = sum(float(match[unit] or 0) * length for unit, length in _SECONDS.items()) if match else 0.0
     if seconds <= 0:

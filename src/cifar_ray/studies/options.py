@@ -20,51 +20,51 @@ LEAST_VALIDATION = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class SweepOptions:
-    """None keeps the study's own value or what the environment says."""
+    """A sweep's options; None keeps the study's own value or the environment's."""
 
     trials: int | None = None
     """Number of trials."""
     max_epochs: int | None = None
     """Most epochs of one trial, and of each training of its finals."""
     grace_period: int | None = None
-    """Epochs that every trial gets before ASHA may stop it; as many as `max_epochs`, and none is stopped."""
+    """Epochs that every trial gets before ASHA may stop it; with as many as `max_epochs`, none is stopped."""
     reduction_factor: int | None = None
     """Of the trials that reach a rung, one in this many goes on."""
     seeds: int | None = None
-    """On which each finalist is trained anew; 0 for no finals."""
+    """Number of seeds on which each finalist is trained anew; 0 for no finals."""
     best_of: str | None = None
     """The finished sweep whose best configurations are trained, instead of drawn ones: one, or as many as `trials`.
     PUBLISHED for the report's winner."""
     validation_share: float | None = None
-    """Of the training images, held out to choose by, for `best_of`: a tenth by default, as in every search."""
+    """For `best_of`: share of the training images held out for validation; a tenth by default, as in a search."""
     setting: tuple[str, ...] = ()
-    """Of the trials of `best_of`: `name=value` each, in place of what their configurations say."""
+    """For `best_of`: settings that replace those of its configurations, `name=value` each."""
     data: str | None = None
     """cifar10, shapes, auto, a folder or an s3:// prefix."""
     storage: str | None = None
     """s3://bucket/prefix or a folder."""
     searcher: Searcher | None = None
-    """Who chooses the configurations."""
+    """What chooses the configurations."""
     seed: int | None = None
-    """Of configurations, split, batches and augmentation; 0 by default."""
+    """Seed of configurations, split, batches and augmentation; 0 by default."""
     accelerators_per_trial: float | None = None
-    """Share of an accelerator that a trial has, or 1: it trains on one."""
+    """Share of an accelerator per trial, at most 1: a trial trains on one."""
     accelerator: str | None = None
-    """Their type, as Ray names it; None for whichever is there."""
+    """The accelerators' type, as Ray names it; None for any."""
     cpus_per_trial: float | None = None
     """CPU cores of a trial, and its threads; one by default."""
     no_cohort: bool = False
-    """Train the trials of a study that would train together one by one."""
+    """Train the trials one by one where the study would train them as cohorts."""
     keep: Keep = "all"
-    """What becomes of the checkpoints of trials that have ended and cannot win."""
+    """Checkpoints to keep: every trial's best and two newest or, in the end, the winner's best alone."""
     time_limit: str | None = None
     """How long the job may take, such as 2h."""
     sweep_id: str | None = None
     """Name of the sweep in the store."""
     resume: bool = False
-    """Go on with the sweep of that id."""
+    """Resume the sweep of that id."""
     start_or_resume: bool = False
-    """Go on with the sweep of that id, or start it where the store has none: for a job that is tried again."""
+    """Resume the sweep of that id, or start it where the store has none: for a job that is retried."""
 
     def __post_init__(self) -> None:
         self._check_trials()
@@ -134,31 +134,31 @@ class SweepOptions:
 
     @property
     def sweep_seed(self) -> int:
-        """The seed, whether or not it is given."""
+        """The seed; 0 where none is given."""
         return self.seed or 0
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What `setting` says, by name; ConfigurationError where one of them is no setting."""
+        """The values in `setting`, by name; ConfigurationError where one is no setting."""
         return dict(map(parse_setting, self.setting))
 
     @property
     def time_limit_s(self) -> float | None:
-        """Seconds; None for as long as it takes."""
+        """The time limit in seconds; None for none."""
         return None if self.time_limit is None else read_duration("time limit", self.time_limit)
 
     def adapt(self, study: Study) -> Study:
-        """The study, with what these change about its budget, its finals and its searcher."""
+        """The study, with these options applied to its budget, its finals and its searcher."""
         num_trials, max_epochs, grace_period, searcher = self.trials, self.max_epochs, self.grace_period, self.searcher
         if self.best_of is not None:
-            # they have been chosen: each is trained to its end, for as long as the study's finals
+            # the trials have been chosen: each trains to its end, for as long as the study's finals
             num_trials = 1 if num_trials is None else num_trials
             max_epochs = study.final_epochs if max_epochs is None else max_epochs
             if grace_period is None:
                 grace_period = study.budget.max_epochs if max_epochs is None else max_epochs
             searcher = "random"
         if searcher != "pbt":
-            # a population asks more of a budget than others do
+            # pbt is set after the budget, of which a population asks more
             study = study.with_searcher(searcher)
         budgeted = study.with_budget(
             num_trials=num_trials,

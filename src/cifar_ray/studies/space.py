@@ -1,4 +1,4 @@
-"""Search spaces: what a setting may be, sampled from a seed without Ray."""
+"""Search spaces: the values that a setting may take, sampled from a seed without Ray."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cifar_ray.errors import ConfigurationError
 
 @dataclass(frozen=True)
 class Choice:
-    """One of some values, each as likely."""
+    """One of several values, all equally likely."""
 
     values: tuple[Any, ...]
 
@@ -26,7 +26,7 @@ class Choice:
         return self.values[rng.randrange(len(self.values))]
 
     def draw_near(self, value: Any, rng: random.Random) -> Any:
-        """One of the neighbours of a value, in their order; the value itself where it is the only one."""
+        """A neighbour of the value in the order of `values`; the value itself where it is the only one."""
         index = self.values.index(value)
         near = [self.values[each] for each in (index - 1, index + 1) if 0 <= each < len(self.values)]
         return rng.choice(near or [value])
@@ -37,7 +37,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class LogUniform:
-    """A number between two bounds, its logarithm uniform."""
+    """A number between two bounds, uniform in its logarithm."""
 
     low: float
     high: float
@@ -52,7 +52,7 @@ class LogUniform:
         return min(max(value, self.low), self.high)
 
     def draw_near(self, value: float, rng: random.Random) -> float:
-        """A fifth less or a quarter more; at a bound, away from it."""
+        """A fifth less or a quarter more, within the bounds; a bound where both lie outside."""
         near = [value * factor for factor in (0.8, 1.25) if self.low <= value * factor <= self.high]
         return rng.choice(near or [self.low, self.high])
 
@@ -62,7 +62,7 @@ class LogUniform:
 
 Domain = Choice | LogUniform
 SearchSpace = Mapping[str, Domain]
-"""From the name of a TrialConfig field to what it may be."""
+"""From the name of a TrialConfig field to the values it may take."""
 
 
 def sample_space(space: SearchSpace, rng: random.Random) -> dict[str, Any]:

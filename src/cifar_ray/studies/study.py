@@ -1,4 +1,4 @@
-"""Study: what is searched, what is held fixed, within which budget."""
+"""Defines a study: what is searched, what is held fixed, within which budget."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from cifar_ray.studies.space import SearchSpace, sample_space
 from cifar_ray.studies.trial_config import TrialConfig, settings_where
 
 Searcher = Literal["random", "tpe", "bohb-style", "pbt"]
-"""Who chooses the configurations: chance, a model of what earlier trials have reached, or a population that hands its
-best weights on (docs/searchers.md)."""
+"""What chooses the configurations: chance, a model of how earlier trials did, or a population that hands on its best
+weights (docs/searchers.md)."""
 
 SHARE_AT_ONCE = 4
-"""Where a model chooses, one in so many trials trains at once: the others can learn from it."""
+"""Where a model chooses, one in this many trials trains at once, so that later ones can learn from earlier ones."""
 GENERATIONS = 5
-"""Of a population: each of its trials trains for one of them."""
+"""Generations of a population; each of its trials trains for one."""
 MIN_POPULATION = 4
-"""Fewer have no best quarter and no worst one."""
+"""A smaller population has no best quarter and no worst one."""
 
 VALIDATION_SHARE = 0.1
-"""Of the training images, held out in every search to choose by."""
+"""Share of the training images held out for validation in every search."""
 MAX_TRIALS = 100_000
 MAX_EPOCHS = 10_000
 MAX_FINALISTS = MAX_SEEDS = 100
 FINALISTS = 2
-"""Where a study has no finals of its own and is to have some."""
+"""Finalists of a study that has no finals of its own and is given some."""
 NOT_IN_COHORTS = settings_where(lambda setting: not setting.in_cohorts)
 ADJUSTABLE = settings_where(lambda setting: setting.is_adjustable)
 
@@ -54,7 +54,7 @@ class Budget:
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedResult:
-    """What the report says of a study. Accuracies are fractions."""
+    """The report's result for a study. Accuracies are fractions."""
 
     column: str
     """The report's name of the study in its table of test accuracies."""
@@ -62,7 +62,7 @@ class PublishedResult:
     test_accuracy: float
     accuracy_by_class: Mapping[str, float]
     winner: Mapping[str, Any]
-    """The settings that it names; a setting that it does not name is absent."""
+    """The settings that the report names; others are absent."""
     epoch: int | None
     """Epochs after which the best validation accuracy was reached; None where the report does not say."""
 
@@ -78,18 +78,18 @@ class Study:
     """TrialConfig fields that every trial shares."""
     budget: Budget
     accelerators_per_trial: float
-    """On a cluster that has accelerators: how much of one a trial takes."""
+    """Share of an accelerator that a trial takes on a cluster that has any."""
     searcher: Searcher = "random"
-    """Who chooses the configurations."""
+    """What chooses the configurations."""
     is_cohort: bool = False
     """Whether its trials train together, as one network on shared batches: small models of one shape."""
     published: PublishedResult | None = None
     finalists: int = 0
     """How many of the best configurations are trained anew once ASHA has ended, each on `seeds` seeds; 0 for none."""
     seeds: int = 0
-    """Of the weights, the batches' order and the augmentation alike (docs/winners.md)."""
+    """Seeds per finalist; each sets weights, order of batches and augmentation alike (docs/winners.md)."""
     final_epochs: int | None = None
-    """Of each training of the finals: more than the budget's, where the search is by short trainings. None: as many."""
+    """Epochs of each training in the finals: more than the budget's if the search trains briefly. None: as many."""
 
     def __post_init__(self) -> None:
         _check_range("finalists", self.finalists, 0, MAX_FINALISTS)
@@ -117,9 +117,9 @@ class Study:
 
     @property
     def trial_budget(self) -> Budget:
-        """What a sweep gives its trials: the budget; but a population's train for one generation each, and none is cut.
+        """The budget of a sweep's trials. In a population each of them trains for one generation, and none is cut.
 
-        They are a fifth of the epochs, and as many as make whole generations.
+        A generation has a fifth of the epochs; the number of trials is rounded down to whole generations.
         """
         if self.searcher != "pbt":
             return self.budget
@@ -129,7 +129,7 @@ class Study:
 
     @property
     def trials_at_once(self) -> int:
-        """The most trials that its searcher wants to have in training together."""
+        """The most trials that its searcher lets train at once."""
         return trials_at_once(self.searcher, self.budget.num_trials)
 
     def _check_population(self) -> None:
@@ -152,7 +152,7 @@ class Study:
             )
 
     def _alone(self) -> list[str]:
-        """What of its settings no trial in a cohort can have."""
+        """Its settings, optimisers and models that no cohort can have."""
         alone = sorted(NOT_IN_COHORTS & {*self.space, *self.fixed})
         optimizers, models = (
             getattr(self.space.get(name), "values", (self.fixed.get(name),)) for name in ("optimizer", "model")
@@ -169,7 +169,7 @@ class Study:
     ) -> Study:
         """The same study with another budget; None keeps the study's own.
 
-        Epochs that are given are those of its finals, too, and bound its grace period; a study that cuts no trial still
+        `max_epochs` sets the epochs of its finals, too, and bounds its grace period; a study that cuts no trial still
         cuts none.
         """
         own = self.budget
@@ -194,13 +194,13 @@ class Study:
         return replace(self, seeds=seeds, finalists=(self.finalists or FINALISTS) if seeds else 0)
 
     def with_searcher(self, searcher: Searcher | None) -> Study:
-        """The same study with another searcher, a population's without finals; None keeps the study's own."""
+        """The same study with another searcher, without finals for pbt; None keeps the study's own."""
         if searcher == "pbt":
             return replace(self, searcher=searcher, finalists=0, seeds=0, final_epochs=None)
         return replace(self, searcher=self.searcher if searcher is None else searcher)
 
     def configure(self, searched: Mapping[str, Any]) -> TrialConfig:
-        """A whole configuration from a value for every setting of the space."""
+        """A complete configuration from a value for every setting of the space."""
         return TrialConfig(**self.fixed, **searched, max_epochs=self.trial_budget.max_epochs)
 
     def sample(self, seed: int) -> list[TrialConfig]:
@@ -213,14 +213,14 @@ class Study:
 
 
 def trials_at_once(searcher: Searcher, num_trials: int) -> int:
-    """The most of a sweep's trials that a searcher wants to have in training together."""
+    """The most of a sweep's trials that a searcher lets train at once."""
     if searcher == "pbt":
         return num_trials // GENERATIONS
     return num_trials if searcher == "random" else max(1, num_trials // SHARE_AT_ONCE)
 
 
 def fits_cohort(config: TrialConfig) -> bool:
-    """Whether it can train in one network with others of its kind."""
+    """Whether a trial with this configuration can train in a cohort."""
     usual = {field.name: field.default for field in fields(TrialConfig)}
     is_usual = all(getattr(config, name) == usual[name] for name in NOT_IN_COHORTS)
     return config.model == "classic_cnn" and config.optimizer != "muon" and is_usual

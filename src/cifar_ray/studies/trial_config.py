@@ -17,7 +17,7 @@ RateScaling = Literal["none", "linear", "square_root"]
 Averaging = Literal["none", "ema", "lookahead"]
 
 DEPTHS: Mapping[str, Sequence[int]] = {"deep_cnn": (2, 4, 6, 8), "resnet": (18, 34, 50), "nf_resnet": (18, 34)}
-"""What a model's depth may be; it means nothing to the others."""
+"""The depths that a model may have; models that are not named ignore it."""
 
 ANY_SIZE = ("resnet", "nf_resnet", "speed_net")
 """Models that pool over whatever size their last convolutions leave."""
@@ -25,25 +25,25 @@ ANY_SIZE = ("resnet", "nf_resnet", "speed_net")
 
 @dataclass(frozen=True)
 class Setting:
-    """What there is to say of a field of TrialConfig beside its type: other rooms ask DESCRIPTIONS for it."""
+    """Describes a field of TrialConfig beyond its type; other packages look it up in DESCRIPTIONS."""
 
     label: str = ""
-    """What tables call it, in the order of the fields; they have no row for one without."""
+    """Its name in tables, whose rows are in the order of the fields; without one it has no row."""
     _: KW_ONLY
     short: str = ""
-    """What the headings of narrow columns call it, where the label is too long for one."""
+    """Its name in the heading of a narrow column, where the label is too long."""
     models: Sequence[str] = ()
-    """The networks to which alone it means something; none named, to all."""
+    """The networks that use it; empty if all do."""
     optimizers: Sequence[str] = ()
-    """The optimisers to which alone it means something; none named, to all."""
+    """The optimisers that use it; empty if all do."""
     is_augmenting: bool = False
-    """Whether it says how images are augmented, and so does nothing where none are."""
+    """Whether it says how images are augmented, and so has no effect without augmentation."""
     is_method: bool = False
-    """Whether it goes beyond the report: by default it is then as the report has it."""
+    """Whether it goes beyond the report; its default is then what the report does."""
     is_settable: bool = True
-    """How long a trial trains is the budget's to say, and another kind of network would be another study's."""
+    """Whether `--setting` may change it: the budget sets the epochs, and another kind of network is another study."""
     is_adjustable: bool = False
-    """Whether it may change within a training: with another value, weights and optimiser's state go on as they are."""
+    """Whether it may change during a training: weights and optimiser state then carry over as they are."""
     in_cohorts: bool = False
     """Whether training/cohort.py honours it: without, trials with another value than the default train one by one."""
 
@@ -56,15 +56,15 @@ class TrialConfig:
     max_epochs: Annotated[int, Setting(is_settable=False, in_cohorts=True)]
     """The most epochs this trial may train; schedules stretch over it."""
     depth: Annotated[int, Setting("depth", models=tuple(DEPTHS), is_settable=False)] = 18
-    """Of a ResNet; the convolutions of a deep CNN."""
+    """Layers of a ResNet; convolutions of a deep CNN."""
     width: Annotated[int, Setting("width", models=("deep_cnn",), is_settable=False)] = 32
-    """Channels of a deep CNN's first stage; each later one has twice those of the one before."""
+    """Channels of a deep CNN's first stage; each later stage has twice as many as the one before."""
     stem: Annotated[Stem, Setting(models=("resnet",), is_settable=False)] = "cifar"
-    """Of a ResNet: 3x3 at stride 1 without pooling, or ImageNet's 7x7 at stride 2 with pooling."""
+    """First layer of a ResNet: 3x3 at stride 1 without pooling, or ImageNet's 7x7 at stride 2 with pooling."""
     block_depth: Annotated[int, Setting("convolutions of a block", models=("speed_net",), is_method=True)] = 2
     """Convolutions of each of a speed net's three blocks: 2, or 3 with a shortcut around the last two."""
     widening: Annotated[float, Setting("widening", models=("speed_net",), is_method=True)] = 1.0
-    """Factor of a speed net's channels: 64, 256 and 256 by themselves."""
+    """Factor on a speed net's channels, which are 64, 256 and 256 at 1."""
     flip_equivariant: Annotated[
         bool, Setting("flip-equivariant", short="flip-eq.", models=("speed_net",), is_method=True)
     ] = False
@@ -78,7 +78,7 @@ class TrialConfig:
     schedule: Annotated[Schedule, Setting("schedule", short="sched.", in_cohorts=True)] = "none"
     batch_size: Annotated[int, Setting("batch size", in_cohorts=True)] = 64
     rate_scaling: Annotated[RateScaling, Setting("rate scaling", is_method=True, in_cohorts=True)] = "none"
-    """How the rate follows the batch size, from 64 on: not, in proportion, or with its square root."""
+    """How the rate scales with batch size / 64: not at all, in proportion, or with its square root."""
     filter_rate: Annotated[float, Setting("filter rate", optimizers=("muon",), is_method=True, is_adjustable=True)] = (
         0.24
     )
@@ -89,38 +89,39 @@ class TrialConfig:
             "bias rate", models=("classic_cnn", "deep_cnn", "resnet", "speed_net"), is_method=True, in_cohorts=True
         ),
     ] = 1.0
-    """Factor of the rate, and divisor of the weight decay, of the biases of batch norm."""
+    """For the biases of batch norm: factor on the learning rate, and divisor of the weight decay."""
     momentum: Annotated[float, Setting("momentum", optimizers=("sgd", "muon"), is_adjustable=True, in_cohorts=True)] = (
         0.9
     )
-    """For SGD and Muon only. A `one_cycle` schedule takes it from 0.95 to 0.85 and back, as torch has it by default."""
+    """For SGD and Muon only. A `one_cycle` schedule takes it from 0.95 to 0.85 and back, as torch does by default."""
     nesterov: Annotated[bool, Setting("Nesterov", optimizers=("sgd", "muon"), is_method=True, in_cohorts=True)] = False
     """For SGD and Muon only."""
     weight_decay: Annotated[float, Setting("weight decay", short="decay", is_adjustable=True, in_cohorts=True)]
     decays_all: Annotated[bool, Setting("decays norms and biases", is_method=True, in_cohorts=True)] = True
     """Whether weight decay acts on norms and biases, too."""
     gradient_clipping: Annotated[float, Setting("gradient clipping", is_method=True, is_adjustable=True)] = 0.0
-    """Adaptive: most that a unit's gradient may be of its weight (Brock et al., arXiv 2102.06171); 0 clips nothing."""
+    """Adaptive: the most that the ratio of a unit's gradient norm to its weight norm may be (Brock et al., arXiv
+    2102.06171); 0 clips nothing."""
     dropout: Annotated[float, Setting("drop-out", short="drop", is_adjustable=True, in_cohorts=True)]
     """Drop-out after each hidden dense layer (classic and deep CNN) or before the last layer (ResNets)."""
     label_smoothing: Annotated[float, Setting("label smoothing", is_method=True, is_adjustable=True)] = 0.0
-    """Share of the target that is spread over all classes, in training alone."""
+    """Share of the target that is spread over all classes, in training only."""
     averaging: Annotated[Averaging, Setting("averaging", is_method=True, in_cohorts=True)] = "none"
     """Which average of the weights over the steps is validated and kept."""
     batch_norm: Annotated[
         bool, Setting("batch norm", short="norm", models=("classic_cnn", "deep_cnn"), in_cohorts=True)
     ] = False
-    """After each convolution of the classic or deep CNN; a ResNet always has it, an NF-ResNet never."""
+    """Batch norm after each convolution of the classic or deep CNN; a ResNet always has it, an NF-ResNet never."""
     xavier: Annotated[bool, Setting("Xavier", short="Xav.", models=("classic_cnn",), in_cohorts=True)] = False
     """Xavier initialisation of the classic CNN's dense layers."""
     augmentation: Annotated[bool, Setting("augmentation", short="aug.", in_cohorts=True)] = False
     """Random crop, flip and rotation, drawn anew each epoch."""
     rotation: Annotated[bool, Setting("rotation", is_augmenting=True, is_method=True)] = True
-    """Whether augmentation turns images."""
+    """Whether augmentation rotates images."""
     crop_padding: Annotated[int, Setting("crop padding", is_augmenting=True, is_method=True)] = 4
-    """Pixels by which augmentation's crop may leave the image, on each side."""
+    """Pixels by which the random crop may extend beyond the image, on each side."""
     crop_border: Annotated[Border, Setting("crop border", is_augmenting=True, is_method=True)] = "black"
-    """What the crop sees there."""
+    """What the crop finds beyond the image."""
     alternating_flip: Annotated[bool, Setting("alternating flip", is_method=True)] = False
     """Augmentation flips an image every other epoch, instead of at random (Jordan, arXiv 2404.00498)."""
     cutout: Annotated[int, Setting("cutout", is_method=True, is_adjustable=True)] = 0
@@ -128,8 +129,8 @@ class TrialConfig:
     first_size: Annotated[
         int, Setting("images of the first epochs, pixels", short="first px", models=ANY_SIZE, is_method=True)
     ] = 32
-    """Side, in pixels, that training images are shrunk to in the first two thirds of the epochs, after whatever else is
-    done to them: progressive resizing (Tan and Le, arXiv 2104.00298). Of a single epoch's images none is."""
+    """Side, in pixels, that training images are shrunk to in the first two thirds of the epochs, after all other
+    processing: progressive resizing (Tan and Le, arXiv 2104.00298). A single epoch's images are not shrunk."""
     mixup: Annotated[float, Setting("mixup", is_method=True, is_adjustable=True)] = 0.0
     """Alpha of the Beta distribution of the mixing share (Zhang et al., arXiv 1710.09412); 0 mixes nothing."""
     seed: Annotated[int, Setting("weight seed", short="seed", in_cohorts=True)] = 42
@@ -182,11 +183,11 @@ class TrialConfig:
         if name in ("momentum", "schedule") and self.schedule == "one_cycle":
             _check(self.momentum == 0.9, "momentum", self.momentum, "0.9 with one_cycle, which sets it")
         if name in ("flip_equivariant", "first_size") and self.flip_equivariant:
-            # only then do the windows of its pooling lie alike from both sides
+            # only then are its pooling windows symmetric under a flip
             _check(self.first_size % 8 == 0, "first_size", self.first_size, "16, 24 or 32 with flip_equivariant")
 
     def _why_idle(self, name: str) -> str:
-        """Empty where the setting means something beside the others."""
+        """Why the setting has no effect with the others as they are; empty if it has one."""
         setting = DESCRIPTIONS[name]
         if self.optimizer not in (users := setting.optimizers or (self.optimizer,)):
             return f"it is of {', '.join(users)}, not of {self.optimizer}"
@@ -217,11 +218,11 @@ class TrialConfig:
 DESCRIPTIONS: Mapping[str, Setting] = {
     name: hint.__metadata__[0] for name, hint in get_type_hints(TrialConfig, include_extras=True).items()
 }
-"""Of each setting, by its name."""
+"""The description of each setting, by its name."""
 
 
 def settings_where(is_so: Callable[[Setting], bool]) -> frozenset[str]:
-    """The names of the settings of which that holds."""
+    """The names of the settings for which `is_so` holds."""
     return frozenset(name for name, setting in DESCRIPTIONS.items() if is_so(setting))
 
 
@@ -230,9 +231,9 @@ NOT_SETTABLE = settings_where(lambda setting: not setting.is_settable)
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """A setting and its value, of the setting's type, from `name=value`; ConfigurationError where it is none.
+    """Parse `name=value` into a setting's name and its value, of its type; ConfigurationError where it is no setting.
 
-    Whether a number is in range, the configuration says that takes it.
+    The configuration that takes the value checks its range.
     """
     name, equals, value = text.partition("=")
     kinds = get_type_hints(TrialConfig)
@@ -258,9 +259,9 @@ def _check_choice(name: str, value: object, allowed: tuple[object, ...]) -> None
 
 
 def check_effects(configs: Sequence[TrialConfig], names: Collection[str]) -> None:
-    """ConfigurationError where one of the settings of these names means something in none of the configurations.
+    """ConfigurationError where one of these settings has an effect in none of the configurations.
 
-    Not asked of records: earlier versions took such settings. Nor of those that a configuration was drawn with.
+    Not meant for recorded configurations, as earlier versions accepted such settings, nor for settings that were drawn.
     """
     for name in names:
         refusals = []

@@ -28,7 +28,7 @@ class JobSpec:
     """Folder that is uploaded: the jobs alone, since the cluster has the package."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
-    """Variables of the job's own, beside those of the cluster."""
+    """The job's own variables, in addition to the cluster's."""
 
 
 def tuning_job(study: Study, options: SweepOptions, jobs: Path) -> JobSpec:
@@ -53,7 +53,7 @@ def tuning_job(study: Study, options: SweepOptions, jobs: Path) -> JobSpec:
 
 
 def evaluation_job(sweep_ids: Sequence[str], storage: str | None, jobs: Path) -> JobSpec:
-    """The job that scores the winners of those sweeps; of the newest of each study where none is named."""
+    """The job that scores the winners of the given sweeps; of the newest of each study where none is given."""
     check_no_user("--storage", storage)
     arguments = [*sweep_ids, *(("--storage", storage) if storage else ())]
     return JobSpec(
@@ -65,7 +65,7 @@ def evaluation_job(sweep_ids: Sequence[str], storage: str | None, jobs: Path) ->
 
 
 def find_jobs(start: Path) -> Path:
-    """The nearest `jobs` folder at or above `start`, else the one of the checkout that this code lies in."""
+    """The nearest `jobs` folder at or above `start`, else the one of the checkout that this code is in."""
     for folder in (start, *start.parents, Path(__file__).parents[3]):
         if (folder / "jobs" / EVALUATION_JOB).is_file():
             return folder / "jobs"

@@ -1,4 +1,4 @@
-"""Where a submitted job stands."""
+"""The status of a submitted job."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ ENDED = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
 
 
 def resume_command(metadata: Mapping[str, str], flags: str = "") -> str | None:
-    """What goes on with a job's sweep; None of a job without one.
+    """The command that resumes a job's sweep; None for a job without one.
 
-    `metadata` as it was submitted with; `flags` name the cluster.
+    `metadata` is what the job was submitted with; `flags` name the cluster.
     """
     study, sweep_id = metadata.get("study"), metadata.get("sweep_id")
     if not (study and sweep_id):
@@ -22,7 +22,7 @@ def resume_command(metadata: Mapping[str, str], flags: str = "") -> str | None:
 
 
 def resume_hint(metadata: Mapping[str, str], flags: str = "") -> str | None:
-    """The same as a hint."""
+    """`resume_command` as a hint."""
     command = resume_command(metadata, flags)
     return f"go on with `{command}`" if command else None
 
@@ -39,7 +39,7 @@ class JobStatus:
     started_at_ms: int | None
     metadata: dict[str, str]
     exit_code: int | None = None
-    """Of its command; None before its end, and where the cluster ended it."""
+    """Its command's; None before its end, and where the cluster ended it."""
 
     @property
     def is_ended(self) -> bool:

@@ -1,4 +1,4 @@
-"""Ray's Jobs API, its errors turned into ours."""
+"""A client of Ray's Jobs API that turns its errors into ours."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ _STATUS = re.compile(r"Request failed with status code (\d{3})\b")
 
 
 class JobsClient:
-    """Submits, looks at and stops the jobs of one cluster.
+    """Submits, inspects and stops the jobs of one cluster.
 
     The token comes from the environment (`RAY_AUTH_MODE`, `RAY_AUTH_TOKEN` or `RAY_AUTH_TOKEN_PATH`), where
     Ray's own client looks for it. Every method raises UnreachableError where the cluster does not answer.
     """
 
     def __init__(self, address: str) -> None:
-        """ConfigurationError where the address is no URL, which Ray would take for something else, and wait."""
+        """ConfigurationError where the address is not a URL: Ray would take it for something else, and wait."""
         if not address.startswith(("http://", "https://")):
             raise ConfigurationError(
                 f"the cluster's address {address!r} is no http:// or https:// URL",
                 "set RAY_API_SERVER_ADDRESS to that of the dashboard, such as http://head:8265",
             )
         self._address = address
-        # its notes on every upload would break up the live view
+        # its messages about every upload would break up the live view
         for name in ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging"):
             logging.getLogger(name).setLevel(logging.WARNING)
         with self._translated():
@@ -53,7 +53,7 @@ class JobsClient:
             return submission_id
 
     def status(self, submission_id: str) -> JobStatus:
-        """Where the job stands; UnknownNameError where there is none of that id."""
+        """The job's status; UnknownNameError where there is no job of that id."""
         with self._translated(submission_id):
             return _to_status(self._client.get_job_info(submission_id))
 
@@ -95,7 +95,7 @@ class JobsClient:
         )
 
     def _explain(self, error: Exception, submission_id: str | None) -> Exception:
-        """Ray puts the HTTP status and the server's traceback into a RuntimeError's text."""
+        """Our error for one of Ray's, whose text holds the HTTP status and the server's traceback."""
         text = str(error)
         match = _STATUS.match(text)
         status = int(match[1]) if match else 0
@@ -108,7 +108,7 @@ class JobsClient:
                 f"the cluster has had a job {taken[1]}",
                 "take another --sweep-id; or add --start-or-resume, which goes on with what it left, if anything",
             )
-        # of a job that is known, 500 means that its node did not answer the head
+        # for a known job, 500 means that its node did not answer the head node
         if status in (502, 503, 504) or (status == 500 and submission_id is not None):
             return UnreachableError(
                 f"the cluster at {self._address} cannot answer: {last_line(error)}", "try again in a minute"

@@ -14,7 +14,7 @@ from cifar_ray.submission.job_status import JobStatus, resume_command, resume_hi
 
 POLL_PERIOD_S = 1.0
 LOST_DEADLINE_S = 300.0
-"""How long the cluster may stay silent before waiting is given up. The job goes on without us."""
+"""Seconds that the cluster may stay silent before we stop waiting. The job goes on without us."""
 STOP_DEADLINE_S = 30.0
 
 
@@ -38,19 +38,19 @@ class Observation:
     state: str
     """As in JobStatus, or LOST while the cluster does not answer."""
     board: Board
-    """All that the log has said of the sweep. One object, which the next look changes."""
+    """All that the log has said about the sweep: one object, which the next look updates."""
     news: tuple[News, ...] = ()
-    """What it has said of the sweep since the last look."""
+    """What it has said about the sweep since the last look."""
     new_lines: tuple[str, ...] = ()
     """The other lines since the last look."""
     all_lines: tuple[str, ...] = ()
-    """Those and the lines of the news, as the log has them."""
+    """Those and the lines of the news, in the order of the log."""
     message: str = ""
     """What the cluster says of the state."""
 
 
 class _Observer:
-    """Looks at one job, and keeps what it has read of its log."""
+    """Looks at one job, and remembers how much of its log it has read."""
 
     def __init__(self, jobs: Jobs, submission_id: str) -> None:
         self._jobs, self._submission_id = jobs, submission_id
@@ -58,10 +58,10 @@ class _Observer:
         self.board = Board()
 
     def look(self) -> tuple[JobStatus, Observation]:
-        """UnreachableError where the cluster does not answer."""
+        """The status, and what is new; UnreachableError where the cluster does not answer."""
         status = self._jobs.status(self._submission_id)
         log = self._jobs.logs(self._submission_id)
-        # a line that is still being written waits for its end, unless there will be none
+        # an unfinished last line is left for the next look, unless the job has ended
         end = len(log) if status.is_ended else log.rfind("\n") + 1
         lines = log[self._num_read : end].splitlines()
         self._num_read = max(self._num_read, end)
@@ -95,10 +95,10 @@ def wait_for_job(
     lost_deadline_s: float = LOST_DEADLINE_S,
     period_s: float = POLL_PERIOD_S,
 ) -> JobStatus:
-    """Look at the job until it has ended; returns its last status. `flags` name the cluster to a later command.
+    """Look at the job until it has ended; returns its last status. `flags` name the cluster in suggested commands.
 
     Raises UnreachableError where the cluster has not answered for `lost_deadline_s`; JobStoppedError, at once, where
-    it `is_gone`, which is asked where it does not answer.
+    it does not answer and `is_gone` says that it was stopped.
     """
     observer = _Observer(jobs, submission_id)
     answered = time.monotonic()
@@ -143,7 +143,7 @@ def check_succeeded(status: JobStatus, log: str, *, flags: str = "") -> None:
     if said:
         message = next((line for line in reversed(said) if line.startswith("error: ")), said[-1])
         hint = said[-1].removeprefix("hint: ") if said[-1].startswith("hint: ") else None
-        # a time limit is an end that was asked for
+        # a time limit is an end that the user asked for
         kind = JobStoppedError if status.exit_code == TimeLimitError.exit_code else JobFailedError
         raise kind(f"job {status.submission_id}: {message.removeprefix('error: ')}", hint)
     last = status.message.strip().splitlines()

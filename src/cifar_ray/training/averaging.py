@@ -1,4 +1,4 @@
-"""Averages of the weights over the steps of a training, which are validated and kept in their stead."""
+"""Averages a network's weights over the training steps; the average is what is validated and saved."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from cifar_ray.studies import TrialConfig
 
 EMA_DECAY = 0.999
 EVERY = 5
-"""Steps of the fast weights between two of lookahead's slow ones."""
+"""Steps of the fast weights between two updates of lookahead's slow ones."""
 LOOKAHEAD_DECAY = 0.95
 
 
 class WeightAverage:
     """EMA or lookahead over all floating-point weights and statistics of a network.
 
-    `ema` follows the weights with a factor of 0.999 a step, less at the start: (1 + t) / (10 + t). `lookahead` (Zhang
-    et al., arXiv 1907.08610), as the CIFAR-10 speed runs have it, every five steps moves slow weights towards the
-    fast ones, by less as the training goes on, and sets the fast ones to them.
+    `ema` decays by 0.999 a step, less at the start: (1 + t) / (10 + t). `lookahead` (Zhang et al., arXiv 1907.08610),
+    in the variant of the CIFAR-10 speed runs, moves slow weights towards the fast ones every five steps, by less as
+    training progresses, and sets the fast ones to them.
     """
 
     def __init__(self, config: TrialConfig, network: nn.Module, num_steps: int) -> None:
@@ -30,12 +30,12 @@ class WeightAverage:
         self._average = {name: each.clone() for name, each in self._live.items()}
 
     def follow(self, network: nn.Module) -> None:
-        """To be told where the network's weights have moved to other memory; their values are as before."""
+        """Look the network's weights up again, after they have moved to other memory with their values unchanged."""
         self._live = {name: each for name, each in network.state_dict().items() if each.is_floating_point()}
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the weights after that step, from 1."""
+        """Update the average with the weights after `step`, counted from 1."""
         live, average = list(self._live.values()), list(self._average.values())
         if not self._is_lookahead:
             torch._foreach_lerp_(average, live, 1 - min(EMA_DECAY, (1 + step) / (10 + step)))
@@ -54,11 +54,11 @@ class WeightAverage:
 
     @property
     def average(self) -> Mapping[str, Tensor]:
-        """By name, as in the network's `state_dict()`."""
+        """The average by name, as in the network's `state_dict()`."""
         return self._average
 
     @torch.no_grad()
     def load(self, average: Mapping[str, Tensor]) -> None:
-        """Go on from an earlier average."""
+        """Continue from an earlier average."""
         for name, value in self._average.items():
             value.copy_(average[name])

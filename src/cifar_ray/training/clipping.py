@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 EPSILON = 1e-3
-"""Least norm that a unit's weights are taken to have, so that those at zero can learn."""
+"""Lower bound on the norm of a unit's weights, so that weights at zero can learn."""
 TINY = 1e-30
-"""In the place of a gradient's norm of zero."""
+"""Lower bound on the norm of a gradient, which is a divisor."""
 
 
 def clipped_parameters(network: nn.Module) -> list[Tensor]:
-    """All but the last layer's, which the paper leaves as it is."""
+    """All parameters but those of the last dense layer, which the paper does not clip."""
     last = [layer for layer in network.modules() if isinstance(layer, nn.Linear)][-1:]
     exempt = {id(each) for layer in last for each in layer.parameters()}
     return [each for each in network.parameters() if id(each) not in exempt]
@@ -22,7 +22,7 @@ def clipped_parameters(network: nn.Module) -> list[Tensor]:
 
 @torch.no_grad()
 def clip_gradients(parameters: Iterable[Tensor], most: float) -> None:
-    """Scale the gradient of each unit down to at most that share of the norm of the unit's weights.
+    """Scale each unit's gradient down to a norm of at most `most` times that of the unit's weights.
 
     A unit is a row of a dense layer, a filter of a convolution, or a whole bias or gain, as in the authors' code.
     """
@@ -30,14 +30,14 @@ def clip_gradients(parameters: Iterable[Tensor], most: float) -> None:
     if not pairs:
         return
     weights, gradients = zip(*pairs, strict=True)
-    # all of a network at once, since on an accelerator each launch counts
+    # for the whole network at once, since on an accelerator each kernel launch counts
     limits = torch._foreach_mul(torch._foreach_clamp_min(_unit_norms(weights), EPSILON), most)
     norms = torch._foreach_clamp_min(_unit_norms(gradients), TINY)
     torch._foreach_mul_(gradients, torch._foreach_clamp_max(torch._foreach_div(limits, norms), 1.0))
 
 
 def _unit_norms(tensors: Iterable[Tensor]) -> list[Tensor]:
-    """Of each, (n, 1, …) for its n units, or () where it is one."""
+    """Each tensor's norms: (n, 1, …) for n units, or () where it is a single unit."""
     return [
         torch.linalg.vector_norm(each, dim=tuple(range(1, each.dim())) or None, keepdim=each.dim() > 1)
         for each in tensors

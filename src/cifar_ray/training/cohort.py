@@ -26,18 +26,18 @@ from cifar_ray.training.learner import Learner, Trial
 
 NUM_UPLOAD_THREADS = 2
 MAX_FUSED_ON_CPU = 8
-"""Models in one network: beyond that a step's activations outgrow the caches (docs/performance.md)."""
+"""Models in one network: with more, a step's activations outgrow the caches (docs/performance.md)."""
 NUM_STREAMS = 4
-"""Groups that share an accelerator at once: batch norm or none, augmented batches or not. Others take turns."""
+"""Groups that run on an accelerator at once: with batch norm or without, augmented or not. Further groups queue."""
 
 
 class Cohort:
     """Trials on one device that make each pass over the data together.
 
-    Trials come and go between passes, each at its own epoch; settings may differ in everything that the classic CNN
-    has. The batches of a pass are the same for all: their order and the augmentation follow `data_seed` and the
-    cohort's count of passes (docs/decisions/0005). On the CPU the trials are dealt to `num_threads` threads; on an
-    accelerator each shape of network has a stream, since one alone does not fill it.
+    Trials join and leave between passes, each at its own epoch, and may differ in every setting of the classic CNN.
+    The batches of a pass are the same for all: their order and augmentation depend on `data_seed` and the cohort's
+    count of passes (docs/decisions/0005). On the CPU the trials are divided among `num_threads` threads; on an
+    accelerator each network shape runs on a CUDA stream of its own, since one alone does not keep the device busy.
     """
 
     def __init__(self, data: TrainingData, *, data_seed: int, num_threads: int = 1) -> None:
@@ -57,7 +57,7 @@ class Cohort:
         self._threads = ThreadPoolExecutor(self._num_threads, "cohort", _take_stream, (self._device,))
 
     def add(self, trial: Trial) -> Learner:
-        """Take a trial in, from its newest whole checkpoint if it has one; CheckpointError as `Learner` raises it."""
+        """Add a trial, restored from its newest complete checkpoint if it has one; CheckpointError as in `Learner`."""
         learner = Learner(
             trial,
             device=self._device,
@@ -68,18 +68,19 @@ class Cohort:
         return learner
 
     def remove(self, trial_id: str) -> None:
-        """Let a trial go, in a pass or not, once its checkpoints have arrived; StorageError where they cannot."""
+        """Remove a trial, even during a pass, and wait until its checkpoints are stored; StorageError if they fail."""
         self._learners.pop(trial_id).drain()
 
     def close(self) -> None:
-        """End its threads, once the uploads that they have begun are done."""
+        """Wait for submitted uploads, then shut the cohort's threads down."""
         self._uploads.shutdown()
         self._threads.shutdown(wait=False)
 
     def train_epoch(self, trial_ids: Collection[str]) -> list[EpochMetrics]:
-        """One pass over the data for those of these unfinished trials that it holds: an epoch of each, by their ids.
+        """Make a pass with those of these unfinished trials that are members: an epoch of each, sorted by trial id.
 
-        DeviceError where an accelerator fails, after which the cohort is of no more use; not where its memory is full.
+        DeviceError where the accelerator fails or a step cannot be recorded, as with full memory: the cohort is then
+        unusable. At any other time full memory raises torch.OutOfMemoryError.
         """
         learners = [learner for trial_id in sorted(trial_ids) if (learner := self._learners.get(trial_id))]
         if not learners:
@@ -97,29 +98,29 @@ class Cohort:
 
     def _make_pass(self, learners: Sequence[Learner]) -> list[EpochMetrics]:
         started = time.perf_counter()
-        # the largest first, so that the threads end close to each other
+        # the largest first, so that the threads finish at about the same time
         training = [self._threads.submit(self._train, group) for group in self._cut(learners)]
-        # where one fails, too: the next pass is not to find this one's threads at work
+        # for all, even if one fails: the next pass must not find threads still at work on this one
         wait(training)
         groups = [each.result() for each in training]
         seconds = time.perf_counter() - started
         metrics = [line for group in groups for line in self._read(group, seconds, len(learners))]
         for line in metrics:
-            # one that left in the midst of the pass has no use for it
+            # a trial removed during the pass does not need it
             if learner := self._learners.get(line.trial_id):
                 learner.end_epoch(line, self._data_pass)
         return metrics
 
     def _train(self, learners: Sequence[Learner]) -> FusedGroup:
-        """Train and validate learners that can be one network, on this thread."""
-        # a team of its own makes so small a network slower, also where it is the last (docs/performance.md)
+        """Train and validate learners that can form one network, on this thread."""
+        # a team of OpenMP threads slows so small a network down, even the last one running (docs/performance.md)
         torch.set_num_threads(1)
         feeds = list({id(feed): feed for feed in (self._feed(learner.trial.config) for learner in learners)}.values())
         with _on_stream(self._device, learners):
             group = FusedGroup(learners, self._device, self._precision, records=self._records)
             try:
                 for versions in zip(*map(chain.from_iterable, feeds), strict=True):
-                    # all are of the same order, so that they have the same labels
+                    # all feeds have the same order, and thus the same labels
                     group.train(_join([images for images, _ in versions]), versions[0][1])
                 group.end_pass()
                 with group.averaged():
@@ -130,7 +131,7 @@ class Cohort:
         return group
 
     def _cut(self, learners: Sequence[Learner]) -> list[Sequence[Learner]]:
-        """Groups, the largest first: on an accelerator of one shape each, on the CPU small enough for its caches."""
+        """Groups of one batch size, largest first: of one network shape on an accelerator, cache-sized on the CPU."""
         most = len(learners)
         num_in_common = len(_shape(learners[0]))
         if self._device.type == "cpu":
@@ -148,7 +149,7 @@ class Cohort:
             return self._feeds[key]
 
     def _read(self, group: FusedGroup, seconds: float, num_sharing: int) -> Iterator[EpochMetrics]:
-        """The metrics of its learners. Waits for the device."""
+        """The metrics of the group's learners. Waits for the device."""
         tallies = zip(group.train_tally.means(), group.validation_tally.means(), strict=True)
         for index, (train, validation) in enumerate(tallies):
             yield EpochMetrics(
@@ -166,26 +167,26 @@ class Cohort:
 
 
 def _is_of_device(error: RuntimeError) -> bool:
-    """Whether an accelerator has failed, after which it answers nothing else; full memory is no failure."""
+    """Whether the accelerator has failed, so that every later call fails too; full memory is no failure."""
     named = any(name in str(error) for name in ("CUDA", "cuDNN", "CUDNN", "CUBLAS"))
     return not isinstance(error, torch.OutOfMemoryError) and (isinstance(error, torch.AcceleratorError) or named)
 
 
 def _take_stream(device: torch.device) -> None:
-    """For this thread, one of its own."""
+    """Give this thread a CUDA stream of its own."""
     if device.type == "cuda":
         torch.cuda.set_stream(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]  # torch's own
 
 
 @contextmanager
 def _on_stream(device: torch.device, learners: Sequence[Learner]) -> Iterator[None]:
-    """On an accelerator: after all that the default stream was told, and done in the end."""
+    """On an accelerator, run the block after all work queued on the default stream, and wait for it at the end."""
     if device.type != "cuda":
         yield
         return
     stream = torch.cuda.current_stream()
     stream.wait_stream(torch.cuda.default_stream())
-    # other streams may use their memory again once they are let go, and this one is yet to read them
+    # hold the learners' tensors: once freed, other streams may reuse their memory while this one has yet to read them
     former = [(learner.network.state_dict(), learner.optimizer.state_dict()) for learner in learners]
     try:
         yield
@@ -201,7 +202,7 @@ def _cut_evenly(learners: Sequence[Learner], most: int) -> list[Sequence[Learner
 
 
 def _shape(learner: Learner) -> tuple[int, bool, bool]:
-    """Their batches, then their layers."""
+    """What learners are grouped by: their batches, then their layers."""
     config = learner.trial.config
     return config.batch_size, config.augmentation, config.batch_norm
 

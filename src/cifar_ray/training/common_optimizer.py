@@ -1,4 +1,4 @@
-"""The optimisers of a fused network's members as one, in a number of launches that does not grow with the members."""
+"""Steps the optimisers of a fused network's members as one, in as many kernel launches as a single member needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cifar_ray.training.learner import Learner
 
 _SCHEDULED = ("rate", "keep", "take")
 _FIXED = ("penalty", "decay", "keep_square", "take_square", "is_nesterov", "epsilon", "step")
-"""Coefficients of `CommonOptimizer.step`; `keep` is SGD's momentum and Adam's first beta, `keep_square` its second."""
+"""Coefficients of `CommonOptimizer.step`: `keep` is SGD's momentum or Adam's beta1, `keep_square` Adam's beta2."""
 
 
 class CommonOptimizer:
@@ -26,9 +26,9 @@ class CommonOptimizer:
         v <- keep_square v + take_square g^2
         w <- (1 - decay) w - rate (m, or g + keep m) / (root of v, or 1)
 
-    where Adam corrects m and v for their start at zero, and SGD has neither v nor a correction. m and v become views
-    of common tensors, as the weights are, and stay in the state of each learner's own optimiser, which can go on from
-    there by itself.
+    where Adam corrects m and v for their start at zero, and SGD has neither v nor a correction. Like the weights, m
+    and v become views of common tensors; they stay in the state of each learner's own optimiser, which can continue
+    from there by itself.
     """
 
     def __init__(self, learners: Sequence[Learner], network: FusedClassicCnn) -> None:
@@ -45,21 +45,21 @@ class CommonOptimizer:
         self._first, self._second = (torch.zeros_like(self._weights) for _ in range(2))
         self._take_over_state()
         for optimizer in self._optimizers:
-            # what a step sets; without it, schedules warn that they come before the first one
+            # set by an optimiser's own `step`; without it, schedulers warn that they were stepped first
             optimizer._opt_called = True  # type: ignore[attr-defined]
 
     def follow_schedules(self) -> None:
-        """Take over what the schedules have changed: the rates, and with `one_cycle` the momenta. Waits for nothing."""
+        """Read what the schedules have changed: rates and, with `one_cycle`, momenta. Does not wait for the device."""
         if self._has_schedule:
             for name, values in zip(_SCHEDULED, self._read(_scheduled), strict=True):
                 self._table[name].copy_(values)
 
     @torch.no_grad()
     def step(self) -> None:
-        """After a backward pass: a step of every member. Neither waits for the device nor copies to it."""
+        """Step every member, after a backward pass. Neither waits for the device nor copies to it."""
         table = self._table
         table["step"] += 1
-        # SGD corrects neither: its `take` is 1, its `take_square` 0
+        # SGD corrects neither moment: its `take` is 1, its `take_square` 0
         of_first = torch.where(table["take"] == 1, 1.0, 1 - table["keep"] ** table["step"])
         of_second = (table["take_square"] > 0) / (1 - table["keep_square"] ** table["step"]).sqrt()
         rows = table | {
@@ -71,7 +71,7 @@ class CommonOptimizer:
         self._update(self._network.gradient(), dict(zip(rows, columns, strict=True)))
 
     def _update(self, gradient: Tensor, of: Mapping[str, Tensor]) -> None:
-        """All (N,): a coefficient for each weight."""
+        """Apply the formula; all tensors are (N,), with a coefficient for each weight."""
         gradient = torch.addcmul(gradient, of["penalty"], self._weights)
         self._first.mul_(of["keep"]).addcmul_(of["take"], gradient)
         self._second.mul_(of["keep_square"]).addcmul_(of["take_square"] * gradient, gradient)
@@ -82,19 +82,19 @@ class CommonOptimizer:
         self._weights.addcdiv_(of["rate"] * direction, scale, value=-1)
 
     def finish(self) -> None:
-        """Leave the optimisers as that many steps of their own would have."""
+        """Leave the optimisers as if each had made the steps itself."""
         for (optimizer, group), step in zip(self._groups, self._table["step"].tolist(), strict=True):
             for parameter in group["params"]:
                 if "step" in optimizer.state[parameter]:
                     optimizer.state[parameter]["step"].fill_(step)
 
     def _read(self, coefficients: Callable[[Optimizer, dict[str, Any]], tuple[float, ...]]) -> Tensor:
-        """(coefficients, groups) float64 on the weights' device, as the optimisers have them."""
+        """(coefficients, groups) float64 on the weights' device, read from the optimisers."""
         rows = torch.tensor([coefficients(*each) for each in self._groups], dtype=torch.float64).T.contiguous()
         return rows.pin_memory().to(self._weights.device, non_blocking=True) if self._weights.is_cuda else rows
 
     def _number_groups(self) -> Tensor:
-        """(N,) int64: which of the groups each weight belongs to."""
+        """(N,) int64: the number of each weight's parameter group."""
         numbers = {
             id(parameter): number for number, (_, group) in enumerate(self._groups) for parameter in group["params"]
         }
@@ -119,14 +119,14 @@ class CommonOptimizer:
 
 
 def _replace(state: dict[str, Any], key: str, view: Tensor) -> None:
-    """Have the view be that entry, with its values."""
+    """Make the view the entry under `key`, with the entry's former values, if any."""
     if state.get(key) is not None:
         view.copy_(state[key])
     state[key] = view
 
 
 def _scheduled(optimizer: Optimizer, group: dict[str, Any]) -> tuple[float, ...]:
-    """In the order of `_SCHEDULED`."""
+    """Coefficients in the order of `_SCHEDULED`."""
     if isinstance(optimizer, SGD):
         return group["lr"], group["momentum"], 1.0
     first, _ = group["betas"]
@@ -134,7 +134,7 @@ def _scheduled(optimizer: Optimizer, group: dict[str, Any]) -> tuple[float, ...]
 
 
 def _fixed(optimizer: Optimizer, group: dict[str, Any]) -> tuple[float, ...]:
-    """In the order of `_FIXED`. Of Adam's steps this waits for the device."""
+    """Coefficients in the order of `_FIXED`. Reading Adam's step count waits for the device."""
     if isinstance(optimizer, SGD):
         return group["weight_decay"], 0.0, 0.0, 0.0, float(group["nesterov"]), 1.0, 0.0
     _, second = group["betas"]

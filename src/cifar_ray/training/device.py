@@ -1,4 +1,4 @@
-"""The device that this process trains on, and how to get the most out of it."""
+"""Chooses the device, precision and memory settings with which this process trains."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 
 Precision = Literal["32-true", "bf16-mixed"]
-"""In Lightning's words: float32 throughout, or bfloat16 for products and convolutions with float32 weights."""
+"""Lightning's names: float32 throughout, or bfloat16 for matrix products and convolutions with float32 weights."""
 
 _M_TRIM_THRESHOLD = -1
 _M_TOP_PAD = -2
@@ -22,10 +22,10 @@ def choose_device() -> torch.device:
 
 
 def choose_precision(device: torch.device) -> Precision:
-    """bfloat16 where the device computes in it, and faster than in float32.
+    """bfloat16 where the device supports it and is faster with it than with float32.
 
-    Intel's vector units have the instruction, and are slower by it (docs/performance.md); AMX, which a virtual machine
-    may not show, is faster.
+    Intel's vector units support it but are slower with it (docs/performance.md); AMX, which a virtual machine may
+    hide, is faster.
     """
     if device.type == "cuda":
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
@@ -35,7 +35,7 @@ def choose_precision(device: torch.device) -> Precision:
 
 
 def name_device(device: torch.device, precision: Precision) -> str:
-    """For records, such as `NVIDIA H100 80GB HBM3, bf16-mixed`."""
+    """The device and precision as records name them, such as `NVIDIA H100 80GB HBM3, bf16-mixed`."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     return f"{name}, {precision}"
 
@@ -43,7 +43,7 @@ def name_device(device: torch.device, precision: Precision) -> str:
 def keep_freed_memory() -> None:
     """Let glibc keep freed blocks for this process.
 
-    By default it gives each activation back to the system and asks for it anew at every step; the page faults
+    By default it returns each activation's memory to the system and requests it anew at every step; the page faults
     take up to a third of a step on the CPU (docs/performance.md).
     """
     if sys.platform != "linux":

@@ -1,4 +1,4 @@
-"""The batches of a trial, as its settings ask for them."""
+"""Builds the training and validation batches that a trial's settings ask for."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from cifar_ray.studies import TrialConfig
 
 VALIDATION_BATCH_SIZE = 1000
 SMALL_SHARE = Fraction(2, 3)
-"""Of the epochs: those whose images have the first size, where that is another."""
+"""Share of the epochs, from the first on, whose images have the side `first_size`."""
 SAMPLE_SIZE = 5000
-"""Images that a first layer is fitted to, as in the speed runs."""
+"""Images to which a network's first layer is fitted, as in the speed runs."""
 
 
 def training_feed(data: TrainingData, config: TrialConfig, device: torch.device, data_seed: int) -> ResidentBatches:
-    """Shuffled anew each epoch, augmented if the trial wants it."""
+    """Training batches, reshuffled every epoch and augmented if the settings say so."""
     return ResidentBatches(
         data.train,
         normalisation=data.record,
@@ -50,7 +50,7 @@ def sample_images(data: TrainingData) -> Tensor:
 
 
 def validation_feed(data: TrainingData, device: torch.device) -> ResidentBatches:
-    """In order, as they are."""
+    """Validation batches, in order and not augmented."""
     return ResidentBatches(data.validation, normalisation=data.record, batch_size=VALIDATION_BATCH_SIZE, device=device)
 
 

@@ -1,4 +1,4 @@
-"""Learners whose networks have one shape, stepped as one network."""
+"""Trains learners of one batch size as one network, for one pass."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from cifar_ray.training.tally import Tally
 
 
 class FusedGroup:
-    """K learners for one pass over the data. Every batch is a step of each, by its own optimiser.
+    """K learners for one pass over the data. Every batch is a step of each, with its own optimiser.
 
-    Learners that augment and those that do not lie apart, and are given their versions of a batch one after another.
+    Learners must be sorted by whether they augment; each kind reads its own version of a batch.
 
-    On an accelerator the optimisers step as one, which spares launches; on the CPU each is faster by itself
-    (docs/performance.md). `steps_as_one` says otherwise. Averages of the weights are each learner's own.
+    On an accelerator the optimisers step as one, which saves kernel launches; on the CPU stepping each by itself is
+    faster (docs/performance.md). `steps_as_one` overrides this. Each learner keeps its own average of the weights.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class FusedGroup:
         steps_as_one: bool | None = None,
         records: bool = False,
     ) -> None:
-        """`records` has a step become a CUDA graph."""
+        """`records`: whether the step is recorded as a CUDA graph."""
         self.learners = learners
         self._device = device
         self.precision = precision
@@ -59,9 +59,9 @@ class FusedGroup:
         self.learning_rates = [0.0] * len(learners)
 
     def train(self, images: Tensor, labels: Tensor) -> None:
-        """A step of every learner on the same batch: (V B, 3, 32, 32), V versions of it, and (B,) labels."""
+        """Step every learner on one batch: (V B, 3, 32, 32) images, V versions one after another, and (B,) labels."""
         self._optimizer.follow_schedules()
-        # a method of its own that it kept would keep it, in turn, until Python's collector of cycles runs
+        # the method is not stored on `self`: that cycle would keep the group alive until Python's cyclic collector runs
         losses, logits = (self._recorded or self._plain_step)(images, labels)
         self._num_steps += 1
         for learner, average in self._averages:
@@ -74,7 +74,7 @@ class FusedGroup:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Validate the averages of the learners that keep one, meanwhile."""
+        """For the block, swap in the averaged weights of the learners that keep an average."""
         self._swap_averages()
         try:
             yield
@@ -83,14 +83,14 @@ class FusedGroup:
 
     @torch.inference_mode()
     def validate(self, images: Tensor, labels: Tensor) -> None:
-        """Count a batch of the validation set."""
+        """Validate on a batch and add it to the tally."""
         # another stream's group may be recording its step
         with nullcontext() if self._recorded is None else RECORDING:
             losses, logits = self._losses(images, labels, None)
         self.validation_tally.add(losses, logits, labels)
 
     def end_pass(self) -> None:
-        """Leave the learners as the steps so far, each by itself, would have."""
+        """Leave the learners as if each had made the steps by itself."""
         self._network.count_batches(self._num_steps)
         self._optimizer.finish()
         for learner in self.learners:
@@ -98,7 +98,7 @@ class FusedGroup:
         self.release()
 
     def release(self) -> None:
-        """Give back the memory of the recorded step, after which it trains no more."""
+        """Free the memory of the recorded step, after which the group cannot train."""
         if self._recorded is not None:
             self._recorded.release()
 
@@ -107,7 +107,7 @@ class FusedGroup:
             average.swap()
 
     def _plain_step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Losses (K,) and logits (K, B, 10) from before it."""
+        """Make a step; losses (K,) and logits (K, B, 10) are those before it."""
         self._network.forget_gradients()
         losses, logits = self._losses(images, labels, self._draw_noise(len(labels)))
         losses.sum().backward()  # type: ignore[no-untyped-call]  # torch's own
@@ -123,7 +123,7 @@ class FusedGroup:
         return losses.view(num_networks, batch_size).mean(dim=1), logits
 
     def _draw_noise(self, batch_size: int) -> list[Tensor]:
-        """Drop-out's factors, from a stream for each learner: on the CPU those that it would draw by itself."""
+        """Drop-out's factors, from a generator for each learner: on the CPU, those it would draw if trained alone."""
         noise = [torch.ones(len(self.learners), batch_size, width, device=self._device) for width in HIDDEN]
         for index, (kept, generator) in enumerate(zip(self._kept, self._generators, strict=True)):
             if kept < 1:

@@ -1,4 +1,4 @@
-"""What one trial learns with: its network, optimiser, schedule and history, from checkpoint to checkpoint."""
+"""Holds the state of one trial in training: network, optimiser, schedule and history, from checkpoint to checkpoint."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ class Trial:
     config: TrialConfig
     checkpoints: CheckpointStore
     parent: CheckpointStore | None = None
-    """Of the trial with whose newest weights this one begins; its settings may differ in the adjustable ones."""
+    """Checkpoints of the trial from whose newest weights this one starts; only adjustable settings may differ."""
 
 
 class Learner:
-    """A trial in training, restored from its newest whole checkpoint if it has one, else from its parent's.
+    """A trial in training, restored from its newest complete checkpoint if it has one, else from its parent's.
 
-    A parent hands on its weights and its optimiser's state; epochs, schedule and settings are the trial's own.
+    A trial inherits its parent's weights and optimiser state; epochs, schedule and settings are its own.
 
-    Whoever trains it steps `optimizer` and `scheduler` on the parameters of `network`, then hands over each epoch's
-    metrics. CheckpointError where the store has a checkpoint of other settings, or the parent has left none.
+    The caller steps `optimizer` and `scheduler` on the parameters of `network` and reports each epoch with `end_epoch`.
+    CheckpointError where the stored checkpoint is of other settings, or the parent has none.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Learner:
         executor: Executor,
         sample: Callable[[], Tensor] | None = None,
     ) -> None:
-        """`sample` draws normalised training images, to which a network's first layer may be fitted."""
+        """`sample` returns normalised training images, to which a network's first layer may be fitted."""
         self.trial = trial
         self.history: list[EpochMetrics] = []
         self.data_pass = 0
@@ -94,35 +94,35 @@ class Learner:
 
     @property
     def epoch(self) -> int:
-        """The epoch, from 1, that comes next."""
+        """The next epoch, counted from 1."""
         return len(self.history) + 1
 
     @property
     def age(self) -> int:
-        """The epoch, from 1, that comes next in the life of its weights, those of earlier trials counted."""
+        """The next epoch in the life of the weights, counted from 1 and including the epochs of earlier trials."""
         return self._num_before + self.epoch
 
     @property
     def num_steps(self) -> int:
-        """Steps of the epochs so far."""
+        """Optimiser steps of the epochs so far."""
         return len(self.history) * self._steps_per_epoch
 
     @property
     def is_finished(self) -> bool:
-        """Whether all epochs are trained, or one had a loss that is not finite."""
+        """Whether all epochs are trained, or the last one's loss was not finite."""
         is_diverged = bool(self.history) and not self.history[-1].is_finite
         return is_diverged or self.epoch > self.trial.config.max_epochs
 
     @property
     def dropout_seed(self) -> int:
-        """Of the next epoch's drop-out masks: weight seed and age alone, so that resuming repeats them."""
+        """Seed of the next epoch's drop-out masks: from `seed` and age alone, so that resuming repeats them."""
         return self.trial.config.seed * 100_003 + self.age
 
     def end_epoch(self, metrics: EpochMetrics, data_pass: int) -> None:
-        """Take in an epoch; unless it diverged, its checkpoint leaves in the background.
+        """Record an epoch and, unless it diverged, upload its checkpoint in the background.
 
-        Once the last epoch's metrics come, the checkpoints have arrived. `data_pass` says which pass over the data
-        the epoch was. StorageError where an upload failed.
+        After the last epoch it returns once all checkpoints are stored. `data_pass` is the number of the pass over the
+        data that the epoch was. StorageError where an upload failed.
         """
         self.history.append(metrics)
         self.data_pass = data_pass
@@ -132,12 +132,12 @@ class Learner:
             self.drain()
 
     def drain(self) -> None:
-        """Wait until the checkpoints have arrived; StorageError where they cannot."""
+        """Wait until the checkpoints are stored; StorageError where they cannot be."""
         self._uploader.drain()
 
     def _check(self, checkpoint: Checkpoint) -> TrainerState:
         try:
-            # a setting that came with a later version has its default in the older checkpoint
+            # a setting that a later version added takes its default in an older checkpoint
             is_of_trial = TrialConfig.from_dict(checkpoint.config) == self.trial.config
         except ConfigurationError:
             is_of_trial = False
@@ -158,7 +158,7 @@ class Learner:
         return checkpoint
 
     def _as_heir(self, state: TrainerState) -> TrainerState:
-        """A parent's state as that from which this trial begins."""
+        """The parent's state as this trial inherits it: the moments, without settings, schedule and history."""
         groups = self.optimizer.state_dict()["param_groups"]
         return replace(
             state,
@@ -187,7 +187,7 @@ class Learner:
             self.average.swap()
 
     def _snapshot(self, metrics: EpochMetrics) -> _Snapshot:
-        """Copies, on the device: the next epoch changes the originals."""
+        """Copies of the state, on the device: the next epoch changes the originals."""
         live = dict(self.network.state_dict())
         average = {} if self.average is None else self.average.average
         return _Snapshot(
@@ -207,7 +207,7 @@ class Learner:
 
 @dataclass(frozen=True, kw_only=True)
 class _Snapshot:
-    """A checkpoint yet to be packed, which the uploader calls for."""
+    """A checkpoint that the uploader packs by calling it."""
 
     metrics: EpochMetrics
     config: dict[str, Any]
@@ -225,7 +225,7 @@ class _Snapshot:
 
 
 def _clone(value: Any) -> Any:
-    """A copy that shares no tensor."""
+    """A copy that shares no tensor with the original."""
     if isinstance(value, torch.Tensor):
         return value.detach().clone()
     if isinstance(value, dict):

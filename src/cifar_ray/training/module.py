@@ -19,12 +19,11 @@ from cifar_ray.training.trial_step import TrialStep
 
 
 class TrialModule(pl.LightningModule):
-    """A learner as Lightning trains it.
+    """Trains a learner in Lightning's loop.
 
-    A training step is a block of batches, each with an optimiser step of its own (manual optimisation): Lightning's
-    loop costs as much as a small network's step, and this shares it between those of a block. `on_epoch` is called with
-    each epoch's metrics after its validation. Lightning does not see the network, which it would move to the CPU in the
-    end.
+    A training step is a block of batches, each with an optimiser step of its own (manual optimisation): an iteration of
+    Lightning's loop costs as much as a small network's step, so a block shares one. `on_epoch` is called with each
+    epoch's metrics after validation. Lightning does not see the network, which it would move to the CPU at the end.
     """
 
     def __init__(
@@ -43,11 +42,11 @@ class TrialModule(pl.LightningModule):
         self._on_epoch = on_epoch
 
     def configure_optimizers(self) -> Optimizer:
-        """The learner's own."""
+        """The learner's own optimiser."""
         return self._learner.optimizer
 
     def on_train_epoch_start(self) -> None:
-        """Seed the drop-out masks and the mixing."""
+        """Seed the drop-out masks and mixup, and reset the tallies."""
         self._learner.network.train()
         torch.manual_seed(self._learner.dropout_seed)
         self._objective = Objective(self._learner.trial.config, self._learner.dropout_seed)
@@ -57,7 +56,7 @@ class TrialModule(pl.LightningModule):
         self._validation_tally = Tally(1, self.device)
 
     def training_step(self, block: Block, block_index: int) -> None:
-        """An optimiser step on each batch."""
+        """Make an optimiser step on each batch."""
         optimizer, scheduler, average = self._learner.optimizer, self._learner.scheduler, self._learner.average
         for images, labels in block:
             loss, logits = self._step(self._objective.prepare(images, labels))
@@ -71,25 +70,25 @@ class TrialModule(pl.LightningModule):
                 scheduler.step()
 
     def on_validation_start(self) -> None:
-        """Validate the average, where there is one."""
+        """Swap in the average, if there is one, to be validated."""
         self._learner.network.eval()
         if self._learner.average is not None:
             self._learner.average.swap()
 
     def on_validation_end(self) -> None:
-        """Go on with the weights that are trained."""
+        """Swap the trained weights back in."""
         self._learner.network.train()
         if self._learner.average is not None:
             self._learner.average.swap()
 
     def validation_step(self, block: Block, block_index: int) -> None:
-        """Count a block of the validation set."""
+        """Validate on a block of batches and add them to the tally."""
         for images, labels in block:
             logits = self._learner.network(images)
             self._validation_tally.add(functional.cross_entropy(logits, labels), logits, labels)
 
     def on_train_epoch_end(self) -> None:
-        """Hand the epoch's metrics on, once validation has run."""
+        """Report the epoch's metrics, after validation."""
         ((train_loss, train_accuracy),) = self._train_tally.means()
         ((validation_loss, validation_accuracy),) = self._validation_tally.means()
         self._on_epoch(

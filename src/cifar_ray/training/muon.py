@@ -11,18 +11,18 @@ from torch import Tensor
 from torch.optim import SGD
 
 MOMENTUM = 0.6
-"""Of the convolutions, as the CIFAR-10 speed runs have it; all else has the momentum of its settings."""
+"""For convolutions, as in the CIFAR-10 speed runs; all other weights have the momentum of the settings."""
 NUM_ITERATIONS = 3
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-"""Of the quintic that drives singular values towards one: fast, and no closer than 0.7 to 1.2."""
+"""Of the quintic that drives singular values towards one: fast, but only to between 0.7 and 1.2."""
 EPSILON = 1e-7
 
 
 class Muon(SGD):
-    """Torch's fused SGD, but for groups marked `is_orthogonal`.
+    """Torch's fused SGD, except for groups marked `is_orthogonal`.
 
-    There the step is along the nearest orthogonal matrix to the momentum, a row for each filter, and the weights are
-    first brought to a norm of the root of their number of filters (Jordan, Jin, Boza, You, Cesista, Newhouse and
+    Their step is along the orthogonal matrix nearest to the momentum, a row for each filter, after the weights have
+    been scaled to a norm of the square root of their number of filters (Jordan, Jin, Boza, You, Cesista, Newhouse and
     Bernstein, "Muon: an optimizer for hidden layers in neural networks", 2024, as in the speed runs' code).
     """
 
@@ -30,21 +30,21 @@ class Muon(SGD):
         super().__init__(groups, lr=lr, momentum=momentum, nesterov=nesterov, fused=True)
         for group in self.param_groups:
             if group.setdefault("is_orthogonal", False):
-                # SGD takes the last part of the step alone
+                # SGD only adds the finished update to the weights
                 group |= {"nesterov": False, "weight_decay": 0.0}
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One step; the updates of the convolutions take the place of their gradients."""
+        """Make a step; the updates of the convolutions replace their gradients."""
         for group in self.param_groups:
             if not group["is_orthogonal"]:
                 continue
-            # which one-cycle schedules set
+            # one-cycle schedules overwrite it
             group["momentum"] = 0.0
             alike: defaultdict[object, list[Tensor]] = defaultdict(list)
             for weight in group["params"]:
                 if weight.grad is not None:
-                    # together they spare a GPU launches; on a CPU they would leave its caches
+                    # batching saves launches on a GPU; on a CPU the batch would not fit the caches
                     alike[weight.shape if weight.is_cuda else weight].append(weight)
             for weights in alike.values():
                 self._orthogonalise(weights)
@@ -52,7 +52,7 @@ class Muon(SGD):
         return loss
 
     def _orthogonalise(self, weights: list[Tensor]) -> None:
-        """Of one shape."""
+        """Replace the gradients of weights of one shape by their updates."""
         gradients = [cast("Tensor", each.grad) for each in weights]
         for weight, gradient in zip(weights, gradients, strict=True):
             if "momentum" not in self.state[weight]:
@@ -63,14 +63,14 @@ class Muon(SGD):
         for weight, norm in zip(weights, torch._foreach_norm(weights), strict=True):
             weight.mul_(len(weight) ** 0.5 / norm)
         updates = orthogonal(torch.stack(torch._foreach_add(gradients, momenta, alpha=MOMENTUM)))
-        # in place: a recorded step writes the next gradients there
+        # in place: a recorded step writes the next gradients to the same memory
         torch._foreach_copy_(gradients, updates.unbind())
 
 
 def orthogonal(values: Tensor, num_iterations: int = NUM_ITERATIONS) -> Tensor:
-    """About the nearest orthogonal matrices to (n, rows, …) values, in their shape, by Newton and Schulz's iteration.
+    """Approximate the orthogonal matrices nearest to (n, rows, …) values, in their shape, by Newton–Schulz iteration.
 
-    In bfloat16 products, as the authors have it.
+    Uses bfloat16 products, as the authors do.
     """
     channels_last = values.movedim(2, -1)
     matrices = channels_last.flatten(2)

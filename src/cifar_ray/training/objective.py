@@ -1,4 +1,4 @@
-"""What a trial minimises on a batch."""
+"""Computes the loss that a trial minimises on a batch."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ from torch.nn import functional
 from cifar_ray.studies import TrialConfig
 
 BESIDE_DROPOUT = 50_000
-"""What the mixing's seed is beyond that of drop-out: no epoch of these weights, and none of others, has it."""
+"""Offset of mixup's seed from that of drop-out: no epoch of these or of other weights has the resulting seed."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Example:
-    """A batch as the network sees it."""
+    """A batch, mixed if the settings say so, and what its loss needs."""
 
     images: Tensor
     """(B, 3, S, S)."""
     labels: Tensor
     """(B,)."""
     partner_labels: Tensor | None
-    """(B,): of the images that are mixed in; None where none are."""
+    """(B,) labels of the images that are mixed in; None without mixup."""
     share: float
-    """Of an image's own label in the loss."""
+    """Weight of an image's own label in the loss."""
     label_smoothing: float
 
 
 class Objective:
     """Mean cross-entropy, with label smoothing and mixup where the settings ask for them.
 
-    The mixing of an epoch follows `seed` and whether there is drop-out alone.
+    An epoch's mixup depends only on `seed` and on whether there is drop-out.
     """
 
     def __init__(self, config: TrialConfig, seed: int) -> None:
         self._label_smoothing = config.label_smoothing
         self._mixup = config.mixup
-        # drop-out has a generator of the same seed, which on a CPU would give it the same bits as the mixing
+        # drop-out has a generator of the same seed: on a CPU both would draw the same bits
         self._generator = torch.Generator().manual_seed(seed + (BESIDE_DROPOUT if config.dropout else 0))
 
     def prepare(self, images: Tensor, labels: Tensor) -> Example:
-        """Mix a batch, if that is asked for."""
+        """Apply mixup to a batch, if the settings ask for it."""
         share, partner_labels = 1.0, None
         if self._mixup:
             share = self._draw_share()
-            # from pinned memory, so that nothing waits until a GPU has come this far
+            # from pinned memory, so that the CPU need not wait until a GPU has caught up
             partners = torch.randperm(len(labels), generator=self._generator, pin_memory=labels.is_cuda)
             partners = partners.to(labels.device, non_blocking=True)
             images, partner_labels = torch.lerp(images[partners], images, share), labels[partners]
@@ -59,7 +59,7 @@ class Objective:
         )
 
     def _draw_share(self) -> float:
-        """From Beta(alpha, alpha); at least a half, so that an image's own label is the weightier one."""
+        """Draw from Beta(alpha, alpha), at least a half, so that an image's own label weighs more."""
         gammas = torch._standard_gamma(torch.full((2,), self._mixup), generator=self._generator)
         total = float(gammas.sum())
         share = float(gammas[0]) / total if total > 0 else 1.0
@@ -74,9 +74,9 @@ def evaluate(
     share: float | Tensor,
     label_smoothing: float | Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Loss and detached logits (B, 10) of (B, 3, S, S) images; of mixed images, those of the mixture.
+    """Loss and detached logits (B, 10) of (B, 3, S, S) images, which mixup may have mixed.
 
-    `share` and `label_smoothing` are tensors () where another value must not mean other code.
+    For compiled code `share` and `label_smoothing` are tensors (), so that a new value needs no recompilation.
     """
     logits = network(images)
     loss = _cross_entropy(logits, labels, label_smoothing)

@@ -1,4 +1,4 @@
-"""Optimisers and learning-rate schedules of a trial."""
+"""Builds a trial's optimiser and learning-rate schedule."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from cifar_ray.studies import TrialConfig
 from cifar_ray.training.muon import Muon
 
 BASE_BATCH_SIZE = 64
-"""The report's, to which rate scaling refers."""
+"""The report's batch size, to which rate scaling is relative."""
 TRIANGLE = ((0.0, 0.23, 1.0), (0.2, 1.0, 0.07))
-"""Shares of the training, and of the peak rate there; straight lines between (Jordan, arXiv 2404.00498)."""
+"""Fractions of the training, and of the peak rate there; linear in between (Jordan, arXiv 2404.00498)."""
 
 
 def build_optimizer(config: TrialConfig, network: nn.Module) -> Optimizer:
-    """Adam, AdamW, Muon or SGD with momentum; but for AdamW weight decay is the L2 penalty that torch's own is.
+    """Adam, AdamW, Muon or SGD with momentum. Weight decay: torch's L2 penalty but in AdamW, none for Muon's filters.
 
-    In torch's fused form: one pass over all weights a step, on any device.
+    All use torch's fused kernels: one pass over all weights a step, on any device.
     """
     groups = _parameter_groups(config, network)
     rate = config.learning_rate * _rate_factor(config)
@@ -38,8 +38,8 @@ def build_scheduler(config: TrialConfig, optimizer: Optimizer, steps_per_epoch: 
     """The schedule over all of `config.max_epochs`, to be stepped after every batch; None for a fixed rate.
 
     `steps` divides the rate by ten at half and at three quarters, as He et al. (2016, section 4.2) do on
-    CIFAR-10; `one_cycle` is Smith and Topin's (arXiv 1708.07120) with torch's defaults, which also take the momentum
-    (Adam's first beta) from 0.95 to 0.85 and back; `triangular` is TRIANGLE.
+    CIFAR-10; `one_cycle` is Smith and Topin's (arXiv 1708.07120) with torch's defaults, which also move the momentum
+    (Adam's beta1) from 0.95 to 0.85 and back; `triangular` follows TRIANGLE.
     """
     num_steps = steps_per_epoch * config.max_epochs
     if config.schedule == "steps":
@@ -54,7 +54,7 @@ def build_scheduler(config: TrialConfig, optimizer: Optimizer, steps_per_epoch: 
 
 
 def _parameter_groups(config: TrialConfig, network: nn.Module) -> list[dict[str, Any]]:
-    """One group, as far as the settings allow: the weights first, whose rate the records name."""
+    """As few groups as the settings allow; the weights come first, since records name the first group's rate."""
     rate = config.learning_rate * _rate_factor(config)
     trained = [each for each in network.parameters() if each.requires_grad]
     filters = [each for each in trained if each.dim() == 4 and config.optimizer == "muon"]

@@ -1,4 +1,4 @@
-"""A training step recorded as a CUDA graph: its hundred small launches then cost one."""
+"""Records a training step as a CUDA graph, so that its hundred small kernel launches cost as much as one."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from torch import Tensor
 from cifar_ray.errors import DeviceError
 
 RECORDING = threading.Lock()
-"""Held while a step is recorded, and by passes through networks that are not replayed beside that. torch empties its
-caches before it records, and all threads' backward passes run in one of torch's own, with one cuDNN handle."""
+"""Held while a step is recorded, and by each pass through a network that is not a replay, so that none runs meanwhile:
+torch empties its caches before it records, and the backward passes of all threads share a thread and a cuDNN handle."""
 NUM_WARM_UP_STEPS = 3
-"""Before it is recorded; real ones, on the stream that will record, so that libraries have what they allocate."""
+"""Real steps before recording, on the stream that will record, so that libraries have made their allocations."""
 
 Step = Callable[..., tuple[Tensor, Tensor]]
-"""From tensors, a batch's, to losses and logits, detached; changes tensors in place, and none of its shapes."""
+"""Takes a batch's tensors, gives detached losses and logits; updates tensors in place and never changes a shape."""
 
 
 class RecordedStep:
-    """Runs a step again and again on one CUDA device, from the fourth batch on as a graph.
+    """Runs a step repeatedly on one CUDA device, from the fourth batch on as a graph.
 
-    The step reads no number from the device and copies none to it. `generators` are all that it draws from, beside the
-    device's own. What it gives is good until the next call. Batches of another size run as they are. DeviceError
-    where the step cannot be recorded, after which torch's allocator is in no state to go on.
+    The step must neither read numbers from the device nor copy any to it, and may draw random numbers only from
+    `generators` and the device's own generator. Its results are valid until the next call. Batches of another size run
+    without the graph. DeviceError where the step cannot be recorded, which leaves torch's allocator unusable.
     """
 
     def __init__(self, step: Step, generators: Sequence[torch.Generator], device: torch.device) -> None:
@@ -39,7 +39,7 @@ class RecordedStep:
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, *batch: Tensor) -> tuple[Tensor, Tensor]:
-        """A step on (B, 3, S, S) images, (B,) labels, and what else it takes."""
+        """Make a step on (B, 3, S, S) images, (B,) labels and the step's other tensors."""
         if self._num_warm_up < NUM_WARM_UP_STEPS:
             self._num_warm_up += 1
             return self._warm_up(*batch)
@@ -53,7 +53,7 @@ class RecordedStep:
         return self._outcome
 
     def release(self) -> None:
-        """Give back all that it holds, once the device is done with it; it cannot be called again."""
+        """Free everything it holds, once the device has finished with it; it cannot be called again."""
         torch.cuda.current_stream().synchronize()
         with RECORDING:
             self.__dict__.clear()
@@ -65,11 +65,11 @@ class RecordedStep:
                 with torch.cuda.stream(self._stream):
                     return self._step(*batch)
             finally:
-                # the batch must outlive its use, the outcome the next step's; and no step that failed is still at work
+                # the batch must outlive its use, the outcome the next step; and a failed step must not still be running
                 self._stream.synchronize()
 
     def _record(self, *batch: Tensor) -> torch.cuda.CUDAGraph:
-        """Nothing is computed by it."""
+        """Record the step, which computes nothing yet."""
         self._batch = [torch.empty_like(each) for each in batch]
         graph = torch.cuda.CUDAGraph()
         for generator in self._generators:

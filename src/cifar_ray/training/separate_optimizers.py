@@ -1,4 +1,4 @@
-"""The optimisers of a fused network's members, each by itself, without what torch's `step` costs on small weights."""
+"""Steps the optimisers of a fused network's members one by one, without the overhead of torch's `step`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from cifar_ray.training.learner import Learner
 class SeparateOptimizers:
     """Calls the kernels of torch's fused SGD, Adam and AdamW as their `step` does, with lists made once a pass.
 
-    `step` gathers parameters and state anew and counts in each parameter; for 14 parameters of 62,000 weights in all
-    that takes longer than the kernel (docs/performance.md).
+    `step` collects parameters and state each time and keeps a step count for each parameter; for 14 parameters of
+    62,000 weights in all that takes longer than the kernel (docs/performance.md).
     """
 
     def __init__(self, learners: Sequence[Learner], network: FusedClassicCnn) -> None:
@@ -27,13 +27,13 @@ class SeparateOptimizers:
         self._parts: list[_Part] = []
 
     def follow_schedules(self) -> None:
-        """The rates are read at every step."""
+        """Do nothing: the rates are read at every step."""
 
     @torch.no_grad()
     def step(self) -> None:
-        """After a backward pass: a step of every member."""
+        """Step every member, after a backward pass."""
         if not self._parts:
-            # torch's own sets up the state
+            # torch's own `step` initialises the state
             self._network.hand_out_gradients()
             for optimizer in self._optimizers:
                 optimizer.step()
@@ -44,7 +44,7 @@ class SeparateOptimizers:
             part.step([gradients[name][part.member] for name in part.names])
 
     def finish(self) -> None:
-        """Leave the optimisers as that many steps of their own would have."""
+        """Leave the optimisers as if each had made the steps itself."""
         for part in self._parts:
             part.finish()
 
@@ -73,15 +73,15 @@ class _Part:
 
     member: int
     names: Sequence[str]
-    """Of its parameters."""
+    """Names of its parameters."""
     optimizer: Optimizer
     group: Mapping[str, Any]
     states: Sequence[Mapping[str, Any]]
     count: Tensor | None
-    """Steps, of Adam."""
+    """Adam's step count; None for SGD."""
 
     def step(self, gradients: list[Tensor]) -> None:
-        """One kernel."""
+        """Make a step with one kernel."""
         group, parameters = self.group, self.group["params"]
         if self.count is None:
             buffers = [each["momentum_buffer"] for each in self.states] if group["momentum"] else []
@@ -117,7 +117,7 @@ class _Part:
         )
 
     def finish(self) -> None:
-        """Write the count back."""
+        """Write the step count back to each parameter's state."""
         if self.count is not None:
             for each in self.states:
                 each["step"].copy_(self.count)

@@ -1,4 +1,4 @@
-"""What a trial's checkpoint holds: tensors and plain values in, bytes out, and back without running code."""
+"""Packs the weights and trainer state of a checkpoint into bytes, and unpacks them without running code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cifar_ray.plain_pickle import check_pickle
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerState:
-    """Everything besides the weights that the next epoch depends on, and what the earlier ones gave."""
+    """Everything besides the weights that the next epoch depends on, and the metrics of the earlier ones."""
 
     optimizer: dict[str, Any]
     """Its `state_dict()`."""
@@ -33,18 +33,18 @@ class TrainerState:
     data_pass: int = 0
     """Which pass over the data the last epoch was: the epoch itself, or its cohort's count of passes."""
     live: dict[str, Tensor] | None = None
-    """Where the checkpoint's weights are an average over the steps: those that training goes on with."""
+    """The weights that training continues with, where the checkpoint's are an average over the steps."""
     num_before: int = 0
-    """Epochs that earlier trials, whose weights it took over, had trained."""
+    """Epochs for which earlier trials had trained the weights that this one inherited."""
 
 
 def pack_weights(weights: Mapping[str, Tensor]) -> bytes:
-    """safetensors of a `state_dict()`."""
+    """A `state_dict()` in safetensors format."""
     return safetensors.torch.save({name: tensor.cpu().contiguous() for name, tensor in weights.items()})
 
 
 def unpack_weights(content: bytes) -> dict[str, Tensor]:
-    """The `state_dict()`; CheckpointError where the bytes are no safetensors."""
+    """The `state_dict()`; CheckpointError where the bytes are not in safetensors format."""
     try:
         return safetensors.torch.load(content)
     except (SafetensorError, ValueError) as error:
@@ -52,7 +52,7 @@ def unpack_weights(content: bytes) -> dict[str, Tensor]:
 
 
 def load_weights(network: nn.Module, content: bytes) -> None:
-    """Set the network's weights; CheckpointError where the bytes hold others than it has."""
+    """Set the network's weights; CheckpointError where the bytes do not fit the network."""
     try:
         network.load_state_dict(unpack_weights(content))
     except RuntimeError as error:
@@ -70,7 +70,7 @@ def pack_trainer_state(state: TrainerState) -> bytes:
 
 
 def unpack_trainer_state(content: bytes) -> TrainerState:
-    """The state; CheckpointError where the bytes hold anything but tensors and plain values, or unpack to more."""
+    """The state; CheckpointError where the bytes hold more than tensors and plain values, or expand when unpacked."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             _check_is_stored(archive)
@@ -80,7 +80,7 @@ def unpack_trainer_state(content: bytes) -> TrainerState:
 
 
 def _check_is_stored(archive: zipfile.ZipFile) -> None:
-    """Refuse an archive that would grow when it is unpacked: torch saves tensors as they are."""
+    """Refuse an archive that would grow when it is unpacked: torch saves tensors uncompressed."""
     if any(each.compress_type != zipfile.ZIP_STORED for each in archive.infolist()):
         raise CheckpointError("it is compressed")
 
@@ -97,13 +97,13 @@ _STORAGES = {
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
 }
-"""Which numbers each of torch's old names means; called, torch's own would make room for any number of them."""
+"""The dtype behind each of torch's legacy storage names; torch's own classes, if called, would allocate any size."""
 
 
 class _StateUnpickler(pickle.Unpickler):
-    """Unpickles what `torch.save` wrote of plain values and tensors, onto the CPU.
+    """Unpickles plain values and tensors that `torch.save` wrote, onto the CPU.
 
-    It takes memory in proportion to the file. `torch.load(weights_only=True)` does not: it also makes byte arrays of
+    It takes memory in proportion to the file. `torch.load(weights_only=True)` does not: it also creates byte arrays of
     any size that a file names, and tensors that repeat one value.
     """
 
@@ -126,7 +126,7 @@ class _StateUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no trainer state needs")
 
     def persistent_load(self, pid: Any) -> Tensor:
-        """All numbers of one storage, each of which a tensor of its own has."""
+        """All numbers of one storage; in a trainer state no two tensors share one."""
         _, dtype, key, *_ = pid
         content = bytearray(self._archive.read(f"{self._folder}/{key}"))
         self._num_left -= len(content)
@@ -136,8 +136,8 @@ class _StateUnpickler(pickle.Unpickler):
 
 
 def _rebuild(storage: Tensor, offset: int, size: Sequence[int], stride: Sequence[int], *_: object) -> Tensor:
-    """Stands in for torch's function, which lets many places of a tensor be one number."""
+    """Replaces torch's function, which lets many elements of a tensor share one number."""
     if math.prod(size) > storage.numel():
         raise pickle.UnpicklingError("it has a tensor larger than its numbers")
-    # in memory aligned as torch's own
+    # a clone, in memory aligned as torch's own
     return storage.as_strided(size, stride, offset).clone()

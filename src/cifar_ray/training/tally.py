@@ -1,4 +1,4 @@
-"""Loss and hits of an epoch."""
+"""Sums up the loss and the correct predictions of an epoch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Tally:
-    """Of K models, summed on the device and read once an epoch, so that no step waits for the device."""
+    """Sums for K models, kept on the device and read once an epoch, so that no step waits for the device."""
 
     def __init__(self, num_models: int, device: torch.device) -> None:
         self._loss = torch.zeros(num_models, device=device)
@@ -17,7 +17,7 @@ class Tally:
         self._num_images = 0
 
     def add(self, losses: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Count a batch: (K,) mean losses, (K, B, C) logits, (B,) labels."""
+        """Add a batch: (K,) mean losses, (K, B, C) logits, (B,) labels."""
         self._loss += losses.detach() * len(labels)
         self._num_correct += (logits.detach().argmax(dim=-1) == labels).sum(dim=-1)
         self._num_images += len(labels)

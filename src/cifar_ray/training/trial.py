@@ -1,4 +1,4 @@
-"""One trial's training by itself: from a configuration to a stream of epoch metrics, resumable after every epoch."""
+"""Trains one trial by itself, from its configuration to a stream of epoch metrics, resumable after every epoch."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ def train_trial(
 ) -> None:
     """Train to the last epoch, or until the loss is not finite.
 
-    `on_epoch` is called after each epoch, while its checkpoint leaves in the background. A trial that finds a
-    checkpoint first repeats the metrics of the epochs before it, so that whoever missed them hears of them, then
-    goes on. Whatever `on_epoch` raises ends the training, once the checkpoints have arrived. `data_seed` is of the
-    batches' order and the augmentation; `num_threads` of torch on the CPU.
+    `on_epoch` is called after each epoch, while its checkpoint is uploaded in the background. A resumed trial first
+    repeats the metrics of the epochs up to its checkpoint, in case the caller has missed them. Whatever `on_epoch`
+    raises ends the training, once the checkpoints are stored. `data_seed` determines the order of the batches and the
+    augmentation; `num_threads` is torch's, on the CPU.
     """
     torch.set_num_threads(num_threads)
     keep_freed_memory()
     device = choose_device()
     if device.type != "cpu":
-        # Lightning's objects and ours refer to each other in circles: an earlier trial's weights and images would stay.
+        # Lightning's objects and ours form reference cycles, which would keep an earlier trial's weights and images.
         # Not worth its quarter of a second on a CPU, whose memory Python's own collections keep within bounds
         gc.collect()
     precision = choose_precision(device)
@@ -70,7 +70,7 @@ def _fit(
     device: torch.device,
     precision: Precision,
 ) -> None:
-    """The epochs that are left."""
+    """Train the remaining epochs."""
     step = TrialStep(learner.network, learner.trial.config, device, read_settings())
 
     def begin_epoch() -> None:
@@ -92,7 +92,7 @@ def _fit(
 
 
 def _build_trainer(device: torch.device, precision: Precision, num_epochs: int) -> pl.Trainer:
-    """Lightning's Trainer without its own logging, checkpoints and bars, which cost more than a small step."""
+    """Lightning's Trainer without its logging, checkpoints and progress bar, which cost more than a small step."""
     return pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=1,

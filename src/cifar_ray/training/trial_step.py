@@ -1,4 +1,4 @@
-"""What a trial that trains alone does with a batch before its optimiser steps."""
+"""Computes the gradients of a batch for a trial that trains alone."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ logger = logging.getLogger(__name__)
 
 
 class TrialStep:
-    """Gives a network the gradients of one batch after another, clipped where the settings ask for it.
+    """Sets a network's gradients for one batch after another, clipped where the settings ask for it.
 
-    The code is compiled where `compiled_evaluate` has it so, and on a CUDA device all of it is one recorded graph for
-    images of one size, which writes the gradients to the same tensors each time: whoever changes them changes them in
-    place. Smaller batches, such as an epoch's last, run as plain code, as does everything once compilation has failed.
+    The code is compiled where `compiled_evaluate` says so. On a CUDA device it is also recorded as one graph for each
+    image size, which writes the gradients to the same tensors every time: optimisers may change them only in place.
+    Smaller batches, such as an epoch's last, run as plain code, as does everything once compilation has failed.
     """
 
     def __init__(self, network: nn.Module, config: TrialConfig, device: torch.device, settings: Settings) -> None:
         self._network = network
-        # to walk a ResNet-18 for them takes 57 us, at every step
+        # kept, since collecting those of a ResNet-18 takes 57 us, at every step
         self._parameters = list(network.parameters())
         self._batch_size = config.batch_size
         self._device = device
@@ -43,7 +43,7 @@ class TrialStep:
         self._step: Step = self._run_compiled
 
     def __call__(self, example: Example) -> tuple[Tensor, Tensor]:
-        """Its loss and its logits (B, 10), detached, good until the next call."""
+        """Loss and logits (B, 10) of a batch, detached, valid until the next call."""
         if self._evaluate is None:
             return self._run_plain(example)
         if example.images.shape[-1] != self._size:
@@ -52,7 +52,7 @@ class TrialStep:
         if example.partner_labels is not None:
             inputs += [example.partner_labels, torch.full((), example.share, device=self._device)]
         if len(example.labels) != self._batch_size:
-            # in place, for the graph's sake
+            # in place, since the graph writes to these tensors
             for each in self._parameters:
                 if each.grad is not None:
                     each.grad.zero_()
@@ -62,27 +62,27 @@ class TrialStep:
         return self._step(*inputs)
 
     def release(self) -> None:
-        """Give back the graph's memory, which would otherwise wait for Python's collector of cycles."""
+        """Free the graph's memory, which would otherwise wait for Python's cyclic collector."""
         self._forget_gradients()
         if self._recorded is not None:
             self._recorded.release()
 
     def _take_size(self, size: int) -> None:
-        """Images of another size are other code's and another graph's."""
+        """Prepare for images of another size, which need code and a graph of their own."""
         self.release()
         self._size, self._is_tried = size, False
         if self._device.type == "cuda":
-            # all that it draws, it draws from the device's own generator, which every graph knows
+            # it draws random numbers only from the device's own generator, which every graph handles
             self._step = self._recorded = RecordedStep(self._run_compiled, [], self._device)
 
     def _try(self, example: Example, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """The first batch of a size; as plain code where that cannot be compiled."""
+        """Run the first batch of a size; falls back to plain code if compilation fails."""
         statistics = [each.clone() for each in self._network.buffers()]
         try:
             outcome = self._step(*inputs)
         except torch.OutOfMemoryError:
             raise
-        except Exception as error:  # noqa: BLE001 - compilers raise anything; the step's own fault, plain code raises again
+        except Exception as error:  # noqa: BLE001 - compilers raise anything; plain code repeats the step's own errors
             logger.warning("training goes on without compilation, which failed: %s", first_line(error))
             self._evaluate = None
             for live, kept in zip(self._network.buffers(), statistics, strict=True):
@@ -117,7 +117,7 @@ class TrialStep:
         return self._backward(loss), logits
 
     def _backward(self, loss: Tensor) -> Tensor:
-        """Clips the gradients, too."""
+        """Compute and clip the gradients; returns the detached loss."""
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own
         clip_gradients(self._clipped, self._clipping)
         return loss.detach()

@@ -2,5 +2,5 @@
 
 import os
 
-# read when Ray is loaded: what its autoscaler says twice a second of a demand that waits, `watchdog` says in one line
+# read when Ray is imported: `watchdog` says in one line what Ray's autoscaler says of a pending demand twice a second
 os.environ.setdefault("RAY_SCHEDULER_EVENTS", "0")

@@ -1,4 +1,4 @@
-"""What Ray Tune hands a trial's process: which trial it is, its settings, and whose weights it begins with."""
+"""What Ray Tune hands a trial's process: which trial it is, its settings, and whose weights it starts from."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def assign(trial_id: str, settings: Mapping[str, Any], parent: str | None = None) -> dict[str, Any]:
-    """As plain values: `parent` is the trial whose last weights this one begins with."""
+    """The assignment as plain values; `parent` is the trial from whose last weights this one starts."""
     return {"trial_id": trial_id, "settings": dict(settings), "parent": parent}
 
 
 def assigned_trial(assignment: Mapping[str, Any], storage: str, sweep_id: str) -> Trial:
-    """The trial, with its place in the store. Loads torch."""
-    from cifar_ray.training.learner import Trial  # noqa: PLC0415  # the driver assigns trials, and has no use for torch
+    """The assigned trial, with its checkpoint store and its parent's, if any. Loads torch."""
+    from cifar_ray.training.learner import Trial  # noqa: PLC0415  # the driver assigns trials and needs no torch
 
     store = PatientStore(open_store(storage))
     parent = assignment["parent"]

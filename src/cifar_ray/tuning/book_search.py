@@ -1,4 +1,4 @@
-"""A searcher that gives Ray Tune the trials of a sweep's books, and then new ones."""
+"""A searcher that gives Ray Tune the unfinished trials of a sweep's books, then new ones."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from cifar_ray.tuning.epoch_report import METRIC
 
 
 class BookSearch(Searcher):
-    """One trial at a time: those that an earlier driver had begun come first.
+    """Suggests one trial at a time; those that an earlier driver began come first.
 
-    A new trial is in the books before Ray Tune hears of it, so that the books alone tell a later driver where the
-    search stood: the same trials get the same settings again.
+    A new trial is in the books before Ray Tune receives it, so a later driver can tell from the books alone how far
+    the search had come, and gives the same trials the same settings again.
     """
 
     def __init__(self, sweep: SweepRecord, runs: RunStore) -> None:
         super().__init__(metric=METRIC, mode="max")
         self._sweep, self._runs = sweep, runs
         self._trials = runs.trials(sweep.sweep_id)
-        """All that have begun, in their order."""
+        """All trials that have begun, in order."""
         self._waiting = [each for each in self._trials if not each.has_ended]
         self._given: dict[str, TrialRecord] = {}
-        """By Ray Tune's name of the trial."""
+        """By Ray Tune's id of the trial."""
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """What the next trial runs with; None where that is not known yet."""
+        """The next trial's assignment; None where it cannot be chosen yet, FINISHED where none is left."""
         if self._waiting:
             record = self._waiting.pop(0)
         elif len(self._trials) < self._sweep.num_trials:
@@ -46,10 +46,10 @@ class BookSearch(Searcher):
         return assign(record.trial_id, record.config, record.parent)
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the books have it."""
+        """Does nothing: the books hold the state."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing: the books have it."""
+        """Does nothing: the books hold the state."""
 
     @abstractmethod
     def _begin(self, trial_id: str) -> TrialRecord | None:

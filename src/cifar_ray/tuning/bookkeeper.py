@@ -11,16 +11,16 @@ from cifar_ray.resource_use import ResourceUse
 from cifar_ray.storage.runs import RunStore
 
 PERIOD_S, LONGEST_PERIOD_S = 1.0, 10.0
-"""Between two writes. The metrics object is written whole, so not after every epoch."""
+"""Bounds of the pause between two writes: each rewrites the whole metrics object, so not after every epoch."""
 SHARE = 0.05
-"""Of the time, for writing metrics, which takes the driver's processor while there are many."""
+"""Share of the time to spend on writing metrics, which keeps the driver's CPU busy where there are many."""
 
 
 class Bookkeeper:
-    """Keeps what is to be written, the newest of each object, until it is in the store.
+    """Holds the newest version of each object to be written until it is in the store.
 
-    A trial's record is written after the metrics that were known when it was given: one that has ended has all of
-    its epochs in the store. The error that ends the thread is raised by the next call.
+    A trial's record is written after the metrics that were known when it was handed over, so a trial recorded as ended
+    has all its epochs in the store. The error that ends the thread is raised by the next call.
     """
 
     def __init__(self, runs: RunStore, sweep_id: str) -> None:
@@ -42,14 +42,14 @@ class Bookkeeper:
             self._changed.notify_all()
 
     def keep_metrics(self, lines: Iterable[EpochMetrics], use: ResourceUse) -> None:
-        """Have all of a sweep's metrics, and what it has held, written soon, in place of those before."""
+        """Have all of a sweep's metrics and its resource use written soon, in place of earlier ones."""
         with self._changed:
             self._raise_failure()
             self._metrics, self._use = list(lines), use
             self._changed.notify_all()
 
     def drain(self) -> None:
-        """Wait until all is in the store."""
+        """Wait until everything is in the store."""
         with self._changed:
             self._is_hurried = True
             self._changed.notify_all()
@@ -80,11 +80,11 @@ class Bookkeeper:
                 if metrics is not None:
                     self._runs.write_metrics(self._sweep_id, metrics)
                     self._runs.write_use(self._sweep_id, use)
-                # a store that was away for a minute may be quick again
+                # capped, since a store that was unavailable for a minute may be fast again
                 pause = min(max(PERIOD_S, (time.monotonic() - began) / SHARE), LONGEST_PERIOD_S)
                 for trial in trials.values():
                     self._runs.write_trial(self._sweep_id, trial)
-            except Exception as error:  # noqa: BLE001  # whatever it is, the driver is to end of it, not to wait
+            except Exception as error:  # noqa: BLE001  # whatever it is, the driver must fail, not wait forever
                 with self._changed:
                     self._failure, self._is_writing = error, False
                     self._changed.notify_all()

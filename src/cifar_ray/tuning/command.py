@@ -1,4 +1,4 @@
-"""The command line of a tuning job: from options to a checked plan, then the sweep."""
+"""The command line of a tuning job: makes a checked plan of the options, then runs the sweep."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ from cifar_ray.tuning.trackers import check_trackers
 
 
 def tune_command(study_name: str) -> click.Command:
-    """The command of `jobs/tune_*.py` for that study."""
+    """The command of the study's `jobs/tune_*.py`."""
     study = get_study(study_name)
 
     @click.command(
@@ -69,7 +69,7 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
     """Check everything that can be checked at once, then run the sweep on the connected cluster."""
     ends_at = None if options.time_limit_s is None else time.monotonic() + options.time_limit_s
     if not options.resume:
-        options.adapt(study)  # refuses what is out of range before anything is asked
+        options.adapt(study)  # rejects values out of range before the cluster or the store is asked
     sweep_id = check_sweep_id(options.sweep_id or new_id(study.name, datetime.now(UTC)))
     check_trackers(settings)
     prices = read_prices(settings.prices) if settings.prices else None
@@ -84,14 +84,14 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
         recorded = _find_recorded(runs, sweep_id, study, options, storage)
         if recorded and (result := runs.result(sweep_id)):
             check_finished(recorded, study, options)
-            # the driver that wrote it may have been killed over that
+            # the driver that wrote the result may have been killed before it had removed all of them
             keep_chosen(options.keep, runs, sweep_id)
             return _say_result(result, storage, options)
         if recorded:
             options = as_begun(options, recorded)
         study = options.adapt(study)
         configs = read_best(study, runs, options) if options.best_of else study.sample(options.sweep_seed)
-        # those of another sweep may have settings that the study has not
+        # another sweep's configurations may have settings that the study lacks
         study = replace(study, is_cohort=study.is_cohort and all(map(fits_cohort, configs)))
         plan = _make_plan(study, configs, options, settings, fitting, sweep_id, storage, recorded)
         plan = replace(plan, prices=prices, keep=options.keep, ends_at=ends_at)
@@ -108,11 +108,11 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
 def _only_driver(store: ObjectStore, sweep_id: str, runs: RunStore, retire: Callable[[], None]) -> Iterator[None]:
     """Hold the sweep's lease; SweepHeldError where another driver holds it, or takes it from this one.
 
-    What ends the sweep before its time is put into its record.
+    An InterruptedSweepError is noted in the sweep's record.
     """
 
     def interrupt() -> None:
-        """As Ctrl-C would, whereupon Ray Tune ends its trials in order. The books are the other driver's."""
+        """Interrupt as Ctrl-C does, so that Ray Tune ends its trials in order. The books are the other driver's now."""
         retire()
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -130,7 +130,7 @@ def _only_driver(store: ObjectStore, sweep_id: str, runs: RunStore, retire: Call
 def _find_recorded(
     runs: RunStore, sweep_id: str, study: Study, options: SweepOptions, storage: str
 ) -> SweepRecord | None:
-    """Of the sweep that goes on; None where a new one begins. SweepExistsError where its name is taken."""
+    """The record of the sweep to resume; None where a new one begins. SweepExistsError where its id is taken."""
     if options.resume or (options.start_or_resume and runs.has_sweep(sweep_id)):
         return find_begun(runs, sweep_id, study)
     if runs.has_sweep(sweep_id):
@@ -154,7 +154,7 @@ def _make_plan(
     sweep = _describe_sweep(sweep_id, study, options, placement, kinds, data.record)
     if recorded is not None:
         check_same(recorded, sweep)
-        # a cohort's engines take what a node has now
+        # a cohort's engines use the CPUs that a node has now
         sweep = replace(recorded, cpus_per_trial=placement.cpus) if recorded.is_cohort else recorded
     return SweepPlan(
         sweep=sweep,
@@ -205,14 +205,14 @@ def _describe_sweep(
 
 
 def _load_training_images(options: SweepOptions, settings: Settings, recorded: SweepRecord | None) -> ImageSet:
-    """Those that are asked for, else those that a sweep was begun with, else those that the environment names."""
+    """The images that `options` name, else those that the sweep was begun with, else those of the environment."""
     if options.data is None and recorded is not None:
         try:
             return _load(recorded.dataset.source, settings)
         except (DataError, StorageError) as error:
             if settings.data is None:
                 raise
-            # the same images may lie elsewhere by now: their fingerprint tells
+            # the same images may be elsewhere by now: `check_same` compares their fingerprint
             click.echo(f"{error.message}; taking those of CIFAR_RAY_DATA")
     return _load(resolve_source(options.data, settings), settings)
 

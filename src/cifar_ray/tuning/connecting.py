@@ -1,4 +1,4 @@
-"""Connects a job to its cluster, and says what the processes that it starts there find in their environment."""
+"""Connects a job to its cluster, and sets the environment variables of the processes that it starts there."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import os
 import ray
 
 VARIABLES = {
-    # a trial trains in a thread of Ray Tune's, from whose own arena glibc gives each block above 64 MiB back to the
-    # system as it is freed (docs/performance.md)
+    # a trial trains in one of Ray Tune's threads, and from a thread's own arena glibc returns each block above 64 MiB
+    # to the system as soon as it is freed (docs/performance.md)
     "MALLOC_ARENA_MAX": "1",
-    # what has no share of an accelerator sees none: Ray lets it have all that its node has
+    # a process without a share of an accelerator sees none: by default Ray shows it all of its node's
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
 }
-"""Unless the job's own environment says otherwise."""
+"""Set unless the job's own environment says otherwise."""
 
 
 def connect() -> None:
-    """To the cluster that this job runs on."""
+    """Connect to the cluster that this job runs on."""
     variables = {name: value for name, value in VARIABLES.items() if name not in os.environ}
     ray.init(logging_level=logging.ERROR, runtime_env={"env_vars": variables})

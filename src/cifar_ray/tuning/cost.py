@@ -1,4 +1,4 @@
-"""Counts what a sweep holds of its cluster, what of that was of use, and what it costs."""
+"""Counts how much of its cluster a sweep holds, how much of that was useful, and what it costs."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
 from cifar_ray.resource_use import Cost, ResourceUse
 
 PERIOD_S = 1.0
-"""Between two counts."""
+"""Seconds between two counts."""
 LOOK_PERIOD_S = 30.0
-"""Between two looks at what nodes there are."""
+"""Seconds between two looks at the cluster's nodes."""
 SPOT = "spot"
 MARKET_LABEL = "ray.io/market-type"
 UNKNOWN = "unknown on_demand"
@@ -39,7 +39,7 @@ class Meter:
         return time.monotonic() - self._counted >= PERIOD_S
 
     def count(self, num_held: int) -> None:
-        """Since the last count so many trials, or cohorts, have held what they train on."""
+        """Add the time since the last count, in which `num_held` trials or cohorts held their devices."""
         now = time.monotonic()
         held_s = (now - self._counted) * self._sweep.num_held * num_held
         self._counted = now
@@ -50,13 +50,13 @@ class Meter:
         self.use = replace(self.use, held_s=self.use.held_s + held_s, nodes=nodes)
 
     def repeat(self, line: EpochMetrics) -> None:
-        """An epoch was trained that had been trained before."""
+        """Count an epoch that was trained again."""
         repeated_s = self.use.repeated_s + line.share_s * self._sweep.num_held
         self.use = replace(self.use, repeated_s=repeated_s)
 
 
 def node_kind(node: Mapping[str, Any], device: str) -> str:
-    """`A100 spot`, `CPU on_demand`: what Ray says of a node, as a table of prices has it."""
+    """A node's kind as a price table names it, such as `A100 spot` or `CPU on_demand`."""
     labels = node.get("Labels") or {}
     accelerator = labels.get(TYPE_LABEL) or "unknown"
     market = SPOT if labels.get(MARKET_LABEL) == SPOT else "on_demand"
@@ -64,9 +64,9 @@ def node_kind(node: Mapping[str, Any], device: str) -> str:
 
 
 def with_kinds(known: Mapping[str, str], nodes: Iterable[Mapping[str, Any]], device: str) -> dict[str, str]:
-    """By address, the kinds of the nodes that have such devices.
+    """`known`, and by address the kinds of those `nodes` that have the device.
 
-    An address with nodes of several kinds, as one machine with several pools has, is of an unknown one.
+    An address with nodes of several kinds, as where one machine hosts several pools, is of unknown kind.
     """
     kinds = dict(known)
     for node in nodes:
@@ -83,7 +83,7 @@ def cost_of(
     metrics: Iterable[EpochMetrics],
     prices: Prices | None,
 ) -> Cost:
-    """Of a sweep that has ended."""
+    """The cost of a sweep that has ended."""
     failed = {trial.trial_id for trial in trials if trial.outcome == "failed"}
     seconds: Counter[bool] = Counter()
     kinds: Counter[str] = Counter()
@@ -94,7 +94,7 @@ def cost_of(
     trained_s = seconds[False] + seconds[True] + use.repeated_s
     cost = Cost(
         device=sweep.device,
-        # each epoch is timed where it is trained, and what is held from afar
+        # epochs are timed where they are trained, and held time by the driver: their sum may exceed it
         held_s=max(use.held_s, trained_s),
         useful_s=seconds[False],
         failed_s=seconds[True],
@@ -104,7 +104,7 @@ def cost_of(
 
 
 def _priced(cost: Cost, kinds: Mapping[str, float], prices: Prices) -> Cost:
-    """What is held is shared between the kinds of nodes as the training was."""
+    """Price the held time, split between the kinds of nodes in proportion to the training on each."""
     total, price = sum(kinds.values()), 0.0
     if not total and cost.held_s:
         return replace(cost, remark="no epoch tells on which nodes its trials were")

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from cifar_ray.training.learner import Learner
 
 START_PATIENCE_S = 30.0
-"""Before the first pass of all, or of a generation: how long to wait for trials whose processes are still starting."""
+"""Seconds to wait, before the first pass or the first of a generation, for trials whose processes are starting."""
 HEARING_S = 5.0
-"""For the trials of a pass to hear that the device has failed, before the engine ends."""
+"""Seconds for the trials of a pass to receive the device's failure, before the engine exits."""
 PATIENCE_S = 5.0
-"""Before any other: for Ray Tune's decisions, and for the trials that follow on those it stopped."""
+"""Seconds to wait before any other pass, for Ray Tune's decisions and the trials that replace those it stopped."""
 ANSWER_DEADLINE_S = 10.0
-"""For an engine to show that it lives, when all are drained: one that waits for a node never does."""
+"""Seconds for an engine to show that it is alive, when all are drained: one that waits for a node never answers."""
 
 
 EpochOfPass = tuple[EpochMetrics, list[Standing]]
@@ -45,21 +45,21 @@ class EnginePlan:
     storage: str
     data_seed: int
     num_threads: int
-    """Of its CPU."""
+    """CPU threads that it trains on."""
     num_slots: int
-    """Trials that it holds at once."""
+    """The most trials that it holds at once."""
     num_trials: int
-    """Trials that it may expect in all."""
+    """Trials that it may expect in total."""
 
 
 class CohortEngine:
-    """Makes passes over the data for whoever has joined. Every method may block its caller's thread.
+    """Makes passes over the data for the trials that have joined. Every method may block its caller's thread.
 
-    Ray loads this class wherever a handle of its actor arrives, the light processes of the trials among them: so what
-    needs torch is loaded where it is used.
+    Ray imports this class wherever a handle to its actor arrives, also in the lightweight processes of the trials, so
+    whatever needs torch is imported where it is used.
 
-    A pass begins when all that have joined ask for their next epoch and the free slots are filled, or when
-    patience ends: a trial that is late sits the pass out, and one whose process died is waited for no more.
+    A pass begins when all members have asked for their next epoch and the free slots are filled, or when patience
+    runs out: a late trial sits the pass out, and one whose process died is no longer waited for.
     """
 
     def __init__(self, data: TrainingData, plan: EnginePlan) -> None:
@@ -84,19 +84,19 @@ class CohortEngine:
         threading.Thread(target=self._make_passes, name="passes", daemon=True).start()
 
     def num_members(self) -> int:
-        """Trials that it holds; more than any other once its device has failed."""
+        """Trials that it holds; once its device has failed `sys.maxsize`, so that trials choose another engine."""
         return sys.maxsize if self._has_failed else len(self._members)
 
     def join(self, assignment: Mapping[str, Any]) -> list[EpochMetrics]:
-        """Take a trial in; gives the metrics of the epochs that it has already. Errors as `Cohort.add` raises them."""
+        """Take a trial in; returns the metrics of the epochs that it already has. Raises what `Cohort.add` raises."""
         trial_id = assignment["trial_id"]
         if self._has_failed:
-            # its end, which is near, is a loss that costs the trial nothing
+            # until the process exits, which is soon and does not count as a failure of the trial
             threading.Event().wait()
         with self._changed:
-            # the same trial's earlier process died in the middle of a pass
+            # where an earlier process of the same trial died in the middle of a pass
             self._changed.wait_for(lambda: trial_id not in self._ready and trial_id not in self._outcomes)
-        # and what that one still uploads is no rest of a process that was killed, to be removed
+        # wait for that one's uploads, too: `add` would remove them as the remains of a killed process
         self.leave(trial_id)
         with self._changed:
             self._changed.wait_for(lambda: trial_id not in self._leaving)
@@ -109,9 +109,9 @@ class CohortEngine:
         return list(learner.history)
 
     def next_epoch(self, trial_id: str) -> EpochOfPass | None:
-        """Wait for the trial's next epoch, and how all of its pass stand; None where it has no more.
+        """Wait for the trial's next epoch and the standings of all trials in its pass; None where it has no more.
 
-        Raises what ended the pass; NotAMemberError where the trial has joined a process before this one.
+        Raises the error that ended the pass; NotAMemberError where the trial has left, or joined an earlier process.
         """
         with self._changed:
             if trial_id not in self._members:
@@ -129,7 +129,7 @@ class CohortEngine:
         return outcome
 
     def leave(self, trial_id: str) -> None:
-        """Let a trial go, once its checkpoints have arrived; what prevents that is for `drain` to raise."""
+        """Let a trial go and wait until its checkpoints are in the store; an error in that is left to `drain`."""
         with self._changed:
             if self._members.pop(trial_id, None) is None:
                 return
@@ -152,11 +152,11 @@ class CohortEngine:
                 self._changed.notify_all()
 
     def drain(self) -> None:
-        """Let all go; raises the first error of any that left. To be called when no trial is left to run."""
+        """Let all trials go; raises the first error of any that left. To be called when no trial is left to run."""
         for trial_id in list(self._members):
             self.leave(trial_id)
         with self._changed:
-            # those that left before, and wait for the store still
+            # trials that left earlier may still be waiting for the store
             self._changed.wait_for(lambda: not self._leaving)
         self._cohort.close()
         for error in self._failures:
@@ -169,12 +169,12 @@ class CohortEngine:
             try:
                 lines = self._cohort.train_epoch(trial_ids)
                 standings = [Standing.of(line) for line in lines]
-                # the members' own nodes train nothing
+                # the epochs were trained on this node, not on those of the members' processes
                 epochs = {line.trial_id: (replace(line, node=self._node), standings) for line in lines}
-                # who left as the pass began
+                # a trial that left as the pass began has no epoch
                 outcomes = {trial_id: epochs.get(trial_id) or _stranger(trial_id) for trial_id in trial_ids}
             except Exception as error:  # noqa: BLE001  # raised again in the process of every trial of the pass
-                # else it holds, through the next pass, all that this one had on the device
+                # otherwise its frames would keep the device memory of this pass through the next one
                 traceback.clear_frames(error.__traceback__)
                 outcomes = dict.fromkeys(trial_ids, error)
             with self._changed:
@@ -187,7 +187,7 @@ class CohortEngine:
                 self._end()
 
     def _end(self) -> NoReturn:
-        """The trials that Ray Tune lets try again are to find a process whose device has not failed: Ray starts one."""
+        """Exit, so that Ray starts a process whose device has not failed for the trials that Ray Tune retries."""
         arriving = threading.Thread(target=self._cohort.close, daemon=True)
         arriving.start()
         time.sleep(HEARING_S)
@@ -195,24 +195,24 @@ class CohortEngine:
         os._exit(os.EX_SOFTWARE)
 
     def _wait_for_members(self) -> set[str]:
-        """Those to make the next pass with, at least one."""
+        """Wait for the members of the next pass; returns their ids, at least one."""
         with self._changed:
             while True:
                 self._changed.wait_for(lambda: self._members)
                 if not self._changed.wait_for(lambda: self._is_complete() or self._has_emptied, self._patience_s):
-                    # whoever should have come since does not come soon
+                    # trials that should have joined by now will not join soon
                     self._may_grow = False
                 self._changed.wait_for(lambda: self._ready or self._has_emptied)
                 if not self._has_emptied:
                     break
-                # a generation has ended: those that follow are waited for as the first were
+                # a generation has ended: the trials of the next are waited for as the first ones were
                 self._has_emptied, self._patience_s = False, START_PATIENCE_S
             self._patience_s = PATIENCE_S
             self._awaited, self._in_pass = set(self._ready), set(self._ready)
             return self._in_pass
 
     def _is_complete(self) -> bool:
-        """Whether waiting longer would bring nobody else."""
+        """Whether waiting longer would bring no further trial."""
         num_to_come = min(self._plan.num_slots - len(self._members), self._plan.num_trials - len(self._seen))
         is_full = num_to_come <= 0 or not self._may_grow
         return is_full and bool(self._ready) and self._awaited <= self._ready
@@ -225,18 +225,18 @@ def _stranger(trial_id: str) -> NotAMemberError:
 def start_engines(
     num_engines: int, data: ray.ObjectRef, plan: EnginePlan, demand: Mapping[str, Any]
 ) -> list[ActorHandle]:
-    """Actors on the connected cluster, which Ray starts anew if they die, as long as `data` is held."""
-    # a thread for each trial that waits, those of another engine that was lost among them, and some for those that
-    # come and go
+    """Start actors on the connected cluster, which Ray restarts if they die, as long as the caller holds `data`."""
+    # a thread for each waiting trial, including those of another engine that was lost, and some for trials that join
+    # and leave
     num_threads = 4 * plan.num_slots + 4
     actor = ray.remote(CohortEngine).options(max_restarts=-1, max_concurrency=num_threads, **demand)
     return [actor.remote(data, plan) for _ in range(num_engines)]
 
 
 def drain_engines(engines: Sequence[ActorHandle]) -> None:
-    """Wait until every checkpoint has arrived; StorageError where they cannot.
+    """Wait until every checkpoint is in the store; StorageError where that fails.
 
-    An engine that died has none left, and one whose node has never come has had none.
+    An engine that died has none left to upload, and one whose node never came up has had none.
     """
     asked = {engine.num_members.remote(): engine for engine in engines}
     answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_DEADLINE_S)

@@ -1,4 +1,4 @@
-"""Which engines of a sweep have their nodes: of its cohorts' trials, which run anywhere, Ray Tune knows no more."""
+"""Tells how many of a sweep's engines are up: Ray Tune knows only their trials' processes, which run on any node."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ray.actor import ActorHandle
 
 
 class EngineWatch:
-    """Asks each engine again and again, and waits for none."""
+    """Polls each engine, and waits for none."""
 
     def __init__(self, engines: Sequence[ActorHandle]) -> None:
         self._engines = engines
@@ -18,7 +18,7 @@ class EngineWatch:
         self._is_up = [False] * len(engines)
 
     def num_up(self) -> int:
-        """Those that answered last; an engine whose node is lost, or has yet to come, says so or is silent."""
+        """Engines that are up by their latest answers; one without a node answers with an error, or not at all."""
         answered, _ = ray.wait(self._asked, num_returns=len(self._asked), timeout=0)
         for answer in answered:
             index = self._asked.index(answer)

@@ -1,4 +1,4 @@
-"""How a trial tells Ray Tune of an epoch, whoever trains it."""
+"""How a trial reports an epoch to Ray Tune, whether it trains by itself or in a cohort."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from cifar_ray.tuning.standing import Standing
 TIME_ATTRIBUTE = "epoch"
 METRIC = "validation_accuracy"
 METRICS_KEY = "metrics"
-"""Under which the whole EpochMetrics travel, as plain values; Ray Tune has a `trial_id` of its own beside."""
+"""Key of the whole EpochMetrics, as plain values; nested, since Ray Tune adds a `trial_id` of its own."""
 PASS_KEY = "pass"
-"""Under which the standings of all trials of a cohort's pass travel, where the epoch was made in one."""
+"""Key of the standings of all trials of a cohort's pass, where the epoch was trained in one."""
 
 
 def report_epoch(metrics: EpochMetrics, standings: Sequence[Standing] = ()) -> None:
-    """Blocks until Ray Tune wants the next epoch; raises SystemExit where it stops the trial.
+    """Report an epoch and block until Ray Tune wants the next; raises SystemExit where it stops the trial.
 
-    `standings` are those of all trials of a cohort's pass, which the scheduler hears of one by one.
+    `standings` are those of all trials of a cohort's pass, whose own reports reach the scheduler one by one.
     """
     tune.report(to_result(metrics, standings))
 
 
 def to_result(metrics: EpochMetrics, standings: Sequence[Standing] = ()) -> dict[str, Any]:
-    """What Ray Tune is given."""
+    """The result that Ray Tune is given."""
     return {
         PASS_KEY: list(standings),
         TIME_ATTRIBUTE: metrics.epoch,
@@ -38,7 +38,7 @@ def to_result(metrics: EpochMetrics, standings: Sequence[Standing] = ()) -> dict
 
 
 def from_result(result: Mapping[str, Any]) -> EpochMetrics:
-    """The epoch in what Ray Tune passes on: nested to schedulers and callbacks, flat to searchers."""
+    """The epoch in a result that Ray Tune passes on: nested for schedulers and callbacks, flat for searchers."""
     prefix = f"{METRICS_KEY}/"
     flat = {key.removeprefix(prefix): value for key, value in result.items() if key.startswith(prefix)}
     return EpochMetrics(**result.get(METRICS_KEY, flat))

@@ -13,14 +13,14 @@ from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore
 
 UPLOAD_PERIOD_S = 30.0
-"""An object is put whole, so not after every epoch."""
+"""Seconds between two uploads of a file: each is of the whole file, so not after every epoch."""
 
 
 class EventFiles(TBXLoggerCallback):
-    """Ray Tune's logger, whose files lie in a temporary folder and, put whole, in the store.
+    """Ray Tune's logger, which writes to a temporary folder, from which whole files are uploaded to the store.
 
-    A trial that goes on in another driver repeats its epochs, so that the new file holds all that the old one did, and
-    takes its place.
+    A trial that another driver resumes repeats its epochs, so the new file holds everything that the old one did, and
+    replaces it.
     """
 
     def __init__(self, runs: RunStore, sweep_id: str) -> None:
@@ -47,7 +47,7 @@ class EventFiles(TBXLoggerCallback):
         self._upload(trial)
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
-        """Put what is still open: the sweep was interrupted."""
+        """Upload the files that are still open: the sweep was interrupted."""
         for trial in list(self._trial_writer):
             self._trial_writer[trial].close()
             self._upload(trial)

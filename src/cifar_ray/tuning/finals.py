@@ -1,7 +1,7 @@
-"""A sweep's finals: its best configurations trained anew, on several seeds, to choose among them by the mean.
+"""Runs a sweep's finals: its best configurations retrained on several seeds, to choose among them by the mean.
 
-They are a sweep of their own in the sweep's folder, which nothing cuts: Ray Tune, books, checkpoints, retries and
-resuming are the same. The sweep has its result once they have theirs.
+They are a sweep of their own in the sweep's folder, in which no trial is stopped early; Ray Tune, books, checkpoints,
+retries and resuming work the same. The sweep has its result once they have theirs.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from cifar_ray.tuning.ledger import summarise_sweep
 from cifar_ray.tuning.sweep import SweepPlan, run_trials
 
 SEEDS = range(1_000, 1_000_000)
-"""Far from those that a study may search."""
+"""Far from the seeds that a study may search."""
 
 
 def run_with_finals(plan: SweepPlan, runs: RunStore, say: Callable[[str], None]) -> SweepResult:
-    """Run, or go on with, a sweep and then its finals, where it has any; returns and stores its result.
+    """Run or resume a sweep and then its finals, if it has any; stores and returns its result.
 
-    Which trials are finalists stands in the finals' record: once it is written the sweep itself is over, and a
-    driver that goes on leaves its trials alone. Errors as `run_trials` raises them.
+    The finals' record names the finalists: once it is written the search itself is over, and a driver that resumes
+    leaves its trials alone. Raises what `run_trials` raises.
     """
     if plan.sweep.num_finalists and plan.finals is not None:
         result = _run_both(plan, plan.finals, runs, say)
@@ -65,16 +65,16 @@ def _run_both(plan: SweepPlan, placement: Placement, runs: RunStore, say: Callab
 
 
 def finals_seeds(sweep: SweepRecord) -> list[int]:
-    """The same for every finalist, so that luck is shared; none that the sweep itself used.
+    """The same for every finalist, so that all share the same luck; none that the sweep itself used.
 
-    Nor those of the sweep whose best it trains: by these they were chosen.
+    With `best_of`, not those of that sweep's finals either: the configurations were chosen by them.
     """
     names = ["finals", sweep.study, str(sweep.seed), *([sweep.best_of] if sweep.best_of else [])]
     return random.Random(":".join(names)).sample(SEEDS, sweep.num_seeds)
 
 
 def finals_configs(record: SweepRecord, trials: Mapping[str, TrialRecord]) -> list[TrialConfig]:
-    """What the finals train, in the order of their trials: each finalist with one seed after the other."""
+    """The configurations of the finals' trials, in order: each finalist with one seed after the other."""
     return [
         replace(TrialConfig.from_dict(trials[trial_id].config), seed=seed, max_epochs=record.max_epochs)
         for trial_id in record.finalists
@@ -83,7 +83,7 @@ def finals_configs(record: SweepRecord, trials: Mapping[str, TrialRecord]) -> li
 
 
 def rank_retrained(record: SweepRecord, trials: Mapping[str, TrialRecord], retrained: list[TrialRecord]) -> Finals:
-    """From the sweep's trials, by id, and those of its finals, in their order."""
+    """The ranked finals, from the sweep's trials by id and the finals' trials in order."""
     num_seeds = record.num_seeds
     groups = [retrained[start : start + num_seeds] for start in range(0, len(retrained), num_seeds)]
     return Finals(
@@ -124,7 +124,7 @@ def _finals_record(sweep: SweepRecord, searched: SweepResult, placement: Placeme
         finalists=finalists,
         num_trials=len(finalists) * sweep.num_seeds,
         max_epochs=sweep.epochs_of_finals,
-        # ASHA's only rung is the end: nothing is cut
+        # ASHA's only rung is the last epoch: no trial is stopped early
         grace_period=sweep.epochs_of_finals,
         is_cohort=False,
         accelerators_per_trial=placement.accelerators,
@@ -144,7 +144,7 @@ def _finals_plan(
         storage=f"{plan.storage}/{record.parent}",
         max_concurrent_trials=min(placement.num_slots, record.num_trials),
         num_cohorts=0,
-        # all trainings of the winner are scored, and which it is shows in the end
+        # all trainings of the winner are scored, and it is known only at the end
         keep="all",
         finals=None,
     )
@@ -170,7 +170,7 @@ def _with_finals(
 
 
 def _sum(one: Cost | None, other: Cost | None) -> Cost | None:
-    """Of both, which hold the same kind of device; without a price where one has none."""
+    """The sum of both, which count the same kind of device; without a price where one has none."""
     if one is None or other is None:
         return one
     return replace(

@@ -4,8 +4,8 @@ Ray exports them with the prefix `ray_` and the tags SweepId and Study:
 
     ray_cifar_ray_trials{State}                    trials by state
     ray_cifar_ray_best_validation_accuracy         0 to 1
-    ray_cifar_ray_epochs_total                     epochs of trials that have been trained
-    ray_cifar_ray_images_per_second                training images, between the last two times that epochs ended
+    ray_cifar_ray_epochs_total                     epochs trained, summed over trials
+    ray_cifar_ray_images_per_second                training images, between the last two updates with new epochs
     ray_cifar_ray_accelerators                     accelerators that trials train on
 """
 
@@ -23,10 +23,10 @@ _STATES = ("running", "stopped", "completed", "diverged", "failed")
 
 
 class SweepGauges:
-    """Of one sweep, in the process that drives it."""
+    """The metrics of one sweep, in its driver."""
 
     def __init__(self, sweep: SweepRecord, num_epochs: int) -> None:
-        """`num_epochs` were trained before, by drivers that are gone."""
+        """`num_epochs` were trained under earlier drivers."""
         self._num_train = sweep.dataset.num_train
         self._num_epochs = num_epochs
         self._last_epochs = time.monotonic()
@@ -39,7 +39,7 @@ class SweepGauges:
             metric.set_default_tags({"SweepId": sweep.sweep_id, "Study": sweep.study})
 
     def publish(self, progress: SweepProgress, accelerators: float) -> None:
-        """Where the sweep stands; to be called every few seconds."""
+        """Publish where the sweep stands; to be called every few seconds."""
         for state in _STATES:
             self._trials.set(getattr(progress, state), {"State": state})
         known = sum(getattr(progress, state) for state in _STATES)

@@ -52,7 +52,7 @@ class Ledger(Callback):
         engines: EngineWatch | None = None,
         num_together: int = 1,
     ) -> None:
-        """`engines` are those of its cohorts, of which each trains `num_together` trials at most."""
+        """`engines` watches those of its cohorts, each of which trains at most `num_together` trials."""
         self._runs = runs
         self._sweep = sweep
         self._engines = engines
@@ -62,12 +62,12 @@ class Ledger(Callback):
         self._trials: dict[str, TrialRecord] = {}
         self._metrics: dict[tuple[str, int], EpochMetrics] = {}
         self._running: set[str] = set()
-        """Those that train now: by the books a trial that has lost its process runs, too."""
+        """The trials that train now: in the books a trial that has lost its process is running, too."""
 
     def setup(self, *args: Any, **info: Any) -> None:
-        """Read the books: Ray Tune calls this in every driver that the sweep has."""
+        """Read the books: Ray Tune calls this in each of the sweep's drivers."""
         self._metrics = {(line.trial_id, line.epoch): line for line in self._runs.metrics(self._sweep.sweep_id)}
-        # a driver that was killed writes metrics more often than records
+        # metrics are written more often than records, so those of a killed driver are newer
         self._trials = {
             trial.trial_id: recounted(trial, self._metrics.values(), self._sweep.accelerators_per_trial)
             if trial.outcome == "running"
@@ -93,13 +93,13 @@ class Ledger(Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        """A trial finished an epoch; repeated epochs of a resumed trial change nothing."""
+        """A trial finished an epoch; those that a resumed trial repeats do not change its record or metrics."""
         line = from_result(result)
-        # Ray Tune keeps each trial's last result, and a pass is as large as its cohort
+        # Ray Tune keeps each trial's last result, and the standings of a pass grow with its cohort
         result.pop(PASS_KEY, None)
         known = self._metrics.get((line.trial_id, line.epoch))
         if known is not None and replace(line, node=None) != replace(known, node=None, ended_at=None):
-            # not told again, but trained again
+            # not just reported again, but trained again
             self._meter.repeat(line)
         if known is None:
             node = line.node or str(result.get("node_ip"))
@@ -111,7 +111,7 @@ class Ledger(Callback):
             self._trials[line.trial_id] = replace(counted, node=node)
 
     def _say_idle_accelerators(self, line: EpochMetrics, node: str) -> None:
-        """Once: torch falls back to the CPU in silence, as it should where a rehearsal's accelerators are none."""
+        """Warn once: torch falls back to the CPU silently, as it should in a rehearsal on logical accelerators."""
         is_idle = self._sweep.accelerators_per_trial > 0 and (line.device or "").startswith("cpu")
         if is_idle and not self._has_said_idle:
             self._has_said_idle = True
@@ -121,18 +121,18 @@ class Ledger(Callback):
             )
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Count and say what is due."""
+        """Count held devices and report progress, where that is due."""
         if self._meter.is_due():
             running = {each.config["trial_id"] for each in trials if each.status == Trial.RUNNING}
             num_held = len(running) if self._engines is None else self._engines.num_up()
-            # a trial of a cohort may have its process, and wait for an engine
+            # a trial of a cohort may have its process and still wait for an engine
             self._running = running if num_held else set()
             self._meter.count(num_held)
         if time.monotonic() - self._progress_said >= PROGRESS_PERIOD_S:
             self._say_progress()
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """A trial ended without an error: of itself, or stopped by ASHA."""
+        """A trial ended without an error: by itself, or stopped by ASHA."""
         record = self._record(trial)
         last = self._metrics.get((record.trial_id, record.num_epochs))
         outcome: Outcome = "stopped"
@@ -143,9 +143,9 @@ class Ledger(Callback):
         self._put(_with_event(replace(record, outcome=outcome), "ended"))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """A trial failed, and failed again when it was retried."""
+        """A trial failed for good, after its retries."""
         record = self._record(trial)
-        # such as a file name that is no text, which no record holds
+        # it may quote a file name that is not valid UTF-8, which no record can hold
         error = _reason(_last_failure(trial))[:MAX_ERROR_LENGTH].encode("utf-8", "backslashreplace").decode()
         self._put(_with_event(replace(record, outcome="failed", error=error), "ended"))
         self._say(f"trial {record.trial_id} failed: {error}")
@@ -162,7 +162,7 @@ class Ledger(Callback):
         self._say_progress()
 
     def trials(self) -> Collection[TrialRecord]:
-        """All that have started, as the books have them by now."""
+        """All trials that have started, with their current records."""
         return self._trials.values()
 
     def progress(self) -> SweepProgress:
@@ -184,14 +184,14 @@ class Ledger(Callback):
         )
 
     def _record(self, trial: Trial) -> TrialRecord:
-        """Of a trial, which may lose its node before it has begun."""
+        """The trial's record, or a fresh one: a trial may lose its node before it has begun."""
         trial_id = trial.config["trial_id"]
         if known := self._trials.get(trial_id):
             return known
         fresh = TrialRecord(
             trial_id=trial_id, config=trial.config["settings"], outcome="running", parent=trial.config["parent"]
         )
-        # a driver that was killed between the two has written its first metrics, and no record
+        # a driver killed between the two writes has left the trial's first metrics without a record
         return recounted(fresh, self._metrics.values(), self._sweep.accelerators_per_trial)
 
     def _say_progress(self) -> None:
@@ -204,7 +204,7 @@ class Ledger(Callback):
         self._gauges.publish(progress, self._accelerators_in_use())
 
     def _accelerators_in_use(self) -> float:
-        """The running trials' parts, as their last epochs had them."""
+        """The sum of the running trials' shares, as in their last epochs."""
         running = [self._trials[trial_id] for trial_id in self._running if trial_id in self._trials]
         last = [self._metrics.get((trial.trial_id, trial.num_epochs)) for trial in running]
         return sum(self._sweep.accelerators_per_trial / line.num_sharing for line in last if line is not None)
@@ -218,16 +218,16 @@ class Ledger(Callback):
 
 
 def _last_failure(trial: Trial) -> str:
-    """What Ray says of it. `Trial.get_error` reads the store's copy, which lacks the failures of the last minutes."""
+    """Ray's text of it. `Trial.get_error` reads the stored copy, which lacks the failures of the last minutes."""
     try:
-        # one file has them all
+        # one file has all of the trial's failures
         return Path(trial.error_file).read_text().rpartition("Failure #")[2].partition("\n")[2].strip()
     except OSError:
         return ""
 
 
 def _reason(failure: str) -> str:
-    """The one line of it that a person needs."""
+    """The one line of a failure's text that a person needs."""
     if "killed by `ray.kill`" in failure:
         return "it hung: no epoch came in time, and its process was ended"
     lines = failure.splitlines() or ["unknown error"]
@@ -256,7 +256,7 @@ def summarise_sweep(
         winner=ranked[0] if ranked else None,
         outcomes={str(outcome): count for outcome, count in outcomes.items()},
         num_epochs=sum(trial.num_epochs for trial in trials),
-        # of a clock that was put back, no time at all
+        # 0 where the clock was set back
         wall_s=max(0.0, seconds_between(sweep.started_at, finished_at)),
         accelerator_seconds=sum(trial.accelerator_seconds for trial in trials),
         finished_at=finished_at,

@@ -1,4 +1,4 @@
-"""ASHA that judges a pass as one, in a Ray Tune where trials end in order, fill memory alone, lose nodes unharmed."""
+"""ASHA that judges the trials of a pass together, and lets them survive lost nodes, full memory and slow exits."""
 
 from __future__ import annotations
 
@@ -19,55 +19,55 @@ from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
 from cifar_ray.tuning.standing import Standing
 
 HURRY_S = 10
-"""With what is written at the end, less than the 20 s that a job has from the signal on (RAY_JOB_STOP_WAIT_TIME_S)."""
+"""Seconds for processes to exit: with the final writes, less than a stopped job's 20 s (RAY_JOB_STOP_WAIT_TIME_S)."""
 NODE_LOST = ("its node has died", "The actor is temporarily unavailable")
-"""In Ray's words for an actor that was lost with its node; one that dies by itself has others."""
+"""Phrases in Ray's message for an actor that was lost with its node; one that dies by itself has other messages."""
 
 
 class Announced(NamedTuple):
-    """In a rung, in the place of a trial that has come so far and is yet to be judged there."""
+    """Stands, in a rung, for a trial that has reached it and is yet to be judged there."""
 
     trial_id: str
 
 
 class LenientASHA(ASHAScheduler):
-    """Ray Tune's own decisions. It shows its controller to schedulers alone, and has no settings for the rest.
+    """Decides like Ray Tune's ASHA, and adjusts the controller, which only schedulers see and no setting reaches.
 
-    The trials of a cohort end their passes together, and Ray Tune hears of one after another, in no order: each is
-    judged against all others of its pass, whichever come first (docs/decisions/0015).
+    The trials of a cohort end a pass together, but Ray Tune receives their results one by one, in no fixed order: each
+    is judged against all others of its pass, whichever come first (docs/decisions/0015).
 
-    Ray Tune keeps no scheduler for the driver that goes on with a sweep: the rungs are put back by judging once more,
-    in their order, the epochs that the books have, those of a pass together. Of a pass that they have a part of, it is
-    that part: one at the cutoff may be judged otherwise.
+    Ray Tune saves no scheduler for the driver that resumes a sweep: the rungs are rebuilt by judging the epochs in the
+    books once more, in order, those of a pass together. Where the books have only a part of a pass, that part is
+    judged: a trial at the cutoff may be judged differently.
     """
 
     def __init__(self, *, known: Iterable[EpochMetrics] = (), **settings: Any) -> None:
-        """`known` are the epochs that earlier drivers have heard of."""
+        """`known` are the epochs that earlier drivers recorded."""
         super().__init__(**settings)
         self._controller: TuneController | None = None
         self._ray_ids: dict[str, str] = {}
-        """Ray Tune's names of this driver's trials."""
+        """Ray Tune's ids of this driver's trials, by ours."""
         lines = list(known)
         passes, last = _passes(lines), {line.trial_id: line for line in lines}
         for line in lines:
             if line.epoch < self._max_t:
                 self._announce(passes[_pass_of(line)], line.trial_id, line.epoch)
-                # who has trained on since was let through, whatever would be said of it now
+                # a trial that has trained on since was let through, whatever would be decided now
                 self._judge_again(line, may_return=line is last[line.trial_id])
 
     def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
-        # each call has another wrapper, which keeps to itself what is set on it
+        # each call gets another wrapper, which does not pass on attributes that are set on it
         controller = getattr(tune_controller, "_tune_controller", tune_controller)
         if self._controller is not controller:
             self._controller = controller
-            # at the end of a sweep it would kill a process that has not ended within ten seconds
+            # by default, a process that has not exited ten seconds after the end of a sweep is killed
             controller._actor_force_cleanup_timeout = STOP_DEADLINE_S
             _let_trials_run_out_of_memory(controller)
             _take_losses_rightly(controller)
         name = trial.config["trial_id"]
         self._ray_ids[name] = trial.trial_id
         for _, recorded in self._rungs():
-            # Ray Tune has another name for it in each driver
+            # Ray Tune has another id for it in each driver
             if name in recorded:
                 recorded[trial.trial_id] = recorded.pop(name)
         super().on_trial_add(tune_controller, trial)
@@ -77,15 +77,15 @@ class LenientASHA(ASHAScheduler):
         return str(super().on_trial_result(tune_controller, trial, result))
 
     def hurry(self) -> None:
-        """Wait for processes as shortly as Ray Tune does by itself: whoever tells a job to stop kills it soon after.
+        """Wait for processes no longer than Ray Tune does by default: whoever stops a job kills it soon after.
 
-        An epoch that trains, and a checkpoint that takes longer to arrive, are trained once more on resume.
+        An unfinished epoch, or one whose checkpoint takes longer to upload, is trained again on resume.
         """
         if self._controller is not None:
             self._controller._actor_force_cleanup_timeout = HURRY_S
 
     def _announce(self, standings: Iterable[Standing], trial_id: str, epoch: int) -> None:
-        """Let the trial, judged next after that epoch, find all others of its pass in the rungs they have come to."""
+        """Enter a pass's other trials in the rungs that they have reached, before `trial_id` is judged at `epoch`."""
         for milestone, recorded in self._rungs():
             for each in standings:
                 if each.epoch == milestone and self._ray_ids.get(each.trial_id, each.trial_id) not in recorded:
@@ -97,20 +97,20 @@ class LenientASHA(ASHAScheduler):
         (bracket,) = self._brackets
         decision = bracket.on_result(SimpleNamespace(trial_id=line.trial_id), line.epoch, line.validation_accuracy)
         if decision == ASHAScheduler.STOP and may_return:
-            # where its driver died before it was stopped, it is to be judged when it repeats that epoch
+            # if its driver died before it was stopped, it is judged when it repeats that epoch
             for milestone, recorded in self._rungs():
                 if milestone == line.epoch:
                     recorded[Announced(line.trial_id)] = recorded.pop(line.trial_id)
 
     def _rungs(self) -> list[tuple[int, dict[str | Announced, float]]]:
-        """Each rung's epoch, and what it has recorded: one bracket has them all."""
+        """Each rung's epoch and its recorded accuracies; the only bracket has all rungs."""
         (bracket,) = self._brackets
         rungs: list[tuple[int, dict[str | Announced, float]]] = bracket._rungs
         return rungs
 
 
 def _passes(lines: Iterable[EpochMetrics]) -> dict[tuple[object, ...], list[Standing]]:
-    """How the trials stood that made an epoch together."""
+    """By pass, the standings of the trials that trained an epoch together."""
     passes: defaultdict[tuple[object, ...], list[Standing]] = defaultdict(list)
     for line in lines:
         passes[_pass_of(line)].append(Standing.of(line))
@@ -118,14 +118,14 @@ def _passes(lines: Iterable[EpochMetrics]) -> dict[tuple[object, ...], list[Stan
 
 
 def _pass_of(line: EpochMetrics) -> tuple[object, ...]:
-    """A name of it: all lines of a cohort's pass have its seconds, to the last digit."""
+    """A key for the line's pass: all lines of a cohort's pass have the same seconds, to the last digit."""
     return (line.num_sharing, line.seconds) if line.num_sharing > 1 else (line.trial_id, line.epoch)
 
 
 def _let_trials_run_out_of_memory(tune_controller: TuneController) -> None:
-    """Ray ends the process that fills a node's memory with an error that Ray Tune does not know: the sweep broke off.
+    """Have Ray Tune treat a process that Ray killed for filling its node's memory like any other that died.
 
-    It is a process that died, like others.
+    Ray Tune does not know the error that Ray raises then, at which the sweep broke off.
     """
     manager = tune_controller._actor_manager
     process_failure = manager._actor_task_failed
@@ -139,27 +139,27 @@ def _let_trials_run_out_of_memory(tune_controller: TuneController) -> None:
 
 
 class _Losses:
-    """A trial whose node died, as a spot instance does, has not failed: Ray Tune would count that with its failures.
+    """Handles failures in place of Ray Tune: the loss of a node, such as a spot instance, does not count as one.
 
-    And a process that dies as it is being made ready for its next trial is reported twice, of itself and of that call.
-    On the first report the trial waits for another process. Ray Tune took the second, of a trial that waits, for one
-    that had failed for good, however often it might be tried again; and it held a trial whose process was once made
-    ready, and lost, for one that is being made ready still.
+    Moreover, a process that dies while it is being reset for its next trial is reported twice: its death, and the
+    failed call. On the first report the trial waits for another process. Ray Tune took the second, of a waiting trial,
+    for a final failure, however many retries were left; and it took a trial whose process was lost during a reset for
+    one whose process is still being reset.
     """
 
     def __init__(self, tune_controller: TuneController) -> None:
         self._controller = tune_controller
         self._process_failure = tune_controller._trial_task_failure
         self._lost: dict[str, tuple[int, int]] = {}
-        """By trial: its epochs when it last lost its node, and how often it has since the epoch before."""
+        """By trial: its number of epochs when it last lost its node, and its losses in a row at that number."""
 
     def __call__(self, trial: Trial, exception: Exception) -> None:
-        """In the place of the controller's own."""
+        """Replaces the controller's own `_trial_task_failure`."""
         self._controller._resetting_trials.discard(trial)
         is_known = trial.status == Trial.PENDING and trial not in self._controller._trial_to_actor
         if not (is_known and isinstance(exception, RayActorError)):
             if self._is_forgiven(trial, exception):
-                # Ray Tune counts it and then judges by the sum
+                # Ray Tune adds 1 to it again before it decides by the sum
                 trial.run_metadata.num_failures -= 1
             self._process_failure(trial, exception)
 
@@ -173,7 +173,7 @@ class _Losses:
         return num_losses <= MAX_LOSSES
 
     def __reduce__(self) -> tuple[type[object], tuple[()]]:
-        """Ray Tune pickles all that its controller has, into a state that nobody reads: not the controller again."""
+        """Pickle without the controller: Ray Tune pickles all that it holds, into a state that nobody reads."""
         return object, ()
 
 

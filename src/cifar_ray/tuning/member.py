@@ -16,27 +16,27 @@ from cifar_ray.tuning.epoch_report import report_epoch
 from cifar_ray.tuning.standing import Standing
 
 MEMBER_RESOURCES = {"CPU": 0.001}
-"""It computes nothing, but a head that is told to hold no work (0 CPUs) must not hold it either."""
+"""It computes nothing, but a head node that is set to run no work (0 CPUs) must not run it either."""
 DEADLINE_S = 2 * 3600
-"""For one pass of a cohort, a minute or two on a slow CPU: then it hangs. Ray itself notices an engine that died."""
+"""Seconds until a pass, a minute or two on a slow CPU, counts as hung. Ray itself notices an engine that died."""
 RETURN_DEADLINE_S = 3600
-"""For any engine to come back, on a node that an autoscaler has yet to find."""
+"""Seconds for any engine to come back, on a node that an autoscaler has yet to start."""
 RETURN_PERIOD_S = 2.0
 ANSWER_DEADLINE_S = 20.0
-"""For the other engines, once one has answered: they start together where their nodes are there."""
+"""Seconds for the other engines to answer, once one has: they start together where their nodes are up."""
 MAX_LOSSES = 5
-"""Of a node in a row, without an epoch between: then it is not the nodes that end the trial."""
+"""Most losses of a node in a row, without an epoch in between: beyond that, the nodes are not to blame."""
 
 _GONE = (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError)
 _LOSSES = (*_GONE, ray.exceptions.GetTimeoutError, NotAMemberError)
 
 
 def run_member(assignment: dict[str, Any], *, engines: Sequence[ActorHandle]) -> None:
-    """Ray Tune's function trainable; `assignment` is as `assign` makes it.
+    """Ray Tune's function trainable; `assignment` is what `assign` returns.
 
-    An engine that dies with its node, as on a spot instance, comes back on another: the trial joins whichever is
-    there, and goes on from its newest checkpoint. Ray Tune notices nothing, and its budget of failures stays whole.
-    So does one that hangs: the first trial to lose patience ends it.
+    An engine that dies with its node, such as a spot instance, comes back on another: the trial joins whichever is
+    up, and resumes from its newest checkpoint. Ray Tune notices nothing, and the trial keeps all its retries.
+    An engine that hangs comes back, too: the first trial whose wait times out kills it.
     """
     num_reported = num_losses = 0
     while True:
@@ -57,7 +57,7 @@ def run_member(assignment: dict[str, Any], *, engines: Sequence[ActorHandle]) ->
 
 
 def _epochs(engine: ActorHandle, assignment: Mapping[str, Any]) -> Generator[tuple[EpochMetrics, list[Standing]]]:
-    """Join, then all epochs that the trial has had and will have; with those of now, how all of the pass stand."""
+    """Join, then yield the trial's past and future epochs, the future ones with the standings of their pass."""
     trial_id = assignment["trial_id"]
     history: list[EpochMetrics] = ray.get(engine.join.remote(dict(assignment)), timeout=DEADLINE_S)
     try:
@@ -66,21 +66,21 @@ def _epochs(engine: ActorHandle, assignment: Mapping[str, Any]) -> Generator[tup
         while epoch := ray.get(engine.next_epoch.remote(trial_id), timeout=DEADLINE_S):
             yield epoch
     finally:
-        # not waited for: Ray Tune has no use for a process that is slow to let its trial go
+        # not waited for: Ray Tune gives up a process that is slow to let its trial go
         engine.leave.remote(trial_id)
 
 
 def _choose_engine(engines: Sequence[ActorHandle], trial_id: str) -> ActorHandle:
-    """The one with the fewest members; trials that start together spread over those that have equally few.
+    """The engine with the fewest members; trials that start together spread over those that have equally few.
 
-    One whose node has yet to come is silent, and one that is coming back says so: without another they are waited
-    for. Raises what they say where none comes back, or none ever will.
+    An engine whose node is not up yet does not answer, and one that is restarting answers with an error: where no other
+    is up they are waited for. Raises that error where none comes back in time, or none ever will.
     """
     first = int(trial_id.removeprefix("t")) % len(engines)
     deadline = time.monotonic() + RETURN_DEADLINE_S
     while True:
         asked = [engine.num_members.remote() for engine in engines]
-        # as long as it takes, like a trial that trains alone
+        # for as long as it takes, as a trial that trains by itself waits
         ray.wait(asked)
         answered, silent = ray.wait(asked, num_returns=len(asked), timeout=ANSWER_DEADLINE_S)
         loads: dict[int, int] = {}

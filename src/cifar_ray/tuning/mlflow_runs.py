@@ -10,16 +10,16 @@ from ray.air.integrations.mlflow import MLflowLoggerCallback
 from cifar_ray.records import SweepRecord
 
 _ENVIRONMENT = {
-    # its own default goes on for minutes where no server answers
+    # by default MLflow retries for minutes where no server answers
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-    # as with Ray's: no usage reports unless a person asks for them
+    # as with Ray: no usage reports unless the user asks for them
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 
 
 class MLflowRuns(MLflowLoggerCallback):
-    """Ray Tune's callback; finds a resumed trial's run by its tags, and goes on after the last epoch that it has.
+    """Ray Tune's callback; finds a resumed trial's run by its tags, and continues after its last epoch.
 
     The server's address and credentials are left to MLflow, which takes them from the environment.
     """
@@ -39,7 +39,7 @@ class MLflowRuns(MLflowLoggerCallback):
         self._logged: dict[Any, int] = {}
 
     def log_trial_start(self, trial: Any) -> None:
-        """Begin, or find, its run, and note its settings."""
+        """Start or find the trial's run, and log its settings."""
         if trial not in self._trial_runs and (run_id := self._find(trial)):
             self._trial_runs[trial] = run_id
             history = self.mlflow_util._get_client().get_metric_history(run_id, "validation_accuracy")
@@ -47,7 +47,7 @@ class MLflowRuns(MLflowLoggerCallback):
         super().log_trial_start(trial)
 
     def log_trial_result(self, iteration: int, trial: Any, result: dict[str, Any]) -> None:
-        """Note an epoch that the run has not."""
+        """Log an epoch that the run does not have yet."""
         if iteration > self._logged.get(trial, 0):
             super().log_trial_result(iteration, trial, result)
 

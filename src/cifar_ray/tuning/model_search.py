@@ -27,21 +27,21 @@ NUM_STARTUP = 10
 class ModelSearch(BookSearch):
     """Ray Tune's searcher of a study: a tree-structured Parzen estimator (Bergstra et al. 2011), by Optuna.
 
-    With `tpe` a trial is one result, the accuracy of its last epoch. With `bohb-style` it is one result at each rung
-    that it has reached, and results of later rungs outrank all of earlier ones: what BOHB (Falkner et al.,
-    arXiv 1807.01774) does with budgets. With either a trial that diverged ranks last. Trials that still run are left
-    out: Optuna would count them among the bad ones, and under ASHA they are the good ones.
+    With `tpe` a trial gives one result, the accuracy of its last epoch. With `bohb-style` it gives one at each rung
+    that it reaches, and results of later rungs outrank all of earlier ones, as BOHB (Falkner et al.,
+    arXiv 1807.01774) does with budgets. With either, a diverged trial ranks last. Trials that still run are left
+    out: Optuna would count them among the bad ones, but under ASHA they are the good ones.
     """
 
     def __init__(self, study: Study, sweep: SweepRecord, first: Sequence[TrialConfig], runs: RunStore) -> None:
-        """`first` are the trials of a random sweep."""
+        """`first` are the configurations of a random sweep."""
         super().__init__(sweep, runs)
         self._study, self._first = study, first
         self._rungs = milestones(sweep.budget)
         trials = self._trials
-        # another seed for each driver: the first one's would repeat its draws
+        # each driver has a seed of its own: with the first one's it would repeat the same draws
         seed = random.Random(f"{study.name}:{sweep.seed}:{len(trials)}").getrandbits(32)
-        # the job's log is the sweep's
+        # the job's log is for the sweep's own messages
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._model = OptunaSearch(
             space={name: _distribution(domain) for name, domain in study.space.items()},
@@ -70,7 +70,7 @@ class ModelSearch(BookSearch):
         return TrialRecord(trial_id=layout.trial_id(index), config=config.to_dict(), outcome="running")
 
     def _learn(self, trial: TrialRecord, reached: EpochMetrics) -> None:
-        """Take in what a trial reached, once: resumed trials repeat their epochs."""
+        """Add a trial's result to the model, once: resumed trials repeat their epochs."""
         epoch, accuracy = reached.epoch, reached.validation_accuracy
         if (trial.trial_id, epoch) in self._observed:
             return
@@ -78,8 +78,8 @@ class ModelSearch(BookSearch):
         self._num_results += 1
         parameters = {name: trial.config[name] for name in self._study.space}
         is_rung = self._study.searcher == "bohb-style" and epoch < self._sweep.max_epochs
-        # a pruned trial's rank in the model is its last step, then its value; one without steps is the last, and so
-        # is one that diverged, however late
+        # the model ranks pruned trials by their last step, then by their value, and those without steps last: a
+        # diverged trial is given none, however late it diverged
         steps = [accuracy] * epoch if is_rung and reached.is_finite else None
         self._model.add_evaluated_point(
             parameters, accuracy, pruned=is_rung or not reached.is_finite, intermediate_values=steps

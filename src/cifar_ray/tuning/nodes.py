@@ -11,7 +11,7 @@ from cifar_ray.settings import WorkerPool
 
 
 def read_node_kinds(pools: Sequence[WorkerPool]) -> list[NodeKind]:
-    """Its living nodes; where it has `pools` that grow, its head and those."""
+    """The cluster's living nodes; where it has autoscaled `pools`, its nodes as `with_pools` combines them."""
     alive = [
         NodeKind(
             name=str(node["NodeManagerAddress"]),

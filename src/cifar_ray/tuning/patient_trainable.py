@@ -1,4 +1,4 @@
-"""The process of a trial that trains by itself: it ends no sooner than the trial's last checkpoints have arrived."""
+"""The process of a trial that trains by itself: it does not exit before the last checkpoints are in the store."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from ray.tune.trainable.function_trainable import FunctionTrainable
 from cifar_ray.storage.uploading import DRAIN_DEADLINE_S
 
 STOP_DEADLINE_S = DRAIN_DEADLINE_S + 60
-"""For a trial that is stopped: until its last checkpoints have arrived."""
+"""Seconds for the last checkpoints of a stopped trial to reach the store."""
 
 
 class PatientTrainable(FunctionTrainable):
-    """Ray Tune's process of a trial, which ends no sooner than the trial's thread.
+    """Ray Tune's process of a trial, which does not exit before the trial's thread has ended.
 
-    Ray Tune waits for that thread where another trial follows in the process, but not where none does: the last
-    checkpoints of a trial that is stopped then, which are on their way, would end with the process.
+    Ray Tune waits for that thread where it reuses the process for another trial, but not otherwise: the last
+    checkpoints of a trial that is stopped then, still being uploaded, would be lost with the process.
     """
 
     def cleanup(self) -> None:

@@ -1,4 +1,4 @@
-"""Population based training (Jaderberg et al. 2017, arXiv 1711.09846) as trials that follow on each other."""
+"""Population based training (Jaderberg et al. 2017, arXiv 1711.09846) as trials that continue one another."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from cifar_ray.tuning.book_search import BookSearch
 from cifar_ray.tuning.epoch_report import METRIC, from_result
 
 SHARE_REPLACED = 4
-"""The worst of so many goes, and takes over from the best of so many."""
+"""The worst of a generation, one in this many, are replaced by copies of its best, one in this many."""
 RESAMPLED = 0.25
-"""How often a setting is drawn anew instead of changed a little: Ray Tune's share, as is the quarter."""
+"""Probability that a setting is drawn afresh instead of perturbed: Ray Tune's default, as is the quarter."""
 NOTHING = -1.0
-"""Reached by a trial that diverged or failed: less than any accuracy."""
+"""The accuracy recorded for a trial that diverged or failed: below any other."""
 
 
 class PopulationSearch(BookSearch):
     """Ray Tune's searcher of a population: a trial is one member for one generation.
 
-    The first generation begins anew, with the configurations of a random sweep. Each later trial begins with the last
-    weights of one of the generation before: of the member that it follows on, with the same settings; or, where that
-    was among the worst quarter, diverged or failed, of one of the best quarter, with some settings changed. Who follows
-    on whom depends on the books alone, so a later driver goes on where this one ends.
+    The first generation starts from scratch, with the configurations of a random sweep. Each later trial starts from
+    the last weights of a trial of the generation before: its predecessor, with the same settings; or, where that was
+    among the worst quarter, diverged or failed, one of the best quarter, with some settings changed. Which trial
+    continues which depends on the books alone, so a later driver continues where this one ends.
     """
 
     def __init__(self, study: Study, sweep: SweepRecord, first: Sequence[TrialConfig], runs: RunStore) -> None:
-        """`first` are the trials of a random sweep."""
+        """`first` are the configurations of a random sweep."""
         super().__init__(sweep, runs)
         self._study, self._first = study, first
         self._size = study.trials_at_once
-        # what failed in an earlier generation has been replaced; what ended there may not have been written down
+        # a failed trial of an earlier generation has been replaced; a running one may have ended unrecorded
         start = max(0, len(self._trials) - 1) // self._size * self._size
         newest = self._trials[start:]
         self._waiting = [
@@ -46,13 +46,13 @@ class PopulationSearch(BookSearch):
         left = {each.trial_id for each in self._waiting}
         ends = {each.trial_id: each.num_epochs for each in self._trials if each.outcome == "completed"}
         self._reached = {each.trial_id: NOTHING for each in self._trials if each.trial_id not in left}
-        """By trial that has ended: its last epoch's accuracy."""
+        """The last epoch's accuracy of each trial that has ended."""
         for line in runs.metrics(sweep.sweep_id):
             if line.epoch == ends.get(line.trial_id):
                 self._reached[line.trial_id] = line.validation_accuracy
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
-        """A trial ended: it has reached what its last epoch did."""
+        """A trial ended: note its last epoch's accuracy."""
         is_of_use = not error and result and METRIC in result and from_result(result).is_finite
         self._reached[self._given[trial_id].trial_id] = result[METRIC] if is_of_use and result else NOTHING
 
@@ -80,7 +80,7 @@ def descend(
 ) -> tuple[str | None, Mapping[str, Any]]:
     """Parent and settings of the member at `place`, from the generation before and the accuracies that it reached.
 
-    Where none has reached anything the population begins anew, without a parent.
+    Where every trial before diverged or failed, the settings are drawn afresh and there is no parent.
     """
     order = sorted(range(len(before)), key=lambda index: (-reached[index], index))
     num_replaced = max(1, len(before) // SHARE_REPLACED)
@@ -94,7 +94,7 @@ def descend(
 
 
 def explore(study: Study, config: Mapping[str, Any], rng: random.Random) -> dict[str, Any]:
-    """`config` with other values of what can change within a training: near the present ones, or drawn anew."""
+    """`config` with new values for the settings that can change during training: perturbed, or drawn afresh."""
     changed = dict(config)
     for name, domain in study.space.items():
         if name in ADJUSTABLE:

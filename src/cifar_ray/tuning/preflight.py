@@ -1,4 +1,4 @@
-"""What must hold before a sweep starts: a store that every node can use."""
+"""Checks, before a sweep starts, that every node can use its store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEADLINE_S = 120
 
 
 def choose_storage(option: str | None, settings: Settings, num_nodes: int) -> str:
-    """The URI of the store; refused where it is unset and the cluster has, or may get, several nodes."""
+    """The URI of the store; ConfigurationError where it is unset and the cluster has, or may get, several nodes."""
     if uri := option or settings.storage:
         return open_store(uri, settings.s3).uri
     if num_nodes > 1:
@@ -30,7 +30,7 @@ def choose_storage(option: str | None, settings: Settings, num_nodes: int) -> st
 def check_store_from_every_node(uri: str) -> None:
     """Write, read and delete from every node that is alive; StorageError names the first that cannot.
 
-    A node that leaves meanwhile, as those of an autoscaler do, is not asked further.
+    A node that leaves meanwhile, as an autoscaler's may, is passed over.
     """
     store = open_store(uri)
     check_write_read_delete(store)

@@ -18,7 +18,7 @@ from cifar_ray.storage.runs import RunStore
 
 PERIOD_S = 30.0
 SETTLED_AFTER_S = 60.0
-"""Since a trial ended: its last uploads may still be on their way. What comes later goes with the sweep's end."""
+"""Seconds after a trial's end: its last uploads may still be running. Later ones are removed at the sweep's end."""
 
 
 class Pruner(Callback):
@@ -28,11 +28,11 @@ class Pruner(Callback):
     """
 
     def __init__(self, runs: RunStore, sweep_id: str, trials: Callable[[], Collection[TrialRecord]]) -> None:
-        """`trials` are those of the books, which choose the winner, as they stand when it is called."""
+        """`trials` returns the current records of the books, by which the winner is chosen."""
         self._runs, self._sweep_id, self._trials = runs, sweep_id, trials
 
     def setup(self, *args: Any, **info: Any) -> None:
-        """Ray Tune calls this in every driver that the sweep has, once the books are open."""
+        """Ray Tune calls this in each of the sweep's drivers, once the books are open."""
         self._ended = {each.trial_id: time.monotonic() for each in self._trials() if each.has_ended}
         self._looked = time.monotonic()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="pruner")
@@ -43,7 +43,7 @@ class Pruner(Callback):
         self._ended[trial.config["trial_id"]] = time.monotonic()
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Remove, where it is time to, and none is at it."""
+        """Begin a removal, if it is time to and none is running."""
         now = time.monotonic()
         if now - self._looked < PERIOD_S or (self._removing and not self._removing.done()):
             return
@@ -56,7 +56,7 @@ class Pruner(Callback):
             if now - ended > SETTLED_AFTER_S and best[trial_id] < leader
         ]
         for trial_id in lost:
-            # looked at once
+            # each is handled once
             del self._ended[trial_id]
         if lost:
             self._removing = self._executor.submit(self._remove, lost)
@@ -70,4 +70,4 @@ class Pruner(Callback):
             try:
                 remove_keys(self._runs, self._runs.objects.keys(layout.checkpoints(self._sweep_id, trial_id)))
             except StorageError:
-                return  # they go with the sweep's end
+                return  # they are removed at the sweep's end

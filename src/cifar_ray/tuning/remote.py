@@ -14,17 +14,17 @@ from cifar_ray.errors import CifarRayError
 Result = TypeVar("Result")
 
 DEADLINE_S = 2 * 3600
-"""For a node to come up and all the work to be done. Ray gives a pool without capacity up after an hour, with the
-chart after 20 minutes."""
+"""Seconds for a node to come up and all the work to be done. Ray gives up a pool without capacity after an hour, with
+the Helm chart after 20 minutes."""
 
 
 def run_each_on_best_node(
     kinds: Sequence[NodeKind], function: Callable[..., Result], calls: Sequence[tuple[Any, ...]]
 ) -> tuple[list[Result], CifarRayError | None]:
-    """The results of the calls that have one, and the first error of the others, which is raised where none has.
+    """Make the calls one after the other; returns the results and the first error, which is raised if none succeeds.
 
-    Further errors are shown; the function's own come back as they were raised. The calls are made one after the other,
-    and what has no result DEADLINE_S after the first began is called off.
+    Further errors are shown; the function's own come back as they were raised. Calls without a result DEADLINE_S after
+    the first began are cancelled.
     """
     end = time.monotonic() + DEADLINE_S
     results: list[Result] = []
@@ -49,7 +49,7 @@ def _run_on_best_node(
     try:
         result: Result = ray.get(task, timeout=max(0.0, end - time.monotonic()))
     except ray.exceptions.GetTimeoutError as error:
-        # else it would ask for a node still, and score what the report says has no score
+        # otherwise it would still ask for a node, and score what the report says has no score
         ray.cancel(task)
         raise CifarRayError(
             f"no result within {DEADLINE_S} s", "see whether the cluster has a free node: cifar-ray job list"

@@ -1,4 +1,4 @@
-"""A sweep that goes on must be the one that was begun."""
+"""Checks that a sweep to resume is the one that was begun."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cifar_ray.studies.study import GENERATIONS
 
 
 def find_begun(runs: RunStore, sweep_id: str, study: Study) -> SweepRecord:
-    """The record; UnknownNameError where there is no such sweep, ConfigurationError where it is of another study."""
+    """Its record; UnknownNameError where there is no such sweep, ConfigurationError where it is of another study."""
     try:
         recorded = runs.sweep(sweep_id)
     except UnknownNameError as error:
@@ -31,7 +31,7 @@ def find_begun(runs: RunStore, sweep_id: str, study: Study) -> SweepRecord:
 
 
 def as_begun(options: SweepOptions, recorded: SweepRecord) -> SweepOptions:
-    """The options; where they leave it open, what the sweep was begun with, whatever its study's own has become."""
+    """The options; those left open are what the sweep was begun with, whatever its study's own have become."""
     own = vars(_options_of(recorded))
     left_open = [name for name, value in vars(options).items() if value is None or value is False or value == ()]
     return replace(options, **{name: own[name] for name in left_open})
@@ -63,7 +63,7 @@ def describe_changes(options: SweepOptions) -> tuple[str, ...]:
 
 
 def check_same(recorded: SweepRecord, sweep: SweepRecord) -> None:
-    """A resumed sweep must be the one that was started."""
+    """Raise ConfigurationError, which lists the differences, unless the resumed sweep is as it was recorded."""
     names = ["num_seeds", "searcher", "best_of", "seed", "num_trials", "max_epochs", "grace_period", "is_cohort"]
     names += ["reduction_factor"] if recorded.grace_period < recorded.max_epochs else []
     names += ["accelerators_per_trial", *([] if recorded.is_cohort else ["cpus_per_trial"])]
@@ -80,12 +80,12 @@ def check_same(recorded: SweepRecord, sweep: SweepRecord) -> None:
 
 
 def check_drawn(recorded: SweepRecord, trials: Sequence[TrialRecord], configs: Sequence[TrialConfig]) -> None:
-    """The trials that go on must train what their records say, which a study that has changed would not draw again."""
+    """Raise ConfigurationError unless trials would train what their records say: a changed study draws otherwise."""
     if recorded.searcher != "random" or sum(trial.has_ended for trial in trials) == recorded.num_trials:
         return
     drawn = {layout.trial_id(index): config.to_dict() for index, config in enumerate(configs)}
     for trial in trials:
-        # a setting that it did not know yet has its default
+        # a setting that the record does not know yet has its default
         was = TrialConfig.from_dict(trial.config).to_dict()
         pairs = {name: (was[name], value) for name, value in drawn[trial.trial_id].items()}
         changed = [f"{name} was {old}, now {new}" for name, (old, new) in pairs.items() if old != new]
@@ -98,7 +98,7 @@ def check_drawn(recorded: SweepRecord, trials: Sequence[TrialRecord], configs: S
 
 
 def _options_of(sweep: SweepRecord) -> SweepOptions:
-    """Those that it was begun with, as far as they count."""
+    """The options that the sweep was begun with, as far as they matter."""
     is_population = sweep.searcher == "pbt"
     return SweepOptions(
         trials=sweep.num_trials,

@@ -1,4 +1,4 @@
-"""Which class a study's searcher is."""
+"""Chooses the class of a study's searcher."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ _CLASSES: Mapping[Searcher, Callable[[Study, SweepRecord, Sequence[TrialConfig],
 
 
 def open_search(study: Study, sweep: SweepRecord, first: Sequence[TrialConfig], runs: RunStore) -> BookSearch | None:
-    """None where chance alone chooses; `first` are the trials of a random sweep."""
+    """The study's searcher, None for a random search; `first` are the configurations of a random sweep."""
     return None if study.searcher == "random" else _CLASSES[study.searcher](study, sweep, first, runs)

@@ -11,7 +11,7 @@ from types import FrameType
 
 @contextmanager
 def ending_in_order(hurry: Callable[[], None], stopping: threading.Event) -> Iterator[None]:
-    """The first SIGINT or SIGTERM: Ray Tune is to end its trials in order, and to `hurry`. The second does as ever.
+    """On the first SIGINT or SIGTERM have Ray Tune end its trials in order, and `hurry`; a second has its usual effect.
 
     Ray Tune ends them on SIGUSR1, too, with a handler that stays when all trials have ended.
     """
@@ -27,10 +27,10 @@ def ending_in_order(hurry: Callable[[], None], stopping: threading.Event) -> Ite
         try:
             signal.raise_signal(signal.SIGUSR1)
         finally:
-            # whereupon Ray Tune has put back this one
+            # Ray Tune's handler has just put this one back, for SIGINT
             restore()
 
-    # until Ray Tune has its own
+    # until Ray Tune installs its own
     signal.signal(signal.SIGUSR1, signal.default_int_handler)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)

@@ -1,4 +1,4 @@
-"""Where the trials of a pass stand, as engine, members and scheduler tell each other. Loads nothing of Ray."""
+"""Where the trials of a pass stand, as engine, members and scheduler tell each other. Imports nothing from Ray."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ class Standing(NamedTuple):
 
     @classmethod
     def of(cls, metrics: EpochMetrics) -> Standing:
-        """After that epoch."""
+        """Where the trial of `metrics` stands after that epoch."""
         return cls(metrics.trial_id, metrics.epoch, metrics.validation_accuracy)

@@ -45,28 +45,28 @@ from cifar_ray.tuning.trainable import TrialPlan, run_trial
 from cifar_ray.tuning.watchdog import Watchdog
 
 SPARE_CPUS = 0.5
-"""Of what a cohort's engine holds: in Ray's books alone, for the light processes of its trials."""
+"""CPUs that an engine does not reserve with Ray, though it uses them: for its trials' lightweight processes."""
 MAX_RETRIES = 2
 """How often a trial that raises is started again before it is recorded as failed."""
 
 _TUNE_ENVIRONMENT = {
-    # our ledger keeps the books; CSV, JSON and TensorBoard copies of them, written between a trial's epochs, would
-    # cost more than small epochs (tuning/trackers.py writes TensorBoard's in a thread)
+    # our ledger keeps the books; Ray Tune's CSV, JSON and TensorBoard files, written between a trial's epochs, would
+    # take longer than short epochs (tuning/trackers.py writes TensorBoard's in a thread)
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    # relative data folders mean the job's working directory
+    # relative data folders are looked up in the job's working directory
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     # an error is in its trial's record and in one line of the log
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    # a stopped trial's thread, whose last checkpoints are on their way, gets this long: then Ray Tune gives up the
-    # actor, and the trial that was to follow in it, too
+    # a stopped trial's thread gets this long to upload its last checkpoints: then Ray Tune gives up the actor, and the
+    # trial that was to follow in it, too
     "TUNE_FUNCTION_THREAD_TIMEOUT_S": f"{STOP_DEADLINE_S:.0f}",
-    # the ledger takes back what a lost node has counted; of preempted ones Ray Tune would not have counted anything
+    # tuning/lenient_asha.py subtracts lost nodes from the failures again, so preempted ones must be counted, too
     "RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE": "1",
-    # nobody reads its state (docs/decisions/0011), which took a third of the driver's time at 500 trials
+    # nobody reads its saved state (docs/decisions/0011); writing it took a third of the driver's time at 500 trials
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",
     # the job prints its own progress
     "RAY_AIR_NEW_OUTPUT": "0",
-    # a signal comes to ours first (tuning/signals.py)
+    # our own handler gets signals first (tuning/signals.py)
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
 }
 
@@ -77,38 +77,38 @@ class SweepPlan:
 
     sweep: SweepRecord
     configs: list[TrialConfig]
-    """Of the trials; where a study searches, of those that begin before it has learnt enough."""
+    """Of all trials; with a searcher, of those that begin before it has learnt enough."""
     data: TrainingData
     storage: str
     max_concurrent_trials: int
     num_cohorts: int
-    """0 where the trials train one by one."""
+    """0 where each trial trains by itself."""
     accelerator: str | None = None
-    """The type that trials, cohorts and finals train on, as nodes are labelled; None for any."""
+    """The type, as in the nodes' labels, that trials, cohorts and finals train on; None for any."""
     study: Study | None = None
-    """That which chooses its trials as the sweep goes; None where `configs` has them all."""
+    """The study whose searcher chooses trials as the sweep runs; None where `configs` has them all."""
     prices: Prices | None = None
     keep: Keep = "all"
     finals: Placement | None = None
-    """Of each training of its finals, which train one by one; None for a sweep without."""
+    """For its finals, where each training runs by itself; None for a sweep without."""
     ends_at: float | None = None
-    """When this process is to end, by its monotonic clock; None for when the sweep ends."""
+    """When this process must end, by its monotonic clock; None for no limit."""
 
     @property
     def num_together(self) -> int:
-        """The most trials of a cohort; 1 where they train one by one."""
+        """The most trials of a cohort; 1 where each trial trains by itself."""
         return math.ceil(self.max_concurrent_trials / self.num_cohorts) if self.num_cohorts else 1
 
 
 def run_trials(plan: SweepPlan, runs: RunStore, say: Callable[[str], None]) -> SweepResult:
     """Train all trials of a sweep, or those that are left; its result is for the caller to store.
 
-    Raises InterruptedSweepError where a signal, or TimeLimitError where the limit, ended it before every trial had an
-    outcome.
+    Raises InterruptedSweepError or TimeLimitError where a signal or the limit ended it before every trial had an
+    outcome; StorageError where it broke off.
     """
     sweep_id = plan.sweep.parent or plan.sweep.sweep_id
     os.environ.update(_TUNE_ENVIRONMENT)
-    # it misses the result files that our ledger replaces
+    # it warns of missing result files, which our ledger replaces
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     limit = TimeLimit(plan.ends_at)
     ended = {trial.trial_id for trial in runs.trials(plan.sweep.sweep_id) if trial.has_ended}
@@ -117,7 +117,7 @@ def run_trials(plan: SweepPlan, runs: RunStore, say: Callable[[str], None]) -> S
     try:
         if num_left:
             scheduler = _build_scheduler(plan, runs.metrics(plan.sweep.sweep_id))
-            # what Ray Tune writes of its own nobody reads (docs/decisions/0011)
+            # nobody reads what Ray Tune itself writes (docs/decisions/0011)
             with (
                 TemporaryDirectory(prefix="cifar-ray-tune-", ignore_cleanup_errors=True) as folder,
                 _trainable(plan, num_left) as (trainable, engines),
@@ -127,7 +127,7 @@ def run_trials(plan: SweepPlan, runs: RunStore, say: Callable[[str], None]) -> S
     except (OSError, TuneError, StorageError) as error:
         raise _broke_off(sweep_id, error) from error
     result = summarise_sweep(runs, plan.sweep, now(), plan.prices)
-    # told to stop as the last trials ended, a search does not go on to its finals
+    # a search that was told to stop as its last trials ended does not go on to its finals
     if result is None or (stopping.is_set() and plan.finals is not None):
         raise _interruption(sweep_id, limit)
     return result
@@ -139,7 +139,7 @@ def _broke_off(sweep_id: str, error: Exception) -> StorageError:
     elif isinstance(error, OSError) or "OSError" in str(error):
         what, hint = last_line(error), "see whether the driver's disk has room"
     else:
-        # no fault of what it runs on, perhaps of ours
+        # not the fault of the disk or the store, perhaps ours
         traceback.print_exception(error)
         what, hint = last_line(error), "how it came to that stands in the job's log"
     return StorageError(f"sweep {sweep_id} broke off: {what}", f"{hint}; then go on: --sweep-id {sweep_id} --resume")
@@ -170,10 +170,10 @@ def _build_tuner(
         Watchdog(say, engines),
         Trackers(runs, sweep, say),
         limit,
-        # the next generation of a population begins with checkpoints of this one
+        # the next generation of a population starts from checkpoints of this one
         *([Pruner(runs, sweep.sweep_id, ledger.trials)] if plan.keep == "winner" and sweep.searcher != "pbt" else []),
     ]
-    # a sweep goes on from its books alone (docs/decisions/0011)
+    # a sweep resumes from its books alone (docs/decisions/0011)
     search = open_search(plan.study, sweep, plan.configs, runs) if plan.study else None
     return tune.Tuner(
         trainable,
@@ -191,7 +191,7 @@ def _build_tuner(
 
 @contextmanager
 def _trainable(plan: SweepPlan, num_left: int) -> Iterator[tuple[Any, EngineWatch | None]]:
-    """What Ray Tune runs for each trial, and a look at the engines behind it, where there are any."""
+    """What Ray Tune runs for each trial, and a watch on the engines behind it, if there are any."""
     sweep = plan.sweep
     where = {TYPE_LABEL: plan.accelerator} if plan.accelerator else {}
     if not plan.num_cohorts:
@@ -206,7 +206,7 @@ def _trainable(plan: SweepPlan, num_left: int) -> Iterator[tuple[Any, EngineWatc
         num_trials=math.ceil(num_left / plan.num_cohorts),
     )
     amounts = {"num_cpus": sweep.cpus_per_trial - SPARE_CPUS, "num_gpus": sweep.accelerators_per_trial}
-    # once to a node, whoever starts there; held for restarts, so lost only with this driver (ray#53727)
+    # sent once to each node, however many start there; held for restarts, so lost only with this driver (ray#53727)
     data = ray.put(plan.data)
     engines = start_engines(plan.num_cohorts, data, engine_plan, {**amounts, "label_selector": where})
     has_store = True
@@ -214,7 +214,7 @@ def _trainable(plan: SweepPlan, num_left: int) -> Iterator[tuple[Any, EngineWatc
         member = tune.with_parameters(run_member, engines=engines)
         yield tune.with_resources(member, _reserve(MEMBER_RESOURCES, where)), EngineWatch(engines)
     except StoreUnavailableError:
-        # the driver has waited for it as long as the engines may
+        # the driver has waited for the store as long as the engines may
         has_store = False
         raise
     finally:
@@ -222,13 +222,13 @@ def _trainable(plan: SweepPlan, num_left: int) -> Iterator[tuple[Any, EngineWatc
             if has_store:
                 drain_engines(engines)
         finally:
-            # Ray Tune keeps what it was given as long as the driver lives: finals would wait for what they hold
+            # Ray Tune keeps their handles until the driver exits: finals would wait for the resources that they hold
             for engine in engines:
                 ray.kill(engine)
 
 
 def _alone(plan: SweepPlan, where: Mapping[str, str]) -> Any:
-    """A trial that trains by itself, in the process that Ray Tune gives it."""
+    """What Ray Tune runs for a trial that trains by itself, in the trial's own process."""
     sweep = plan.sweep
     trial_plan = TrialPlan(
         sweep_id=sweep.sweep_id,
@@ -242,7 +242,7 @@ def _alone(plan: SweepPlan, where: Mapping[str, str]) -> Any:
 
 
 def _reserve(amounts: Mapping[str, float], where: Mapping[str, str]) -> tune.PlacementGroupFactory:
-    """What Ray Tune asks of Ray for each trial, on a node that has these labels."""
+    """What Ray Tune asks of Ray for each trial, on a node with the labels `where`."""
     labels = {"bundle_label_selector": [dict(where)]} if where else {}
     return tune.PlacementGroupFactory([dict(amounts)], **labels)
 
@@ -278,5 +278,5 @@ def _tune_config(plan: SweepPlan, search: BookSearch | None, scheduler: LenientA
 
 
 def _name_trial(trial: tune.experiment.Trial) -> str:
-    """Ray Tune's folder of a trial has our name for it."""
+    """Our id of a trial, as the name that Ray Tune gives it and its folder."""
     return str(trial.config["trial_id"])

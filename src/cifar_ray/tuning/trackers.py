@@ -1,4 +1,4 @@
-"""Hands a sweep's epochs to the trackers that people use: TensorBoard's files always, MLflow and W&B where asked."""
+"""Hands a sweep's epochs to experiment trackers: always to TensorBoard's files, to MLflow and W&B if configured."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from cifar_ray.storage.runs import RunStore
 from cifar_ray.tuning.epoch_report import from_result
 
 CLOSE_DEADLINE_S = 60.0
-"""For a tracker to take what is left when the sweep has ended."""
+"""Seconds for a tracker to take what is left when the sweep has ended."""
 
 
 def check_trackers(settings: Settings) -> None:
-    """ConfigurationError where the environment switches a tracker on whose package is not installed here."""
+    """Raise ConfigurationError where the environment enables a tracker whose package is not installed here."""
     for name, variable, is_on in (
         ("mlflow", "MLFLOW_TRACKING_URI", settings.mlflow_experiment),
         ("wandb", "WANDB_API_KEY or WANDB_MODE", settings.wandb_project),
@@ -42,10 +42,10 @@ def check_trackers(settings: Settings) -> None:
 
 @dataclass(frozen=True)
 class TrackedTrial:
-    """What Ray Tune's callbacks look at of a trial: a copy, for another thread. Equal by its id."""
+    """A copy, for another thread, of what Ray Tune's callbacks read of a trial. Compared by its id."""
 
     trial_id: str
-    """Unique over sweeps, and the same in every driver that the sweep has."""
+    """Unique across sweeps, and the same in all of a sweep's drivers."""
     name: str = field(compare=False)
     config: dict[str, Any] = field(compare=False)
     local_path: str = field(compare=False)
@@ -66,11 +66,11 @@ class TrackedTrial:
 
 
 class Trackers(Callback):
-    """Ray Tune's callback in the driver, in front of the trackers' own.
+    """Ray Tune's callback in the driver, which passes everything on to the trackers' own.
 
-    Each of them works in a thread of its own: one that is slow delays no trial, one that fails is said in the log and
-    let go of, and the sweep goes on. They are chosen from the environment of each driver anew, and Ray Tune's pickled
-    state, in which this object lies, holds none of it.
+    Each tracker works in a thread of its own: a slow one delays no trial, and one that fails is reported in the log and
+    dropped, while the sweep continues. Each driver chooses them from its own environment, and Ray Tune's pickled state,
+    which includes this object, has nothing of it.
     """
 
     def __init__(self, runs: RunStore, sweep: SweepRecord, say: Callable[[str], None]) -> None:
@@ -79,7 +79,7 @@ class Trackers(Callback):
         self._say = say
 
     def setup(self, *args: Any, **info: Any) -> None:
-        """Ray Tune calls this in every driver that the sweep has."""
+        """Ray Tune calls this in each of the sweep's drivers."""
         self._seen: dict[str, int] = {}
         self._feeds = [_Feed(name, make, self._say) for name, make in self._chosen(read_settings()).items()]
 
@@ -90,7 +90,7 @@ class Trackers(Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        """A trial finished an epoch; those that one repeats which was started again are known."""
+        """A trial finished an epoch; those that a restarted trial repeats are not passed on again."""
         line = from_result(result)
         if line.epoch > self._seen.get(line.trial_id, 0):
             self._seen[line.trial_id] = line.epoch
@@ -105,7 +105,7 @@ class Trackers(Callback):
         self._feed("log_trial_end", self._tracked(trial), True)
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
-        """The sweep ended, or was interrupted: let them take what is left."""
+        """The sweep ended, or was interrupted: let the trackers take what is left."""
         deadline = time.monotonic() + CLOSE_DEADLINE_S
         for feed in self._feeds:
             feed.end()
@@ -115,7 +115,7 @@ class Trackers(Callback):
             self._keep_offline_runs(Path(trials[0].local_path).parent)
 
     def _keep_offline_runs(self, folder: Path) -> None:
-        """W&B's runs of offline mode lie in the folders of the trials, on the driver's node."""
+        """Copy W&B's offline runs to the store; they are in the trials' folders, on the driver's node."""
         try:
             for path in folder.glob("*/wandb/offline-run-*/**/*"):
                 if path.is_file():
@@ -126,7 +126,7 @@ class Trackers(Callback):
             self._say(f"Weights & Biases' offline runs have not all been copied to the store: {_one_line(error)}")
 
     def _chosen(self, settings: Settings) -> dict[str, Callable[[], Any]]:
-        """What makes each tracker, called in its own thread: the packages take their time to load."""
+        """A factory for each tracker, called in its own thread, since the packages are slow to load."""
         chosen: dict[str, Callable[[], Any]] = {"TensorBoard": self._event_files}
         if settings.mlflow_experiment:
             chosen["MLflow"] = partial(self._mlflow_runs, settings.mlflow_experiment)
@@ -165,13 +165,13 @@ class Trackers(Callback):
 
 
 def to_values(line: EpochMetrics) -> dict[str, float]:
-    """The numbers of an epoch, without those that are not finite, under Ray Tune's name for the step."""
+    """The numbers of an epoch, without those that are not finite, and its step under Ray Tune's name."""
     values = {name: value for name, value in asdict(line).items() if isinstance(value, int | float) and name != "epoch"}
     return {TRAINING_ITERATION: line.epoch, **values}
 
 
 class _Feed:
-    """One tracker in a thread of its own, with a queue before it."""
+    """One tracker in a thread of its own, fed by a queue."""
 
     def __init__(self, name: str, make: Callable[[], Any], say: Callable[[str], None]) -> None:
         self._name, self._make, self._say = name, make, say
@@ -186,11 +186,11 @@ class _Feed:
             self._calls.put((method, arguments))
 
     def end(self) -> None:
-        """Nothing more comes."""
+        """Tell the tracker that nothing more will come."""
         self._calls.put(None)
 
     def join(self, deadline: float) -> None:
-        """Wait until it has taken all, or until `deadline`, of the monotonic clock."""
+        """Wait until it has taken everything, or until `deadline`, by the monotonic clock."""
         self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._thread.is_alive():
             self._say(f"{self._name} has not taken the last epochs within {CLOSE_DEADLINE_S:.0f} s")
@@ -203,11 +203,11 @@ class _Feed:
                 method, arguments = call
                 getattr(tracker, method)(*arguments)
             tracker.on_experiment_end(trials=[])
-        except Exception as error:  # noqa: BLE001  # whatever it is, it is the tracker's, and said
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is the tracker's, and reported
             self._say(f"{self._name} gets nothing more, the sweep goes on: {_one_line(error)}")
 
 
 def _one_line(error: Exception) -> str:
-    """What it says first, without the name and password that a URL may hold."""
+    """The first line of its text, without the name and password that a URL may hold."""
     first = next(iter(str(error).strip().splitlines()), "")
     return f"{type(error).__name__}: {without_user(first)[:300]}"

@@ -21,13 +21,13 @@ class TrialPlan:
     sweep_id: str
     storage: str
     data_seed: int | None
-    """Of the batches' order and the augmentation; None where they follow each trial's own seed."""
+    """For the batches' order and the augmentation; None where each trial's own seed is used."""
     cpus_per_trial: float
 
 
 def run_trial(assignment: dict[str, Any], *, data: TrainingData, plan: TrialPlan) -> None:
-    """Ray Tune's function trainable; `assignment` is as `assign` makes it."""
-    # the driver, which trains nothing, has no use for torch: three seconds and a third of a gigabyte
+    """Ray Tune's function trainable; `assignment` is what `assign` returns."""
+    # the driver trains nothing and must not load torch, which takes three seconds and a third of a gigabyte
     from cifar_ray.training.trial import train_trial  # noqa: PLC0415
 
     _quieten_lightning()
@@ -37,11 +37,11 @@ def run_trial(assignment: dict[str, Any], *, data: TrainingData, plan: TrialPlan
     train_trial(trial, data, report_epoch, data_seed=data_seed, num_threads=num_threads)
 
 
-# what Ray Tune derives a function's trainable from, besides its own
+# Ray Tune derives the function's trainable class from these, besides its own
 run_trial.__mixins__ = (PatientTrainable,)  # type: ignore[attr-defined]
 
 
 def _quieten_lightning() -> None:
-    """Its notes on devices and loggers, once a trial, would drown the job's log."""
+    """Its messages about devices and loggers, once per trial, would drown the job's log."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")

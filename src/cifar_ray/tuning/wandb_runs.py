@@ -16,15 +16,15 @@ class WandbRuns(WandbLoggerCallback):
 
     def __init__(self, sweep: SweepRecord, project: str) -> None:
         tags = [sweep.study, sweep.dataset.name[:60]]
-        # a trial that goes on in another driver goes on with its run
+        # a trial that another driver resumes continues its run
         super().__init__(project=project, group=sweep.sweep_id, tags=tags, resume="allow")
-        # as theirs, but for the key: they would write it into the actors' runtime environment, which Ray's dashboard
-        # and logs show. The processes have it from the environment that the node was started in
+        # like the base class, except for the key: that would write it into the actors' runtime environment, which Ray's
+        # dashboard and logs show. The processes get it from the environment that the node was started in
         self._remote_logger_class = ray.remote(
             num_cpus=0, **_force_on_current_node(), max_restarts=-1, max_task_retries=-1
         )(self._logger_actor_cls)
 
     def log_trial_start(self, trial: Any) -> None:
-        """Begin its run, in its folder."""
+        """Start the trial's run, in the trial's folder."""
         trial.init_local_path()
         super().log_trial_start(trial)

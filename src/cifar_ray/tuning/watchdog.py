@@ -1,4 +1,4 @@
-"""Looks after a running sweep: ends trials that hang, says what it waits for, names accelerators that stand idle."""
+"""Looks after a running sweep: kills trials that hang, says what it waits for, reports idle accelerators."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from cifar_ray.tuning.engine_watch import EngineWatch
 from cifar_ray.tuning.epoch_report import from_result
 
 PERIOD_S = 5.0
-"""Between two looks."""
+"""Seconds between two checks."""
 FIRST_EPOCH_DEADLINE_S = 2 * 3600.0
-"""Without any epoch of the sweep there is nothing to compare with: a CPU may take half an hour for a ResNet's."""
+"""Until the sweep has an epoch there is nothing to compare with: a CPU may take half an hour for a ResNet's."""
 LEAST_DEADLINE_S = 600.0
 HANG_FACTOR = 10
-"""A trial hangs whose epoch takes this many times the sweep's slowest, process starts included, so far."""
+"""A trial counts as hung when its epoch takes this many times the sweep's slowest so far, process starts included."""
 IDLE_DEADLINE_S = 300.0
-"""Longer than a node's start and a trial's end."""
+"""Longer than a node takes to start and a trial to end."""
 
 WAITING_AFTER_S = 20.0
-"""Without a trial that runs: processes take that long to start."""
+"""Seconds without a running trial until that is reported: processes take that long to start."""
 WAITING_PERIOD_S = 30.0
 STUCK_AFTER_S = 600.0
-"""Without a node that starts: no autoscaler takes that long to begin with one that it can have."""
+"""Seconds without a starting node until a sweep is stuck: no autoscaler takes that long to request one it can get."""
 
 
 class Watchdog(Callback):
-    """Ray Tune's callback in the driver. A trial that hangs is ended, and so tried again like one that fails."""
+    """Ray Tune's callback in the driver. A hung trial's process is killed, so it is retried like a failed one."""
 
     def __init__(self, say: Callable[[str], None], engines: EngineWatch | None = None) -> None:
-        """`engines` are those of cohorts. They have a deadline of their own, and their trials none."""
+        """`engines` watches those of cohorts. They have a deadline of their own, and their trials none."""
         self._say = say
         self._engines = engines
         self._heard: dict[str, float] = {}
@@ -59,13 +59,13 @@ class Watchdog(Callback):
     ) -> None:
         """A trial finished an epoch."""
         now = time.monotonic()
-        # one that is told again, on resume, comes at once
+        # an epoch that is repeated on resume arrives at once, whatever it took
         waited_s = now - self._heard.get(trial.trial_id, now)
         self._slowest_s = max(self._slowest_s, waited_s, from_result(result).seconds)
         self._heard[trial.trial_id] = now
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Look, where it is time to."""
+        """Check the sweep, if it is time to."""
         now = time.monotonic()
         if now - self._looked < PERIOD_S:
             return
@@ -75,7 +75,7 @@ class Watchdog(Callback):
                 if trial.status == Trial.RUNNING and trial.trial_id in self._heard:
                     self._end_if_hanging(trial, now)
         is_running = any(trial.status == Trial.RUNNING for trial in trials)
-        # a head that is slow to answer, as after the loss of many nodes, is asked again
+        # a head node that is slow to answer, as after the loss of many nodes, is asked again next time
         with suppress(ray.exceptions.RayError):
             self._say_waiting(is_running and (self._engines is None or self._engines.num_up() > 0), now)
             self._name_idle(now)
@@ -103,7 +103,7 @@ class Watchdog(Callback):
             self._say(describe_waiting(status, waited).to_line())
 
     def _name_idle(self, now: float) -> None:
-        """Say, once in each such time, which part of the accelerators has stood idle."""
+        """Say, once per IDLE_DEADLINE_S, how many of the accelerators have been idle."""
         owned = ray.cluster_resources().get(ACCELERATOR, 0.0)
         idle = ray.available_resources().get(ACCELERATOR, 0.0)
         if idle < 1 or self._was_busy == float("-inf"):
@@ -117,9 +117,9 @@ class Watchdog(Callback):
 
 
 def describe_waiting(status: ClusterStatus, waited_s: float) -> Waiting:
-    """What a sweep of which no trial runs has waited for in that time."""
+    """What a sweep without a running trial has been waiting for, for `waited_s` seconds."""
     counts = Counter[str]()
-    # Ray lists each trial that waits by itself
+    # Ray lists each waiting trial separately
     for demand in (*status.resource_demands.ray_task_actor_demand, *status.resource_demands.placement_group_demand):
         for each in demand.bundles_by_count:
             counts[", ".join(f"{name} {amount:g}" for name, amount in sorted(each.bundle.items()))] += each.count

@@ -1,4 +1,4 @@
-"""The one door to the Kubernetes API: asks it for JSON and turns what goes wrong into our errors."""
+"""Makes all requests to the Kubernetes API: gets JSON and turns failures into our errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TUNNEL_PROTOCOL = "v4.channel.k8s.io"
 
 
 def at(document: Any, *path: str) -> Any:
-    """What lies at that path of nested objects; None where any part of it is missing."""
+    """The value at that path of nested objects; None where any part of the path is missing."""
     for name in path:
         if not isinstance(document, dict):
             return None
@@ -38,7 +38,7 @@ def objects(document: Any, *path: str) -> list[Json]:
 
 
 class KubernetesApi:
-    """Asks one cluster's API, as the context of a kubeconfig says."""
+    """The API of one cluster, reached by the settings of a kubeconfig's context."""
 
     def __init__(self, configuration: Configuration, namespace: str) -> None:
         from kubernetes.client.rest import RESTClientObject  # noqa: PLC0415 - takes half a second to load
@@ -52,7 +52,7 @@ class KubernetesApi:
         """The object at that path.
 
         RefusedError where it is missing or forbidden, ClusterError where the credentials are not accepted,
-        UnreachableError where no answer of a Kubernetes API comes in time.
+        UnreachableError where no valid Kubernetes answer comes in time.
         """
         import urllib3  # noqa: PLC0415 - comes with the kubernetes client
 
@@ -71,7 +71,7 @@ class KubernetesApi:
         return document
 
     def list_all(self, *path: str, labels: str = "", fields: str = "") -> list[Json]:
-        """All objects at that path that the selectors let through; errors as for `get`."""
+        """All objects at that path that match the selectors; errors as for `get`."""
         query = {"limit": str(PAGE_SIZE)}
         query |= {"labelSelector": labels} if labels else {}
         query |= {"fieldSelector": fields} if fields else {}
@@ -79,7 +79,7 @@ class KubernetesApi:
             try:
                 return self._pages(path, query)
             except RefusedError as error:
-                # the list has changed too much since its first page: begin anew
+                # the list has changed too much since its first page: start over
                 if error.status != HTTPStatus.GONE or attempt == LIST_ATTEMPTS - 1:
                     raise
         raise AssertionError("unreachable")
@@ -139,7 +139,7 @@ class KubernetesApi:
         return {"cert_reqs": required} | {name: value for name, value in options.items() if value}
 
     def _proxy_options(self) -> dict[str, Any]:
-        """The kubeconfig's or the environment's proxy, which the HTTP requests go through too."""
+        """The proxy of the kubeconfig or the environment, which HTTP requests go through too."""
         if not self._configuration.proxy:
             return {}
         proxy = urlsplit(self._configuration.proxy)
@@ -171,11 +171,11 @@ class KubernetesApi:
 
 
 def open_api(context: str | None = None, namespace: str | None = None) -> KubernetesApi:
-    """The API of the kubeconfig's `context` (default: its current one), nothing asked of it yet.
+    """The API of the kubeconfig's `context` (default: its current one); no request is made yet.
 
     ConfigurationError where there is no such kubeconfig or context, or it is damaged.
     """
-    # takes half a second to load, and only look-ups in Kubernetes need it
+    # takes half a second to load, and only requests to Kubernetes need it
     import yaml  # noqa: PLC0415
     from kubernetes import client, config  # noqa: PLC0415
 

@@ -19,27 +19,27 @@ KINDS = ("rayclusters", "rayjobs")
 _INSTALL = (
     "helm repo add kuberay https://ray-project.github.io/kuberay-helm; "
     "helm install kuberay-operator kuberay/kuberay-operator --version 1.7.0 "
-    # a head that comes anew, on a node that does, is waited for
+    # long enough to wait for a new head on a new node
     "--set 'env[0].name=RAYJOB_STATUS_CHECK_TIMEOUT_SECONDS' --set-string 'env[0].value=1800'"
 )
-# KubeRay's chart says the first, its kustomization the second
+# KubeRay's chart uses the first, its kustomization the second
 _OPERATOR_LABELS = "app.kubernetes.io/name in (kuberay-operator,kuberay)"
 _TAG = re.compile(r":v?(\d+)\.(\d+)[^:/]*$")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inventory:
-    """The nodes, and what runs on them where that may be looked at."""
+    """The nodes, and what runs on them where access allows."""
 
     nodes: tuple[Node, ...]
     knows_usage: bool
-    """False where pods of other namespaces may not be listed: nothing counts as taken then."""
+    """False where pods of other namespaces may not be listed: all resources count as free then."""
     has_node_autoscaler: bool
-    """Whether nodes may come on demand."""
+    """Whether nodes may be added on demand."""
 
 
 def take_inventory(api: KubernetesApi) -> Inventory:
-    """Look at all nodes and pods; RefusedError where nodes may not be listed."""
+    """List all nodes and pods; RefusedError where nodes may not be listed."""
     nodes = api.list_all("api", "v1", "nodes")
     fields = "status.phase!=Succeeded,status.phase!=Failed"
     pods: list[Json] | None
@@ -55,13 +55,13 @@ def take_inventory(api: KubernetesApi) -> Inventory:
 
 
 def check_api(api: KubernetesApi) -> Iterator[Finding]:
-    """That it answers."""
+    """Check that the API answers."""
     version = api.get("version").get("gitVersion") or "of unknown version"
     yield ok("Kubernetes API", f"{version} at {api.url}, namespace {api.namespace}")
 
 
 def check_kinds(api: KubernetesApi) -> Iterator[Finding]:
-    """That KubeRay's kinds are there, in the version that the chart uses."""
+    """Check that KubeRay's kinds are served, in the version that the chart uses."""
     try:
         served = {each.get("name") for each in objects(api.get("apis", "ray.io", "v1"), "resources")}
     except RefusedError as refusal:
@@ -76,7 +76,7 @@ def check_kinds(api: KubernetesApi) -> Iterator[Finding]:
 
 
 def check_operator(api: KubernetesApi) -> Iterator[Finding]:
-    """That the operator runs, in a version that knows what the chart asks for."""
+    """Check that the operator runs, in a version that supports what the chart asks for."""
     found = [
         each for each in api.list_all("apis", "apps", "v1", "deployments", labels=_OPERATOR_LABELS) if _image(each)
     ]
@@ -100,9 +100,9 @@ def check_operator(api: KubernetesApi) -> Iterator[Finding]:
 
 
 def check_accelerators(inventory: Inventory) -> Iterator[Finding]:
-    """How many accelerators there are on nodes that take pods, and how many of them no pod asks for."""
+    """Count the accelerators on nodes that take pods, and how many of them no pod has requested."""
     nodes = [node for node in inventory.nodes if node.takes_pods]
-    # what Ray's autoscaler takes for a GPU, as does the chart
+    # what Ray's autoscaler and the chart count as a GPU
     kinds = sorted({kind for node in nodes for kind in node.allocatable if kind.endswith("gpu")})
     has_any = False
     for kind in kinds:
@@ -130,13 +130,13 @@ def _total(nodes: Sequence[Node], kind: str, *, free: bool = False) -> float:
 
 
 def _image(deployment: Json) -> str:
-    """The operator's image; empty for another deployment of KubeRay's."""
+    """The operator's image; empty for other deployments of KubeRay."""
     images = [str(each.get("image")) for each in objects(deployment, "spec", "template", "spec", "containers")]
     return next((image for image in images if "operator" in image.rpartition("/")[2]), "")
 
 
 def _has_node_autoscaler(api: KubernetesApi) -> bool:
-    """Whether Karpenter or the cluster autoscaler is at work; False where that may not be looked at."""
+    """Whether Karpenter or the cluster autoscaler is running; False where access to that is forbidden."""
     try:
         if any(group.get("name") == "karpenter.sh" for group in objects(api.get("apis"), "groups")):
             return True

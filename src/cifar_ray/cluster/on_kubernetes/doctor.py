@@ -1,4 +1,4 @@
-"""Looks over a Kubernetes cluster and a release on it, and says what to mend."""
+"""Checks a Kubernetes cluster and a release on it, and says what to fix."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cifar_ray.settings import Settings
 
 
 def examine(api: KubernetesApi, release_name: str | None, settings: Settings) -> Iterator[Finding]:
-    """All findings, each as soon as it is made. Without a release, the cluster's alone."""
+    """All findings, each as soon as it is made. Without a release, only the cluster and the store are checked."""
     answers = list(guarded("Kubernetes API", partial(check_api, api)))
     yield from answers
     if any(finding.severity is Severity.ERROR for finding in answers):

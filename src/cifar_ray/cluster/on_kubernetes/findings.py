@@ -1,4 +1,4 @@
-"""What a check has found: what it looked at, what it saw, what to do."""
+"""Describes what a check has found: what it looked at, what it saw, what to do."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class Severity(StrEnum):
 
     OK = "ok"
     WARNING = "warning"
-    """It may work all the same, or could not be looked at."""
+    """It may work all the same, or could not be checked."""
     ERROR = "error"
-    """Sweeps will not run until it is mended."""
+    """Sweeps will not run until it is fixed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One line of the doctor's."""
+    """One line of the doctor's output."""
 
     checked: str
     severity: Severity
@@ -31,22 +31,22 @@ class Finding:
 
 
 def ok(checked: str, found: str) -> Finding:
-    """All is well."""
+    """A finding that all is well."""
     return Finding(checked=checked, severity=Severity.OK, found=found)
 
 
 def warning(checked: str, found: str, todo: str) -> Finding:
-    """It may work all the same."""
+    """A finding that may do no harm."""
     return Finding(checked=checked, severity=Severity.WARNING, found=found, todo=todo)
 
 
 def error(checked: str, found: str, todo: str) -> Finding:
-    """It will not work."""
+    """A finding that keeps sweeps from running."""
     return Finding(checked=checked, severity=Severity.ERROR, found=found, todo=todo)
 
 
 def guarded(checked: str, check: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
-    """The check's findings; where it fails, that is the last. What may not be looked at may still be well."""
+    """The check's findings; if it fails, that is the last: a mere warning where access is forbidden."""
     try:
         yield from check()
     except CifarRayError as problem:

@@ -15,7 +15,7 @@ from cifar_ray.errors import UnreachableError
 
 @dataclass(frozen=True, kw_only=True)
 class HeadAccess:
-    """Where the dashboard answers, and what it asks for."""
+    """Where the dashboard answers, and the token that it asks for."""
 
     url: str
     token: str | None = field(repr=False)
@@ -33,7 +33,7 @@ class HeadAccess:
 def reach_head(release: Release, port: int = 0) -> Iterator[HeadAccess]:
     """Forward a loopback port (0: a free one) to the dashboard for as long as the context lasts.
 
-    Raises what keeps the head from being reached: no pod that is ready, no right to forward, a refused token.
+    Raises whatever keeps it from being reached: no ready head pod, no right to forward ports, a refused token.
     """
     token = release.token()
     release.head_pod()

@@ -19,11 +19,11 @@ STORAGE_VARIABLE = "CIFAR_RAY_STORAGE"
 
 
 def check_head(release: Release) -> Iterator[Finding]:
-    """That the dashboard answers with the token and refuses without, and what it runs."""
+    """Check that the dashboard answers with the token and refuses without it, and what versions it runs."""
     with reach_head(release) as head:
         yield ok("dashboard", f"answers through a port-forward{' with the token' if head.token else ''}")
         if not release.has_token:
-            pass  # said where the Secret is looked at
+            pass  # reported by `check_references`
         elif dashboard_api.answers_without_token(head.url):
             todo = "check authOptions and RAY_AUTH_MODE: anyone who reaches the port can run code"
             yield error("Ray's token", "the Jobs API answers without it too", todo)
@@ -54,7 +54,7 @@ def _check_versions(release: Release, there: dashboard_api.Versions) -> Iterator
 
 
 def check_store(release: Release | None, settings: Settings) -> Iterator[Finding]:
-    """That the store takes, gives back and removes an object from here, and is the one that the cluster uses."""
+    """Check that the store takes, returns and deletes an object from here, and is the one that the cluster uses."""
     checked = "store, from this machine"
     theirs = release.head_variable(STORAGE_VARIABLE) if release else ""
     storage = settings.storage

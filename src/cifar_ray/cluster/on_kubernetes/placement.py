@@ -1,7 +1,7 @@
 """Works out whether a pod fits a node, and what is missing where it does not.
 
 It looks at resources, node selector, required node affinity, taints and cordons. Affinity between pods,
-topology spread and volumes' zones it leaves to the scheduler.
+topology spread and volumes' zones are left to the scheduler.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ PODS = "pods"
 
 _NODE = "node.kubernetes.io/"
 _SAID_ABOVE = {f"{_NODE}unschedulable", f"{_NODE}not-ready", f"{_NODE}unreachable"}
-"""Taints by which Kubernetes repeats a node's state."""
+"""Taints by which Kubernetes repeats a node's state, which `_states_against` reports."""
 
 
 def demand(spec: Json) -> Amounts:
-    """What a pod of that spec asks of its node, one of the node's pods included."""
+    """What a pod of that spec requests of its node, including one of its pod slots."""
     sidecars = [each for each in objects(spec, "initContainers") if each.get("restartPolicy") == "Always"]
     starters = [each for each in objects(spec, "initContainers") if each.get("restartPolicy") != "Always"]
     total: Amounts = {}
@@ -39,7 +39,7 @@ def demand(spec: Json) -> Amounts:
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """A node and what of it is free."""
+    """A node, and how much of its resources is free."""
 
     manifest: Json
     allocatable: Amounts
@@ -52,12 +52,12 @@ class Node:
 
     @property
     def takes_pods(self) -> bool:
-        """Whether new pods may come: one that is lost keeps what it has allocatable."""
+        """Whether it accepts new pods: a lost node still lists its allocatable resources."""
         return not _states_against(self.manifest)
 
 
 def with_usage(nodes: Sequence[Json], pods: Sequence[Json]) -> list[Node]:
-    """The nodes, less what the pods on each ask for."""
+    """The nodes, less what the pods on each request."""
     used: dict[str, Amounts] = {}
     for pod in pods:
         if not is_ended(pod):
@@ -101,7 +101,7 @@ def fit(spec: Json, nodes: Sequence[Node]) -> PodFit:
 
 
 def _requests(container: Json) -> Amounts:
-    """A limit without a request counts as one, as the API server has it."""
+    """The container's requests; a limit without a request counts as one, as in the API server."""
     return _amounts(at(container, "resources", "limits")) | _amounts(at(container, "resources", "requests"))
 
 
@@ -122,7 +122,7 @@ def _shortages(wanted: Amounts, available: Amounts) -> list[str]:
 
 
 def _rules_against(spec: Json, node: Json) -> list[str]:
-    """What else than resources keeps the pod off the node."""
+    """What keeps the pod off the node, apart from resources."""
     labels = at(node, "metadata", "labels") or {}
     found = [
         f"label {name} is {labels.get(name)!r}, not {value!r}" if name in labels else f"no label {name}={value}"
@@ -145,7 +145,7 @@ def _rules_against(spec: Json, node: Json) -> list[str]:
 
 
 def _states_against(node: Json) -> list[str]:
-    """Why no pod may come to the node, whatever it asks for."""
+    """Why the node accepts no pod, whatever it requests."""
     found = ["is cordoned"] if at(node, "spec", "unschedulable") else []
     ready = [each for each in objects(node, "status", "conditions") if each.get("type") == "Ready"]
     if not ready or ready[0].get("status") != "True":

@@ -1,4 +1,4 @@
-"""Says how a pod stands and why it does not run, from its status and events."""
+"""Says what state a pod is in and why it does not run, from its status and events."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from cifar_ray.cluster.on_kubernetes.api import Json, KubernetesApi, at, objects
 
 HEAD_GROUP = "headgroup"
-"""KubeRay's label of the head's pod, where workers have their group's name."""
+"""The head pod's `ray.io/group` label; on workers it is the group's name."""
 _UNTOLD = frozenset({"ContainerCreating", "PodInitializing"})
-"""Reasons that say nothing: what holds the pod up is in its events."""
+"""Reasons that explain nothing: what holds the pod up is in its events."""
 
 
 def name_of(thing: Json) -> str:
@@ -18,7 +18,7 @@ def name_of(thing: Json) -> str:
 
 
 def is_ended(pod: Json) -> bool:
-    """Whether it holds no resources any more."""
+    """Whether it no longer holds resources."""
     return at(pod, "status", "phase") in ("Succeeded", "Failed")
 
 
@@ -49,7 +49,7 @@ def why_not_ready(api: KubernetesApi, pod: Json) -> str:
 
 
 def _waiting(pod: Json) -> tuple[str, str] | None:
-    """The first container that waits: its reason and message."""
+    """The first waiting container's reason and message."""
     for statuses in ("initContainerStatuses", "containerStatuses"):
         for status in objects(pod, "status", statuses):
             waiting = at(status, "state", "waiting")

@@ -1,6 +1,6 @@
 """Forwards a loopback port to a pod through the Kubernetes API.
 
-The kubernetes client has a forwarder too. Its connects have no time-out, and while one connects it replaces a
+The kubernetes client has a forwarder too, but its connection attempts have no time-out, and during one it replaces a
 method of the client that other threads use.
 """
 
@@ -29,13 +29,13 @@ POLL_S = 0.5
 
 
 class PortForward:
-    """A context manager; each connection to its `url` gets a tunnel of its own, so that a new pod is found."""
+    """A context manager; each connection to its `url` gets a tunnel of its own, so that a replacement pod is found."""
 
     def __init__(self, open_tunnel: Callable[[], WebSocket], port: int = 0) -> None:
         self._open_tunnel = open_tunnel
         self._is_closing = threading.Event()
         self.problem: ClusterError | None = None
-        """Why the newest connection found no way to the pod; None where it did."""
+        """Why the latest connection did not reach the pod; None where it did."""
         forward = self
 
         class Connection(socketserver.BaseRequestHandler):
@@ -118,7 +118,7 @@ class _Incoming:
         self._opened: set[int] = set()
 
     def next(self) -> bytes | None:
-        """The next frame's bytes, which may be none; None at the end. UnreachableError where the pod refuses."""
+        """The next frame's bytes, possibly empty; None at the end. UnreachableError where the pod refuses."""
         from websocket import ABNF  # noqa: PLC0415 - comes with the kubernetes client
 
         opcode, frame = self._tunnel.recv_data_frame(control_frame=True)
@@ -141,4 +141,4 @@ class _Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: a client that has gone away is no news."""
+        """Say nothing: a client that disconnects is no error."""

@@ -8,7 +8,7 @@ _GIB = 2**30
 
 
 def quantity(text: object) -> Decimal:
-    """The number that `text` stands for; 0 where it is none, as for a resource that is not there."""
+    """The number that `text` stands for; 0 where it is not a number, as for a missing resource."""
     from kubernetes.utils import parse_quantity  # noqa: PLC0415  # half a second that `--help` has no use for
 
     try:

@@ -19,13 +19,13 @@ TOKEN_KEY = "auth_token"
 INSTANCE = "app.kubernetes.io/instance"
 RAY_IO = ("apis", "ray.io", "v1")
 _RELEASE = re.compile(r"[a-z0-9]([-a-z0-9.]{0,51}[a-z0-9])?")
-# KubeRay copies a RayJob's labels to the cluster that it makes for it
+# leaves out the clusters that KubeRay makes for RayJobs: it copies a RayJob's labels to them
 _NOT_OF_A_JOB = "!ray.io/originated-from-crd"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """A release of the chart, as it stood when it was looked up."""
+    """A release of the chart, as it was when looked up."""
 
     api: KubernetesApi
     name: str
@@ -49,11 +49,11 @@ class Release:
 
     @property
     def is_autoscaled(self) -> bool:
-        """Whether Ray's autoscaler starts and ends the workers."""
+        """Whether Ray's autoscaler starts and stops the workers."""
         return bool(at(self.cluster, "spec", "enableInTreeAutoscaling"))
 
     def head_variable(self, name: str) -> str:
-        """What an environment variable of the head is; empty where it is not written there."""
+        """The value of an environment variable of the head; empty where the RayCluster does not spell it out."""
         containers = objects(self.cluster, "spec", "headGroupSpec", "template", "spec", "containers")
         variables = [each for container in containers for each in objects(container, "env")]
         return next((str(each.get("value") or "") for each in variables if each.get("name") == name), "")
@@ -65,11 +65,11 @@ class Release:
 
     @property
     def token_secret(self) -> str:
-        """The Secret that holds the token: KubeRay makes one of the cluster's name, unless one is given."""
+        """The Secret that holds the token: KubeRay makes one named after the cluster, unless one is given."""
         return str(at(self.cluster, "spec", "authOptions", "secretName") or self.cluster_name)
 
     def token(self) -> str | None:
-        """Ray's token; None where the release works without one. ClusterError where it cannot be had."""
+        """Ray's token; None where the release works without one. ClusterError where it cannot be read."""
         if not self.has_token:
             return None
         if at(self.cluster, "spec", "authOptions", "enableK8sTokenAuth"):
@@ -112,12 +112,12 @@ class Release:
         )
 
     def open_tunnel(self) -> WebSocket:
-        """A tunnel to the dashboard of the head pod of this moment."""
+        """A tunnel to the dashboard of the current head pod."""
         return self.api.open_tunnel(self.namespace, self.head_pod(), DASHBOARD_PORT)
 
 
 def find_release(api: KubernetesApi, name: str) -> Release:
-    """The release `name` in the API's namespace; ConfigurationError where it is not there, or not ours."""
+    """The release `name` in the API's namespace; ConfigurationError unless it has exactly one RayCluster."""
     if not _RELEASE.fullmatch(name):
         raise ConfigurationError(f"release {name!r} is malformed", "`helm list` shows the releases")
     labels = f"{INSTANCE}={name},{_NOT_OF_A_JOB}"

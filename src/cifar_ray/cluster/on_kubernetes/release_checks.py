@@ -1,4 +1,4 @@
-"""Checks one release: whether its pods fit the nodes, and that what they refer to is there."""
+"""Checks one release: whether its pods fit the nodes, and whether what they refer to exists."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EPHEMERAL_STORAGE = "ephemeral-storage"
 
 
 def check_groups(release: Release, inventory: Inventory) -> Iterator[Finding]:
-    """Whether a pod of the head and of each worker group fits some node."""
+    """Check whether a pod of the head and of each worker group fits some node."""
     pods = release.pods()
     for group in _groups(release):
         running = num_ready(pods, str(group.get("groupName") or HEAD_GROUP))
@@ -49,14 +49,14 @@ def _check_group(release: Release, inventory: Inventory, group: Json, running: i
 
 
 def _disk(spec: Json) -> str:
-    """A word on what nobody thinks of: EKS gives a node 20 GiB unless told otherwise."""
+    """A hint on disk size, which is easily forgotten: EKS gives a node 20 GiB by default."""
     if not (wanted := demand(spec).get(EPHEMERAL_STORAGE)):
         return ""
     return f", with disks for {spelled(EPHEMERAL_STORAGE, wanted)} and the image: 20 GiB is EKS's default"
 
 
 def _autoscaler(release: Release) -> Json:
-    """The container that KubeRay puts beside the head's."""
+    """The autoscaler's container, which KubeRay adds to the head pod."""
     resources = at(release.cluster, "spec", "autoscalerOptions", "resources")
     return {"resources": resources or {"requests": {"cpu": "500m", "memory": "512Mi"}}}
 
@@ -75,7 +75,7 @@ def _described(release: Release, group: Json) -> tuple[str, str, int]:
 
 
 def check_references(release: Release) -> Iterator[Finding]:
-    """That the Secrets and ServiceAccounts that the pods name are there, with the keys that they read."""
+    """Check that the Secrets and ServiceAccounts that the pods name exist, with the keys that they read."""
     specs = [at(group, "template", "spec") or {} for group in _groups(release)]
     secrets: dict[str, set[str]] = {}
     for spec in specs:
@@ -100,7 +100,7 @@ def _groups(release: Release) -> list[Json]:
 
 
 def _secrets(spec: Json) -> Iterator[tuple[str, str | None]]:
-    """Names of the Secrets that a pod of that spec cannot start without, each with a key, if it reads one."""
+    """Names of the Secrets that a pod of that spec cannot start without, each with the key that it reads, if any."""
     for container in [*objects(spec, "containers"), *objects(spec, "initContainers")]:
         for variable in objects(container, "env"):
             reference = at(variable, "valueFrom", "secretKeyRef") or {}

@@ -1,4 +1,4 @@
-"""Says how a release stands: its pools, the pods that do not run, its jobs."""
+"""Reports the state of a release: its pools, the pods that do not run, its jobs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Pool:
 
 @dataclass(frozen=True, kw_only=True)
 class WaitingPod:
-    """A pod that does not run yet, or no more."""
+    """A pod that does not run yet, or no longer runs."""
 
     name: str
     why: str
@@ -42,19 +42,19 @@ class KubernetesJob:
 
 @dataclass(frozen=True, kw_only=True)
 class ReleaseStatus:
-    """How a release stands."""
+    """The state of a release."""
 
     cluster: str
     state: str
     troubles: tuple[str, ...]
-    """What the RayCluster's conditions complain of."""
+    """Failures that the RayCluster's conditions report."""
     pools: tuple[Pool, ...]
     waiting: tuple[WaitingPod, ...]
     jobs: tuple[KubernetesJob, ...]
 
 
 def release_status(release: Release) -> ReleaseStatus:
-    """How the release stands now; errors as for `KubernetesApi.get`."""
+    """The current state of the release; errors as for `KubernetesApi.get`."""
     pods = release.pods()
     jobs = release.api.list_all(
         *RAY_IO, "namespaces", release.namespace, "rayjobs", labels=f"{INSTANCE}={release.name}"
