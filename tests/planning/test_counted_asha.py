@@ -16,7 +16,7 @@ from ray.tune.schedulers import ASHAScheduler
 from cifar_ray.planning.counted_asha import CountedASHA, asha_settings
 from cifar_ray.planning.counted_rung import CountedRung
 from cifar_ray.studies import Budget
-from cifar_ray.tuning.lenient_asha import LenientASHA
+from cifar_ray.tuning.pass_asha import PassASHA
 from cifar_ray.tuning.standing import Standing
 
 CONTROLLER = SimpleNamespace(_actor_manager=SimpleNamespace(_actor_task_failed=None), _trial_task_failure=None)
@@ -103,7 +103,7 @@ def test_its_decisions_on_a_cohorts_passes_are_a_sweeps(max_epochs: int, grace_p
     budget = Budget(num_trials=100, max_epochs=max_epochs, grace_period=grace_period, reduction_factor=4)
     for seed in range(3):
         ours = decisions_of_passes(CountedASHA(budget, num_images), budget, num_images, seed)
-        assert ours == decisions_of_passes(LenientASHA(**asha_settings(budget)), budget, num_images, seed)
+        assert ours == decisions_of_passes(PassASHA(**asha_settings(budget)), budget, num_images, seed)
 
 
 @pytest.mark.parametrize("run", [decisions, decisions_of_passes])

@@ -22,7 +22,7 @@ import os, sys, time
 
 import ray
 from ray import tune
-from cifar_ray.tuning.lenient_asha import LenientASHA
+from cifar_ray.tuning.pass_asha import PassASHA
 
 def train(config):
     memory = []
@@ -36,7 +36,7 @@ ray.init(address="local", num_cpus=1, include_dashboard=False, logging_level="ER
 results = tune.Tuner(
     train,
     param_space={"trial_id": "t0000", "grows": tune.grid_search([True, False])},
-    tune_config=tune.TuneConfig(scheduler=LenientASHA(time_attr="epoch", max_t=2), metric="accuracy", mode="max"),
+    tune_config=tune.TuneConfig(scheduler=PassASHA(time_attr="epoch", max_t=2), metric="accuracy", mode="max"),
     run_config=tune.RunConfig(storage_path=sys.argv[1], verbose=0),
 ).fit()
 print("failed:", [result.config["grows"] for result in results if result.error], flush=True)

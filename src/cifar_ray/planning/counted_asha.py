@@ -50,7 +50,7 @@ class CountedASHA(ASHAScheduler):
     def announce(self, trial_id: str, epoch: int, accuracy: float) -> None:
         """Record a trial's epoch ahead of its judgement: all trials of a pass are announced before any is judged.
 
-        The scheduler of a real sweep does the same (tuning/lenient_asha.py).
+        The scheduler of a real sweep does the same (tuning/pass_asha.py).
         """
         if epoch in self._rungs:
             self._rungs[epoch][trial_id] = accuracy

@@ -33,8 +33,8 @@ from cifar_ray.tuning.engine import EnginePlan, drain_engines, start_engines
 from cifar_ray.tuning.engine_watch import EngineWatch
 from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE
 from cifar_ray.tuning.ledger import Ledger, summarise_sweep
-from cifar_ray.tuning.lenient_asha import LenientASHA
 from cifar_ray.tuning.member import MEMBER_RESOURCES, run_member
+from cifar_ray.tuning.pass_asha import PassASHA
 from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
 from cifar_ray.tuning.pruner import Pruner
 from cifar_ray.tuning.searchers import open_search
@@ -60,7 +60,7 @@ _TUNE_ENVIRONMENT = {
     # a stopped trial's thread gets this long to upload its last checkpoints: then Ray Tune gives up the actor, and the
     # trial that was to follow in it, too
     "TUNE_FUNCTION_THREAD_TIMEOUT_S": f"{STOP_DEADLINE_S:.0f}",
-    # tuning/lenient_asha.py subtracts lost nodes from the failures again, so preempted ones must be counted, too
+    # tuning/tune_patches.py subtracts lost nodes from the failures again, so preempted ones must be counted, too
     "RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE": "1",
     # nobody reads its saved state (docs/decisions/0011); writing it took a third of the driver's time at 500 trials
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",
@@ -157,7 +157,7 @@ def _build_tuner(
     ended: Collection[str],
     trainable: Any,
     engines: EngineWatch | None,
-    scheduler: LenientASHA,
+    scheduler: PassASHA,
     runs: RunStore,
     folder: str,
     say: Callable[[str], None],
@@ -253,8 +253,8 @@ def _listed(configs: Sequence[TrialConfig], ended: Collection[str]) -> Any:
     return tune.grid_search([assign(name, settings) for name, settings in trials.items() if name not in ended])
 
 
-def _build_scheduler(plan: SweepPlan, known: Iterable[EpochMetrics]) -> LenientASHA:
-    return LenientASHA(
+def _build_scheduler(plan: SweepPlan, known: Iterable[EpochMetrics]) -> PassASHA:
+    return PassASHA(
         time_attr=TIME_ATTRIBUTE,
         max_t=plan.sweep.max_epochs,
         grace_period=plan.sweep.grace_period,
@@ -263,7 +263,7 @@ def _build_scheduler(plan: SweepPlan, known: Iterable[EpochMetrics]) -> LenientA
     )
 
 
-def _tune_config(plan: SweepPlan, search: BookSearch | None, scheduler: LenientASHA) -> tune.TuneConfig:
+def _tune_config(plan: SweepPlan, search: BookSearch | None, scheduler: PassASHA) -> tune.TuneConfig:
     return tune.TuneConfig(
         search_alg=search,
         num_samples=1 if search is None else plan.sweep.num_trials,

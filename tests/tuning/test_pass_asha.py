@@ -1,108 +1,20 @@
-"""What Ray Tune's controller is taught, on the part of it that is concerned. `make chaos` has it with real nodes."""
+"""The scheduler's decisions on passes of a cohort, and its rungs in a driver that resumes a sweep."""
 
 import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
-from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayActorError, RayTaskError
+from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.execution.tune_controller import TrialRunnerWrapper
-from ray.tune.experiment import Trial
-from ray.tune.trainable.metadata import _TrainingRunMetadata
 
 from cifar_ray.records import EpochMetrics, TrialRecord
-from cifar_ray.tuning.epoch_report import TIME_ATTRIBUTE
-from cifar_ray.tuning.lenient_asha import HURRY_S, Announced, LenientASHA, _take_losses_rightly
-from cifar_ray.tuning.member import MAX_LOSSES
+from cifar_ray.tuning.pass_asha import HURRY_S, PassASHA, Unjudged
 from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
 from cifar_ray.tuning.standing import Standing
-from cifar_ray.tuning.sweep import _TUNE_ENVIRONMENT
-
-LOST = ActorUnavailableError("The actor is temporarily unavailable", None)
-DIED = "The actor died unexpectedly before finishing this task.\nThe actor is dead because {}."
-RAISED = RayTaskError("train", "Traceback", ValueError("a bug"))
-
-
-class FakeTrial:
-    """What the scheduler looks at of a Ray Tune trial."""
-
-    def __init__(self, status: str) -> None:
-        self.trial_id, self.status = "1", status
-        self.run_metadata = _TrainingRunMetadata()
-
-    @property
-    def metric_analysis(self) -> dict[str, dict[str, float]]:
-        return self.run_metadata.metric_analysis
-
-
-@pytest.mark.parametrize(
-    ("status", "has_process", "exception", "is_heard"),
-    [
-        (Trial.RUNNING, True, LOST, True),
-        # its process died as it started
-        (Trial.PENDING, True, LOST, True),
-        # it waits for another already
-        (Trial.PENDING, False, LOST, False),
-        (Trial.PENDING, False, RAISED, True),
-    ],
-)
-def test_a_process_that_was_lost_is_heard_of_once(
-    status: str, has_process: bool, exception: Exception, is_heard: bool
-) -> None:
-    heard: list[object] = []
-    trial, other = FakeTrial(status), FakeTrial("another")
-    controller = SimpleNamespace(
-        _trial_to_actor=[trial] if has_process else [],
-        _resetting_trials={trial, other},
-        _trial_task_failure=lambda trial, exception: heard.append(exception),
-    )
-    _take_losses_rightly(controller)
-    controller._trial_task_failure(trial, exception=exception)
-    assert heard == [exception] * is_heard
-    assert controller._resetting_trials == {other}
-
-
-@pytest.mark.parametrize(
-    ("exception", "counted"),
-    [
-        (RayActorError("1d06", DIED.format("its node has died")), 0),
-        (LOST, 0),
-        # of a preempted one Ray Tune would count nothing: taken back nevertheless, it left minus one
-        (RayActorError("1d06", DIED.format("its node has died"), preempted=True), 0),
-        (RayActorError("1d06", DIED.format("its process was killed")), 1),
-    ],
-)
-def test_a_lost_node_is_no_failure_of_its_trials(
-    exception: Exception, counted: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in _TUNE_ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
-    trial: Any = FakeTrial(Trial.RUNNING)
-    judged: list[int] = []
-
-    def judge(trial: Any, exception: Exception) -> None:
-        Trial._handle_ray_actor_error(trial, exception)
-        judged.append(trial.run_metadata.num_failures)
-
-    controller = SimpleNamespace(_trial_to_actor=[trial], _resetting_trials=set(), _trial_task_failure=judge)
-    _take_losses_rightly(controller)
-
-    def lose(times: int) -> None:
-        for _ in range(times):
-            controller._trial_task_failure(trial, exception=exception)
-
-    lose(MAX_LOSSES)
-    # an epoch, and those before it told again
-    for epoch in (1, 2, 1):
-        trial.run_metadata.update_metric(TIME_ATTRIBUTE, epoch)
-    lose(MAX_LOSSES)
-    assert judged[-1] == max(judged) == 2 * MAX_LOSSES * counted, "Ray Tune judges by the sum there and then"
-    lose(1)
-    assert judged[-1] == 2 * MAX_LOSSES * counted + 1, "no epoch between so many"
 
 
 def test_the_controller_is_taught_once_however_many_trials_are_added() -> None:
@@ -115,7 +27,7 @@ def test_the_controller_is_taught_once_however_many_trials_are_added() -> None:
     controller = SimpleNamespace(
         _actor_force_cleanup_timeout=10, _actor_manager=manager, _trial_task_failure=fail, _trial_to_actor={}
     )
-    asha = LenientASHA(time_attr="epoch", metric="accuracy", mode="max")
+    asha = PassASHA(time_attr="epoch", metric="accuracy", mode="max")
     taught = set()
     for index in range(3):
         wrapper = TrialRunnerWrapper(controller, SimpleNamespace())
@@ -134,7 +46,7 @@ class Driver:
     """One that goes on with a sweep, as Ray Tune shows it to its scheduler."""
 
     def __init__(self, lines: list[EpochMetrics], name: str) -> None:
-        self._asha = LenientASHA(
+        self._asha = PassASHA(
             time_attr="epoch",
             metric="accuracy",
             mode="max",
@@ -154,7 +66,7 @@ class Driver:
         result = {"epoch": line.epoch, "accuracy": line.validation_accuracy, "pass": standings}
         return str(self._asha.on_trial_result(SimpleNamespace(), self._added[trial_id], result))
 
-    def rungs(self) -> list[tuple[int, dict[str | Announced, float]]]:
+    def rungs(self) -> list[tuple[int, dict[str | Unjudged, float]]]:
         return self._asha._rungs()
 
 

@@ -1,0 +1,89 @@
+"""Changes to Ray Tune's controller that it has no settings for: lost nodes, full memory, slow exits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.exceptions import OutOfMemoryError, RayActorError
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Trial
+
+from cifar_ray.tuning.epoch_report import TIME_ATTRIBUTE
+from cifar_ray.tuning.member import MAX_LOSSES
+from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
+
+NODE_LOST = ("its node has died", "The actor is temporarily unavailable")
+"""Phrases in Ray's message for an actor that was lost with its node; one that dies by itself has other messages."""
+
+
+def patch(tune_controller: TuneController) -> None:
+    """Apply all of them. Once per controller: each wraps a method that it finds there."""
+    # by default, a process that has not exited ten seconds after the end of a sweep is killed
+    limit_exits(tune_controller, STOP_DEADLINE_S)
+    _retry_after_out_of_memory(tune_controller)
+    forgive_lost_nodes(tune_controller)
+
+
+def limit_exits(tune_controller: TuneController, seconds: float) -> None:
+    """Kill processes of trials that have not exited so long after the end of a sweep."""
+    tune_controller._actor_force_cleanup_timeout = seconds
+
+
+def forgive_lost_nodes(tune_controller: TuneController) -> None:
+    """Do not count the loss of a trial's node as a failure of it, up to MAX_LOSSES times in a row."""
+    tune_controller._trial_task_failure = _Losses(tune_controller)
+
+
+def _retry_after_out_of_memory(tune_controller: TuneController) -> None:
+    """Have Ray Tune treat a process that Ray killed for filling its node's memory like any other that died.
+
+    Ray Tune does not know the error that Ray raises then, at which the sweep broke off.
+    """
+    manager = tune_controller._actor_manager
+    process_failure = manager._actor_task_failed
+
+    def process_any_failure(*, exception: Exception, **task: Any) -> None:
+        if isinstance(exception, OutOfMemoryError):
+            exception = RayActorError(error_msg=str(exception))
+        process_failure(exception=exception, **task)
+
+    manager._actor_task_failed = process_any_failure
+
+
+class _Losses:
+    """Handles failures in place of Ray Tune: the loss of a node, such as a spot instance, does not count as one.
+
+    Moreover, a process that dies while it is being reset for its next trial is reported twice: its death, and the
+    failed call. On the first report the trial waits for another process. Ray Tune took the second, of a waiting trial,
+    for a final failure, however many retries were left; and it took a trial whose process was lost during a reset for
+    one whose process is still being reset.
+    """
+
+    def __init__(self, tune_controller: TuneController) -> None:
+        self._controller = tune_controller
+        self._process_failure = tune_controller._trial_task_failure
+        self._lost: dict[str, tuple[int, int]] = {}
+        """By trial: its number of epochs when it last lost its node, and its losses in a row at that number."""
+
+    def __call__(self, trial: Trial, exception: Exception) -> None:
+        """Replaces the controller's own `_trial_task_failure`."""
+        self._controller._resetting_trials.discard(trial)
+        is_known = trial.status == Trial.PENDING and trial not in self._controller._trial_to_actor
+        if not (is_known and isinstance(exception, RayActorError)):
+            if self._is_forgiven(trial, exception):
+                # Ray Tune adds 1 to it again before it decides by the sum
+                trial.run_metadata.num_failures -= 1
+            self._process_failure(trial, exception)
+
+    def _is_forgiven(self, trial: Trial, exception: Exception) -> bool:
+        if not any(words in str(exception) for words in NODE_LOST):
+            return False
+        num_epochs = trial.metric_analysis.get(TIME_ATTRIBUTE, {}).get("max", 0)
+        at_epoch, num_losses = self._lost.get(trial.trial_id, (num_epochs, 0))
+        num_losses = num_losses + 1 if at_epoch == num_epochs else 1
+        self._lost[trial.trial_id] = (num_epochs, num_losses)
+        return num_losses <= MAX_LOSSES
+
+    def __reduce__(self) -> tuple[type[object], tuple[()]]:
+        """Pickle without the controller: Ray Tune pickles all that it holds, into a state that nobody reads."""
+        return object, ()

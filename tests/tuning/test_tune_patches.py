@@ -1,0 +1,110 @@
+"""Each change to Ray Tune's controller, on the parts of it that are concerned. `make chaos` has them with real nodes."""
+
+import inspect
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Trial
+from ray.tune.trainable.metadata import _TrainingRunMetadata
+
+from cifar_ray.tuning.epoch_report import TIME_ATTRIBUTE
+from cifar_ray.tuning.member import MAX_LOSSES
+from cifar_ray.tuning.sweep import _TUNE_ENVIRONMENT
+from cifar_ray.tuning.tune_patches import forgive_lost_nodes
+
+LOST = ActorUnavailableError("The actor is temporarily unavailable", None)
+DIED = "The actor died unexpectedly before finishing this task.\nThe actor is dead because {}."
+RAISED = RayTaskError("train", "Traceback", ValueError("a bug"))
+
+
+class FakeTrial:
+    """What the scheduler looks at of a Ray Tune trial."""
+
+    def __init__(self, status: str) -> None:
+        self.trial_id, self.status = "1", status
+        self.run_metadata = _TrainingRunMetadata()
+
+    @property
+    def metric_analysis(self) -> dict[str, dict[str, float]]:
+        return self.run_metadata.metric_analysis
+
+
+@pytest.mark.parametrize(
+    ("status", "has_process", "exception", "is_heard"),
+    [
+        (Trial.RUNNING, True, LOST, True),
+        # its process died as it started
+        (Trial.PENDING, True, LOST, True),
+        # it waits for another already
+        (Trial.PENDING, False, LOST, False),
+        (Trial.PENDING, False, RAISED, True),
+    ],
+)
+def test_a_process_that_was_lost_is_heard_of_once(
+    status: str, has_process: bool, exception: Exception, is_heard: bool
+) -> None:
+    heard: list[object] = []
+    trial, other = FakeTrial(status), FakeTrial("another")
+    controller = SimpleNamespace(
+        _trial_to_actor=[trial] if has_process else [],
+        _resetting_trials={trial, other},
+        _trial_task_failure=lambda trial, exception: heard.append(exception),
+    )
+    forgive_lost_nodes(controller)
+    controller._trial_task_failure(trial, exception=exception)
+    assert heard == [exception] * is_heard
+    assert controller._resetting_trials == {other}
+
+
+@pytest.mark.parametrize(
+    ("exception", "counted"),
+    [
+        (RayActorError("1d06", DIED.format("its node has died")), 0),
+        (LOST, 0),
+        # of a preempted one Ray Tune would count nothing: taken back nevertheless, it left minus one
+        (RayActorError("1d06", DIED.format("its node has died"), preempted=True), 0),
+        (RayActorError("1d06", DIED.format("its process was killed")), 1),
+    ],
+)
+def test_a_lost_node_is_no_failure_of_its_trials(
+    exception: Exception, counted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in _TUNE_ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    trial: Any = FakeTrial(Trial.RUNNING)
+    judged: list[int] = []
+
+    def judge(trial: Any, exception: Exception) -> None:
+        Trial._handle_ray_actor_error(trial, exception)
+        judged.append(trial.run_metadata.num_failures)
+
+    controller = SimpleNamespace(_trial_to_actor=[trial], _resetting_trials=set(), _trial_task_failure=judge)
+    forgive_lost_nodes(controller)
+
+    def lose(times: int) -> None:
+        for _ in range(times):
+            controller._trial_task_failure(trial, exception=exception)
+
+    lose(MAX_LOSSES)
+    # an epoch, and those before it told again
+    for epoch in (1, 2, 1):
+        trial.run_metadata.update_metric(TIME_ATTRIBUTE, epoch)
+    lose(MAX_LOSSES)
+    assert judged[-1] == max(judged) == 2 * MAX_LOSSES * counted, "Ray Tune judges by the sum there and then"
+    lose(1)
+    assert judged[-1] == 2 * MAX_LOSSES * counted + 1, "no epoch between so many"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("_actor_force_cleanup_timeout", "_actor_manager", "_trial_task_failure"),
+        *("_resetting_trials", "_trial_to_actor"),
+    ],
+)
+def test_the_controller_has_what_is_changed(name: str) -> None:
+    """Ray's private names: to set one that it no longer has would do nothing, and say nothing."""
+    assert f"self.{name}" in inspect.getsource(TuneController)
