@@ -1,4 +1,4 @@
-"""Each change to Ray Tune's controller, on the parts of it that are concerned. `make chaos` has them with real nodes."""
+"""Each change to Ray Tune's controller, on the parts of it that are concerned. `make chaos` has real nodes."""
 
 import inspect
 from types import SimpleNamespace
