@@ -1,4 +1,4 @@
-"""Sweeps that ran for real, in virtual time: docs/planning.md has all figures."""
+"""Sweeps that ran for real, in virtual time (docs/planning.md)."""
 
 from __future__ import annotations
 

@@ -152,7 +152,7 @@ def test_an_older_sweep_has_all_but_its_epochs_in_its_start(alone: FinishedSweep
 
 def test_without_a_sweep_a_pass_is_a_multiple_of_an_epoch() -> None:
     assumed = assumed_timing(10.0, is_cohort=True)
-    # measured: 12 in 24.2 s where one with a core to itself took 5.6 (docs/planning.md)
+    # measured: 12 in 24.2 s where one with a core to itself took 5.6
     assert assumed.pass_s(12) == pytest.approx(10 * 24.2 / 5.6, rel=0.05)
     assert assumed.pass_s(1) == pytest.approx(10 * (PASS_FIXED + PASS_EACH))
     assert assumed_timing(10.0, is_cohort=False) == Timing()
