@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 Share = Annotated[float, Interval(ge=0, le=1)]
 Amount = Annotated[float, Ge(0)]
 Count = Annotated[int, Interval(ge=0, le=2**53)]
-Some = Annotated[int, Interval(ge=1, le=2**53)]
-"""A count of at least one."""
+PositiveCount = Annotated[int, Interval(ge=1, le=2**53)]
 
 
 class Record:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from cifar_ray.errors import RecordError
 from cifar_ray.finals import Finals
-from cifar_ray.json_record import Amount, Count, Record, Share, Some
+from cifar_ray.json_record import Amount, Count, PositiveCount, Record, Share
 from cifar_ray.resource_use import Cost, Device
 from cifar_ray.scrutiny import Calibration, Mistake, ReliabilityBin, Robustness, SeedScore
 from cifar_ray.studies.study import VALIDATION_SHARE, Budget, Searcher
@@ -28,8 +28,8 @@ class DatasetRecord(Record):
     """What tables and figures call it."""
     fingerprint: str
     """SHA-256 over pixels and labels of the training images, as read (before the split)."""
-    num_train: Some
-    num_validation: Some
+    num_train: PositiveCount
+    num_validation: PositiveCount
     classes: tuple[str, ...]
     mean: tuple[float, float, float]
     """Per channel (RGB) in [0, 1], of the training part alone."""
@@ -132,7 +132,7 @@ class EpochMetrics(Record):
     """In the epoch's last step."""
     seconds: Amount
     """Wall time of the epoch, training and validation."""
-    num_sharing: Some = 1
+    num_sharing: PositiveCount = 1
     """Trials that trained in the same pass of a cohort."""
     device: str | None = None
     """What it was trained on, and in which precision."""
@@ -248,7 +248,7 @@ class TestScores(Record):
     dataset: DatasetRecord
     test_fingerprint: str
     """SHA-256 over pixels and labels of the test images."""
-    num_images: Some
+    num_images: PositiveCount
     accuracy: Share
     accuracy_interval: tuple[Share, Share]
     """95 % Wilson score interval."""

@@ -320,7 +320,7 @@ def test_an_engine_whose_device_has_failed_ends_once_its_trials_know(
         ended.set()
         threading.Event().wait()
 
-    monkeypatch.setattr(engine_module, "HEARING_S", 0.2)
+    monkeypatch.setattr(engine_module, "FAILURE_DELIVERY_S", 0.2)
     monkeypatch.setattr(engine_module, "os", SimpleNamespace(_exit=end, EX_SOFTWARE=os.EX_SOFTWARE))
     monkeypatch.setattr(engine._cohort, "train_epoch", fail)
     with pytest.raises(DeviceError, match="CUDA error"):

@@ -16,7 +16,7 @@ from cifar_ray.studies import STUDIES, TrialConfig
 from cifar_ray.studies.study import ADJUSTABLE
 from cifar_ray.tuning.assignment import assign
 from cifar_ray.tuning.epoch_report import to_result
-from cifar_ray.tuning.population import NOTHING, PopulationSearch, descend, explore
+from cifar_ray.tuning.population import NO_ACCURACY, PopulationSearch, descend, explore
 
 STUDY = STUDIES["cnn"].with_budget(num_trials=40, max_epochs=10).with_searcher("pbt")
 SIZE, EPOCHS = 8, 2
@@ -178,10 +178,10 @@ def test_of_four_one_takes_over() -> None:
 
 
 def test_only_who_has_reached_something_has_heirs() -> None:
-    reached = [NOTHING] * 7 + [0.2]
+    reached = [NO_ACCURACY] * 7 + [0.2]
     parents = {descend(STUDY, records(8), reached, place, random.Random(place))[0] for place in range(8)}
     assert parents == {"t7"}
-    anew = [descend(STUDY, records(8), [NOTHING] * 8, place, random.Random(place)) for place in range(8)]
+    anew = [descend(STUDY, records(8), [NO_ACCURACY] * 8, place, random.Random(place)) for place in range(8)]
     assert {parent for parent, _ in anew} == {None}
     assert len({config["learning_rate"] for _, config in anew}) == 8
 

@@ -32,7 +32,7 @@ class AloneSweep(VirtualTime[SimulatedTrial]):
         self.busy_s += work.curve.epoch_s / self.fleet.places
         decided_s = self.driver.take(now)
         worker.used_s = max(worker.used_s, decided_s)
-        if self.search.goes_on(work):
+        if self.search.report_epoch(work):
             self.train(worker, work, decided_s + self.timing.gap_s, work.curve.epoch_s)
         else:
             self._fill(worker, decided_s)

@@ -37,7 +37,7 @@ class CohortSweep(VirtualTime[float]):
         self.search.end_pass(members)
         for trial in list(members):
             decided_s = self.driver.take(now)
-            if not self.search.goes_on(trial):
+            if not self.search.report_epoch(trial):
                 members.remove(trial)
         self._make_pass(worker, decided_s + self.timing.gap_s)
 

@@ -74,7 +74,7 @@ class Workers:
         num = min(fleet.num_workers, num_wanted) if fleet.is_autoscaled else fleet.num_workers
         self.all = [Worker(setup_s) for _ in range(num)]
 
-    def first_ready_s(self, worker: Worker, setup_s: float) -> float:
+    def start(self, worker: Worker, setup_s: float) -> float:
         """Start the worker; returns when it takes its first trial."""
         ready_s = setup_s + (self._start_s() if self.fleet.is_autoscaled else 0.0)
         worker.used_s = ready_s

@@ -104,7 +104,7 @@ class Search:
         for trial in trials:
             self._asha.announce(trial.trial_id, trial.epoch + 1, trial.curve.accuracies[trial.epoch])
 
-    def goes_on(self, trial: SimulatedTrial) -> bool:
+    def report_epoch(self, trial: SimulatedTrial) -> bool:
         """Report one more epoch of the trial; returns whether it is to train another."""
         trial.epoch += 1
         self.num_epochs += 1

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 START_PATIENCE_S = 30.0
 """Seconds to wait, before the first pass or the first of a generation, for trials whose processes are starting."""
-HEARING_S = 5.0
+FAILURE_DELIVERY_S = 5.0
 """Seconds for the trials of a pass to receive the device's failure, before the engine exits."""
 PATIENCE_S = 5.0
 """Seconds to wait before any other pass, for Ray Tune's decisions and the trials that replace those it stopped."""
@@ -190,7 +190,7 @@ class CohortEngine:
         """Exit, so that Ray starts a process whose device has not failed for the trials that Ray Tune retries."""
         arriving = threading.Thread(target=self._cohort.close, daemon=True)
         arriving.start()
-        time.sleep(HEARING_S)
+        time.sleep(FAILURE_DELIVERY_S)
         arriving.join(DRAIN_DEADLINE_S)
         os._exit(os.EX_SOFTWARE)
 

@@ -15,11 +15,11 @@ from cifar_ray.studies.study import ADJUSTABLE
 from cifar_ray.tuning.book_search import BookSearch
 from cifar_ray.tuning.epoch_report import METRIC, from_result
 
-SHARE_REPLACED = 4
+REPLACED_ONE_IN = 4
 """The worst of a generation, one in this many, are replaced by copies of its best, one in this many."""
 RESAMPLED = 0.25
 """Probability that a setting is drawn afresh instead of perturbed: Ray Tune's default, as is the quarter."""
-NOTHING = -1.0
+NO_ACCURACY = -1.0
 """The accuracy recorded for a trial that diverged or failed: below any other."""
 
 
@@ -45,7 +45,7 @@ class PopulationSearch(BookSearch):
         ]
         left = {each.trial_id for each in self._waiting}
         ends = {each.trial_id: each.num_epochs for each in self._trials if each.outcome == "completed"}
-        self._reached = {each.trial_id: NOTHING for each in self._trials if each.trial_id not in left}
+        self._reached = {each.trial_id: NO_ACCURACY for each in self._trials if each.trial_id not in left}
         """The last epoch's accuracy of each trial that has ended."""
         for line in runs.metrics(sweep.sweep_id):
             if line.epoch == ends.get(line.trial_id):
@@ -54,7 +54,7 @@ class PopulationSearch(BookSearch):
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
         """A trial ended: note its last epoch's accuracy."""
         is_of_use = not error and result and METRIC in result and from_result(result).is_finite
-        self._reached[self._given[trial_id].trial_id] = result[METRIC] if is_of_use and result else NOTHING
+        self._reached[self._given[trial_id].trial_id] = result[METRIC] if is_of_use and result else NO_ACCURACY
 
     def _begin(self, trial_id: str) -> TrialRecord | None:
         index = len(self._trials)
@@ -83,10 +83,10 @@ def descend(
     Where every trial before diverged or failed, the settings are drawn afresh and there is no parent.
     """
     order = sorted(range(len(before)), key=lambda index: (-reached[index], index))
-    num_replaced = max(1, len(before) // SHARE_REPLACED)
-    if place not in order[-num_replaced:] and reached[place] > NOTHING:
+    num_replaced = max(1, len(before) // REPLACED_ONE_IN)
+    if place not in order[-num_replaced:] and reached[place] > NO_ACCURACY:
         return before[place].trial_id, before[place].config
-    best = [index for index in order[:num_replaced] if reached[index] > NOTHING]
+    best = [index for index in order[:num_replaced] if reached[index] > NO_ACCURACY]
     if not best:
         return None, study.configure(sample_space(study.space, rng)).to_dict()
     parent = before[rng.choice(best)]
