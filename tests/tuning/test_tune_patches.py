@@ -13,7 +13,7 @@ from ray.tune.trainable.metadata import _TrainingRunMetadata
 from cifar_ray.tuning.epoch_report import TIME_ATTRIBUTE
 from cifar_ray.tuning.member import MAX_LOSSES
 from cifar_ray.tuning.sweep import _TUNE_ENVIRONMENT
-from cifar_ray.tuning.tune_patches import forgive_lost_nodes
+from cifar_ray.tuning.tune_patches import handle_lost_processes
 
 LOST = ActorUnavailableError("The actor is temporarily unavailable", None)
 DIED = "The actor died unexpectedly before finishing this task.\nThe actor is dead because {}."
@@ -53,7 +53,7 @@ def test_a_process_that_was_lost_is_heard_of_once(
         _resetting_trials={trial, other},
         _trial_task_failure=lambda trial, exception: heard.append(exception),
     )
-    forgive_lost_nodes(controller)
+    handle_lost_processes(controller)
     controller._trial_task_failure(trial, exception=exception)
     assert heard == [exception] * is_heard
     assert controller._resetting_trials == {other}
@@ -82,7 +82,7 @@ def test_a_lost_node_is_no_failure_of_its_trials(
         judged.append(trial.run_metadata.num_failures)
 
     controller = SimpleNamespace(_trial_to_actor=[trial], _resetting_trials=set(), _trial_task_failure=judge)
-    forgive_lost_nodes(controller)
+    handle_lost_processes(controller)
 
     def lose(times: int) -> None:
         for _ in range(times):

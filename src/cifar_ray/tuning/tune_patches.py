@@ -21,7 +21,7 @@ def patch(tune_controller: TuneController) -> None:
     # by default, a process that has not exited ten seconds after the end of a sweep is killed
     limit_exits(tune_controller, STOP_DEADLINE_S)
     _retry_after_out_of_memory(tune_controller)
-    forgive_lost_nodes(tune_controller)
+    handle_lost_processes(tune_controller)
 
 
 def limit_exits(tune_controller: TuneController, seconds: float) -> None:
@@ -29,8 +29,8 @@ def limit_exits(tune_controller: TuneController, seconds: float) -> None:
     tune_controller._actor_force_cleanup_timeout = seconds
 
 
-def forgive_lost_nodes(tune_controller: TuneController) -> None:
-    """Do not count the loss of a trial's node as a failure of it, up to MAX_LOSSES times in a row."""
+def handle_lost_processes(tune_controller: TuneController) -> None:
+    """Count each lost process once, and the loss of a node not as a failure, up to MAX_LOSSES times in a row."""
     tune_controller._trial_task_failure = _Losses(tune_controller)
 
 
