@@ -66,7 +66,7 @@ class ConfigurationError(CifarRayError):
 
 
 _LISTS = {"study": "cifar-ray study list", "sweep": "cifar-ray results list", "job": "cifar-ray job list"}
-"""By kind, the command that lists what there is."""
+"""By kind, the command that lists what there is; of sweeps and jobs, with the same --storage or --release."""
 
 
 class UnknownNameError(ConfigurationError):

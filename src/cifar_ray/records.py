@@ -81,7 +81,7 @@ class SweepRecord(Record):
     final_epochs: Count | None = None
     """Of each of these trainings; None for `max_epochs`."""
     best_of: str | None = None
-    """The sweep whose best configurations its trials train; None where they were drawn or searched."""
+    """The sweep whose best configurations its trials train, or `report`; None where they were drawn or searched."""
     changes: tuple[str, ...] = ()
     """`name=value` of each setting in which its trials differ from those of `best_of`."""
     parent: str | None = None

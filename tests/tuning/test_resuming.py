@@ -81,9 +81,14 @@ def test_a_finished_sweep_answers_its_own_options_alone(begun: SweepRecord) -> N
         (SweepOptions(resume=True, sweep_id="cnn-1", trials=120), "num_trials was 3, now 120"),
         (SweepOptions(resume=True, sweep_id="cnn-1", seed=2), "seed was 0, now 2"),
         (SweepOptions(resume=True, sweep_id="cnn-1", best_of="a", setting=("xavier=true",)), "best_of was None, now a"),
+        (SweepOptions(resume=True, sweep_id="cnn-1", best_of="a", validation_share=0.05), "share was 0.1, now 0.05"),
+        # the factor, which nobody asked for, would do nothing then
+        (SweepOptions(resume=True, sweep_id="cnn-1", grace_period=4), "grace_period was 1, now 4"),
     ):
         with pytest.raises(ConfigurationError, match=says):
             check_finished(begun, get_study("cnn"), options)
+    with pytest.raises(ConfigurationError, match="is_cohort was True, now False"):
+        check_finished(replace(begun, is_cohort=True), get_study("cnn"), SweepOptions(no_cohort=True))
 
 
 def test_a_winner_once_more_goes_on_as_it_was(begun: SweepRecord) -> None:

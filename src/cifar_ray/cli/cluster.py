@@ -41,7 +41,7 @@ def doctor(release: ReleaseChoice, as_json: bool) -> None:
     """Check that a cluster is ready for sweeps.
 
     Looks at the operator, whether the pods fit the nodes, Secrets, the dashboard and the store. Without --release it
-    checks the cluster alone, which can be done before the chart is installed.
+    checks only the cluster and the store, which can be done before the chart is installed.
 
     \b
     Exit codes: 0 warnings at worst, 1 an error, 2 no usable kubeconfig.

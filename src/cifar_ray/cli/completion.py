@@ -12,7 +12,7 @@ from cifar_ray.storage.layout import SWEEP_ID
 from cifar_ray.studies import STUDIES
 
 PATIENCE_S = 1.0
-"""For a store to say what it has."""
+"""Seconds that a store may take to list its sweeps."""
 
 
 def study_names(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:

@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     metavar="SWEEP",
     shell_complete=sweep_ids,
     help="Finished sweep of the study to take learning curves and times from: its id, or the path or s3:// address of "
-    "its folder; repeatable. [default: a model of both, which the plan states]",
+    "its folder, with the environment's keys; repeatable. [default: a model of both, which the plan states]",
 )
 @click.option(
     "--accelerator",
@@ -83,7 +83,7 @@ if TYPE_CHECKING:
     "--autoscaling",
     "is_autoscaled",
     is_flag=True,
-    help="Start workers when trials wait and stop them when idle; those that train cohorts stay.",
+    help="Simulate workers that start when trials wait and stop when idle; those that train cohorts stay.",
 )
 @click.option(
     "--node-start-s",
@@ -93,7 +93,7 @@ if TYPE_CHECKING:
     metavar="S",
     help="Seconds from the request for a node to its first trial.",
 )
-@click.option("--spot", "is_spot", is_flag=True, help="Use workers at spot prices, which may be preempted.")
+@click.option("--spot", "is_spot", is_flag=True, help="Plan with spot workers, at spot prices; they may be preempted.")
 @click.option(
     "--preemptions-per-hour",
     type=Positive(1000, is_zero_allowed=True),

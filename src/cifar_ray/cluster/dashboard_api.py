@@ -16,7 +16,7 @@ from cifar_ray.errors import UnreachableError
 TIMEOUT_S = 5.0
 
 _OTHER_FORM = (AttributeError, KeyError, TypeError, ValueError)
-"""What reading an answer raises that is JSON, and not what Ray's API gives."""
+"""Raised in reading an answer that is JSON, but not in the form of Ray's API."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -76,7 +76,7 @@ def read_finished(runs: RunStore, sweep_id: str, study: Study) -> FinishedSweep:
     """Read a sweep's books, without its finals.
 
     ConfigurationError where it has not finished, has no epoch of a trial that did not fail, or is of a population,
-    another study or the best of another sweep.
+    another study, or trains given configurations (--best-of).
     """
     sweep, result = runs.sweep(sweep_id), runs.result(sweep_id)
     if sweep.searcher == "pbt":
@@ -85,7 +85,7 @@ def read_finished(runs: RunStore, sweep_id: str, study: Study) -> FinishedSweep:
         )
     if sweep.best_of is not None:
         raise ConfigurationError(
-            f"sweep {sweep_id} is of the best of {sweep.best_of}, not of what the study draws",
+            f"sweep {sweep_id} is of what --best-of {sweep.best_of} gave, not of what the study draws",
             "take curves of a sweep that drew its trials",
         )
     if sweep.study != study.name:

@@ -59,7 +59,7 @@ def cost_amount(cost: Cost) -> str:
 
 
 def chosen_by(sweep: SweepRecord) -> str:
-    """Where its configurations come from: a searcher, or another sweep."""
+    """Where its configurations come from: a searcher, another sweep or the report."""
     changes = f" with {plain(', '.join(sweep.changes))}" if sweep.changes else ""
     if sweep.best_of == PUBLISHED:
         return f"the report's winner{changes}"

@@ -15,7 +15,7 @@ from cifar_ray.storage.object_store import ObjectStore, check_key, check_size
 PARTIAL = ".partial-"
 """Prefix of files that are still being written; no key of the layout starts with it."""
 MAX_TRIES = 20
-"""Tries to write a file before a concurrent delete removes its empty folder."""
+"""Tries to write a file whose empty folder a concurrent delete may remove."""
 
 
 class FolderStore(ObjectStore):

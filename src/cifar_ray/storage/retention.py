@@ -15,7 +15,7 @@ def surplus(runs: RunStore, sweep_id: str) -> dict[str, int]:
 
     In a finished sweep, all checkpoints but the best of its winner and, if it had finals, of each training of their
     winner. In any other, what neither a resumed trial nor a future winner needs: all checkpoints but each trial's best
-    and two newest, and incomplete ones.
+    and two newest. Incomplete ones may go, too.
     """
     runs.sweep(sweep_id)
     result = runs.result(sweep_id)

@@ -102,7 +102,7 @@ class SweepOptions:
     def _check_best_of(self) -> None:
         if self.best_of is not None and self.searcher not in (None, "random"):
             raise ConfigurationError(
-                f"the best of {self.best_of} leave nothing for {self.searcher} to search", "leave out --searcher"
+                f"--best-of {self.best_of} leaves nothing for {self.searcher} to search", "leave out --searcher"
             )
         if self.validation_share is not None and self.best_of is None:
             raise ConfigurationError(

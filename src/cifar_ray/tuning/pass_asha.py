@@ -21,7 +21,7 @@ HURRY_S = 10
 
 
 class Unjudged(NamedTuple):
-    """Stands, in a rung, for a trial that has reached it and is yet to be judged there."""
+    """Stands, in a rung, for a trial that this driver has not judged there: it is yet to come, or it has ended."""
 
     trial_id: str
 
@@ -90,7 +90,7 @@ class PassASHA(ASHAScheduler):
         (bracket,) = self._brackets
         decision = bracket.on_result(SimpleNamespace(trial_id=line.trial_id), line.epoch, line.validation_accuracy)
         if decision == ASHAScheduler.STOP and may_return:
-            # if its driver died before it was stopped, it is judged when it repeats that epoch
+            # if its driver died before it was stopped, it is judged when it repeats that epoch; an ended one never does
             for milestone, recorded in self._rungs():
                 if milestone == line.epoch:
                     recorded[Unjudged(line.trial_id)] = recorded.pop(line.trial_id)

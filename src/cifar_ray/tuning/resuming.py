@@ -34,11 +34,18 @@ def as_begun(options: SweepOptions, recorded: SweepRecord) -> SweepOptions:
     """The options; those left open are what the sweep was begun with, whatever its study's own have become."""
     own = vars(_options_of(recorded))
     left_open = [name for name, value in vars(options).items() if value is None or value is False or value == ()]
-    return replace(options, **{name: own[name] for name in left_open})
+    begun = replace(options, **{name: own[name] for name in left_open})
+    if options.reduction_factor is None and begun.grace_period == begun.max_epochs:
+        # nobody asked for a factor, which would do nothing: what differs is the grace period
+        begun = replace(begun, reduction_factor=None)
+    return begun
 
 
 def check_finished(recorded: SweepRecord, study: Study, options: SweepOptions) -> None:
-    """A finished sweep has an answer to no other options than its own; ConfigurationError where others are given."""
+    """Raise ConfigurationError where options that shape a search differ from a finished sweep's own.
+
+    Its images and what its trials took of the cluster are not compared.
+    """
     options = as_begun(options, recorded)
     study = options.adapt(study)
     budget = study.trial_budget
@@ -53,6 +60,8 @@ def check_finished(recorded: SweepRecord, study: Study, options: SweepOptions) -
         num_seeds=study.seeds,
         best_of=options.best_of,
         changes=describe_changes(options),
+        is_cohort=recorded.is_cohort and not options.no_cohort,
+        dataset=replace(recorded.dataset, validation_share=options.validation_share or VALIDATION_SHARE),
     )
     check_same(recorded, asked)
 

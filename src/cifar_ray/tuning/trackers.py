@@ -70,7 +70,7 @@ class Trackers(Callback):
 
     Each tracker works in a thread of its own: a slow one delays no trial, and one that fails is reported in the log and
     dropped, while the sweep continues. Each driver chooses them from its own environment, and Ray Tune's pickled state,
-    which includes this object, has nothing of it.
+    which includes this object, contains none of their state.
     """
 
     def __init__(self, runs: RunStore, sweep: SweepRecord, say: Callable[[str], None]) -> None:
