@@ -126,6 +126,10 @@ def test_who_won_or_what_to_do_next_with_a_sweep(
     scored = state_text(replace(ended, scores=scores))
     assert scored == f"{won}, test 64.38 % (63.44 to 65.31) on cifar10"
     assert "evaluate" not in state_text(replace(gone, result=replace(result, winner=None)))
+    retrained = Retraining(trial_id="t0000", seed=1, outcome="completed", best_epoch=9, best_validation_accuracy=0.8)
+    finalist = Finalist(trial_id="t0001", searched_accuracy=0.4, retrainings=(retrained,))
+    decided = replace(result, finals=Finals(finalists=(finalist,), num_epochs=9, accelerator_seconds=0.0))
+    assert state_text(replace(gone, result=decided)).startswith("winner t0001: validation 80.00 %;"), "not the search's"
     finals = replace(gone, sweep=replace(sweep_record, sweep_id="cnn-1-finals", parent="cnn-1"))
     assert state_text(finals) == "the finals of cnn-1: they are resumed and scored with it"
     left = replace(trial_record, outcome="running")

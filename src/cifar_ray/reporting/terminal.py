@@ -89,7 +89,8 @@ def state_text(summary: SweepSummary, options: str = "") -> str:
         return f"interrupted; resume with: {go_on}"
     if result.winner is None:
         return "finished without a winner: no trial has an epoch that can be scored"
-    winner = f"winner {result.winner.trial_id}: validation {percent(result.validation_accuracy, 2)} %"
+    chosen = (result.finals.winner if result.finals else None) or result.winner
+    winner = f"winner {chosen.trial_id}: validation {percent(result.validation_accuracy, 2)} %"
     if (scores := summary.scores) is None:
         return plain(f"{winner}; not evaluated yet: cifar-ray job submit evaluate {sweep.sweep_id}{options}")
     test = f"{percent(scores.accuracy, 2)} % ({interval_text(scores.accuracy_interval)})"
