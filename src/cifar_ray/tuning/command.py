@@ -44,7 +44,7 @@ from cifar_ray.tuning.connecting import connect
 from cifar_ray.tuning.finals import keep_chosen, run_with_finals
 from cifar_ray.tuning.nodes import read_node_kinds
 from cifar_ray.tuning.preflight import check_store_from_every_node, choose_storage
-from cifar_ray.tuning.resuming import as_begun, check_drawn, check_finished, check_same, describe_changes, find_begun
+from cifar_ray.tuning.resuming import as_begun, check_drawn, check_finished, check_same, find_begun, search_fields
 from cifar_ray.tuning.sweep import SweepPlan
 from cifar_ray.tuning.trackers import check_trackers
 
@@ -178,15 +178,9 @@ def _describe_sweep(
     dataset: DatasetRecord,
 ) -> SweepRecord:
     """The record of a sweep that would begin now."""
-    budget = study.trial_budget
     return SweepRecord(
+        **search_fields(study, options),
         sweep_id=sweep_id,
-        study=study.name,
-        seed=options.sweep_seed,
-        num_trials=budget.num_trials,
-        max_epochs=budget.max_epochs,
-        grace_period=budget.grace_period,
-        reduction_factor=budget.reduction_factor,
         accelerators_per_trial=placement.accelerators,
         cpus_per_trial=placement.cpus,
         dataset=dataset,
@@ -194,13 +188,7 @@ def _describe_sweep(
         commit=source_commit(),
         hardware=_hardware(kinds),
         started_at=now(),
-        searcher=study.searcher,
         is_cohort=placement.num_cohorts > 0,
-        num_finalists=study.finalists,
-        num_seeds=study.seeds,
-        final_epochs=study.final_epochs,
-        best_of=options.best_of,
-        changes=describe_changes(options),
     )
 
 

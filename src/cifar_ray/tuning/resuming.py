@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from cifar_ray.errors import ConfigurationError, UnknownNameError
 from cifar_ray.records import SweepRecord, TrialRecord
@@ -47,28 +48,32 @@ def check_finished(recorded: SweepRecord, study: Study, options: SweepOptions) -
     Its images and what its trials took of the cluster are not compared.
     """
     options = as_begun(options, recorded)
-    study = options.adapt(study)
-    budget = study.trial_budget
     asked = replace(
         recorded,
-        seed=options.sweep_seed,
-        num_trials=budget.num_trials,
-        max_epochs=budget.max_epochs,
-        grace_period=budget.grace_period,
-        reduction_factor=budget.reduction_factor,
-        searcher=study.searcher,
-        num_seeds=study.seeds,
-        best_of=options.best_of,
-        changes=describe_changes(options),
+        **search_fields(options.adapt(study), options),
         is_cohort=recorded.is_cohort and not options.no_cohort,
         dataset=replace(recorded.dataset, validation_share=options.validation_share or VALIDATION_SHARE),
     )
     check_same(recorded, asked)
 
 
-def describe_changes(options: SweepOptions) -> tuple[str, ...]:
-    """`name=value` of each setting that is set, as a sweep's record has them."""
-    return tuple(f"{name}={value}" for name, value in sorted(options.settings.items()))
+def search_fields(study: Study, options: SweepOptions) -> dict[str, Any]:
+    """The fields of a sweep's record that its options, and its study as adapted to them, determine by themselves."""
+    budget = study.trial_budget
+    return {
+        "study": study.name,
+        "seed": options.sweep_seed,
+        "num_trials": budget.num_trials,
+        "max_epochs": budget.max_epochs,
+        "grace_period": budget.grace_period,
+        "reduction_factor": budget.reduction_factor,
+        "searcher": study.searcher,
+        "num_finalists": study.finalists,
+        "num_seeds": study.seeds,
+        "final_epochs": study.final_epochs,
+        "best_of": options.best_of,
+        "changes": tuple(f"{name}={value}" for name, value in sorted(options.settings.items())),
+    }
 
 
 def check_same(recorded: SweepRecord, sweep: SweepRecord) -> None:
