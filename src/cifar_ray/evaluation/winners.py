@@ -33,8 +33,8 @@ class Winner:
 def newest_finished_sweeps(runs: RunStore) -> list[str]:
     """The ids of each study's newest finished sweep that has a winner, sorted by study name.
 
-    Leaves out sweeps that train another's best, whose settings may be changed, and finals, which are scored with
-    their sweep. A sweep whose records cannot be read is skipped with a warning.
+    Leaves out sweeps of `--best-of`, whose settings may be changed, and finals, which are scored with their sweep.
+    A sweep whose records cannot be read is skipped with a warning.
     """
     newest: dict[str, str] = {}
     for summary in runs.summaries(_warn_of_unreadable):

@@ -137,7 +137,7 @@ def _assumed_times(epoch_s: float | None, *, is_cohort: bool) -> _Times:
 
 
 def _measured_times(timed_on: FinishedSweep | None, *, is_cohort: bool, accelerator: str | None) -> _Times:
-    """ConfigurationError where no sweep trained as the plan does, or on another accelerator."""
+    """The times of `timed_on`; ConfigurationError where it is None, or ran on another accelerator than the plan's."""
     if timed_on is None:
         had, wanted = ("one by one", "in cohorts") if is_cohort else ("in cohorts", "one by one")
         raise ConfigurationError(

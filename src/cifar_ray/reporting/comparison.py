@@ -229,7 +229,7 @@ def _cautions(contenders: Sequence[Contender]) -> list[str]:
         "some search by trainings shorter than their finals: how far those get says little of the winners": any(
             map(_searches_short, sweeps)
         ),
-        "not all train what the same sweep has found (`--best-of`): what the search took is not in what they spent": (
+        "not all train the same given configurations (`--best-of`): what the search took is not in what they spent": (
             len({sweep.best_of for sweep in sweeps}) > 1
         ),
         "versions of the code differ (commit): a difference may be theirs": len({sweep.commit for sweep in sweeps}) > 1,

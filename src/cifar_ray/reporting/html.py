@@ -1,4 +1,4 @@
-"""Builds the page: one HTML document with its own style, scripts and, as a file, its data."""
+"""Builds the page: one HTML document with its own style and scripts and, as a file, with its data inside."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ def studies_renderable(studies: Sequence[Study]) -> RenderableType:
 def study_renderable(study: Study) -> RenderableType:
     """A study's space, fixed settings and budget, with what the report found.
 
-    Settings and words among their values stand as `job submit --setting` takes them.
+    Settings, and words among their values, have the names that `job submit --setting` takes, where it takes them.
     """
     winner = study.published.winner if study.published else {}
     table = narrow_table("setting", "values", "report's winner")

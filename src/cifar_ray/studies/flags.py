@@ -57,8 +57,8 @@ _FLAGS = (
         "--setting",
         multiple=True,
         metavar="NAME=VALUE",
-        help="With --best-of: another value for a setting of its configurations, such as cutout=8, by the names that "
-        "`cifar-ray study show` prints; repeatable.",
+        help="With --best-of: another value for a setting of its configurations, such as cutout=8; repeatable. Names "
+        "are those of `cifar-ray study show`; model, depth, width and stem stay as they are.",
     ),
     click.option(
         "--data",

@@ -45,7 +45,7 @@ class Setting:
     is_adjustable: bool = False
     """Whether it may change during a training: weights and optimiser state then carry over as they are."""
     in_cohorts: bool = False
-    """Whether training/cohort.py honours it: without, trials with another value than the default train one by one."""
+    """Whether training/cohort.py honours it; if not, a cohort study may not have it, and `--best-of` trains alone."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,7 +34,7 @@ NUM_STREAMS = 4
 class Cohort:
     """Trials on one device that make each pass over the data together.
 
-    Trials join and leave between passes, each at its own epoch, and may differ in every setting of the classic CNN.
+    Trials join and leave between passes, each at its own epoch, and may differ in every setting that is `in_cohorts`.
     The batches of a pass are the same for all: their order and augmentation depend on `data_seed` and the cohort's
     count of passes (docs/decisions/0005). On the CPU the trials are divided among `num_threads` threads; on an
     accelerator each network shape runs on a CUDA stream of its own, since one alone does not keep the device busy.

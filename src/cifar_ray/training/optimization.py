@@ -20,7 +20,8 @@ TRIANGLE = ((0.0, 0.23, 1.0), (0.2, 1.0, 0.07))
 
 
 def build_optimizer(config: TrialConfig, network: nn.Module) -> Optimizer:
-    """Adam, AdamW, Muon or SGD with momentum. Weight decay: torch's L2 penalty but in AdamW, none for Muon's filters.
+    """Adam, AdamW, Muon or SGD with momentum. Weight decay is torch's L2 penalty, but decoupled in AdamW; Muon's
+    filters have none.
 
     All use torch's fused kernels: one pass over all weights a step, on any device.
     """
