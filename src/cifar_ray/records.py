@@ -84,6 +84,8 @@ class SweepRecord(Record):
     """The sweep whose best configurations its trials train, or `report`; None where they were drawn or searched."""
     changes: tuple[str, ...] = ()
     """`name=value` of each setting in which its trials differ from those of `best_of`."""
+    definition: str | None = None
+    """The text of the file that defines its study; None of the package's own studies."""
     parent: str | None = None
     """The sweep whose finals this one is: its trials are the finalists' trainings, and none is stopped early."""
     finalists: tuple[str, ...] = ()

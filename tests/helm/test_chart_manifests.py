@@ -181,7 +181,7 @@ def test_a_deadline_of_weeks_is_a_time_limit_that_the_job_reads(chart: Chart) ->
 def test_every_study_has_a_job_that_the_image_has(chart: Chart) -> None:
     jobs = [each["spec"]["entrypoint"] for each in chart.render(RENDERINGS["every study"]) if each["kind"] == "RayJob"]
     assert {job.split()[1].rpartition("/")[2] for job in jobs} == {
-        *(study.job for study in STUDIES.values()),
+        *(study.job[0] for study in STUDIES.values()),
         "evaluate_best.py",
     }
 

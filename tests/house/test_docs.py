@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 import yaml
 
 from cifar_ray.cli.main import main
-from cifar_ray.studies import STUDIES, Study
+from cifar_ray.studies.study_file import parse_study
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm" / "cifar-ray"
@@ -107,10 +106,7 @@ def test_the_readmes_scores_are_of_records() -> None:
 
 
 def test_the_study_in_extending_is_one() -> None:
-    block = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "extending.md").read_text(), re.DOTALL)
-    assert block is not None
-    names: dict[str, Any] = {}
-    exec(textwrap.dedent(block[1]), names)  # the document's own
-    (study,) = (each for each in names.values() if isinstance(each, Study))
-    assert study.name not in STUDIES
+    text = re.search(r"```toml\n(.*?)```", TEXTS["docs/extending.md"], re.DOTALL)
+    assert text is not None
+    study = parse_study("narrow-cnn", text[1])
     assert len(study.sample(0)) == study.budget.num_trials

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,13 @@ def test_the_options_reach_the_job() -> None:
     spec = tuning_job(STUDIES["cnn"], SweepOptions(trials=3, data="shapes", sweep_id="mine-1"), JOBS)
     assert spec.entrypoint == ("python", "tune_cnn.py", "--trials", "3", "--data", "shapes", "--sweep-id", "mine-1")
     assert spec.submission_id == "mine-1"
+
+
+def test_a_study_of_ones_own_is_named_to_the_job_that_reads_its_file() -> None:
+    own = replace(STUDIES["cnn"], name="mine", definition="…")
+    spec = tuning_job(own, SweepOptions(trials=3, sweep_id="mine-1"), JOBS)
+    assert spec.entrypoint == ("python", "tune_own.py", "mine", "--trials", "3", "--sweep-id", "mine-1")
+    assert (JOBS / spec.entrypoint[1]).is_file()
 
 
 @pytest.mark.parametrize("flag", ["resume", "start_or_resume"])

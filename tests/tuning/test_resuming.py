@@ -46,6 +46,7 @@ def test_what_differs_is_named(begun: SweepRecord) -> None:
         ({"is_cohort": True}, "is_cohort was False, now True"),
         ({"searcher": "tpe", "seed": 1}, "searcher was random, now tpe; seed was 0, now 1"),
         ({"best_of": "x-1", "changes": ("cutout=8",)}, "best_of was None, now x-1; settings was its own, now cutout=8"),
+        ({"definition": "…"}, "its study's file had another text, which is in its sweep.json"),
         ({"dataset": replace(begun.dataset, fingerprint="cd" * 32)}, "data was abababababab, now cdcdcdcdcdcd"),
         ({"dataset": replace(begun.dataset, validation_share=0.05)}, "validation_share was 0.1, now 0.05"),
     ):

@@ -8,6 +8,7 @@ from contextlib import suppress
 import click
 
 from cifar_ray.cli.connection import find_store
+from cifar_ray.cli.own_studies import own_studies
 from cifar_ray.storage.layout import SWEEP_ID
 from cifar_ray.studies import STUDIES
 
@@ -17,7 +18,7 @@ PATIENCE_S = 1.0
 
 def study_names(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
     """The studies whose names begin so; for `job submit`, `evaluate` too."""
-    names = [*STUDIES, *(["evaluate"] if context.info_name == "submit" else [])]
+    names = [*STUDIES, *own_studies(), *(["evaluate"] if context.info_name == "submit" else [])]
     return [name for name in names if name.startswith(begun)]
 
 

@@ -24,13 +24,12 @@ from cifar_ray.errors import (
     JobStoppedError,
     StorageError,
     StoreUnavailableError,
-    UnknownNameError,
     plain,
 )
 from cifar_ray.reporting.live_view import live_renderable
 from cifar_ray.settings import check_no_user, read_settings
 from cifar_ray.storage.object_store import open_store
-from cifar_ray.studies import STUDIES, Study
+from cifar_ray.studies import Study, get_study, study_files
 from cifar_ray.studies.flags import sweep_flags
 from cifar_ray.studies.options import SweepOptions
 from cifar_ray.submission.job_spec import JobSpec, evaluation_job, find_jobs, tuning_job
@@ -219,9 +218,7 @@ def _make_spec(
         if options != SweepOptions(storage=options.storage):
             raise ConfigurationError("evaluate takes --storage and sweep ids only", "drop the other options")
         return evaluation_job(sweeps, options.storage, jobs_folder), None
-    if what not in STUDIES:
-        raise UnknownNameError.of("study", what, [*STUDIES, "evaluate"])
-    study = STUDIES[what]
+    study = get_study(what, study_files(jobs_folder), others=("evaluate",))
     # what a sweep goes on with, its record tells
     study = study if options.resume else options.adapt(study)
     if sweeps:

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from cifar_ray.cli.completion import study_names, sweep_ids
 from cifar_ray.cli.connection import connect_runs
 from cifar_ray.cli.flag_types import Duration, Numbers, Positive
+from cifar_ray.cli.own_studies import own_studies
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.prices import Prices, read_prices
 from cifar_ray.settings import read_settings
@@ -211,7 +212,7 @@ def _request(
     from cifar_ray.planning.advice import Wish  # noqa: PLC0415
     from cifar_ray.planning.planner import Request  # noqa: PLC0415
 
-    planned = get_study(study)
+    planned = get_study(study, own_studies())
     if (searcher or planned.searcher) == "pbt":
         raise ConfigurationError("plans simulate ASHA, not the training of a population", "take another --searcher")
     return Request(

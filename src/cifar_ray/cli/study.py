@@ -6,8 +6,9 @@ import click
 from rich.console import Console
 
 from cifar_ray.cli.completion import study_names
+from cifar_ray.cli.own_studies import own_studies
 from cifar_ray.reporting.terminal import studies_renderable, study_renderable
-from cifar_ray.studies import STUDIES, get_study
+from cifar_ray.studies import STUDIES, get_study, read_study
 
 
 @click.group()
@@ -17,8 +18,9 @@ def study() -> None:
 
 @study.command("list")
 def list_studies() -> None:
-    """List the studies."""
-    Console().print(studies_renderable(list(STUDIES.values())))
+    """List the studies: the package's, and your own in jobs/*.toml."""
+    own = map(read_study, own_studies().values())
+    Console().print(studies_renderable([*STUDIES.values(), *own]))
 
 
 @study.command()
@@ -29,7 +31,7 @@ def list_studies() -> None:
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of those samples.")
 def show(name: str, sample: int, seed: int) -> None:
     """Show a study's space, budget and published result."""
-    chosen = get_study(name)
+    chosen = get_study(name, own_studies())
     console = Console()
     console.print(study_renderable(chosen))
     if sample:

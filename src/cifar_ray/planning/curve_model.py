@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 
 from cifar_ray.planning.curve_bank import CurveBank, TrialCurve
-from cifar_ray.studies import Study, get_study
+from cifar_ray.studies import Study, as_defined
 
 NUM_CURVES = 2000
 MOST_VALUES = 500_000
@@ -41,7 +41,7 @@ def model_bank(study: Study, epoch_s: float) -> CurveBank:
 
     With fewer epochs than the study's own, trials end on the way there; with more, they take longer to get as far.
     """
-    own = get_study(study.name)
+    own = as_defined(study)
     top = expected_best(study)
     # what noise adds to the best trial's best epoch
     luck = _expected_best_of(own.budget.num_trials, _draw(own, own, top, epoch_s)) - top

@@ -11,7 +11,7 @@ from cifar_ray.planning.curve_bank import CurveBank, TrialCurve
 from cifar_ray.planning.curve_model import EPOCH_S, STATEMENT, expected_best, model_bank
 from cifar_ray.planning.finished_sweep import CPU, FinishedSweep
 from cifar_ray.planning.timing import COHORT_SETUP_S, PASS_EACH, PASS_FIXED, Timing, assumed_timing
-from cifar_ray.studies import Study, TrialConfig, get_study
+from cifar_ray.studies import Study, TrialConfig, as_defined
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ def modelled(study: Study, *, is_cohort: bool, epoch_s: float | None) -> CurveSo
     """A source that needs no finished sweep."""
     times = _assumed_times(epoch_s, is_cohort=is_cohort)
     best = "the report's" if study.published else "ASSUMED"
-    own = get_study(study.name).budget
+    own = as_defined(study).budget
     return CurveSource(
         bank=model_bank(study, times.epoch_s),
         timing=times.timing,

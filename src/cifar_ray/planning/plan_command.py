@@ -6,7 +6,7 @@ import shlex
 
 from cifar_ray.planning.plan import Plan
 from cifar_ray.planning.worker_shape import worker_shape
-from cifar_ray.studies import get_study
+from cifar_ray.studies import as_defined
 
 
 def plan_command(plan: Plan) -> str:
@@ -14,7 +14,7 @@ def plan_command(plan: Plan) -> str:
 
     The number of workers, how they start and their market belong to the cluster: no option of a job sets them.
     """
-    own, planned = get_study(plan.study.name), plan.study
+    own, planned = as_defined(plan.study), plan.study
     setup = plan.advice.forecast.setup
     budget = setup.budget(plan.grid.budget)
     # --max-epochs sets the epochs of the finals, too

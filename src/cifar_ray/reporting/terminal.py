@@ -176,7 +176,7 @@ def study_renderable(study: Study) -> RenderableType:
         table.add_row(name, verbatim(f"always {_as_set(value)}"), setting(name, winner))
     budget = study.budget
     lines = [
-        f"{study.name}: {study.title} (jobs/{study.job})",
+        f"{study.name}: {study.title} (jobs/{' '.join(study.job)})",
         f"{budget.num_trials} trials of at most {budget.max_epochs} epochs; ASHA: grace period {budget.grace_period}, "
         f"reduction factor {budget.reduction_factor}; searcher: {study.searcher}; "
         f"{study.accelerators_per_trial:g} accelerators a trial",

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from cifar_ray.errors import UnknownNameError
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from cifar_ray.errors import ConfigurationError, UnknownNameError
 from cifar_ray.studies.beyond import CNN_DEPTH, CNN_EMA, FAST, NF_RESNET, RESNET_BEYOND
 from cifar_ray.studies.published import CNN, RESNET, RESNET_SCHEDULE
 from cifar_ray.studies.space import Choice, LogUniform
 from cifar_ray.studies.study import VALIDATION_SHARE, Budget, PublishedResult, Study, fits_cohort, trials_at_once
+from cifar_ray.studies.study_file import parse_study, read_study, study_files
 from cifar_ray.studies.trial_config import TrialConfig, parse_setting
 
 STUDIES = {
@@ -22,16 +27,31 @@ __all__ = [
     "PublishedResult",
     "Study",
     "TrialConfig",
+    "as_defined",
     "fits_cohort",
     "get_study",
     "parse_setting",
+    "read_study",
+    "study_files",
     "trials_at_once",
 ]
 
 
-def get_study(name: str) -> Study:
-    """The study of that name; UnknownNameError with the nearest names where there is none."""
-    try:
+def get_study(name: str, files: Mapping[str, Path] = MappingProxyType({}), others: Collection[str] = ()) -> Study:
+    """The study of that name: the package's own, else what one of the files, by the names of their studies, defines.
+
+    UnknownNameError, with the nearest names, `others` among them, where there is none; ConfigurationError where the
+    file defines none, or has the name of a study of the package.
+    """
+    if name not in {*STUDIES, *files}:
+        raise UnknownNameError.of("study", name, [*STUDIES, *files, *others])
+    if name not in files:
         return STUDIES[name]
-    except KeyError:
-        raise UnknownNameError.of("study", name, STUDIES) from None
+    if name in STUDIES:
+        raise ConfigurationError(f"{files[name]} has the name of a study of the package", "rename that file")
+    return read_study(files[name])
+
+
+def as_defined(study: Study) -> Study:
+    """The study as it was before options changed its budget, finals or searcher."""
+    return get_study(study.name) if study.definition is None else parse_study(study.name, study.definition)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.studies.space import SearchSpace, sample_space
@@ -29,6 +29,8 @@ MAX_EPOCHS = 10_000
 MAX_FINALISTS = MAX_SEEDS = 100
 FINALISTS = 2
 """Finalists of a study that has no finals of its own and is given some."""
+SETTINGS = settings_where(lambda setting: True) - {"max_epochs"}
+"""What a study may search or fix; its budget has the epochs."""
 NOT_IN_COHORTS = settings_where(lambda setting: not setting.in_cohorts)
 ADJUSTABLE = settings_where(lambda setting: setting.is_adjustable)
 
@@ -36,6 +38,8 @@ ADJUSTABLE = settings_where(lambda setting: setting.is_adjustable)
 @dataclass(frozen=True, kw_only=True)
 class Budget:
     """How much a sweep may spend, and how ASHA (Li et al. 2018) spends it."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     num_trials: int
     max_epochs: int
@@ -71,13 +75,15 @@ class PublishedResult:
 class Study:
     """A search space, fixed settings, a budget and what one trial asks of the cluster."""
 
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
     name: str
     title: str
     space: SearchSpace
     fixed: Mapping[str, Any]
     """TrialConfig fields that every trial shares."""
     budget: Budget
-    accelerators_per_trial: float
+    accelerators_per_trial: float = 1
     """Share of an accelerator that a trial takes on a cluster that has any."""
     searcher: Searcher = "random"
     """What chooses the configurations."""
@@ -90,18 +96,25 @@ class Study:
     """Seeds per finalist; each sets weights, order of batches and augmentation alike (docs/winners.md)."""
     final_epochs: int | None = None
     """Epochs of each training in the finals: more than the budget's if the search trains briefly. None: as many."""
+    definition: str | None = None
+    """The text of the file that defines it (study_file.py); None of the package's own."""
 
     def __post_init__(self) -> None:
         _check_range("finalists", self.finalists, 0, MAX_FINALISTS)
         _check_range("seeds", self.seeds, min(1, self.finalists), MAX_SEEDS)
         if self.final_epochs is not None:
             _check_range("final epochs", self.final_epochs, 1, MAX_EPOCHS)
+        if not 0 <= self.accelerators_per_trial <= 1:
+            raise ConfigurationError(
+                f"study {self.name}: {self.accelerators_per_trial:g} accelerators per trial are out of range",
+                "take a share up to 1: a trial trains on one",
+            )
         if self.searcher not in get_args(Searcher):
             raise ConfigurationError(
                 f"study {self.name}: unknown searcher {self.searcher!r}", f"take {', '.join(get_args(Searcher))}"
             )
         for names in (self.space, self.fixed):
-            if unknown := sorted(set(names) - {field.name for field in fields(TrialConfig)}):
+            if unknown := sorted(set(names) - SETTINGS):
                 raise ConfigurationError(f"study {self.name}: unknown settings {', '.join(unknown)}")
         if both := sorted(set(self.space) & set(self.fixed)):
             raise ConfigurationError(f"study {self.name}: searched and fixed at once: {', '.join(both)}")
@@ -111,9 +124,9 @@ class Study:
             raise ConfigurationError(f"study {self.name}: no cohort has {', '.join(alone)}", "train one by one")
 
     @property
-    def job(self) -> str:
-        """The file under jobs/ that runs it."""
-        return f"tune_{self.name.replace('-', '_')}.py"
+    def job(self) -> tuple[str, ...]:
+        """The file under jobs/ that runs it, and what that takes to know it."""
+        return (f"tune_{self.name.replace('-', '_')}.py",) if self.definition is None else ("tune_own.py", self.name)
 
     @property
     def trial_budget(self) -> Budget:

@@ -42,8 +42,8 @@ def tuning_job(study: Study, options: SweepOptions, jobs: Path) -> JobSpec:
     submission_id = new_id(sweep_id, datetime.now(UTC)) if options.resume or options.start_or_resume else sweep_id
     return JobSpec(
         submission_id=submission_id,
-        entrypoint=("python", study.job, *options.to_arguments()),
-        working_dir=_check_jobs(jobs, study.job),
+        entrypoint=("python", *study.job, *options.to_arguments()),
+        working_dir=_check_jobs(jobs, study.job[0]),
         metadata={
             "study": study.name,
             "sweep_id": sweep_id,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 
@@ -35,7 +36,7 @@ from cifar_ray.storage.lease import Lease
 from cifar_ray.storage.object_store import ObjectStore, open_store
 from cifar_ray.storage.patient_store import PatientStore
 from cifar_ray.storage.runs import RunStore
-from cifar_ray.studies import VALIDATION_SHARE, Study, TrialConfig, fits_cohort, get_study
+from cifar_ray.studies import VALIDATION_SHARE, Study, TrialConfig, fits_cohort, get_study, study_files
 from cifar_ray.studies.flags import sweep_flags
 from cifar_ray.studies.options import SweepOptions
 from cifar_ray.studies.trial_config import check_effects
@@ -59,6 +60,21 @@ def tune_command(study_name: str) -> click.Command:
     )
     @sweep_flags
     def command(options: SweepOptions) -> None:
+        connect()
+        run_job(study, options, read_settings())
+
+    return command
+
+
+def tune_own_command(folder: Path) -> click.Command:
+    """The command of `jobs/tune_own.py`: the study is defined by a file in the folder."""
+
+    @click.command()
+    @click.argument("name", metavar="STUDY")
+    @sweep_flags
+    def command(name: str, options: SweepOptions) -> None:
+        """Sweep the study that STUDY.toml, beside this script, defines, on the Ray cluster that this runs on."""
+        study = get_study(name, study_files(folder))
         connect()
         run_job(study, options, read_settings())
 

@@ -10,7 +10,7 @@ from cifar_ray.errors import ConfigurationError, UnknownNameError
 from cifar_ray.records import SweepRecord, TrialRecord
 from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore
-from cifar_ray.studies import VALIDATION_SHARE, Study, TrialConfig, get_study
+from cifar_ray.studies import VALIDATION_SHARE, Study, TrialConfig
 from cifar_ray.studies.options import SweepOptions
 from cifar_ray.studies.study import GENERATIONS
 
@@ -62,6 +62,7 @@ def search_fields(study: Study, options: SweepOptions) -> dict[str, Any]:
     budget = study.trial_budget
     return {
         "study": study.name,
+        "definition": study.definition,
         "seed": options.sweep_seed,
         "num_trials": budget.num_trials,
         "max_epochs": budget.max_epochs,
@@ -86,6 +87,8 @@ def check_same(recorded: SweepRecord, sweep: SweepRecord) -> None:
     pairs["validation_share"] = (recorded.dataset.validation_share, sweep.dataset.validation_share)
     pairs["data"] = (recorded.dataset.fingerprint[:12], sweep.dataset.fingerprint[:12])
     changed = [f"{name} was {old}, now {new}" for name, (old, new) in pairs.items() if old != new]
+    if recorded.definition != sweep.definition:
+        changed.append(f"its study's file had another text, which is in its {layout.SWEEP_RECORD}")
     if changed:
         raise ConfigurationError(
             f"sweep {recorded.sweep_id} was started otherwise: {'; '.join(changed)}",
@@ -127,5 +130,5 @@ def _options_of(sweep: SweepRecord) -> SweepOptions:
         seed=sweep.seed,
         accelerators_per_trial=None if sweep.is_cohort else sweep.accelerators_per_trial,
         cpus_per_trial=None if sweep.is_cohort else sweep.cpus_per_trial,
-        no_cohort=not sweep.is_cohort and get_study(sweep.study).is_cohort,
+        no_cohort=not sweep.is_cohort,
     )

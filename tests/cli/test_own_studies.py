@@ -1,0 +1,83 @@
+"""A person's own study, from where its file lies."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.shell_completion import ShellComplete
+from click.testing import CliRunner, Result
+
+from cifar_ray.cli import own_studies
+from cifar_ray.cli.main import main
+from cifar_ray.errors import ConfigurationError
+
+OWN = """\
+title = "Batch sizes"
+budget = { num_trials = 4, max_epochs = 2 }
+space = { batch_size = [32, 64, 128] }
+fixed = { model = "classic_cnn", optimizer = "sgd", learning_rate = 0.01, weight_decay = 0, dropout = 0 }
+"""
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+@pytest.fixture(autouse=True)
+def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "jobs"
+    (folder / "below").mkdir(parents=True)
+    for script in ("evaluate_best.py", "tune_own.py", "tune_cnn.py"):
+        (folder / script).touch()
+    (folder / "sizes.toml").write_text(OWN)
+    monkeypatch.chdir(folder / "below")
+    return folder
+
+
+def test_it_is_listed_and_shown() -> None:
+    assert "Batch sizes" in run("study", "list").output
+    shown = run("study", "show", "sizes").output
+    assert "sizes: Batch sizes (jobs/tune_own.py sizes)" in shown
+    assert "32 or 64 or 128" in shown
+
+
+def test_it_is_planned(tmp_path: Path) -> None:
+    words = ("--workers", "1", "--trials", "4,8", "--reduction-factor", "4", "--simulations", "3", "--epoch-s", "1")
+    done = run("plan", "sizes", *words, "--deadline", "1h", "--figure", str(tmp_path / "plan.png"))
+    assert done.exit_code == 0, done.output
+    assert "Best of 4 trials of 2 epochs" in " ".join(done.stdout.split())
+    assert "next: cifar-ray job submit sizes" in done.stdout
+
+
+def test_it_is_submitted_with_its_file(jobs: Path) -> None:
+    done = run("job", "submit", "sizes", "--trials", "2", "--dry-run")
+    spec = json.loads(done.output)
+    assert spec["entrypoint"][:5] == ["python", "tune_own.py", "sizes", "--trials", "2"]
+    assert spec["working_dir"] == str(jobs)
+    assert spec["metadata"]["study"] == "sizes"
+
+
+def test_one_that_is_broken_stops_no_other(jobs: Path) -> None:
+    (jobs / "broken.toml").write_text("[")
+    assert run("job", "submit", "sizes", "--dry-run").exit_code == 0
+    assert run("job", "submit", "cnn", "--dry-run").exit_code == 0
+    for command in (["study", "list"], ["study", "show", "broken"], ["job", "submit", "broken", "--dry-run"]):
+        refused = run(*command)
+        assert refused.exit_code == 2
+        assert "broken.toml: it is not TOML" in refused.output
+
+
+def test_it_is_offered_to_the_shell() -> None:
+    shell = ShellComplete(main, {}, "cifar-ray", "_CIFAR_RAY_COMPLETE")
+    assert [item.value for item in shell.get_completions(["job", "submit"], "si")] == ["sizes"]
+
+
+def test_without_jobs_there_are_the_packages_studies(monkeypatch: pytest.MonkeyPatch) -> None:
+    def find_none(start: Path) -> Path:
+        raise ConfigurationError("none")
+
+    monkeypatch.setattr(own_studies, "find_jobs", find_none)
+    assert run("study", "show", "cnn").exit_code == 0
+    assert "unknown study 'sizes'" in run("study", "show", "sizes").output

@@ -1,0 +1,129 @@
+from pathlib import Path
+
+import pytest
+
+from cifar_ray.errors import ConfigurationError
+from cifar_ray.studies import Choice, LogUniform, as_defined, get_study
+from cifar_ray.studies.study import Budget
+from cifar_ray.studies.study_file import parse_study, read_study, study_files
+
+OWN = """\
+title = "Mine"
+
+[budget]
+num_trials = 4
+max_epochs = 3
+
+[space]
+learning_rate = { log_uniform = [1e-2, 1] }
+dropout = [0.0, 0.25]
+
+[fixed]
+model = "classic_cnn"
+optimizer = "sgd"
+weight_decay = 0
+batch_size = 32
+"""
+
+
+def test_a_file_is_a_study(tmp_path: Path) -> None:
+    path = tmp_path / "my-own.toml"
+    path.write_text(OWN)
+    study = read_study(path)
+    assert (study.name, study.title, study.definition) == ("my-own", "Mine", OWN)
+    assert study.space == {"learning_rate": LogUniform(0.01, 1), "dropout": Choice((0.0, 0.25))}
+    assert study.fixed == {"model": "classic_cnn", "optimizer": "sgd", "weight_decay": 0, "batch_size": 32}
+    assert study.budget == Budget(num_trials=4, max_epochs=3)
+    assert (study.accelerators_per_trial, study.published) == (1, None)
+    assert [config.max_epochs for config in study.sample(0)] == [3] * 4
+
+
+def test_what_a_file_may_say_beyond_that() -> None:
+    more = ['searcher = "tpe"', "is_cohort = true", "accelerators_per_trial = 0.5"]
+    more += ["finalists = 2", "seeds = 3", "final_epochs = 9"]
+    study = parse_study("mine", "\n".join([*more, OWN]))
+    assert (study.searcher, study.is_cohort, study.accelerators_per_trial) == ("tpe", True, 0.5)
+    assert (study.finalists, study.seeds, study.final_epochs) == (2, 3, 9)
+
+
+@pytest.mark.parametrize(
+    ("line", "instead", "says"),
+    [
+        ("[space]", "[space", "it is not TOML: .*line 7"),
+        ("[space]", "x = " + "[" * 5000, "it is not TOML"),
+        ('title = "Mine"', "titel = 1", "title: Field required"),
+        ('title = "Mine"', 'title = "Mine"\ntitel = 1', "titel: Unexpected"),
+        ('title = "Mine"', "title = 3", "title: Input should be a valid string"),
+        ('title = "Mine"', 'title = "Mine"\nname = "other"', "name is not for a file to say"),
+        ('title = "Mine"', 'title = "Mine"\npublished = 1', "published is not for a file to say"),
+        ('title = "Mine"', 'title = "Mine"\ndefinition = ""', "definition is not for a file to say"),
+        ("[space]", "[spaces]", "spaces: Unexpected"),
+        ("[fixed]\n", "[[fixed]]\n", r"fixed is \[{"),
+        ('title = "Mine"', 'title = "Mine"\nfinalists = 1', "seeds: 0 is out of range"),
+        ('title = "Mine"', 'title = "Mine"\naccelerators_per_trial = 2', "2 accelerators per trial are out of range"),
+        ("num_trials = 4", 'num_trials = "4"', r"budget.num_trials: Input should be a valid integer"),
+        ("num_trials = 4", "num_trials = 0", "trials: 0 is out of range"),
+        ("num_trials = 4", "num_trials = 4\nmax_epoch = 3", r"budget.max_epoch: Unexpected"),
+        ("max_epochs = 3", "", r"budget.max_epochs: Field required"),
+        ("dropout = [0.0, 0.25]", "", "dropout: Field required"),
+        ("dropout = [0.0, 0.25]", "dropout = []", "at least one value"),
+        ("dropout = [0.0, 0.25]", "dropout = 0.25", "dropout is 0.25"),
+        ("dropout = [0.0, 0.25]", "dropout = [0.0, 2.5]", "dropout is 2.5"),
+        ("dropout = [0.0, 0.25]", 'dropout = ["0.25"]', "dropout: Input should be a valid number"),
+        ("dropout = [0.0, 0.25]", "dropout = [nan]", "dropout is nan"),
+        ("dropout = [0.0, 0.25]", "dropout = { uniform = [0.0, 0.25] }", "dropout is {'uniform'"),
+        ("dropout = [0.0, 0.25]", "dropout = { log_uniform = [0.1, 0.25], base = 2 }", "dropout is {'log_uniform'"),
+        ("dropout = [0.0, 0.25]", 'dropout = { log_uniform = ["0.1", 0.25] }', "dropout is {'log_uniform'"),
+        ("dropout = [0.0, 0.25]", "dropout = { log_uniform = [0.25, 0.1] }", "need 0 < low < high"),
+        ("dropout = [0.0, 0.25]", "drop_out = [0.0, 0.25]", "unknown setting 'drop_out'"),
+        ("dropout = [0.0, 0.25]", "dropout = [0.0]\nmax_epochs = [1, 2]", "unknown setting 'max_epochs'"),
+        ("dropout = [0.0, 0.25]", "dropout = [0.0]\nbatch_size = [32]", "searched and fixed at once: batch_size"),
+        ("batch_size = 32", "batch_size = 32.0", "batch_size: Input should be a valid integer"),
+        ("batch_size = 32", "batch_size = 32\nbatch_norm = 1", "batch_norm: Input should be a valid boolean"),
+        ("batch_size = 32", "batch_size = 32\nmixup = 1979-05-27", "mixup: Input should be a valid number"),
+        ("batch_size = 32", "batch_size = 32\nfilter_rate = 0.2", "filter_rate=0.2 would do nothing"),
+        ("batch_size = 32", "batch_size = 32\nlr = 0.2", "unknown setting 'lr'"),
+        ('optimizer = "sgd"', 'optimizer = "sdg"', "optimizer: Input should be 'adam'"),
+    ],
+)
+def test_what_is_wrong_is_named(line: str, instead: str, says: str, tmp_path: Path) -> None:
+    assert OWN.count(line) == 1
+    (tmp_path / "mine.toml").write_text(OWN.replace(line, instead))
+    with pytest.raises(ConfigurationError, match=says) as refused:
+        read_study(tmp_path / "mine.toml")
+    assert refused.value.message.startswith(f"study file {tmp_path / 'mine.toml'}: ")
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    for name, content, says in (
+        ("Mine", OWN.encode(), "its name is its study's"),
+        ("latin", OWN.replace("Mine", "Stück").encode("latin-1"), "can't decode"),
+        ("long", OWN.encode() + b"#" * 65_536, "more than 65,536 bytes"),
+    ):
+        path = tmp_path / f"{name}.toml"
+        path.write_bytes(content)
+        with pytest.raises(ConfigurationError, match=says):
+            read_study(path)
+    with pytest.raises(ConfigurationError, match="No such file"):
+        read_study(tmp_path / "none.toml")
+
+
+def test_a_study_is_found_by_its_files_name(tmp_path: Path) -> None:
+    for name in ("mine", "cnn"):
+        (tmp_path / f"{name}.toml").write_text(OWN)
+    (tmp_path / "broken.toml").write_text("[")
+    files = study_files(tmp_path)
+    assert list(files) == ["broken", "cnn", "mine"]
+    assert get_study("mine", files).title == "Mine"
+    assert get_study("resnet", files) == get_study("resnet")
+    with pytest.raises(ConfigurationError, match=r"cnn\.toml has the name of a study of the package"):
+        get_study("cnn", files)
+    with pytest.raises(ConfigurationError, match="unknown study 'mien'") as unknown:
+        get_study("mien", files)
+    assert "did you mean mine" in str(unknown.value.hint)
+
+
+def test_an_adapted_study_knows_what_it_was() -> None:
+    own, cnn = parse_study("mine", OWN), get_study("cnn")
+    for study in (own, cnn):
+        assert as_defined(study.with_budget(num_trials=9).with_seeds(2).with_searcher("tpe")) == study
