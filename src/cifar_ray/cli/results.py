@@ -64,13 +64,16 @@ def list_sweeps(is_json: bool, storage: str | None) -> None:
     """
     runs = connect_runs(storage)
     if is_json:
-        click.echo(to_json(sweep_rows(runs)))
+        if not (rows := sweep_rows(runs)):
+            runs.check_is_store()
+        click.echo(to_json(rows))
         return
     unreadable: list[RecordError] = []
     summaries = runs.summaries(unreadable.append)
     if summaries:
         Console().print(sweeps_renderable(summaries))
     elif not unreadable:
+        runs.check_is_store()
         click.echo(f"no sweep yet in {runs.objects.uri}: start one with `cifar-ray job submit cnn`")
     for error in unreadable:
         _tell_unreadable(error)
