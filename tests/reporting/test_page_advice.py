@@ -59,6 +59,18 @@ def test_a_sweep_interrupted_before_its_first_epoch_is_to_go_on(
     assert "No epoch has been trained yet" in said_of(page, runs, "sweep/cnn-1", tmp_path)
 
 
+def test_one_trial_is_ahead_of_nobody_and_one_that_is_not_there_has_no_cards(
+    page: Page, runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord, tmp_path: Path
+) -> None:
+    runs.create_sweep(sweep_record)
+    runs.write_trial("cnn-1", trial_record)
+    said = said_of(page, runs, "sweep/cnn-1", tmp_path)
+    assert "There is no second trial with an accuracy.\n" in said
+    page.goto(f"{save_page(runs, tmp_path / 'index.html')}#/sweep/cnn-1/trial/t0009")
+    page.get_by_text("There is no trial t0009 in cnn-1").wait_for()
+    assert not page.locator("main .card:visible").count()
+
+
 def test_where_all_diverged_there_is_nothing_to_score(
     page: Page,
     runs: RunStore,
