@@ -59,6 +59,17 @@ def test_a_sweep_interrupted_before_its_first_epoch_is_to_go_on(
     assert "No epoch has been trained yet" in said_of(page, runs, "sweep/cnn-1", tmp_path)
 
 
+def test_no_trial_of_an_interrupted_sweep_is_running(
+    page: Page, runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord, tmp_path: Path
+) -> None:
+    runs.create_sweep(sweep_record)
+    runs.write_trial("cnn-1", replace(trial_record, outcome="running"))
+    said_of(page, runs, "sweep/cnn-1", tmp_path)
+    assert page.locator(".tile .words").inner_text() == "1 interrupted, 1 to come"
+    assert page.locator("#trials .outcome").inner_text().endswith("interrupted")
+    assert "1 interrupted, 1 to come" in said_of(page, runs, "", tmp_path)
+
+
 def test_one_trial_is_ahead_of_nobody_and_one_that_is_not_there_has_no_cards(
     page: Page, runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord, tmp_path: Path
 ) -> None:

@@ -134,7 +134,7 @@ function failuresCard() {
     const bad = detail.trials.filter(({ outcome, error }) => outcome === "failed" || outcome === "diverged" || error);
     fill(body, bad.length ? [
       plainTable("Failures", ["trial", "outcome", "after", "reason"], bad.map((trial) => [
-        link(sweepAddress(detail.row.id, "trial", trial.trial_id), trial.trial_id), outcomeTag(trial.outcome), plural(trial.num_epochs, "epoch"),
+        link(sweepAddress(detail.row.id, "trial", trial.trial_id), trial.trial_id), outcomeTag(trial.outcome, detail.row), plural(trial.num_epochs, "epoch"),
         el("span", { class: "reason" }, trial.error ?? "its loss was no finite number: a lower learning rate may hold")]), "texts"),
       el("p", { class: "note" }, "The whole log is the job's: ", command("cifar-ray job logs"), ".")]
       : el("p", { class: "note" }, "No trial has failed or diverged."));

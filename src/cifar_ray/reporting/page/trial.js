@@ -18,7 +18,7 @@ function trialView(root, id, trialId) {
     if (!trial) return void fill(head, empty(`There is no trial ${trialId} in ${id}`, link(sweepAddress(id), "Back to the sweep")));
     const rank = rankedTrials(detail).indexOf(trial) + 1;
     const columns = detail.metrics[trialId];
-    fill(head, el("div", { class: "title" }, el("h1", {}, `Trial ${trialId}`), outcomeTag(trial.outcome), dataTag(detail.row)),
+    fill(head, el("div", { class: "title" }, el("h1", {}, `Trial ${trialId}`), outcomeTag(trial.outcome, detail.row), dataTag(detail.row)),
       el("p", { class: "lead" }, isNumber(trial.best_validation_accuracy) ? `${percentSign(trial.best_validation_accuracy)} validation accuracy at epoch ${trial.best_epoch}, rank ${rank} of ${detail.trials.length}` : "no epoch with a finite loss"),
       trial.error ? el("p", { class: "problem" }, trial.error) : null);
     fill(nothing, columns ? null : empty("No epoch yet", "The curves come with the first epoch."));
