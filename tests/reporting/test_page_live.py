@@ -25,6 +25,8 @@ from cifar_ray.studies import STUDIES
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 WITHIN_MS = 5000
+OPTIONS = " --storage s3://bucket"
+"""With which the dashboard was started."""
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def server(runs: RunStore) -> Iterator[PageServer]:
-    with PageServer(runs) as server:
+    with PageServer(runs, options=OPTIONS) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
@@ -84,7 +86,7 @@ def test_it_follows_a_sweep_from_its_first_epoch_to_its_result(
     runs.write_trial("cnn-1", trial_record)
     runs.write_result(result)
     page.locator(".title .state").get_by_text("finished").wait_for()
-    page.get_by_text("cifar-ray job submit evaluate cnn-1").first.wait_for()
+    page.get_by_text(f"cifar-ray job submit evaluate cnn-1{OPTIONS}").first.wait_for()
 
 
 def test_a_server_that_is_gone_is_told(
@@ -164,13 +166,14 @@ def test_what_has_no_news_is_not_drawn_again(
     """A command could not be marked and copied."""
     runs.create_sweep(sweep_record)
     page.goto(server.sweep_url("cnn-1"))
-    command = page.get_by_text("cifar-ray job submit cnn --sweep-id cnn-1 --resume").first
+    text = f"cifar-ray job submit cnn --sweep-id cnn-1 --resume{OPTIONS}"
+    command = page.get_by_text(text).first
     command.evaluate("node => getSelection().selectAllChildren(node)")
     for _ in range(2):
         with page.expect_response("**/api/sweeps/cnn-1.json"):
             pass
     page.wait_for_timeout(100)
-    assert page.evaluate("getSelection().toString()") == "cifar-ray job submit cnn --sweep-id cnn-1 --resume"
+    assert page.evaluate("getSelection().toString()") == text
 
 
 def test_a_comparison_has_the_mean_of_what_is_evaluated_meanwhile(
