@@ -214,6 +214,10 @@ def test_pull_names_its_own_folder_where_that_fails_and_says_what_is_not_there(
     assert refused.exit_code == 2
     assert "--to" in refused.output
     assert "CIFAR_RAY_STORAGE" not in refused.output
+    runs.objects.write("cnn-2/sweep.json", b"{}")
+    damaged = CliRunner().invoke(main, [*pull[:2], "cnn-2", *pull[3:], str(tmp_path / "copy")])
+    assert "the record is damaged" in damaged.output
+    assert "--to" not in damaged.output
     done = CliRunner().invoke(main, [*pull, str(tmp_path / "copy")])
     assert done.exit_code == 0
     assert "has no checkpoints of cnn-1" in done.output

@@ -123,7 +123,7 @@ def pull(sweep: str | None, folder: Path, checkpoints: bool, storage: str | None
     try:
         num_files = pull_sweep(runs, sweep, folder, with_checkpoints=checkpoints)
     except StorageError as error:
-        if runs.objects.uri in error.message:
+        if isinstance(error, RecordError) or runs.objects.uri in error.message:
             raise
         raise StorageError(error.message, "check the rights and free space of --to, or take another") from error
     click.echo(f"{num_files} files in {folder / sweep}")
