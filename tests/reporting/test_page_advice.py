@@ -98,6 +98,9 @@ def test_where_all_diverged_there_is_nothing_to_score(
     outcomes = {"diverged": 2}
     runs.write_result(replace(result, winner=None, ranking=(), outcomes=outcomes, num_epochs=2))
     assert "No epoch has a finite loss" in said_of(page, runs, "sweep/cnn-1", tmp_path)
+    assert page.locator("#trials tbody td.number").first.inner_text() == "–", "the rank of none"
+    for chart in ("curves", "best"):
+        assert "No epoch has a finite loss" in (page.locator(f"#chart-{chart}").get_attribute("aria-label") or "")
     for place in ("sweep/cnn-1", "sweep/cnn-1/test"):
         said = said_of(page, runs, place, tmp_path)
         assert "There is no winner to score: look at the failures" in said

@@ -48,7 +48,7 @@ function trialsCard(detail, onHover) {
   let shownNames = null;
   const place = el("div");
   const value = (trial, name) => (typeof trial.config[name] === "number" ? trial.config[name] : trial.settings[name]);
-  const ranks = () => new Map(rankedTrials(current).map((trial, index) => [trial.trial_id, index + 1]));
+  const ranks = () => new Map(rankedTrials(current).map((trial, index) => [trial.trial_id, isNumber(trial.best_validation_accuracy) ? index + 1 : null]));
   let rank = ranks();
   const hasHeirs = () => current.trials.some(({ parent }) => parent); // none in a population's first generation
   const tableOf = (names) => sortableTable({
