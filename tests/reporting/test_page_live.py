@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from browser import option_of, points_by_trial
+from browser import option_of, points_by_trial, write_large_sweep
 from playwright.sync_api import Browser, Page
 
 from cifar_ray.cli.connection import connect_runs
@@ -158,6 +158,22 @@ def test_news_leave_the_reader_where_he_was(
     table.evaluate("node => node.scrollTo(0, 150)")
     after_redrawing(page, "#side .scroll")
     assert table.evaluate("node => node.scrollTop") == 150
+
+
+def test_news_leave_the_time_line_where_it_was_slid_to(
+    page: Page, server: PageServer, runs: RunStore, sweep_record: SweepRecord
+) -> None:
+    write_large_sweep(runs, sweep_record, 60)
+    runs.objects.write(layout.lease("cnn-1"), b"{}")
+    page.goto(server.sweep_url("cnn-1"))
+    page.locator("#chart-timeline").scroll_into_view_if_needed()
+    page.locator("#chart-timeline canvas").first.wait_for()
+    chart = "const chart = echarts.getInstanceByDom(document.getElementById('chart-timeline'));"
+    lanes = f"() => {{ {chart} const [zoom] = chart.getOption().dataZoom; return [zoom.startValue, zoom.endValue]; }}"
+    assert page.evaluate(lanes) == [0, 39]
+    page.evaluate(f"() => {{ {chart} chart.dispatchAction({{ type: 'dataZoom', startValue: 15, endValue: 54 }}); }}")
+    after_redrawing(page, "main .title")
+    assert page.evaluate(lanes) == [15, 54]
 
 
 def test_what_has_no_news_is_not_drawn_again(
