@@ -24,7 +24,9 @@ def test_it_says_where_the_page_is_and_ends_with_ctrl_c(runs: RunStore, sweep_re
         found = re.search(r"http://127\.0\.0\.1:\d+/", dashboard.stdout.readline())
         assert found
         with urllib.request.urlopen(f"{found[0]}api/store.json", timeout=20) as answer:
-            assert [row["id"] for row in json.load(answer)["sweeps"]] == ["cnn-1"]
+            shown = json.load(answer)
+        assert [row["id"] for row in shown["sweeps"]] == ["cnn-1"]
+        assert shown["options"] == f" --storage {runs.objects.uri}", "its commands are of the same store"
         dashboard.send_signal(signal.SIGINT)
         dashboard.communicate(timeout=20)
     assert dashboard.returncode == 0

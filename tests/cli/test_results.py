@@ -128,6 +128,16 @@ def test_one_sweep_that_cannot_be_read_leaves_the_list_of_the_others(runs: RunSt
     assert "no sweep yet" not in done.output
 
 
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_sweep_given_as_the_store_is_told_as_one(
+    options: list[str], runs: RunStore, sweep_record: SweepRecord
+) -> None:
+    runs.create_sweep(sweep_record)
+    done = CliRunner().invoke(main, ["results", "list", *options, "--storage", f"{runs.objects.uri}/cnn-1"])
+    assert done.exit_code == 2
+    assert f"name the store {runs.objects.uri}, and in it cnn-1" in done.output
+
+
 def test_an_interrupted_sweep_is_told_as_one(
     runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord
 ) -> None:
@@ -204,6 +214,10 @@ def test_pull_names_its_own_folder_where_that_fails_and_says_what_is_not_there(
     assert refused.exit_code == 2
     assert "--to" in refused.output
     assert "CIFAR_RAY_STORAGE" not in refused.output
+    runs.objects.write("cnn-2/sweep.json", b"{}")
+    damaged = CliRunner().invoke(main, [*pull[:2], "cnn-2", *pull[3:], str(tmp_path / "copy")])
+    assert "the record is damaged" in damaged.output
+    assert "--to" not in damaged.output
     done = CliRunner().invoke(main, [*pull, str(tmp_path / "copy")])
     assert done.exit_code == 0
     assert "has no checkpoints of cnn-1" in done.output

@@ -12,6 +12,7 @@ from cifar_ray.progress.sweep_log import (
     News,
     TrialEpoch,
     TrialState,
+    Waiting,
     budget_line,
     read_line,
     trial_lines,
@@ -19,6 +20,20 @@ from cifar_ray.progress.sweep_log import (
 from cifar_ray.progress.sweep_progress import SweepProgress
 from cifar_ray.records import EpochMetrics, SweepRecord
 from cifar_ray.studies import Budget
+
+PROGRESS = SweepProgress(
+    elapsed_s=86_400.0,
+    trials=9999,
+    running=999,
+    stopped=9999,
+    completed=999,
+    diverged=99,
+    failed=99,
+    epochs=99_999,
+    best_validation_accuracy=0.1234,
+    best_trial="t9999",
+    dataset="cifar10-jpeg",
+)
 
 
 def test_there_and_back(epoch_metrics: list[EpochMetrics]) -> None:
@@ -34,6 +49,16 @@ def test_there_and_back(epoch_metrics: list[EpochMetrics]) -> None:
     assert len(lines) > 1
     back: list[News] = [each for line in lines for each in read_line(line) or ()]
     assert back == all_news
+
+
+def test_what_others_say_stays_on_its_line() -> None:
+    """A cloud's refusal may be long and have several lines, a folder's name any blank."""
+    waiting = Waiting(seconds=40, is_stuck=True, what="it could not start:\n" + 200 * "refused ")
+    (back,) = read_line(waiting.to_line()) or ()
+    assert isinstance(back, Waiting)
+    assert back.what.startswith("it could not start: refused refused")
+    progress = replace(PROGRESS, dataset="my\u00a0own\ndata")
+    assert read_line(progress.to_line()) == [replace(progress, dataset="my_own_data")]
 
 
 def test_finals_are_announced_by_the_search_alone(sweep_record: SweepRecord) -> None:
@@ -54,24 +79,7 @@ def test_a_log_stays_small() -> None:
     """docs/reliability.md says by how much it grows."""
     epoch = TrialEpoch(trial_id="t9999", epoch=30, validation_accuracy=0.1234, seconds=99.9)
     assert sum(len(line) + 1 for line in trial_lines([epoch] * 1000)) < 25_000
-    assert (
-        len(
-            SweepProgress(
-                elapsed_s=86_400.0,
-                trials=9999,
-                running=999,
-                stopped=9999,
-                completed=999,
-                diverged=99,
-                failed=99,
-                epochs=99_999,
-                best_validation_accuracy=0.1234,
-                best_trial="t9999",
-                dataset="cifar10-jpeg",
-            ).to_line()
-        )
-        < 200
-    )
+    assert len(PROGRESS.to_line()) < 200
 
 
 @pytest.mark.parametrize(

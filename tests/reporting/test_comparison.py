@@ -314,6 +314,13 @@ def test_a_sweep_without_a_finite_epoch_has_no_accuracy(
     assert comparison_figure(comparison).startswith(b"\x89PNG")
 
 
+def test_sweeps_before_their_first_epoch_have_a_figure_all_the_same(runs: RunStore, put: Put) -> None:
+    for sweep in ("cnn-1", "cnn-2"):
+        put(sweep)
+        runs.write_metrics(sweep, [])
+    assert comparison_figure(compare(runs, ["cnn-1", "cnn-2"])).startswith(b"\x89PNG")
+
+
 def test_the_mean_of_the_finals_counts_the_trainings_that_have_an_accuracy(
     runs: RunStore, put: Put, result: SweepResult
 ) -> None:

@@ -96,6 +96,14 @@ def test_of_many_trials_the_legend_names_the_best(
     assert len({line.get_color() for line in axes.get_lines()}) == 31, "a colour each, and the legend's grey"
 
 
+def test_of_equal_trials_the_first_by_id_is_drawn_as_the_best_as_in_the_ranking(
+    sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics], drawn: list[Figure]
+) -> None:
+    second_first = [replace(epoch_metrics[0], trial_id=trial) for trial in ("t0001", "t0000")]
+    curves_figure(sweep_record, second_first)
+    assert [text[:5] for text in legend(drawn[0].axes[0])] == ["t0000", "t0001"]
+
+
 def test_a_changed_number_changes_the_curves(sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics]) -> None:
     changed = [replace(epoch_metrics[0], validation_accuracy=0.9), *epoch_metrics[1:]]
     assert curves_figure(sweep_record, epoch_metrics) == curves_figure(sweep_record, epoch_metrics)

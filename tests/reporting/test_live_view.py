@@ -108,6 +108,14 @@ def test_many_trials_fit_the_terminal(height: int) -> None:
         assert any(line.startswith("t0029  running") for line in lines)
 
 
+@pytest.mark.parametrize("num_words", [1, 60, 200])
+def test_a_long_reason_to_wait_leaves_fewer_curves(num_words: int) -> None:
+    waiting = Waiting(seconds=100, is_stuck=True, what="no node " * num_words)
+    made = board(*some_trials(30), FINALS, progress=replace(PROGRESS, running=0))
+    made.take(waiting)
+    assert any(line.startswith("rung") for line in show(made, height=36))
+
+
 def test_before_the_first_line_and_the_first_epoch() -> None:
     assert show(Board(), state="PENDING") == ["j  PENDING"]
     early = replace(PROGRESS, trials=0, best_validation_accuracy=None, best_trial=None)

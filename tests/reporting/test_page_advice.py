@@ -59,6 +59,29 @@ def test_a_sweep_interrupted_before_its_first_epoch_is_to_go_on(
     assert "No epoch has been trained yet" in said_of(page, runs, "sweep/cnn-1", tmp_path)
 
 
+def test_no_trial_of_an_interrupted_sweep_is_running(
+    page: Page, runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord, tmp_path: Path
+) -> None:
+    runs.create_sweep(sweep_record)
+    runs.write_trial("cnn-1", replace(trial_record, outcome="running"))
+    said_of(page, runs, "sweep/cnn-1", tmp_path)
+    assert page.locator(".tile .words").inner_text() == "1 interrupted, 1 to come"
+    assert page.locator("#trials .outcome").inner_text().endswith("interrupted")
+    assert "1 interrupted, 1 to come" in said_of(page, runs, "", tmp_path)
+
+
+def test_one_trial_is_ahead_of_nobody_and_one_that_is_not_there_has_no_cards(
+    page: Page, runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord, tmp_path: Path
+) -> None:
+    runs.create_sweep(sweep_record)
+    runs.write_trial("cnn-1", trial_record)
+    said = said_of(page, runs, "sweep/cnn-1", tmp_path)
+    assert "There is no second trial with an accuracy.\n" in said
+    page.goto(f"{save_page(runs, tmp_path / 'index.html')}#/sweep/cnn-1/trial/t0009")
+    page.get_by_text("There is no trial t0009 in cnn-1").wait_for()
+    assert not page.locator("main .card:visible").count()
+
+
 def test_where_all_diverged_there_is_nothing_to_score(
     page: Page,
     runs: RunStore,
@@ -75,6 +98,9 @@ def test_where_all_diverged_there_is_nothing_to_score(
     outcomes = {"diverged": 2}
     runs.write_result(replace(result, winner=None, ranking=(), outcomes=outcomes, num_epochs=2))
     assert "No epoch has a finite loss" in said_of(page, runs, "sweep/cnn-1", tmp_path)
+    assert page.locator("#trials tbody td.number").first.inner_text() == "–", "the rank of none"
+    for chart in ("curves", "best"):
+        assert "No epoch has a finite loss" in (page.locator(f"#chart-{chart}").get_attribute("aria-label") or "")
     for place in ("sweep/cnn-1", "sweep/cnn-1/test"):
         said = said_of(page, runs, place, tmp_path)
         assert "There is no winner to score: look at the failures" in said

@@ -6,24 +6,27 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from browser import option_of, points_by_trial
+from browser import option_of, points_by_trial, write_large_sweep
 from playwright.sync_api import Browser, Page
 
 from cifar_ray.cli.connection import connect_runs
 from cifar_ray.cluster.local import LocalCluster
-from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TrialRecord
+from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.reporting.page_server import PageServer
 from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore
+from cifar_ray.studies import STUDIES
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 WITHIN_MS = 5000
+OPTIONS = " --storage s3://bucket"
+"""With which the dashboard was started."""
 
 
 @pytest.fixture
@@ -40,7 +43,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def server(runs: RunStore) -> Iterator[PageServer]:
-    with PageServer(runs) as server:
+    with PageServer(runs, options=OPTIONS) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
@@ -83,7 +86,7 @@ def test_it_follows_a_sweep_from_its_first_epoch_to_its_result(
     runs.write_trial("cnn-1", trial_record)
     runs.write_result(result)
     page.locator(".title .state").get_by_text("finished").wait_for()
-    page.get_by_text("cifar-ray job submit evaluate cnn-1").first.wait_for()
+    page.get_by_text(f"cifar-ray job submit evaluate cnn-1{OPTIONS}").first.wait_for()
 
 
 def test_a_server_that_is_gone_is_told(
@@ -119,6 +122,87 @@ def test_a_sweep_that_cannot_be_had_keeps_no_other_away(
     page.locator("#liveness").get_by_text("unknown sweep 'cnn-2'").wait_for()
     # a time that is read once would stand still
     assert "UTC" not in page.locator("#foot").inner_text()
+
+
+def after_redrawing(page: Page, part: str) -> None:
+    """Wait until what is in that place has been replaced."""
+    page.evaluate(
+        "part => new Promise((resolve, reject) => { const was = document.querySelector(part).firstElementChild;"
+        " setInterval(() => was.isConnected || resolve(), 50); setTimeout(reject, 5000, 'nothing was redrawn'); })",
+        part,
+    )
+
+
+def test_news_leave_the_reader_where_he_was(
+    page: Page, server: PageServer, runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord
+) -> None:
+    config = STUDIES["cnn"].sample(0)[0].to_dict()
+    for sweep in ("cnn-1", "cnn-2"):
+        runs.create_sweep(replace(sweep_record, sweep_id=sweep))
+        runs.write_trial(sweep, replace(trial_record, config=config))
+        # its wall time is news each second
+        runs.objects.write(layout.lease(sweep), b"{}")
+    page.goto(server.url)
+    link = page.get_by_role("link", name="cnn-1")
+    link.focus()
+    after_redrawing(page, "tbody")
+    assert link.evaluate("node => node === document.activeElement")
+    link.press("Enter")
+    tab = page.get_by_role("link", name="Test scores")
+    tab.focus()
+    after_redrawing(page, "main .title")
+    assert tab.evaluate("node => node === document.activeElement")
+
+    page.goto(f"{server.url}#/compare/cnn-1,cnn-2")
+    table = page.locator("#side .scroll")
+    table.evaluate("node => node.scrollTo(0, 150)")
+    after_redrawing(page, "#side .scroll")
+    assert table.evaluate("node => node.scrollTop") == 150
+
+
+def test_news_leave_the_time_line_where_it_was_slid_to(
+    page: Page, server: PageServer, runs: RunStore, sweep_record: SweepRecord
+) -> None:
+    write_large_sweep(runs, sweep_record, 60)
+    runs.objects.write(layout.lease("cnn-1"), b"{}")
+    page.goto(server.sweep_url("cnn-1"))
+    page.locator("#chart-timeline").scroll_into_view_if_needed()
+    page.locator("#chart-timeline canvas").first.wait_for()
+    chart = "const chart = echarts.getInstanceByDom(document.getElementById('chart-timeline'));"
+    lanes = f"() => {{ {chart} const [zoom] = chart.getOption().dataZoom; return [zoom.startValue, zoom.endValue]; }}"
+    assert page.evaluate(lanes) == [0, 39]
+    page.evaluate(f"() => {{ {chart} chart.dispatchAction({{ type: 'dataZoom', startValue: 15, endValue: 54 }}); }}")
+    after_redrawing(page, "main .title")
+    assert page.evaluate(lanes) == [15, 54]
+
+
+def test_what_has_no_news_is_not_drawn_again(
+    page: Page, server: PageServer, runs: RunStore, sweep_record: SweepRecord
+) -> None:
+    """A command could not be marked and copied."""
+    runs.create_sweep(sweep_record)
+    page.goto(server.sweep_url("cnn-1"))
+    text = f"cifar-ray job submit cnn --sweep-id cnn-1 --resume{OPTIONS}"
+    command = page.get_by_text(text).first
+    command.evaluate("node => getSelection().selectAllChildren(node)")
+    for _ in range(2):
+        with page.expect_response("**/api/sweeps/cnn-1.json"):
+            pass
+    page.wait_for_timeout(100)
+    assert page.evaluate("getSelection().toString()") == text
+
+
+def test_a_comparison_has_the_mean_of_what_is_evaluated_meanwhile(
+    page: Page, server: PageServer, runs: RunStore, put: Callable[..., None], scores: TestScores
+) -> None:
+    put("cnn-1", 0.6)
+    put("cnn-2", seed=1)
+    page.goto(f"{server.url}#/compare/cnn-1,cnn-2")
+    page.locator("#side table").wait_for()
+    assert page.get_by_role("heading", name="Over seeds").count() == 0
+    runs.write_test_scores(replace(scores, sweep_id="cnn-2", accuracy=0.62))
+    page.get_by_role("heading", name="Over seeds").wait_for()
+    assert "61.00" in page.locator("#side table").last.inner_text()
 
 
 @pytest.mark.cluster

@@ -64,13 +64,16 @@ def list_sweeps(is_json: bool, storage: str | None) -> None:
     """
     runs = connect_runs(storage)
     if is_json:
-        click.echo(to_json(sweep_rows(runs)))
+        if not (rows := sweep_rows(runs)):
+            runs.check_is_store()
+        click.echo(to_json(rows))
         return
     unreadable: list[RecordError] = []
     summaries = runs.summaries(unreadable.append)
     if summaries:
         Console().print(sweeps_renderable(summaries))
     elif not unreadable:
+        runs.check_is_store()
         click.echo(f"no sweep yet in {runs.objects.uri}: start one with `cifar-ray job submit cnn`")
     for error in unreadable:
         _tell_unreadable(error)
@@ -120,7 +123,7 @@ def pull(sweep: str | None, folder: Path, checkpoints: bool, storage: str | None
     try:
         num_files = pull_sweep(runs, sweep, folder, with_checkpoints=checkpoints)
     except StorageError as error:
-        if runs.objects.uri in error.message:
+        if isinstance(error, RecordError) or runs.objects.uri in error.message:
             raise
         raise StorageError(error.message, "check the rights and free space of --to, or take another") from error
     click.echo(f"{num_files} files in {folder / sweep}")

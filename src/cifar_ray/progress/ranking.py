@@ -17,5 +17,6 @@ def best_of(trials: Iterable[TrialRecord]) -> TrialRecord | None:
     return min((each for each in trials if each.best_validation_accuracy is not None), key=_place, default=None)
 
 
-def _place(trial: TrialRecord) -> tuple[float, str]:
-    return -(trial.best_validation_accuracy or 0.0), trial.trial_id
+def _place(trial: TrialRecord) -> tuple[bool, float, str]:
+    accuracy = trial.best_validation_accuracy
+    return accuracy is None, -(accuracy or 0.0), trial.trial_id

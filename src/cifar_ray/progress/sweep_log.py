@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import get_args
 
-from cifar_ray.errors import ConfigurationError
+from cifar_ray.errors import ConfigurationError, plain
 from cifar_ray.progress.sweep_progress import SweepProgress
 from cifar_ray.records import EpochMetrics, Outcome, SweepRecord
 from cifar_ray.studies import Budget
@@ -79,7 +79,8 @@ class Waiting:
 
     def to_line(self) -> str:
         """`waiting seconds=40 …`, or `stuck …`."""
-        return f"{'stuck' if self.is_stuck else 'waiting'} seconds={self.seconds:.0f} {self.what}"
+        # it may quote what a cloud says, on several lines
+        return f"{'stuck' if self.is_stuck else 'waiting'} seconds={self.seconds:.0f} {plain(self.what)[:1000]}"
 
 
 @dataclass(frozen=True, kw_only=True)

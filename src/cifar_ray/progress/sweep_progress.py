@@ -33,7 +33,7 @@ class SweepProgress:
         values["elapsed_s"] = f"{self.elapsed_s:.1f}"
         if self.best_validation_accuracy is not None:
             values["best_validation_accuracy"] = f"{self.best_validation_accuracy:.4f}"
-        values["dataset"] = str(self.dataset).replace(" ", "_")
+        values["dataset"] = "_".join(self.dataset.split())
         return "progress " + " ".join(f"{name}={value}" for name, value in values.items())
 
     @classmethod

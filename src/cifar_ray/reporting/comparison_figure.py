@@ -29,8 +29,10 @@ def comparison_figure(comparison: Comparison) -> bytes:
     data = sorted({data_name(each.sweep.dataset) for each in comparison.contenders})
     how = "at the same spend" if common else "by what they spent"
     set_title(axes, f"{len(comparison.contenders)} sweeps {how}, data: {' and '.join(data)}")
-    for text in axes.legend(loc="lower right", fontsize=8, frameon=False).get_texts():
-        text.set_parse_math(False)
+    # without one, before any epoch, matplotlib would warn
+    if axes.get_lines():
+        for text in axes.legend(loc="lower right", fontsize=8, frameon=False).get_texts():
+            text.set_parse_math(False)
     set_note(figure, plain("; ".join((BAND, *comparison.cautions))))
     return to_png(figure)
 

@@ -110,11 +110,11 @@ def set_note(figure: Figure, text: str) -> None:
 
 
 def _rank_trials(metrics: Sequence[EpochMetrics]) -> list[list[EpochMetrics]]:
-    """Each trial's epochs in order, the trial of the best validation accuracy first."""
+    """Each trial's epochs in order, the trial of the best validation accuracy first, of equal ones that of lower id."""
     trials: dict[str, list[EpochMetrics]] = defaultdict(list)
     for line in sorted(metrics, key=lambda each: each.epoch):
         trials[line.trial_id].append(line)
-    return sorted(trials.values(), key=lambda lines: -(_best_validation(lines) or 0.0))
+    return sorted(trials.values(), key=lambda lines: (-(_best_validation(lines) or 0.0), lines[0].trial_id))
 
 
 def _best_validation(lines: Sequence[EpochMetrics]) -> float | None:

@@ -37,6 +37,8 @@ def live_renderable(board: Board, *, state: str, job: str, height: int = 40) -> 
         heading.append("\n").append_text(verbatim(_waiting(waiting), "red" if waiting.is_stuck else "yellow"))
     if board.progress is None:
         return heading
+    # what is waited for may take several
+    height -= sum(len(line) // 80 for line in heading.plain.split("\n"))
     parts: list[RenderableType] = [heading, _progress(board, board.progress)]
     all_rungs = rungs(board.budget, board.curves.values()) if board.budget else []
     num_curves = min(MAX_CURVES, height - _OTHER_LINES - len(all_rungs))

@@ -57,7 +57,24 @@ async function refresh() {
   const isLost = !app.payload || (missing.length > 0 && missing.length === view.needs.length);
   view.root.hidden = isLost;
   fill(view.trouble, isLost ? problem(missing) : null);
-  if (!isLost) view.update();
+  if (isLost) return;
+  const news = JSON.stringify([app.payload.sweeps, app.payload.seed_means, view.needs.map((id) => app.details.get(id))]);
+  if (news !== view.drawn) keepPlace(view.root, view.update);
+  view.drawn = news;
+}
+
+/** Most of what is redrawn is made anew: tables stay scrolled as they were, and the focus is on what replaced its element. */
+function keepPlace(root, redraw) {
+  const label = (node) => node.getAttribute("aria-label");
+  const tables = () => [...root.querySelectorAll(".scroll")];
+  const places = new Map(tables().map((node) => [label(node), { left: node.scrollLeft, top: node.scrollTop }]));
+  const focused = root.contains(document.activeElement) ? document.activeElement : null;
+  const name = (node) => [node.getAttribute("href"), label(node) ?? node.textContent].join();
+  const alike = () => [...root.querySelectorAll(focused.tagName)].filter((node) => name(node) === name(focused));
+  const index = focused ? alike().indexOf(focused) : -1;
+  redraw();
+  for (const node of tables()) node.scrollTo(places.get(label(node)) ?? {});
+  if (focused && !focused.isConnected) alike()[index]?.focus({ preventScroll: true });
 }
 
 async function fetchJson(path) {
@@ -67,9 +84,9 @@ async function fetchJson(path) {
   return content;
 }
 
-/** One sweep that cannot be had keeps none of the others away. */
+/** One sweep that cannot be had keeps none of the others away. All sweeps are for their list, and for means over seeds. */
 async function fetchAll(needs) {
-  if (!needs.length || !app.payload) app.payload = await fetchJson("api/store.json");
+  if (needs.length !== 1 || !app.payload) app.payload = await fetchJson("api/store.json");
   const failures = [];
   for (const id of needs) await fetchJson(`api/sweeps/${encodeURIComponent(id)}.json`).then((detail) => app.details.set(id, detail), (error) => failures.push(error));
   if (failures.length) throw failures[0];

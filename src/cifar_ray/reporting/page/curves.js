@@ -97,7 +97,7 @@ function curvesCard(detail, onPick) {
       dataZoom: zoom(), toolbox: zoomTools(),
       tooltip: tooltip((params) => curveTip(current, params.data?.name || params.seriesName, params, isAccuracy)),
       series: curveSeries(lines),
-    }, best ? `Learning curves of ${plural(lines.length, "trial")}. Best: ${best.trial.trial_id} with ${percentSign(best.trial.best_validation_accuracy)} validation accuracy at epoch ${best.trial.best_epoch}.` : "No epoch has been trained yet.");
+    }, best ? `Learning curves of ${plural(lines.length, "trial")}. ${isNumber(best.trial.best_validation_accuracy) ? `Best: ${best.trial.trial_id} with ${percentSign(best.trial.best_validation_accuracy)} validation accuracy at epoch ${best.trial.best_epoch}` : "No epoch has a finite loss"}.` : "No epoch has been trained yet.");
     fill(legend, lines.slice(0, NUM_NAMED).map((line) => el("li", {},
       el("i", { style: { background: line.colour }, "aria-hidden": "true" }), link(sweepAddress(current.row.id, "trial", line.trial.trial_id), line.trial.trial_id),
       ` ${percentSign(line.trial.best_validation_accuracy)}`)), lines.length > NUM_NAMED ? el("li", {}, `and ${lines.length - NUM_NAMED} others`) : null);
@@ -152,7 +152,7 @@ function bestCard() {
       yAxis: axis("best validation (%)", { nameGap: 40 }),
       tooltip: tooltip((params) => [steps[params.dataIndex].id, [["best so far", `${params.value[1].toFixed(2)} %`], [hasTimes ? "after" : "epochs", hasTimes ? duration(params.value[0]) : params.value[0]]]]),
       series: [{ type: "line", step: "end", name: "best", color: ink("accent"), lineStyle: { width: 2.5 }, areaStyle: { opacity: 0.08 }, symbolSize: 6, data: steps.map((step) => [x(step), 100 * step.best]) }],
-    }, steps.length ? `Best validation accuracy rose from ${percentSign(steps[0].best)} to ${percentSign(steps.at(-1).best)} in ${plural(steps.length - 2, "improvement")}.` : "No epoch has been trained yet.");
+    }, steps.length ? `Best validation accuracy rose from ${percentSign(steps[0].best)} to ${percentSign(steps.at(-1).best)} in ${plural(steps.length - 2, "improvement")}.` : "No epoch has a finite loss yet.");
   }
   return { node, update };
 }

@@ -15,6 +15,9 @@ function finalsCard() {
   } };
 }
 
+/** A command on this page's sweeps: of a live page with the options that name its store. */
+const submit = (text) => command(`cifar-ray job submit ${text}${app.payload.options ?? ""}`);
+
 const finding = (question, ...answer) => el("div", {}, el("h3", {}, question), el("p", {}, ...answer));
 
 function findings(detail) {
@@ -33,7 +36,7 @@ function findings(detail) {
   return [
     finding(`Which settings ${verb}?`, link(sweepAddress(row.id, "trial", winner.trial_id), winner.trial_id), " with ", el("b", {}, percentSign(winner.best_validation_accuracy)), ` validation accuracy at epoch ${winner.best_epoch}${detail.finals ? " of the search" : ""}${isBest ? "" : `, chosen by the finals before ${best.trial_id}, the best of the search`}: `,
       el("span", { class: "chips" }, detail.parameters.filter(({ name }) => (winner.settings[name] ?? MISSING) !== MISSING).map(({ name, label }) => el("span", { class: "chip" }, `${label} `, el("b", {}, winner.settings[name]))))),
-    finding("By how much?", second ? `${isBest ? "" : `In the search ${best.trial_id} was `}${(100 * (best.best_validation_accuracy - second.best_validation_accuracy)).toFixed(2)} points ahead of ` : "There is no second trial yet.", second ? link(sweepAddress(row.id, "trial", second.trial_id), second.trial_id) : "",
+    finding("By how much?", second ? `${isBest ? "" : `In the search ${best.trial_id} was `}${(100 * (best.best_validation_accuracy - second.best_validation_accuracy)).toFixed(2)} points ahead of ` : "There is no second trial with an accuracy", second ? link(sweepAddress(row.id, "trial", second.trial_id), second.trial_id) : "",
       ranked.length > 2 ? `, ${(100 * (best.best_validation_accuracy - ranked[Math.floor(ranked.length / 2)].best_validation_accuracy)).toFixed(1)} ahead of the median trial.` : "."),
     finding("How sure is that?", `On ${count(sweep.dataset.num_validation)} validation images the ${isBest ? "winner" : "best trial"}'s 95 % interval is ${percent(interval[0], 1)} to ${percent(interval[1], 1)} %, of one model on these images${ranked.length > 1 ? ` (the best of ${count(ranked.length)} trials is flattered)` : ""}: `,
       near.length ? `${plural(near.length, "other trial")} ${near.length === 1 ? "lies" : "lie"} within it, so validation alone does not tell them apart.` : "no other trial lies within it.",
@@ -48,9 +51,9 @@ function findings(detail) {
 function nextStep({ row, sweep }) {
   if (sweep.parent) return `These are the finals of ${sweep.parent}: they go on and are scored with it.`;
   if (row.state === "running") return "Wait: the sweep is still running.";
-  if (row.state === "interrupted") return ["Go on with it: ", command(`cifar-ray job submit ${row.study} --sweep-id ${row.id} --resume`)];
+  if (row.state === "interrupted") return ["Go on with it: ", submit(`${row.study} --sweep-id ${row.id} --resume`)];
   if (!row.winner) return "There is no winner to score: look at the failures, mend the cause, then start anew.";
-  return row.state === "evaluated" ? null : ["Score the winner on the test set: ", command(`cifar-ray job submit evaluate ${row.id}`)];
+  return row.state === "evaluated" ? null : ["Score the winner on the test set: ", submit(`evaluate ${row.id}`)];
 }
 
 /** Advice that the records themselves give. */
@@ -60,7 +63,7 @@ function nextSteps(detail, ranked, winner) {
   if (sweep.parent || !row.finished_at) return first;
   const steps = first ? [el("li", {}, first)] : [];
   const { max_epochs: epochs, final_epochs: finalEpochs } = sweep;
-  if (winner.best_epoch >= epochs - 1 && !finalEpochs && sweep.searcher !== "pbt") steps.push(el("li", {}, `The winner was best at epoch ${winner.best_epoch} of ${epochs}; it may want more: `, command(`cifar-ray job submit ${row.study} --best-of ${row.id} --max-epochs ${2 * epochs}`)));
+  if (winner.best_epoch >= epochs - 1 && !finalEpochs && sweep.searcher !== "pbt") steps.push(el("li", {}, `The winner was best at epoch ${winner.best_epoch} of ${epochs}; it may want more: `, submit(`${row.study} --best-of ${row.id} --max-epochs ${2 * epochs}`)));
   const top = ranked.slice(0, Math.max(4, Math.ceil(ranked.length / 4)));
   const important = [...detail.parameters].sort((one, other) => (other.importance ?? 0) - (one.importance ?? 0)).slice(0, 3);
   for (const parameter of ranked.length >= 8 ? important : []) {

@@ -47,9 +47,12 @@ function number(value, digits = 3) {
 const moment = (text) => (text ? text.slice(0, 16).replace("T", " ") : MISSING);
 const sum = (values) => values.reduce((total, value) => total + value, 0);
 
-const outcomeTag = (outcome) =>
+/** The records of an interrupted sweep still call trials running that no driver trains. */
+const outcomeName = (outcome, row) => (outcome === "running" && row.state === "interrupted" ? "interrupted" : outcome);
+
+const outcomeTag = (outcome, row) =>
   el("span", { class: `tag outcome ${OUTCOMES.includes(outcome) ? outcome : ""}` },
-    el("span", { "aria-hidden": "true", class: "mark" }, MARKS[outcome] ?? "■"), outcome);
+    el("span", { "aria-hidden": "true", class: "mark" }, MARKS[outcome] ?? "■"), outcomeName(outcome, row));
 
 const stateTag = (row) => el("span", { class: `tag state ${row.state}` }, row.state);
 
@@ -57,10 +60,11 @@ const dataTag = (row) =>
   el("span", { class: row.is_cifar10 ? "data" : "data other" }, row.data, row.is_cifar10 ? "" : el("b", {}, " NOT CIFAR-10"));
 
 /** Trials by outcome as one bar, with the numbers in words. */
-function outcomeBar(outcomes, numTrials) {
+function outcomeBar(row) {
+  const { outcomes, num_trials: numTrials } = row;
   const parts = OUTCOMES.filter((name) => outcomes[name]);
   const waiting = Math.max(0, numTrials - sum(parts.map((name) => outcomes[name])));
-  const words = [...parts.map((name) => `${outcomes[name]} ${name}`), ...(waiting ? [`${waiting} to come`] : [])].join(", ");
+  const words = [...parts.map((name) => `${outcomes[name]} ${outcomeName(name, row)}`), ...(waiting ? [`${waiting} to come`] : [])].join(", ");
   return el("div", { class: "outcomes" },
     el("div", { class: "bar", role: "img", "aria-label": words },
       parts.map((name) => el("i", { class: name, style: { flex: `${outcomes[name]} 0 0` } })),

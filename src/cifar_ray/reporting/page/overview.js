@@ -67,7 +67,7 @@ function overviewColumns(chosen, onChoose) {
     },
     {
       key: "trials", label: "trials", value: (row) => row.num_trials,
-      cell: (row) => (row.outcomes ? outcomeBar(row.outcomes, row.num_trials) : MISSING),
+      cell: (row) => (row.outcomes ? outcomeBar(row) : MISSING),
     },
     { key: "epochs", label: "epochs", value: (row) => row.num_epochs, cell: (row) => count(row.num_epochs) },
     { key: "wall", label: "wall time", value: (row) => row.wall_s, cell: (row) => el("span", {}, duration(row.wall_s), row.has_pauses ? el("small", {}, "with pauses") : null) },

@@ -36,7 +36,7 @@ function sweepHead(detail, tab) {
     el("div", { class: "tiles" },
       tile("best validation", percentSign(row.best_validation), !row.best_trial ? "no epoch yet" : row.is_retrained ? `trial ${row.winner}, trained anew in the finals` : `trial ${row.best_trial}`),
       tile("test accuracy", percentSign(row.test?.accuracy), row.test ? `95 %: ${row.test.interval.map((each) => percent(each)).join(" to ")}` : sweep.parent ? `scored with ${sweep.parent}` : "not evaluated"),
-      tile("trials ended", `${ended} of ${row.num_trials}`, outcomeBar(row.outcomes, row.num_trials)),
+      tile("trials ended", `${ended} of ${row.num_trials}`, outcomeBar(row)),
       tile(`wall time${withPauses(row)}`, duration(row.wall_s), `${count(row.num_epochs)} epochs trained`),
       tile("accelerator-hours", row.has_accelerators ? (row.accelerator_s / 3600).toFixed(2) : MISSING, row.has_accelerators ? sweep.hardware.accelerator_types || "" : `CPU: ${sweep.hardware.cpu_model ?? "unknown"}`)),
   ];
@@ -48,7 +48,7 @@ function trialsCard(detail, onHover) {
   let shownNames = null;
   const place = el("div");
   const value = (trial, name) => (typeof trial.config[name] === "number" ? trial.config[name] : trial.settings[name]);
-  const ranks = () => new Map(rankedTrials(current).map((trial, index) => [trial.trial_id, index + 1]));
+  const ranks = () => new Map(rankedTrials(current).map((trial, index) => [trial.trial_id, isNumber(trial.best_validation_accuracy) ? index + 1 : null]));
   let rank = ranks();
   const hasHeirs = () => current.trials.some(({ parent }) => parent); // none in a population's first generation
   const tableOf = (names) => sortableTable({
@@ -57,7 +57,7 @@ function trialsCard(detail, onHover) {
       { key: "trial", label: "trial", isText: true, value: (trial) => trial.trial_id, cell: (trial) => link(sweepAddress(current.row.id, "trial", trial.trial_id), trial.trial_id) },
       { key: "rank", label: "rank", value: (trial) => rank.get(trial.trial_id) },
       ...(hasHeirs() ? [{ key: "parent", label: "heir of", isText: true, value: (trial) => trial.parent }] : []),
-      { key: "outcome", label: "outcome", isText: true, value: (trial) => trial.outcome, cell: (trial) => outcomeTag(trial.outcome) },
+      { key: "outcome", label: "outcome", isText: true, value: (trial) => trial.outcome, cell: (trial) => outcomeTag(trial.outcome, current.row) },
       { key: "validation", label: "val. %", value: (trial) => trial.best_validation_accuracy, cell: (trial) => percent(trial.best_validation_accuracy) },
       { key: "epoch", label: "at epoch", value: (trial) => trial.best_epoch },
       { key: "epochs", label: "epochs", value: (trial) => trial.num_epochs },

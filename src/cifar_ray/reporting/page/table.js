@@ -27,7 +27,6 @@ function sortableTable({ name, caption, columns, order, rowKey, onHover }) {
       heads[index].setAttribute("aria-sort", each !== column ? "none" : isDown ? "descending" : "ascending"));
     const keyed = rows.map((row) => [column.value(row), row]);
     keyed.sort(([one], [other]) => compareValues(one, other, isDown));
-    const focus = document.activeElement?.closest?.("tr")?.dataset.row;
     fill(body, keyed.map(([, row]) =>
       el("tr", { "data-row": rowKey(row), onmouseenter: onHover && (() => onHover(row)), onmouseleave: onHover && (() => onHover(null)) },
         columns.map((each, index) => {
@@ -35,7 +34,6 @@ function sortableTable({ name, caption, columns, order, rowKey, onHover }) {
           const kind = each.isText ? "" : "number";
           return index === 0 ? el("th", { scope: "row", class: kind }, shown) : el("td", { class: kind }, shown);
         }))));
-    if (focus) [...body.rows].find((row) => row.dataset.row === focus)?.querySelector("a, button, input")?.focus();
   }
 
   return { node, update: (fresh) => ((rows = fresh), show()) };

@@ -37,7 +37,11 @@ const KINDS = {
 };
 
 function timelineCard(onPick) {
-  const place = chartPlace("chart-timeline", 380, (instance) => instance.on("click", (params) => params.data?.id && onPick(params.data.id)));
+  let shown = { startValue: 0, endValue: 39 }; // of many lanes: as the reader left the slider
+  const place = chartPlace("chart-timeline", 380, (instance) => {
+    instance.on("click", (params) => params.data?.id && onPick(params.data.id));
+    instance.on("datazoom", () => ([shown] = instance.getOption().dataZoom.map(({ startValue, endValue }) => ({ startValue, endValue }))));
+  });
   const nothing = el("div");
   const note = el("p", { class: "note" }, "Solid: an epoch, coloured by what became of the trial. Pale: waiting for its turn, or starting; thin: between two epochs, or uploading at its end; red and narrow: an epoch cut off, since its process or node was lost.");
   const node = card("Time line", "timeline", nothing, figure(place), note);
@@ -58,7 +62,7 @@ function timelineCard(onPick) {
       grid: { left: 8, right: isMany ? 30 : 14, top: 8, bottom: 14 },
       xAxis: axis("seconds since the sweep began", { min: 0, scale: false }),
       yAxis: axis("", { type: "category", inverse: true, data: lanes.map(({ trial }) => (nodes.size > 1 ? `${trial.node} ${trial.trial_id}` : trial.trial_id)) }),
-      dataZoom: isMany ? [{ type: "slider", yAxisIndex: 0, width: 14, startValue: 0, endValue: 39, filterMode: "weakFilter", showDetail: false }] : [],
+      dataZoom: isMany ? [{ type: "slider", yAxisIndex: 0, width: 14, ...shown, filterMode: "weakFilter", showDetail: false }] : [],
       tooltip: tooltip(({ data }) => [data.id, [["what", KINDS[data.kind]], ["epoch", data.epoch], ["for", duration(data.value[2] - data.value[1])], ["on", data.where]]]),
       series: [{
         type: "custom", encode: { x: [1, 2], y: 0 }, progressive: 0, renderItem: drawStretch,
@@ -134,7 +138,7 @@ function failuresCard() {
     const bad = detail.trials.filter(({ outcome, error }) => outcome === "failed" || outcome === "diverged" || error);
     fill(body, bad.length ? [
       plainTable("Failures", ["trial", "outcome", "after", "reason"], bad.map((trial) => [
-        link(sweepAddress(detail.row.id, "trial", trial.trial_id), trial.trial_id), outcomeTag(trial.outcome), plural(trial.num_epochs, "epoch"),
+        link(sweepAddress(detail.row.id, "trial", trial.trial_id), trial.trial_id), outcomeTag(trial.outcome, detail.row), plural(trial.num_epochs, "epoch"),
         el("span", { class: "reason" }, trial.error ?? "its loss was no finite number: a lower learning rate may hold")]), "texts"),
       el("p", { class: "note" }, "The whole log is the job's: ", command("cifar-ray job logs"), ".")]
       : el("p", { class: "note" }, "No trial has failed or diverged."));

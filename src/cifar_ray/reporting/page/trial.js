@@ -8,15 +8,17 @@ function trialView(root, id, trialId) {
   const head = el("div"), settings = el("div"), where = el("div"), provenance = el("div"), nothing = el("div");
   const plots = el("div", { class: "grid two" }, card("Accuracy", "accuracy", figure(pair)), card("Loss", "loss", figure(loss)),
     card("Learning rate", "rate", figure(rate)), card("Throughput", "speed", figure(speed, "Training images over the wall time of the epoch, validation included; of a cohort all its trials share that time.")));
-  root.append(head, nothing, plots, el("div", { class: "grid two" }, card("Configuration", "configuration", settings), card("Where it ran, what it left", "where", where), card("Provenance", "provenance", provenance)));
+  const about = el("div", { class: "grid two" }, card("Configuration", "configuration", settings), card("Where it ran, what it left", "where", where), card("Provenance", "provenance", provenance));
+  root.append(head, nothing, plots, about);
 
   function update() {
     const detail = app.details.get(id);
     const trial = detail.trials.find((each) => each.trial_id === trialId);
+    plots.hidden = about.hidden = !trial;
     if (!trial) return void fill(head, empty(`There is no trial ${trialId} in ${id}`, link(sweepAddress(id), "Back to the sweep")));
     const rank = rankedTrials(detail).indexOf(trial) + 1;
     const columns = detail.metrics[trialId];
-    fill(head, el("div", { class: "title" }, el("h1", {}, `Trial ${trialId}`), outcomeTag(trial.outcome), dataTag(detail.row)),
+    fill(head, el("div", { class: "title" }, el("h1", {}, `Trial ${trialId}`), outcomeTag(trial.outcome, detail.row), dataTag(detail.row)),
       el("p", { class: "lead" }, isNumber(trial.best_validation_accuracy) ? `${percentSign(trial.best_validation_accuracy)} validation accuracy at epoch ${trial.best_epoch}, rank ${rank} of ${detail.trials.length}` : "no epoch with a finite loss"),
       trial.error ? el("p", { class: "problem" }, trial.error) : null);
     fill(nothing, columns ? null : empty("No epoch yet", "The curves come with the first epoch."));
