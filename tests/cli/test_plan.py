@@ -120,6 +120,16 @@ def test_a_figure_without_a_folder_is_refused_before_anything_is_simulated(monke
     assert "there is no folder /no/such/folder\nhint: make it, or take another --figure" in done.output
 
 
+def test_a_figure_whose_name_is_too_long_is_refused_before_anything_is_simulated(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(planner, "make_plan", lambda *_: pytest.fail("it was simulated"))
+    figure = tmp_path / f"{'p' * 300}.png"
+    done = plan("cnn", *SMALL, "--figure", str(figure))
+    assert done.exit_code == 2
+    assert done.output == f"error: {figure}: File name too long\nhint: take another --figure\n"
+
+
 def test_a_figure_that_cannot_be_written_is_refused_before_anything_is_simulated(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

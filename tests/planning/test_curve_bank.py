@@ -10,6 +10,7 @@ import pytest
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.planning.curve_bank import SHIFT, CurveBank, TrialCurve
 from cifar_ray.planning.curve_model import NUM_IMAGES, expected_best, model_bank
+from cifar_ray.planning.curve_source import modelled
 from cifar_ray.studies import get_study
 
 
@@ -70,14 +71,18 @@ def test_curves_that_are_too_short_are_refused_with_what_to_take() -> None:
         bank(max_epochs=1)
 
 
-@pytest.mark.parametrize("name", ["cnn", "resnet", "resnet-schedule", "fast"])
-def test_the_models_best_is_where_it_is_said_to_be(name: str) -> None:
-    study = get_study(name)
-    made = model_bank(study, 60.0)
+@pytest.mark.parametrize(
+    ("name", "epochs"), [("cnn", None), ("resnet", None), ("resnet-schedule", None), ("fast", None), ("cnn-depth", 50)]
+)
+def test_the_models_best_is_where_it_is_said_to_be(name: str, epochs: int | None) -> None:
+    study = get_study(name).with_budget(max_epochs=epochs)
+    source = modelled(study, is_cohort=False, epoch_s=60.0)
+    made = source.bank
     rng = random.Random(1)
     best = [max(max(made.draw(rng).accuracies) for _ in range(study.budget.num_trials)) for _ in range(200)]
     assert mean(best) == pytest.approx(expected_best(study), abs=0.004)
     assert made.num_images == NUM_IMAGES
+    assert f"trials of {study.budget.max_epochs} epochs, each at its best one" in source.statement
 
 
 def test_a_model_of_fewer_epochs_ends_on_its_way() -> None:

@@ -206,6 +206,12 @@ def test_a_worker_that_is_taken_away_costs_the_epoch_it_was_in(is_cohort: bool) 
     assert disturbed.reached == {1: 16, 4: 16}
 
 
+def test_a_trial_that_loses_its_worker_goes_on_in_one_that_had_no_trial_so_far() -> None:
+    rough = Fleet(num_workers=1, node_start_s=1_000_000, preemptions_per_hour=10)
+    assert run(1, rough, seed=1).wall_s > 700_000
+    assert run(1, replace(rough, num_workers=8), seed=1).wall_s < 1000
+
+
 def test_workers_that_never_get_an_epoch_done_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="never end"):
         run(2, Fleet(num_workers=1, preemptions_per_hour=1000), replace(PLAIN, trial_start_s=0, gap_s=0), seed=1)

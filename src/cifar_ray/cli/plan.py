@@ -181,7 +181,11 @@ def _check_figure(path: Path) -> None:
     """ConfigurationError where it cannot be written, which after minutes of simulation would be late."""
     if not os.path.isdir(path.parent):
         raise ConfigurationError(f"{path}: there is no folder {path.parent}", "make it, or take another --figure")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
+    try:
+        target = path if path.exists() else path.parent
+    except OSError as error:  # such as a name that is too long
+        raise ConfigurationError(f"{path}: {error.strerror}", "take another --figure") from error
+    if not os.access(target, os.W_OK):
         raise ConfigurationError(f"the figure {path} cannot be written", "name a file elsewhere with --figure")
 
 

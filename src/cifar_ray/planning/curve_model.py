@@ -30,7 +30,8 @@ EPOCH_S = 60.0
 
 STATEMENT = (
     f"a trial goes from {CHANCE_LEVEL:.0%} to its own limit, which it reaches at the last epoch that the study has by "
-    f"itself, as (t/h) / (1 + t/h), h log-normal about {HALF_LIFE:g} epochs (sd of log h: {HALF_LIFE_SPREAD:g}); "
+    "itself, or at the plan's where that is later, as (t/h) / (1 + t/h), h log-normal about "
+    f"{HALF_LIFE:g} epochs (sd of log h: {HALF_LIFE_SPREAD:g}); "
     f"limits lie {100 * SPREAD:g} points in the mean below the best, exponentially; an epoch scatters by "
     f"{100 * NOISE:g} points, of {NUM_IMAGES:,} images"
 )
@@ -44,7 +45,8 @@ def model_bank(study: Study, epoch_s: float) -> CurveBank:
     own = as_defined(study)
     top = expected_best(study)
     # what noise adds to the best trial's best epoch
-    luck = _expected_best_of(own.budget.num_trials, _draw(own, own, top, epoch_s)) - top
+    longer = max(own, study, key=lambda each: each.budget.max_epochs)
+    luck = _expected_best_of(own.budget.num_trials, _draw(own, longer, top, epoch_s)) - top
     return CurveBank(_draw(own, study, top - luck, epoch_s), max_epochs=study.budget.max_epochs, num_images=NUM_IMAGES)
 
 

@@ -46,11 +46,12 @@ def modelled(study: Study, *, is_cohort: bool, epoch_s: float | None) -> CurveSo
     times = _assumed_times(epoch_s, is_cohort=is_cohort)
     best = "the report's" if study.published else "ASSUMED"
     own = as_defined(study).budget
+    most_epochs = max(own.max_epochs, study.budget.max_epochs)
     return CurveSource(
         bank=model_bank(study, times.epoch_s),
         timing=times.timing,
         statement=f"a model, not a measurement: {STATEMENT}. Best of {own.num_trials} trials "
-        f"of {own.max_epochs} epochs, each at its best one: {100 * expected_best(study):.1f} % ({best}). "
+        f"of {most_epochs} epochs, each at its best one: {100 * expected_best(study):.1f} % ({best}). "
         f"{times.statement}",
         basis=f"a model of curves, not a measurement; {times.basis}",
         cautions=(

@@ -38,11 +38,9 @@ class VirtualTime(Generic[Work]):
     """One sweep on one fleet. Memory grows with the workers and the running trials, not with ended ones."""
 
     def __init__(self, search: Search, timing: Timing, fleet: Fleet, rng: random.Random) -> None:
-        num_wanted = fleet.num_filled(search.most_at_once)
         self.search, self.timing, self.fleet = search, timing, fleet
         self.driver = Driver(timing.decision_s)
-        self.workers = Workers(fleet, num_wanted, timing.setup_s, rng)
-        self.num_used = min(num_wanted, len(self.workers.all))
+        self.workers = Workers(fleet, fleet.num_filled(search.most_at_once), timing.setup_s, rng)
         self.waiting: deque[SimulatedTrial] = deque()
         """Trials that lost their worker."""
         self.busy_s = 0.0
@@ -51,7 +49,7 @@ class VirtualTime(Generic[Work]):
 
     def run(self) -> SimulatedSweep:
         """Simulate to the sweep's end; ConfigurationError where workers are lost faster than they train an epoch."""
-        for worker in self.workers.all[: self.num_used]:
+        for worker in self.workers.all:
             self.at(self.workers.start(worker, self.timing.setup_s), worker, None)
         while self.search.num_open or self.search.num_left:
             now, _, worker, work = heapq.heappop(self._events)
