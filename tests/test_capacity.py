@@ -32,6 +32,8 @@ GPU_POOL = NodeKind(name="gpu", resources={"CPU": 8.0, "GPU": 2.0}, max_nodes=3)
         # a share of a GPU never reaches over two of them: 0.6 fits once on each
         ({"CPU": 1.0, "GPU": 0.6}, 3 * 2),
         ({"CPU": 0.5, "GPU": 0.0}, 8 + 3 * 16),
+        # one of the cores may: Ray adds them up
+        ({"CPU": 0.75, "GPU": 0.0}, 5 + 3 * 10),
     ],
 )
 def test_trials_at_once(demand: dict[str, float], num_trials: int) -> None:

@@ -52,13 +52,13 @@ class NodeKind:
     def trials_per_node(self, demand: Mapping[str, float]) -> int:
         """How many trials fit one node."""
         asked = {name: amount for name, amount in demand.items() if amount > 0}
-        shares = [_fits(self.resources.get(name, 0.0), amount) for name, amount in asked.items()]
+        shares = [_fits(name, self.resources.get(name, 0.0), amount) for name, amount in asked.items()]
         return min(shares, default=0)
 
 
-def _fits(available: float, amount: float) -> int:
-    """How often `amount` fits; a share of an accelerator never spans two of them."""
-    if amount < 1:
+def _fits(name: str, available: float, amount: float) -> int:
+    """How often `amount` fits; a share of an accelerator never spans two of them, one of the cores may."""
+    if name == ACCELERATOR and amount < 1:
         return math.floor(available) * math.floor(1 / amount + 1e-9) + math.floor(
             (available - math.floor(available)) / amount + 1e-9
         )

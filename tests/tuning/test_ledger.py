@@ -46,10 +46,12 @@ class Books:
         """As they were told, without what the ledger adds."""
         return [replace(line, node=None, ended_at=None) for line in self.runs.metrics("cnn-1")]
 
-    def tell(self, event: str, trial: str, *lines: EpochMetrics) -> None:
+    def tell(self, event: str, trial: str, *lines: EpochMetrics, num_repeated: int = 0) -> None:
+        """The first `num_repeated` of `lines` come from the trial's checkpoint."""
         fake: Any = FakeTrial(trial)
-        for line in lines:
-            result = {**to_result(line, [Standing.of(line)]), "node_ip": "10.0.0.1"}
+        for index, line in enumerate(lines):
+            standings = [] if index < num_repeated else [Standing.of(line)]
+            result = {**to_result(line, standings), "node_ip": "10.0.0.1"}
             self.ledger.on_trial_result(0, [], fake, result)
             # Ray Tune keeps it
             assert PASS_KEY not in result
@@ -203,7 +205,7 @@ def test_an_epochs_node_is_the_one_that_trained_it(books: Books, epoch_metrics: 
     books.tell("", "t0000", replace(epoch_metrics[0], node="10.0.0.9"), epoch_metrics[1])
     books.ledger._books.drain()
     assert [line.node for line in books.runs.metrics("cnn-1")] == ["10.0.0.9", "10.0.0.1"]
-    books.tell("", "t0000", replace(epoch_metrics[0], node="10.0.0.7"))
+    books.tell("", "t0000", replace(epoch_metrics[0], node="10.0.0.7"), num_repeated=1)
     assert books.ledger._meter.use.repeated_s == 0, "told again, from its history"
 
 
@@ -227,7 +229,7 @@ def test_repeated_epochs_count_once_also_over_drivers(books: Books, epoch_metric
     books.ledger.on_experiment_end([])
     books.reopen()
     books.tell("on_trial_start", "t0000")
-    books.tell("on_trial_complete", "t0000", *epoch_metrics[:4])
+    books.tell("on_trial_complete", "t0000", *epoch_metrics[:4], num_repeated=2)
     books.ledger.on_experiment_end([])
     assert books.metrics() == epoch_metrics[:4]
     (trial,) = books.runs.trials("cnn-1")
@@ -252,7 +254,12 @@ def test_epochs_trained_again_are_part_of_the_cost(books: Books, epoch_metrics: 
     books.ledger.on_experiment_end([])
     books.reopen()
     again = replace(epoch_metrics[1], seconds=3.0)
-    books.tell("on_trial_complete", "t0000", epoch_metrics[0], again, *epoch_metrics[2:4])
+    books.tell("", "t0000", epoch_metrics[0], again, num_repeated=1)
+    # its process is lost once more, and then the driver: by now the checkpoint is of the second training
+    books.tell("", "t0000", epoch_metrics[0], again, num_repeated=2)
+    books.ledger.on_experiment_end([])
+    books.reopen()
+    books.tell("on_trial_complete", "t0000", epoch_metrics[0], again, *epoch_metrics[2:4], num_repeated=2)
     books.tell("on_trial_start", "t0001")
     books.tell("on_trial_error", "t0001", *epoch_metrics[4:])
     books.ledger.on_experiment_end([])

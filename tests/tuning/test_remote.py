@@ -1,13 +1,16 @@
-"""Work on a node of a real Ray that has room for none of it."""
+"""Work on a node of a real Ray that has room for none of it, and work whose process dies."""
 
 import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import ray
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+from cifar_ray.errors import CifarRayError
+from cifar_ray.tuning.remote import run_each_on_best_node
 
 CALLS = """
 import json, sys, time
@@ -45,6 +48,8 @@ print(json.dumps({"told": told, "took": took}))
 """
 
 
+@pytest.mark.cluster
+@pytest.mark.slow
 def test_all_calls_share_one_deadline_and_none_is_made_after_it(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", CALLS, f"{tmp_path}/"], capture_output=True, text=True, timeout=120, check=False
@@ -54,3 +59,23 @@ def test_all_calls_share_one_deadline_and_none_is_made_after_it(tmp_path: Path) 
     assert seen["told"] == "no result within 3.0 s"
     assert seen["took"] < 6
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "error", [ray.exceptions.WorkerCrashedError(), ray.exceptions.OutOfMemoryError("no memory\nfor it")]
+)
+def test_a_call_whose_process_dies_costs_the_others_nothing(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def work(name: str) -> str:
+        if name == "b":
+            raise error
+        return name
+
+    monkeypatch.setattr(ray, "get", lambda call, timeout: call())
+    monkeypatch.setattr(
+        ray, "remote", lambda **_: lambda function: SimpleNamespace(remote=lambda name: lambda: function(name))
+    )
+    results, failure = run_each_on_best_node([], work, [("a",), ("b",), ("c",)])
+    assert results == ["a", "c"]
+    assert isinstance(failure, CifarRayError)
+    assert failure.message.startswith("the work on b was lost with its process: ")
+    assert "\n" not in failure.message

@@ -59,7 +59,7 @@ def test_batches_follow_the_sweeps_seed_or_in_finals_each_trials_own(
     tmp_path: Path, training_data: TrainingData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard: list[EpochMetrics] = []
-    monkeypatch.setattr(trainable, "report_epoch", heard.append)
+    monkeypatch.setattr(trainable, "report_epoch", lambda line, standings: heard.append(line))
     settings = get_study("cnn").with_budget(num_trials=1, max_epochs=1).sample(0)[0].to_dict()
     for index, (weights, batches) in enumerate(((5, 1), (5, 2), (5, 1), (5, None), (5, 5))):
         plan = TrialPlan(sweep_id="cnn-1", storage=str(tmp_path), data_seed=batches, cpus_per_trial=1.0)
@@ -68,3 +68,15 @@ def test_batches_follow_the_sweeps_seed_or_in_finals_each_trials_own(
     first, other, again, own, named = (line.train_loss for line in heard)
     assert first == again != other
     assert own == named != first
+
+
+def test_an_epoch_is_told_with_its_trials_standing_unless_it_is_repeated(
+    tmp_path: Path, training_data: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[tuple[int, int]] = []
+    monkeypatch.setattr(trainable, "report_epoch", lambda line, told=(): heard.append((line.epoch, len(told))))
+    settings = get_study("cnn").with_budget(num_trials=1, max_epochs=1).sample(0)[0].to_dict()
+    plan = TrialPlan(sweep_id="cnn-1", storage=str(tmp_path), data_seed=1, cpus_per_trial=1.0)
+    for _ in range(2):
+        run_trial(assign("t0000", settings), data=training_data, plan=plan)
+    assert heard == [(1, 1), (1, 0)]

@@ -28,13 +28,14 @@ def train_trial(
     *,
     data_seed: int,
     num_threads: int = 1,
+    on_history: Callable[[EpochMetrics], None] | None = None,
 ) -> None:
     """Train to the last epoch, or until the loss is not finite.
 
     `on_epoch` is called after each epoch, while its checkpoint is uploaded in the background. A resumed trial first
-    repeats the metrics of the epochs up to its checkpoint, in case the caller has missed them. Whatever `on_epoch`
-    raises ends the training, once the checkpoints are stored. `data_seed` determines the order of the batches and the
-    augmentation; `num_threads` is torch's, on the CPU.
+    repeats the metrics of the epochs up to its checkpoint, in case the caller has missed them, to `on_history` if that
+    is given. Whatever either raises ends the training, once the checkpoints are stored. `data_seed` determines the
+    order of the batches and the augmentation; `num_threads` is torch's, on the CPU.
     """
     torch.set_num_threads(num_threads)
     keep_freed_memory()
@@ -55,7 +56,7 @@ def train_trial(
         )
         try:
             for metrics in learner.history:
-                on_epoch(metrics)
+                (on_history or on_epoch)(metrics)
             if not learner.is_finished:
                 _fit(learner, train, validation_feed(data, device), on_epoch, device, precision)
         finally:

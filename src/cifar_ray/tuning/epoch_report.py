@@ -16,13 +16,14 @@ METRIC = "validation_accuracy"
 METRICS_KEY = "metrics"
 """Key of the whole EpochMetrics, as plain values; nested, since Ray Tune adds a `trial_id` of its own."""
 PASS_KEY = "pass"
-"""Key of the standings of all trials of a cohort's pass, where the epoch was trained in one."""
+"""Key of the standings of all trials of the epoch's pass; empty for an epoch that is repeated from a checkpoint."""
 
 
 def report_epoch(metrics: EpochMetrics, standings: Sequence[Standing] = ()) -> None:
     """Report an epoch and block until Ray Tune wants the next; raises SystemExit where it stops the trial.
 
-    `standings` are those of all trials of a cohort's pass, whose own reports reach the scheduler one by one.
+    `standings` are those of all trials of its pass, whose own reports reach the scheduler one by one: of a cohort's,
+    or of the one that trains by itself. There are none where a resumed trial repeats the epoch without training it.
     """
     tune.report(to_result(metrics, standings))
 

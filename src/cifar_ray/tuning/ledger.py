@@ -96,12 +96,12 @@ class Ledger(Callback):
         """A trial finished an epoch; those that a resumed trial repeats do not change its record or metrics."""
         line = from_result(result)
         # Ray Tune keeps each trial's last result, and the standings of a pass grow with its cohort
-        result.pop(PASS_KEY, None)
-        known = self._metrics.get((line.trial_id, line.epoch))
-        if known is not None and replace(line, node=None) != replace(known, node=None, ended_at=None):
-            # not just reported again, but trained again
+        is_trained = bool(result.pop(PASS_KEY, None))
+        is_known = (line.trial_id, line.epoch) in self._metrics
+        if is_known and is_trained:
+            # not just reported again from a checkpoint, which may be of such an epoch
             self._meter.repeat(line)
-        if known is None:
+        if not is_known:
             node = line.node or str(result.get("node_ip"))
             self._metrics[line.trial_id, line.epoch] = replace(line, node=node, ended_at=now("milliseconds"))
             self._books.keep_metrics(self._metrics.values(), self._meter.use)

@@ -58,4 +58,9 @@ def _run_on_best_node(
         if isinstance(error.cause, CifarRayError):
             raise error.cause from error
         raise
+    except ray.exceptions.RayError as error:
+        raise CifarRayError(
+            f"the work on {arguments[-1]} was lost with its process: {str(error).splitlines()[0]}",
+            "see whether the node's memory ran out",
+        ) from error
     return result

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from cifar_ray.data.split import TrainingData
+from cifar_ray.records import EpochMetrics
 from cifar_ray.tuning.assignment import assigned_trial
 from cifar_ray.tuning.epoch_report import report_epoch
 from cifar_ray.tuning.patient_trainable import PatientTrainable
+from cifar_ray.tuning.standing import Standing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +36,11 @@ def run_trial(assignment: dict[str, Any], *, data: TrainingData, plan: TrialPlan
     trial = assigned_trial(assignment, plan.storage, plan.sweep_id)
     num_threads = max(1, math.floor(plan.cpus_per_trial))
     data_seed = trial.config.seed if plan.data_seed is None else plan.data_seed
-    train_trial(trial, data, report_epoch, data_seed=data_seed, num_threads=num_threads)
+
+    def report_alone(metrics: EpochMetrics) -> None:
+        report_epoch(metrics, [Standing.of(metrics)])
+
+    train_trial(trial, data, report_alone, data_seed=data_seed, num_threads=num_threads, on_history=report_epoch)
 
 
 # Ray Tune derives the function's trainable class from these, besides its own
