@@ -1,5 +1,6 @@
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,6 +43,21 @@ def test_tracked_files_that_differ_from_the_commit_are_told(checkout: Path) -> N
     (checkout / "new.py").write_text("of no commit")
     assert provenance.source_commit() == head
     (checkout / "provenance.py").write_text("another")
+    assert provenance.source_commit() == f"{head}-dirty"
+
+
+def test_a_checkout_that_takes_too_long_to_compare_is_not_called_clean(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = subprocess.run
+
+    def run_slowly(arguments: list[str], **options: Any) -> Any:
+        if "status" in arguments:
+            raise subprocess.TimeoutExpired(arguments, options["timeout"])
+        return run(arguments, **options)
+
+    head = git(checkout, "rev-parse", "HEAD")[:12]
+    monkeypatch.setattr(subprocess, "run", run_slowly)
     assert provenance.source_commit() == f"{head}-dirty"
 
 

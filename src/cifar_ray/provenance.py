@@ -36,7 +36,7 @@ def package_versions() -> dict[str, str]:
 
 
 def source_commit() -> str | None:
-    """The commit of the source that runs, with `-dirty` where tracked files differ from it.
+    """The commit of the source that runs, with `-dirty` where tracked files differ from it, or may do.
 
     `CIFAR_RAY_COMMIT`, which a container image sets, takes precedence; None without it and without a checkout.
     """
@@ -47,7 +47,8 @@ def source_commit() -> str | None:
     # an installed copy may lie inside some other project's checkout
     if head is None or not _git(folder, "ls-files", Path(__file__).name):
         return None
-    return f"{head}-dirty" if _git(folder, "status", "--porcelain", "--untracked-files=no") else head
+    # a large checkout on a slow disk may take longer to compare than git is given
+    return head if _git(folder, "status", "--porcelain", "--untracked-files=no") == "" else f"{head}-dirty"
 
 
 def cpu_model() -> str:

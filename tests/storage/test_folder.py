@@ -80,6 +80,22 @@ def test_a_place_where_nothing_can_be_made(monkeypatch: pytest.MonkeyPatch) -> N
     assert "CIFAR_RAY_STORAGE" in str(caught.value.hint)
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda store: store.read("a/b"),
+        lambda store: store.write("a/b", b""),
+        lambda store: store.delete("a/b"),
+        lambda store: store.sizes("a"),
+    ],
+    ids=["read", "write", "delete", "list"],
+)
+def test_a_folder_that_cannot_be_looked_into(call: Callable[[FolderStore], object], tmp_path: Path) -> None:
+    # as root, who runs the tests of some, may look into any other
+    with pytest.raises(StorageError, match="File name too long"):
+        call(FolderStore(tmp_path / ("x" * 256)))
+
+
 def test_half_written_files_are_no_objects(store: FolderStore, tmp_path: Path) -> None:
     store.write("a/b", b"whole")
     (tmp_path / "root/a" / f"{PARTIAL}1").write_bytes(b"ha")

@@ -37,6 +37,7 @@ def test_a_relative_folder_becomes_absolute(monkeypatch: pytest.MonkeyPatch, tmp
     [
         *("", "  ", "gs://bucket/x", "http://host/x", "s3://", "s3://a", "s3://UPPER/x", "s3://b_c/x"),
         *("s3://1.2.3.4/x", "s3://bucket/../x", "s3://bucket/a//b", "file:///tmp/x", "s3:// bucket", "a\0b"),
+        *("s3:/bucket/x", "/somewhere/s3:/bucket/x"),
     ],
 )
 def test_malformed_uris(uri: str) -> None:

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from cifar_ray.errors import StoreUnavailableError
+from cifar_ray.evaluation import scoring
 from cifar_ray.storage import patient_store
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.object_store import ObjectStore
@@ -85,3 +87,18 @@ def test_what_is_asked_is_asked_again(tmp_path: Path, look: Callable[[ObjectStor
     store.on_call = patient.retire
     assert look(patient) == seen
     assert store.on_call is None, "it was away"
+
+
+def test_scores_wait_for_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without them, the test set would be opened again."""
+    store, found = Away(tmp_path), SimpleNamespace(sweep_id="cnn-1", to_json=lambda: "{}")
+
+    def score(_: object) -> tuple[object, object]:
+        store.on_call = lambda: None
+        return found, found
+
+    monkeypatch.setattr(scoring, "open_store", lambda _: store)
+    monkeypatch.setattr(scoring, "load_winner", lambda *_: None)
+    monkeypatch.setattr(scoring, "_score", score)
+    assert scoring.score_sweep("any", "cnn-1") is found
+    assert store.keys() == ["cnn-1/evaluation/answers.json", "cnn-1/evaluation/test_scores.json"]

@@ -1,8 +1,10 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from cifar_ray.records import SweepRecord
+from cifar_ray.errors import StoreUnavailableError
+from cifar_ray.records import SweepRecord, TrialRecord
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.pulling import pull_sweep
 from cifar_ray.storage.runs import RunStore
@@ -37,3 +39,24 @@ def test_a_checkpoint_that_goes_while_the_sweep_is_copied_is_left_out(
         runs.objects.write(key, b"{}")
     assert pull_sweep(RunStore(Pruned(tmp_path / "store")), "cnn-1", tmp_path / "copy", with_checkpoints=True) == 2
     assert FolderStore(tmp_path / "copy").keys() == ["cnn-1/sweep.json", new]
+
+
+def test_a_copy_that_is_cut_off_is_no_sweep(
+    runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord, tmp_path: Path
+) -> None:
+    """It would be read as one of fewer trials."""
+
+    class Leaving(FolderStore):
+        def read(self, key: str) -> bytes:
+            if "t0001" in key:
+                raise StoreUnavailableError("gone")
+            return super().read(key)
+
+    runs.create_sweep(sweep_record)
+    for trial_id in ("t0000", "t0001"):
+        runs.write_trial("cnn-1", replace(trial_record, trial_id=trial_id))
+    with pytest.raises(StoreUnavailableError):
+        pull_sweep(RunStore(Leaving(tmp_path / "store")), "cnn-1", tmp_path / "copy")
+    copied = RunStore(FolderStore(tmp_path / "copy"))
+    assert copied.trials("cnn-1")
+    assert not copied.has_sweep("cnn-1")

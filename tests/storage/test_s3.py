@@ -169,6 +169,8 @@ def test_other_tools_marks_of_folders_are_no_objects(silent: S3Store) -> None:
         CredentialRetrievalError(provider="assume-role", error_msg="timed out"),
         MetadataRetrievalError(error_msg="no answer"),
         EndpointConnectionError(endpoint_url="http://x", error="refused"),
+        # what botocore lets through if a `credential_process` or a role's token is not in its place
+        FileNotFoundError(2, "No such file or directory", "token"),
     ],
     ids=lambda error: type(error).__name__,
 )

@@ -25,6 +25,14 @@ def test_a_stopped_job_tells_which_store_its_sweep_is_in() -> None:
     assert "storage" not in tuning_job(STUDIES["cnn"], SweepOptions(), JOBS).metadata
 
 
+def test_a_folder_that_is_yet_to_be_made_is_named_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray runs the job in a temporary folder of its own, where the results would be lost."""
+    monkeypatch.chdir(tmp_path)
+    spec = tuning_job(STUDIES["cnn"], SweepOptions(storage="results"), JOBS)
+    assert spec.metadata["storage"] == str(tmp_path / "results")
+    assert spec.entrypoint[2:4] == ("--storage", str(tmp_path / "results"))
+
+
 def test_the_options_reach_the_job() -> None:
     spec = tuning_job(STUDIES["cnn"], SweepOptions(trials=3, data="shapes", sweep_id="mine-1"), JOBS)
     assert spec.entrypoint == ("python", "tune_cnn.py", "--trials", "3", "--data", "shapes", "--sweep-id", "mine-1")

@@ -24,6 +24,7 @@ from cifar_ray.settings import read_settings
 from cifar_ray.statistics import summarise_classes, wilson_interval
 from cifar_ray.storage.answers import TestAnswers
 from cifar_ray.storage.object_store import open_store
+from cifar_ray.storage.patient_store import PatientStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.training.device import choose_device
 
@@ -40,9 +41,11 @@ def score_sweep(storage: str, sweep_id: str) -> TestScores:
     if (scores := runs.test_scores(sweep_id)) is not None:
         return scores
     scores, answers = _score(load_winner(runs, sweep_id))
+    # lost scores would have the test set opened again
+    patient = RunStore(PatientStore(runs.objects))
     # answers first: a sweep that has scores is complete
-    runs.write_answers(answers)
-    runs.write_test_scores(scores)
+    patient.write_answers(answers)
+    patient.write_test_scores(scores)
     return scores
 
 

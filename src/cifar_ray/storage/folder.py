@@ -47,9 +47,9 @@ class FolderStore(ObjectStore):
 
     def write(self, key: str, content: bytes) -> None:
         """Write beside the target, then rename: a reader sees the old file or the whole new one."""
-        path = self._path(key)
-        partial = path.with_name(f"{PARTIAL}{uuid.uuid4().hex}")
         with self._translated("write", key):
+            path = self._path(key)
+            partial = path.with_name(f"{PARTIAL}{uuid.uuid4().hex}")
             try:
                 _write_beside(partial, content)
                 os.replace(partial, path)
@@ -58,8 +58,8 @@ class FolderStore(ObjectStore):
 
     def delete(self, key: str) -> None:
         """Remove the file, and the folders that it leaves empty."""
-        path = self._path(key)
         with self._translated("delete", key):
+            path = self._path(key)
             path.unlink(missing_ok=True)
         for folder in path.parents:
             if folder == self._root or self._root not in folder.parents:
@@ -71,11 +71,11 @@ class FolderStore(ObjectStore):
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
         """All files below `prefix`; one that is removed meanwhile may be missing."""
-        start = self._path(prefix) if prefix else self._root
-        if prefix and start.is_symlink() and not self._has_links:
-            raise self._odd(prefix, "a symbolic link")
         found = {}
         with self._translated("list", prefix):
+            start = self._path(prefix) if prefix else self._root
+            if prefix and start.is_symlink() and not self._has_links:
+                raise self._odd(prefix, "a symbolic link")
             # not rglob, which fails if a folder is removed meanwhile
             for folder, _, names in os.walk(start, onerror=_raise_unless_gone):
                 for path in (Path(folder, name) for name in names if not name.startswith(PARTIAL)):

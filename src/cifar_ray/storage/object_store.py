@@ -56,7 +56,9 @@ def open_store(uri: str, s3: S3Settings | None = None, *, has_links: bool = Fals
 
     check_no_user("storage or data", uri)
     scheme, separator, rest = uri.partition("://")
-    if not uri.strip() or not _is_encodable(uri):
+    # a typing error, or what pathlib makes of a URI: its objects would go to a folder of the working directory
+    has_lost_slash = "s3:" in uri.split("/") and not separator
+    if not uri.strip() or not _is_encodable(uri) or has_lost_slash:
         raise ConfigurationError(f"storage {uri!r} is empty or malformed", "take s3://bucket/prefix or a folder")
     if not separator:
         try:

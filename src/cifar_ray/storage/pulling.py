@@ -14,6 +14,7 @@ def pull_sweep(runs: RunStore, sweep_id: str, folder: Path, *, with_checkpoints:
     """Copy all but the lease (and, if not wanted, the checkpoints); returns the number of files.
 
     What a running sweep removes meanwhile, such as a checkpoint that a newer one replaces, is left out.
+    sweep.json comes last: of a copy that is cut off, nothing reads the trials that it has as if they were all.
     """
     runs.sweep(sweep_id)
     target = FolderStore(folder.absolute())
@@ -24,6 +25,7 @@ def pull_sweep(runs: RunStore, sweep_id: str, folder: Path, *, with_checkpoints:
         # whoever holds it is at work on the store, not on the copy
         and key != layout.lease(sweep_id)
     ]
+    keys.sort(key=lambda key: key == layout.sweep_record(sweep_id))
     num_files = 0
     for key in keys:
         try:

@@ -196,3 +196,6 @@ class S3Store(ObjectStore):
             kind = StoreUnavailableError if isinstance(error, _PASSING_ERRORS) else StorageError
             # the message may quote a profile's endpoint, password included
             raise kind(f"{where}: {without_user(str(error))}", hint) from error
+        except OSError as error:
+            # of the chain of credentials: a program or a token's file is not there, or not now
+            raise StoreUnavailableError(f"{where}: {error}", _CREDENTIALS) from error

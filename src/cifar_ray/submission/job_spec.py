@@ -36,7 +36,8 @@ def tuning_job(study: Study, options: SweepOptions, jobs: Path) -> JobSpec:
     sweep_id = check_sweep_id(options.sweep_id or new_id(study.name, datetime.now(UTC)))
     check_no_user("--data", options.data)
     if options.storage is not None:
-        open_store(options.storage)  # refuses a malformed one here, before anything runs
+        # refuses a malformed one here, and names in full a folder that is yet to be made: the job runs elsewhere
+        options = replace(options, storage=open_store(options.storage).uri)
     options = replace(options, sweep_id=sweep_id)
     # a resumed sweep is a second job of the same sweep
     submission_id = new_id(sweep_id, datetime.now(UTC)) if options.resume or options.start_or_resume else sweep_id
