@@ -40,6 +40,15 @@ def test_the_home_of_an_unknown_user_is_named(name: str) -> None:
         read_settings({name: "~no-such-user/x"})
 
 
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs under a number of its own."""
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("os.getuid", lambda: 2**31 - 5)
+    with pytest.raises(ConfigurationError, match="CIFAR_RAY_HOME"):
+        read_settings({})
+    assert read_settings({"CIFAR_RAY_HOME": "/x"}).home == Path("/x")
+
+
 def test_a_folder_becomes_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     environ = {"CIFAR_RAY_HOME": "here", "CIFAR_RAY_CACHE": "~/there", "CIFAR_RAY_PRICES": "~/prices.yaml"}

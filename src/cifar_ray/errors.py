@@ -66,15 +66,18 @@ class ConfigurationError(CifarRayError):
 
 
 _LISTS = {"study": "cifar-ray study list", "sweep": "cifar-ray results list", "job": "cifar-ray job list"}
-"""By kind, the command that lists what there is; of sweeps and jobs, with the same --storage or --release."""
+"""By kind, the command that lists what there is."""
 
 
 class UnknownNameError(ConfigurationError):
     """No study or sweep has that name; names the nearest that exist, or what lists them."""
 
     @classmethod
-    def of(cls, kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
-        """The error for a `name` of a `kind` ("study", "sweep", "job", "setting") that is not among `known`."""
+    def of(cls, kind: str, name: str, known: Iterable[str], flags: str = "") -> UnknownNameError:
+        """The error for a `name` of a `kind` ("study", "sweep", "job", "setting") that is not among `known`.
+
+        `flags` name the store or cluster to the command that lists them, with a blank before them.
+        """
         names = sorted(known)
         by_form = {each.lower(): each for each in names}
         # such as lr for learning_rate
@@ -82,7 +85,7 @@ class UnknownNameError(ConfigurationError):
         if nearest := initials or difflib.get_close_matches(name.lower(), by_form, n=3, cutoff=0.5):
             hint = f"did you mean {', '.join(by_form[each.lower()] for each in nearest)}?"
         elif names:
-            hint = f"`{_LISTS[kind]}` shows what there is" if kind in _LISTS else f"there are {', '.join(names)}"
+            hint = f"`{_LISTS[kind]}{flags}` shows what there is" if kind in _LISTS else f"there are {', '.join(names)}"
         else:
             hint = f"there is no {kind} yet"
         return cls(f"unknown {kind} {name!r}", hint)

@@ -108,11 +108,11 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     def get(*names: str) -> str | None:
         return next((environ[name] for name in names if environ.get(name)), None)
 
-    home = _absolute("CIFAR_RAY_HOME", get("CIFAR_RAY_HOME") or Path.home() / ".cifar-ray")
+    home = absolute("CIFAR_RAY_HOME", get("CIFAR_RAY_HOME") or "~/.cifar-ray")
     token_path = get("RAY_AUTH_TOKEN_PATH")
     return Settings(
         home=home,
-        cache=_absolute("CIFAR_RAY_CACHE", get("CIFAR_RAY_CACHE") or home / "cache"),
+        cache=absolute("CIFAR_RAY_CACHE", get("CIFAR_RAY_CACHE") or home / "cache"),
         data=check_no_user("CIFAR_RAY_DATA", get("CIFAR_RAY_DATA")),
         storage=check_no_user("CIFAR_RAY_STORAGE", get("CIFAR_RAY_STORAGE")),
         ray_address=_check_address(get("RAY_API_SERVER_ADDRESS")),
@@ -124,7 +124,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             endpoint_url=get("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
             region=get("AWS_REGION", "AWS_DEFAULT_REGION") or DEFAULT_REGION,
         ),
-        prices=_absolute("CIFAR_RAY_PRICES", prices) if (prices := get("CIFAR_RAY_PRICES")) else None,
+        prices=absolute("CIFAR_RAY_PRICES", prices) if (prices := get("CIFAR_RAY_PRICES")) else None,
         mlflow_experiment=(get("MLFLOW_EXPERIMENT_NAME") or TRACKED_AS) if get("MLFLOW_TRACKING_URI") else None,
         wandb_project=(get("WANDB_PROJECT") or TRACKED_AS) if _has_wandb(get) else None,
         compiles=_switch("CIFAR_RAY_COMPILE", word) if (word := get("CIFAR_RAY_COMPILE")) else None,
@@ -161,7 +161,8 @@ def _switch(name: str, word: str) -> bool:
     return word == "on"
 
 
-def _absolute(name: str, folder: str | Path) -> Path:
+def absolute(name: str, folder: str | Path) -> Path:
+    """The folder in full; ConfigurationError, which names `name`, where it is below the home of an unknown user."""
     try:
         return Path(folder).expanduser().absolute()
     except RuntimeError as error:

@@ -1,9 +1,12 @@
 import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from cifar_ray.cli import connection
+from cifar_ray.errors import ConfigurationError
+from cifar_ray.reporting.comparison import compare
 
 
 def test_a_client_of_the_local_cluster_has_no_keys_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,3 +19,14 @@ def test_a_client_of_the_local_cluster_has_no_keys_of_others(monkeypatch: pytest
     connection.enter(cluster)  # type: ignore[arg-type]
     kept = {name: value for name, value in mine.items() if name.lower() != "no_proxy"}
     assert kept == {"AWS_SHARED_CREDENTIALS_FILE": "/home/keys", "RAY_AUTH_MODE": "token", "PATH": "/bin"}
+
+
+def test_the_command_that_lists_the_sweeps_names_the_store_that_was_named(tmp_path: Path) -> None:
+    (store := tmp_path / "my store").mkdir()
+    (store / "a-1").mkdir()
+    (store / "a-1" / "sweep.json").touch()
+    runs = connection.connect_runs(str(store))
+    for ask in (lambda: runs.sweep("zzz"), lambda: compare(runs, ["a-1"])):
+        with pytest.raises(ConfigurationError) as error:
+            ask()
+        assert f"`cifar-ray results list --storage '{store}'`" in str(error.value.hint)

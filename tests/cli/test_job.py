@@ -157,4 +157,16 @@ def test_folders_of_the_shell_are_named_in_full_to_a_job(monkeypatch: pytest.Mon
         assert given(flag, "cifar") == str(tmp_path / "cifar")
         assert given(flag, "~/x") == str(Path.home() / "x")
         assert given(flag, "s3://bucket/x") == "s3://bucket/x"
-    assert given("--data", "shapes:500") == "shapes:500"
+    for word in ("shapes:500", "x" * 300, ""):
+        assert given("--data", word) == word
+
+
+@pytest.mark.parametrize("flag", ["--data", "--storage"])
+def test_a_folder_of_an_unknown_user_is_refused(flag: str) -> None:
+    done = CliRunner().invoke(main, ["job", "submit", "cnn", flag, "~no-such-user/x", "--dry-run"])
+    assert (done.exit_code, f"error: {flag} is '~no-such-user/x'" in done.output) == (2, True), done.output
+
+
+def test_an_empty_storage_is_not_the_folder_that_we_are_in() -> None:
+    done = CliRunner().invoke(main, ["job", "submit", "cnn", "--storage", "", "--dry-run"])
+    assert (done.exit_code, "storage '' is empty" in done.output) == (2, True), done.output

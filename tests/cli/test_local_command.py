@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import threading
@@ -81,6 +82,15 @@ def cluster(state: StateFolder, dashboard: str) -> LocalCluster:
     made = replace(made, dashboard_url=dashboard, ray=me, s3=me, ready_at="2026-01-01T00:00:00+00:00")
     state.write(made)
     return made
+
+
+def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch, state: StateFolder) -> None:
+    def fill(files: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(local, "make_secrets", fill)
+    done = CliRunner().invoke(main, ["local", "up"])
+    assert (done.exit_code, "error: the cluster cannot be started: [Errno 28]" in done.output) == (2, True), done.output
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from cifar_ray.cluster.environment import joined
 
 
@@ -32,3 +34,8 @@ def test_relative_folders_become_absolute_and_proxy_exceptions_stay():
     made = joined({"CIFAR_RAY_HOME": "state", "NO_PROXY": "intranet"}, {})
     assert made["CIFAR_RAY_HOME"] == str(Path.cwd() / "state")
     assert made["NO_PROXY"] == "intranet,127.0.0.1,localhost"
+
+
+@pytest.mark.parametrize("data", ["~no-such-user/cifar10", "x" * 300])
+def test_data_that_can_be_no_folder_is_left_to_the_job_to_refuse(data: str) -> None:
+    assert joined({"CIFAR_RAY_DATA": data}, {})["CIFAR_RAY_DATA"] == data

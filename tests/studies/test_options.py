@@ -81,6 +81,8 @@ def test_any_options_are_refused_or_reach_the_job(
         {"cpus_per_trial": float("nan")},
         {"resume": True},
         {"start_or_resume": True},
+        {"sweep_id": "report"},
+        {"sweep_id": "report", "start_or_resume": True},
         {"time_limit": "soon"},
         {"best_of": "cnn-1", "searcher": "tpe"},
         {"validation_share": 0.02},
@@ -113,6 +115,17 @@ def test_the_best_of_another_sweep_are_one_unless_more_are_asked_for() -> None:
     with pytest.raises(ConfigurationError, match="trials: 0"):
         SweepOptions(best_of="cnn-1", trials=0).adapt(study)
     assert SweepOptions(seeds=4).adapt(study).seeds == 4
+
+
+def test_a_sweep_that_took_the_name_of_the_reports_winner_earlier_can_be_resumed() -> None:
+    assert SweepOptions(sweep_id="report", resume=True).sweep_id == "report"
+
+
+@pytest.mark.parametrize("bad", [{"validation_share": 0.02}, {"setting": ("cutout=8",)}])
+def test_options_of_given_configurations_name_both_kinds(bad: dict[str, object]) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        SweepOptions(**bad)  # type: ignore[arg-type]  # as above
+    assert "a finished sweep or `report`" in str(error.value.hint)
 
 
 def test_a_seed_that_is_set_is_not_that_of_finals() -> None:

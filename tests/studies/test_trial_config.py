@@ -35,7 +35,7 @@ def test_a_value_is_of_the_settings_type(text: str, setting: tuple[str, object])
         ("model=resnet", "name=value"),
         ("cutout=8.5", "cutout must be a whole number"),
         ("learning_rate=fast", "learning_rate must be a number"),
-        ("nesterov=1", "nesterov must be true or false"),
+        ("nesterov=1", "nesterov must be true, yes, false or no"),
         ("cutouts=8", "did you mean cutout?"),
         ("max_epochs=8", "name=value"),
         ("", "name=value"),

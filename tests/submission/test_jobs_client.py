@@ -1,8 +1,11 @@
 """What Ray's errors become."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from cifar_ray.errors import CifarRayError, ConfigurationError, UnknownNameError, UnreachableError
+from cifar_ray.submission import jobs_client
 from cifar_ray.submission.jobs_client import JobsClient
 
 JOB = "cnn-20261126-140155-ab12cd34"
@@ -27,11 +30,19 @@ def test_the_status_alone_decides(
 ) -> None:
     """Ids, times and lines of tracebacks have such numbers in them, too."""
     client = JobsClient.__new__(JobsClient)
-    client._address = "http://127.0.0.1:1"
+    client._address, client._flags = "http://127.0.0.1:1", ""
     monkeypatch.setattr(client, "list", list)
     found = client._explain(RuntimeError(text), submission_id)
     assert type(found) is becomes
     assert ("refuses the token" in str(found)) == ("code 401" in text or "code 403" in text)
+
+
+def test_the_command_that_lists_the_jobs_names_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs_client, "JobSubmissionClient", lambda address: None)
+    client = JobsClient("http://127.0.0.1:1", " --release r")
+    monkeypatch.setattr(client, "list", lambda: [SimpleNamespace(submission_id="cnn-1")])
+    found = client._explain(RuntimeError("Request failed with status code 404: Job zzz does not exist"), "zzz")
+    assert str(getattr(found, "hint", "")).startswith("`cifar-ray job list --release r`")
 
 
 def test_a_job_whose_id_is_taken_is_named() -> None:

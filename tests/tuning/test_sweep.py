@@ -201,6 +201,19 @@ def test_ray_tune_ends_in_order_and_soon_on_the_first_signal_alone(
 
 
 @pytest.mark.usefixtures("own_handlers")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_sweep_that_is_stopped_before_ray_tune_has_begun_is_an_interrupted_one(
+    plan: SweepPlan, runs: RunStore, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    tuner = SimpleNamespace(fit=lambda: signal.raise_signal(number))
+    monkeypatch.setattr(sweep_module, "_build_tuner", lambda *arguments: tuner)
+    monkeypatch.setattr(sweep_module, "_alone", lambda *arguments: None)
+    runs.create_sweep(plan.sweep)
+    with pytest.raises(InterruptedSweepError, match="was interrupted"):
+        run_trials(plan, runs, print)
+
+
+@pytest.mark.usefixtures("own_handlers")
 @pytest.mark.parametrize(
     ("error", "hint", "is_printed"),
     [

@@ -60,9 +60,12 @@ def test_a_seed_is_of_the_configurations_and_of_the_split(planned: Planned) -> N
     assert not np.array_equal(plan.data.validation.pixels, split(images, 7).validation.pixels)
 
 
-def test_what_is_asked_of_the_sweep_as_a_whole_is_in_its_plan(planned: Planned) -> None:
+def test_what_is_asked_of_the_sweep_as_a_whole_is_in_its_plan(
+    planned: Planned, capsys: pytest.CaptureFixture[str]
+) -> None:
     began = time.monotonic()
-    plan = planned("cnn", keep="winner", time_limit="10m")
+    plan = planned("cnn", sweep_id="one", trials=1, max_epochs=1, keep="winner", time_limit="10m")
+    assert "sweep one: 1 trial of cnn, at most 1 epoch, 1 at once" in capsys.readouterr().out
     assert plan.keep == "winner"
     assert plan.ends_at is not None
     assert began + 600 <= plan.ends_at < time.monotonic() + 600

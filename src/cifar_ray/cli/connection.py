@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,7 +79,7 @@ def connect_jobs(release: ReleaseChoice | None = None) -> JobsClient:
     # Ray takes most of a second to load, and reads those variables as it loads
     from cifar_ray.submission.jobs_client import JobsClient  # noqa: PLC0415
 
-    return JobsClient(settings.ray_address)
+    return JobsClient(settings.ray_address, release.flags if release else "")
 
 
 def joined_local_cluster() -> LocalCluster | None:
@@ -133,4 +134,4 @@ def connect_runs(storage: str | None, *, may_be_new: bool = False) -> RunStore:
             f"{cluster.storage}: unset the variable to read that",
             err=True,
         )
-    return RunStore(store)
+    return RunStore(store, f" --storage {shlex.quote(storage)}" if storage else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -27,7 +28,7 @@ from cifar_ray.errors import (
     plain,
 )
 from cifar_ray.reporting.live_view import live_renderable
-from cifar_ray.settings import check_no_user, read_settings
+from cifar_ray.settings import absolute, check_no_user, read_settings
 from cifar_ray.storage.object_store import open_store
 from cifar_ray.studies import Study, get_study, study_files
 from cifar_ray.studies.flags import sweep_flags
@@ -236,7 +237,7 @@ def _for_local_cluster(spec: JobSpec, study: Study | None, options: SweepOptions
     ConfigurationError where it names a bucket that the cluster's own S3 server has not: its jobs reach no other.
     """
     settings = read_settings()
-    own = _absolute(settings.data)
+    own = _absolute("CIFAR_RAY_DATA", settings.data)
     is_new = study is not None and not (options.resume or options.start_or_resume)
     taken = {"--data": options.data, "--storage": options.storage}
     if is_new and options.data is None:
@@ -259,15 +260,16 @@ def with_absolute_folders(options: SweepOptions) -> SweepOptions:
     return replace(
         options,
         # before they look like any other folder's path
-        data=_absolute(check_no_user("--data", options.data)),
-        storage=_absolute(check_no_user("--storage", options.storage)),
+        data=_absolute("--data", check_no_user("--data", options.data)),
+        storage=_absolute("--storage", check_no_user("--storage", options.storage)),
     )
 
 
-def _absolute(value: str | None) -> str | None:
-    if value is None or "://" in value or not ("/" in value or Path(value).is_dir()):
+def _absolute(name: str, value: str | None) -> str | None:
+    # an empty one is no folder; pathlib takes it for the one we are in
+    if not value or "://" in value or not ("/" in value or os.path.isdir(value)):
         return value
-    return str(Path(value).expanduser().absolute())
+    return str(absolute(name, value))
 
 
 def _newest(client: JobsClient) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -30,9 +31,10 @@ def joined(environ: Mapping[str, str], variables: Mapping[str, str]) -> dict[str
     """
     kept = {name: value for name, value in environ.items() if not name.startswith("AWS_") and name not in _SHADOWING}
     folders = {name: str(Path(kept[name]).expanduser().absolute()) for name in _FOLDERS if kept.get(name)}
-    data = Path(kept.get(_DATA) or "/nowhere").expanduser()
-    if data.is_dir():  # else it is a word or a URI
-        folders[_DATA] = str(data.absolute())
+    # unlike pathlib's, these leave what cannot be a folder to the job, which says what is wrong with it
+    data = os.path.expanduser(kept.get(_DATA) or "/nowhere")
+    if os.path.isdir(data):  # else it is a word or a URI
+        folders[_DATA] = str(Path(data).absolute())
     return kept | folders | past_proxy(kept) | dict(variables)
 
 

@@ -85,8 +85,13 @@ def up(
         say("starting Ray and the S3 server")
         try:
             return _start(options, state, program, environ)
-        except BaseException:
+        except BaseException as error:
             _clear(state, keeps_ray_logs=True)
+            if isinstance(error, OSError):
+                raise ClusterError(
+                    f"the cluster cannot be started: {error}",
+                    f"see whether the disks of {state.home} and {_TEMP_ROOT} have room",
+                ) from error
             raise
 
 

@@ -154,7 +154,7 @@ def compare(runs: RunStore, sweep_ids: Sequence[str]) -> Comparison:
     if len(set(sweep_ids)) < 2:
         same = f", and {sweep_ids[0]} is the same one each time" if len(sweep_ids) > 1 else ""
         raise ConfigurationError(
-            f"a comparison takes two sweeps or more{same}", "list them with `cifar-ray results list`"
+            f"a comparison takes two sweeps or more{same}", f"list them with `cifar-ray results list{runs.flags}`"
         )
     contenders = tuple(
         Contender(

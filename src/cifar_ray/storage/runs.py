@@ -45,8 +45,10 @@ class SweepSummary:
 class RunStore:
     """Reads and writes everything that is kept about sweeps, apart from checkpoints."""
 
-    def __init__(self, store: ObjectStore) -> None:
+    def __init__(self, store: ObjectStore, flags: str = "") -> None:
+        """`flags` name the store, for the commands that hints give."""
         self.objects = store
+        self.flags = flags
 
     def finals(self, sweep_id: str) -> RunStore:
         """The store in the sweep's folder that holds its finals, under the id that `layout.finals` gives."""
@@ -77,7 +79,7 @@ class RunStore:
         if record is None:
             if not (known := self.sweep_ids()):
                 self.check_is_store()
-            raise UnknownNameError.of("sweep", sweep_id, known)
+            raise UnknownNameError.of("sweep", sweep_id, known, self.flags)
         return record
 
     def check_is_store(self) -> None:

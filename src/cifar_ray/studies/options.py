@@ -107,7 +107,7 @@ class SweepOptions:
         if self.validation_share is not None and self.best_of is None:
             raise ConfigurationError(
                 "every search is judged on a tenth of the training images",
-                "leave out --validation-share, or train a finished sweep's --best-of",
+                "leave out --validation-share, or add --best-of, with a finished sweep or `report`",
             )
         if self.validation_share is not None and not LEAST_VALIDATION <= self.validation_share <= VALIDATION_SHARE:
             raise ConfigurationError(
@@ -117,12 +117,17 @@ class SweepOptions:
         if self.setting and self.best_of is None:
             raise ConfigurationError(
                 f"{self.setting[0]!r} would change what the study searches",
-                "leave out --setting, or train a finished sweep's --best-of",
+                "leave out --setting, or add --best-of, with a finished sweep or `report`",
             )
         if len(self.settings) < len(self.setting):
             raise ConfigurationError(f"one of the settings {', '.join(self.setting)} is there twice", "take one")
 
     def _check_resumption(self) -> None:
+        if self.sweep_id == PUBLISHED and not self.resume:
+            raise ConfigurationError(
+                f"a sweep {PUBLISHED!r} could not be named by --best-of, where that is the report's winner",
+                "take another --sweep-id",
+            )
         if (self.resume or self.start_or_resume) and self.sweep_id is None:
             flag = "--resume" if self.resume else "--start-or-resume"
             raise ConfigurationError(f"{flag} needs to know which sweep", "add --sweep-id")

@@ -250,7 +250,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
             return name, {"true": True, "yes": True, "false": False, "no": False}[value.lower()]
         return name, kind(value) if kind in (int, float) else value
     except (KeyError, ValueError):
-        wanted = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
+        wanted = {bool: "true, yes, false or no", int: "a whole number", float: "a number"}[kind]
         raise ConfigurationError(f"{name} is {value!r}", f"{name} must be {wanted}") from None
 
 

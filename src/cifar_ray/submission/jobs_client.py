@@ -27,8 +27,12 @@ class JobsClient:
     Ray's own client looks for it. Every method raises UnreachableError where the cluster does not answer.
     """
 
-    def __init__(self, address: str) -> None:
-        """ConfigurationError where the address is not a URL: Ray would take it for something else, and wait."""
+    def __init__(self, address: str, flags: str = "") -> None:
+        """ConfigurationError where the address is not a URL: Ray would take it for something else, and wait.
+
+        `flags` name the cluster, for the commands that hints give.
+        """
+        self._flags = flags
         if not address.startswith(("http://", "https://")):
             raise ConfigurationError(
                 f"the cluster's address {address!r} is no http:// or https:// URL",
@@ -102,7 +106,7 @@ class JobsClient:
         if status in (401, 403):
             return self._refused()
         if submission_id is not None and (status == 404 or (not status and "does not exist" in text)):
-            return UnknownNameError.of("job", submission_id, [job.submission_id for job in self.list()])
+            return UnknownNameError.of("job", submission_id, [job.submission_id for job in self.list()], self._flags)
         if taken := _TAKEN.search(text):
             return ConfigurationError(
                 f"the cluster has had a job {taken[1]}",

@@ -243,9 +243,14 @@ def _say_plan(plan: SweepPlan) -> None:
     sweep = plan.sweep
     at_once = f"{plan.max_concurrent_trials} at once{' as one network' if plan.num_cohorts else ''}"
     click.echo(
-        f"sweep {sweep.sweep_id}: {sweep.num_trials} trials of {sweep.study}, at most {sweep.max_epochs} epochs, "
-        f"{at_once}, data {sweep.dataset.name}, results in {plan.storage}"
+        f"sweep {sweep.sweep_id}: {_counted(sweep.num_trials, 'trial')} of {sweep.study}, "
+        f"at most {_counted(sweep.max_epochs, 'epoch')}, {at_once}, data {sweep.dataset.name}, "
+        f"results in {plan.storage}"
     )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _say_result(result: SweepResult, storage: str, options: SweepOptions) -> None:

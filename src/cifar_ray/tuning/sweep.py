@@ -126,6 +126,11 @@ def run_trials(plan: SweepPlan, runs: RunStore, say: Callable[[str], None]) -> S
                 _build_tuner(plan, ended, trainable, engines, scheduler, runs, folder, say, limit).fit()
     except (OSError, TuneError, StorageError) as error:
         raise _broke_off(sweep_id, error) from error
+    except KeyboardInterrupt as error:
+        if not stopping.is_set():
+            raise
+        # Ray Tune had not begun yet, or a second signal did not let it end
+        raise _interruption(sweep_id, limit) from error
     result = summarise_sweep(runs, plan.sweep, now(), plan.prices)
     # a search that was told to stop as its last trials ended does not go on to its finals
     if result is None or (stopping.is_set() and plan.finals is not None):
