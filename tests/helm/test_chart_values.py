@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 import values_table
 from chart import FOLDER, ROOT, Chart, load_yaml
-from renderings import EXAMPLES
+from renderings import EXAMPLES, RENDERINGS
 
 from cifar_ray.studies import STUDIES
 
@@ -83,3 +83,10 @@ def test_the_dashboard_is_whole() -> None:
         "ray_cifar_ray_images_per_second",
         "ray_cifar_ray_accelerators",
     }
+
+
+def test_the_evaluation_does_not_take_the_options_of_the_sweeps(chart: Chart) -> None:
+    manifests = chart.render(RENDERINGS["every study on its own cluster"])
+    jobs = {each["metadata"]["name"]: each["spec"]["entrypoint"] for each in manifests if each["kind"] == "RayJob"}
+    assert "--trials" not in jobs.pop("sweeps-cifar-ray-evaluate")
+    assert all("--trials 8" in entrypoint for entrypoint in jobs.values())
