@@ -33,6 +33,7 @@ def gpu(**values: Any) -> dict[str, Any]:
         (gpu(market="cheap"), "/workerGroups/gpu/market"),
         (gpu(resources={"memory": "16GB"}), "/workerGroups/gpu/resources/memory"),
         (gpu(terminationGracePeriodSeconds=5), "/workerGroups/gpu/terminationGracePeriodSeconds"),
+        (STORE | {"workerDefaults": {"resources": {"cpu": None}}}, "workerGroups.gpu.resources.cpu"),
         (gpu(priority=1) | {"rayVersion": "2.55.0"}, "workerGroups.gpu.priority"),
         (STORE | {"workerGroups": {"gpu": None}}, "/workerGroups"),
         (STORE | {"workerGroups": {"GPU_1": {}}}, "GPU_1"),
@@ -94,6 +95,13 @@ def test_a_bad_release_name_is_named(chart: Chart, release: str) -> None:
     said = chart.refusal(STORE, release)
     assert "release name" in said
     assert f"{release}-cifar-ray" in said
+
+
+def test_the_embedded_stores_name_leaves_room_for_the_hash_of_its_pods(chart: Chart) -> None:
+    embedded = {"objectStore": {"embedded": {"enabled": True}}}
+    assert chart.render(embedded, LONG[:36])
+    assert "release name" in chart.refusal(embedded, LONG[:37])
+    assert chart.render(STORE, LONG[:37])
 
 
 def test_a_jobs_name_may_be_shorter_than_a_clusters(chart: Chart) -> None:

@@ -6,6 +6,10 @@
 {{- if not (regexMatch "^[a-z][a-z0-9-]{0,49}$" $fullname) -}}
 {{- fail (printf "release name: RayCluster %q has %d characters; it may have 50 of a-z, 0-9 and -, and starts with a letter: take another release name" $fullname (len $fullname)) -}}
 {{- end -}}
+{{- /* Kubernetes labels a StatefulSet's pods with its name and a hash of ten: 63 characters in all */ -}}
+{{- if and $values.objectStore.embedded.enabled (gt (len $fullname) 46) -}}
+{{- fail (printf "release name: %q has %d characters; with the embedded store it may have 46: take a shorter release name" $fullname (len $fullname)) -}}
+{{- end -}}
 {{- if not $values.image.repository -}}
 {{- fail "image.repository: name your image's, REGISTRY/cifar-ray; none is published: docker build, docker push (docs/kubernetes.md, 2)" -}}
 {{- end -}}
@@ -27,6 +31,9 @@
 {{- $group := include "cifar-ray.over" (dict "defaults" $values.workerDefaults "own" $own) | fromYaml -}}
 {{- if gt (int $group.min) (int $group.max) -}}
 {{- fail (printf "workerGroups.%s.min: %d is above max, which is %d" $name (int $group.min) (int $group.max)) -}}
+{{- end -}}
+{{- if and $values.autoscaler.enabled (not $group.resources.cpu) -}}
+{{- fail (printf "workerGroups.%s.resources.cpu: Ray's autoscaler must know it; set one, or autoscaler.enabled=false" $name) -}}
 {{- end -}}
 {{- if and $group.priority (semverCompare "<2.56.0" $values.rayVersion) -}}
 {{- fail (printf "workerGroups.%s.priority: Ray %s has none; take 2.56 or later, or leave it 0" $name $values.rayVersion) -}}
