@@ -81,6 +81,7 @@ def gpu(**values: Any) -> dict[str, Any]:
         (STORE | {"cluster": {"enabled": False}, "studies": {"cnn": {"enabled": True}}}, "studies.cnn.ownCluster"),
         (STORE | {"gcsFaultTolerance": {"redisAddress": "redis"}}, "/gcsFaultTolerance/redisAddress"),
         (STORE | {"data": {"source": "imagenet"}}, "/data/source"),
+        (STORE | {"extraEnv": {"RAY_USAGE_STATS_ENABLED": "1"}}, "RAY_USAGE_STATS_ENABLED"),
         (STORE | {"networkPolicy": {"store": "0.0.0.0/0"}}, "/networkPolicy/store"),
     ],
 )

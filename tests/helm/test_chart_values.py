@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 import values_table
-from chart import FOLDER, ROOT, Chart, load_yaml
+from chart import FOLDER, ROOT, Chart, component, load_yaml, pod_templates
 from renderings import EXAMPLES, RENDERINGS
 
 from cifar_ray.studies import STUDIES
@@ -90,3 +90,12 @@ def test_the_evaluation_does_not_take_the_options_of_the_sweeps(chart: Chart) ->
     jobs = {each["metadata"]["name"]: each["spec"]["entrypoint"] for each in manifests if each["kind"] == "RayJob"}
     assert "--trials" not in jobs.pop("sweeps-cifar-ray-evaluate")
     assert all("--trials 8" in entrypoint for entrypoint in jobs.values())
+
+
+def test_extra_variables_are_none_of_the_charts_own(chart: Chart) -> None:
+    """The CRDs key variables by name: Kubernetes refuses a RayCluster that sets one twice."""
+    manifests = chart.render(RENDERINGS["every study of the embedded store"])
+    pods = [pod for each in manifests for pod in pod_templates(each)]
+    containers = [each for pod in pods if component(pod) != "store" for each in pod["spec"]["containers"]]
+    own = {variable["name"] for each in containers for variable in each["env"]}
+    assert own == set(SCHEMA["properties"]["extraEnv"]["propertyNames"]["not"]["enum"])
