@@ -107,7 +107,7 @@ class StateFolder:
     def read(self) -> LocalCluster | None:
         """state.json; None where there is none. ClusterError where it is damaged or cannot be read."""
         try:
-            return LocalCluster.from_json(self._record.read_text())
+            return LocalCluster.from_json(self._record.read_bytes())
         except FileNotFoundError:
             return None
         except OSError as error:

@@ -1,0 +1,14 @@
+"""What state.json may be when it is read."""
+
+import pytest
+
+from cifar_ray.cluster.state import StateFolder
+from cifar_ray.errors import ClusterError
+
+
+@pytest.mark.parametrize("found", [b"", b"[]", b"\xff\xfe"])
+def test_a_damaged_record_is_told_with_what_to_do(tmp_path, found):
+    (tmp_path / "state.json").write_bytes(found)
+    with pytest.raises(ClusterError, match="is damaged") as caught:
+        StateFolder(home=tmp_path).read()
+    assert caught.value.hint == f"remove {tmp_path / 'state.json'}"
