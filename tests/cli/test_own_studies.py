@@ -61,9 +61,14 @@ def test_it_is_submitted_with_its_file(jobs: Path) -> None:
 
 def test_one_that_is_broken_stops_no_other(jobs: Path) -> None:
     (jobs / "broken.toml").write_text("[")
+    (jobs / "resnet.toml").write_text(OWN)
     assert run("job", "submit", "sizes", "--dry-run").exit_code == 0
     assert run("job", "submit", "cnn", "--dry-run").exit_code == 0
-    for command in (["study", "list"], ["study", "show", "broken"], ["job", "submit", "broken", "--dry-run"]):
+    listed = run("study", "list").output
+    assert listed.count("Batch sizes") == 1
+    assert "broken.toml: it is not TOML" in listed
+    assert "resnet.toml has a name that the package has taken" in listed
+    for command in (["study", "show", "broken"], ["job", "submit", "broken", "--dry-run"]):
         refused = run(*command)
         assert refused.exit_code == 2
         assert "broken.toml: it is not TOML" in refused.output
@@ -72,6 +77,11 @@ def test_one_that_is_broken_stops_no_other(jobs: Path) -> None:
 def test_it_is_offered_to_the_shell() -> None:
     shell = ShellComplete(main, {}, "cifar-ray", "_CIFAR_RAY_COMPLETE")
     assert [item.value for item in shell.get_completions(["job", "submit"], "si")] == ["sizes"]
+
+
+def test_in_a_folder_that_is_gone_there_are_the_packages_studies(jobs: Path) -> None:
+    (jobs / "below").rmdir()
+    assert run("study", "show", "cnn").exit_code == 0
 
 
 def test_without_jobs_there_are_the_packages_studies(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from cifar_ray.studies import get_study
     [
         (0.25, "1 accelerator, 4 trials at once"),
         (0.4, "1 accelerator, 2 trials at once"),
-        (2.0, "2 accelerators, 1 trial at once"),
+        (1.0, "1 accelerator, 1 trial at once"),
     ],
 )
 def test_an_accelerator_has_as_many_places_as_trials_can_share_it(share: float, says: str) -> None:

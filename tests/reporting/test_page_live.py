@@ -43,7 +43,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def server(runs: RunStore) -> Iterator[PageServer]:
-    with PageServer(runs, options=OPTIONS) as server:
+    with PageServer(RunStore(runs.objects, OPTIONS)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()

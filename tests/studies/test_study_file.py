@@ -49,6 +49,7 @@ def test_what_a_file_may_say_beyond_that() -> None:
 @pytest.mark.parametrize(
     ("line", "instead", "says"),
     [
+        ("num_trials = 4", f"num_trials = {'9' * 5000}", "it is not TOML: Exceeds the limit"),
         ("[space]", "[space", "it is not TOML: .*line 7"),
         ("[space]", "x = " + "[" * 5000, "it is not TOML"),
         ('title = "Mine"', "titel = 1", "title: Field required"),
@@ -68,16 +69,20 @@ def test_what_a_file_may_say_beyond_that() -> None:
         ("dropout = [0.0, 0.25]", "", "dropout: Field required"),
         ("dropout = [0.0, 0.25]", "dropout = []", "at least one value"),
         ("dropout = [0.0, 0.25]", "dropout = 0.25", "dropout is 0.25"),
-        ("dropout = [0.0, 0.25]", "dropout = [0.0, 2.5]", "dropout is 2.5"),
+        ("dropout = [0.0, 0.25]", f"dropout = {[0.25] * 200 + [2.5]}", "dropout is 2.5"),
         ("dropout = [0.0, 0.25]", 'dropout = ["0.25"]', "dropout: Input should be a valid number"),
         ("dropout = [0.0, 0.25]", "dropout = [nan]", "dropout is nan"),
         ("dropout = [0.0, 0.25]", "dropout = { uniform = [0.0, 0.25] }", "dropout is {'uniform'"),
         ("dropout = [0.0, 0.25]", "dropout = { log_uniform = [0.1, 0.25], base = 2 }", "dropout is {'log_uniform'"),
         ("dropout = [0.0, 0.25]", 'dropout = { log_uniform = ["0.1", 0.25] }', "dropout is {'log_uniform'"),
+        ("dropout = [0.0, 0.25]", "dropout = { log_uniform = [false, 1] }", "dropout is {'log_uniform'"),
         ("dropout = [0.0, 0.25]", "dropout = { log_uniform = [0.25, 0.1] }", "need 0 < low < high"),
         ("dropout = [0.0, 0.25]", "drop_out = [0.0, 0.25]", "unknown setting 'drop_out'"),
         ("dropout = [0.0, 0.25]", "dropout = [0.0]\nmax_epochs = [1, 2]", "unknown setting 'max_epochs'"),
         ("dropout = [0.0, 0.25]", "dropout = [0.0]\nbatch_size = [32]", "searched and fixed at once: batch_size"),
+        ("[space]\nlearning_rate = { log_uniform = [1e-2, 1] }\ndropout = [0.0, 0.25]\n", "", "its space is empty"),
+        ("batch_size = 32", "batch_size = 32\nfinalists = 2", r"finalists stands in \[fixed\]"),
+        ('title = "Mine"', 'title = "Mine"\nseeds = 2', "seeds without finalists"),
         ("batch_size = 32", "batch_size = 32.0", "batch_size: Input should be a valid integer"),
         ("batch_size = 32", "batch_size = 32\nbatch_norm = 1", "batch_norm: Input should be a valid boolean"),
         ("batch_size = 32", "batch_size = 32\nmixup = 1979-05-27", "mixup: Input should be a valid number"),
@@ -96,7 +101,7 @@ def test_what_is_wrong_is_named(line: str, instead: str, says: str, tmp_path: Pa
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     for name, content, says in (
-        ("Mine", OWN.encode(), "its name is its study's"),
+        ("Mine", OWN.encode(), "'Mine' is no name of a study"),
         ("latin", OWN.replace("Mine", "Stück").encode("latin-1"), "can't decode"),
         ("long", OWN.encode() + b"#" * 65_536, "more than 65,536 bytes"),
     ):
@@ -112,15 +117,22 @@ def test_a_study_is_found_by_its_files_name(tmp_path: Path) -> None:
     for name in ("mine", "cnn"):
         (tmp_path / f"{name}.toml").write_text(OWN)
     (tmp_path / "broken.toml").write_text("[")
+    (tmp_path / ".#mine.toml").write_text(OWN)
+    (tmp_path / "folder.toml").mkdir()
     files = study_files(tmp_path)
     assert list(files) == ["broken", "cnn", "mine"]
     assert get_study("mine", files).title == "Mine"
     assert get_study("resnet", files) == get_study("resnet")
-    with pytest.raises(ConfigurationError, match=r"cnn\.toml has the name of a study of the package"):
+    with pytest.raises(ConfigurationError, match=r"cnn\.toml has a name that the package has taken"):
         get_study("cnn", files)
     with pytest.raises(ConfigurationError, match="unknown study 'mien'") as unknown:
         get_study("mien", files)
     assert "did you mean mine" in str(unknown.value.hint)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(OWN, encoding="utf-8-sig")
+    assert read_study(tmp_path / "mine.toml").definition == OWN
 
 
 def test_an_adapted_study_knows_what_it_was() -> None:

@@ -46,13 +46,22 @@ def test_what_differs_is_named(begun: SweepRecord) -> None:
         ({"is_cohort": True}, "is_cohort was False, now True"),
         ({"searcher": "tpe", "seed": 1}, "searcher was random, now tpe; seed was 0, now 1"),
         ({"best_of": "x-1", "changes": ("cutout=8",)}, "best_of was None, now x-1; settings was its own, now cutout=8"),
-        ({"definition": "…"}, "its study's file had another text, which is in its sweep.json"),
         ({"dataset": replace(begun.dataset, fingerprint="cd" * 32)}, "data was abababababab, now cdcdcdcdcdcd"),
         ({"dataset": replace(begun.dataset, validation_share=0.05)}, "validation_share was 0.1, now 0.05"),
     ):
         with pytest.raises(ConfigurationError, match=says) as refused:
             check_same(begun, replace(begun, **change))
         assert "leave out options" in str(refused.value.hint)
+
+
+def test_another_definition_of_the_study_is_refused(begun: SweepRecord) -> None:
+    own = replace(begun, definition="…")
+    for recorded, sweep, hint in (
+        (own, replace(own, definition="."), r"restore that \(its sweep.json has the text\), or start"),
+        (begun, own, "restore that, or start"),
+    ):
+        with pytest.raises(ConfigurationError, match=hint):
+            check_same(recorded, sweep)
 
 
 def test_options_that_are_left_open_are_those_that_it_was_begun_with(begun: SweepRecord) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-
 import click
 
 from cifar_ray.cli.connection import connect_runs, storage_option
@@ -23,7 +21,7 @@ def dashboard(storage: str | None, port: int) -> None:
     """
     runs = connect_runs(storage)
     runs.objects.folders()  # a store that cannot be read is told here, not in the browser
-    with PageServer(runs, port, f" --storage {shlex.quote(storage)}" if storage else "") as server:
+    with PageServer(runs, port) as server:
         click.echo(f"sweeps of {runs.objects.uri}: {server.url}")
         click.echo("Ctrl-C ends it")
         try:

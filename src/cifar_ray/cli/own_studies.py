@@ -14,5 +14,5 @@ def own_studies() -> Mapping[str, Path]:
     """Their files, by name, in the folder of jobs' scripts that a job would be submitted from."""
     try:
         return study_files(find_jobs(Path.cwd()))
-    except ConfigurationError:
+    except (ConfigurationError, FileNotFoundError):  # the latter in a folder that has been removed
         return {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -104,8 +103,7 @@ def show(sweep: str | None, is_json: bool, storage: str | None) -> None:
     if summary.scores:
         console.print(scores_renderable([summary.scores]))
     # last, where a terminal of fewer lines still shows it
-    options = f" --storage {shlex.quote(storage)}" if storage else ""
-    console.print(state_text(summary, options), highlight=False, markup=False, soft_wrap=True)
+    console.print(state_text(summary, runs.flags), highlight=False, markup=False, soft_wrap=True)
 
 
 @results.command()

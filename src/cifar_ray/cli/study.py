@@ -7,8 +7,9 @@ from rich.console import Console
 
 from cifar_ray.cli.completion import study_names
 from cifar_ray.cli.own_studies import own_studies
+from cifar_ray.errors import ConfigurationError
 from cifar_ray.reporting.terminal import studies_renderable, study_renderable
-from cifar_ray.studies import STUDIES, get_study, read_study
+from cifar_ray.studies import STUDIES, get_study
 
 
 @click.group()
@@ -19,8 +20,17 @@ def study() -> None:
 @study.command("list")
 def list_studies() -> None:
     """List the studies: the package's, and your own in jobs/*.toml."""
-    own = map(read_study, own_studies().values())
-    Console().print(studies_renderable([*STUDIES.values(), *own]))
+    files = own_studies()
+    found = list(STUDIES.values())
+    broken: list[ConfigurationError] = []
+    for name in files:
+        try:
+            found.append(get_study(name, files))
+        except ConfigurationError as error:
+            broken.append(error)
+    Console().print(studies_renderable(found))
+    for each in broken:
+        each.show()
 
 
 @study.command()

@@ -28,9 +28,9 @@ class PageServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, runs: RunStore, port: int = 0, options: str = "") -> None:
-        """Port 0 takes a free one; `options` are those that name the store. ConfigurationError if the port is taken."""
-        self.runs, self.options = RunStore(TrialCache(runs.objects)), options
+    def __init__(self, runs: RunStore, port: int = 0) -> None:
+        """Port 0 takes a free one. ConfigurationError where the port is taken."""
+        self.runs = RunStore(TrialCache(runs.objects), runs.flags)
         try:
             super().__init__((LOOPBACK, port), _Handler)
         except OSError as error:
@@ -64,7 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/":
             self._send(HTTPStatus.OK, live_page().encode(), "text/html; charset=utf-8")
         elif path == "/api/store.json":
-            self._send_json(lambda: page_payload(self.server.runs) | {"options": self.server.options})
+            self._send_json(lambda: page_payload(self.server.runs) | {"options": self.server.runs.flags})
         elif match := _SWEEP.fullmatch(path):
             self._send_json(lambda: sweep_payload(self.server.runs, layout.check_sweep_id(match[1])))
         else:

@@ -41,14 +41,14 @@ def get_study(name: str, files: Mapping[str, Path] = MappingProxyType({}), other
     """The study of that name: the package's own, else what one of the files, by the names of their studies, defines.
 
     UnknownNameError, with the nearest names, `others` among them, where there is none; ConfigurationError where the
-    file defines none, or has the name of a study of the package.
+    file defines none, or has a name that the package has taken.
     """
-    if name not in {*STUDIES, *files}:
+    if name not in files and name not in STUDIES:
         raise UnknownNameError.of("study", name, [*STUDIES, *files, *others])
     if name not in files:
         return STUDIES[name]
-    if name in STUDIES:
-        raise ConfigurationError(f"{files[name]} has the name of a study of the package", "rename that file")
+    if name in (*STUDIES, "evaluate"):
+        raise ConfigurationError(f"{files[name]} has a name that the package has taken", "rename that file")
     return read_study(files[name])
 
 

@@ -102,6 +102,8 @@ class Study:
     def __post_init__(self) -> None:
         _check_range("finalists", self.finalists, 0, MAX_FINALISTS)
         _check_range("seeds", self.seeds, min(1, self.finalists), MAX_SEEDS)
+        if self.seeds and not self.finalists:
+            raise ConfigurationError(f"study {self.name}: seeds without finalists make no finals", "name the finalists")
         if self.final_epochs is not None:
             _check_range("final epochs", self.final_epochs, 1, MAX_EPOCHS)
         if not 0 <= self.accelerators_per_trial <= 1:
@@ -116,6 +118,8 @@ class Study:
         for names in (self.space, self.fixed):
             if unknown := sorted(set(names) - SETTINGS):
                 raise ConfigurationError(f"study {self.name}: unknown settings {', '.join(unknown)}")
+        if not self.space:
+            raise ConfigurationError(f"study {self.name}: its space is empty", "search one setting or more")
         if both := sorted(set(self.space) & set(self.fixed)):
             raise ConfigurationError(f"study {self.name}: searched and fixed at once: {', '.join(both)}")
         if self.searcher == "pbt":

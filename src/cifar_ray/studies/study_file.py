@@ -17,12 +17,14 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 """Of a study, and so of its file: the ids of its sweeps begin with it."""
 _MAX_BYTES = 65_536
 _NUM_DRAWS = 64
-"""Configurations that are drawn to see whether they are valid."""
+"""Configurations that are drawn to see whether they are valid, beside one with each value of each choice."""
 
 
 def study_files(folder: Path) -> dict[str, Path]:
     """The study files in the folder, by the name of their study, which is the file's."""
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    # an editor's own files begin with a dot
+    paths = (path for path in sorted(folder.glob("*.toml")) if path.is_file() and not path.name.startswith("."))
+    return {path.stem: path for path in paths}
 
 
 def read_study(path: Path) -> Study:
@@ -32,7 +34,7 @@ def read_study(path: Path) -> Study:
             content = file.read(_MAX_BYTES + 1)
         if len(content) > _MAX_BYTES:
             raise ConfigurationError(f"it has more than {_MAX_BYTES:,} bytes")
-        return parse_study(path.stem, content.decode())
+        return parse_study(path.stem, content.decode("utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"study file {path}: {error}") from error
     except ConfigurationError as error:
@@ -46,10 +48,12 @@ def parse_study(name: str, text: str) -> Study:
     from pydantic_core import to_json  # noqa: PLC0415
 
     if not _NAME.fullmatch(name):
-        raise ConfigurationError("its name is its study's", "take at most 40 lower-case letters, digits and dashes")
+        raise ConfigurationError(
+            f"{name!r} is no name of a study", "take at most 40 lower-case letters, digits and dashes"
+        )
     try:
         written = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"it is not TOML: {error}") from error
     for field in ("name", "published", "definition"):
         if field in written:
@@ -63,6 +67,8 @@ def parse_study(name: str, text: str) -> Study:
         )
         configs, rng = TypeAdapter(TrialConfig), random.Random(0)
         drawn = [{**study.fixed, **sample_space(study.space, rng)} for _ in range(_NUM_DRAWS)]
+        for setting, domain in study.space.items():
+            drawn += [drawn[0] | {setting: value} for value in getattr(domain, "values", ())]
         length = {"max_epochs": study.trial_budget.max_epochs}
         check_effects([configs.validate_json(to_json(draw | length), strict=True) for draw in drawn], drawn[0])
     except ValidationError as error:
@@ -76,6 +82,8 @@ def _settings(table: str, written: object) -> dict[str, Any]:
     if not isinstance(written, dict):
         raise ConfigurationError(f"{table} is {written!r}", f"write it as a table, [{table}]")
     for setting in written:
+        if setting in Study.__dataclass_fields__:
+            raise ConfigurationError(f"{setting} stands in [{table}]", "write it above the first table")
         if setting not in SETTINGS:
             raise UnknownNameError.of("setting", setting, SETTINGS)
     return written
@@ -86,6 +94,6 @@ def _domain(setting: str, written: object) -> dict[str, Any]:
     match written:
         case [*values]:
             return {"values": values}
-        case {"log_uniform": [int() | float() as low, int() | float() as high], **others} if not others:
+        case {"log_uniform": [low, high], **others} if not others and {type(low), type(high)} <= {int, float}:
             return {"low": low, "high": high}
     raise ConfigurationError(f"{setting} is {written!r}", "take a list of values, or { log_uniform = [low, high] }")

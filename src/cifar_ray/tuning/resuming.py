@@ -79,6 +79,12 @@ def search_fields(study: Study, options: SweepOptions) -> dict[str, Any]:
 
 def check_same(recorded: SweepRecord, sweep: SweepRecord) -> None:
     """Raise ConfigurationError, which lists the differences, unless the resumed sweep is as it was recorded."""
+    if recorded.definition != sweep.definition:
+        has_it = f" (its {layout.SWEEP_RECORD} has the text)" if recorded.definition else ""
+        raise ConfigurationError(
+            f"sweep {recorded.sweep_id} began with another definition of {sweep.study}",
+            f"restore that{has_it}, or start another sweep",
+        )
     names = ["num_seeds", "searcher", "best_of", "seed", "num_trials", "max_epochs", "grace_period", "is_cohort"]
     names += ["reduction_factor"] if recorded.grace_period < recorded.max_epochs else []
     names += ["accelerators_per_trial", *([] if recorded.is_cohort else ["cpus_per_trial"])]
@@ -87,8 +93,6 @@ def check_same(recorded: SweepRecord, sweep: SweepRecord) -> None:
     pairs["validation_share"] = (recorded.dataset.validation_share, sweep.dataset.validation_share)
     pairs["data"] = (recorded.dataset.fingerprint[:12], sweep.dataset.fingerprint[:12])
     changed = [f"{name} was {old}, now {new}" for name, (old, new) in pairs.items() if old != new]
-    if recorded.definition != sweep.definition:
-        changed.append(f"its study's file had another text, which is in its {layout.SWEEP_RECORD}")
     if changed:
         raise ConfigurationError(
             f"sweep {recorded.sweep_id} was started otherwise: {'; '.join(changed)}",
