@@ -13,7 +13,7 @@ from typing import Any
 
 import ray
 
-from cifar_ray.capacity import place_alone, place_cohorts
+from cifar_ray.capacity import place_cohorts, place_trials
 from cifar_ray.data.split import TrainingData
 from cifar_ray.provenance import now
 from cifar_ray.records import SweepRecord
@@ -76,7 +76,7 @@ def make_plan(
     trials = [TrialConfig.from_dict(config) for config in configs]
     max_epochs = trials[0].max_epochs
     kinds = read_node_kinds([])
-    placement = place_cohorts(kinds, len(trials)) if is_cohort else place_alone(kinds, 1.0, 0.0)
+    placement = place_cohorts(kinds, len(trials)) if is_cohort else place_trials(kinds, 1.0, 0.0)
     sweep = SweepRecord(
         sweep_id=SWEEP_ID,
         study="cnn",

@@ -7,8 +7,8 @@ from cifar_ray.capacity import (
     NodeKind,
     has_accelerator,
     place,
-    place_alone,
     place_cohorts,
+    place_trials,
     with_accelerator,
     with_pools,
 )
@@ -37,7 +37,7 @@ GPU_POOL = NodeKind(name="gpu", resources={"CPU": 8.0, "GPU": 2.0}, max_nodes=3)
     ],
 )
 def test_trials_at_once(demand: dict[str, float], num_trials: int) -> None:
-    placement = place_alone([CPU_NODE, GPU_POOL], demand["CPU"], demand["GPU"])
+    placement = place_trials([CPU_NODE, GPU_POOL], demand["CPU"], demand["GPU"])
     assert (placement.num_slots, placement.num_cohorts) == (num_trials, 0)
 
 
@@ -61,7 +61,7 @@ def test_without_accelerators_a_cohort_has_the_cores_of_a_node() -> None:
 @pytest.mark.parametrize("demand", [{"CPU": 16.0, "GPU": 0.0}, {"CPU": 1.0, "GPU": 3.0}])
 def test_a_trial_that_no_node_can_hold_is_refused_with_the_reason(demand: dict[str, float]) -> None:
     with pytest.raises(CapacityError) as caught:
-        place_alone([CPU_NODE, GPU_POOL], demand["CPU"], demand["GPU"])
+        place_trials([CPU_NODE, GPU_POOL], demand["CPU"], demand["GPU"])
     assert f"{demand['CPU']:g} CPU" in caught.value.message
     assert "gpu: 8 CPU, 2 GPU" in caught.value.message
 

@@ -128,18 +128,18 @@ def place(study: Study, options: SweepOptions, kinds: Sequence[NodeKind]) -> Pla
     """The placement of a sweep with these options; CapacityError where no node can ever hold one of its trials."""
     if is_in_cohorts(study, options):
         return place_cohorts(kinds, study.trials_at_once)
-    return place_singly(study, options, kinds)
+    return place_without_cohorts(study, options, kinds)
 
 
-def place_singly(study: Study, options: SweepOptions, kinds: Sequence[NodeKind]) -> Placement:
+def place_without_cohorts(study: Study, options: SweepOptions, kinds: Sequence[NodeKind]) -> Placement:
     """As `place`, for trials that each train by themselves, whatever the study says."""
     cpus, accelerators = options.cpus_per_trial, options.accelerators_per_trial
     if accelerators is None:
         accelerators = study.accelerators_per_trial if has_accelerator(kinds) else 0.0
-    return place_alone(kinds, 1.0 if cpus is None else cpus, accelerators)
+    return place_trials(kinds, 1.0 if cpus is None else cpus, accelerators)
 
 
-def place_alone(kinds: Sequence[NodeKind], cpus: float, accelerators: float) -> Placement:
+def place_trials(kinds: Sequence[NodeKind], cpus: float, accelerators: float) -> Placement:
     """As many trials as fit, each training by itself; CapacityError where no node can ever hold one."""
     num_fitting = _count_fitting(kinds, {"CPU": cpus, ACCELERATOR: accelerators})
     return Placement(cpus=cpus, accelerators=accelerators, num_cohorts=0, num_slots=num_fitting)
@@ -152,12 +152,12 @@ def place_cohorts(kinds: Sequence[NodeKind], num_trials: int) -> Placement:
     else:
         cpus, accelerators = float(math.floor(max((kind.resources.get("CPU", 0.0) for kind in kinds), default=0))), 0.0
     num_fitting = _count_fitting(kinds, {"CPU": max(cpus, 1.0), ACCELERATOR: accelerators})
-    size = cohort_places(cpus)
+    size = max_cohort_size(cpus)
     num_cohorts = min(num_fitting, math.ceil(num_trials / size))
     return Placement(cpus=cpus, accelerators=accelerators, num_cohorts=num_cohorts, num_slots=num_cohorts * size)
 
 
-def cohort_places(cpus: float) -> int:
+def max_cohort_size(cpus: float) -> int:
     """The most members of a cohort on `cpus` cores."""
     return max(COHORT_SIZE, TRIALS_PER_CPU * int(cpus))
 

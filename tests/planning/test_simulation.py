@@ -11,10 +11,10 @@ from itertools import islice
 import pytest
 
 from cifar_ray.errors import ConfigurationError
-from cifar_ray.planning.alone import AloneSweep
 from cifar_ray.planning.curve_bank import CurveBank, TrialCurve
 from cifar_ray.planning.curve_model import model_bank
 from cifar_ray.planning.fleet import Fleet
+from cifar_ray.planning.independent import IndependentTrials
 from cifar_ray.planning.search import Search, SimulatedSweep, drawn
 from cifar_ray.planning.simulation import FinalsPlan, simulate
 from cifar_ray.planning.timing import Timing, assumed_timing
@@ -170,7 +170,7 @@ def test_an_autoscalers_cohort_holds_its_node_to_the_end() -> None:
 def test_a_worker_in_the_middle_of_an_epoch_is_no_idle_one() -> None:
     fleet = Fleet(num_workers=1, places=2, is_autoscaled=True, idle_s=60)
     search = Search(Budget(num_trials=1, max_epochs=4), 1000, iter(alike(1, epoch_s=1000.0)))
-    sweep = AloneSweep(search, PLAIN, fleet, random.Random(0))
+    sweep = IndependentTrials(search, PLAIN, fleet, random.Random(0))
     (worker,) = sweep.workers.all
     sweep.on_ready(worker, 10)
     # a start, an epoch, a minute

@@ -9,7 +9,7 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler, async_hyperband
 from cifar_ray.planning.counted_asha import METRIC, TIME_ATTRIBUTE, CountedASHA
 from cifar_ray.progress.asha import Rung, expected_epochs, milestones, rungs, seconds_left, shares_passing
 from cifar_ray.progress.board import Board, Curve
-from cifar_ray.progress.sweep_log import Cohorts, FinalsAhead, News, TrialEpoch, TrialState
+from cifar_ray.progress.sweep_log import Cohorts, FinalsAhead, LogEvent, TrialEpoch, TrialState
 from cifar_ray.progress.sweep_progress import SweepProgress
 from cifar_ray.studies import Budget
 
@@ -177,9 +177,9 @@ def test_the_pace_is_that_of_the_later_half() -> None:
 def test_fewer_go_on_where_trials_are_judged_together() -> None:
     """Eight trials are an epoch short of the first rung, and make one in a second."""
 
-    def left(*news: News) -> float | None:
+    def left(*events: LogEvent) -> float | None:
         board = Board()
-        for each in (BUDGET, *news):
+        for each in (BUDGET, *events):
             board.take(each)
         for index in range(8):
             board.take(TrialEpoch(trial_id=f"t000{index}", epoch=1, validation_accuracy=0.5, seconds=1.0))

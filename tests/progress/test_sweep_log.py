@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from cifar_ray.progress.sweep_log import (
     Cohorts,
     FinalsAhead,
-    News,
+    LogEvent,
     TrialEpoch,
     TrialState,
     Waiting,
@@ -41,13 +41,13 @@ def test_there_and_back(epoch_metrics: list[EpochMetrics]) -> None:
     assert read_line(budget_line(budget)) == [budget]
     cohorts = Cohorts(num_together=16)
     assert read_line(cohorts.to_line()) == [cohorts]
-    news = [TrialEpoch.of(replace(line, validation_accuracy=0.1234)) for line in epoch_metrics] * 30
-    news.append(TrialEpoch(trial_id="t0009", epoch=3, validation_accuracy=None, seconds=1.0))
-    news.append(TrialEpoch(trial_id="t0009", epoch=3, validation_accuracy=1.0, seconds=12345.6))
-    all_news = [*news, TrialState(trial_id="t0001", outcome="stopped")]
+    events = [TrialEpoch.of(replace(line, validation_accuracy=0.1234)) for line in epoch_metrics] * 30
+    events.append(TrialEpoch(trial_id="t0009", epoch=3, validation_accuracy=None, seconds=1.0))
+    events.append(TrialEpoch(trial_id="t0009", epoch=3, validation_accuracy=1.0, seconds=12345.6))
+    all_news = [*events, TrialState(trial_id="t0001", outcome="stopped")]
     lines = list(trial_lines(all_news))
     assert len(lines) > 1
-    back: list[News] = [each for line in lines for each in read_line(line) or ()]
+    back: list[LogEvent] = [each for line in lines for each in read_line(line) or ()]
     assert back == all_news
 
 

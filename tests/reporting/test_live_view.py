@@ -28,9 +28,9 @@ FINALS = FinalsAhead(num_trainings=4, num_epochs=13)
 BUDGET = Budget(num_trials=30, max_epochs=16, grace_period=1, reduction_factor=4)
 
 
-def board(*news: object, progress: SweepProgress = PROGRESS) -> Board:
+def board(*events: object, progress: SweepProgress = PROGRESS) -> Board:
     made = Board()
-    for each in (*news, progress):
+    for each in (*events, progress):
         made.take(each)  # type: ignore[arg-type]
     return made
 
@@ -41,13 +41,13 @@ def epoch(trial: str, number: int, accuracy: float | None) -> TrialEpoch:
 
 def some_trials(num_trials: int) -> list[object]:
     """Trial i: one epoch of i per cent more than 10 and stopped, the last one running, with a second epoch."""
-    news: list[object] = [BUDGET]
+    events: list[object] = [BUDGET]
     for index in range(num_trials):
         trial = f"t{index:04d}"
-        news.append(epoch(trial, 1, 0.1 + index / 100))
+        events.append(epoch(trial, 1, 0.1 + index / 100))
         is_last = index == num_trials - 1
-        news.append(epoch(trial, 2, 0.9) if is_last else TrialState(trial_id=trial, outcome="stopped"))
-    return news
+        events.append(epoch(trial, 2, 0.9) if is_last else TrialState(trial_id=trial, outcome="stopped"))
+    return events
 
 
 def show(made: Board, *, state: str = "RUNNING", job: str = "j", height: int = 40) -> list[str]:

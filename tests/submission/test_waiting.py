@@ -68,7 +68,7 @@ def watch(jobs: FakeJobs, **options: Any) -> list[Observation]:
 def test_new_lines_come_once_and_progress_apart() -> None:
     first = f"hello\n{PROGRESS.format(1)}\nhalf a li"
     seen = watch(FakeJobs(("RUNNING", first), ("SUCCEEDED", f"{first}ne\n{PROGRESS.format(0)}\nbye")))
-    running = [news.running for each in seen for news in each.news if isinstance(news, SweepProgress)]
+    running = [event.running for each in seen for event in each.events if isinstance(event, SweepProgress)]
     assert [each.new_lines for each in seen] == [("hello",), ("half a line", "bye")]
     assert running == [1, 0]
 

@@ -124,11 +124,11 @@ class JsonView:
         """Print what is new; the state last, so that the job's end is the end."""
         for line in seen.new_lines:
             self.say("log", line=line)
-        for news in seen.news:
-            if not isinstance(news, SweepProgress):
-                self.say(_EVENTS[type(news)], **asdict(news))
-            elif news is seen.board.progress:
-                self.say("progress", **asdict(news), eta_s=seconds_left(seen.board))
+        for event in seen.events:
+            if not isinstance(event, SweepProgress):
+                self.say(_EVENTS[type(event)], **asdict(event))
+            elif event is seen.board.progress:
+                self.say("progress", **asdict(event), eta_s=seconds_left(seen.board))
         if seen.state != self._state:
             self._state = seen.state
             self.say("state", state=seen.state)

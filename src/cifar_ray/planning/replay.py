@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cifar_ray.capacity import cohort_places
+from cifar_ray.capacity import max_cohort_size
 from cifar_ray.planning.curve_bank import CurveBank
 from cifar_ray.planning.finished_sweep import FinishedSweep
 from cifar_ray.planning.fleet import Fleet
@@ -34,5 +34,5 @@ def replay(finished: FinishedSweep, finals: FinalsPlan | None = None) -> Simulat
 
 def fleet_of(sweep: SweepRecord) -> Fleet:
     """The fleet that the sweep ran on: a worker for each place, or for each cohort that there was room for."""
-    places = cohort_places(sweep.cpus_per_trial) if sweep.is_cohort else 1
+    places = max_cohort_size(sweep.cpus_per_trial) if sweep.is_cohort else 1
     return Fleet(num_workers=num_places(sweep), places=places, is_cohort=sweep.is_cohort)

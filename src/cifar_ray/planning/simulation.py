@@ -6,10 +6,10 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cifar_ray.planning.alone import AloneSweep
 from cifar_ray.planning.cohorts import CohortSweep
 from cifar_ray.planning.curve_bank import CurveBank, TrialCurve
 from cifar_ray.planning.fleet import Fleet
+from cifar_ray.planning.independent import IndependentTrials
 from cifar_ray.planning.search import Search, SimulatedSweep, drawn
 from cifar_ray.planning.timing import Timing
 from cifar_ray.studies import Budget, Study
@@ -58,7 +58,7 @@ def simulate(
         num_finalists=finals.num_finalists if finals else 0,
         most_at_once=most_at_once,
     )
-    sweep = CohortSweep if fleet.is_cohort else AloneSweep
+    sweep = CohortSweep if fleet.is_cohort else IndependentTrials
     outcome = sweep(search, timing, fleet, random.Random(f"nodes {seed}")).run()
     return outcome.followed_by(_simulate_finals(finals, outcome, timing, fleet, seed)) if finals else outcome
 
@@ -75,4 +75,4 @@ def _simulate_finals(
     )
     budget = Budget(num_trials=finals.num_trainings, max_epochs=finals.num_epochs, grace_period=finals.num_epochs)
     search = Search(budget, 1, curves)
-    return AloneSweep(search, timing, fleet, random.Random(f"nodes of the finals {seed}")).run()
+    return IndependentTrials(search, timing, fleet, random.Random(f"nodes of the finals {seed}")).run()

@@ -6,7 +6,7 @@ import math
 import os
 from dataclasses import dataclass
 
-from cifar_ray.capacity import cohort_places
+from cifar_ray.capacity import max_cohort_size
 from cifar_ray.records import SweepRecord
 from cifar_ray.resource_use import Device
 from cifar_ray.studies import Study
@@ -35,7 +35,7 @@ def worker_shape(study: Study, *, is_cohort: bool, has_accelerators: bool, timed
     """The shape in the sweep whose times are used or, without one, in a sweep of the study."""
     if has_accelerators:
         if is_cohort:
-            return WorkerShape(places=cohort_places(1), units=1, unit="accelerator", is_cohort=True)
+            return WorkerShape(places=max_cohort_size(1), units=1, unit="accelerator", is_cohort=True)
         each = (timed_on.accelerators_per_trial if timed_on else 0) or study.accelerators_per_trial
         if each >= 1:
             return WorkerShape(places=1, units=each, unit="accelerator", is_cohort=False)
@@ -45,4 +45,4 @@ def worker_shape(study: Study, *, is_cohort: bool, has_accelerators: bool, timed
     # not a cohort's on an accelerator, whose core has little to do
     is_known = timed_on is not None and not (is_cohort and timed_on.accelerators_per_trial)
     cores = timed_on.cpus_per_trial if timed_on and is_known else usual
-    return WorkerShape(places=cohort_places(cores) if is_cohort else 1, units=cores, unit="core", is_cohort=is_cohort)
+    return WorkerShape(places=max_cohort_size(cores) if is_cohort else 1, units=cores, unit="core", is_cohort=is_cohort)

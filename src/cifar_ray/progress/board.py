@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from cifar_ray.progress.sweep_log import Cohorts, FinalsAhead, News, TrialEpoch, TrialState, Waiting
+from cifar_ray.progress.sweep_log import Cohorts, FinalsAhead, LogEvent, TrialEpoch, TrialState, Waiting
 from cifar_ray.progress.sweep_progress import SweepProgress
 from cifar_ray.records import Outcome
 from cifar_ray.studies import Budget
@@ -56,29 +56,29 @@ class Board:
         self.pace: list[tuple[float, int]] = []
         """By progress line: seconds since the driver began, and the epochs trained by then."""
 
-    def take(self, news: News) -> None:
+    def take(self, event: LogEvent) -> None:
         """Apply one event."""
-        match news:
+        match event:
             case SweepProgress():
-                self.progress = news
-                self.pace.append((news.elapsed_s, news.epochs))
-                if news.running:
+                self.progress = event
+                self.pace.append((event.elapsed_s, event.epochs))
+                if event.running:
                     self.waiting = None
             case Waiting():
-                self.waiting = news
+                self.waiting = event
             case Budget():
                 if self.budget is not None:
                     # the finals begin, with other trials
                     self.progress, self.curves, self.pace = None, {}, []
-                self.budget, self.num_together, self.finals = news, 1, None
+                self.budget, self.num_together, self.finals = event, 1, None
             case Cohorts():
-                self.num_together = news.num_together
+                self.num_together = event.num_together
             case FinalsAhead():
-                self.finals = news
+                self.finals = event
             case TrialEpoch():
-                self._curve(news.trial_id).epochs[news.epoch] = news
+                self._curve(event.trial_id).epochs[event.epoch] = event
             case TrialState():
-                self._curve(news.trial_id).outcome = news.outcome
+                self._curve(event.trial_id).outcome = event.outcome
 
     def _curve(self, trial_id: str) -> Curve:
         return self.curves.setdefault(trial_id, Curve(trial_id=trial_id))

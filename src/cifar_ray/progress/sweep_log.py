@@ -116,8 +116,8 @@ class FinalsAhead:
         return f"finals trainings={self.num_trainings} epochs={self.num_epochs}"
 
 
-TrialNews = TrialEpoch | TrialState
-News = SweepProgress | Budget | Cohorts | FinalsAhead | Waiting | TrialNews
+TrialLogEvent = TrialEpoch | TrialState
+LogEvent = SweepProgress | Budget | Cohorts | FinalsAhead | Waiting | TrialLogEvent
 
 
 def budget_line(budget: Budget) -> str:
@@ -126,13 +126,13 @@ def budget_line(budget: Budget) -> str:
     return "asha " + " ".join(f"{name}={value}" for name, value in values.items() if name != "num_trials")
 
 
-def trial_lines(news: Sequence[TrialNews]) -> Iterator[str]:
+def trial_lines(events: Sequence[TrialLogEvent]) -> Iterator[str]:
     """`trials …`, as many lines as it takes."""
-    for first in range(0, len(news), WORDS_PER_LINE):
-        yield "trials " + " ".join(each.to_word() for each in news[first : first + WORDS_PER_LINE])
+    for first in range(0, len(events), WORDS_PER_LINE):
+        yield "trials " + " ".join(each.to_word() for each in events[first : first + WORDS_PER_LINE])
 
 
-def read_line(line: str) -> list[News] | None:
+def read_line(line: str) -> list[LogEvent] | None:
     """The events in a line of the log; None for any other line, also for one that is damaged."""
     kind, _, rest = line.partition(" ")
     if kind == "progress":
@@ -148,9 +148,9 @@ def read_line(line: str) -> list[News] | None:
     if match := _WAITING.fullmatch(line):
         return [Waiting(seconds=float(match["seconds"]), is_stuck=kind == "stuck", what=match["what"])]
     if kind == "trials":
-        news = [_read_word(word) for word in rest.split()]
-        known = [each for each in news if each is not None]
-        return [*known] if news and len(known) == len(news) else None
+        events = [_read_word(word) for word in rest.split()]
+        known = [each for each in events if each is not None]
+        return [*known] if events and len(known) == len(events) else None
     return None
 
 
@@ -163,7 +163,7 @@ def _read_budget(text: str) -> Budget | None:
         return None
 
 
-def _read_word(word: str) -> TrialNews | None:
+def _read_word(word: str) -> TrialLogEvent | None:
     match = _WORD.fullmatch(word)
     if match is None:
         return None

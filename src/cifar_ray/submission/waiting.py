@@ -9,7 +9,7 @@ from typing import Protocol
 
 from cifar_ray.errors import JobFailedError, JobStoppedError, TimeLimitError, UnreachableError
 from cifar_ray.progress.board import Board
-from cifar_ray.progress.sweep_log import News, read_line
+from cifar_ray.progress.sweep_log import LogEvent, read_line
 from cifar_ray.submission.job_status import JobStatus, resume_command, resume_hint
 
 POLL_PERIOD_S = 1.0
@@ -39,12 +39,12 @@ class Observation:
     """As in JobStatus, or LOST while the cluster does not answer."""
     board: Board
     """All that the log has said about the sweep: one object, which the next look updates."""
-    news: tuple[News, ...] = ()
+    events: tuple[LogEvent, ...] = ()
     """What it has said about the sweep since the last look."""
     new_lines: tuple[str, ...] = ()
     """The other lines since the last look."""
     all_lines: tuple[str, ...] = ()
-    """Those and the lines of the news, in the order of the log."""
+    """Those and the lines of the events, in the order of the log."""
     message: str = ""
     """What the cluster says of the state."""
 
@@ -66,14 +66,14 @@ class _Observer:
         lines = log[self._num_read : end].splitlines()
         self._num_read = max(self._num_read, end)
         read = [(line, read_line(line)) for line in lines]
-        news = tuple(each for _, found in read for each in found or ())
-        for each in news:
+        events = tuple(each for _, found in read for each in found or ())
+        for each in events:
             self.board.take(each)
         others = tuple(line for line, found in read if found is None)
         return status, Observation(
             state=status.state,
             board=self.board,
-            news=news,
+            events=events,
             new_lines=others,
             all_lines=tuple(lines),
             message=status.message,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from cifar_ray.capacity import ACCELERATOR, NodeKind, Placement, place, place_singly, with_accelerator
+from cifar_ray.capacity import ACCELERATOR, NodeKind, Placement, place, place_without_cohorts, with_accelerator
 from cifar_ray.data.image_set import ImageSet
 from cifar_ray.data.sources import load_images, resolve_source
 from cifar_ray.data.split import split
@@ -181,7 +181,7 @@ def _make_plan(
         max_concurrent_trials=min(placement.num_slots, study.trials_at_once),
         num_cohorts=placement.num_cohorts,
         accelerator=options.accelerator,
-        finals=place_singly(study, options, kinds) if sweep.num_finalists else None,
+        finals=place_without_cohorts(study, options, kinds) if sweep.num_finalists else None,
     )
 
 

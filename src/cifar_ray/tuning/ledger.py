@@ -20,7 +20,7 @@ from cifar_ray.progress.sweep_log import (
     Cohorts,
     FinalsAhead,
     TrialEpoch,
-    TrialNews,
+    TrialLogEvent,
     TrialState,
     budget_line,
     trial_lines,
@@ -79,8 +79,8 @@ class Ledger(Callback):
             self._say(Cohorts(num_together=self._num_together).to_line())
         if finals := FinalsAhead.of(self._sweep):
             self._say(finals.to_line())
-        self._news: list[TrialNews] = [TrialEpoch.of(line) for line in self._metrics.values()]
-        self._news += [TrialState(trial_id=each.trial_id, outcome=each.outcome) for each in self._trials.values()]
+        self._log_events: list[TrialLogEvent] = [TrialEpoch.of(line) for line in self._metrics.values()]
+        self._log_events += [TrialState(trial_id=each.trial_id, outcome=each.outcome) for each in self._trials.values()]
         self._gauges = SweepGauges(self._sweep, num_epochs=len(self._metrics))
         self._started = self._progress_said = time.monotonic()
         self._books = Bookkeeper(self._runs, self._sweep.sweep_id)
@@ -105,7 +105,7 @@ class Ledger(Callback):
             node = line.node or str(result.get("node_ip"))
             self._metrics[line.trial_id, line.epoch] = replace(line, node=node, ended_at=now("milliseconds"))
             self._books.keep_metrics(self._metrics.values(), self._meter.use)
-            self._news.append(TrialEpoch.of(line))
+            self._log_events.append(TrialEpoch.of(line))
             self._say_idle_accelerators(line, node)
             counted = with_epoch(self._trials[line.trial_id], line, self._sweep.accelerators_per_trial)
             self._trials[line.trial_id] = replace(counted, node=node)
@@ -197,9 +197,9 @@ class Ledger(Callback):
     def _say_progress(self) -> None:
         self._progress_said = time.monotonic()
         progress = self.progress()
-        for line in trial_lines(self._news):
+        for line in trial_lines(self._log_events):
             self._say(line)
-        self._news = []
+        self._log_events = []
         self._say(progress.to_line())
         self._gauges.publish(progress, self._accelerators_in_use())
 
@@ -213,7 +213,7 @@ class Ledger(Callback):
         self._trials[trial.trial_id] = trial
         if trial.has_ended:
             self._running.discard(trial.trial_id)
-        self._news.append(TrialState(trial_id=trial.trial_id, outcome=trial.outcome))
+        self._log_events.append(TrialState(trial_id=trial.trial_id, outcome=trial.outcome))
         self._books.keep_trial(trial)
 
 

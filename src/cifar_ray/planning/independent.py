@@ -11,7 +11,7 @@ from cifar_ray.planning.timing import Timing
 from cifar_ray.planning.virtual_time import VirtualTime
 
 
-class AloneSweep(VirtualTime[SimulatedTrial]):
+class IndependentTrials(VirtualTime[SimulatedTrial]):
     """A sweep without cohorts. A trial that loses its worker resumes from its last epoch in the next free place."""
 
     def __init__(self, search: Search, timing: Timing, fleet: Fleet, rng: random.Random) -> None:
