@@ -102,6 +102,12 @@ def test_options_out_of_range(bad: dict[str, object]) -> None:
         SweepOptions(**bad)  # type: ignore[arg-type]  # that is the point
 
 
+@pytest.mark.parametrize(("study", "num_trials", "says"), [("fast", 1, "has no study fast"), ("cnn", 2, "one winner")])
+def test_the_report_has_one_winner_of_each_of_its_studies(study: str, num_trials: int, says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        SweepOptions(best_of="report", trials=num_trials).adapt(STUDIES[study])
+
+
 def test_the_best_of_another_sweep_are_one_unless_more_are_asked_for() -> None:
     study = STUDIES["cnn"].with_searcher("tpe")
     winner = SweepOptions(best_of="cnn-1").adapt(study)

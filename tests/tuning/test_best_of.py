@@ -2,7 +2,6 @@
 
 import pytest
 
-from cifar_ray.errors import ConfigurationError
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import STUDIES, Study, get_study
 from cifar_ray.studies.options import PUBLISHED, SweepOptions
@@ -22,12 +21,3 @@ def test_it_may_have_other_settings_and_epochs(runs: RunStore) -> None:
     options = SweepOptions(best_of=PUBLISHED, max_epochs=3, setting=("averaging=ema",))
     (winner,) = read_best(options.adapt(get_study("cnn")), runs, options)
     assert (winner.max_epochs, winner.averaging, winner.learning_rate) == (3, "ema", 0.0039)
-
-
-@pytest.mark.parametrize(("study", "num_trials", "says"), [("fast", 1, "has no study fast"), ("cnn", 2, "one winner")])
-def test_the_report_has_one_winner_of_each_of_its_studies(
-    study: str, num_trials: int, says: str, runs: RunStore
-) -> None:
-    options = SweepOptions(best_of=PUBLISHED, trials=num_trials)
-    with pytest.raises(ConfigurationError, match=says):
-        read_best(options.adapt(get_study(study)), runs, options)

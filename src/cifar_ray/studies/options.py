@@ -156,6 +156,7 @@ class SweepOptions:
         """The study, with these options applied to its budget, its finals and its searcher."""
         num_trials, max_epochs, grace_period, searcher = self.trials, self.max_epochs, self.grace_period, self.searcher
         if self.best_of is not None:
+            self._check_published(study)
             # the trials have been chosen: each trains to its end, for as long as the study's finals
             num_trials = 1 if num_trials is None else num_trials
             max_epochs = study.final_epochs if max_epochs is None else max_epochs
@@ -182,6 +183,12 @@ class SweepOptions:
                 "finals have seeds of their own: a seed that is set would be theirs in no training", "take --seeds 0"
             )
         return adapted
+
+    def _check_published(self, study: Study) -> None:
+        if self.best_of == PUBLISHED and study.published is None:
+            raise ConfigurationError(f"the report has no study {study.name}", "take the --best-of a finished sweep")
+        if self.best_of == PUBLISHED and self.trials not in (None, 1):
+            raise ConfigurationError("the report names one winner of each study", "leave out --trials")
 
     def to_arguments(self) -> list[str]:
         """The same options as a job's command line."""
