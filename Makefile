@@ -26,7 +26,7 @@ check: install  ## lint, format, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: check  ## check, then the tests (not chaos, image and compiles), a file at a time on each of two processes
+test: check  ## check, then the tests (not chaos, image, bench and compiles), a file at a time on each of two processes
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-image: install  ## take the steps of the Dockerfile in a folder, and try what they have installed: a minute or two
@@ -48,6 +48,7 @@ e2e: install  ## install the chart on a Kubernetes in Docker (kind), test, sweep
 	tests/cluster/on_kubernetes/kind.sh $(ARGS)
 
 bench: install  ## measure against the public tutorials on this machine: about 75 min; ARGS="--quick" to try it
+	$(BIN)/python -m pytest -m bench tests/benchmarks
 	$(BIN)/python -m benchmarks $(ARGS)
 
 # needs neither Ray nor a network, so it takes PYTHON where there is no environment

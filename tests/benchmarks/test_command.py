@@ -27,7 +27,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.bench
 def test_sections_are_measured_and_reported(tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
     process = start("benchmarks", "--quick", "--section", "data", "--section", "single", "--out", str(out))
@@ -41,7 +41,7 @@ def test_sections_are_measured_and_reported(tmp_path: Path) -> None:
         assert expected in text
 
 
-@pytest.mark.slow
+@pytest.mark.bench
 def test_what_was_measured_survives_an_interruption(tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
     process = start("benchmarks", "--repeats", "100", "--section", "data", "--out", str(out))
@@ -56,7 +56,7 @@ def test_what_was_measured_survives_an_interruption(tmp_path: Path) -> None:
     assert json.loads(out.read_text())["readings"]["data/tutorial, 0 workers"]
 
 
-@pytest.mark.slow
+@pytest.mark.bench
 def test_the_sections_before_survive_a_process_that_is_killed_outright(tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
     process = start("benchmarks", "--quick", "--section", "data", "--section", "single", "--out", str(out))

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(400)]
 @pytest.fixture
 def small_cifar(real_data: Path, tmp_path: Path) -> str:
     """The first images of the real set, in the same layout."""
-    for part, count in (("train", 100), ("test", 50)):
+    for part, count in (("train", 100), ("test", 20)):
         (path,) = real_data.glob(f"{part}-*.parquet")
         pyarrow.parquet.write_table(pyarrow.parquet.read_table(path).slice(0, count), tmp_path / path.name)
     return str(tmp_path)
@@ -26,11 +26,11 @@ def test_small_sweeps_on_the_real_set(cluster: LocalCluster, small_cifar: str) -
     sweep_ids = ["small-resnet", "small-resnet-schedule"]
     for sweep_id in sweep_ids:
         study = sweep_id.removeprefix("small-")
-        submit(study, "--trials", "1", "--max-epochs", "2", "--data", small_cifar, "--sweep-id", sweep_id)
+        submit(study, "--trials", "1", "--max-epochs", "1", "--data", small_cifar, "--sweep-id", sweep_id)
         check_books(runs, sweep_id, num_trials=1)
     table = submit("evaluate", *sweep_ids)
     assert "not the official archive" in " ".join(table.split())
     for sweep_id in sweep_ids:
         scores = runs.test_scores(sweep_id)
         assert scores is not None
-        assert scores.num_images == 50
+        assert scores.num_images == 20

@@ -127,7 +127,7 @@ def test_a_resumed_trial_equals_an_undisturbed_one(make_trial: MakeTrial, optimi
         {"model": "speed_net", "block_depth": 3, "widening": 0.5, "max_epochs": 3},
         {"model": "speed_net", "first_size": 24, "cutout": 8, "max_epochs": 3},
         {"model": "speed_net", "flip_equivariant": True, "optimizer": "muon", "max_epochs": 3},
-        {"model": "nf_resnet", "first_size": 17, "max_epochs": 3},
+        {"model": "nf_resnet", "first_size": 17, "max_epochs": 3, "batch_size": 64},
         {"optimizer": "muon", "nesterov": True, "schedule": "one_cycle", "bias_rate": 4.0},
     ],
     ids=lambda settings: "-".join(settings),
