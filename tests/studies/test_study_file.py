@@ -83,7 +83,7 @@ def test_what_a_file_may_say_beyond_that() -> None:
         ("[space]\nlearning_rate = { log_uniform = [1e-2, 1] }\ndropout = [0.0, 0.25]\n", "", "its space is empty"),
         ("batch_size = 32", "batch_size = 32\nfinalists = 2", r"finalists stands in \[fixed\]"),
         ('title = "Mine"', 'title = "Mine"\nseeds = 2', "seeds without finalists"),
-        ("batch_size = 32", "batch_size = 32.0", "batch_size: Input should be a valid integer"),
+        ("batch_size = 32", "batch_size = 32.0", r"mine\.toml: batch_size: Input should be a valid integer"),
         ("batch_size = 32", "batch_size = 32\nbatch_norm = 1", "batch_norm: Input should be a valid boolean"),
         ("batch_size = 32", "batch_size = 32\nmixup = 1979-05-27", "mixup: Input should be a valid number"),
         ("batch_size = 32", "batch_size = 32\nfilter_rate = 0.2", "filter_rate=0.2 would do nothing"),
@@ -102,6 +102,7 @@ def test_what_is_wrong_is_named(line: str, instead: str, says: str, tmp_path: Pa
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     for name, content, says in (
         ("Mine", OWN.encode(), "'Mine' is no name of a study"),
+        ("a" * 39, OWN.encode(), "is no name of a study"),
         ("latin", OWN.replace("Mine", "Stück").encode("latin-1"), "can't decode"),
         ("long", OWN.encode() + b"#" * 65_536, "more than 65,536 bytes"),
     ):

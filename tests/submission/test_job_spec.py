@@ -44,6 +44,8 @@ def test_a_study_of_ones_own_is_named_to_the_job_that_reads_its_file() -> None:
     spec = tuning_job(own, SweepOptions(trials=3, sweep_id="mine-1"), JOBS)
     assert spec.entrypoint == ("python", "tune_own.py", "mine", "--trials", "3", "--sweep-id", "mine-1")
     assert (JOBS / spec.entrypoint[1]).is_file()
+    # of the longest name that its file may have
+    tuning_job(replace(own, name="a" * 38), SweepOptions(), JOBS)
 
 
 @pytest.mark.parametrize("flag", ["resume", "start_or_resume"])

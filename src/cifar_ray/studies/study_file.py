@@ -13,11 +13,11 @@ from cifar_ray.studies.space import sample_space
 from cifar_ray.studies.study import SETTINGS, Study
 from cifar_ray.studies.trial_config import TrialConfig, check_effects
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
-"""Of a study, and so of its file: the ids of its sweeps begin with it."""
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,37}")
+"""Of a study, and so of its file. The id of a sweep, which has up to 63 characters, is that, a time and a number."""
 _MAX_BYTES = 65_536
 _NUM_DRAWS = 64
-"""Configurations that are drawn to see whether they are valid, beside one with each value of each choice."""
+"""Configurations that are drawn to see whether they are valid, besides one with each value of each choice."""
 
 
 def study_files(folder: Path) -> dict[str, Path]:
@@ -49,7 +49,7 @@ def parse_study(name: str, text: str) -> Study:
 
     if not _NAME.fullmatch(name):
         raise ConfigurationError(
-            f"{name!r} is no name of a study", "take at most 40 lower-case letters, digits and dashes"
+            f"{name!r} is no name of a study", "take at most 38 lower-case letters, digits and dashes"
         )
     try:
         written = tomllib.loads(text)
@@ -65,16 +65,23 @@ def parse_study(name: str, text: str) -> Study:
         study: Study = TypeAdapter(Study).validate_json(
             to_json({**written, **tables, "name": name, "definition": text}), strict=True
         )
-        configs, rng = TypeAdapter(TrialConfig), random.Random(0)
-        drawn = [{**study.fixed, **sample_space(study.space, rng)} for _ in range(_NUM_DRAWS)]
-        for setting, domain in study.space.items():
-            drawn += [drawn[0] | {setting: value} for value in getattr(domain, "values", ())]
-        length = {"max_epochs": study.trial_budget.max_epochs}
-        check_effects([configs.validate_json(to_json(draw | length), strict=True) for draw in drawn], drawn[0])
+        configs = TypeAdapter(list[TrialConfig]).validate_json(to_json(_draw(study)), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise ConfigurationError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        # without the number of the configuration
+        where = ".".join(part for part in first["loc"] if isinstance(part, str))
+        raise ConfigurationError(f"{where}: {first['msg']}") from error
+    check_effects(configs, [*study.space, *study.fixed])
     return study
+
+
+def _draw(study: Study) -> list[dict[str, Any]]:
+    """Some of the configurations that it may draw, with every value of every choice among them."""
+    rng, given = random.Random(0), {**study.fixed, "max_epochs": study.trial_budget.max_epochs}
+    drawn = [given | sample_space(study.space, rng) for _ in range(_NUM_DRAWS)]
+    for setting, domain in study.space.items():
+        drawn += [drawn[0] | {setting: value} for value in getattr(domain, "values", ())]
+    return drawn
 
 
 def _settings(table: str, written: object) -> dict[str, Any]:
