@@ -74,6 +74,16 @@ def test_moments_are_of_the_training_part_alone(image_set: ImageSet) -> None:
     assert np.allclose(before.record.standard_deviation, train.std(axis=0))
 
 
+@pytest.mark.parametrize("level", [0, 29, 255])
+def test_a_constant_channel_is_not_scaled(image_set: ImageSet, level: int) -> None:
+    """At 29, as at some forty other levels, the mean is rounded, and the deviation is 1e-17."""
+    images = image_set.images.copy()
+    images[:, 2] = level
+    record = split(replace(image_set, images=images), seed=0).record
+    assert record.standard_deviation[2] == 1
+    assert record.mean[2] == pytest.approx(level / 255)
+
+
 def test_the_fingerprint_follows_pixels_and_labels(image_set: ImageSet) -> None:
     images, labels = image_set.images.copy(), image_set.labels.copy()
     images[3, 2, 1, 0] ^= 1

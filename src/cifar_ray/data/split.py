@@ -72,9 +72,7 @@ def _channel_moments(
         counts = np.bincount(images[:, channel].ravel(), minlength=256)
         mean = float(counts @ levels / counts.sum())
         means.append(mean)
-        deviations.append(float(np.sqrt(counts @ (levels - mean) ** 2 / counts.sum())))
-    # a constant channel is not scaled
-    return (
-        (means[0], means[1], means[2]),
-        (deviations[0] or 1.0, deviations[1] or 1.0, deviations[2] or 1.0),
-    )
+        # a constant channel is not scaled; rounded, its deviation need not be 0
+        is_constant = np.count_nonzero(counts) == 1
+        deviations.append(1.0 if is_constant else float(np.sqrt(counts @ (levels - mean) ** 2 / counts.sum())))
+    return (means[0], means[1], means[2]), (deviations[0], deviations[1], deviations[2])
