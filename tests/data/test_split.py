@@ -99,6 +99,14 @@ def test_a_class_of_one_image_cannot_be_split(image_set: ImageSet) -> None:
         split(few, seed=0)
 
 
+def test_one_image_is_no_batch_to_train_on(image_set: ImageSet) -> None:
+    """Batch norm cannot use it, so a trial would end without an epoch."""
+    two, three = (replace(image_set, images=image_set.images[:n], labels=np.zeros(n, np.int64)) for n in (2, 3))
+    with pytest.raises(DataError, match="one image to train on"):
+        split(two, seed=0)
+    assert len(split(three, seed=0).train) == 2
+
+
 @pytest.mark.slow
 def test_the_real_set(real_data: Path) -> None:
     data = split(load_images(str(real_data), "train", read_settings(os.environ)), seed=0)

@@ -27,10 +27,12 @@ def split(image_set: ImageSet, seed: int, validation_share: float = VALIDATION_S
     """Split by the seed, the labels and the share alone, so that every trial of a sweep gets the same split.
 
     The validation images of a smaller share are among those of a larger one.
-    DataError where a class has too few images for both parts.
+    DataError where a class has too few images for both parts, or one image alone is left to train on.
     """
     is_validation = _choose_validation(image_set.labels, seed, validation_share)
     train, validation = image_set.images[~is_validation], image_set.images[is_validation]
+    if len(train) == 1:
+        raise DataError(f"{image_set.source} has one image to train on, too few for a batch", "take more images")
     mean, deviation = _channel_moments(train)
     return TrainingData(
         train=PackedImages(pixels=pack(train), labels=image_set.labels[~is_validation]),
