@@ -205,7 +205,23 @@ def test_shards_are_read_in_their_order(tmp_path: Path, first: int) -> None:
     assert read(store)[:, 0, 0, 0].tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize("claimed", [90, 104, 110])
+def test_a_damaged_name_is_refused_by_the_files_name(tmp_path: Path) -> None:
+    content = store_of(tmp_path, [encode(GREY, "PNG")]).read("train-0.parquet")
+    (tmp_path / "train-0.parquet").write_bytes(content.replace(b"bytes", b"by\xffes"))
+    with pytest.raises(DataError, match=r"train-0\.parquet is truncated or damaged"):
+        read(FolderStore(tmp_path))
+
+
+def test_images_as_text_are_refused_by_the_files_name(tmp_path: Path) -> None:
+    """As a writer leaves them that takes any bytes for UTF-8."""
+    image = pa.array([encode(GREY, "PNG")], pa.binary())
+    table = pa.table({"img": pa.Array.from_buffers(pa.string(), 1, image.buffers()), "label": [0]})
+    pyarrow.parquet.write_table(table, tmp_path / "train-0.parquet")
+    with pytest.raises(DataError, match=r"train-0\.parquet is truncated or damaged"):
+        read(FolderStore(tmp_path))
+
+
+@pytest.mark.parametrize("claimed", [-3, 90, 104, 110])
 def test_a_file_that_has_other_rows_than_it_says_is_refused(tmp_path: Path, claimed: int) -> None:
     """Else what the memory held before would be taken for images."""
     store = store_of(tmp_path, [encode(GREY, "PNG")] * 100)
@@ -214,7 +230,8 @@ def test_a_file_that_has_other_rows_than_it_says_is_refused(tmp_path: Path, clai
     footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
     # Thrift's compact form of the third field, a zigzag number: 100 rows in all
     at = content.index(b"\x16\xc8\x01", footer)
-    patched = bytes([2 * claimed & 127 | 128, 2 * claimed >> 7])
+    number = 2 * claimed if claimed >= 0 else -2 * claimed - 1
+    patched = bytes([number & 127 | 128, number >> 7])
     path.write_bytes(content[: at + 1] + patched + content[at + 3 :])
     assert pyarrow.parquet.read_metadata(path).num_rows == claimed
     with pytest.raises(DataError, match="damaged"):
@@ -283,9 +300,10 @@ def test_columns_however_they_are_encoded(tmp_path: Path, options: dict[str, Any
     assert read(FolderStore(tmp_path))[:, 2, 5, 7].tolist() == levels
 
 
-@pytest.mark.parametrize("columns", [("img", "fine_label"), ("picture", "label")])
-def test_a_file_without_images_or_labels_says_what_it_has(tmp_path: Path, columns: tuple[str, str]) -> None:
-    table = pa.table([[encode(GREY, "PNG")], [0]], names=columns)
+@pytest.mark.parametrize("columns", [("img", "fine_label"), ("picture", "label"), ("img", "label", "label")])
+def test_a_file_without_images_or_labels_says_what_it_has(tmp_path: Path, columns: tuple[str, ...]) -> None:
+    """One that has labels twice, as after a join, does not say which are meant."""
+    table = pa.table([[encode(GREY, "PNG")], [0], [1]][: len(columns)], names=columns)
     pyarrow.parquet.write_table(table, tmp_path / "train-0.parquet")
     with pytest.raises(DataError, match=rf"train-0\.parquet: columns {', '.join(columns)}"):
         read(FolderStore(tmp_path))

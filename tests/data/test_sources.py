@@ -264,3 +264,13 @@ def test_a_data_set_may_be_made_of_links(tmp_path: Path, png_folder: Path, setti
     for path in png_folder.iterdir():
         (tmp_path / "snapshot" / path.name).symlink_to(path)
     assert len(load_images(str(tmp_path / "snapshot"), "test", settings).labels) == 10
+
+
+def test_the_folder_of_the_batches_may_be_a_link(tmp_path: Path, image_set: ImageSet, settings: Settings) -> None:
+    """As where several projects share one copy."""
+    base = write_batches(tmp_path / "shared", image_set.images, image_set.labels)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / base.name).symlink_to(base)
+    loaded = load_images(str(tmp_path / "mine"), "train", settings)
+    assert loaded.fingerprint() == image_set.fingerprint()
+    assert (loaded.source, loaded.name) == (str(tmp_path / "mine"), "mine")

@@ -74,6 +74,16 @@ def test_moments_are_of_the_training_part_alone(image_set: ImageSet) -> None:
     assert np.allclose(before.record.standard_deviation, train.std(axis=0))
 
 
+@pytest.mark.parametrize("level", [0, 29, 255])
+def test_a_constant_channel_is_not_scaled(image_set: ImageSet, level: int) -> None:
+    """At 29, as at some forty other levels, the mean is rounded, and the deviation is 1e-17."""
+    images = image_set.images.copy()
+    images[:, 2] = level
+    record = split(replace(image_set, images=images), seed=0).record
+    assert record.standard_deviation[2] == 1
+    assert record.mean[2] == pytest.approx(level / 255)
+
+
 def test_the_fingerprint_follows_pixels_and_labels(image_set: ImageSet) -> None:
     images, labels = image_set.images.copy(), image_set.labels.copy()
     images[3, 2, 1, 0] ^= 1
@@ -87,6 +97,14 @@ def test_a_class_of_one_image_cannot_be_split(image_set: ImageSet) -> None:
     few = replace(image_set, images=image_set.images[:10], labels=image_set.labels[:10])
     with pytest.raises(DataError, match="too few"):
         split(few, seed=0)
+
+
+def test_one_image_is_no_batch_to_train_on(image_set: ImageSet) -> None:
+    """Batch norm cannot use it, so a trial would end without an epoch."""
+    two, three = (replace(image_set, images=image_set.images[:n], labels=np.zeros(n, np.int64)) for n in (2, 3))
+    with pytest.raises(DataError, match="one image to train on"):
+        split(two, seed=0)
+    assert len(split(three, seed=0).train) == 2
 
 
 @pytest.mark.slow

@@ -1,8 +1,8 @@
 """Randomly crops, flips and rotates batches of packed images, as one gather on any device.
 
 Equal to torchvision's RandomCrop(32, padding=4), RandomHorizontalFlip and RandomRotation(15) in this order, with
-nearest-neighbour rotation and black fill, except that angles are multiples of half a degree: no pixel of a 32x32
-image moves by more than 0.1 between two of them, and 61 angles fit a table. `Augmentation` holds the variations.
+nearest-neighbour rotation and black fill, except that angles are multiples of half a degree: the nearest of them is
+less than 0.1 pixels away anywhere in a 32x32 image, and 61 angles fit a table. `Augmentation` holds the variations.
 """
 
 from __future__ import annotations

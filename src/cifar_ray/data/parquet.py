@@ -79,7 +79,7 @@ def _read_shard(store: ObjectStore, key: str, max_rows: int) -> tuple[NDArray[np
     where = f"{store.uri}/{key}"
     try:
         return _read_table(store.read(key), where, max_rows)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:  # a damaged name or size is of no type of Arrow's
         raise DataError(f"{where} is truncated or damaged: {first_line(error)}", "download it again, whole") from error
 
 
@@ -88,8 +88,8 @@ def _read_table(content: bytes, where: str, max_rows: int) -> tuple[NDArray[np.u
     file = pyarrow.parquet.ParquetFile(pa.BufferReader(content))
     schema, num_rows = file.schema_arrow, file.metadata.num_rows
     column = next((name for name in IMAGE_COLUMNS if name in schema.names), None)
-    if column is None or "label" not in schema.names:
-        raise DataError(f"{where}: columns {', '.join(schema.names)}", "it needs img (or image) and label")
+    if column is None or [schema.names.count(name) for name in (column, "label")] != [1, 1]:
+        raise DataError(f"{where}: columns {', '.join(schema.names)}", "it needs img (or image) and label, once each")
     if not pa.types.is_integer(label_type := schema.field("label").type):
         raise DataError(f"{where}: labels are {label_type}, not whole numbers")
     _check_classes(schema.metadata or {}, where)

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 from cifar_ray.cifar10 import CLASSES
-from cifar_ray.data.batches import FILES, find_batches, read_batches
+from cifar_ray.data.batches import FILES, FOLDER, find_batches, read_batches
 from cifar_ray.data.image_set import ImageSet, Part
 from cifar_ray.data.parquet import has_parquet, read_parquet
 from cifar_ray.data.shapes import SHAPES, draw_shapes
@@ -69,6 +69,9 @@ def load_images(source: str, part: Part, settings: Settings) -> ImageSet:
         raise DataError(
             f"there is no folder {folder} where the job runs", "name one that its node has, or an s3:// prefix"
         )
+    # a store lists what links to files lead to, but not links to folders
+    if "://" not in folder and (batches := Path(folder, FOLDER)).is_symlink():
+        folder = str(batches)
     # Hugging Face's cache consists of symbolic links
     store = open_store(folder, settings.s3, has_links=True)
     keys = store.keys()

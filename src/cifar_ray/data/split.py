@@ -27,10 +27,12 @@ def split(image_set: ImageSet, seed: int, validation_share: float = VALIDATION_S
     """Split by the seed, the labels and the share alone, so that every trial of a sweep gets the same split.
 
     The validation images of a smaller share are among those of a larger one.
-    DataError where a class has too few images for both parts.
+    DataError where a class has too few images for both parts, or one image alone is left to train on.
     """
     is_validation = _choose_validation(image_set.labels, seed, validation_share)
     train, validation = image_set.images[~is_validation], image_set.images[is_validation]
+    if len(train) == 1:
+        raise DataError(f"{image_set.source} has one image to train on, too few for a batch", "take more images")
     mean, deviation = _channel_moments(train)
     return TrainingData(
         train=PackedImages(pixels=pack(train), labels=image_set.labels[~is_validation]),
@@ -72,9 +74,7 @@ def _channel_moments(
         counts = np.bincount(images[:, channel].ravel(), minlength=256)
         mean = float(counts @ levels / counts.sum())
         means.append(mean)
-        deviations.append(float(np.sqrt(counts @ (levels - mean) ** 2 / counts.sum())))
-    # a constant channel is not scaled
-    return (
-        (means[0], means[1], means[2]),
-        (deviations[0] or 1.0, deviations[1] or 1.0, deviations[2] or 1.0),
-    )
+        # a constant channel is not scaled; rounded, its deviation need not be 0
+        is_constant = np.count_nonzero(counts) == 1
+        deviations.append(1.0 if is_constant else float(np.sqrt(counts @ (levels - mean) ** 2 / counts.sum())))
+    return (means[0], means[1], means[2]), (deviations[0], deviations[1], deviations[2])

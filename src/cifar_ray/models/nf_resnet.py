@@ -23,8 +23,9 @@ RELU_GAIN = math.sqrt(2 / (1 - 1 / math.pi))
 class NfResNet(nn.Module):
     """Pre-activation basic blocks without batch norm: scaled weight standardisation controls the variances instead.
 
-    A block gives x + alpha f(x / beta), where beta is the standard deviation that x has when training begins, and f's
-    last layer starts at a gain of zero (SkipInit). Takes (N, 3, 32, 32) float, gives (N, 10) logits.
+    A block gives x + alpha f(x / beta), where beta is the standard deviation that x would have at first if every f gave
+    a variance of one. Yet f's last layer starts at a gain of zero (SkipInit). Takes (N, 3, 32, 32) float, gives (N, 10)
+    logits.
     """
 
     def __init__(self, *, depth: int, dropout: float) -> None:
