@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -234,6 +235,16 @@ def test_mixup_mixes_images_and_targets_alike() -> None:
     assert min(shares) >= 0.5
     # the larger of two uniform shares: a mean of three quarters
     assert sum(shares) / len(shares) == pytest.approx(0.75, abs=0.05)
+
+
+@pytest.mark.parametrize("alpha", [0.001, 0.01, 0.2])
+def test_a_small_alpha_mixes_little(alpha: float) -> None:
+    """Its gammas are below what a float32 can hold."""
+    images, labels = torch.randn(2, 10, 1, 1), torch.arange(2)
+    objective = Objective(config(mixup=alpha), seed=3)
+    shares = [objective.prepare(images, labels).share for _ in range(500)]
+    drawn = np.random.default_rng(0).beta(alpha, alpha, 20_000)
+    assert sum(shares) / len(shares) == pytest.approx(np.maximum(drawn, 1 - drawn).mean(), abs=0.02)
 
 
 def test_a_seed_mixes_the_same() -> None:

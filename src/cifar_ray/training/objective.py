@@ -12,6 +12,7 @@ from cifar_ray.studies import TrialConfig
 
 BESIDE_DROPOUT = 50_000
 """Offset of mixup's seed from that of drop-out: no epoch of these or of other weights has the resulting seed."""
+SMALLEST_GAMMA = torch.finfo(torch.float32).tiny
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,7 +63,8 @@ class Objective:
         """Draw from Beta(alpha, alpha), at least a half, so that an image's own label weighs more."""
         gammas = torch._standard_gamma(torch.full((2,), self._mixup), generator=self._generator)
         total = float(gammas.sum())
-        share = float(gammas[0]) / total if total > 0 else 1.0
+        # torch draws no gamma below float32's smallest; of a small alpha most are, and two of them say nothing
+        share = float(gammas[0]) / total if total > 2 * SMALLEST_GAMMA else 1.0
         return max(share, 1 - share)
 
 
