@@ -136,9 +136,9 @@ def test_norms_and_biases_can_be_left_undecayed(bias_rate: float) -> None:
 
 def test_biases_of_norms_learn_at_their_own_rate() -> None:
     network = build_model(config(model="speed_net"))
-    settings = config(model="speed_net", bias_rate=64.0, schedule="triangular")
+    settings = config(model="speed_net", bias_rate=64.0, schedule="triangular", rate_scaling="linear", batch_size=128)
     others, biases = build_optimizer(settings, network).param_groups
-    assert biases["lr"] == pytest.approx(6.4)
+    assert biases["lr"] == pytest.approx(64 * others["lr"]) == pytest.approx(12.8)
     assert biases["lr"] * biases["weight_decay"] == pytest.approx(others["lr"] * others["weight_decay"])
     assert len(biases["params"]) == 6
     assert not any(each is network.get_parameter("whitening.weight") for each in others["params"])
@@ -216,7 +216,8 @@ def test_label_smoothing_spreads_a_share_of_the_target() -> None:
     assert torch.allclose(loss, -(targets * logits.log_softmax(1)).sum(1).mean())
 
 
-def test_mixup_mixes_images_and_targets_alike() -> None:
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_mixup_mixes_images_and_targets_alike(smoothing: float) -> None:
     images, labels = torch.eye(10)[:, :, None, None].repeat(1, 1, 1, 1), torch.arange(10)
     seen: list[torch.Tensor] = []
 
@@ -225,12 +226,13 @@ def test_mixup_mixes_images_and_targets_alike() -> None:
             seen.append(mixed.flatten(1))
             return mixed.flatten(1)
 
-    objective = Objective(config(mixup=1.0), seed=3)
+    objective = Objective(config(mixup=1.0, label_smoothing=smoothing), seed=3)
     shares = []
     for _ in range(200):
         loss, logits = evaluate(Recorder(), **vars(objective.prepare(images, labels)))
         # an image is the one-hot form of its label: the mixture is the target
-        assert torch.allclose(loss, -(seen[-1] * logits.log_softmax(1)).sum(1).mean(), atol=1e-6)
+        target = (1 - smoothing) * seen[-1] + smoothing / 10
+        assert torch.allclose(loss, -(target * logits.log_softmax(1)).sum(1).mean(), atol=1e-6)
         shares.append(float(seen[-1].diagonal().min()))
     assert min(shares) >= 0.5
     # the larger of two uniform shares: a mean of three quarters
