@@ -12,9 +12,9 @@ from torch.nn import functional
 
 from cifar_ray.models.fused import HIDDEN, FusedClassicCnn
 from cifar_ray.training.common_optimizer import CommonOptimizer
+from cifar_ray.training.cuda_graph_step import RECORDING, CudaGraphStep
 from cifar_ray.training.device import Precision
 from cifar_ray.training.learner import Learner
-from cifar_ray.training.recorded_step import RECORDING, RecordedStep
 from cifar_ray.training.separate_optimizers import SeparateOptimizers
 from cifar_ray.training.tally import Tally
 
@@ -53,7 +53,7 @@ class FusedGroup:
         self._generators = [torch.Generator(device).manual_seed(learner.dropout_seed) for learner in learners]
         self._kept = [1 - learner.trial.config.dropout for learner in learners]
         self._scale = torch.tensor(self._kept, device=device).view(-1, 1, 1)
-        self._recorded = RecordedStep(self._plain_step, self._generators, device) if records else None
+        self._recorded = CudaGraphStep(self._plain_step, self._generators, device) if records else None
         self.train_tally = Tally(len(learners), device)
         self.validation_tally = Tally(len(learners), device)
         self.learning_rates = [0.0] * len(learners)

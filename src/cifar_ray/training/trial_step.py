@@ -13,8 +13,8 @@ from cifar_ray.settings import Settings
 from cifar_ray.studies import TrialConfig
 from cifar_ray.training.clipping import clip_gradients, clipped_parameters
 from cifar_ray.training.compilation import Evaluate, compiled_evaluate
+from cifar_ray.training.cuda_graph_step import CudaGraphStep, Step
 from cifar_ray.training.objective import Example, evaluate
-from cifar_ray.training.recorded_step import RecordedStep, Step
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class TrialStep:
         self._evaluate = compiled_evaluate(device, settings)
         self._is_tried = False
         self._size = 0
-        self._recorded: RecordedStep | None = None
+        self._recorded: CudaGraphStep | None = None
         self._step: Step = self._run_compiled
 
     def __call__(self, example: Example) -> tuple[Tensor, Tensor]:
@@ -73,7 +73,7 @@ class TrialStep:
         self._size, self._is_tried = size, False
         if self._device.type == "cuda":
             # it draws random numbers only from the device's own generator, which every graph handles
-            self._step = self._recorded = RecordedStep(self._run_compiled, [], self._device)
+            self._step = self._recorded = CudaGraphStep(self._run_compiled, [], self._device)
 
     def _try(self, example: Example, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Run the first batch of a size; falls back to plain code if compilation fails."""

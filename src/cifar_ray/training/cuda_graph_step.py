@@ -20,7 +20,7 @@ Step = Callable[..., tuple[Tensor, Tensor]]
 """Takes a batch's tensors, gives detached losses and logits; updates tensors in place and never changes a shape."""
 
 
-class RecordedStep:
+class CudaGraphStep:
     """Runs a step repeatedly on one CUDA device, from the fourth batch on as a graph.
 
     The step must neither read numbers from the device nor copy any to it, and may draw random numbers only from
