@@ -27,6 +27,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.bench
 def test_sections_are_measured_and_reported(tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
@@ -41,6 +42,7 @@ def test_sections_are_measured_and_reported(tmp_path: Path) -> None:
         assert expected in text
 
 
+@pytest.mark.slow
 @pytest.mark.bench
 def test_what_was_measured_survives_an_interruption(tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
@@ -56,6 +58,7 @@ def test_what_was_measured_survives_an_interruption(tmp_path: Path) -> None:
     assert json.loads(out.read_text())["readings"]["data/tutorial, 0 workers"]
 
 
+@pytest.mark.slow
 @pytest.mark.bench
 def test_the_sections_before_survive_a_process_that_is_killed_outright(tmp_path: Path) -> None:
     out = tmp_path / "bench.json"

@@ -60,6 +60,7 @@ def test_the_null_store_keeps_nothing() -> None:
         store.read("a/b")
 
 
+@pytest.mark.slow
 @pytest.mark.bench
 def test_a_training_leaves_its_checkpoints_through_the_throttle(setting: Setting) -> None:
     with running_s3() as s3, Throttle(s3.host, s3.port, 20e6) as throttle:
@@ -68,6 +69,7 @@ def test_a_training_leaves_its_checkpoints_through_the_throttle(setting: Setting
             assert contender.run(warm_up, CONFIG.to_dict(), 0, 1, s3.storage) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.bench
 def test_the_packages_own_sweep_runs_trials_that_sleep(setting: Setting) -> None:
     with Contender(setting, environ=ENVIRON) as contender:
