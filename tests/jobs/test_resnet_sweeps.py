@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(400)]
 @pytest.fixture
 def small_cifar(real_data: Path, tmp_path: Path) -> str:
     """The first images of the real set, in the same layout."""
-    for part, count in (("train", 100), ("test", 20)):
+    for part, count in (("train", 100), ("test", 40)):
         (path,) = real_data.glob(f"{part}-*.parquet")
         pyarrow.parquet.write_table(pyarrow.parquet.read_table(path).slice(0, count), tmp_path / path.name)
     return str(tmp_path)
@@ -33,4 +33,4 @@ def test_small_sweeps_on_the_real_set(cluster: LocalCluster, small_cifar: str) -
     for sweep_id in sweep_ids:
         scores = runs.test_scores(sweep_id)
         assert scores is not None
-        assert scores.num_images == 20
+        assert scores.num_images == 40
