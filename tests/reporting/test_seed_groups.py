@@ -32,6 +32,7 @@ def test_one_seed_is_no_group_however_often(sweep_record: SweepRecord) -> None:
     ("changes", "names"),
     [
         ({"study": "resnet"}, ["cnn", "resnet"]),
+        ({"definition": "…"}, ["cnn (built in)", "cnn (study file b4935894)"]),
         ({"num_trials": 3}, ["cnn (2 × 4)", "cnn (3 × 4)"]),
         ({"grace_period": 2}, ["cnn (grace 1)", "cnn (grace 2)"]),
         ({"reduction_factor": 2}, ["cnn (reduction factor 4)", "cnn (reduction factor 2)"]),

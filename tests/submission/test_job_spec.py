@@ -65,6 +65,15 @@ def test_evaluation() -> None:
     assert spec.entrypoint == ("python", "evaluate_best.py", "a-1", "b-2", "--storage", "s3://bucket/x")
 
 
+def test_an_empty_storage_is_not_the_default_one() -> None:
+    for make in (
+        lambda: evaluation_job([], "", JOBS),
+        lambda: tuning_job(STUDIES["cnn"], SweepOptions(storage=""), JOBS),
+    ):
+        with pytest.raises(ConfigurationError, match="is empty"):
+            make()
+
+
 def test_a_folder_without_jobs(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"holds no tune_cnn\.py"):
         tuning_job(STUDIES["cnn"], SweepOptions(), tmp_path)

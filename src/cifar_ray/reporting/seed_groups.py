@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 from cifar_ray.errors import plain
 from cifar_ray.records import SweepRecord
@@ -28,8 +29,10 @@ class SeedGroup:
 def likeness(sweep: SweepRecord) -> dict[str, str]:
     """All that defines a sweep but its seed, as text by aspect. Not its code: a caution covers that."""
     finals = f"{sweep.num_finalists} × {sweep.num_seeds} × {sweep.epochs_of_finals}"
+    own = sha256(sweep.definition.encode()).hexdigest()[:8] if sweep.definition else ""
     return {
         "study": plain(sweep.study),
+        "definition": f"study file {own}" if own else "built in",
         "budget": f"{sweep.num_trials} × {sweep.max_epochs}",
         "grace": f"grace {sweep.grace_period}",
         "reduction": f"reduction factor {sweep.reduction_factor}",

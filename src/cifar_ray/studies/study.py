@@ -106,10 +106,10 @@ class Study:
             raise ConfigurationError(f"study {self.name}: seeds without finalists make no finals", "name the finalists")
         if self.final_epochs is not None:
             _check_range("final epochs", self.final_epochs, 1, MAX_EPOCHS)
-        if not 0 <= self.accelerators_per_trial <= 1:
+        if not 0 < self.accelerators_per_trial <= 1:
             raise ConfigurationError(
                 f"study {self.name}: {self.accelerators_per_trial:g} accelerators per trial are out of range",
-                "take a share up to 1: a trial trains on one",
+                "take a share above 0 and up to 1: a trial trains on one",
             )
         if self.searcher not in get_args(Searcher):
             raise ConfigurationError(

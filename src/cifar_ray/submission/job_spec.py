@@ -56,7 +56,10 @@ def tuning_job(study: Study, options: SweepOptions, jobs: Path) -> JobSpec:
 def evaluation_job(sweep_ids: Sequence[str], storage: str | None, jobs: Path) -> JobSpec:
     """The job that scores the winners of the given sweeps; of the newest of each study where none is given."""
     check_no_user("--storage", storage)
-    arguments = [*sweep_ids, *(("--storage", storage) if storage else ())]
+    arguments = list(sweep_ids)
+    if storage is not None:
+        # as for a sweep's job; an empty one would mean the default, whose winners nobody asked to score
+        arguments += ["--storage", open_store(storage).uri]
     return JobSpec(
         submission_id=new_id("evaluate", datetime.now(UTC)),
         entrypoint=("python", EVALUATION_JOB, *arguments),

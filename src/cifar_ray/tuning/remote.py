@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import ray
 
 from cifar_ray.capacity import NodeKind, has_accelerator
-from cifar_ray.errors import CifarRayError
+from cifar_ray.errors import CifarRayError, first_line
 
 Result = TypeVar("Result")
 
@@ -60,7 +60,7 @@ def _run_on_best_node(
         raise
     except ray.exceptions.RayError as error:
         raise CifarRayError(
-            f"the work on {arguments[-1]} was lost with its process: {str(error).splitlines()[0]}",
+            f"the work on {arguments[-1]} was lost with its process: {first_line(error)}",
             "see whether the node's memory ran out",
         ) from error
     return result
