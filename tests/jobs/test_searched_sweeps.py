@@ -8,7 +8,7 @@ from job_commands import ROOT, check_books, num_epochs, run, submit, wait_for
 
 from cifar_ray.cli.connection import connect_runs
 from cifar_ray.cluster.local import LocalCluster
-from cifar_ray.studies import read_study
+from cifar_ray.studies.study_file import read_study
 from cifar_ray.tuning.model_search import NUM_STARTUP
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(400)]

@@ -17,6 +17,10 @@ def best_of(trials: Iterable[TrialRecord]) -> TrialRecord | None:
     return min((each for each in trials if each.best_validation_accuracy is not None), key=_place, default=None)
 
 
+def rank_key(accuracy: float | None, trial_id: str) -> tuple[bool, float, str]:
+    """Sorts trials, best first: one without an accuracy comes last; of equal ones, the lower id comes first."""
+    return accuracy is None, -(accuracy or 0.0), trial_id
+
+
 def _place(trial: TrialRecord) -> tuple[bool, float, str]:
-    accuracy = trial.best_validation_accuracy
-    return accuracy is None, -(accuracy or 0.0), trial.trial_id
+    return rank_key(trial.best_validation_accuracy, trial.trial_id)

@@ -16,6 +16,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from cifar_ray.errors import plain
+from cifar_ray.progress.ranking import rank_key
 from cifar_ray.records import EpochMetrics, SweepRecord, TestScores
 from cifar_ray.reporting.formats import data_name, percent
 
@@ -114,7 +115,7 @@ def _rank_trials(metrics: Sequence[EpochMetrics]) -> list[list[EpochMetrics]]:
     trials: dict[str, list[EpochMetrics]] = defaultdict(list)
     for line in sorted(metrics, key=lambda each: each.epoch):
         trials[line.trial_id].append(line)
-    return sorted(trials.values(), key=lambda lines: (-(_best_validation(lines) or 0.0), lines[0].trial_id))
+    return sorted(trials.values(), key=lambda lines: rank_key(_best_validation(lines), lines[0].trial_id))
 
 
 def _best_validation(lines: Sequence[EpochMetrics]) -> float | None:

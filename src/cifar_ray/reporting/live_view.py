@@ -12,6 +12,7 @@ from rich.text import Text
 from cifar_ray.errors import plain
 from cifar_ray.progress.asha import Rung, rungs, seconds_left
 from cifar_ray.progress.board import Board, Curve
+from cifar_ray.progress.ranking import rank_key
 from cifar_ray.progress.sweep_log import FinalsAhead, Waiting
 from cifar_ray.progress.sweep_progress import SweepProgress
 from cifar_ray.reporting.formats import percent, seconds
@@ -86,7 +87,7 @@ def _progress(board: Board, progress: SweepProgress) -> RenderableType:
 
 def _curves(budget: Budget, curves: Sequence[Curve], num_curves: int) -> RenderableType:
     """The best trials, and the number of the others: curves on one scale, from the worst to the best accuracy shown."""
-    ranked = sorted(curves, key=lambda curve: (-(curve.best or 0.0), curve.trial_id))
+    ranked = sorted(curves, key=lambda curve: rank_key(curve.best, curve.trial_id))
     shown = ranked[: num_curves if len(ranked) <= num_curves else num_curves - 1]
     values = [accuracy for curve in shown for accuracy in curve.accuracies.values()]
     low, high = (min(values), max(values)) if values else (0.0, 1.0)

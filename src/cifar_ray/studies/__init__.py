@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 from cifar_ray.errors import ConfigurationError, UnknownNameError
 from cifar_ray.studies.beyond import CNN_DEPTH, CNN_EMA, FAST, NF_RESNET, RESNET_BEYOND
@@ -31,18 +30,18 @@ __all__ = [
     "fits_cohort",
     "get_study",
     "parse_setting",
-    "read_study",
     "study_files",
     "trials_at_once",
 ]
 
 
-def get_study(name: str, files: Mapping[str, Path] = MappingProxyType({}), others: Collection[str] = ()) -> Study:
+def get_study(name: str, files: Mapping[str, Path] | None = None, others: Collection[str] = ()) -> Study:
     """The study of that name: the package's own, else what one of the files, by the names of their studies, defines.
 
     UnknownNameError, with the nearest names, `others` among them, where there is none; ConfigurationError where the
     file defines none, or has a name that the package has taken.
     """
+    files = files or {}
     if name not in files and name not in STUDIES:
         raise UnknownNameError.of("study", name, [*STUDIES, *files, *others])
     if name not in files:
