@@ -104,7 +104,7 @@ class JsonView:
     """For programs: everything that is seen, an object a line, each with `event` and `job`.
 
     state      state; when it changes
-    budget     of the sweep: trials, epochs, ASHA's settings; once more where its finals begin
+    budget     of the sweep: trials, epochs, ASHA's settings; again where its finals begin
     cohorts    num_together; after the first budget, where trials train in common passes of so many
     finals     num_trainings, num_epochs of each; after the first budget, where finals will follow
     epoch      trial_id, epoch, validation_accuracy (null where a loss is not finite), seconds

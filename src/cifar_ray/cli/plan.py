@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     "reduction_factors",
     type=Numbers(2, 1000),
     metavar="R[,R…]",
-    help="At each of its rungs, ASHA lets the best 1/R of the trials go on. [default: 2, 4, 8 and the study's]",
+    help="At each rung, ASHA promotes the best 1/R of the trials. [default: 2, 4, 8 and the study's]",
 )
 @click.option("--max-epochs", type=int, metavar="N", help="Maximum epochs per trial. [default: the study's]")
 @click.option(
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 @click.option(
     "--searcher",
     type=click.Choice(get_args(Searcher)),
-    help="What would choose the configurations. tpe and bohb-style train at most a quarter of the trials at once, "
+    help="What is to choose the configurations. tpe and bohb-style train at most a quarter of the trials at once, "
     "which is simulated; what they learn is not. pbt is refused. [default: the study's]",
 )
 @click.option(
@@ -79,7 +79,7 @@ if TYPE_CHECKING:
     help="Seconds that an epoch of one trial takes, if no curves were timed on that accelerator. [default: the "
     "curves'; without curves 60, an assumption]",
 )
-@click.option("--no-cohort", is_flag=True, help="Train the trials one by one, as `job submit --no-cohort` does.")
+@click.option("--no-cohort", is_flag=True, help="Train each trial by itself, as `job submit --no-cohort` does.")
 @click.option(
     "--autoscaling",
     "is_autoscaled",
@@ -105,7 +105,7 @@ if TYPE_CHECKING:
     "--chance",
     type=Positive(100),
     metavar="P",
-    help="Advise the cheapest set-up with a chance of P % of a winner within 0.5 points of the full search's. "
+    help="Advise the cheapest set-up whose winner is, with a chance of P %, within 0.5 points of the full search's. "
     "[default: 90, unless a budget or deadline is given]",
 )
 @click.option(

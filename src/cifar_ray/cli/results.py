@@ -161,7 +161,7 @@ def export(sweep: str | None, kind: ExportFormat, folder: Path, storage: str | N
 def compare(sweeps: tuple[str, ...], figure: Path | None, is_json: bool, storage: str | None) -> None:
     """Compare sweeps side by side.
 
-    Shows accuracies with 95 % intervals, cost, and which sweep leads at the same spend. Sweeps that differ only in
+    Shows accuracies with 95 % intervals, cost, and which sweep leads at equal cost. Sweeps that differ only in
     their seed count as one, by their mean. Sweeps of different classes are refused; other differences are noted below
     the table. With --json, an object: contenders, cautions, groups (of seeds), leads.
     """
@@ -193,8 +193,8 @@ def curves_bias(sweep: str, storage: str | None) -> None:
     """Measure how well early epochs predict the last.
 
     Also shows what ASHA's rungs would cost. The sweep must have cut no trial: its grace period covers all epochs, as
-    with `job submit STUDY --grace-period EPOCHS`. The rungs are those of trials that train one by one. In a cohort,
-    the trials of a pass are judged together and fewer go on; `plan --curves SWEEP` simulates that.
+    with `job submit STUDY --grace-period EPOCHS`. The rungs are those of trials that train by themselves. In a cohort,
+    ASHA ranks the trials of an epoch together and promotes fewer; `plan --curves SWEEP` simulates that.
     """
     Console().print(curve_bias_renderable(measure_curve_bias(connect_runs(storage), sweep)))
 

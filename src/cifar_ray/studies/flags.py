@@ -30,7 +30,7 @@ _FLAGS = (
         "--reduction-factor",
         type=int,
         metavar="N",
-        help="At each of its rungs, ASHA lets the best 1/N of the trials go on. [default: the study's]",
+        help="At each rung, ASHA promotes the best 1/N of the trials. [default: the study's]",
     ),
     click.option(
         "--seeds",
@@ -42,9 +42,9 @@ _FLAGS = (
     click.option(
         "--best-of",
         metavar="SWEEP|report",
-        help="Instead of drawing configurations, train the best one of that finished sweep of the study, or its best "
-        "--trials, or, with `report`, the published winner of the study, for as long as the study's finals or for "
-        "--max-epochs. If the study has finals, they follow and retrain on their seeds; --seeds 0 leaves them out.",
+        help="Instead of sampling configurations, retrain the best one of that finished sweep of the study (the best N "
+        "with --trials N) or, with `report`, the study's published winner, for as long as the study's finals or for "
+        "--max-epochs. If the study has finals, they follow; --seeds 0 leaves them out.",
     ),
     click.option(
         "--validation-share",
@@ -57,8 +57,8 @@ _FLAGS = (
         "--setting",
         multiple=True,
         metavar="NAME=VALUE",
-        help="With --best-of: another value for a setting of its configurations, such as cutout=8; repeatable. Names "
-        "are those of `cifar-ray study show`; model, depth, width and stem stay as they are.",
+        help="With --best-of: change a setting of its configurations, such as cutout=8; repeatable. Names are those of "
+        "`cifar-ray study show`; model, depth, width and stem cannot be changed.",
     ),
     click.option(
         "--data",
@@ -76,12 +76,11 @@ _FLAGS = (
     click.option(
         "--searcher",
         type=click.Choice(get_args(Searcher)),
-        help="What chooses the configurations. random: drawn before the sweep begins. tpe: once ten trials have ended, "
-        "near those that did best (Optuna's tree-structured Parzen estimator). bohb-style: the same model, fed with "
-        "what every trial reached at each of ASHA's rungs. These two train at most a quarter of the trials at "
-        "once, so that later ones can learn from earlier ones. pbt: a population of a fifth of the trials, trained for "
-        "five generations of a fifth of the epochs; after each, the worst quarter takes over the weights of the best, "
-        "with slightly changed rates, and no trial is cut. [default: the study's]",
+        help="What chooses the configurations. random: sampled before the sweep begins. tpe: Optuna's tree-structured "
+        "Parzen estimator, once ten trials have ended. bohb-style: the same estimator, which also learns from every "
+        "rung of ASHA. These two train at most a quarter of the trials at once, so that later ones can learn from "
+        "earlier ones. pbt: population based training, with a fifth of the trials as population, for five generations "
+        "of a fifth of the epochs; no trial is stopped early. [default: the study's]",
     ),
     click.option(
         "--seed",
@@ -92,8 +91,8 @@ _FLAGS = (
         "--accelerators-per-trial",
         type=float,
         metavar="X",
-        help="A share (0.25) or 1; refused if trials train together (see --no-cohort). [default: the study's if the "
-        "cluster has any, else 0]",
+        help="A fraction (0.25) or 1; refused if trials train in cohorts (see --no-cohort). [default: the study's if "
+        "the cluster has any, else 0]",
     ),
     click.option(
         "--accelerator",
@@ -104,14 +103,14 @@ _FLAGS = (
         "--cpus-per-trial",
         type=float,
         metavar="X",
-        help="CPU cores, and threads, of a trial; refused if trials train together (see --no-cohort). [default: 1]",
+        help="CPU cores, and threads, of a trial; refused if trials train in cohorts (see --no-cohort). [default: 1]",
     ),
     click.option(
         "--no-cohort",
         is_flag=True,
-        help="Train the trials one by one, each judged against those before it. Otherwise the trials of `cnn` and "
-        "`cnn-ema` train together as one network, many times faster, on the same batches, and ASHA also judges each "
-        "against all others of its pass.",
+        help="Train each trial by itself; ASHA ranks it against earlier trials only. Otherwise the trials of `cnn` and "
+        "`cnn-ema` train in cohorts: as one network, many times faster, on the same batches, and ASHA ranks those "
+        "that end an epoch together against each other, too.",
     ),
     click.option(
         "--keep",
@@ -119,7 +118,7 @@ _FLAGS = (
         default="all",
         show_default=True,
         help="Checkpoints to keep. all: each trial's best and two newest. winner: in the end only the winner's best; "
-        "those of ended trials that cannot win go while the sweep runs, those of a population at its end.",
+        "those of ended trials that cannot win are removed while the sweep runs, those of a population at its end.",
     ),
     click.option(
         "--time-limit",
@@ -131,13 +130,13 @@ _FLAGS = (
     click.option(
         "--resume",
         is_flag=True,
-        help="Go on with the sweep of that id, with the options that it began with, except --accelerator, --keep, "
-        "--storage and --time-limit, which belong to each job. Finished trials stay.",
+        help="Continue the sweep of --sweep-id, with the options that it began with, except --accelerator, --keep, "
+        "--storage and --time-limit, which belong to each job. Ended trials are not trained again.",
     ),
     click.option(
         "--start-or-resume",
         is_flag=True,
-        help="Go on with the sweep of that id if the store has it, else start it: for jobs that are retried.",
+        help="Continue the sweep of --sweep-id if the store has it, else start it: for jobs that are retried.",
     ),
 )
 
