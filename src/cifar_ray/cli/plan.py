@@ -79,7 +79,7 @@ if TYPE_CHECKING:
     help="Seconds that an epoch of one trial takes, if no curves were timed on that accelerator. [default: the "
     "curves'; without curves 60, an assumption]",
 )
-@click.option("--no-cohort", is_flag=True, help="Train each trial by itself, as `job submit --no-cohort` does.")
+@click.option("--no-cohort", is_flag=True, help="Train the trials individually, as `job submit --no-cohort` does.")
 @click.option(
     "--autoscaling",
     "is_autoscaled",

@@ -193,7 +193,7 @@ def curves_bias(sweep: str, storage: str | None) -> None:
     """Measure how well early epochs predict the last.
 
     Also shows what ASHA's rungs would cost. The sweep must have cut no trial: its grace period covers all epochs, as
-    with `job submit STUDY --grace-period EPOCHS`. The rungs are those of trials that train by themselves. In a cohort,
+    with `job submit STUDY --grace-period EPOCHS`. The rungs are those of trials that train individually. In a cohort,
     ASHA ranks the trials of an epoch together and promotes fewer; `plan --curves SWEEP` simulates that.
     """
     Console().print(curve_bias_renderable(measure_curve_bias(connect_runs(storage), sweep)))

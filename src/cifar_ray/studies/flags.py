@@ -108,7 +108,7 @@ _FLAGS = (
     click.option(
         "--no-cohort",
         is_flag=True,
-        help="Train each trial by itself; ASHA ranks it against earlier trials only. Otherwise the trials of `cnn` and "
+        help="Train the trials individually; ASHA ranks each against earlier trials only. Otherwise those of `cnn` and "
         "`cnn-ema` train in cohorts: as one network, many times faster, on the same batches, and ASHA ranks those "
         "that end an epoch together against each other, too.",
     ),
