@@ -161,7 +161,7 @@ def export(sweep: str | None, kind: ExportFormat, folder: Path, storage: str | N
 def compare(sweeps: tuple[str, ...], figure: Path | None, is_json: bool, storage: str | None) -> None:
     """Compare sweeps side by side.
 
-    Shows accuracies with 95 % intervals, cost, and which sweep leads at equal cost. Sweeps that differ only in
+    Shows accuracies with 95 % intervals, cost, and which sweep leads at the same spend. Sweeps that differ only in
     their seed count as one, by their mean. Sweeps of different classes are refused; other differences are noted below
     the table. With --json, an object: contenders, cautions, groups (of seeds), leads.
     """
