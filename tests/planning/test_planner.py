@@ -352,6 +352,14 @@ def test_curves_of_a_studys_former_form_are_told_by_their_settings(
     assert cautions(speed_runs_today) == cautions(alone) == ""
 
 
+def test_curves_of_another_definition_of_an_own_study_are_told(alone: FinishedSweep) -> None:
+    own = replace(alone, sweep=replace(alone.sweep, definition="…"))
+    for sweep, definition, is_told in ((own, "…", False), (own, ".", True), (alone, "…", True)):
+        study = replace(get_study("cnn"), definition=definition)
+        source = measured([sweep], study, is_cohort=False, accelerator=None, epoch_s=None)
+        assert any("began with another definition" in each for each in source.cautions) == is_told
+
+
 def test_curves_that_a_searcher_chose_are_told(alone: FinishedSweep) -> None:
     chosen = replace(alone, sweep=replace(alone.sweep, searcher="tpe"))
     for sweep, searcher, is_told in ((chosen, "random", True), (chosen, "tpe", False), (alone, "tpe", False)):

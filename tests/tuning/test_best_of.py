@@ -1,7 +1,11 @@
 """Which configurations a sweep trains once more."""
 
+from dataclasses import replace
+
 import pytest
 
+from cifar_ray.errors import ConfigurationError
+from cifar_ray.records import SweepRecord, SweepResult, TrialRecord
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import STUDIES, Study, get_study
 from cifar_ray.studies.options import PUBLISHED, SweepOptions
@@ -21,3 +25,31 @@ def test_it_may_have_other_settings_and_epochs(runs: RunStore) -> None:
     options = SweepOptions(best_of=PUBLISHED, max_epochs=3, setting=("averaging=ema",))
     (winner,) = read_best(options.adapt(get_study("cnn")), runs, options)
     assert (winner.max_epochs, winner.averaging, winner.learning_rate) == (3, "ema", 0.0039)
+
+
+def test_the_best_of_a_study_file_with_another_text_are_not_this_studys(
+    runs: RunStore, sweep_record: SweepRecord
+) -> None:
+    study = replace(get_study("cnn"), definition="…")
+    trial = TrialRecord(trial_id="t0000", config=study.sample(0)[0].to_dict(), outcome="completed")
+    recorded = replace(sweep_record, definition="…")
+    runs.create_sweep(recorded)
+    runs.write_trial(recorded.sweep_id, trial)
+    runs.write_result(
+        SweepResult(
+            sweep_id=recorded.sweep_id,
+            study="cnn",
+            ranking=("t0000",),
+            winner=trial,
+            outcomes={"completed": 1},
+            accelerator_seconds=1.0,
+            num_epochs=1,
+            wall_s=1.0,
+            finished_at=recorded.started_at,
+        )
+    )
+    options = SweepOptions(best_of=recorded.sweep_id)
+    assert read_best(options.adapt(study), runs, options)[0].learning_rate == trial.config["learning_rate"]
+    for other in (replace(study, definition="."), get_study("cnn")):
+        with pytest.raises(ConfigurationError, match="began with another definition of cnn"):
+            read_best(options.adapt(other), runs, options)

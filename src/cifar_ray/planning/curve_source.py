@@ -196,6 +196,8 @@ def _cautions(sweeps: Sequence[FinishedSweep], study: Study) -> Iterator[str]:
                 f"{name} is of a former form of the study, whose trials are not those of the plan, nor their times: "
                 f"{', '.join(changes)}"
             )
+        elif each.sweep.definition != study.definition:
+            yield f"{name} began with another definition of the study: its trials may not be those of the plan"
 
 
 def _changes(finished: FinishedSweep, study: Study) -> list[str]:

@@ -9,6 +9,7 @@ from cifar_ray.storage.layout import check_sweep_id
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Study, TrialConfig
 from cifar_ray.studies.options import PUBLISHED, SweepOptions
+from cifar_ray.tuning.resuming import check_definition
 
 
 def read_best(study: Study, runs: RunStore, options: SweepOptions) -> list[TrialConfig]:
@@ -35,7 +36,9 @@ def _best_of_sweep(study: Study, runs: RunStore, options: SweepOptions) -> list[
         raise ConfigurationError(
             f"sweep {sweep_id} is of study {result.study}, not {study.name}", "take one of its own"
         )
-    if runs.sweep(sweep_id).searcher == "pbt":
+    recorded = runs.sweep(sweep_id)
+    check_definition(recorded, study.definition)
+    if recorded.searcher == "pbt":
         raise ConfigurationError(
             f"no one configuration gave the weights of sweep {sweep_id}: it is of a population", "take another sweep"
         )
@@ -43,7 +46,7 @@ def _best_of_sweep(study: Study, runs: RunStore, options: SweepOptions) -> list[
         raise ConfigurationError(
             f"sweep {sweep_id} ranks {len(result.best_first)} trials, not {num_trials}", "take fewer --trials"
         )
-    if options.validation_share is not None and (seed := runs.sweep(sweep_id).seed) != options.sweep_seed:
+    if options.validation_share is not None and (seed := recorded.seed) != options.sweep_seed:
         raise ConfigurationError(
             f"sweep {sweep_id} has held out the images of seed {seed}, and learnt from those of {options.sweep_seed}",
             f"add --seed {seed}",

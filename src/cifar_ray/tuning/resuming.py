@@ -79,12 +79,7 @@ def search_fields(study: Study, options: SweepOptions) -> dict[str, Any]:
 
 def check_same(recorded: SweepRecord, sweep: SweepRecord) -> None:
     """Raise ConfigurationError, which lists the differences, unless the resumed sweep is as it was recorded."""
-    if recorded.definition != sweep.definition:
-        has_it = f" (its {layout.SWEEP_RECORD} has the text)" if recorded.definition else ""
-        raise ConfigurationError(
-            f"sweep {recorded.sweep_id} began with another definition of {sweep.study}",
-            f"restore that{has_it}, or start another sweep",
-        )
+    check_definition(recorded, sweep.definition)
     names = ["num_seeds", "searcher", "best_of", "seed", "num_trials", "max_epochs", "grace_period", "is_cohort"]
     names += ["reduction_factor"] if recorded.grace_period < recorded.max_epochs else []
     names += ["accelerators_per_trial", *([] if recorded.is_cohort else ["cpus_per_trial"])]
@@ -97,6 +92,16 @@ def check_same(recorded: SweepRecord, sweep: SweepRecord) -> None:
         raise ConfigurationError(
             f"sweep {recorded.sweep_id} was started otherwise: {'; '.join(changed)}",
             "leave out options that say otherwise; cluster and images must be of the kind that it was begun with, too",
+        )
+
+
+def check_definition(recorded: SweepRecord, definition: str | None) -> None:
+    """Raise ConfigurationError unless the sweep's study was defined by that text; None stands for the package's own."""
+    if recorded.definition != definition:
+        has_it = f" (its {layout.SWEEP_RECORD} has the text)" if recorded.definition else ""
+        raise ConfigurationError(
+            f"sweep {recorded.sweep_id} began with another definition of {recorded.study}",
+            f"restore that{has_it}, or start another sweep",
         )
 
 
