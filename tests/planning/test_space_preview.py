@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from cifar_ray.planning.space_preview import MAX_CORNERS, preview_space
-from cifar_ray.studies import STUDIES, Choice, LogUniform, get_study
+from cifar_ray.studies import STUDIES, Choice, LogUniform, Range, get_study
 
 FIXED = {"model": "resnet", "optimizer": "sgd", "dropout": 0.0, "depth": 18, "weight_decay": 1e-4}
 
@@ -43,6 +43,17 @@ def test_repeats_and_near_ones_are_counted() -> None:
     assert (preview.num_repeated, preview.num_near, preview.num_combinations) == (8, 0, 2)
     narrow = replace(few, space={"learning_rate": LogUniform(0.1, 0.1001)}, fixed=FIXED)
     assert preview_space(narrow.with_budget(num_trials=10), seed=0).num_near == 9
+
+
+def test_in_a_uniform_range_near_is_a_share_of_it() -> None:
+    study = replace(get_study("resnet"), space={"mixup": Range(0, 1)}, fixed={**FIXED, "learning_rate": 0.1})
+    preview = preview_space(study.with_budget(num_trials=100), seed=0)
+    assert (preview.num_repeated, preview.num_corners, preview.refused) == (0, 2, {})
+    # at most ten values can lie farther than a tenth from one another
+    assert 90 <= preview.num_near < 100
+    whole = replace(study, space={"cutout": Range(0, 1, is_whole=True), "batch_size": Choice((64,))})
+    preview = preview_space(whole.with_budget(num_trials=10), seed=0)
+    assert (preview.num_repeated, preview.num_near, preview.num_combinations) == (8, 0, 1)
 
 
 def test_a_space_of_many_corners_is_sampled() -> None:

@@ -3,6 +3,7 @@ from dataclasses import replace
 from cifar_ray.records import SweepRecord, TrialRecord
 from cifar_ray.reporting.parameters import MIN_TRIALS, varied_parameters
 from cifar_ray.studies import get_study
+from cifar_ray.studies.study_file import parse_study
 
 
 def trials(number: int) -> list[TrialRecord]:
@@ -39,6 +40,26 @@ def test_a_sweep_of_a_wider_range_than_the_studys_is_shown_whole(sweep_record: S
     wide = [replace(found[0], config={**found[0].config, "learning_rate": 5.0}), *found[1:]]
     (rate,) = (each for each in varied_parameters(sweep_record, wide) if each["name"] == "learning_rate")
     assert (rate["low"], rate["high"]) == (1e-4, 5.0)
+
+
+OWN = """\
+title = "Own"
+budget = { num_trials = 30, max_epochs = 2 }
+space = { dropout = { uniform = [0.0, 0.5] }, batch_size = { log_uniform = [16, 64] }, cutout = { uniform = [0, 8] } }
+fixed = { model = "classic_cnn", optimizer = "sgd", learning_rate = 0.01, weight_decay = 0 }
+"""
+
+
+def test_an_own_studys_ranges_are_shown_on_their_own_scale(sweep_record: SweepRecord) -> None:
+    """Whatever it happened to draw; by the values alone where the text is no study to this version."""
+    configs = [config.to_dict() for config in parse_study("own", OWN).sample(0)]
+    drawn = [TrialRecord(trial_id=str(n), config=config, outcome="completed") for n, config in enumerate(configs)]
+    own = replace(sweep_record, study="own", definition=OWN)
+    found = {each["name"]: (each["kind"], each.get("low"), each.get("high")) for each in varied_parameters(own, drawn)}
+    assert found == {"dropout": ("linear", 0, 0.5), "batch_size": ("log", 16, 64), "cutout": ("linear", 0, 8)}
+    for definition in (None, "[", OWN.replace("uniform", "normal")):
+        guessed = {each["name"]: each for each in varied_parameters(replace(own, definition=definition), drawn)}
+        assert guessed["dropout"]["low"] == min(config["dropout"] for config in configs)
 
 
 def test_of_few_ended_trials_no_importance(sweep_record: SweepRecord) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, fields
 
-from cifar_ray.studies import STUDIES, Choice, LogUniform, TrialConfig
+from cifar_ray.studies import STUDIES, Choice, LogUniform, Range, TrialConfig
 from cifar_ray.studies.trial_config import METHODS
 
 SHARED = {
@@ -74,7 +74,7 @@ def test_the_reports_winners_lie_in_their_spaces() -> None:
             domain = study.space.get(name)
             if isinstance(domain, Choice):
                 assert value in domain.values, (study.name, name)
-            elif isinstance(domain, LogUniform):
+            elif isinstance(domain, Range):
                 assert domain.low <= value <= domain.high, (study.name, name)
             else:
                 assert study.fixed[name] == value, (study.name, name)

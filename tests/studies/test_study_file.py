@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from cifar_ray.errors import ConfigurationError
-from cifar_ray.studies import Choice, LogUniform, as_defined, get_study
+from cifar_ray.studies import Choice, LogUniform, Range, as_defined, get_study
 from cifar_ray.studies.study import Budget
 from cifar_ray.studies.study_file import parse_study, read_study, study_files
 
@@ -73,7 +73,6 @@ def test_what_a_file_may_say_beyond_that() -> None:
         ("dropout = [0.0, 0.25]", f"dropout = {[0.25] * 200 + [2.5]}", "dropout is 2.5"),
         ("dropout = [0.0, 0.25]", 'dropout = ["0.25"]', "dropout: Input should be a valid number"),
         ("dropout = [0.0, 0.25]", "dropout = [nan]", "dropout is nan"),
-        ("dropout = [0.0, 0.25]", "dropout = { uniform = [0.0, 0.25] }", "dropout is {'uniform'"),
         ("dropout = [0.0, 0.25]", "dropout = { log_uniform = [0.1, 0.25], base = 2 }", "dropout is {'log_uniform'"),
         ("dropout = [0.0, 0.25]", 'dropout = { log_uniform = ["0.1", 0.25] }', "dropout is {'log_uniform'"),
         ("dropout = [0.0, 0.25]", "dropout = { log_uniform = [false, 1] }", "dropout is {'log_uniform'"),
@@ -98,6 +97,58 @@ def test_what_is_wrong_is_named(line: str, instead: str, says: str, tmp_path: Pa
     with pytest.raises(ConfigurationError, match=says) as refused:
         read_study(tmp_path / "mine.toml")
     assert refused.value.message.startswith(f"study file {tmp_path / 'mine.toml'}: ")
+
+
+@pytest.mark.parametrize(
+    ("written", "domain"),
+    [
+        ("dropout = { uniform = [0, 0.25] }", Range(0, 0.25)),
+        ("dropout = { uniform = [0, 0.25] }\nmixup = { uniform = [0, 1] }", Range(0, 1)),
+        ("dropout = [0]\nseed = { uniform = [0, 9] }", Range(0, 9, is_whole=True)),
+        ("dropout = [0]\nseed = { log_uniform = [1, 64] }", Range(1, 64, is_log=True, is_whole=True)),
+    ],
+)
+def test_a_range_is_of_what_its_setting_takes(written: str, domain: Range) -> None:
+    study = parse_study("mine", OWN.replace("dropout = [0.0, 0.25]", written))
+    name, found = list(study.space.items())[-1]
+    assert found == domain
+    assert {type(getattr(config, name)) for config in study.sample(0)} == {int if domain.is_whole else float}
+
+
+NUMBERS = "take a list of values, { uniform = [low, high] } or { log_uniform = [low, high] }"
+
+
+@pytest.mark.parametrize(
+    ("written", "says", "hint"),
+    [
+        ("mixup = { uniform = [0.5, 0.25] }", "mixup: bounds 0.5, 0.25 of a range: need low < high", None),
+        ("mixup = { log_uniform = [0, 1] }", "mixup: .* need 0 < low < high, since it is logarithmic", None),
+        ("mixup = { uniform = [0, inf] }", "mixup: bounds 0, inf", None),
+        (f"mixup = {{ uniform = [0, 1{'0' * 400}] }}", "bounds 0.0, inf", None),
+        ("mixup = { uniform = [0] }", "mixup is {'uniform'", NUMBERS),
+        ("mixup = { uniform = [0, true] }", "mixup is {'uniform'", NUMBERS),
+        ("mixup = { integer = [0, 1] }", "mixup is {'integer'", NUMBERS),
+        ("mixup = { uniform = [0, 1], log_uniform = [1, 2] }", "mixup is {'uniform'", NUMBERS),
+        ("cutout = { uniform = [1, 9.0] }", "cutout is {'uniform'", f"{NUMBERS}, with whole numbers"),
+        ("cutout = { log_uniform = [0, 9] }", "cutout: bounds 0, 9 of a range: need 0 < low < high", None),
+        ("batch_norm = { uniform = [0, 1] }", "batch_norm is {'uniform'", "take a list of values"),
+        ("schedule = { uniform = [0, 1] }", "schedule is {'uniform'", "take a list of values"),
+        # what the network refuses at a bound, which no draw may reach
+        ("label_smoothing = { uniform = [0.0, 1.0] }", "label_smoothing is 1.0", "label_smoothing must be in [0, 1)"),
+        ("cutout = { uniform = [0, 33] }", "cutout is 33", "cutout must be in [0, 32]"),
+        # of no effect but at a bound, where it is as it would be anyway
+        (
+            'schedule = ["one_cycle"]\nmomentum = { uniform = [0.5, 0.9] }',
+            "momentum is 0.[5-8]",
+            "momentum must be 0.9",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_range_is_said(written: str, says: str, hint: str | None) -> None:
+    with pytest.raises(ConfigurationError, match=says) as refused:
+        parse_study("mine", OWN.replace("dropout = [0.0, 0.25]", f"dropout = [0.0]\n{written}"))
+    assert (refused.value.hint or "").startswith(hint or "")
+    assert bool(refused.value.hint) == bool(hint)
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Searches over made results: what they learn from, and what a later driver finds in the books."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from statistics import median
 from typing import Any
@@ -12,7 +12,7 @@ from ray.tune.utils.util import flatten_dict
 
 from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
 from cifar_ray.storage.runs import RunStore
-from cifar_ray.studies import STUDIES, TrialConfig
+from cifar_ray.studies import STUDIES, Range, TrialConfig
 from cifar_ray.studies.study import Searcher
 from cifar_ray.tuning.assignment import assign
 from cifar_ray.tuning.epoch_report import to_result
@@ -26,8 +26,11 @@ Open = Callable[..., ModelSearch]
 def open_search(runs: RunStore, sweep_record: SweepRecord) -> Open:
     """Makes the search of a driver, the first or a later one, of one sweep of `cnn`."""
 
-    def open_search(searcher: Searcher, num_trials: int = 40, **changes: Any) -> ModelSearch:
+    def open_search(
+        searcher: Searcher, num_trials: int = 40, space: Mapping[str, Range] | None = None, **changes: Any
+    ) -> ModelSearch:
         study = STUDIES["cnn"].with_budget(num_trials=num_trials, max_epochs=EPOCHS).with_searcher(searcher)
+        study = replace(study, space={**study.space, **(space or {})})
         sweep = replace(sweep_record, num_trials=num_trials, max_epochs=EPOCHS, searcher=searcher, **changes)
         return ModelSearch(study, sweep, study.sample(sweep.seed), runs)
 
@@ -79,6 +82,25 @@ def test_later_trials_are_nearer_to_what_did_best(open_search: Open, searcher: S
         search.on_trial_complete(str(index), result(EPOCHS, found[-1]))
     # by chance 0.5
     assert median(found[20:]) > 0.7
+
+
+@pytest.mark.parametrize("searcher", ["tpe", "bohb-style"])
+def test_it_learns_in_every_kind_of_range(open_search: Open, searcher: Searcher) -> None:
+    space = {
+        "dropout": Range(0.0, 0.8),
+        "seed": Range(0, 100, is_whole=True),
+        "weight_decay": Range(1e-4, 1, is_log=True),
+    }
+    search, found = open_search(searcher, num_trials=60, space=space), []
+    for index in range(60):
+        settings = give(search, str(index))["settings"]
+        assert (type(settings["dropout"]), type(settings["seed"])) == (float, int)
+        assert all(domain.low <= settings[name] <= domain.high for name, domain in space.items())
+        found.append((settings["dropout"], settings["seed"]))
+        search.on_trial_complete(str(index), result(EPOCHS, 1 - settings["dropout"] / 2 - settings["seed"] / 200))
+    # by chance 0.4 and 50
+    assert median(dropout for dropout, _ in found[20:]) < 0.25
+    assert median(seed for _, seed in found[20:]) < 35
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from ray.tune.utils.util import flatten_dict
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
 from cifar_ray.storage.runs import RunStore
-from cifar_ray.studies import STUDIES, TrialConfig
+from cifar_ray.studies import STUDIES, Range, TrialConfig
 from cifar_ray.studies.study import ADJUSTABLE
 from cifar_ray.tuning.assignment import assign
 from cifar_ray.tuning.epoch_report import to_result
@@ -165,6 +165,26 @@ def test_only_what_may_change_is_changed_and_stays_in_the_space() -> None:
         seen |= different
         config = changed
     assert seen == ADJUSTABLE & set(STUDY.space), "all that may change does"
+
+
+def test_every_kind_of_range_is_explored_within_its_bounds() -> None:
+    space = {
+        "momentum": Range(0.8, 0.99),
+        "cutout": Range(0, 16, is_whole=True),
+        "weight_decay": Range(1e-4, 1e-2, is_log=True),
+    }
+    fixed = {name: value for name, value in STUDY.fixed.items() if name not in space}
+    study = replace(STUDY, space={**STUDY.space, **space}, fixed=fixed, is_cohort=False)
+    rng, config = random.Random(0), study.sample(0)[0].to_dict()
+    found = []
+    for _ in range(200):
+        config = explore(study, config, rng)
+        found.append(config)
+    for name, domain in space.items():
+        values = [each[name] for each in found]
+        assert all(domain.low <= value <= domain.high for value in values)
+        assert {type(value) for value in values} == {int if domain.is_whole else float}
+        assert len({*values}) > 10, f"{name} gets about"
 
 
 def records(num_trials: int) -> list[TrialRecord]:

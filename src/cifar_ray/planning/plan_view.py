@@ -83,7 +83,8 @@ def _repeats(space: SpacePreview) -> str:
     num, more = len(space.configs), len(space.configs) - NUM_SAMPLED
     rest = f"and {more:,} more; " if more > 0 else ""
     repeated = f"{space.num_repeated:,} repeat an earlier one" if space.num_repeated else "no two are the same"
-    near = f", {space.num_near:,} near an earlier one (equal choices, numbers within 10 %)" if space.num_near else ""
+    alike = "equal choices, numbers within 10 %, of their range if uniform"
+    near = f", {space.num_near:,} near an earlier one ({alike})" if space.num_near else ""
     return f"{rest}of {num:,} sampled, {repeated}{near}; {space.num_combinations:,.0f} combinations of choices"
 
 

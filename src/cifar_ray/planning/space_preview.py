@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from cifar_ray.errors import ConfigurationError
-from cifar_ray.studies import Choice, Study, TrialConfig
-from cifar_ray.studies.space import Domain
+from cifar_ray.studies import Choice, Range, Study, TrialConfig
 
 MAX_CORNERS = 20_000
 """Of a space with more corners, this many are drawn at random."""
 NEAR = 0.1
-"""Two configurations are near if all choices are equal and no number differs by more than this share."""
+"""Two configurations are near if all choices are equal and no number differs by more than this share: of itself,
+or of its range where that is uniform."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class SpacePreview:
     num_near: int
     """Configurations that are near an earlier one, but not the same."""
     num_combinations: float
-    """Combinations of the choices alone; continuous ranges are left out."""
+    """Combinations of the choices alone; ranges are left out."""
     num_corners: int
     """Corners tried: combinations of choices with each range at one of its ends."""
     is_every_corner: bool
@@ -66,22 +66,25 @@ def preview_space(study: Study, seed: int) -> SpacePreview:
 
 
 def _count_repeats(configs: Sequence[Mapping[str, Any]], study: Study) -> tuple[int, int]:
-    numbers = [name for name, domain in study.space.items() if not isinstance(domain, Choice)]
+    ranges = {name: domain for name, domain in study.space.items() if isinstance(domain, Range)}
     alike: defaultdict[tuple[Any, ...], list[list[float]]] = defaultdict(list)
     num_repeated = num_near = 0
     for config in configs:
-        others = alike[tuple(repr(value) for name, value in config.items() if name not in numbers)]
-        own = [math.log(config[name]) for name in numbers]
+        others = alike[tuple(repr(value) for name, value in config.items() if name not in ranges)]
+        own = [_position(domain, config[name]) for name, domain in ranges.items()]
         distances = [max((abs(a - b) for a, b in zip(own, other, strict=True)), default=0.0) for other in others]
         nearest = min(distances, default=math.inf)
         num_repeated += nearest == 0
-        num_near += 0 < nearest <= math.log1p(NEAR)
+        num_near += 0 < nearest <= 1
         others.append(own)
     return num_repeated, num_near
 
 
-def _ends(domain: Domain) -> tuple[Any, ...]:
-    return domain.values if isinstance(domain, Choice) else (domain.low, domain.high)
+def _position(domain: Range, value: float) -> float:
+    """In its range, by steps that are still near."""
+    if domain.is_log:
+        return math.log(value) / math.log1p(NEAR)
+    return value / (NEAR * (domain.high - domain.low))
 
 
 def _num_combinations(study: Study) -> float:
@@ -89,7 +92,7 @@ def _num_combinations(study: Study) -> float:
 
 
 def _corners(study: Study, seed: int) -> tuple[Iterator[tuple[Any, ...]], bool]:
-    ends = [_ends(domain) for domain in study.space.values()]
+    ends = [domain.ends for domain in study.space.values()]
     if math.prod(map(len, ends)) <= MAX_CORNERS:
         return itertools.product(*ends), True
     rng = random.Random(seed)

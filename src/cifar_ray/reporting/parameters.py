@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeGuard
 
+from cifar_ray.errors import ConfigurationError
 from cifar_ray.records import SweepRecord, TrialRecord
 from cifar_ray.reporting.score_rows import SETTINGS, setting_label
-from cifar_ray.studies import STUDIES
-from cifar_ray.studies.space import LogUniform
+from cifar_ray.studies import Range, get_study
+from cifar_ray.studies.space import SearchSpace
+from cifar_ray.studies.study_file import parse_study
 
 METHOD = (
     "PED-ANOVA (Watanabe et al. 2023, Optuna): how far the settings of the best tenth of the ended trials differ from "
@@ -24,7 +27,7 @@ MAX_CHOICES = 8
 
 def varied_parameters(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> list[dict[str, Any]]:
     """Each setting with its name, label, kind (`log`, `linear` or `choice`), bounds or values, and importance."""
-    space = STUDIES[sweep.study].space if sweep.study in STUDIES else {}
+    space = _space(sweep.study, sweep.definition)
     names = list(dict.fromkeys([*SETTINGS, *(name for trial in trials for name in trial.config)]))
     found = []
     for name in names:
@@ -33,15 +36,25 @@ def varied_parameters(sweep: SweepRecord, trials: Sequence[TrialRecord]) -> list
             continue
         described: dict[str, Any] = {"name": name, "label": setting_label(name)}
         domain = space.get(name)
-        if isinstance(domain, LogUniform):
+        if isinstance(domain, Range):
             # the study may have searched another range when the sweep began
-            numbers = [number for value in values if _is_number(value) and (number := float(value or 0)) > 0]
-            described |= {"kind": "log", "low": min(domain.low, *numbers), "high": max(domain.high, *numbers)}
+            numbers = [float(value) for value in values if _is_number(value) and (value > 0 or not domain.is_log)]
+            ends = (*domain.ends, *numbers)
+            described |= {"kind": "log" if domain.is_log else "linear", "low": min(ends), "high": max(ends)}
         else:
             described |= _scale(values)
         found.append(described)
     importance = _importance(found, trials)
     return [each | {"importance": importance.get(each["name"])} for each in found]
+
+
+@lru_cache(maxsize=64)
+def _space(study: str, definition: str | None) -> SearchSpace:
+    """Empty where this version has no such study, or refuses what its file said."""
+    try:
+        return (get_study(study) if definition is None else parse_study(study, definition)).space
+    except ConfigurationError:
+        return {}
 
 
 def _scale(values: Sequence[Any]) -> dict[str, Any]:
@@ -101,7 +114,7 @@ def _coordinate(parameter: Mapping[str, Any], value: Any) -> Any:
     return min(max(float(value), low), float(parameter["high"])) if _is_number(value) else low
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

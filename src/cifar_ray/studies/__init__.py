@@ -8,7 +8,7 @@ from pathlib import Path
 from cifar_ray.errors import ConfigurationError, UnknownNameError
 from cifar_ray.studies.beyond import CNN_DEPTH, CNN_EMA, FAST, NF_RESNET, RESNET_BEYOND
 from cifar_ray.studies.published import CNN, RESNET, RESNET_SCHEDULE
-from cifar_ray.studies.space import Choice, LogUniform
+from cifar_ray.studies.space import Choice, LogUniform, Range
 from cifar_ray.studies.study import VALIDATION_SHARE, Budget, PublishedResult, Study, fits_cohort, trials_at_once
 from cifar_ray.studies.study_file import parse_study, read_study, study_files
 from cifar_ray.studies.trial_config import TrialConfig, parse_setting
@@ -24,6 +24,7 @@ __all__ = [
     "Choice",
     "LogUniform",
     "PublishedResult",
+    "Range",
     "Study",
     "TrialConfig",
     "as_defined",

@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from cifar_ray.errors import ConfigurationError
@@ -20,6 +21,11 @@ class Choice:
     def __post_init__(self) -> None:
         if not self.values:
             raise ConfigurationError("a choice needs at least one value")
+
+    @property
+    def ends(self) -> tuple[Any, ...]:
+        """Its values."""
+        return self.values
 
     def sample(self, rng: random.Random) -> Any:
         """One draw."""
@@ -36,31 +42,57 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class LogUniform:
-    """A number between two bounds, uniform in its logarithm."""
+class Range:
+    """A number between two bounds, both included, uniform in its value or in its logarithm."""
 
     low: float
     high: float
+    is_log: bool = False
+    is_whole: bool = False
+    """Whether it is a whole number."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.low < self.high < math.inf:
-            raise ConfigurationError(f"log-uniform bounds {self.low}, {self.high}: need 0 < low < high")
+        if not (0 if self.is_log else -math.inf) < self.low < self.high < math.inf:
+            wanted = "0 < low < high, since it is logarithmic" if self.is_log else "low < high"
+            raise ConfigurationError(f"bounds {self.low}, {self.high} of a range: need {wanted}")
+        if self.is_whole and (self.low % 1 or self.high % 1):
+            raise ConfigurationError(f"bounds {self.low}, {self.high} of whole numbers", "take whole numbers")
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Its bounds as they are drawn."""
+        return (int(self.low), int(self.high)) if self.is_whole else (self.low, self.high)
 
     def sample(self, rng: random.Random) -> float:
         """One draw, within the bounds."""
-        value = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
-        return min(max(value, self.low), self.high)
+        low, high = self.ends
+        if not self.is_log:
+            return rng.randint(int(low), int(high)) if self.is_whole else rng.uniform(low, high)
+        # a whole number stands for all that are rounded to it
+        margin = 0.5 if self.is_whole else 0
+        value = math.exp(rng.uniform(math.log(low - margin), math.log(high + margin)))
+        return min(max(round(value) if self.is_whole else value, low), high)
 
     def draw_near(self, value: float, rng: random.Random) -> float:
-        """A fifth less or a quarter more, within the bounds; a bound where both lie outside."""
-        near = [value * factor for factor in (0.8, 1.25) if self.low <= value * factor <= self.high]
-        return rng.choice(near or [self.low, self.high])
+        """Down or up, within the bounds; a bound where both lie outside.
+
+        By a fifth of the range; in a logarithmic one a fifth less or a quarter more. Of whole numbers another one.
+        """
+        step = (self.high - self.low) / 5
+        near = (value * 0.8, value * 1.25) if self.is_log else (value - step, value + step)
+        if self.is_whole:
+            near = (math.floor(near[0]), math.ceil(near[1]))
+        return rng.choice([each for each in near if self.low <= each <= self.high] or self.ends)
 
     def __str__(self) -> str:
-        return f"{self.low:g} to {self.high:g}, log-uniform"
+        scale = "log-uniform" if self.is_log else "uniform"
+        return f"{self.low:g} to {self.high:g}, {scale}{', whole numbers' if self.is_whole else ''}"
 
 
-Domain = Choice | LogUniform
+LogUniform = partial(Range, is_log=True)
+"""A Range that is uniform in its logarithm, as most are."""
+
+Domain = Choice | Range
 SearchSpace = Mapping[str, Domain]
 """From the name of a TrialConfig field to the values it may take."""
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 import re
 import tomllib
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from cifar_ray.errors import ConfigurationError, UnknownNameError
-from cifar_ray.studies.space import sample_space
+from cifar_ray.studies.space import Range, sample_space
 from cifar_ray.studies.study import SETTINGS, Study
 from cifar_ray.studies.trial_config import TrialConfig, check_effects
 
@@ -17,7 +18,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,37}")
 """Of a study, and so of its file. The id of a sweep, which has up to 63 characters, is that, a time and a number."""
 _MAX_BYTES = 65_536
 _NUM_DRAWS = 64
-"""Configurations that are drawn to see whether they are valid, besides one with each value of each choice."""
+"""Configurations that are drawn to see whether they are valid, besides one with each value or bound of each setting."""
 
 
 def study_files(folder: Path) -> dict[str, Path]:
@@ -71,16 +72,17 @@ def parse_study(name: str, text: str) -> Study:
         # without the number of the configuration
         where = ".".join(part for part in first["loc"] if isinstance(part, str))
         raise ConfigurationError(f"{where}: {first['msg']}") from error
-    check_effects(configs, [*study.space, *study.fixed])
+    # of those drawn: at its end, such as 0, a range that has no effect may be what the network asks for
+    check_effects(configs[:_NUM_DRAWS], [*study.space, *study.fixed])
     return study
 
 
 def _draw(study: Study) -> list[dict[str, Any]]:
-    """Some of the configurations that it may draw, with every value of every choice among them."""
+    """Some of the configurations that it may draw, then one with each value or bound of each setting."""
     rng, given = random.Random(0), {**study.fixed, "max_epochs": study.trial_budget.max_epochs}
     drawn = [given | sample_space(study.space, rng) for _ in range(_NUM_DRAWS)]
     for setting, domain in study.space.items():
-        drawn += [drawn[0] | {setting: value} for value in getattr(domain, "values", ())]
+        drawn += [drawn[0] | {setting: value} for value in domain.ends]
     return drawn
 
 
@@ -96,11 +98,20 @@ def _settings(table: str, written: object) -> dict[str, Any]:
     return written
 
 
-def _domain(setting: str, written: object) -> dict[str, Any]:
-    """The fields of a Choice or LogUniform."""
+def _domain(setting: str, written: Any) -> dict[str, Any]:
+    """The fields of a Choice or Range."""
+    kind, hint = get_type_hints(TrialConfig)[setting], "take a list of values"
+    if kind in (int, float):
+        hint += ", { uniform = [low, high] } or { log_uniform = [low, high] }"
+        hint += ", with whole numbers" if kind is int else ""
     match written:
         case [*values]:
             return {"values": values}
-        case {"log_uniform": [low, high], **others} if not others and {type(low), type(high)} <= {int, float}:
-            return {"low": low, "high": high}
-    raise ConfigurationError(f"{setting} is {written!r}", "take a list of values, or { log_uniform = [low, high] }")
+        case {"uniform": [low, high], **others} | {"log_uniform": [low, high], **others} if (
+            not others and kind in (int, float) and {type(low), type(high)} <= {int, kind}
+        ):
+            try:
+                return asdict(Range(low, high, is_log="uniform" not in written, is_whole=kind is int))
+            except ConfigurationError as error:
+                raise ConfigurationError(f"{setting}: {error.message}", error.hint) from error
+    raise ConfigurationError(f"{setting} is {written!r}", hint)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import TPESampler
 from ray.tune.search.optuna import OptunaSearch
 
@@ -97,4 +97,7 @@ class ModelSearch(BookSearch):
 def _distribution(domain: Domain) -> BaseDistribution:
     if isinstance(domain, Choice):
         return CategoricalDistribution(domain.values)
-    return FloatDistribution(domain.low, domain.high, log=True)
+    low, high = domain.ends
+    if domain.is_whole:
+        return IntDistribution(int(low), int(high), log=domain.is_log)
+    return FloatDistribution(low, high, log=domain.is_log)
