@@ -130,6 +130,14 @@ def test_a_second_interrupt_does_not_wait_for_the_stop_that_it_has_asked_for(mon
     assert "Aborted" not in done.output
 
 
+def test_an_interrupt_while_a_job_stops_says_that_it_may_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = FakeClient(KeyboardInterrupt)
+    done = run(monkeypatch, client, "stop", "job-1")
+    assert (done.exit_code, client.num_stops) == (130, 1)
+    assert "job job-1 was asked to stop" in done.stderr
+    assert "Aborted" not in done.output
+
+
 def test_jobs_of_others_steer_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     client = FakeClient(("RUNNING", "a\x1b]0;pwned\x07\n"))
     hostile = replace(client._status("RUNNING"), entrypoint="\x1b]0;pwned", message="\x1b]0;pwned")

@@ -50,6 +50,7 @@ def demo(trials: int, max_epochs: int, data: str, folder: Path) -> None:
     """
     study = get_study("cnn").with_budget(num_trials=trials, max_epochs=max_epochs)
     options = with_absolute_folders(SweepOptions(trials=trials, max_epochs=max_epochs, data=data))
+    jobs = find_jobs()
     home = read_settings().home / DEMO_FOLDER
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)  # whichever ends it, nothing stays running
@@ -57,7 +58,6 @@ def demo(trials: int, max_epochs: int, data: str, folder: Path) -> None:
     cluster = local.up(local.LocalClusterOptions(home=home), click.echo)
     try:
         enter(cluster)
-        jobs = find_jobs(Path.cwd())
         client = connect_jobs()
         sweep = tuning_job(study, options, jobs)
         sweep_id = sweep.metadata["sweep_id"]

@@ -34,7 +34,7 @@ from cifar_ray.studies import Study, get_study, study_files
 from cifar_ray.studies.flags import sweep_flags
 from cifar_ray.studies.options import SweepOptions
 from cifar_ray.submission.job_spec import JobSpec, evaluation_job, find_jobs, tuning_job
-from cifar_ray.submission.job_status import resume_hint
+from cifar_ray.submission.job_status import JobStatus, resume_hint
 from cifar_ray.submission.waiting import check_succeeded, observe_job, stop_and_wait, wait_for_job
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def submit(
     of each study's newest finished sweep, not counting sweeps with --best-of. The command follows the job and shows
     learning curves, rungs and the estimated time left; Ctrl-C asks the job to stop.
     """
-    jobs_folder = jobs_folder or find_jobs(Path.cwd())
+    jobs_folder = jobs_folder or find_jobs()
     options = with_absolute_folders(options)
     spec, study = _make_spec(what, sweeps, options, jobs_folder)
     if dry_run:
@@ -157,7 +157,7 @@ def logs(submission_id: str | None, follow: bool, tail: int | None, release: Rel
 @release_flags
 def stop(submission_id: str, release: ReleaseChoice) -> None:
     """Stop a job and wait until it has ended. Its sweep can be resumed."""
-    ended = stop_and_wait(connect_jobs(release), submission_id, flags=release.flags)
+    ended = _stop_and_wait(connect_jobs(release), submission_id, release.flags)
     click.echo(f"{submission_id} {ended.state}")
 
 
@@ -195,20 +195,26 @@ def watch(
 
 
 def _stop(client: JobsClient, submission_id: str, flags: str) -> None:
-    """Have it stop, and say how it ended; another Ctrl-C ends the waiting for that."""
-    try:
-        # who reads it may be gone, as `tee` is after Ctrl-C
-        with suppress(OSError):
-            click.echo(f"\nstopping {submission_id}", err=True)
-        stopped = stop_and_wait(client, submission_id, flags=flags)
-        end = JobStoppedError(f"job {submission_id}: {stopped.state}", resume_hint(stopped.metadata, flags))
-    except KeyboardInterrupt:
-        end = JobStoppedError(
-            f"job {submission_id} was asked to stop, and may not have stopped yet",
-            f"`cifar-ray job status {submission_id}{flags}` tells whether it has",
-        )
+    """Have it stop, and say how it ended."""
+    # who reads it may be gone, as `tee` is after Ctrl-C
     with suppress(OSError):
-        end.show()
+        click.echo(f"\nstopping {submission_id}", err=True)
+    stopped = _stop_and_wait(client, submission_id, flags)
+    with suppress(OSError):
+        JobStoppedError(f"job {submission_id}: {stopped.state}", resume_hint(stopped.metadata, flags)).show()
+
+
+def _stop_and_wait(client: JobsClient, submission_id: str, flags: str) -> JobStatus:
+    """Have it stop and wait for its end; Ctrl-C exits at once and says that the end is unknown."""
+    try:
+        return stop_and_wait(client, submission_id, flags=flags)
+    except KeyboardInterrupt:
+        with suppress(OSError):
+            JobStoppedError(
+                f"job {submission_id} was asked to stop, and may not have stopped yet",
+                f"`cifar-ray job status {submission_id}{flags}` tells whether it has",
+            ).show()
+        sys.exit(InterruptedSweepError.exit_code)
 
 
 def _make_spec(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -88,10 +89,9 @@ def up(
         except BaseException as error:
             _clear(state, keeps_ray_logs=True)
             if isinstance(error, OSError):
-                raise ClusterError(
-                    f"the cluster cannot be started: {error}",
-                    f"see whether the disks of {state.home} and {_TEMP_ROOT} have room",
-                ) from error
+                is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+                hint = f"make room on the disks of {state.home} and {_TEMP_ROOT}" if is_full else None
+                raise ClusterError(f"the cluster cannot be started: {error}", hint) from error
             raise
 
 
