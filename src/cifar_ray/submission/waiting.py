@@ -5,30 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from cifar_ray.errors import JobFailedError, JobStoppedError, TimeLimitError, UnreachableError
 from cifar_ray.progress.board import Board
 from cifar_ray.progress.sweep_log import LogEvent, read_line
 from cifar_ray.submission.job_status import JobStatus, resume_command, resume_hint
 
+if TYPE_CHECKING:
+    from cifar_ray.submission.jobs_client import JobsClient
+
 POLL_PERIOD_S = 1.0
 LOST_DEADLINE_S = 300.0
 """Seconds that the cluster may stay silent before we stop waiting. The job goes on without us."""
 STOP_DEADLINE_S = 30.0
-
-
-class Jobs(Protocol):
-    """What waiting needs of a JobsClient."""
-
-    def status(self, submission_id: str) -> JobStatus:
-        """Where the job stands."""
-
-    def logs(self, submission_id: str) -> str:
-        """Everything that it has printed."""
-
-    def stop(self, submission_id: str) -> bool:
-        """Ask it to stop."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +42,7 @@ class Observation:
 class _Observer:
     """Looks at one job, and remembers how much of its log it has read."""
 
-    def __init__(self, jobs: Jobs, submission_id: str) -> None:
+    def __init__(self, jobs: JobsClient, submission_id: str) -> None:
         self._jobs, self._submission_id = jobs, submission_id
         self._num_read = 0
         self.board = Board()
@@ -80,13 +70,13 @@ class _Observer:
         )
 
 
-def observe_job(jobs: Jobs, submission_id: str) -> Observation:
+def observe_job(jobs: JobsClient, submission_id: str) -> Observation:
     """One look at the job."""
     return _Observer(jobs, submission_id).look()[1]
 
 
 def wait_for_job(
-    jobs: Jobs,
+    jobs: JobsClient,
     submission_id: str,
     observe: Callable[[Observation], None],
     *,
@@ -153,7 +143,7 @@ def check_succeeded(status: JobStatus, log: str, *, flags: str = "") -> None:
     )
 
 
-def stop_and_wait(jobs: Jobs, submission_id: str, *, flags: str = "", deadline_s: float = STOP_DEADLINE_S) -> JobStatus:
+def stop_and_wait(jobs: JobsClient, submission_id: str, *, flags: str = "", deadline_s: float = STOP_DEADLINE_S) -> JobStatus:
     """Ask the job to stop and wait until it has ended; UnreachableError where it has not by then. `flags` as above."""
     jobs.stop(submission_id)
     until = time.monotonic() + deadline_s
