@@ -20,10 +20,10 @@ from botocore.config import Config
 from botocore.credentials import SharedCredentialProvider
 from botocore.exceptions import ClientError
 
+from cifar_ray.cli.local import examine
 from cifar_ray.cluster import local, s3_server
 from cifar_ray.cluster.credentials import make_secrets, read_token
 from cifar_ray.cluster.environment import MARK
-from cifar_ray.cluster.health import examine
 from cifar_ray.cluster.local import LocalClusterOptions, down, find, up
 from cifar_ray.cluster.processes import family, is_alive
 from cifar_ray.cluster.state import StateFolder

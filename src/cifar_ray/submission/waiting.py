@@ -143,7 +143,9 @@ def check_succeeded(status: JobStatus, log: str, *, flags: str = "") -> None:
     )
 
 
-def stop_and_wait(jobs: JobsClient, submission_id: str, *, flags: str = "", deadline_s: float = STOP_DEADLINE_S) -> JobStatus:
+def stop_and_wait(
+    jobs: JobsClient, submission_id: str, *, flags: str = "", deadline_s: float = STOP_DEADLINE_S
+) -> JobStatus:
     """Ask the job to stop and wait until it has ended; UnreachableError where it has not by then. `flags` as above."""
     jobs.stop(submission_id)
     until = time.monotonic() + deadline_s
