@@ -42,12 +42,12 @@ def _silent():
     raise UnreachableError("nothing answers")
 
 
-@pytest.mark.parametrize("has_come", [lambda: False, _silent])
-def test_one_that_never_answers_meets_the_deadline(tmp_path, has_come):
+@pytest.mark.parametrize("is_ready", [lambda: False, _silent])
+def test_one_that_never_answers_meets_the_deadline(tmp_path, is_ready):
     started = _launch(tmp_path, "import time; time.sleep(60)")
     begun = time.monotonic()
     with pytest.raises(ClusterError, match="did not answer within"):
-        server.wait_until(started, has_come, started, 0.3)
+        server.wait_until(started, is_ready, started, 0.3)
     assert time.monotonic() - begun < 3
     assert _stop(started)
     server.reap()

@@ -178,4 +178,4 @@ def _workers(text: str, cpus: int | None, accelerators: int) -> LocalPool:
     if not (colon and least.isdecimal() and most.isdecimal()):
         raise click.BadParameter(f"{text!r} is not MIN:MAX, such as 0:4", param_hint="--workers")
     num_cpus = max(1, (cpus or os.cpu_count() or 1) // max(1, int(most)))
-    return LocalPool(least=int(least), max_nodes=int(most), num_cpus=num_cpus, num_gpus=accelerators)
+    return LocalPool(min_nodes=int(least), max_nodes=int(most), num_cpus=num_cpus, num_gpus=accelerators)

@@ -54,12 +54,9 @@ def kept_objects(home: Path) -> Path | None:
         return None
 
 
-def _say_nothing(_line: str) -> None: ...
-
-
 def up(
     options: LocalClusterOptions,
-    say: Callable[[str], None] = _say_nothing,
+    say: Callable[[str], None] = lambda line: None,
     environ: Mapping[str, str] = os.environ,
 ) -> LocalCluster:
     """Start the cluster and wait until both servers answer.
@@ -95,7 +92,7 @@ def up(
             raise
 
 
-def down(home: Path, say: Callable[[str], None] = _say_nothing) -> bool:
+def down(home: Path, say: Callable[[str], None] = lambda line: None) -> bool:
     """Stop the cluster of `home`, with whatever runs on it; returns whether there was one. Results are kept.
 
     ClusterError where it runs on another machine that shares `home`.

@@ -66,11 +66,11 @@ def start(
 def wait(server: Server, beside: Server, dashboard_url: str, token: str) -> None:
     """Wait until the Jobs API answers and a node is alive; ClusterError where that does not happen."""
 
-    def has_come() -> bool:
+    def is_ready() -> bool:
         dashboard_api.running_jobs(dashboard_url, token)
         return bool(dashboard_api.living_nodes(dashboard_url, token))
 
-    wait_until(server, has_come, beside)
+    wait_until(server, is_ready, beside)
 
 
 def stop(cluster: LocalCluster) -> bool:

@@ -107,11 +107,11 @@ def stop(cluster: LocalCluster) -> bool:
 def wait(server: Server, beside: Server, endpoint_url: str, credentials: Path) -> None:
     """Wait until the bucket exists and takes an object; ClusterError where that does not happen."""
 
-    def has_come() -> bool:
+    def is_ready() -> bool:
         check(endpoint_url, credentials, is_first=True)
         return True
 
-    wait_until(server, has_come, beside)
+    wait_until(server, is_ready, beside)
 
 
 def check(endpoint_url: str, credentials: Path, *, is_first: bool = False) -> None:

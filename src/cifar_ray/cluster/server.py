@@ -66,9 +66,9 @@ def reap() -> None:
 
 
 def wait_until(
-    server: Server, has_come: Callable[[], bool], beside: Server, deadline_s: float = START_DEADLINE_S
+    server: Server, is_ready: Callable[[], bool], beside: Server, deadline_s: float = START_DEADLINE_S
 ) -> None:
-    """Wait until `has_come` returns true; it may raise UnreachableError until then.
+    """Wait until `is_ready` returns true; it may raise UnreachableError until then.
 
     ClusterError, with the last lines of the log, where the server, or the one `beside` it, ends first or
     `deadline_s` passes.
@@ -76,7 +76,7 @@ def wait_until(
     deadline = time.monotonic() + deadline_s
     while True:
         with suppress(UnreachableError):
-            if has_come():
+            if is_ready():
                 return
         for each in (server, beside):
             if not is_alive(each.process):
