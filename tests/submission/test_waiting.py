@@ -46,12 +46,6 @@ def test_only_silence_counts_not_how_long_the_job_has_run(monkeypatch: pytest.Mo
     assert [each.state for each in seen[-2:]] == ["LOST", "SUCCEEDED"]
 
 
-def test_a_connection_that_stays_lost_ends_the_wait() -> None:
-    with pytest.raises(UnreachableError, match="may still run") as caught:
-        watch(FakeJobs(UnreachableError), lost_deadline_s=0.02)
-    assert "job status job-1" in str(caught.value.hint)
-
-
 def test_a_cluster_that_was_stopped_ends_the_wait_at_once() -> None:
     gone = iter((False, True))
     with pytest.raises(JobStoppedError, match="job job-1: its cluster was stopped") as caught:
@@ -67,14 +61,14 @@ def test_a_sweep_whose_cluster_was_stopped_can_go_on() -> None:
     assert caught.value.hint == "go on with `cifar-ray local up; cifar-ray job submit cnn --sweep-id cnn-1 --resume`"
 
 
-def test_hints_name_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_given_up_is_told_with_a_command_that_names_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     flags = " --release sweeps --namespace ml"
-    with pytest.raises(UnreachableError) as lost:
+    with pytest.raises(UnreachableError, match="may still run") as lost:
         watch(FakeJobs(UnreachableError), lost_deadline_s=0.02, flags=flags)
     with pytest.raises(JobFailedError) as failed:
         check_succeeded(job_status("FAILED"), "", flags=flags)
     monkeypatch.setattr(FakeJobs, "stop", lambda *_: True)
-    with pytest.raises(UnreachableError) as running:
+    with pytest.raises(UnreachableError, match="has not stopped") as running:
         stop_and_wait(FakeJobs(("RUNNING", "")), "job-1", flags=flags, deadline_s=0.01)
     for caught in (lost, failed, running):
         assert str(caught.value.hint).endswith(f"job-1{flags}`")
@@ -102,10 +96,3 @@ def test_only_success_is_success() -> None:
 
 def test_stop_waits_for_the_end() -> None:
     assert stop_and_wait(FakeJobs(("RUNNING", "")), "job-1", deadline_s=5).state == "STOPPED"
-
-
-def test_a_job_that_does_not_stop(monkeypatch: pytest.MonkeyPatch) -> None:
-    jobs = FakeJobs(("RUNNING", ""))
-    monkeypatch.setattr(jobs, "stop", lambda submission_id: True)
-    with pytest.raises(UnreachableError, match="has not stopped"):
-        stop_and_wait(jobs, "job-1", deadline_s=0.01)
