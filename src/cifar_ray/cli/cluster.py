@@ -69,7 +69,7 @@ def connect(release: ReleaseChoice, port: int | None) -> None:
     """
     found = release.find()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)  # whichever ends it, the token's file goes
+        signal.signal(number, signal.default_int_handler)  # however it ends, the token's file is removed
     with reach_head(found, port or 0) as head, tempfile.TemporaryDirectory(dir=_private_folder()) as folder:
         token_path = Path(folder) / "ray-token"
         _write_token(token_path, head.token)

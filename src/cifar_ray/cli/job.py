@@ -189,7 +189,7 @@ def watch(
         if stop_on_interrupt:
             _stop(client, submission_id, flags)
         sys.exit(InterruptedSweepError.exit_code)
-    # of a success nothing more is asked: a connection that is lost now would make it look unreachable
+    # a success needs no log: a connection that is lost now would make it look unreachable
     log = client.logs(submission_id) if ended.state == "FAILED" else ""
     check_succeeded(ended, log, flags=flags)
 
@@ -226,13 +226,13 @@ def _make_spec(
             raise ConfigurationError("evaluate takes --storage and sweep ids only", "drop the other options")
         return evaluation_job(sweeps, options.storage, jobs_folder), None
     study = get_study(what, study_files(jobs_folder), others=("evaluate",))
-    # what a sweep goes on with, its record tells
+    # a resumed sweep has its options in its record
     study = study if options.resume else options.adapt(study)
     if sweeps:
         raise ConfigurationError(f"unexpected {sweeps[0]!r}", "only `evaluate` takes sweep ids")
     is_drawn_anew = not (options.resume or options.start_or_resume or options.best_of)
     if is_drawn_anew:
-        # of the others the store tells whether their trials train together
+        # for the others, the store says whether their trials train together
         is_in_cohorts(study, options)
     return tuning_job(study, options, jobs_folder), study
 

@@ -162,7 +162,7 @@ def examine(found: LocalCluster) -> tuple[dict[str, str | None], list[NodeKind] 
 
 
 def _running_jobs(home: Path) -> list[RunningJob]:
-    """Of the cluster; none where it does not tell, since it is to be stopped in any case."""
+    """The cluster's running jobs; none where it does not answer, since it is stopped anyway."""
     found = find(home)
     if found is None:
         return []
