@@ -17,6 +17,8 @@ def job_status(state: str, **metadata: str) -> JobStatus:
 class FakeJobs:
     """Answers the looks one after the other, the last one for ever: a state and the log by then, or what is raised."""
 
+    flags = ""
+
     def __init__(self, *looks: Look, **metadata: str) -> None:
         self.looks, self.metadata = list(looks), metadata
         self.num_stops = 0

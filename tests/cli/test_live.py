@@ -99,7 +99,7 @@ def test_an_interrupt_asks_the_job_to_stop_also_where_nobody_reads(monkeypatch: 
     def broken(*arguments: object, **options: object) -> None:
         raise BrokenPipeError
 
-    def stop(client: object, submission_id: str, flags: str) -> object:
+    def stop(client: object, submission_id: str) -> object:
         asked.append(submission_id)
         return job_status("SUCCEEDED")
 

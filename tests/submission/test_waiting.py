@@ -62,35 +62,40 @@ def test_a_sweep_whose_cluster_was_stopped_can_go_on() -> None:
 
 
 def test_what_is_given_up_is_told_with_a_command_that_names_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    flags = " --release sweeps --namespace ml"
+    monkeypatch.setattr(FakeJobs, "flags", " --release sweeps --namespace ml")
     with pytest.raises(UnreachableError, match="may still run") as lost:
-        watch(FakeJobs(UnreachableError), lost_deadline_s=0.02, flags=flags)
+        watch(FakeJobs(UnreachableError), lost_deadline_s=0.02)
     with pytest.raises(JobFailedError) as failed:
-        check_succeeded(job_status("FAILED"), "", flags=flags)
+        check_succeeded(FakeJobs(("FAILED", "")), job_status("FAILED"))
+    with pytest.raises(JobStoppedError) as stopped:
+        check_succeeded(FakeJobs(("STOPPED", "")), job_status("STOPPED", study="cnn", sweep_id="cnn-1"))
+    assert str(stopped.value.hint).endswith("--resume --release sweeps --namespace ml`")
     monkeypatch.setattr(FakeJobs, "stop", lambda *_: True)
     with pytest.raises(UnreachableError, match="has not stopped") as running:
-        stop_and_wait(FakeJobs(("RUNNING", "")), "job-1", flags=flags, deadline_s=0.01)
+        stop_and_wait(FakeJobs(("RUNNING", "")), "job-1", deadline_s=0.01)
     for caught in (lost, failed, running):
-        assert str(caught.value.hint).endswith(f"job-1{flags}`")
+        assert str(caught.value.hint).endswith("job-1 --release sweeps --namespace ml`")
 
 
 def test_only_success_is_success() -> None:
-    check_succeeded(job_status("SUCCEEDED"), "")
+    def fail(log: str, **changes: Any) -> None:
+        check_succeeded(FakeJobs(("FAILED", log)), replace(job_status("FAILED"), **changes))
+
+    check_succeeded(FakeJobs(UnreachableError), job_status("SUCCEEDED"))
     with pytest.raises(JobStoppedError) as stopped:
         check_succeeded(
-            job_status("STOPPED", study="cnn", sweep_id="cnn-1", storage="s3://b/p"), "", flags=" --release r"
+            FakeJobs(UnreachableError), job_status("STOPPED", study="cnn", sweep_id="cnn-1", storage="s3://b/p")
         )
-    command = "cifar-ray job submit cnn --sweep-id cnn-1 --resume --storage s3://b/p --release r"
+    command = "cifar-ray job submit cnn --sweep-id cnn-1 --resume --storage s3://b/p"
     assert (stopped.value.exit_code, stopped.value.hint) == (3, f"go on with `{command}`")
     with pytest.raises(JobFailedError) as failed:
-        check_succeeded(job_status("FAILED"), "x\nerror: no bucket\nhint: make one\n")
+        fail("x\nerror: no bucket\nhint: make one\n")
     assert (failed.value.exit_code, failed.value.message) == (1, "job job-1: no bucket")
     assert failed.value.hint == "make one"
-    timed_out = replace(job_status("FAILED"), exit_code=124)
     with pytest.raises(JobStoppedError, match="job job-1: sweep cnn-1 reached its time limit"):
-        check_succeeded(timed_out, "error: sweep cnn-1 reached its time limit\nhint: go on\n")
+        fail("error: sweep cnn-1 reached its time limit\nhint: go on\n", exit_code=124)
     with pytest.raises(JobFailedError) as silent:
-        check_succeeded(job_status("FAILED"), "")
+        fail("")
     assert "job logs job-1" in str(silent.value.hint)
 
 

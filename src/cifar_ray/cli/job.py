@@ -102,7 +102,7 @@ def submit(
     else:
         click.echo(f"submitted {spec.submission_id}")
     if wait:
-        watch(client, spec.submission_id, view, flags=release.flags)
+        watch(client, spec.submission_id, view)
     elif not is_json:
         click.echo(f"look at it with `cifar-ray job status {spec.submission_id}{release.flags}`")
 
@@ -121,7 +121,7 @@ def status(submission_id: str | None, is_watching: bool, is_json: bool, release:
     submission_id = submission_id or _newest(client)
     view = JsonView(submission_id) if is_json else None
     if is_watching:
-        watch(client, submission_id, view, flags=release.flags, stop_on_interrupt=False)
+        watch(client, submission_id, view, stop_on_interrupt=False)
         return
     seen = observe_job(client, submission_id)
     if view:
@@ -146,7 +146,7 @@ def logs(submission_id: str | None, follow: bool, tail: int | None, release: Rel
     client = connect_jobs(release)
     submission_id = submission_id or _newest(client)
     if follow:
-        watch(client, submission_id, LogView(tail), flags=release.flags, stop_on_interrupt=False)
+        watch(client, submission_id, LogView(tail), stop_on_interrupt=False)
         return
     lines = client.logs(submission_id).splitlines(keepends=True)
     click.echo(tame("".join(last(lines, tail))), nl=False)
@@ -157,7 +157,7 @@ def logs(submission_id: str | None, follow: bool, tail: int | None, release: Rel
 @release_flags
 def stop(submission_id: str, release: ReleaseChoice) -> None:
     """Stop a job and wait until it has ended. Its sweep can be resumed."""
-    ended = _stop_and_wait(connect_jobs(release), submission_id, release.flags)
+    ended = _stop_and_wait(connect_jobs(release), submission_id)
     click.echo(f"{submission_id} {ended.state}")
 
 
@@ -170,49 +170,42 @@ def list_jobs(release: ReleaseChoice) -> None:
 
 
 def watch(
-    client: JobsClient,
-    submission_id: str,
-    view: JsonView | LogView | None = None,
-    *,
-    flags: str = "",
-    stop_on_interrupt: bool = True,
+    client: JobsClient, submission_id: str, view: JsonView | LogView | None = None, *, stop_on_interrupt: bool = True
 ) -> None:
     """Show the job until it has ended, in the view for people unless told another; raise unless it succeeded.
 
-    Ctrl-C asks it to stop. `flags` are those that name its cluster, for the commands that hints give.
+    Ctrl-C asks it to stop.
     """
     shown = view or LiveView(Console(), submission_id)
     try:
         with shown.screen:
-            ended = wait_for_job(client, submission_id, shown.observe, flags=flags, is_gone=local_cluster_end())
+            ended = wait_for_job(client, submission_id, shown.observe, is_gone=local_cluster_end())
     except KeyboardInterrupt:
         if stop_on_interrupt:
-            _stop(client, submission_id, flags)
+            _stop(client, submission_id)
         sys.exit(InterruptedSweepError.exit_code)
-    # a success needs no log: a connection that is lost now would make it look unreachable
-    log = client.logs(submission_id) if ended.state == "FAILED" else ""
-    check_succeeded(ended, log, flags=flags)
+    check_succeeded(client, ended)
 
 
-def _stop(client: JobsClient, submission_id: str, flags: str) -> None:
+def _stop(client: JobsClient, submission_id: str) -> None:
     """Have it stop, and say how it ended."""
     # who reads it may be gone, as `tee` is after Ctrl-C
     with suppress(OSError):
         click.echo(f"\nstopping {submission_id}", err=True)
-    stopped = _stop_and_wait(client, submission_id, flags)
+    stopped = _stop_and_wait(client, submission_id)
     with suppress(OSError):
-        JobStoppedError(f"job {submission_id}: {stopped.state}", resume_hint(stopped.metadata, flags)).show()
+        JobStoppedError(f"job {submission_id}: {stopped.state}", resume_hint(stopped.metadata, client.flags)).show()
 
 
-def _stop_and_wait(client: JobsClient, submission_id: str, flags: str) -> JobStatus:
+def _stop_and_wait(client: JobsClient, submission_id: str) -> JobStatus:
     """Have it stop and wait for its end; Ctrl-C exits at once and says that the end is unknown."""
     try:
-        return stop_and_wait(client, submission_id, flags=flags)
+        return stop_and_wait(client, submission_id)
     except KeyboardInterrupt:
         with suppress(OSError):
             JobStoppedError(
                 f"job {submission_id} was asked to stop, and may not have stopped yet",
-                f"`cifar-ray job status {submission_id}{flags}` tells whether it has",
+                f"`cifar-ray job status {submission_id}{client.flags}` tells whether it has",
             ).show()
         sys.exit(InterruptedSweepError.exit_code)
 

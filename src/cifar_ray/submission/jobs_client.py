@@ -32,7 +32,7 @@ class JobsClient:
 
         `flags` name the cluster, for the commands that hints give.
         """
-        self._flags = flags
+        self.flags = flags
         if not address.startswith(("http://", "https://")):
             raise ConfigurationError(
                 f"the cluster's address {address!r} is no http:// or https:// URL",
@@ -106,7 +106,7 @@ class JobsClient:
         if status in (401, 403):
             return self._refused()
         if submission_id is not None and (status == 404 or (not status and "does not exist" in text)):
-            return UnknownNameError.of("job", submission_id, [job.submission_id for job in self.list()], self._flags)
+            return UnknownNameError.of("job", submission_id, [job.submission_id for job in self.list()], self.flags)
         if taken := _TAKEN.search(text):
             return ConfigurationError(
                 f"the cluster has had a job {taken[1]}",
