@@ -162,10 +162,10 @@ def _switch(name: str, word: str) -> bool:
 
 
 def absolute(name: str, folder: str | Path) -> Path:
-    """The folder in full; ConfigurationError, which names `name`, where it is below the home of an unknown user."""
+    """The folder in full; ConfigurationError, which names `name`, below an unknown user's home or a removed folder."""
     try:
         return Path(folder).expanduser().absolute()
-    except RuntimeError as error:
+    except (RuntimeError, FileNotFoundError) as error:
         raise ConfigurationError(f"{name} is {str(folder)!r}: {error}", "take an absolute path") from error
 
 

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from fake_jobs import FakeJobs
 
 from cifar_ray.cli import job
 from cifar_ray.cli.main import main
 from cifar_ray.errors import UnreachableError
 from cifar_ray.submission import waiting
-from cifar_ray.submission.job_spec import JobSpec
-from cifar_ray.submission.job_status import JobStatus
 
 PROGRESS = (
     "progress elapsed_s=1.0 trials=2 running=1 stopped=0 completed=0 diverged=0 failed=0 epochs=1 "
@@ -22,57 +21,12 @@ PROGRESS = (
 )
 
 
-class FakeClient:
-    """Answers the looks one after the other: a state and the log by then, no answer, or Ctrl-C while it is asked."""
-
-    def __init__(self, *looks: tuple[str, str] | type[BaseException]) -> None:
-        self.looks = list(looks)
-        self.num_stops = 0
-
-    def submit(self, spec: JobSpec) -> str:
-        return spec.submission_id
-
-    def list(self) -> list[JobStatus]:
-        return [self._status("RUNNING")]
-
-    def status(self, submission_id: str) -> JobStatus:
-        look = self.looks[0]
-        if not isinstance(look, tuple):
-            self._next()
-            raise look("no Ray cluster answers")
-        return self._status(look[0])
-
-    def logs(self, submission_id: str) -> str:
-        look = self.looks[0]
-        assert isinstance(look, tuple)
-        self._next()
-        return look[1]
-
-    def stop(self, submission_id: str) -> bool:
-        self.num_stops += 1
-        return True
-
-    def _next(self) -> None:
-        if len(self.looks) > 1:
-            self.looks.pop(0)
-
-    def _status(self, state: str) -> JobStatus:
-        return JobStatus(
-            submission_id="job-1",
-            state=state,
-            message="",
-            entrypoint="",
-            started_at_ms=None,
-            metadata={"study": "cnn", "sweep_id": "cnn-1"},
-        )
-
-
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting.time, "sleep", lambda seconds: None)
 
 
-def run(monkeypatch: pytest.MonkeyPatch, client: FakeClient, *arguments: str) -> Result:
+def run(monkeypatch: pytest.MonkeyPatch, client: FakeJobs, *arguments: str) -> Result:
     monkeypatch.setattr(job, "connect_jobs", lambda release: client)
     return CliRunner().invoke(main, ["job", *arguments])
 
@@ -81,13 +35,13 @@ def run(monkeypatch: pytest.MonkeyPatch, client: FakeClient, *arguments: str) ->
     ("tail", "lines"), [((), ["one", "two", PROGRESS]), (("--tail", "2"), ["two", PROGRESS]), (("--tail", "0"), [])]
 )
 def test_logs_are_printed_as_they_are(monkeypatch: pytest.MonkeyPatch, tail: tuple[str, ...], lines: list[str]) -> None:
-    done = run(monkeypatch, FakeClient(("RUNNING", f"one\ntwo\n{PROGRESS}\n")), "logs", *tail)
+    done = run(monkeypatch, FakeJobs(("RUNNING", f"one\ntwo\n{PROGRESS}\n")), "logs", *tail)
     assert (done.exit_code, done.output.splitlines()) == (0, lines)
 
 
 def test_followed_logs_end_with_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
     first = f"one\ntwo\n{PROGRESS}\nhal"
-    client = FakeClient(
+    client = FakeJobs(
         UnreachableError, ("RUNNING", first), UnreachableError, ("SUCCEEDED", f"{first}f\n{PROGRESS}\nbye")
     )
     done = run(monkeypatch, client, "logs", "--follow", "--tail", "1")
@@ -100,11 +54,11 @@ def test_followed_logs_have_the_exit_code_of_a_watched_status(
     monkeypatch: pytest.MonkeyPatch, state: str, code: int
 ) -> None:
     for command in (["logs", "job-1", "--follow"], ["status", "job-1", "--watch"]):
-        assert run(monkeypatch, FakeClient((state, "error: no bucket\n")), *command).exit_code == code
+        assert run(monkeypatch, FakeJobs((state, "error: no bucket\n")), *command).exit_code == code
 
 
 def test_a_cluster_that_is_lost_after_the_end_leaves_a_success_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    class LostClient(FakeClient):
+    class LostClient(FakeJobs):
         def logs(self, submission_id: str) -> str:
             if len(self.looks) == 1:
                 raise UnreachableError("no Ray cluster answers")
@@ -116,13 +70,13 @@ def test_a_cluster_that_is_lost_after_the_end_leaves_a_success_one(monkeypatch: 
 
 
 def test_an_interrupt_of_followed_logs_leaves_the_job_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    client = FakeClient(("RUNNING", "one\n"), KeyboardInterrupt)
+    client = FakeJobs(("RUNNING", "one\n"), KeyboardInterrupt)
     done = run(monkeypatch, client, "logs", "--follow")
     assert (done.exit_code, done.output, client.num_stops) == (130, "one\n", 0)
 
 
 def test_a_second_interrupt_does_not_wait_for_the_stop_that_it_has_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    client = FakeClient(("RUNNING", "one\n"), KeyboardInterrupt, KeyboardInterrupt)
+    client = FakeJobs(("RUNNING", "one\n"), KeyboardInterrupt, KeyboardInterrupt)
     done = run(monkeypatch, client, "submit", "cnn", "--sweep-id", "job-1")
     assert (done.exit_code, client.num_stops) == (130, 1)
     assert "job job-1 was asked to stop" in done.stderr
@@ -130,11 +84,19 @@ def test_a_second_interrupt_does_not_wait_for_the_stop_that_it_has_asked_for(mon
     assert "Aborted" not in done.output
 
 
+def test_an_interrupt_while_a_job_stops_says_that_it_may_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = FakeJobs(KeyboardInterrupt)
+    done = run(monkeypatch, client, "stop", "job-1")
+    assert (done.exit_code, client.num_stops) == (130, 1)
+    assert "job job-1 was asked to stop" in done.stderr
+    assert "Aborted" not in done.output
+
+
 def test_jobs_of_others_steer_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    client = FakeClient(("RUNNING", "a\x1b]0;pwned\x07\n"))
-    hostile = replace(client._status("RUNNING"), entrypoint="\x1b]0;pwned", message="\x1b]0;pwned")
+    client = FakeJobs(("RUNNING", "a\x1b]0;pwned\x07\n"))
+    hostile = replace(client.status_of("RUNNING"), entrypoint="\x1b]0;pwned", message="\x1b]0;pwned")
     monkeypatch.setattr(job, "connect_jobs", lambda release: client)
-    monkeypatch.setattr(client, "_status", lambda state: hostile)
+    monkeypatch.setattr(client, "status_of", lambda state: hostile)
     for arguments in (["list"], ["logs"], ["status"]):
         said = CliRunner().invoke(main, ["job", *arguments], color=True).output
         assert "]0;pwned" in said

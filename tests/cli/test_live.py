@@ -5,12 +5,12 @@ import json
 from pathlib import Path
 
 import pytest
+from fake_jobs import FakeJobs, job_status
 from rich.console import Console
 
 from cifar_ray.cli import job
 from cifar_ray.cli.live import JsonView, LiveView, LogView, tame
 from cifar_ray.progress.board import Board
-from cifar_ray.submission.job_status import JobStatus
 from cifar_ray.submission.waiting import Observation, wait_for_job
 
 LOG = """loading data
@@ -22,32 +22,13 @@ progress elapsed_s=2.0 trials=2 running=1 stopped=0 completed=0 diverged=1 faile
 best_validation_accuracy=0.5000 best_trial=t0000 dataset=shapes
 bye
 """
-
-
-class OneJob:
-    """Has ended; its log is LOG."""
-
-    def status(self, submission_id: str) -> JobStatus:
-        return JobStatus(
-            submission_id=submission_id,
-            state="SUCCEEDED",
-            message="",
-            entrypoint="",
-            started_at_ms=None,
-            metadata={},
-        )
-
-    def logs(self, submission_id: str) -> str:
-        return LOG
-
-    def stop(self, submission_id: str) -> bool:
-        return False
+ENDED = ("SUCCEEDED", LOG)
 
 
 def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
     view = JsonView("j")
     with view.screen:
-        wait_for_job(OneJob(), "j", view.observe)
+        wait_for_job(FakeJobs(ENDED), "j", view.observe)
     said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {each["job"] for each in said} == {"j"}
     assert [each["event"] for each in said] == [
@@ -66,7 +47,7 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
     file = io.StringIO()
     view = LiveView(Console(file=file, width=80), "j")
     with view.screen:
-        wait_for_job(OneJob(), "j", view.observe)
+        wait_for_job(FakeJobs(ENDED), "j", view.observe)
     first, second, last = file.getvalue().splitlines()
     assert (first, second) == ("loading data", "bye")
     assert last.startswith("j SUCCEEDED progress elapsed_s=2.0 trials=2 ")
@@ -103,7 +84,7 @@ def test_a_terminal_gets_curves(tmp_path: Path) -> None:
     console = Console(file=file, width=80, height=40, force_terminal=True, color_system=None)
     view = LiveView(console, "j")
     with view.screen:
-        wait_for_job(OneJob(), "j", view.observe)
+        wait_for_job(FakeJobs(ENDED), "j", view.observe)
     assert "t0000  running      1/4   50.00  ▁···" in file.getvalue()
     assert "trials t0000:running" not in file.getvalue()
 
@@ -118,15 +99,15 @@ def test_an_interrupt_asks_the_job_to_stop_also_where_nobody_reads(monkeypatch: 
     def broken(*arguments: object, **options: object) -> None:
         raise BrokenPipeError
 
-    def stop(client: object, submission_id: str, flags: str) -> JobStatus:
+    def stop(client: object, submission_id: str) -> object:
         asked.append(submission_id)
-        return OneJob().status(submission_id)
+        return job_status("SUCCEEDED")
 
     monkeypatch.setattr(job, "wait_for_job", interrupted)
     monkeypatch.setattr(job, "stop_and_wait", stop)
     monkeypatch.setattr(job.click, "echo", broken)
     with pytest.raises(SystemExit) as ended:
-        job.watch(OneJob(), "j", JsonView("j"))  # type: ignore[arg-type]  # as much of a client as it needs
+        job.watch(FakeJobs(ENDED), "j", JsonView("j"))  # type: ignore[arg-type]  # as much of a client as it needs
     assert (asked, ended.value.code) == (["j"], 130)
 
 

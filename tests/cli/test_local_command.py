@@ -84,13 +84,17 @@ def cluster(state: StateFolder, dashboard: str) -> LocalCluster:
     return made
 
 
-def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch, state: StateFolder) -> None:
-    def fill(files: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+@pytest.mark.parametrize(("number", "is_of_disk"), [(errno.ENOSPC, True), (errno.EMFILE, False)])
+def test_what_the_system_refuses_is_told(
+    monkeypatch: pytest.MonkeyPatch, state: StateFolder, number: int, is_of_disk: bool
+) -> None:
+    def refuse(files: object) -> None:
+        raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(local, "make_secrets", fill)
+    monkeypatch.setattr(local, "make_secrets", refuse)
     done = CliRunner().invoke(main, ["local", "up"])
-    assert (done.exit_code, "error: the cluster cannot be started: [Errno 28]" in done.output) == (2, True), done.output
+    assert (done.exit_code, f"error: the cluster cannot be started: [Errno {number}]" in done.output) == (2, True)
+    assert ("make room on the disks" in done.output) == is_of_disk
 
 
 @pytest.mark.parametrize(

@@ -196,12 +196,6 @@ def test_what_the_local_cluster_has_left_is_told_of(monkeypatch: pytest.MonkeyPa
     assert run("results", "list").stderr == ""
 
 
-def test_dry_run_prints_the_job_and_needs_no_cluster() -> None:
-    result = run("job", "submit", "resnet", "--trials", "3", "--dry-run")
-    assert result.exit_code == 0
-    assert '"tune_resnet.py"' in result.output
-
-
 @pytest.mark.parametrize("flag", ["--data", "--storage"])
 def test_keys_are_refused_before_they_stand_in_a_folders_path(flag: str) -> None:
     result = run("job", "submit", "cnn", flag, "s3:AKIA1:SECRETPW@bucket/x", "--dry-run")

@@ -82,10 +82,17 @@ def test_it_is_offered_to_the_shell() -> None:
 def test_in_a_folder_that_is_gone_there_are_the_packages_studies(jobs: Path) -> None:
     (jobs / "below").rmdir()
     assert run("study", "show", "cnn").exit_code == 0
+    refused = run("job", "submit", "cnn", "--dry-run")
+    assert (refused.exit_code, "the current folder has been removed" in refused.output) == (2, True)
+    for flag, says in (("--data", "--data is './x': [Errno 2]"), ("--storage", "--storage is './x': [Errno 2]")):
+        refused = run("job", "submit", "cnn", "--jobs", str(jobs), flag, "./x", "--dry-run")
+        assert (refused.exit_code, says in refused.output) == (2, True)
+    refused = run("results", "list", "--storage", "x")
+    assert (refused.exit_code, "storage 'x': [Errno 2]" in refused.output) == (2, True)
 
 
 def test_without_jobs_there_are_the_packages_studies(monkeypatch: pytest.MonkeyPatch) -> None:
-    def find_none(start: Path) -> Path:
+    def find_none() -> Path:
         raise ConfigurationError("none")
 
     monkeypatch.setattr(own_studies, "find_jobs", find_none)

@@ -17,10 +17,10 @@ from cifar_ray.cli.local import _workers, local
 from cifar_ray.cluster.autoscaling import LocalPool, autoscaling_config, autoscaling_environment
 from cifar_ray.cluster.pool_file import read_pool_file
 from cifar_ray.errors import ConfigurationError
-from cifar_ray.settings import read_settings
+from cifar_ray.settings import WorkerPool, read_settings
 
 SPEC = Path(__file__).parents[2] / "cluster" / "local.autoscaling.yaml"
-WORKERS = LocalPool(least=0, max_nodes=4, num_cpus=1, num_gpus=1)
+WORKERS = LocalPool(min_nodes=0, max_nodes=4, num_cpus=1, num_gpus=1)
 
 
 def test_the_spec_is_what_local_up_makes() -> None:
@@ -32,19 +32,12 @@ def test_the_spec_is_what_local_up_makes() -> None:
     assert "# export RAY_AUTH_MODE=token\n" in text
 
 
-def test_jobs_are_told_the_workers() -> None:
-    (pool,) = read_settings(dict(autoscaling_environment([WORKERS]))).worker_pools
-    assert (pool.max_nodes, pool.num_cpus, pool.num_gpus) == (4, 1, 1)
-    resources = autoscaling_config([WORKERS], 1)["available_node_types"][pool.name]["resources"]
-    assert (resources["CPU"], resources["GPU"]) == (pool.num_cpus, pool.num_gpus)
-
-
 @pytest.mark.parametrize(
     ("least", "most", "cpus", "accelerators"), [(2, 1, 1, 1), (0, 0, 1, 1), (0, 1, 0, 1), (0, 1, 1, -1)]
 )
 def test_impossible_workers_are_refused(least: int, most: int, cpus: int, accelerators: int) -> None:
     with pytest.raises(ConfigurationError):
-        LocalPool(least=least, max_nodes=most, num_cpus=cpus, num_gpus=accelerators)
+        LocalPool(min_nodes=least, max_nodes=most, num_cpus=cpus, num_gpus=accelerators)
 
 
 def test_the_public_file_is_read_as_the_workers_that_it_starts() -> None:
@@ -63,11 +56,13 @@ def test_pools_of_a_file_are_told_to_ray_and_to_jobs(tmp_path: Path) -> None:
     file.write_text(yaml.safe_dump(spec))
     pools = read_pool_file(file)
     told = {each.name: each for each in read_settings(dict(autoscaling_environment(pools))).worker_pools}
-    assert (told["big"].max_nodes, told["big"].num_gpus, told["big"].accelerator) == (3, 2, "H100")
+    assert told["big"] == WorkerPool(name="big", max_nodes=3, num_cpus=8, num_gpus=2, accelerator="H100")
     config = autoscaling_config(pools, 1)
     assert config["max_workers"] == 7
-    assert config["available_node_types"]["big"]["labels"] == {"ray.io/accelerator-type": "H100"}
-    assert config["available_node_types"]["big"]["min_workers"] == 1
+    big = config["available_node_types"]["big"]
+    assert (big["min_workers"], big["max_workers"]) == (1, 3)
+    assert big["labels"] == {"ray.io/accelerator-type": "H100"}
+    assert (big["resources"]["CPU"], big["resources"]["GPU"]) == (8, 2)
     validate_config(prepare_config(config))
 
 

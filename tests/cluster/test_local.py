@@ -20,10 +20,10 @@ from botocore.config import Config
 from botocore.credentials import SharedCredentialProvider
 from botocore.exceptions import ClientError
 
+from cifar_ray.cli.local import examine
 from cifar_ray.cluster import local, s3_server
 from cifar_ray.cluster.credentials import make_secrets, read_token
 from cifar_ray.cluster.environment import MARK
-from cifar_ray.cluster.health import examine
 from cifar_ray.cluster.local import LocalClusterOptions, down, find, up
 from cifar_ray.cluster.processes import family, is_alive
 from cifar_ray.cluster.state import StateFolder
@@ -45,6 +45,11 @@ print(ray.get([actor.work.remote() for actor in actors]), flush=True)
 print("running", flush=True)
 time.sleep(300)
 """
+
+
+LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F"}
+"""127.0.0.1, plain and as an IPv4 address in IPv6."""
+LISTENS = "0A"
 
 
 @pytest.fixture(scope="module")
@@ -122,25 +127,21 @@ def test_the_store_wants_the_keys(cluster):
     assert client.get_object(Bucket="cifar-ray", Key="results/kept")["Body"].read() == b"kept"
 
 
-def test_everything_listens_on_loopback_alone(cluster):
-    inodes = set()
-    for process in _family(cluster):
-        for link in Path(f"/proc/{process.pid}/fd").iterdir():
-            try:
-                inodes.add(os.readlink(link))
-            except OSError:
-                continue
-    listeners = {}
+def _connections(cluster):
+    """The TCP sockets of its processes, in hexadecimal: here, there (each an address and a port) and the state."""
+    sockets = {link for process in _family(cluster) for link in _links(process.pid)}
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            _, local_address, _, state, *rest = line.split()
-            if state == "0A" and f"socket:[{rest[5]}]" in inodes:
-                address, port = local_address.split(":")
-                listeners[int(port, 16)] = address
+            _, here, there, state, *rest = line.split()
+            if f"socket:[{rest[5]}]" in sockets:
+                yield here.split(":"), there.split(":"), state
+
+
+def test_everything_listens_on_loopback_alone(cluster):
+    listeners = {int(port, 16): address for (address, port), _, state in _connections(cluster) if state == LISTENS}
     for url in (cluster.dashboard_url, cluster.s3_endpoint_url):
         assert int(url.rpartition(":")[2]) in listeners
-    # 127.0.0.1, plain and as an IPv4 address in IPv6
-    assert set(listeners.values()) <= {"0100007F", "0000000000000000FFFF00000100007F"}
+    assert set(listeners.values()) <= LOOPBACK
 
 
 def test_it_sends_no_telemetry(cluster):
@@ -155,12 +156,9 @@ def test_it_sends_no_telemetry(cluster):
     commands = [Path(f"/proc/{process.pid}/cmdline").read_bytes().split(b"\0") for process in processes]
     (store,) = [words for words in commands if words[0].endswith(b"weed")]
     assert b"-master.telemetry=false" in store
-    sockets = {link for process in processes for link in _links(process.pid)}
-    for table, loopback in (("tcp", "0100007F"), ("tcp6", "0000000000000000FFFF00000100007F")):
-        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            _, _, peer, state, *rest = line.split()
-            if state != "0A" and f"socket:[{rest[5]}]" in sockets:
-                assert peer.partition(":")[0] == loopback, line
+    peers = {address for _, (address, _), state in _connections(cluster) if state != LISTENS}
+    assert peers
+    assert peers <= LOOPBACK
 
 
 def _links(process):

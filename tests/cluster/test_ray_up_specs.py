@@ -15,7 +15,6 @@ from cifar_ray.settings import read_settings
 
 FOLDER = Path(__file__).parents[2] / "cluster"
 NAMES = ["aws.gpu.yaml", "onprem.gpu.yaml"]
-STARTS = ("head_start_ray_commands", "worker_start_ray_commands")
 
 Json = dict[str, Any]
 
@@ -47,15 +46,6 @@ def test_every_node_asks_for_the_token_and_says_nothing_home(name: str) -> None:
     # where `ray get-auth-token` writes it, and where Ray looks for it
     assert spec["file_mounts"]["/home/ray/.ray/auth_token"] == "~/.ray/auth_token"
     assert "RAY_AUTH_TOKEN" not in yaml.safe_dump(spec)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_head_works_for_nobody_and_shows_its_dashboard_to_itself(name: str) -> None:
-    (_, start), (_, join) = (_spec(name)[each] for each in STARTS)
-    assert "--num-cpus=0" in start
-    assert "--dashboard-host=127.0.0.1" in start
-    assert "--autoscaling-config=~/ray_bootstrap_config.yaml" in start
-    assert "--address=$RAY_HEAD_IP:6379" in join
 
 
 def test_aws_workers_are_spot_instances_that_come_and_go() -> None:

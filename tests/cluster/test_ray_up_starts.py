@@ -74,6 +74,7 @@ def test_ray_knows_the_options_that_it_is_started_with(name: str, role: str, tmp
     options = _start(name, role, tmp_path).options()
     if role == "head":
         assert (options["head"], options["num_cpus"], options["dashboard_host"]) == (True, 0, "127.0.0.1")
+        assert options["autoscaling_config"] == "~/ray_bootstrap_config.yaml"
     else:
         assert options["address"] == "192.0.2.10:6379"
 

@@ -8,7 +8,7 @@ import pytest
 
 from cifar_ray.cluster import server
 from cifar_ray.cluster.processes import Lineage, stop
-from cifar_ray.errors import ClusterError
+from cifar_ray.errors import ClusterError, UnreachableError
 
 
 def _launch(tmp_path, code):
@@ -22,7 +22,7 @@ def _stop(started):
 def test_one_that_ends_early_is_told_with_its_last_words(tmp_path):
     started = _launch(tmp_path, "import sys, time; time.sleep(0.3); sys.exit('no such luck')")
     with pytest.raises(ClusterError, match=r"ended as it started(.|\n)*no such luck") as caught:
-        server.wait_until(started, lambda: False, 20, started)
+        server.wait_until(started, lambda: False, started)
     assert str(tmp_path / "it.log") in caught.value.hint
     server.reap()
 
@@ -32,17 +32,22 @@ def test_the_end_of_another_ends_the_wait(tmp_path):
     ended = server.launch("ended", ["/bin/false"], {}, tmp_path / "ended.log", tmp_path)
     begun = time.monotonic()
     with pytest.raises(ClusterError, match=r"^ended ended as it started"):
-        server.wait_until(waiting, lambda: False, 20, ended)
+        server.wait_until(waiting, lambda: False, ended)
     assert time.monotonic() - begun < 10
     assert _stop(waiting)
     server.reap()
 
 
-def test_one_that_never_answers_meets_the_deadline(tmp_path):
+def _silent():
+    raise UnreachableError("nothing answers")
+
+
+@pytest.mark.parametrize("is_ready", [lambda: False, _silent])
+def test_one_that_never_answers_meets_the_deadline(tmp_path, is_ready):
     started = _launch(tmp_path, "import time; time.sleep(60)")
     begun = time.monotonic()
     with pytest.raises(ClusterError, match="did not answer within"):
-        server.wait_until(started, lambda: False, 0.3, started)
+        server.wait_until(started, is_ready, started, 0.3)
     assert time.monotonic() - begun < 3
     assert _stop(started)
     server.reap()

@@ -22,7 +22,7 @@ from cifar_ray.errors import CapacityError
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(500)]
 
-WORKERS = LocalPool(least=0, max_nodes=2, num_cpus=1, num_gpus=1)
+WORKERS = LocalPool(min_nodes=0, max_nodes=2, num_cpus=1, num_gpus=1)
 
 
 @pytest.fixture

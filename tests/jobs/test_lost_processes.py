@@ -51,7 +51,7 @@ def test_a_trial_whose_process_is_killed_ends_as_if_it_had_not(
 @pytest.mark.fault("all worker nodes die")
 @pytest.mark.parametrize("how", ["together", "alone"])
 def test_all_worker_nodes_die_again_and_again(home: Path, how: str, record_property: RecordProperty) -> None:
-    workers = LocalPool(least=0, max_nodes=2, num_cpus=1, num_gpus=1)
+    workers = LocalPool(min_nodes=0, max_nodes=2, num_cpus=1, num_gpus=1)
     growing = local.up(local.LocalClusterOptions(home=home, workers=(workers,)))
     size = ("--trials", "2", "--max-epochs", "30", "--data", "shapes:8000", "--sweep-id", how)
     alone = ("--no-cohort", "--accelerators-per-trial", "1") if how == "alone" else ()

@@ -8,7 +8,7 @@ from cifar_ray.studies import STUDIES
 from cifar_ray.studies.options import SweepOptions
 from cifar_ray.submission.job_spec import evaluation_job, find_jobs, tuning_job
 
-JOBS = find_jobs(Path(__file__).parent)
+JOBS = find_jobs()
 
 
 @pytest.mark.parametrize("study", STUDIES.values(), ids=lambda study: study.name)

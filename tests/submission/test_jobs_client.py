@@ -30,7 +30,7 @@ def test_the_status_alone_decides(
 ) -> None:
     """Ids, times and lines of tracebacks have such numbers in them, too."""
     client = JobsClient.__new__(JobsClient)
-    client._address, client._flags = "http://127.0.0.1:1", ""
+    client._address, client.flags = "http://127.0.0.1:1", ""
     monkeypatch.setattr(client, "list", list)
     found = client._explain(RuntimeError(text), submission_id)
     assert type(found) is becomes

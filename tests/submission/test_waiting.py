@@ -1,62 +1,21 @@
 """Waiting, against a cluster that does what the test says."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from fake_jobs import FakeJobs, job_status
 
 from cifar_ray.errors import JobFailedError, JobStoppedError, UnreachableError
 from cifar_ray.progress.sweep_progress import SweepProgress
 from cifar_ray.submission import waiting
-from cifar_ray.submission.job_status import JobStatus
 from cifar_ray.submission.waiting import Observation, check_succeeded, stop_and_wait, wait_for_job
 
 PROGRESS = (
     "progress elapsed_s=1.0 trials=2 running={} stopped=0 completed=0 diverged=0 failed=0 epochs=1 "
     "best_validation_accuracy=0.5000 best_trial=t0000 dataset=shapes"
 )
-
-
-def status(state: str, **metadata: str) -> JobStatus:
-    return JobStatus(
-        submission_id="job-1",
-        state=state,
-        message="",
-        entrypoint="",
-        started_at_ms=None,
-        metadata=metadata,
-    )
-
-
-class FakeJobs:
-    """Answers the looks one after the other: a state and the log by then, or no answer."""
-
-    def __init__(self, *looks: tuple[str, str] | None) -> None:
-        self._looks = list(looks)
-        self.stopped = False
-
-    def status(self, submission_id: str) -> JobStatus:
-        look = self._looks[0]
-        if look is None:
-            self._next()
-            raise UnreachableError("no Ray cluster answers")
-        return status("STOPPED" if self.stopped else look[0])
-
-    def logs(self, submission_id: str) -> str:
-        look = self._looks[0]
-        assert look is not None
-        self._next()
-        return look[1]
-
-    def stop(self, submission_id: str) -> bool:
-        self.stopped = True
-        return True
-
-    def _next(self) -> None:
-        if len(self._looks) > 1:
-            self._looks.pop(0)
 
 
 def watch(jobs: FakeJobs, **options: Any) -> list[Observation]:
@@ -74,7 +33,7 @@ def test_new_lines_come_once_and_progress_apart() -> None:
 
 
 def test_a_lost_connection_is_waited_out() -> None:
-    seen = watch(FakeJobs(("RUNNING", "a\n"), None, None, ("SUCCEEDED", "a\nb\n")))
+    seen = watch(FakeJobs(("RUNNING", "a\n"), UnreachableError, UnreachableError, ("SUCCEEDED", "a\nb\n")))
     assert [each.state for each in seen] == ["RUNNING", "LOST", "LOST", "SUCCEEDED"]
     assert seen[-1].new_lines == ("b",)
 
@@ -83,73 +42,62 @@ def test_only_silence_counts_not_how_long_the_job_has_run(monkeypatch: pytest.Mo
     slept: list[float] = []
     minutes = SimpleNamespace(monotonic=lambda: 60.0 * len(slept), sleep=slept.append)
     monkeypatch.setattr(waiting, "time", minutes)
-    seen = watch(FakeJobs(*[("RUNNING", "")] * 9, None, ("SUCCEEDED", "")), lost_deadline_s=300)
+    seen = watch(FakeJobs(*[("RUNNING", "")] * 9, UnreachableError, ("SUCCEEDED", "")), lost_deadline_s=300)
     assert [each.state for each in seen[-2:]] == ["LOST", "SUCCEEDED"]
-
-
-def test_a_connection_that_stays_lost_ends_the_wait() -> None:
-    with pytest.raises(UnreachableError, match="may still run") as caught:
-        watch(FakeJobs(None), lost_deadline_s=0.02)
-    assert "job status job-1" in str(caught.value.hint)
 
 
 def test_a_cluster_that_was_stopped_ends_the_wait_at_once() -> None:
     gone = iter((False, True))
     with pytest.raises(JobStoppedError, match="job job-1: its cluster was stopped") as caught:
-        watch(FakeJobs(("RUNNING", "a\n"), None), is_gone=lambda: next(gone))
+        watch(FakeJobs(("RUNNING", "a\n"), UnreachableError), is_gone=lambda: next(gone))
     assert caught.value.exit_code == 3
     assert caught.value.hint == "start one with `cifar-ray local up`"
 
 
-def test_a_sweep_whose_cluster_was_stopped_can_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    jobs = FakeJobs(("RUNNING", "a\n"), None)
-    answer = jobs.status
-    monkeypatch.setattr(
-        jobs, "status", lambda name: replace(answer(name), metadata={"study": "cnn", "sweep_id": "cnn-1"})
-    )
+def test_a_sweep_whose_cluster_was_stopped_can_go_on() -> None:
+    jobs = FakeJobs(("RUNNING", "a\n"), UnreachableError, study="cnn", sweep_id="cnn-1")
     with pytest.raises(JobStoppedError) as caught:
         watch(jobs, is_gone=lambda: True)
     assert caught.value.hint == "go on with `cifar-ray local up; cifar-ray job submit cnn --sweep-id cnn-1 --resume`"
 
 
-def test_hints_name_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    flags = " --release sweeps --namespace ml"
-    with pytest.raises(UnreachableError) as lost:
-        watch(FakeJobs(None), lost_deadline_s=0.02, flags=flags)
+def test_what_is_given_up_is_told_with_a_command_that_names_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeJobs, "flags", " --release sweeps --namespace ml")
+    with pytest.raises(UnreachableError, match="may still run") as lost:
+        watch(FakeJobs(UnreachableError), lost_deadline_s=0.02)
     with pytest.raises(JobFailedError) as failed:
-        check_succeeded(status("FAILED"), "", flags=flags)
+        check_succeeded(FakeJobs(("FAILED", "")), job_status("FAILED"))
+    with pytest.raises(JobStoppedError) as stopped:
+        check_succeeded(FakeJobs(("STOPPED", "")), job_status("STOPPED", study="cnn", sweep_id="cnn-1"))
+    assert str(stopped.value.hint).endswith("--resume --release sweeps --namespace ml`")
     monkeypatch.setattr(FakeJobs, "stop", lambda *_: True)
-    with pytest.raises(UnreachableError) as running:
-        stop_and_wait(FakeJobs(("RUNNING", "")), "job-1", flags=flags, deadline_s=0.01)
+    with pytest.raises(UnreachableError, match="has not stopped") as running:
+        stop_and_wait(FakeJobs(("RUNNING", "")), "job-1", deadline_s=0.01)
     for caught in (lost, failed, running):
-        assert str(caught.value.hint).endswith(f"job-1{flags}`")
+        assert str(caught.value.hint).endswith("job-1 --release sweeps --namespace ml`")
 
 
 def test_only_success_is_success() -> None:
-    check_succeeded(status("SUCCEEDED"), "")
+    def fail(log: str, **changes: Any) -> None:
+        check_succeeded(FakeJobs(("FAILED", log)), replace(job_status("FAILED"), **changes))
+
+    check_succeeded(FakeJobs(UnreachableError), job_status("SUCCEEDED"))
     with pytest.raises(JobStoppedError) as stopped:
-        check_succeeded(status("STOPPED", study="cnn", sweep_id="cnn-1", storage="s3://b/p"), "", flags=" --release r")
-    command = "cifar-ray job submit cnn --sweep-id cnn-1 --resume --storage s3://b/p --release r"
+        check_succeeded(
+            FakeJobs(UnreachableError), job_status("STOPPED", study="cnn", sweep_id="cnn-1", storage="s3://b/p")
+        )
+    command = "cifar-ray job submit cnn --sweep-id cnn-1 --resume --storage s3://b/p"
     assert (stopped.value.exit_code, stopped.value.hint) == (3, f"go on with `{command}`")
     with pytest.raises(JobFailedError) as failed:
-        check_succeeded(status("FAILED"), "x\nerror: no bucket\nhint: make one\n")
+        fail("x\nerror: no bucket\nhint: make one\n")
     assert (failed.value.exit_code, failed.value.message) == (1, "job job-1: no bucket")
     assert failed.value.hint == "make one"
-    timed_out = replace(status("FAILED"), exit_code=124)
     with pytest.raises(JobStoppedError, match="job job-1: sweep cnn-1 reached its time limit"):
-        check_succeeded(timed_out, "error: sweep cnn-1 reached its time limit\nhint: go on\n")
+        fail("error: sweep cnn-1 reached its time limit\nhint: go on\n", exit_code=124)
     with pytest.raises(JobFailedError) as silent:
-        check_succeeded(status("FAILED"), "")
+        fail("")
     assert "job logs job-1" in str(silent.value.hint)
 
 
 def test_stop_waits_for_the_end() -> None:
     assert stop_and_wait(FakeJobs(("RUNNING", "")), "job-1", deadline_s=5).state == "STOPPED"
-
-
-def test_a_job_that_does_not_stop(monkeypatch: pytest.MonkeyPatch) -> None:
-    jobs = FakeJobs(("RUNNING", ""))
-    ignore: Callable[[str], bool] = lambda submission_id: True  # noqa: E731  # stands in for the method
-    monkeypatch.setattr(jobs, "stop", ignore)
-    with pytest.raises(UnreachableError, match="has not stopped"):
-        stop_and_wait(jobs, "job-1", deadline_s=0.01)

@@ -20,13 +20,13 @@ autoscalerOptions:
       value: /scratch
     - name: RAY_USAGE_STATS_ENABLED
       value: "0"
-    # a pod that has not started by then makes way for one of another group that trials fill as well; an hour, unless told otherwise
+    # seconds until a pod that has not started is given up for another group that fits the trials as well; Ray's default is an hour
     - name: RAY_AUTOSCALER_RECONCILE_ALLOCATE_STATUS_TIMEOUT_S
       value: "1200"
-    # whose group is asked again once all others have been: by default after ten minutes, so that the third of three never was
+    # seconds until its group is tried again: once all others were. With Ray's default of ten minutes, the third of three never was
     - name: RAY_AUTOSCALER_AVAILABILITY_RECOVERY_S
       value: {{ mul 1200 (add1 (len $values.workerGroups)) | quote }}
-    # and one that nobody waits for any more goes; never, unless told otherwise
+    # seconds until a pending pod that no trial waits for is given up; Ray's default is never
     - name: RAY_AUTOSCALER_PENDING_NODE_IDLE_TIMEOUT_S
       value: "120"
   volumeMounts:

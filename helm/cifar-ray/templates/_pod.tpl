@@ -9,7 +9,7 @@ terminationGracePeriodSeconds.
 metadata:
   labels:
     {{- include "cifar-ray.podLabels" . | nindent 4 }}
-  # a node is not emptied for thrift or renewal while one is on it: Ray's autoscaler lets idle workers go, the others train
+  # keeps node autoscalers from consolidating or replacing the node under it: Ray's autoscaler removes idle workers, the others train
   annotations:
     karpenter.sh/do-not-disrupt: "true"
     cluster-autoscaler.kubernetes.io/safe-to-evict: "false"

@@ -69,7 +69,7 @@ def connect(release: ReleaseChoice, port: int | None) -> None:
     """
     found = release.find()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)  # whichever ends it, the token's file goes
+        signal.signal(number, signal.default_int_handler)  # however it ends, the token's file is removed
     with reach_head(found, port or 0) as head, tempfile.TemporaryDirectory(dir=_private_folder()) as folder:
         token_path = Path(folder) / "ray-token"
         _write_token(token_path, head.token)
@@ -77,7 +77,7 @@ def connect(release: ReleaseChoice, port: int | None) -> None:
             click.echo(f"export {name}={shlex.quote(value)}")
         click.echo(f"# {found.name} answers at {head.url}; Ctrl-C ends this", err=True)
         try:
-            _follow(found, token_path)
+            _follow(found, token_path, head.token)
         except KeyboardInterrupt:
             click.echo("# closed", err=True)
 
@@ -95,7 +95,7 @@ def status(release: ReleaseChoice) -> None:
         click.echo(f"  {plain(trouble)}")
     click.echo(f"\n{'POOL':24} {'MIN':>5} {'READY':>5} {'WANTED':>6} {'MAX':>5}")
     for pool in found.pools:
-        click.echo(f"{pool.name:24} {pool.least:5} {pool.ready:5} {pool.wanted:6} {pool.most:5}")
+        click.echo(f"{pool.name:24} {pool.min_pods:5} {pool.ready:5} {pool.wanted:6} {pool.max_pods:5}")
     if found.waiting:
         click.echo("\nPODS THAT DO NOT RUN")
         for pod in found.waiting:
@@ -113,13 +113,12 @@ def _line(finding: Finding) -> str:
     return f"{finding.severity:8} {finding.checked}: {plain(finding.found)}{todo}"
 
 
-def _follow(release: Release, token_path: Path) -> None:
-    """Say when the head goes and comes back, and keep the token's file right, until interrupted.
+def _follow(release: Release, token_path: Path, token: str | None) -> None:
+    """Say when the head goes and comes back, and keep the token's file up to date, until interrupted.
 
     The connections themselves find a new head pod on their own.
     """
     said = ""
-    token = token_path.read_text() if token_path.exists() else None
     while True:
         try:
             current = find_release(release.api, release.name)

@@ -27,7 +27,7 @@ def sweep_ids(context: click.Context, parameter: click.Parameter, begun: str) ->
     found: list[str] = []
 
     def look() -> None:
-        # whatever it is, it would be printed into the line that the person types
+        # an error would be printed into the line being typed
         with suppress(Exception):
             found.extend(find_store(context.params.get("storage")).folders())
 

@@ -35,7 +35,7 @@ storage_option = click.option(
 
 
 def use_local_cluster() -> None:
-    """Where the environment names no cluster, take up the one-machine cluster's address, token and keys."""
+    """Make this process a client of the one-machine cluster, unless the environment names another cluster."""
     settings = read_settings()
     if settings.ray_address is None and (cluster := find(settings.home / LOCAL_FOLDER)) is not None:
         enter(cluster)
@@ -114,7 +114,7 @@ def find_store(storage: str | None) -> ObjectStore:
 def connect_runs(storage: str | None, *, may_be_new: bool = False) -> RunStore:
     """The sweeps in the store that `find_store` finds.
 
-    Where that is not what the local cluster has left, or where its jobs write, a line on stderr says so.
+    If the local cluster's results are elsewhere, or its jobs write elsewhere, a line on stderr says so.
     A folder that the option names must be there, unless it `may_be_new`: ConfigurationError.
     """
     store = find_store(storage)

@@ -26,7 +26,7 @@ def check_demand(study: Study, options: SweepOptions, release: ReleaseChoice) ->
 
 
 def _pools(release: ReleaseChoice) -> tuple[WorkerPool, ...] | None:
-    """What may be added; empty where the nodes that live are all, None where that is unknown."""
+    """The pools that nodes may be added from; empty if none may be, None if that is unknown."""
     if release.is_given:
         # without an autoscaler its workers may be yet to come
         return read_pools(release.find().head_variable("CIFAR_RAY_POOLS")) or None
@@ -35,7 +35,7 @@ def _pools(release: ReleaseChoice) -> tuple[WorkerPool, ...] | None:
 
 
 def _living_nodes(settings: Settings) -> list[NodeKind] | None:
-    """None where the dashboard does not tell: the job asks Ray itself."""
+    """None where the dashboard does not answer: the job itself asks Ray, and refuses."""
     path = settings.ray_auth_token_path
     token = settings.ray_auth_token or (read_token(path) if path else None)
     try:

@@ -22,12 +22,11 @@ from cifar_ray.studies.options import SweepOptions
 from cifar_ray.submission.job_spec import evaluation_job, find_jobs, tuning_job
 
 DEMO_FOLDER = "demo"
-NUM_TRIALS, MAX_EPOCHS = 8, 4
 
 
 @click.command()
-@click.option("--trials", type=int, default=NUM_TRIALS, show_default=True, help="Number of trials, of the study cnn.")
-@click.option("--max-epochs", type=int, default=MAX_EPOCHS, show_default=True, help="Maximum epochs per trial.")
+@click.option("--trials", type=int, default=8, show_default=True, help="Number of trials, of the study cnn.")
+@click.option("--max-epochs", type=int, default=4, show_default=True, help="Maximum epochs per trial.")
 @click.option(
     "--data",
     default="auto",
@@ -50,14 +49,14 @@ def demo(trials: int, max_epochs: int, data: str, folder: Path) -> None:
     """
     study = get_study("cnn").with_budget(num_trials=trials, max_epochs=max_epochs)
     options = with_absolute_folders(SweepOptions(trials=trials, max_epochs=max_epochs, data=data))
+    jobs = find_jobs()
     home = read_settings().home / DEMO_FOLDER
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)  # whichever ends it, nothing stays running
+        signal.signal(number, signal.default_int_handler)  # however it ends, the cluster is stopped
     # where one runs already, it is another demo's
     cluster = local.up(local.LocalClusterOptions(home=home), click.echo)
     try:
         enter(cluster)
-        jobs = find_jobs(Path.cwd())
         client = connect_jobs()
         sweep = tuning_job(study, options, jobs)
         sweep_id = sweep.metadata["sweep_id"]

@@ -34,7 +34,7 @@ from cifar_ray.studies import Study, get_study, study_files
 from cifar_ray.studies.flags import sweep_flags
 from cifar_ray.studies.options import SweepOptions
 from cifar_ray.submission.job_spec import JobSpec, evaluation_job, find_jobs, tuning_job
-from cifar_ray.submission.job_status import resume_hint
+from cifar_ray.submission.job_status import JobStatus, resume_hint
 from cifar_ray.submission.waiting import check_succeeded, observe_job, stop_and_wait, wait_for_job
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def submit(
     of each study's newest finished sweep, not counting sweeps with --best-of. The command follows the job and shows
     learning curves, rungs and the estimated time left; Ctrl-C asks the job to stop.
     """
-    jobs_folder = jobs_folder or find_jobs(Path.cwd())
+    jobs_folder = jobs_folder or find_jobs()
     options = with_absolute_folders(options)
     spec, study = _make_spec(what, sweeps, options, jobs_folder)
     if dry_run:
@@ -102,7 +102,7 @@ def submit(
     else:
         click.echo(f"submitted {spec.submission_id}")
     if wait:
-        watch(client, spec.submission_id, view, flags=release.flags)
+        watch(client, spec.submission_id, view)
     elif not is_json:
         click.echo(f"look at it with `cifar-ray job status {spec.submission_id}{release.flags}`")
 
@@ -121,7 +121,7 @@ def status(submission_id: str | None, is_watching: bool, is_json: bool, release:
     submission_id = submission_id or _newest(client)
     view = JsonView(submission_id) if is_json else None
     if is_watching:
-        watch(client, submission_id, view, flags=release.flags, stop_on_interrupt=False)
+        watch(client, submission_id, view, stop_on_interrupt=False)
         return
     seen = observe_job(client, submission_id)
     if view:
@@ -146,7 +146,7 @@ def logs(submission_id: str | None, follow: bool, tail: int | None, release: Rel
     client = connect_jobs(release)
     submission_id = submission_id or _newest(client)
     if follow:
-        watch(client, submission_id, LogView(tail), flags=release.flags, stop_on_interrupt=False)
+        watch(client, submission_id, LogView(tail), stop_on_interrupt=False)
         return
     lines = client.logs(submission_id).splitlines(keepends=True)
     click.echo(tame("".join(last(lines, tail))), nl=False)
@@ -157,7 +157,7 @@ def logs(submission_id: str | None, follow: bool, tail: int | None, release: Rel
 @release_flags
 def stop(submission_id: str, release: ReleaseChoice) -> None:
     """Stop a job and wait until it has ended. Its sweep can be resumed."""
-    ended = stop_and_wait(connect_jobs(release), submission_id, flags=release.flags)
+    ended = _stop_and_wait(connect_jobs(release), submission_id)
     click.echo(f"{submission_id} {ended.state}")
 
 
@@ -170,45 +170,44 @@ def list_jobs(release: ReleaseChoice) -> None:
 
 
 def watch(
-    client: JobsClient,
-    submission_id: str,
-    view: JsonView | LogView | None = None,
-    *,
-    flags: str = "",
-    stop_on_interrupt: bool = True,
+    client: JobsClient, submission_id: str, view: JsonView | LogView | None = None, *, stop_on_interrupt: bool = True
 ) -> None:
     """Show the job until it has ended, in the view for people unless told another; raise unless it succeeded.
 
-    Ctrl-C asks it to stop. `flags` are those that name its cluster, for the commands that hints give.
+    Ctrl-C asks it to stop.
     """
     shown = view or LiveView(Console(), submission_id)
     try:
         with shown.screen:
-            ended = wait_for_job(client, submission_id, shown.observe, flags=flags, is_gone=local_cluster_end())
+            ended = wait_for_job(client, submission_id, shown.observe, is_gone=local_cluster_end())
     except KeyboardInterrupt:
         if stop_on_interrupt:
-            _stop(client, submission_id, flags)
+            _stop(client, submission_id)
         sys.exit(InterruptedSweepError.exit_code)
-    # of a success nothing more is asked: a connection that is lost now would make it look unreachable
-    log = client.logs(submission_id) if ended.state == "FAILED" else ""
-    check_succeeded(ended, log, flags=flags)
+    check_succeeded(client, ended)
 
 
-def _stop(client: JobsClient, submission_id: str, flags: str) -> None:
-    """Have it stop, and say how it ended; another Ctrl-C ends the waiting for that."""
-    try:
-        # who reads it may be gone, as `tee` is after Ctrl-C
-        with suppress(OSError):
-            click.echo(f"\nstopping {submission_id}", err=True)
-        stopped = stop_and_wait(client, submission_id, flags=flags)
-        end = JobStoppedError(f"job {submission_id}: {stopped.state}", resume_hint(stopped.metadata, flags))
-    except KeyboardInterrupt:
-        end = JobStoppedError(
-            f"job {submission_id} was asked to stop, and may not have stopped yet",
-            f"`cifar-ray job status {submission_id}{flags}` tells whether it has",
-        )
+def _stop(client: JobsClient, submission_id: str) -> None:
+    """Have it stop, and say how it ended."""
+    # who reads it may be gone, as `tee` is after Ctrl-C
     with suppress(OSError):
-        end.show()
+        click.echo(f"\nstopping {submission_id}", err=True)
+    stopped = _stop_and_wait(client, submission_id)
+    with suppress(OSError):
+        JobStoppedError(f"job {submission_id}: {stopped.state}", resume_hint(stopped.metadata, client.flags)).show()
+
+
+def _stop_and_wait(client: JobsClient, submission_id: str) -> JobStatus:
+    """Have it stop and wait for its end; Ctrl-C exits at once and says that the end is unknown."""
+    try:
+        return stop_and_wait(client, submission_id)
+    except KeyboardInterrupt:
+        with suppress(OSError):
+            JobStoppedError(
+                f"job {submission_id} was asked to stop, and may not have stopped yet",
+                f"`cifar-ray job status {submission_id}{client.flags}` tells whether it has",
+            ).show()
+        sys.exit(InterruptedSweepError.exit_code)
 
 
 def _make_spec(
@@ -220,13 +219,13 @@ def _make_spec(
             raise ConfigurationError("evaluate takes --storage and sweep ids only", "drop the other options")
         return evaluation_job(sweeps, options.storage, jobs_folder), None
     study = get_study(what, study_files(jobs_folder), others=("evaluate",))
-    # what a sweep goes on with, its record tells
+    # a resumed sweep has its options in its record
     study = study if options.resume else options.adapt(study)
     if sweeps:
         raise ConfigurationError(f"unexpected {sweeps[0]!r}", "only `evaluate` takes sweep ids")
     is_drawn_anew = not (options.resume or options.start_or_resume or options.best_of)
     if is_drawn_anew:
-        # of the others the store tells whether their trials train together
+        # for the others, the store says whether their trials train together
         is_in_cohorts(study, options)
     return tuning_job(study, options, jobs_folder), study
 

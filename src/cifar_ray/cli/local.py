@@ -8,14 +8,15 @@ from pathlib import Path
 
 import click
 
+from cifar_ray.capacity import NodeKind
 from cifar_ray.cli.connection import LOCAL_FOLDER
-from cifar_ray.cluster import health
 from cifar_ray.cluster import local as cluster
+from cifar_ray.cluster import s3_server
 from cifar_ray.cluster.autoscaling import LocalPool
 from cifar_ray.cluster.credentials import read_token
-from cifar_ray.cluster.dashboard_api import RunningJob, running_jobs
+from cifar_ray.cluster.dashboard_api import RunningJob, living_nodes, running_jobs
 from cifar_ray.cluster.pool_file import read_pool_file
-from cifar_ray.cluster.state import find
+from cifar_ray.cluster.state import LocalCluster, find
 from cifar_ray.errors import ClusterError, UnreachableError
 from cifar_ray.settings import read_settings
 from cifar_ray.submission.job_status import resume_command
@@ -130,7 +131,7 @@ def status() -> None:
     found = find(read_settings().home / LOCAL_FOLDER, is_whole=False)
     if found is None:
         raise UnreachableError("no local cluster is running", "start one with `cifar-ray local up`")
-    problems, nodes = health.examine(found)
+    problems, nodes = examine(found)
     for (part, problem), url in zip(problems.items(), (found.dashboard_url, found.s3_endpoint_url), strict=True):
         click.echo(f"{part:9} {url}  {problem or 'answers'}")
     click.echo(f"store     {found.storage}")
@@ -143,8 +144,25 @@ def status() -> None:
         )
 
 
+def examine(found: LocalCluster) -> tuple[dict[str, str | None], list[NodeKind] | None]:
+    """Each part's problem, None where it answers to its own token or keys; and the living nodes, if Ray lists them."""
+    problems: dict[str, str | None] = {"Jobs API": None, "S3": None}
+    nodes = None
+    try:
+        token = read_token(Path(found.token_path))
+        running_jobs(found.dashboard_url, token)
+        nodes = living_nodes(found.dashboard_url, token)
+    except ClusterError as error:
+        problems["Jobs API"] = error.message
+    try:
+        s3_server.check(found.s3_endpoint_url, Path(found.credentials_path))
+    except ClusterError as error:
+        problems["S3"] = error.message
+    return problems, nodes
+
+
 def _running_jobs(home: Path) -> list[RunningJob]:
-    """Of the cluster; none where it does not tell, since it is to be stopped in any case."""
+    """The cluster's running jobs; none where it does not answer, since it is stopped anyway."""
     found = find(home)
     if found is None:
         return []
@@ -160,4 +178,4 @@ def _workers(text: str, cpus: int | None, accelerators: int) -> LocalPool:
     if not (colon and least.isdecimal() and most.isdecimal()):
         raise click.BadParameter(f"{text!r} is not MIN:MAX, such as 0:4", param_hint="--workers")
     num_cpus = max(1, (cpus or os.cpu_count() or 1) // max(1, int(most)))
-    return LocalPool(least=int(least), max_nodes=int(most), num_cpus=num_cpus, num_gpus=accelerators)
+    return LocalPool(min_nodes=int(least), max_nodes=int(most), num_cpus=num_cpus, num_gpus=accelerators)

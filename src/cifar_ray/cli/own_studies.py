@@ -13,6 +13,6 @@ from cifar_ray.submission.job_spec import find_jobs
 def own_studies() -> Mapping[str, Path]:
     """Their files, by name, in the folder of jobs' scripts that a job would be submitted from."""
     try:
-        return study_files(find_jobs(Path.cwd()))
-    except (ConfigurationError, FileNotFoundError):  # the latter in a folder that has been removed
+        return study_files(find_jobs())
+    except ConfigurationError:
         return {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import reduce, wraps
+from functools import wraps
 from typing import Any
 
 import click
@@ -44,19 +44,14 @@ class ReleaseChoice:
         return "".join(f" --{name} {value}" for name, value in given if value)
 
 
-_FLAGS = (
-    click.option("--release", "name", metavar="NAME", help="Helm release of the chart on Kubernetes."),
-    click.option("--namespace", metavar="NAME", help="Namespace of the release. [default: the context's]"),
-    click.option("--context", metavar="NAME", help="Context of the kubeconfig. [default: the current one]"),
-)
-
-
 def release_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the flags of a release; it receives them as `release`, a ReleaseChoice."""
 
+    @click.option("--release", "name", metavar="NAME", help="Helm release of the chart on Kubernetes.")
+    @click.option("--namespace", metavar="NAME", help="Namespace of the release. [default: the context's]")
+    @click.option("--context", metavar="NAME", help="Context of the kubeconfig. [default: the current one]")
     @wraps(command)
-    def with_release(**arguments: Any) -> Any:
-        choice = ReleaseChoice(**{name: arguments.pop(name) for name in ReleaseChoice.__dataclass_fields__})
-        return command(release=choice, **arguments)
+    def with_release(name: str | None, namespace: str | None, context: str | None, **arguments: Any) -> Any:
+        return command(release=ReleaseChoice(name=name, namespace=namespace, context=context), **arguments)
 
-    return reduce(lambda wrapped, flag: flag(wrapped), reversed(_FLAGS), with_release)
+    return with_release

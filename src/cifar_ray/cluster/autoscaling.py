@@ -28,7 +28,7 @@ class LocalPool(WorkerPool):
     """A pool of nodes on one machine. Its accelerators are logical: Ray counts them, whatever the machine has."""
 
     name: str = POOL
-    least: int
+    min_nodes: int
     """Nodes that are kept even when idle."""
 
     def __post_init__(self) -> None:
@@ -36,9 +36,9 @@ class LocalPool(WorkerPool):
             raise ConfigurationError(
                 f"a pool {self.name!r} of accelerators {self.accelerator!r}", "take letters, digits, dots and dashes"
             )
-        if not 0 <= self.least <= self.max_nodes or self.max_nodes < 1:
+        if not 0 <= self.min_nodes <= self.max_nodes or self.max_nodes < 1:
             raise ConfigurationError(
-                f"{self.least}:{self.max_nodes} workers", "say the least and the most, 0:4 for none to four"
+                f"{self.min_nodes}:{self.max_nodes} workers", "say the least and the most, 0:4 for none to four"
             )
         if self.num_cpus < 1 or self.num_gpus < 0:
             raise ConfigurationError("a worker has at least one CPU, and no fewer accelerators than none")
@@ -54,7 +54,7 @@ class LocalPool(WorkerPool):
             },
             **({"labels": {TYPE_LABEL: self.accelerator}} if self.accelerator else {}),
             "node_config": {},
-            "min_workers": self.least,
+            "min_workers": self.min_nodes,
             "max_workers": self.max_nodes,
         }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -53,12 +54,9 @@ def kept_objects(home: Path) -> Path | None:
         return None
 
 
-def _say_nothing(_line: str) -> None: ...
-
-
 def up(
     options: LocalClusterOptions,
-    say: Callable[[str], None] = _say_nothing,
+    say: Callable[[str], None] = lambda line: None,
     environ: Mapping[str, str] = os.environ,
 ) -> LocalCluster:
     """Start the cluster and wait until both servers answer.
@@ -88,14 +86,13 @@ def up(
         except BaseException as error:
             _clear(state, keeps_ray_logs=True)
             if isinstance(error, OSError):
-                raise ClusterError(
-                    f"the cluster cannot be started: {error}",
-                    f"see whether the disks of {state.home} and {_TEMP_ROOT} have room",
-                ) from error
+                is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+                hint = f"make room on the disks of {state.home} and {_TEMP_ROOT}" if is_full else None
+                raise ClusterError(f"the cluster cannot be started: {error}", hint) from error
             raise
 
 
-def down(home: Path, say: Callable[[str], None] = _say_nothing) -> bool:
+def down(home: Path, say: Callable[[str], None] = lambda line: None) -> bool:
     """Stop the cluster of `home`, with whatever runs on it; returns whether there was one. Results are kept.
 
     ClusterError where it runs on another machine that shares `home`.

@@ -46,7 +46,7 @@ def _pool(name: str, spec: Mapping[str, Any]) -> LocalPool:
         )
     return LocalPool(
         name=name,
-        least=int(spec.get("min_workers", 0)),
+        min_nodes=int(spec.get("min_workers", 0)),
         max_nodes=int(spec["max_workers"]),
         num_cpus=int(resources["CPU"]),
         num_gpus=int(resources.get(ACCELERATOR, 0)),

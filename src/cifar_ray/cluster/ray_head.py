@@ -17,9 +17,7 @@ from cifar_ray.cluster.environment import MARK
 from cifar_ray.cluster.ports import HOST, free_ports
 from cifar_ray.cluster.server import Server, launch, wait_until
 from cifar_ray.cluster.state import LocalCluster, StateFolder
-from cifar_ray.errors import UnreachableError
 
-DEADLINE_S = 60.0
 STOP_DEADLINE_S = 8.0
 _STORE_MIN_BYTES = 100_000_000
 _STORE_MAX_BYTES = 2_000_000_000
@@ -68,14 +66,11 @@ def start(
 def wait(server: Server, beside: Server, dashboard_url: str, token: str) -> None:
     """Wait until the Jobs API answers and a node is alive; ClusterError where that does not happen."""
 
-    def has_come() -> bool:
-        try:
-            dashboard_api.running_jobs(dashboard_url, token)
-            return bool(dashboard_api.living_nodes(dashboard_url, token))
-        except UnreachableError:
-            return False
+    def is_ready() -> bool:
+        dashboard_api.running_jobs(dashboard_url, token)
+        return bool(dashboard_api.living_nodes(dashboard_url, token))
 
-    wait_until(server, has_come, DEADLINE_S, beside)
+    wait_until(server, is_ready, beside)
 
 
 def stop(cluster: LocalCluster) -> bool:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from cifar_ray.cluster.processes import Process, identify, is_alive
-from cifar_ray.errors import ClusterError
+from cifar_ray.errors import ClusterError, UnreachableError
 
 POLL_S = 0.1
+START_DEADLINE_S = 60.0
 NUM_LOG_LINES = 12
 
 # A Popen object that is collected while its process runs warns; these processes outlive this one by design.
@@ -63,14 +65,19 @@ def reap() -> None:
     _started[:] = [child for child in _started if child.poll() is None]
 
 
-def wait_until(server: Server, has_come: Callable[[], bool], deadline_s: float, beside: Server) -> None:
-    """Wait until `has_come` returns true.
+def wait_until(
+    server: Server, is_ready: Callable[[], bool], beside: Server, deadline_s: float = START_DEADLINE_S
+) -> None:
+    """Wait until `is_ready` returns true; it may raise UnreachableError until then.
 
     ClusterError, with the last lines of the log, where the server, or the one `beside` it, ends first or
     `deadline_s` passes.
     """
     deadline = time.monotonic() + deadline_s
-    while not has_come():
+    while True:
+        with suppress(UnreachableError):
+            if is_ready():
+                return
         for each in (server, beside):
             if not is_alive(each.process):
                 raise _failure(each, "ended as it started")

@@ -63,7 +63,7 @@ def open_store(uri: str, s3: S3Settings | None = None, *, has_links: bool = Fals
     if not separator:
         try:
             return FolderStore(Path(uri).expanduser().absolute(), has_links=has_links)
-        except RuntimeError as error:
+        except (RuntimeError, FileNotFoundError) as error:
             raise ConfigurationError(f"storage {uri!r}: {error}", "take s3://bucket/prefix or a folder") from error
     if scheme != "s3":
         raise ConfigurationError(f"storage {uri!r}: unknown scheme {scheme!r}", "take s3://bucket/prefix or a folder")

@@ -68,9 +68,13 @@ def evaluation_job(sweep_ids: Sequence[str], storage: str | None, jobs: Path) ->
     )
 
 
-def find_jobs(start: Path) -> Path:
-    """The nearest `jobs` folder at or above `start`, else the one of the checkout that this code is in."""
-    for folder in (start, *start.parents, Path(__file__).parents[3]):
+def find_jobs() -> Path:
+    """The nearest `jobs` folder at or above the current folder, else the one of the checkout that this code is in."""
+    try:
+        here = Path.cwd()
+    except FileNotFoundError as error:
+        raise ConfigurationError("the current folder has been removed", "change to one that exists") from error
+    for folder in (here, *here.parents, Path(__file__).parents[3]):
         if (folder / "jobs" / EVALUATION_JOB).is_file():
             return folder / "jobs"
     raise ConfigurationError("no jobs/ folder here or above", "run from a checkout, or name it with --jobs")

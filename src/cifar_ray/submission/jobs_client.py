@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import requests
 from ray.exceptions import AuthenticationError
-from ray.job_submission import JobSubmissionClient
+from ray.job_submission import JobDetails, JobSubmissionClient
 
 from cifar_ray.errors import ConfigurationError, UnknownNameError, UnreachableError, last_line
 from cifar_ray.submission.job_spec import JobSpec
@@ -32,7 +32,7 @@ class JobsClient:
 
         `flags` name the cluster, for the commands that hints give.
         """
-        self._flags = flags
+        self.flags = flags
         if not address.startswith(("http://", "https://")):
             raise ConfigurationError(
                 f"the cluster's address {address!r} is no http:// or https:// URL",
@@ -106,7 +106,7 @@ class JobsClient:
         if status in (401, 403):
             return self._refused()
         if submission_id is not None and (status == 404 or (not status and "does not exist" in text)):
-            return UnknownNameError.of("job", submission_id, [job.submission_id for job in self.list()], self._flags)
+            return UnknownNameError.of("job", submission_id, [job.submission_id for job in self.list()], self.flags)
         if taken := _TAKEN.search(text):
             return ConfigurationError(
                 f"the cluster has had a job {taken[1]}",
@@ -120,14 +120,13 @@ class JobsClient:
         return ConfigurationError(f"the cluster refused: {last_line(error)}")
 
 
-def _to_status(job: object) -> JobStatus:
-    status = getattr(job, "status", None)
+def _to_status(job: JobDetails) -> JobStatus:
     return JobStatus(
-        submission_id=str(getattr(job, "submission_id", "")),
-        state=str(getattr(status, "value", status)),
-        message=str(getattr(job, "message", "") or ""),
-        entrypoint=str(getattr(job, "entrypoint", "")),
-        started_at_ms=getattr(job, "start_time", None),
-        metadata=dict(getattr(job, "metadata", None) or {}),
-        exit_code=getattr(job, "driver_exit_code", None),
+        submission_id=job.submission_id,
+        state=job.status.value,
+        message=job.message or "",
+        entrypoint=job.entrypoint,
+        started_at_ms=job.start_time,
+        metadata=job.metadata or {},
+        exit_code=job.driver_exit_code,
     )

@@ -5,30 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from cifar_ray.errors import JobFailedError, JobStoppedError, TimeLimitError, UnreachableError
 from cifar_ray.progress.board import Board
 from cifar_ray.progress.sweep_log import LogEvent, read_line
 from cifar_ray.submission.job_status import JobStatus, resume_command, resume_hint
 
+if TYPE_CHECKING:
+    from cifar_ray.submission.jobs_client import JobsClient
+
 POLL_PERIOD_S = 1.0
 LOST_DEADLINE_S = 300.0
 """Seconds that the cluster may stay silent before we stop waiting. The job goes on without us."""
 STOP_DEADLINE_S = 30.0
-
-
-class Jobs(Protocol):
-    """What waiting needs of a JobsClient."""
-
-    def status(self, submission_id: str) -> JobStatus:
-        """Where the job stands."""
-
-    def logs(self, submission_id: str) -> str:
-        """Everything that it has printed."""
-
-    def stop(self, submission_id: str) -> bool:
-        """Ask it to stop."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +42,7 @@ class Observation:
 class _Observer:
     """Looks at one job, and remembers how much of its log it has read."""
 
-    def __init__(self, jobs: Jobs, submission_id: str) -> None:
+    def __init__(self, jobs: JobsClient, submission_id: str) -> None:
         self._jobs, self._submission_id = jobs, submission_id
         self._num_read = 0
         self.board = Board()
@@ -80,22 +70,21 @@ class _Observer:
         )
 
 
-def observe_job(jobs: Jobs, submission_id: str) -> Observation:
+def observe_job(jobs: JobsClient, submission_id: str) -> Observation:
     """One look at the job."""
     return _Observer(jobs, submission_id).look()[1]
 
 
 def wait_for_job(
-    jobs: Jobs,
+    jobs: JobsClient,
     submission_id: str,
     observe: Callable[[Observation], None],
     *,
-    flags: str = "",
     is_gone: Callable[[], bool] = lambda: False,
     lost_deadline_s: float = LOST_DEADLINE_S,
     period_s: float = POLL_PERIOD_S,
 ) -> JobStatus:
-    """Look at the job until it has ended; returns its last status. `flags` name the cluster in suggested commands.
+    """Look at the job until it has ended; returns its last status.
 
     Raises UnreachableError where the cluster has not answered for `lost_deadline_s`; JobStoppedError, at once, where
     it does not answer and `is_gone` says that it was stopped.
@@ -114,7 +103,7 @@ def wait_for_job(
             if silent_s > lost_deadline_s:
                 raise UnreachableError(
                     f"{error.message} for {silent_s:.0f} s; job {submission_id} may still run",
-                    f"look again with `cifar-ray job status {submission_id}{flags}`",
+                    f"look again with `cifar-ray job status {submission_id}{jobs.flags}`",
                 ) from error
             observe(Observation(state="LOST", board=observer.board))
         else:
@@ -133,12 +122,14 @@ def _stopped_with_cluster(submission_id: str, metadata: Mapping[str, str]) -> Jo
     )
 
 
-def check_succeeded(status: JobStatus, log: str, *, flags: str = "") -> None:
-    """Raise JobFailedError or JobStoppedError, with what the job said last, unless it succeeded; `flags` as above."""
+def check_succeeded(jobs: JobsClient, status: JobStatus) -> None:
+    """Raise JobFailedError or JobStoppedError, with what the job said last, unless it succeeded."""
     if status.state == "SUCCEEDED":
         return
     if status.state == "STOPPED":
-        raise JobStoppedError(f"job {status.submission_id} was stopped", resume_hint(status.metadata, flags))
+        raise JobStoppedError(f"job {status.submission_id} was stopped", resume_hint(status.metadata, jobs.flags))
+    # asked only now: a connection that is lost here would make a success look unreachable
+    log = jobs.logs(status.submission_id)
     said = [line for line in log.splitlines() if line.startswith(("error: ", "hint: "))]
     if said:
         message = next((line for line in reversed(said) if line.startswith("error: ")), said[-1])
@@ -149,12 +140,12 @@ def check_succeeded(status: JobStatus, log: str, *, flags: str = "") -> None:
     last = status.message.strip().splitlines()
     raise JobFailedError(
         f"job {status.submission_id} failed{': ' + last[-1] if last else ''}",
-        f"see `cifar-ray job logs {status.submission_id}{flags}`",
+        f"see `cifar-ray job logs {status.submission_id}{jobs.flags}`",
     )
 
 
-def stop_and_wait(jobs: Jobs, submission_id: str, *, flags: str = "", deadline_s: float = STOP_DEADLINE_S) -> JobStatus:
-    """Ask the job to stop and wait until it has ended; UnreachableError where it has not by then. `flags` as above."""
+def stop_and_wait(jobs: JobsClient, submission_id: str, *, deadline_s: float = STOP_DEADLINE_S) -> JobStatus:
+    """Ask the job to stop and wait until it has ended; UnreachableError where it has not by then."""
     jobs.stop(submission_id)
     until = time.monotonic() + deadline_s
     while time.monotonic() < until:
@@ -164,5 +155,5 @@ def stop_and_wait(jobs: Jobs, submission_id: str, *, flags: str = "", deadline_s
         time.sleep(POLL_PERIOD_S / 2)
     raise UnreachableError(
         f"job {submission_id} has not stopped within {deadline_s:.0f} s",
-        f"look again with `cifar-ray job status {submission_id}{flags}`",
+        f"look again with `cifar-ray job status {submission_id}{jobs.flags}`",
     )

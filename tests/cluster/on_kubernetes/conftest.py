@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,16 +19,25 @@ def dashboard() -> Iterator[FakeDashboard]:
 
 
 @pytest.fixture
-def kubernetes(dashboard: FakeDashboard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeKubernetes]:
+def use_kubeconfig(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Makes a file the kubeconfig: the client reads KUBECONFIG only once, as it loads."""
+    from kubernetes.config import kube_config  # noqa: PLC0415
+
+    def use(path: Path) -> None:
+        monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(path))
+        monkeypatch.setenv("KUBECONFIG", str(path))
+
+    return use
+
+
+@pytest.fixture
+def kubernetes(
+    dashboard: FakeDashboard, tmp_path: Path, use_kubeconfig: Callable[[Path], None]
+) -> Iterator[FakeKubernetes]:
     with FakeKubernetes().serving() as fake:
         fill(fake)
         fake.tunnels[HEAD] = dashboard.port
-        config = fake.write_kubeconfig(tmp_path / "kubeconfig")
-        # the client reads KUBECONFIG once, as it loads
-        from kubernetes.config import kube_config  # noqa: PLC0415
-
-        monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(config))
-        monkeypatch.setenv("KUBECONFIG", str(config))
+        use_kubeconfig(fake.write_kubeconfig(tmp_path / "kubeconfig"))
         yield fake
 
 

@@ -1,4 +1,5 @@
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -94,12 +95,10 @@ def test_a_hanging_server_is_given_up(
     assert time.monotonic() - started < 5
 
 
-def test_a_server_that_is_not_there_is_unreachable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_not_there_is_unreachable(tmp_path: Path, use_kubeconfig: Callable[[Path], None]) -> None:
     fake = FakeKubernetes()
     fake.url = "http://127.0.0.1:9"
-    from kubernetes.config import kube_config  # noqa: PLC0415
-
-    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(fake.write_kubeconfig(tmp_path / "k")))
+    use_kubeconfig(fake.write_kubeconfig(tmp_path / "k"))
     with pytest.raises(UnreachableError, match=r"127\.0\.0\.1:9"):
         open_api().get("version")
     with pytest.raises(UnreachableError, match=r"127\.0\.0\.1:9"):
@@ -107,13 +106,13 @@ def test_a_server_that_is_not_there_is_unreachable(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("text", [None, "", "]: [", "contexts: 3", "current-context: x\ncontexts: []"])
-def test_a_kubeconfig_that_cannot_be_used(text: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kubeconfig_that_cannot_be_used(
+    text: str | None, tmp_path: Path, use_kubeconfig: Callable[[Path], None]
+) -> None:
     path = tmp_path / "kubeconfig"
     if text is not None:
         path.write_text(text)
-    from kubernetes.config import kube_config  # noqa: PLC0415
-
-    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(path))
+    use_kubeconfig(path)
     with pytest.raises(ConfigurationError, match="kubeconfig cannot be used"):
         open_api()
 

@@ -1,5 +1,6 @@
 """Each test breaks one thing, and sees the line that names it and nothing else change."""
 
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from platform import python_version
 from typing import Any
@@ -29,22 +30,36 @@ def all_is_well(kubernetes: FakeKubernetes, dashboard: FakeDashboard, settings: 
     spec["headGroupSpec"]["template"]["spec"]["containers"][0]["env"][0]["value"] = settings.storage
 
 
-def problems(api: KubernetesApi, settings: Settings, release: str | None = "sweeps") -> list[Finding]:
-    return [finding for finding in examine(api, release, settings) if finding.severity is not Severity.OK]
+@dataclass(frozen=True)
+class Doctor:
+    """`cifar-ray cluster doctor` with these settings."""
+
+    api: KubernetesApi
+    settings: Settings
+
+    def findings(self, release: str | None = "sweeps") -> list[Finding]:
+        return list(examine(self.api, release, self.settings))
+
+    def problems(self, release: str | None = "sweeps") -> list[Finding]:
+        return [finding for finding in self.findings(release) if finding.severity is not Severity.OK]
+
+    def only_problem(self) -> Finding:
+        (found,) = self.problems()
+        assert found.todo
+        assert exit_code([found]) == (found.severity is Severity.ERROR)
+        return found
 
 
-def only_problem(api: KubernetesApi, settings: Settings) -> Finding:
-    (found,) = problems(api, settings)
-    assert found.todo
-    assert exit_code([found]) == (found.severity is Severity.ERROR)
-    return found
+@pytest.fixture
+def doctor(api: KubernetesApi, settings: Settings) -> Doctor:
+    return Doctor(api, settings)
 
 
-def test_all_is_well(api: KubernetesApi, settings: Settings) -> None:
-    found = {finding.checked: finding for finding in examine(api, "sweeps", settings)}
+def test_all_is_well(doctor: Doctor) -> None:
+    found = {finding.checked: finding for finding in doctor.findings()}
     assert [finding for finding in found.values() if finding.severity is not Severity.OK] == []
     assert exit_code(list(found.values())) == 0
-    assert found["Kubernetes API"].found == f"v1.33.1 at {api.url}, namespace team"
+    assert found["Kubernetes API"].found == f"v1.33.1 at {doctor.api.url}, namespace team"
     assert found["KubeRay operator"].found == "kuberay/kuberay-operator runs quay.io/kuberay/operator:v1.7.0"
     assert found["accelerators"].found == "1 nodes hold 2 nvidia.com/gpu, 1 free"
     assert found["worker group a100"].found == (
@@ -57,36 +72,32 @@ def test_all_is_well(api: KubernetesApi, settings: Settings) -> None:
     assert {"Python's version", "store, from this machine"} <= set(found)
 
 
-def test_without_a_release_the_cluster_is_checked_alone(
-    kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings
-) -> None:
+def test_without_a_release_the_cluster_is_checked_alone(kubernetes: FakeKubernetes, doctor: Doctor) -> None:
     del kubernetes.objects[CLUSTERS]
-    assert problems(api, settings, None) == []
+    assert doctor.problems(None) == []
     assert not any("rayclusters" in request for request in kubernetes.requests)
 
 
-def test_an_api_that_refuses_ends_the_examination(
-    kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings
-) -> None:
+def test_an_api_that_refuses_ends_the_examination(kubernetes: FakeKubernetes, doctor: Doctor) -> None:
     kubernetes.answers["/version"] = lambda _: refusal(401, "Unauthorized", "Unauthorized")
-    assert "does not accept your credentials" in only_problem(api, settings).found
+    assert "does not accept your credentials" in doctor.only_problem().found
     assert kubernetes.requests == ["/version"]
 
 
-def test_kuberay_that_is_not_installed(kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings) -> None:
+def test_kuberay_that_is_not_installed(kubernetes: FakeKubernetes, doctor: Doctor) -> None:
     for path in ("/apis/ray.io/v1", CLUSTERS):
         del kubernetes.objects[path]
     kubernetes.objects["/apis/apps/v1/deployments"] = []
-    kinds, runs, release = problems(api, settings)
+    kinds, runs, release = doctor.problems()
     assert (kinds.found, kinds.severity) == ("the API does not serve ray.io/v1", Severity.ERROR)
     assert "helm install kuberay-operator" in str(kinds.todo)
     assert runs.found == "no deployment of it in any namespace"
     assert release.found == "this Kubernetes cluster has no RayCluster kind"
 
 
-def test_a_kind_that_is_not_served(kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings) -> None:
+def test_a_kind_that_is_not_served(kubernetes: FakeKubernetes, doctor: Doctor) -> None:
     kubernetes.objects["/apis/ray.io/v1"]["resources"] = [{"name": "rayclusters"}]
-    assert only_problem(api, settings).found == "ray.io/v1 lacks rayjobs"
+    assert doctor.only_problem().found == "ray.io/v1 lacks rayjobs"
 
 
 @pytest.mark.parametrize(
@@ -98,103 +109,89 @@ def test_a_kind_that_is_not_served(kubernetes: FakeKubernetes, api: KubernetesAp
     ],
 )
 def test_operators_that_will_not_do(
-    deployment: Any, says: str, severity: Severity, kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings
+    deployment: Any, says: str, severity: Severity, kubernetes: FakeKubernetes, doctor: Doctor
 ) -> None:
     kubernetes.objects["/apis/apps/v1/deployments"] = [deployment]
-    found = only_problem(api, settings)
+    found = doctor.only_problem()
     assert (says in found.found, found.severity) == (True, severity)
 
 
 @pytest.mark.parametrize("tag", ["v1.7.0", "1.7.3", "v1.10.0", "v2.0.0-rc.1"])
-def test_operators_that_will_do(tag: str, kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings) -> None:
+def test_operators_that_will_do(tag: str, kubernetes: FakeKubernetes, doctor: Doctor) -> None:
     kubernetes.objects["/apis/apps/v1/deployments"] = [operator(tag)]
-    assert problems(api, settings) == []
+    assert doctor.problems() == []
 
 
-def test_a_group_that_fits_no_node_names_what_is_missing(
-    kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings
-) -> None:
+def test_a_group_that_fits_no_node_names_what_is_missing(kubernetes: FakeKubernetes, doctor: Doctor) -> None:
     kubernetes.objects["/api/v1/nodes"] = [node("cpu-1"), node("cpu-2")]
-    accelerators, group = problems(api, settings)
+    accelerators, group = doctor.problems()
     assert accelerators.found == "none of 2 nodes offers any"
     assert (group.checked, group.severity) == ("worker group a100", Severity.ERROR)
     assert "no node fits: 2 of 2 nodes: has 0 nvidia.com/gpu, the pod needs 1 nvidia.com/gpu" in group.found
 
 
-def test_nodes_that_take_no_pods_count_for_nothing(
-    kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings
-) -> None:
+def test_nodes_that_take_no_pods_count_for_nothing(kubernetes: FakeKubernetes, doctor: Doctor) -> None:
     lost, cordoned = node("gpu-2", gpus=4), node("gpu-3", gpus=8)
     lost["status"]["conditions"][1]["status"] = "Unknown"
     cordoned["spec"]["unschedulable"] = True
     kubernetes.objects["/api/v1/nodes"] = [*kubernetes.objects["/api/v1/nodes"], lost, cordoned]
-    found = {finding.checked: finding.found for finding in examine(api, None, settings)}
+    found = {finding.checked: finding.found for finding in doctor.findings(None)}
     assert found["nodes"] == "2, 2 cordoned or not ready"
     assert found["accelerators"] == "1 nodes hold 2 nvidia.com/gpu, 1 free"
     kubernetes.objects["/api/v1/nodes"] = [node("cpu-1"), lost]
-    (warning,) = problems(api, settings, None)
+    (warning,) = doctor.problems(None)
     assert warning.found == "none of 1 nodes offers any"
 
 
-def test_slices_of_a_gpu_which_neither_chart_nor_ray_takes_are_none(
-    kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings
-) -> None:
+def test_slices_of_a_gpu_which_neither_chart_nor_ray_takes_are_none(kubernetes: FakeKubernetes, doctor: Doctor) -> None:
     sliced = node("gpu-1")
     sliced["status"]["allocatable"]["nvidia.com/mig-1g.5gb"] = "7"
     kubernetes.objects["/api/v1/nodes"] = [sliced]
-    (warning,) = problems(api, settings, None)
+    (warning,) = doctor.problems(None)
     assert warning.found == "none of 1 nodes offers any"
 
 
 @pytest.mark.parametrize("kind", ["karpenter", "cluster autoscaler"])
-def test_nodes_that_come_on_demand_make_it_a_warning(
-    kind: str, kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings
-) -> None:
+def test_nodes_that_come_on_demand_make_it_a_warning(kind: str, kubernetes: FakeKubernetes, doctor: Doctor) -> None:
     kubernetes.objects["/api/v1/nodes"] = [node("cpu-1")]
     if kind == "karpenter":
         kubernetes.objects["/apis"]["groups"].append({"name": "karpenter.sh"})
     else:
         kubernetes.objects["/api/v1/namespaces/kube-system/configmaps/cluster-autoscaler-status"] = {"data": {}}
-    assert {finding.severity for finding in problems(api, settings)} == {Severity.WARNING}
+    assert {finding.severity for finding in doctor.problems()} == {Severity.WARNING}
 
 
-def test_a_pool_that_is_to_fit_needs_a_disk_too(
-    kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings
-) -> None:
+def test_a_pool_that_is_to_fit_needs_a_disk_too(kubernetes: FakeKubernetes, doctor: Doctor) -> None:
     kubernetes.objects["/api/v1/nodes"] = [node("cpu-1")]
     kubernetes.objects["/apis"]["groups"].append({"name": "karpenter.sh"})
     (worker,) = kubernetes.objects[CLUSTERS][0]["spec"]["workerGroupSpecs"][0]["template"]["spec"]["containers"]
-    todos = {found.checked: str(found.todo) for found in problems(api, settings)}
+    todos = {found.checked: str(found.todo) for found in doctor.problems()}
     assert todos["worker group a100"] == "make sure that the node autoscaler has a pool that fits"
     worker["resources"]["limits"]["ephemeral-storage"] = "40Gi"
-    todos = {found.checked: str(found.todo) for found in problems(api, settings)}
+    todos = {found.checked: str(found.todo) for found in doctor.problems()}
     assert "with disks for 40 GiB ephemeral-storage and the image" in todos["worker group a100"]
 
 
-def test_a_full_cluster_is_a_warning(kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings) -> None:
+def test_a_full_cluster_is_a_warning(kubernetes: FakeKubernetes, doctor: Doctor) -> None:
     other = pod("other", group="x", node_name="gpu-1", gpus=1, namespace="others")
     kubernetes.objects["/api/v1/pods"] = [*kubernetes.objects["/api/v1/pods"], other]
-    found = only_problem(api, settings)
+    found = doctor.only_problem()
     assert "no node has room now, 1 would if emptier" in found.found
     assert found.todo == "free gpu-1, or wait: pods stay pending until then"
     kubernetes.objects[CLUSTERS][0]["spec"]["workerGroupSpecs"][0]["maxReplicas"] = 1
-    assert problems(api, settings) == [], "the group has all its pods"
+    assert doctor.problems() == [], "the group has all its pods"
 
 
-def test_what_may_not_be_looked_at_is_a_warning(
-    kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings
-) -> None:
+def test_what_may_not_be_looked_at_is_a_warning(kubernetes: FakeKubernetes, doctor: Doctor) -> None:
     kubernetes.answers["/api/v1/nodes"] = lambda _: refusal(403, "Forbidden", 'User "me" cannot list "nodes"')
-    found = only_problem(api, settings)
+    found = doctor.only_problem()
     assert (found.checked, found.severity) == ("nodes", Severity.WARNING)
     assert 'cannot be looked at: User "me" cannot list "nodes"' in found.found
 
 
-def test_pods_of_others_that_may_not_be_listed_count_for_nothing(
-    kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings
-) -> None:
+def test_pods_of_others_that_may_not_be_listed_count_for_nothing(kubernetes: FakeKubernetes, doctor: Doctor) -> None:
     kubernetes.answers["/api/v1/pods"] = lambda _: refusal(403, "Forbidden", "no")
-    found = {finding.checked: finding.found for finding in examine(api, "sweeps", settings)}
+    found = {finding.checked: finding.found for finding in doctor.findings()}
     assert found["accelerators"] == "1 nodes hold 2 nvidia.com/gpu, how many are free is not known"
     assert "room" not in found["worker group a100"]
 
@@ -214,79 +211,71 @@ def test_references_to_what_is_not_there(
     checked: str,
     says: str,
     kubernetes: FakeKubernetes,
-    api: KubernetesApi,
-    settings: Settings,
+    doctor: Doctor,
 ) -> None:
     if replacement is None:
         del kubernetes.objects[f"{TEAM}/{path}"]
     else:
         kubernetes.objects[f"{TEAM}/{path}"] = replacement
-    found = problems(api, settings)[0]
+    found = doctor.problems()[0]
     assert (found.checked, found.severity) == (checked, Severity.ERROR)
     assert says in found.found
 
 
 def test_references_in_volumes_env_from_and_pull_secrets_count_optional_ones_do_not(
-    kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings
+    kubernetes: FakeKubernetes, doctor: Doctor
 ) -> None:
     spec = kubernetes.objects[CLUSTERS][0]["spec"]["workerGroupSpecs"][0]["template"]["spec"]
     spec["volumes"] = [{"secret": {"secretName": "v"}}, {"secret": {"secretName": "o", "optional": True}}]
     spec["imagePullSecrets"] = [{"name": "p"}]
     spec["containers"][0]["envFrom"] = [{"secretRef": {"name": "e"}}, {"configMapRef": {"name": "c"}}]
     spec["containers"][0]["env"][1]["valueFrom"]["secretKeyRef"] |= {"name": "gone", "optional": True}
-    assert [finding.checked for finding in problems(api, settings)] == ["Secret e", "Secret p", "Secret v"]
+    assert [finding.checked for finding in doctor.problems()] == ["Secret e", "Secret p", "Secret v"]
 
 
 def test_a_release_without_a_token_is_a_warning(
-    kubernetes: FakeKubernetes, dashboard: FakeDashboard, api: KubernetesApi, settings: Settings
+    kubernetes: FakeKubernetes, dashboard: FakeDashboard, doctor: Doctor
 ) -> None:
     del kubernetes.objects[CLUSTERS][0]["spec"]["authOptions"]
     dashboard.asks_for_token = False
-    found = only_problem(api, settings)
+    found = doctor.only_problem()
     assert (found.checked, found.severity) == ("Ray's token", Severity.WARNING)
 
 
-def test_a_dashboard_that_lets_anyone_in_is_an_error(
-    dashboard: FakeDashboard, api: KubernetesApi, settings: Settings
-) -> None:
+def test_a_dashboard_that_lets_anyone_in_is_an_error(dashboard: FakeDashboard, doctor: Doctor) -> None:
     dashboard.asks_for_token = False
-    found = only_problem(api, settings)
+    found = doctor.only_problem()
     assert (found.found, found.severity) == ("the Jobs API answers without it too", Severity.ERROR)
 
 
-def test_a_head_that_is_not_there_is_an_error(
-    kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings
-) -> None:
+def test_a_head_that_is_not_there_is_an_error(kubernetes: FakeKubernetes, doctor: Doctor) -> None:
     kubernetes.objects[f"{TEAM}/pods"] = []
-    found = only_problem(api, settings)
+    found = doctor.only_problem()
     assert (found.checked, found.severity) == ("dashboard", Severity.ERROR)
     assert "there is none" in found.found
 
 
-def test_other_versions_are_warnings(
-    kubernetes: FakeKubernetes, dashboard: FakeDashboard, api: KubernetesApi, settings: Settings
-) -> None:
+def test_other_versions_are_warnings(kubernetes: FakeKubernetes, dashboard: FakeDashboard, doctor: Doctor) -> None:
     dashboard.ray_version, dashboard.python_version = "2.59.0", "3.9.1"
-    ray, python = problems(api, settings)
+    ray, python = doctor.problems()
     assert ray.found == f"2.59.0 on the cluster, {version('ray')} here"
     assert python.found == f"3.9.1 on the cluster, {python_version()} here"
     dashboard.ray_version, dashboard.python_version = version("ray"), python_version()
     kubernetes.objects[CLUSTERS][0]["spec"]["rayVersion"] = "2.59.0"
-    assert "the RayCluster says 2.59.0" in only_problem(api, settings).found
+    assert "the RayCluster says 2.59.0" in doctor.only_problem().found
 
 
-def test_stores_that_are_not_set_not_the_same_or_do_not_work(
-    kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings, tmp_path: Any
-) -> None:
-    unset, elsewhere = problems(api, read_settings({})), problems(api, read_settings({"CIFAR_RAY_STORAGE": "/proc/x"}))
+def test_stores_that_are_not_set_not_the_same_or_do_not_work(kubernetes: FakeKubernetes, doctor: Doctor) -> None:
+    unset, elsewhere = (
+        replace(doctor, settings=read_settings(environ)).problems()
+        for environ in ({}, {"CIFAR_RAY_STORAGE": "/proc/x"})
+    )
     assert [finding.severity for finding in unset] == [Severity.WARNING]
-    assert f"CIFAR_RAY_STORAGE={settings.storage}" in str(unset[0].todo)
+    assert f"CIFAR_RAY_STORAGE={doctor.settings.storage}" in str(unset[0].todo)
     assert [finding.severity for finding in elsewhere] == [Severity.WARNING, Severity.ERROR]
-    assert elsewhere[0].found == f"/proc/x here, {settings.storage} on the cluster"
+    assert elsewhere[0].found == f"/proc/x here, {doctor.settings.storage} on the cluster"
 
 
-def test_one_broken_answer_does_not_end_the_rest(
-    kubernetes: FakeKubernetes, api: KubernetesApi, settings: Settings
-) -> None:
+def test_one_broken_answer_does_not_end_the_rest(kubernetes: FakeKubernetes, doctor: Doctor) -> None:
     kubernetes.answers["/apis/apps/v1/deployments"] = lambda _: web.Response(text="<html>")
-    assert only_problem(api, settings).checked == "KubeRay operator"
+    assert doctor.only_problem().checked == "KubeRay operator"

@@ -1,15 +1,13 @@
 """The forwarder against a websocket server of another library, with and without TLS."""
 
-import datetime
 import gc
-import ipaddress
 import socket
 import ssl
 import threading
 import time
 import urllib.request
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +15,7 @@ import pytest
 from fake_kubernetes import DEADLINE_S, RAY_TOKEN, FakeDashboard, FakeKubernetes, refusal
 from recorded import HEAD, TEAM
 
+from cifar_ray.cluster.certificate import certificate
 from cifar_ray.cluster.on_kubernetes.api import KubernetesApi, open_api
 from cifar_ray.cluster.on_kubernetes.port_forward import PortForward
 from cifar_ray.errors import ClusterError
@@ -129,55 +128,26 @@ def test_a_port_that_is_taken(api: KubernetesApi, forward: PortForward) -> None:
         PortForward(lambda: api.open_tunnel("team", HEAD, 8265), int(forward.url.rpartition(":")[2]))
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    x509 = pytest.importorskip("cryptography.x509")
-    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
-    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "server.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
-    return path
-
-
 def test_tunnels_through_tls_and_checks_the_servers_certificate(
-    certificate: Path, dashboard: FakeDashboard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dashboard: FakeDashboard, tmp_path: Path, use_kubeconfig: Callable[[Path], None]
 ) -> None:
-    from kubernetes.config import kube_config  # noqa: PLC0415
-
+    pytest.importorskip("cryptography")
+    (pem := tmp_path / "server.pem").write_text(certificate())
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
+    context.load_cert_chain(pem)
     with FakeKubernetes(context).serving() as fake:
         fake.objects["/version"] = {"gitVersion": "v1.33.1"}
         fake.tunnels[HEAD] = dashboard.port
-        known = fake.write_kubeconfig(tmp_path / "known", **{"certificate-authority": str(certificate)})
+        known = fake.write_kubeconfig(tmp_path / "known", **{"certificate-authority": str(pem)})
         unknown = fake.write_kubeconfig(tmp_path / "unknown")
-        monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(known))
+        use_kubeconfig(known)
         api = open_api()
         assert api.get("version")["gitVersion"] == "v1.33.1"
         with PortForward(lambda: api.open_tunnel("team", HEAD, 8265)) as forward:
             assert get(f"{forward.url}/big") == dashboard.big
             assert get(f"{forward.url}/upload", b"y" * 1_000_000) == b"1000000"
             check_conversation(forward, fake)
-        monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(unknown))
+        use_kubeconfig(unknown)
         for ask in (lambda: open_api().get("version"), lambda: open_api().open_tunnel("team", HEAD, 8265)):
             with pytest.raises(ClusterError, match="CERTIFICATE_VERIFY_FAILED"):
                 ask()

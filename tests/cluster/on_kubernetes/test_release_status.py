@@ -21,8 +21,8 @@ def test_pools_pods_and_jobs(kubernetes: FakeKubernetes, api: KubernetesApi) -> 
     found = status(api)
     assert (found.cluster, found.state, found.troubles) == ("sweeps-cifar-ray", "ready", ())
     assert found.pools == (
-        Pool(name="head", least=1, ready=1, wanted=1, most=1),
-        Pool(name="a100", least=0, ready=1, wanted=2, most=4),
+        Pool(name="head", min_pods=1, ready=1, wanted=1, max_pods=1),
+        Pool(name="a100", min_pods=0, ready=1, wanted=2, max_pods=4),
     )
     assert found.waiting == (WaitingPod(name="worker-2", why="not scheduled: 0/2 nodes"),)
     assert found.jobs == (
@@ -36,7 +36,7 @@ def test_a_fixed_size_has_no_bounds_and_hosts_multiply(kubernetes: FakeKubernete
     spec = kubernetes.objects[CLUSTERS][0]["spec"]
     spec["enableInTreeAutoscaling"] = False
     spec["workerGroupSpecs"][0] |= {"numOfHosts": 2, "replicas": 3}
-    assert status(api).pools[1] == Pool(name="a100", least=6, ready=1, wanted=6, most=6)
+    assert status(api).pools[1] == Pool(name="a100", min_pods=6, ready=1, wanted=6, max_pods=6)
 
 
 def test_a_cluster_that_the_operator_has_not_seen_or_cannot_make(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Decimal
 
 from cifar_ray.cluster.on_kubernetes.api import Json, KubernetesApi, at, objects
 from cifar_ray.cluster.on_kubernetes.findings import Finding, error, ok, warning
@@ -103,30 +102,20 @@ def check_accelerators(inventory: Inventory) -> Iterator[Finding]:
     """Count the accelerators on nodes that take pods, and how many of them no pod has requested."""
     nodes = [node for node in inventory.nodes if node.takes_pods]
     # what Ray's autoscaler and the chart count as a GPU
-    kinds = sorted({kind for node in nodes for kind in node.allocatable if kind.endswith("gpu")})
-    has_any = False
-    for kind in kinds:
+    kinds = {kind for node in nodes for kind, amount in node.allocatable.items() if amount and kind.endswith("gpu")}
+    for kind in sorted(kinds):
         holders = [node for node in nodes if node.allocatable.get(kind)]
-        if not holders:
-            continue
-        has_any = True
-        free = (
-            f"{_total(holders, kind, free=True):g} free" if inventory.knows_usage else "how many are free is not known"
-        )
-        found = f"{len(holders)} nodes hold {_total(holders, kind):g} {kind}, {free}"
-        yield ok("accelerators", found)
-    if not has_any:
+        count = float(sum(node.allocatable[kind] for node in holders))
+        free = float(sum(node.free[kind] for node in holders))
+        known = f"{free:g} free" if inventory.knows_usage else "how many are free is not known"
+        yield ok("accelerators", f"{len(holders)} nodes hold {count:g} {kind}, {known}")
+    if not kinds:
         todo = (
             "scale up a GPU pool, or let your node autoscaler do so"
             if inventory.has_node_autoscaler
             else "add GPU nodes, and NVIDIA's device plugin or GPU operator; or take the CPU values"
         )
         yield warning("accelerators", f"none of {len(nodes)} nodes offers any", todo)
-
-
-def _total(nodes: Sequence[Node], kind: str, *, free: bool = False) -> float:
-    amounts = ((node.free if free else node.allocatable).get(kind, Decimal(0)) for node in nodes)
-    return float(sum(amounts, Decimal(0)))
 
 
 def _image(deployment: Json) -> str:

@@ -101,21 +101,17 @@ def _groups(release: Release) -> list[Json]:
 
 def _secrets(spec: Json) -> Iterator[tuple[str, str | None]]:
     """Names of the Secrets that a pod of that spec cannot start without, each with the key that it reads, if any."""
-    for container in [*objects(spec, "containers"), *objects(spec, "initContainers")]:
-        for variable in objects(container, "env"):
-            reference = at(variable, "valueFrom", "secretKeyRef") or {}
-            if reference.get("name") and not reference.get("optional"):
-                yield str(reference["name"]), str(reference.get("key"))
-        for source in objects(container, "envFrom"):
-            reference = at(source, "secretRef") or {}
-            if reference.get("name") and not reference.get("optional"):
-                yield str(reference["name"]), None
-    for volume in objects(spec, "volumes"):
-        reference = at(volume, "secret") or {}
-        if reference.get("secretName") and not reference.get("optional"):
-            yield str(reference["secretName"]), None
-    for reference in objects(spec, "imagePullSecrets"):
-        yield str(reference.get("name")), None
+    containers = [*objects(spec, "containers"), *objects(spec, "initContainers")]
+    references = [
+        *(at(each, "valueFrom", "secretKeyRef") for container in containers for each in objects(container, "env")),
+        *(at(each, "secretRef") for container in containers for each in objects(container, "envFrom")),
+        *(at(each, "secret") for each in objects(spec, "volumes")),
+        *objects(spec, "imagePullSecrets"),
+    ]
+    for reference in filter(None, references):
+        name = reference.get("name") or reference.get("secretName")
+        if name and not reference.get("optional"):
+            yield str(name), reference.get("key")
 
 
 def _check_secret(release: Release, name: str, keys: set[str]) -> Finding:

@@ -14,11 +14,11 @@ class Pool:
     """A group of pods of one kind."""
 
     name: str
-    least: int
+    min_pods: int
     ready: int
     wanted: int
     """What the autoscaler, or the values, ask for now."""
-    most: int
+    max_pods: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,13 +80,15 @@ def _troubles(cluster: Json) -> list[str]:
 
 
 def _pools(release: Release, pods: list[Json]) -> list[Pool]:
-    pools = [Pool(name="head", least=1, ready=num_ready(pods, HEAD_GROUP), wanted=1, most=1)]
+    pools = [Pool(name="head", min_pods=1, ready=num_ready(pods, HEAD_GROUP), wanted=1, max_pods=1)]
     for group in release.groups:
         hosts = int(group.get("numOfHosts") or 1)
         least, wanted, most = (int(group.get(name) or 0) * hosts for name in ("minReplicas", "replicas", "maxReplicas"))
         name = str(group.get("groupName"))
         bounds = (least, most) if release.is_autoscaled else (wanted, wanted)
-        pools.append(Pool(name=name, least=bounds[0], ready=num_ready(pods, name), wanted=wanted, most=bounds[1]))
+        pools.append(
+            Pool(name=name, min_pods=bounds[0], ready=num_ready(pods, name), wanted=wanted, max_pods=bounds[1])
+        )
     return pools
 
 
