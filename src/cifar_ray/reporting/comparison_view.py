@@ -78,7 +78,7 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
     found = [*leads(comparison), *_searchers(comparison)[1]]
     return {
         "contenders": [_contender_numbers(each) for each in comparison.contenders],
-        "cautions": list(comparison.cautions),
+        "cautions": comparison.cautions,
         "groups": [_group_numbers(each) for each in group_scores(comparison)],
         "leads": [asdict(lead) for lead in found],
     }

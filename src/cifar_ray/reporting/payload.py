@@ -145,7 +145,7 @@ def _row(summary: SweepSummary, search: SoFar | None, finals: SoFar | None) -> d
         "outcomes": dict(result.outcomes if result else Counter(str(trial.outcome) for trial in trials)),
         "num_epochs": result.num_epochs if result else sum(trial.num_epochs for trial in all_trials),
         "best_trial": best.trial_id if best else None,
-        "best_interval": _interval(best_accuracy, sweep.dataset.num_validation),
+        "best_interval": None if best_accuracy is None else _interval(best_accuracy, sweep.dataset.num_validation),
         "winner": _winner(result, scores) or (best.trial_id if best else None),
         "best_validation": result.validation_accuracy if result else best_accuracy,
         "num_validation": sweep.dataset.num_validation,
@@ -162,8 +162,8 @@ def _row(summary: SweepSummary, search: SoFar | None, finals: SoFar | None) -> d
     }
 
 
-def _interval(accuracy: float | None, num_images: int) -> tuple[float, float] | None:
-    return wilson_interval(round(accuracy * num_images), num_images) if accuracy is not None and num_images else None
+def _interval(accuracy: float, num_images: int) -> tuple[float, float]:
+    return wilson_interval(round(accuracy * num_images), num_images)
 
 
 def _winner(result: SweepResult | None, scores: TestScores | None) -> str | None:
