@@ -9,26 +9,11 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser import (
-    REAL,
-    RESULTS,
-    copied_sweeps,
-    option_of,
-    points_by_trial,
-    save_page,
-    write_large_sweep,
-)
+from browser import REAL, RESULTS, copied_sweeps, option_of, points_by_trial, save_page, write_large_sweep
 from playwright.sync_api import Page
 
 from cifar_ray.finals import Finals
-from cifar_ray.records import (
-    EpochMetrics,
-    SweepRecord,
-    SweepResult,
-    TestScores,
-    TrialEvent,
-    TrialRecord,
-)
+from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TestScores, TrialEvent, TrialRecord
 from cifar_ray.reporting.formats import setting
 from cifar_ray.resource_use import Cost
 from cifar_ray.scrutiny import Mistake, ReliabilityBin

@@ -13,15 +13,7 @@ from rich.text import Text
 from cifar_ray.finals import Finals
 from cifar_ray.reporting.comparison import Comparison, Contender, Score
 from cifar_ray.reporting.fitting_table import FittingTable, narrow_table
-from cifar_ray.reporting.formats import (
-    MISSING,
-    chosen_by,
-    cost_amount,
-    data_name,
-    interval_text,
-    percent,
-    seconds,
-)
+from cifar_ray.reporting.formats import MISSING, chosen_by, cost_amount, data_name, interval_text, percent, seconds
 from cifar_ray.reporting.leads import TEST, GroupScore, group_scores, leads
 from cifar_ray.reporting.replicates import Lead
 from cifar_ray.reporting.score_rows import mean_text
