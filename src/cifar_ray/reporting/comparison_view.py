@@ -14,10 +14,8 @@ from cifar_ray.finals import Finals
 from cifar_ray.reporting.comparison import Comparison, Contender, Score
 from cifar_ray.reporting.fitting_table import FittingTable, narrow_table
 from cifar_ray.reporting.formats import MISSING, chosen_by, cost_amount, data_name, interval_text, percent, seconds
-from cifar_ray.reporting.leads import TEST, GroupScore, group_scores, leads
-from cifar_ray.reporting.replicates import Lead
+from cifar_ray.reporting.leads import TEST, GroupScore, compare_searchers, group_scores, leads
 from cifar_ray.reporting.score_rows import mean_text
-from cifar_ray.reporting.searcher_comparison import compare_searchers
 from cifar_ray.reporting.terminal import verbatim
 
 UNPAIRED = (
@@ -60,24 +58,20 @@ def comparison_renderable(comparison: Comparison) -> RenderableType:
 
 def verdicts(comparison: Comparison) -> list[str]:
     """The means over seeds; where all sweeps trained on the same images, also which sweep and which searcher lead."""
-    searchers, searcher_leads = _searchers(comparison)
+    searchers, searcher_leads = compare_searchers(comparison)
     groups = [score.text for score in group_scores(comparison)]
     return [*groups, *(lead.text for lead in leads(comparison)), *searchers, *(lead.text for lead in searcher_leads)]
 
 
 def comparison_document(comparison: Comparison) -> dict[str, Any]:
     """The same as numbers, for a program; accuracies are fractions."""
-    found = [*leads(comparison), *_searchers(comparison)[1]]
+    found = [*leads(comparison), *compare_searchers(comparison)[1]]
     return {
         "contenders": [_contender_numbers(each) for each in comparison.contenders],
         "cautions": comparison.cautions,
         "groups": [_group_numbers(each) for each in group_scores(comparison)],
         "leads": [asdict(lead) for lead in found],
     }
-
-
-def _searchers(comparison: Comparison) -> tuple[list[str], list[Lead]]:
-    return compare_searchers(comparison.contenders) if comparison.has_verdict else ([], [])
 
 
 def _contender_numbers(contender: Contender) -> dict[str, Any]:
