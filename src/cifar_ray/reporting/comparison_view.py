@@ -156,19 +156,14 @@ def _rows(contenders: Sequence[Contender], common: float | None) -> list[Row]:
         return label, list(cells)
 
     sweeps = [each.sweep for each in contenders]
-    validation, test = [each.validation() for each in contenders], [each.test for each in contenders]
-    at_common = [each.validation(common) for each in contenders] if common else []
     seeds = [[each.accuracy for each in found.scores.seeds] if found.scores else [] for found in contenders]
     return [
         row("seed", [str(sweep.seed) for sweep in sweeps]),
-        row("test %", map(_accuracy, test)),
-        row("95 % interval", map(_interval, test)),
+        *_score_rows("test %", [each.test for each in contenders]),
         *([row("test %, mean of seeds", map(mean_text, seeds))] if any(seeds) else []),
-        row("best validation %", map(_accuracy, validation)),
-        row("95 % interval", map(_interval, validation)),
+        *_score_rows("best validation %", [each.validation() for each in contenders]),
         *([row("finals: mean val. %", map(_finals_mean, contenders))] if any(map(_finals, contenders)) else []),
-        *([row("val. % at same spend", map(_accuracy, at_common))] if common else []),
-        *([row("95 % interval", map(_interval, at_common))] if common else []),
+        *(_score_rows("val. % at same spend", [each.validation(common) for each in contenders]) if common else []),
         row("study", [sweep.study for sweep in sweeps]),
         row("trials × epochs", [f"{sweep.num_trials} × {sweep.max_epochs}" for sweep in sweeps]),
         row("grace, reduction", [f"{sweep.grace_period}, {sweep.reduction_factor}" for sweep in sweeps]),
@@ -183,12 +178,11 @@ def _rows(contenders: Sequence[Contender], common: float | None) -> list[Row]:
     ]
 
 
-def _accuracy(score: Score | None) -> str:
-    return percent(score.accuracy if score else None, 2)
-
-
-def _interval(score: Score | None) -> str:
-    return interval_text(score.interval if score else None)
+def _score_rows(label: str, scores: Sequence[Score | None]) -> list[Row]:
+    return [
+        (label, [percent(each.accuracy if each else None, 2) for each in scores]),
+        ("95 % interval", [interval_text(each.interval if each else None) for each in scores]),
+    ]
 
 
 def _commit(commit: str | None) -> str:
