@@ -14,14 +14,7 @@ from cifar_ray.errors import RecordError
 from cifar_ray.finals import Finals
 from cifar_ray.json_record import Record
 from cifar_ray.progress.sweep_progress import SweepProgress
-from cifar_ray.records import (
-    DatasetRecord,
-    EpochMetrics,
-    SweepRecord,
-    SweepResult,
-    TestScores,
-    TrialRecord,
-)
+from cifar_ray.records import DatasetRecord, EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.resource_use import Cost, ResourceUse
 from cifar_ray.storage.checkpoints import Manifest
 from cifar_ray.storage.folder import FolderStore

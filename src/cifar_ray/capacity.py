@@ -66,13 +66,13 @@ def _fits(name: str, available: float, amount: float) -> int:
 
 
 def with_pools(alive: Sequence[NodeKind], pools: Sequence[WorkerPool]) -> list[NodeKind]:
-    """The nodes that the cluster may have: those alive; where there are `pools`, the head node, those and strangers.
+    """The nodes that the cluster may have: those alive or, where there are `pools`, these and the head node.
 
-    Strangers are living workers of a pool that was added after the head node started, so not in its environment.
+    Also living workers of none of the pools: theirs was added after the head node started, so its environment lacks it.
     """
     if not pools:
         return list(alive)
-    # the pools' counts include the nodes that they have already started
+    # a pool's maximum includes the nodes that it has already started
     others = [
         kind
         for kind in alive

@@ -7,34 +7,33 @@ import pickletools
 from collections.abc import Collection
 
 MAX_TUPLES = 20_000
-"""Python hashes nested tuples by recursion, which crashes the process at some hundred thousand of them."""
+"""Python hashes nested tuples recursively, and some hundred thousand of them crash the process."""
 _TEXTS = {
     *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
     *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
 }
 _NAMES = {"GLOBAL", "STACK_GLOBAL"}
-_NOTES = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}
+_MEMO_WRITES = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}
 
 
 def check_pickle(content: bytes, may_repeat: Collection[str] = ()) -> None:
     """Raise UnpicklingError for what would expand beyond its size; what it may call and make is the caller's to check.
 
-    A value that a pickle stores once and refers to again may be a text or the name of a class, or a result of the
-    operations `may_repeat`. Were it a container, a few bytes could double it, again and again, for whatever traverses,
-    hashes or prints the whole.
+    Only texts, names of classes and results of the operations `may_repeat` may be referred to more than once. With
+    containers, a few bytes each could double the size, again and again, for whatever traverses, hashes or prints it.
     """
     repeatable = _TEXTS | _NAMES | set(may_repeat)
-    notes: dict[int, bool] = {}
+    memo: dict[int, bool] = {}
     is_repeatable, num_tuples = False, 0
     for operation, argument, _ in pickletools.genops(content):
         name = operation.name
-        if name in _NOTES:
-            index = len(notes) if argument is None else argument
+        if name in _MEMO_WRITES:
+            index = len(memo) if argument is None else argument
             # the memo is an array, which grows to any index that is written to
             if index > len(content):
                 raise pickle.UnpicklingError(f"it notes a value under {index}, which it has no need of")
-            notes[index] = is_repeatable
-        elif name == "DUP" or (name.endswith("GET") and not notes.get(argument or 0)):
+            memo[index] = is_repeatable
+        elif name == "DUP" or (name.endswith("GET") and not memo.get(argument or 0)):
             raise pickle.UnpicklingError("it has a list or the like once and means it twice, which it has no need of")
         else:
             num_tuples += name.startswith("TUPLE")

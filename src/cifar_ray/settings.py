@@ -13,11 +13,11 @@ from cifar_ray.errors import ConfigurationError
 DEFAULT_REGION = "us-east-1"
 TRACKED_AS = "cifar-ray"
 """MLflow's experiment, or W&B's project, where the environment names none."""
-_KEYS_GO = (
+_KEYS_HINT = (
     "name the bucket or host alone: keys go into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile "
     "(AWS_PROFILE); renew those that others may have seen"
 )
-_TOKEN_GOES = (
+_TOKEN_HINT = (
     "name the host alone: Ray's token goes into RAY_AUTH_TOKEN, or into a file (RAY_AUTH_TOKEN_PATH); renew what "
     "others may have seen"
 )
@@ -38,7 +38,7 @@ class S3Settings:
 
     def __post_init__(self) -> None:
         if "@" in (self.endpoint_url or ""):
-            raise ConfigurationError("the endpoint of AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL holds a user", _KEYS_GO)
+            raise ConfigurationError("the endpoint of AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL holds a user", _KEYS_HINT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,14 +139,14 @@ def check_no_user(name: str, uri: str | None) -> str | None:
     scheme, separator, rest = (uri or "").partition("://")
     # a secret key may have a slash; in the prefix of a bucket without keys, and in a folder's path, an @ is just an @
     if re.match("(?s)(?=[^/]*[:@]).*@", rest) if separator else re.match("(?s)[^/@]*:.*@", scheme):
-        raise ConfigurationError(f"the URI of {name} holds a user or keys", _KEYS_GO)
+        raise ConfigurationError(f"the URI of {name} holds a user or keys", _KEYS_HINT)
     return uri
 
 
 def _check_address(address: str | None) -> str | None:
     """`address`; ConfigurationError, which does not repeat it, where a user stands in it: each failure prints it."""
     if "@" in (address or ""):
-        raise ConfigurationError("the address in RAY_API_SERVER_ADDRESS holds a user or a password", _TOKEN_GOES)
+        raise ConfigurationError("the address in RAY_API_SERVER_ADDRESS holds a user or a password", _TOKEN_HINT)
     return address
 
 

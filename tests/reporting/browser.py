@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
 from cifar_ray.reporting.html import file_page
 from cifar_ray.reporting.payload import page_payload
+from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import get_study
 
@@ -54,6 +55,13 @@ def offline_page(browser: Browser) -> Iterator[Page]:
     assert said == []
     assert {url.partition(":")[0] for url in asked} <= {"file", "data"}
     context.close()
+
+
+def copied_sweeps(folder: Path, *sweep_ids: str) -> RunStore:
+    """A store of real sweeps, to be changed."""
+    for sweep_id in sweep_ids:
+        shutil.copytree(RESULTS / sweep_id, folder / "store" / sweep_id)
+    return RunStore(FolderStore(folder / "store"))
 
 
 def save_page(runs: RunStore, path: Path) -> str:

@@ -10,6 +10,7 @@ import pytest
 from browser import offline_page, started_browser
 from playwright.sync_api import Browser, Page
 
+from cifar_ray.finals import Finalist, Finals, Retraining
 from cifar_ray.records import DatasetRecord, EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.statistics import summarise_classes, wilson_interval
 from cifar_ray.storage.answers import TestAnswers
@@ -97,6 +98,25 @@ def result(trial_record: TrialRecord) -> SweepResult:
         accelerator_seconds=3900.0,
         finished_at="2026-01-01T01:00:00+00:00",
     )
+
+
+@pytest.fixture
+def finals_of() -> Callable[..., Finals]:
+    """Makes finals of one finalist, which reached these accuracies on seeds 0, 1 and so on."""
+
+    def finals_of(
+        trial_id: str, searched_accuracy: float, *accuracies: float | None, outcome: str = "completed"
+    ) -> Finals:
+        retrainings = tuple(
+            Retraining(
+                trial_id=f"t{seed:04d}", seed=seed, outcome=outcome, best_epoch=4, best_validation_accuracy=accuracy
+            )
+            for seed, accuracy in enumerate(accuracies)
+        )
+        finalist = Finalist(trial_id=trial_id, searched_accuracy=searched_accuracy, retrainings=retrainings)
+        return Finals(finalists=(finalist,), num_epochs=8, accelerator_seconds=0.0)
+
+    return finals_of
 
 
 @pytest.fixture

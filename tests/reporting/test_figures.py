@@ -104,12 +104,6 @@ def test_of_equal_trials_the_first_by_id_is_drawn_as_the_best_as_in_the_ranking(
     assert [text[:5] for text in legend(drawn[0].axes[0])] == ["t0000", "t0001"]
 
 
-def test_a_changed_number_changes_the_curves(sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics]) -> None:
-    changed = [replace(epoch_metrics[0], validation_accuracy=0.9), *epoch_metrics[1:]]
-    assert curves_figure(sweep_record, epoch_metrics) == curves_figure(sweep_record, epoch_metrics)
-    assert curves_figure(sweep_record, epoch_metrics) != curves_figure(sweep_record, changed)
-
-
 def test_a_sweep_without_epochs_still_has_a_figure(sweep_record: SweepRecord) -> None:
     size(curves_figure(sweep_record, []))
 

@@ -3,7 +3,6 @@ from dataclasses import replace
 import pytest
 
 from cifar_ray.cifar10 import CLASSES
-from cifar_ray.errors import plain
 from cifar_ray.records import DatasetRecord
 from cifar_ray.reporting.formats import MISSING, caution, data_name, percent, seconds, setting
 
@@ -70,7 +69,3 @@ def test_other_classes_are_not_cifar10(dataset_record: DatasetRecord) -> None:
     assert said is not None
     assert "not CIFAR-10" in said
     assert "not comparable" in said
-
-
-def test_plain_text_has_neither_line_breaks_nor_escapes() -> None:
-    assert plain("a\nb\x1b[31mc") == "a b [31mc"

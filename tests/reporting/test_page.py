@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser import (
-    REAL,
-    RESULTS,
-    option_of,
-    points_by_trial,
-    save_page,
-    write_large_sweep,
-)
+from browser import REAL, RESULTS, copied_sweeps, option_of, points_by_trial, save_page, write_large_sweep
 from playwright.sync_api import Page
 
-from cifar_ray.finals import Finalist, Finals, Retraining
-from cifar_ray.records import (
-    EpochMetrics,
-    SweepRecord,
-    SweepResult,
-    TestScores,
-    TrialEvent,
-    TrialRecord,
-)
+from cifar_ray.finals import Finals
+from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TestScores, TrialEvent, TrialRecord
 from cifar_ray.reporting.formats import setting
 from cifar_ray.resource_use import Cost
 from cifar_ray.scrutiny import Mistake, ReliabilityBin
@@ -80,9 +66,8 @@ def test_best_so_far_rungs_and_cost(page: Page, real: RunStore, real_page: str) 
 
 
 def test_what_was_held_and_its_price(page: Page, real: RunStore, tmp_path: Path) -> None:
-    runs, result = RunStore(FolderStore(tmp_path / "store")), real.result(REAL)
+    runs, result = copied_sweeps(tmp_path, REAL), real.result(REAL)
     assert result is not None
-    shutil.copytree(RESULTS / REAL, tmp_path / "store" / REAL)
     cost = Cost(
         device="core", held_s=3600.0, useful_s=1500.0, failed_s=0.0, repeated_s=300.0, price=1234.5, currency="EUR"
     )
@@ -351,24 +336,17 @@ def test_reliability_mistakes_and_shapes(
     assert "square 98.7 %" in page.locator("#mistakes").inner_text()
 
 
-def test_finals_have_a_card_where_there_were_any(page: Page, real: RunStore, tmp_path: Path, real_page: str) -> None:
+def test_finals_have_a_card_where_there_were_any(
+    page: Page, real: RunStore, tmp_path: Path, real_page: str, finals_of: Callable[..., Finals]
+) -> None:
     page.goto(f"{real_page}#/sweep/{REAL}")
     page.get_by_text("What came out").first.wait_for()
     assert page.locator("#finals").is_hidden()
-    runs, result = RunStore(FolderStore(tmp_path / "store")), real.result(REAL)
+    runs, result = copied_sweeps(tmp_path, REAL), real.result(REAL)
     assert result is not None
-    shutil.copytree(RESULTS / REAL, tmp_path / "store" / REAL)
     longer = replace(runs.sweep(REAL), num_finalists=1, num_seeds=2, final_epochs=60)
     runs.objects.write(layout.sweep_record(REAL), longer.to_json().encode())
-    trained = tuple(
-        Retraining(
-            trial_id=f"t000{index}", seed=index, outcome="completed", best_epoch=4, best_validation_accuracy=accuracy
-        )
-        for index, accuracy in enumerate((0.60, 0.62))
-    )
-    finalist = Finalist(trial_id=result.ranking[0], searched_accuracy=0.6616, retrainings=trained)
-    finals = Finals(finalists=(finalist,), num_epochs=8, accelerator_seconds=0.0)
-    runs.write_result(replace(result, finals=finals))
+    runs.write_result(replace(result, finals=finals_of(result.ranking[0], 0.6616, 0.60, 0.62)))
     page.goto(f"{save_page(runs, tmp_path / 'index.html')}#/sweep/{REAL}")
     card = page.locator("#finals")
     card.get_by_text("wins with a mean validation accuracy of 61.00 % over 2 seeds").wait_for()
@@ -380,23 +358,23 @@ def test_finals_have_a_card_where_there_were_any(page: Page, real: RunStore, tmp
 
 def test_the_winner_is_whom_the_finals_chose(page: Page, tmp_path: Path) -> None:
     """Beside a test accuracy stand the settings that it is of."""
-    real, sweep = RunStore(FolderStore(RESULTS)), "fast-20261126-082542-6d4f82a5"
-    shutil.copytree(RESULTS / sweep, tmp_path / "store" / sweep)
-    page.goto(f"{save_page(RunStore(FolderStore(tmp_path / 'store')), tmp_path / 'index.html')}#/sweep/{sweep}")
+    sweep = "fast-20261126-082542-6d4f82a5"
+    runs = copied_sweeps(tmp_path, sweep)
+    page.goto(f"{save_page(runs, tmp_path / 'index.html')}#/sweep/{sweep}")
     findings = page.locator("#findings")
     findings.get_by_text("Which settings won?").wait_for()
-    scores = real.test_scores(sweep)
+    scores = runs.test_scores(sweep)
     assert scores is not None
     text = findings.inner_text()
     assert f"{scores.trial_id} with 87." in text
     assert "%, of one model on these images (the best of 8 trials is flattered): " in text
     assert "at epoch 3 of the search, chosen by the finals before t0002, the best of the search" in text
     assert "90.72 %\ntrial t0007, trained anew in the finals" in page.locator(".tiles").inner_text()
-    (rate,) = (trial.config["learning_rate"] for trial in real.trials(sweep) if trial.trial_id == scores.trial_id)
+    (rate,) = (trial.config["learning_rate"] for trial in runs.trials(sweep) if trial.trial_id == scores.trial_id)
     assert setting("learning_rate", {"learning_rate": rate}) in findings.locator(".chips").inner_text()
     # the finals trained most of its epochs, and took most of what it cost
     rows = {each.split("\t")[0]: each.split("\t")[1:] for each in page.locator("#cost tbody tr").all_inner_texts()}
-    result = real.result(sweep)
+    result = runs.result(sweep)
     assert result is not None
     assert result.cost is not None
     assert (rows["finals"][1], rows["all"][1]) == ("52", str(result.num_epochs))
@@ -405,8 +383,7 @@ def test_the_winner_is_whom_the_finals_chose(page: Page, tmp_path: Path) -> None
 
 
 def test_a_population_says_whose_heir_a_trial_is(page: Page, tmp_path: Path, real_page: str) -> None:
-    runs = RunStore(FolderStore(tmp_path / "store"))
-    shutil.copytree(RESULTS / REAL, tmp_path / "store" / REAL)
+    runs = copied_sweeps(tmp_path, REAL)
     population = replace(runs.sweep(REAL), searcher="pbt", max_epochs=6)
     runs.objects.write(layout.sweep_record(REAL), population.to_json().encode())
     runs.write_trial(REAL, replace(runs.trials(REAL)[9], parent="t0003"))

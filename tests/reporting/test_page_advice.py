@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from browser import REAL, RESULTS, option_of, save_page
+from browser import REAL, RESULTS, copied_sweeps, option_of, save_page
 from playwright.sync_api import Page
 
-from cifar_ray.finals import Finalist, Finals, Retraining
+from cifar_ray.finals import Finals
 from cifar_ray.records import EpochMetrics, Interruption, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.storage import layout
 from cifar_ray.storage.folder import FolderStore
@@ -25,9 +25,7 @@ ON_MORE_IMAGES = "fast-20261127-115009-5bea6064"
 
 @pytest.fixture
 def copied(tmp_path: Path) -> RunStore:
-    """A store of the real sweep, to be changed."""
-    shutil.copytree(RESULTS / REAL, tmp_path / "store" / REAL)
-    return RunStore(FolderStore(tmp_path / "store"))
+    return copied_sweeps(tmp_path, REAL)
 
 
 def said_of(page: Page, runs: RunStore, place: str, tmp_path: Path) -> str:
@@ -108,7 +106,7 @@ def test_where_all_diverged_there_is_nothing_to_score(
 
 
 def test_whether_the_winner_wants_more_epochs_is_asked_of_the_winner(
-    page: Page, copied: RunStore, tmp_path: Path
+    page: Page, copied: RunStore, tmp_path: Path, finals_of: Callable[..., Finals]
 ) -> None:
     result, trials = copied.result(REAL), {trial.trial_id: trial for trial in copied.trials(REAL)}
     assert result is not None
@@ -116,9 +114,7 @@ def test_whether_the_winner_wants_more_epochs_is_asked_of_the_winner(
     copied.write_trial(REAL, replace(trials[best], best_epoch=30))
     said = said_of(page, copied, f"sweep/{REAL}", tmp_path)
     assert "The winner was best at epoch 30 of 30; it may want more" in said
-    trained = Retraining(trial_id="t0000", seed=5, outcome="completed", best_epoch=4, best_validation_accuracy=0.5)
-    chosen = Finalist(trial_id=other, searched_accuracy=0.44, retrainings=(trained,))
-    copied.write_result(replace(result, finals=Finals(finalists=(chosen,), num_epochs=4, accelerator_seconds=0.0)))
+    copied.write_result(replace(result, finals=finals_of(other, 0.44, 0.5)))
     copied.objects.delete(layout.test_scores(REAL))
     said = said_of(page, copied, f"sweep/{REAL}", tmp_path)
     assert f"chosen by the finals before {best}" in said
@@ -129,15 +125,14 @@ def test_whether_the_winner_wants_more_epochs_is_asked_of_the_winner(
 def test_no_setting_is_to_be_fixed_at_what_the_winner_has_not(page: Page, tmp_path: Path) -> None:
     """Three of the best four have depth 6, the winner has 8."""
     sweep = "cnn-depth-20261127-072559-dca0a23a"
-    shutil.copytree(RESULTS / sweep, tmp_path / "store" / sweep)
-    said = said_of(page, RunStore(FolderStore(tmp_path / "store")), f"sweep/{sweep}", tmp_path)
+    said = said_of(page, copied_sweeps(tmp_path, sweep), f"sweep/{sweep}", tmp_path)
     assert "The best 4 trials have a learning rate from" in said
     assert "fix it" not in said
 
 
 def test_a_wall_time_in_which_it_lay_still_says_so(page: Page, copied: RunStore, tmp_path: Path) -> None:
     other = "cnn-20261123-140840-f23b"
-    shutil.copytree(RESULTS / other, tmp_path / "store" / other)
+    copied_sweeps(tmp_path, other)
     places = ("", f"sweep/{REAL}", f"compare/{REAL},{other}")
     for place in places:
         assert "with pauses" not in said_of(page, copied, place, tmp_path)
@@ -147,9 +142,7 @@ def test_a_wall_time_in_which_it_lay_still_says_so(page: Page, copied: RunStore,
 
 
 def test_validation_accuracies_of_other_shares_are_not_set_side_by_side(page: Page, tmp_path: Path) -> None:
-    for sweep in (WITH_FINALS, ON_MORE_IMAGES, "fast-20261126-082542-6d4f82a5"):
-        shutil.copytree(RESULTS / sweep, tmp_path / "store" / sweep)
-    runs = RunStore(FolderStore(tmp_path / "store"))
+    runs = copied_sweeps(tmp_path, WITH_FINALS, ON_MORE_IMAGES, "fast-20261126-082542-6d4f82a5")
     said = said_of(page, runs, f"compare/{WITH_FINALS},{ON_MORE_IMAGES}", tmp_path)
     assert "Some hold out more of the images for validation than others" in said
     assert "Best so far" not in said

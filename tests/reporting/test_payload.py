@@ -1,12 +1,13 @@
 import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cifar_ray.errors import RecordError
-from cifar_ray.finals import Finalist, Finals, Retraining
+from cifar_ray.finals import Finals
 from cifar_ray.records import EpochMetrics, Interruption, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.reporting.payload import page_payload, sweep_payload, to_json
 from cifar_ray.statistics import wilson_interval
@@ -116,12 +117,10 @@ def test_finished_then_evaluated(running: RunStore, result: SweepResult, scores:
 
 
 def test_the_winner_is_whom_the_finals_chose_and_the_test_set_has_scored(
-    running: RunStore, result: SweepResult, scores: TestScores
+    running: RunStore, result: SweepResult, scores: TestScores, finals_of: Callable[..., Finals]
 ) -> None:
     assert page_payload(running)["sweeps"][0]["winner"] == "t0000"
-    trained = Retraining(trial_id="t0000", seed=5, outcome="completed", best_epoch=4, best_validation_accuracy=0.5)
-    chosen = Finalist(trial_id="t0001", searched_accuracy=0.44, retrainings=(trained,))
-    running.write_result(replace(result, finals=Finals(finalists=(chosen,), num_epochs=4, accelerator_seconds=0.0)))
+    running.write_result(replace(result, finals=finals_of("t0001", 0.44, 0.5)))
     row = sweep_payload(running, "cnn-1")["row"]
     assert (row["best_trial"], row["winner"]) == ("t0000", "t0001")
     assert (row["best_validation"], row["num_validation"], row["is_retrained"]) == (0.5, 5000, True)
@@ -130,10 +129,10 @@ def test_the_winner_is_whom_the_finals_chose_and_the_test_set_has_scored(
     assert sweep_payload(running, "cnn-1")["row"]["winner"] == "t0001"
 
 
-def test_finals_are_told_in_words_and_rows(running: RunStore, result: SweepResult) -> None:
-    trained = Retraining(trial_id="t0000", seed=5, outcome="failed", best_epoch=4, best_validation_accuracy=0.4)
-    finalist = Finalist(trial_id="t0000", searched_accuracy=0.45, retrainings=(trained,))
-    running.write_result(replace(result, finals=Finals(finalists=(finalist,), num_epochs=4, accelerator_seconds=0.0)))
+def test_finals_are_told_in_words_and_rows(
+    running: RunStore, result: SweepResult, finals_of: Callable[..., Finals]
+) -> None:
+    running.write_result(replace(result, finals=finals_of("t0000", 0.45, 0.4, outcome="failed")))
     found = sweep_payload(running, "cnn-1")["finals"]
     assert found["text"].startswith("finals: t0000 wins with a mean validation accuracy of 40.00 %")
     assert found["rows"] == [["t0000", "45.00", "1, 1 broke off", "40.00", "–", "5.00"]]
@@ -171,15 +170,8 @@ def test_what_is_not_finite_becomes_null(running: RunStore, epoch_metrics: list[
     assert columns["train_loss"] == columns["validation_loss"] == [None]
 
 
-@pytest.mark.parametrize(
-    ("grace", "factor", "epochs", "rungs"),
-    [(1, 4, 30, [1, 4, 16]), (1, 4, 4, [1]), (5, 2, 5, []), (2, 3, 50, [2, 6, 18])],
-)
-def test_rungs(
-    runs: RunStore, sweep_record: SweepRecord, grace: int, factor: int, epochs: int, rungs: list[int]
-) -> None:
-    runs.create_sweep(replace(sweep_record, grace_period=grace, reduction_factor=factor, max_epochs=epochs))
-    assert sweep_payload(runs, "cnn-1")["rungs"] == rungs
+def test_rungs_end_before_the_last_epoch(running: RunStore) -> None:
+    assert sweep_payload(running, "cnn-1")["rungs"] == [1], "not 4, its last epoch"
 
 
 @pytest.mark.parametrize("num_validation", [-3, 10**400])

@@ -1,10 +1,11 @@
 import io
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from rich.console import Console, RenderableType
 
-from cifar_ray.finals import Finalist, Finals, Retraining
+from cifar_ray.finals import Finals
 from cifar_ray.records import SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.reporting.score_rows import SETTINGS
 from cifar_ray.reporting.terminal import (
@@ -83,17 +84,10 @@ def test_a_sweeps_id_can_be_copied(
 
 
 def test_the_validation_accuracy_in_the_list_is_of_the_training_that_is_scored(
-    sweep_record: SweepRecord, result: SweepResult
+    sweep_record: SweepRecord, result: SweepResult, finals_of: Callable[..., Finals]
 ) -> None:
     """Where a sweep has finals that is the best training of their winner, which may have more epochs."""
-    retrainings = tuple(
-        Retraining(
-            trial_id=f"t000{index}", seed=index, outcome="completed", best_epoch=9, best_validation_accuracy=accuracy
-        )
-        for index, accuracy in enumerate((0.75, 0.80, None))
-    )
-    finalist = Finalist(trial_id="t0001", searched_accuracy=0.4, retrainings=retrainings)
-    finals = Finals(finalists=(finalist,), num_epochs=9, accelerator_seconds=0.0)
+    finals = finals_of("t0001", 0.4, 0.75, 0.80, None)
     nobody = replace(finals, finalists=())
     for each, shown in ((finals, "80.00"), (nobody, "45.00"), (None, "45.00")):
         summary = SweepSummary(sweep=sweep_record, result=replace(result, finals=each), scores=None)
@@ -114,7 +108,11 @@ def test_a_sweeps_state(sweep_record: SweepRecord, result: SweepResult) -> None:
 
 
 def test_who_won_or_what_to_do_next_with_a_sweep(
-    sweep_record: SweepRecord, result: SweepResult, trial_record: TrialRecord, scores: TestScores
+    sweep_record: SweepRecord,
+    result: SweepResult,
+    trial_record: TrialRecord,
+    scores: TestScores,
+    finals_of: Callable[..., Finals],
 ) -> None:
     gone = SweepSummary(sweep=sweep_record, result=None, scores=None)
     go_on = "cifar-ray job submit cnn --sweep-id cnn-1 --resume --storage s3://b"
@@ -126,9 +124,7 @@ def test_who_won_or_what_to_do_next_with_a_sweep(
     scored = state_text(replace(ended, scores=scores))
     assert scored == f"{won}, test 64.38 % (63.44 to 65.31) on cifar10"
     assert "evaluate" not in state_text(replace(gone, result=replace(result, winner=None)))
-    retrained = Retraining(trial_id="t0000", seed=1, outcome="completed", best_epoch=9, best_validation_accuracy=0.8)
-    finalist = Finalist(trial_id="t0001", searched_accuracy=0.4, retrainings=(retrained,))
-    decided = replace(result, finals=Finals(finalists=(finalist,), num_epochs=9, accelerator_seconds=0.0))
+    decided = replace(result, finals=finals_of("t0001", 0.4, 0.8))
     assert state_text(replace(gone, result=decided)).startswith("winner t0001: validation 80.00 %;"), "not the search's"
     finals = replace(gone, sweep=replace(sweep_record, sweep_id="cnn-1-finals", parent="cnn-1"))
     assert state_text(finals) == "the finals of cnn-1: they are resumed and scored with it"

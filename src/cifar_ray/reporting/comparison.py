@@ -10,7 +10,7 @@ from cifar_ray.errors import ConfigurationError
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TestScores
 from cifar_ray.reporting.formats import data_name
 from cifar_ray.reporting.paired import Paired
-from cifar_ray.reporting.seed_groups import SeedGroup, likeness, seed_groups
+from cifar_ray.reporting.seed_groups import SeedGroup, alike_sweeps, seed_groups
 from cifar_ray.statistics import difference_interval, wilson_interval
 from cifar_ray.storage.answers import TestAnswers
 from cifar_ray.storage.runs import RunStore
@@ -26,7 +26,7 @@ class Score:
     @classmethod
     def of(cls, accuracy: float, num_images: int) -> Score:
         """From an accuracy as a fraction, which is a whole number of images up to rounding."""
-        return cls(num_correct=min(num_images, max(0, round(accuracy * num_images))), num_images=num_images)
+        return cls(num_correct=round(accuracy * num_images), num_images=num_images)
 
     @property
     def accuracy(self) -> float:
@@ -88,8 +88,8 @@ class Contender:
         None before any epoch with finite losses.
         """
         reached = [best for cost, best in self.course if spent is None or cost <= spent * (1 + 1e-9)]
-        best, num_images = reached[-1] if reached else None, self.sweep.dataset.num_validation
-        return None if best is None or not num_images else Score.of(best, num_images)
+        best = reached[-1] if reached else None
+        return None if best is None else Score.of(best, self.sweep.dataset.num_validation)
 
     @property
     def chosen_validation(self) -> float | None:
@@ -117,10 +117,11 @@ class Comparison:
     """Sweeps that may be compared."""
 
     contenders: tuple[Contender, ...]
-    cautions: tuple[str, ...]
-    """What keeps the numbers from showing which sweep is better."""
-    has_verdict: bool
-    """Whether all trained on the same images, so that one may be called better."""
+
+    @property
+    def has_verdict(self) -> bool:
+        """Whether all trained on the same images, so that one may be called better."""
+        return len({each.sweep.dataset.fingerprint for each in self.contenders}) == 1
 
     @cached_property
     def groups(self) -> list[SeedGroup]:
@@ -130,8 +131,15 @@ class Comparison:
     @property
     def alone(self) -> list[Contender]:
         """The sweeps that are in no such group."""
-        grouped = _in_groups(self.groups)
+        grouped = {sweep_id for group in self.groups for sweep_id in group.sweep_ids}
         return [each for each in self.contenders if each.sweep.sweep_id not in grouped]
+
+    @property
+    def cautions(self) -> list[str]:
+        """What keeps the numbers from showing which sweep is better."""
+        unfinished = [each.sweep.sweep_id for each in self.contenders if each.result is None]
+        running = [f"not finished: {', '.join(unfinished)}"] if unfinished else []
+        return running + [text for text, holds in _cautions(self).items() if holds]
 
     @property
     def common_spent(self) -> float | None:
@@ -174,11 +182,7 @@ def compare(runs: RunStore, sweep_ids: Sequence[str]) -> Comparison:
                 f"{data_name(each.sweep.dataset)}: their accuracies are of different tasks",
                 "compare sweeps of one data set; `cifar-ray results list` names it for each",
             )
-    return Comparison(
-        contenders=contenders,
-        cautions=tuple(_cautions(contenders)),
-        has_verdict=len({each.sweep.dataset.fingerprint for each in contenders}) == 1,
-    )
+    return Comparison(contenders=contenders)
 
 
 def _searches_short(sweep: SweepRecord) -> bool:
@@ -191,32 +195,21 @@ def _finals_budget(sweep: SweepRecord) -> tuple[int, ...]:
     return sweep.num_finalists, sweep.num_seeds, sweep.epochs_of_finals
 
 
-def _in_groups(groups: Sequence[SeedGroup]) -> set[str]:
-    return {sweep_id for group in groups for sweep_id in group.sweep_ids}
-
-
-def _seed_sets(sweeps: Sequence[SweepRecord]) -> set[frozenset[int]]:
-    """The distinct sets of seeds that sweeps alike in all else were run with."""
-    seeds: dict[tuple[str, ...], set[int]] = {}
-    for sweep in sweeps:
-        seeds.setdefault(tuple(likeness(sweep).values()), set()).add(sweep.seed)
-    return {frozenset(each) for each in seeds.values()}
-
-
-def _cautions(contenders: Sequence[Contender]) -> list[str]:
-    sweeps = [each.sweep for each in contenders]
-    scores = [each.scores for each in contenders if each.scores]
-    groups = seed_groups(sweeps)
-    alone = [sweep.sweep_id for sweep in sweeps if groups and sweep.sweep_id not in _in_groups(groups)]
+def _cautions(comparison: Comparison) -> dict[str, bool]:
+    """Each possible caution, and whether it holds."""
+    sweeps = [each.sweep for each in comparison.contenders]
+    scores = [each.scores for each in comparison.contenders if each.scores]
+    alone = [each.sweep.sweep_id for each in comparison.alone if comparison.groups]
+    seed_sets = {frozenset(sweep.seed for sweep in members) for members in alike_sweeps(sweeps)}
     hardware = {(s.hardware.get("cpu_model"), s.hardware.get("accelerator_types")) for s in sweeps}
-    found = {
+    return {
         "the training images differ (SHA-256): a difference may be the data's, so no sweep is called the better one": (
-            len({sweep.dataset.fingerprint for sweep in sweeps}) > 1
+            not comparison.has_verdict
         ),
         "the test images differ (SHA-256): their test accuracies are of different sets": (
             len({each.test_fingerprint for each in scores}) > 1
         ),
-        "seeds differ, and with them the images that validate": len(_seed_sets(sweeps)) > 1,
+        "seeds differ, and with them the images that validate": len(seed_sets) > 1,
         f"of one seed, and so not set against the means of several (compare two by two): {', '.join(alone)}": bool(
             alone
         ),
@@ -235,9 +228,6 @@ def _cautions(contenders: Sequence[Contender]) -> list[str]:
         "versions of the code differ (commit): a difference may be theirs": len({sweep.commit for sweep in sweeps}) > 1,
         "machines differ: seconds of one are not seconds of another": len(hardware) > 1,
         "some count in accelerator-seconds, some in core-seconds: no same spend to compare at": (
-            len({each.unit for each in contenders}) > 1
+            len({each.unit for each in comparison.contenders}) > 1
         ),
     }
-    unfinished = [each.sweep.sweep_id for each in contenders if each.result is None]
-    running = [f"not finished: {', '.join(unfinished)}"] if unfinished else []
-    return running + [text for text, holds in found.items() if holds]

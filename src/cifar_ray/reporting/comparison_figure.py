@@ -38,12 +38,11 @@ def comparison_figure(comparison: Comparison) -> bytes:
 
 
 def _plot_course(axes: Axes, contender: Contender, colour: str) -> None:
-    num_images = contender.sweep.dataset.num_validation
     points = [(spent, best) for spent, best in contender.course if best is not None]
-    if not points or not num_images:
+    if not points:
         return
     spent = [each[0] for each in points]
-    bands = [Score.of(best, num_images).interval for _, best in points]
+    bands = [Score.of(best, contender.sweep.dataset.num_validation).interval for _, best in points]
     validation = percent(points[-1][1], 2)
     test = f", test {percent(contender.test.accuracy, 2)} %" if contender.test else ""
     label = f"{plain(contender.sweep.sweep_id)}: {validation} %{test}"

@@ -13,19 +13,9 @@ from rich.text import Text
 from cifar_ray.finals import Finals
 from cifar_ray.reporting.comparison import Comparison, Contender, Score
 from cifar_ray.reporting.fitting_table import FittingTable, narrow_table
-from cifar_ray.reporting.formats import (
-    MISSING,
-    chosen_by,
-    cost_amount,
-    data_name,
-    interval_text,
-    percent,
-    seconds,
-)
-from cifar_ray.reporting.leads import TEST, GroupScore, group_scores, leads
-from cifar_ray.reporting.replicates import Lead
+from cifar_ray.reporting.formats import MISSING, chosen_by, cost_amount, data_name, interval_text, percent, seconds
+from cifar_ray.reporting.leads import TEST, GroupScore, compare_searchers, group_scores, leads
 from cifar_ray.reporting.score_rows import mean_text
-from cifar_ray.reporting.searcher_comparison import compare_searchers
 from cifar_ray.reporting.terminal import verbatim
 
 UNPAIRED = (
@@ -68,24 +58,20 @@ def comparison_renderable(comparison: Comparison) -> RenderableType:
 
 def verdicts(comparison: Comparison) -> list[str]:
     """The means over seeds; where all sweeps trained on the same images, also which sweep and which searcher lead."""
-    searchers, searcher_leads = _searchers(comparison)
+    searchers, searcher_leads = compare_searchers(comparison)
     groups = [score.text for score in group_scores(comparison)]
     return [*groups, *(lead.text for lead in leads(comparison)), *searchers, *(lead.text for lead in searcher_leads)]
 
 
 def comparison_document(comparison: Comparison) -> dict[str, Any]:
     """The same as numbers, for a program; accuracies are fractions."""
-    found = [*leads(comparison), *_searchers(comparison)[1]]
+    found = [*leads(comparison), *compare_searchers(comparison)[1]]
     return {
         "contenders": [_contender_numbers(each) for each in comparison.contenders],
-        "cautions": list(comparison.cautions),
+        "cautions": comparison.cautions,
         "groups": [_group_numbers(each) for each in group_scores(comparison)],
         "leads": [asdict(lead) for lead in found],
     }
-
-
-def _searchers(comparison: Comparison) -> tuple[list[str], list[Lead]]:
-    return compare_searchers(comparison.contenders) if comparison.has_verdict else ([], [])
 
 
 def _contender_numbers(contender: Contender) -> dict[str, Any]:
@@ -170,19 +156,14 @@ def _rows(contenders: Sequence[Contender], common: float | None) -> list[Row]:
         return label, list(cells)
 
     sweeps = [each.sweep for each in contenders]
-    validation, test = [each.validation() for each in contenders], [each.test for each in contenders]
-    at_common = [each.validation(common) for each in contenders] if common else []
     seeds = [[each.accuracy for each in found.scores.seeds] if found.scores else [] for found in contenders]
     return [
         row("seed", [str(sweep.seed) for sweep in sweeps]),
-        row("test %", map(_accuracy, test)),
-        row("95 % interval", map(_interval, test)),
+        *_score_rows("test %", [each.test for each in contenders]),
         *([row("test %, mean of seeds", map(mean_text, seeds))] if any(seeds) else []),
-        row("best validation %", map(_accuracy, validation)),
-        row("95 % interval", map(_interval, validation)),
+        *_score_rows("best validation %", [each.validation() for each in contenders]),
         *([row("finals: mean val. %", map(_finals_mean, contenders))] if any(map(_finals, contenders)) else []),
-        *([row("val. % at same spend", map(_accuracy, at_common))] if common else []),
-        *([row("95 % interval", map(_interval, at_common))] if common else []),
+        *(_score_rows("val. % at same spend", [each.validation(common) for each in contenders]) if common else []),
         row("study", [sweep.study for sweep in sweeps]),
         row("trials × epochs", [f"{sweep.num_trials} × {sweep.max_epochs}" for sweep in sweeps]),
         row("grace, reduction", [f"{sweep.grace_period}, {sweep.reduction_factor}" for sweep in sweeps]),
@@ -197,12 +178,11 @@ def _rows(contenders: Sequence[Contender], common: float | None) -> list[Row]:
     ]
 
 
-def _accuracy(score: Score | None) -> str:
-    return percent(score.accuracy if score else None, 2)
-
-
-def _interval(score: Score | None) -> str:
-    return interval_text(score.interval if score else None)
+def _score_rows(label: str, scores: Sequence[Score | None]) -> list[Row]:
+    return [
+        (label, [percent(each.accuracy if each else None, 2) for each in scores]),
+        ("95 % interval", [interval_text(each.interval if each else None) for each in scores]),
+    ]
 
 
 def _commit(commit: str | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -42,14 +42,15 @@ def _alone(epochs: Sequence[EpochBias]) -> Table:
     table = _table("Spearman", "Kendall", "rank", *_columns("cut %", "regret"))
     for each in epochs:
         correlations = [MISSING if value is None else f"{value:.2f}" for value in (each.spearman, each.kendall)]
-        table.add_row(str(each.epoch), *correlations, str(each.rank_of_best), *_cells(each.alone, _chance, _regret))
+        cuts = [text for cut in each.alone for text in _cells(cut)[:2]]
+        table.add_row(str(each.epoch), *correlations, str(each.rank_of_best), *cuts)
     return table
 
 
 def _ladders(epochs: Sequence[EpochBias]) -> Table:
     table = _table(*_columns("cut %", "regret", "epochs %"))
     for each in epochs:
-        table.add_row(str(each.epoch), *_cells(each.ladder, _chance, _regret, _epochs))
+        table.add_row(str(each.epoch), *(text for cut in each.ladder for text in _cells(cut)))
     return table
 
 
@@ -69,17 +70,5 @@ def _columns(*names: str) -> list[str]:
     return [f"{name}\nr = {factor}" for factor in REDUCTION_FACTORS for name in names]
 
 
-def _cells(cuts: Sequence[Cut], *texts: Callable[[Cut], str]) -> list[str]:
-    return [text(cut) for cut in cuts for text in texts]
-
-
-def _chance(cut: Cut) -> str:
-    return percent(cut.chance, 0)
-
-
-def _regret(cut: Cut) -> str:
-    return f"{100 * cut.regret:.2f}"
-
-
-def _epochs(cut: Cut) -> str:
-    return percent(cut.epochs, 0)
+def _cells(cut: Cut) -> list[str]:
+    return [percent(cut.chance, 0), percent(cut.regret, 2), percent(cut.epochs, 0)]

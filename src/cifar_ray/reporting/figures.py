@@ -119,7 +119,7 @@ def _rank_trials(metrics: Sequence[EpochMetrics]) -> list[list[EpochMetrics]]:
 
 
 def _best_validation(lines: Sequence[EpochMetrics]) -> float | None:
-    """The best as the books count it: among epochs with finite losses; None where there are none."""
+    """The best among epochs with finite losses, as in the records; None where there are none."""
     return max((line.validation_accuracy for line in lines if line.is_finite), default=None)
 
 

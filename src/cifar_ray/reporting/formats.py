@@ -16,6 +16,8 @@ from cifar_ray.studies.study import GENERATIONS
 from cifar_ray.studies.trial_config import DESCRIPTIONS, Setting, TrialConfig
 
 MISSING = "–"
+REPORTED = {name: study.published for name, study in STUDIES.items() if study.published}
+"""By study, what the report found; it lacks the others."""
 
 
 def percent(fraction: float | None, digits: int = 1) -> str:
@@ -127,7 +129,7 @@ def caution(dataset: DatasetRecord, study: str) -> str | None:
     if dataset.source == "cifar10":
         return None
     name = plain(dataset.name)
-    has_column = study in STUDIES and STUDIES[study].published is not None
+    has_column = study in REPORTED
     if not is_cifar10(dataset):
         why = ": the report's column is on CIFAR-10 and not comparable" if has_column else ""
         return f"measured on {name}, which is not CIFAR-10{why}."

@@ -1,8 +1,8 @@
-"""Works out which compared sweep leads: single ones by their images, groups of several seeds by their means."""
+"""Works out which compared sweep, group of several seeds or searcher leads."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from cifar_ray.reporting.comparison import Comparison, Contender, Score
@@ -63,6 +63,34 @@ def leads(comparison: Comparison) -> list[Lead]:
     return found
 
 
+def compare_searchers(comparison: Comparison) -> tuple[list[str], list[Lead]]:
+    """A line for each searcher, and the lead of the best over each other one, all after the same number of epochs.
+
+    Empty where the training images or the studies differ, or all used the same searcher. Sweeps that train another
+    sweep's configurations have no searcher, and are left out, as are those without an epoch of finite losses by then.
+    """
+    contenders = [each for each in comparison.contenders if each.sweep.best_of is None]
+    studies = {each.sweep.study for each in contenders}
+    searchers = dict.fromkeys(each.sweep.searcher for each in contenders)
+    # the most, over all its trials, that every sweep has trained
+    num_epochs = min((len(each.metrics) for each in contenders), default=0)
+    if not comparison.has_verdict or len(studies) > 1 or len(searchers) < 2 or not num_epochs:
+        return [], []
+    means = [
+        _mean(name, [(each, each.course[num_epochs - 1][1]) for each in contenders if each.sweep.searcher == name])
+        for name in searchers
+    ]
+    epochs = f"{num_epochs} epoch{'s' * (num_epochs != 1)}"
+    ranked, lines = _best_over_others(means, f"validation, after {epochs} each")
+    return [f"After {epochs} each, {each.name}: validation {each.text}." for each in ranked], lines
+
+
+def _best_over_others(means: Iterable[Replicates | None], on: str) -> tuple[list[Replicates], list[Lead]]:
+    """Those that there are, the best first, and its lead over each of the others, paired by seed."""
+    ranked = sorted((each for each in means if each), key=lambda each: -each.mean)
+    return ranked, [lead_over_seeds(ranked[0], other, on, len(ranked)) for other in ranked[1:]]
+
+
 def _group_score(group: SeedGroup, sweeps: Sequence[Contender]) -> GroupScore:
     scored = [(each, each.scores) for each in sweeps if each.scores]
     flips = [(each, scores.accuracy_with_flips) for each, scores in scored]
@@ -70,9 +98,9 @@ def _group_score(group: SeedGroup, sweeps: Sequence[Contender]) -> GroupScore:
     chosen = [each for each, _ in scored] or sweeps
     return GroupScore(
         group=group,
-        test=_mean(group, [(each, scores.accuracy) for each, scores in scored]) if _is_one_set(sweeps) else None,
-        test_with_flips=_mean(group, flips) if has_flips else None,
-        validation=_mean(group, [(each, each.chosen_validation) for each in chosen]),
+        test=_mean(group.name, [(each, scores.accuracy) for each, scores in scored]) if _is_one_set(sweeps) else None,
+        test_with_flips=_mean(group.name, flips) if has_flips else None,
+        validation=_mean(group.name, [(each, each.chosen_validation) for each in chosen]),
         not_evaluated=tuple(each.sweep.sweep_id for each in sweeps if not each.scores),
     )
 
@@ -82,21 +110,20 @@ def _is_one_set(sweeps: Sequence[Contender]) -> bool:
     return len({each.scores.test_fingerprint for each in sweeps if each.scores}) <= 1
 
 
-def _mean(group: SeedGroup, reached: Sequence[tuple[Contender, float | None]]) -> Replicates | None:
-    return Replicates.of(group.name, [(each.sweep.seed, found) for each, found in reached if found is not None])
+def _mean(name: str, reached: Sequence[tuple[Contender, float | None]]) -> Replicates | None:
+    return Replicates.of(name, [(each.sweep.seed, found) for each, found in reached if found is not None])
 
 
 def _leads(
     comparison: Comparison, on: str, score: Callable[[Contender], Score | None], *, is_paired: bool = False
 ) -> list[Lead]:
-    """The best group over each other group, paired by seed; then the best single sweep over each other single one."""
+    """The best group over each other group; then the best single sweep over each other single one."""
     means = [
-        _mean(group, [(each, found.accuracy) for each, found in _scored(members(comparison, group), score)])
+        _mean(group.name, [(each, found.accuracy) for each, found in _scored(members(comparison, group), score)])
         for group in comparison.groups
         if not is_paired or _is_one_set(comparison.contenders)
     ]
-    groups = sorted((each for each in means if each), key=lambda each: -each.mean)
-    lines = [lead_over_seeds(groups[0], other, on, len(groups)) for other in groups[1:]]
+    _, lines = _best_over_others(means, on)
     known = sorted(_scored(comparison.alone, score), key=lambda pair: -pair[1].accuracy)
     for other, reached in known[1:]:
         first, best = known[0]

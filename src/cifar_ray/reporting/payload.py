@@ -17,6 +17,7 @@ from cifar_ray.provenance import now, seconds_between
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.reporting.finals_rows import HEADING, NOTE, finals_rows
 from cifar_ray.reporting.formats import (
+    REPORTED,
     budget_text,
     caution,
     chosen_by,
@@ -33,7 +34,6 @@ from cifar_ray.resource_use import Cost
 from cifar_ray.statistics import wilson_interval
 from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore, SweepSummary
-from cifar_ray.studies import STUDIES
 
 
 def page_payload(runs: RunStore, sweep_ids: Sequence[str] | None = None) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def _row(summary: SweepSummary, search: SoFar | None, finals: SoFar | None) -> d
         "outcomes": dict(result.outcomes if result else Counter(str(trial.outcome) for trial in trials)),
         "num_epochs": result.num_epochs if result else sum(trial.num_epochs for trial in all_trials),
         "best_trial": best.trial_id if best else None,
-        "best_interval": _interval(best_accuracy, sweep.dataset.num_validation),
+        "best_interval": None if best_accuracy is None else _interval(best_accuracy, sweep.dataset.num_validation),
         "winner": _winner(result, scores) or (best.trial_id if best else None),
         "best_validation": result.validation_accuracy if result else best_accuracy,
         "num_validation": sweep.dataset.num_validation,
@@ -162,8 +162,8 @@ def _row(summary: SweepSummary, search: SoFar | None, finals: SoFar | None) -> d
     }
 
 
-def _interval(accuracy: float | None, num_images: int) -> tuple[float, float] | None:
-    return wilson_interval(round(accuracy * num_images), num_images) if accuracy is not None and num_images else None
+def _interval(accuracy: float, num_images: int) -> tuple[float, float]:
+    return wilson_interval(round(accuracy * num_images), num_images)
 
 
 def _winner(result: SweepResult | None, scores: TestScores | None) -> str | None:
@@ -181,7 +181,7 @@ def _finals(finals: Finals | None) -> dict[str, Any] | None:
 
 @dataclass(frozen=True, kw_only=True)
 class SoFar:
-    """What the books hold so far about a search, or about its finals."""
+    """What the store holds so far about a search, or about its finals."""
 
     sweep: SweepRecord
     trials: Sequence[TrialRecord]
@@ -252,7 +252,7 @@ def _short(value: Any) -> Any:
 
 def _evaluation(scores: TestScores) -> dict[str, Any]:
     labels, columns = score_columns([scores])
-    published = STUDIES[scores.study].published if scores.study in STUDIES else None
+    published = REPORTED.get(scores.study)
     rows = dict(zip(scores.accuracy_by_class, scores.confusion_matrix, strict=True))
     return {
         "scores": asdict(scores),

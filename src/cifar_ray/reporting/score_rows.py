@@ -10,9 +10,9 @@ from typing import Any
 from cifar_ray.cifar10 import CLASSES
 from cifar_ray.errors import plain
 from cifar_ray.records import TestScores
-from cifar_ray.reporting.formats import MISSING, interval_text, percent, setting
+from cifar_ray.reporting.formats import MISSING, REPORTED, interval_text, percent, setting
 from cifar_ray.statistics import mean_accuracy_interval, summarise_classes
-from cifar_ray.studies import STUDIES, PublishedResult
+from cifar_ray.studies import PublishedResult
 from cifar_ray.studies.trial_config import DESCRIPTIONS
 
 SETTINGS = {name: described.label for name, described in DESCRIPTIONS.items() if described.label}
@@ -43,9 +43,12 @@ def score_columns(scores: Sequence[TestScores]) -> tuple[list[str], list[Column]
     """Row labels and columns: two for each study, ours and the report's."""
     blocks = zip(*map(_our_blocks, scores), strict=True)
     labels = [*dict.fromkeys(label for block in blocks for cells in block for label in cells), *SETTINGS.values()]
+    by_study: dict[str, list[TestScores]] = {}
+    for each in scores:
+        by_study.setdefault(each.study, []).append(each)
     columns = []
-    for study, group in _by_study(scores).items():
-        published = STUDIES[study].published if study in STUDIES else None
+    for study, group in by_study.items():
+        published = REPORTED.get(study)
         name = published.column if published else plain(study)
         for each in group:
             which = f" ({plain(each.sweep_id)})" if len(group) > 1 else ""
@@ -58,18 +61,12 @@ def score_columns(scores: Sequence[TestScores]) -> tuple[list[str], list[Column]
 
 def report_note(scores: Sequence[TestScores]) -> str | None:
     """How the averages in the report's columns were computed, and where it prints others; None without such columns."""
-    if not any(study in STUDIES and STUDIES[study].published for study in _by_study(scores)):
+    studies = {each.study for each in scores}
+    if studies.isdisjoint(REPORTED):
         return None
     note = "The report's averages, standard deviation (population) and groups are computed from its figures by class."
-    differing = [text for study, text in REPORT_DIFFERS.items() if study in _by_study(scores)]
+    differing = [text for study, text in REPORT_DIFFERS.items() if study in studies]
     return f"{note} The report itself prints {', and '.join(differing)}." if differing else note
-
-
-def _by_study(scores: Sequence[TestScores]) -> dict[str, list[TestScores]]:
-    groups: dict[str, list[TestScores]] = {}
-    for each in scores:
-        groups.setdefault(each.study, []).append(each)
-    return groups
 
 
 def _our_cells(scores: TestScores) -> dict[str, str]:
@@ -94,10 +91,7 @@ def _our_blocks(scores: TestScores) -> list[dict[str, str]]:
         "animals": percent(scores.animals),
         "vehicles": percent(scores.vehicles),
     }
-    choice = {
-        "validation accuracy": percent(scores.validation_accuracy, 2),
-        "epoch": str(scores.epoch),
-    }
+    choice = {"validation accuracy": percent(scores.validation_accuracy, 2), "epoch": str(scores.epoch)}
     by_class = {name: percent(value) for name, value in scores.accuracy_by_class.items()}
     return [head, by_class, groups, _calibration_cells(scores), _robustness_cells(scores), choice]
 

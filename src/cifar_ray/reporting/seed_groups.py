@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -26,7 +26,7 @@ class SeedGroup:
     """Sorted, each once."""
 
 
-def likeness(sweep: SweepRecord) -> dict[str, str]:
+def _likeness(sweep: SweepRecord) -> dict[str, str]:
     """All that defines a sweep but its seed, as text by aspect. Not its code: a caution covers that."""
     finals = f"{sweep.num_finalists} × {sweep.num_seeds} × {sweep.epochs_of_finals}"
     own = sha256(sweep.definition.encode()).hexdigest()[:8] if sweep.definition else ""
@@ -44,17 +44,22 @@ def likeness(sweep: SweepRecord) -> dict[str, str]:
     }
 
 
-def seed_groups(sweeps: Sequence[SweepRecord]) -> list[SeedGroup]:
-    """The groups of two seeds or more, in the order of their first sweeps."""
+def alike_sweeps(sweeps: Iterable[SweepRecord]) -> list[list[SweepRecord]]:
+    """The sweeps, those together that differ at most in their seed, in the order of their first ones."""
     alike: dict[tuple[str, ...], list[SweepRecord]] = {}
     for sweep in sweeps:
-        alike.setdefault(tuple(likeness(sweep).values()), []).append(sweep)
-    groups = [members for members in alike.values() if len({sweep.seed for sweep in members}) > 1]
-    return [_group(members, [likeness(others[0]) for others in groups]) for members in groups]
+        alike.setdefault(tuple(_likeness(sweep).values()), []).append(sweep)
+    return list(alike.values())
+
+
+def seed_groups(sweeps: Iterable[SweepRecord]) -> list[SeedGroup]:
+    """The groups of two seeds or more, in the order of their first sweeps."""
+    groups = [members for members in alike_sweeps(sweeps) if len({sweep.seed for sweep in members}) > 1]
+    return [_group(members, [_likeness(others[0]) for others in groups]) for members in groups]
 
 
 def _group(members: Sequence[SweepRecord], groups: Sequence[dict[str, str]]) -> SeedGroup:
-    mine, seeds = likeness(members[0]), tuple(sorted({sweep.seed for sweep in members}))
+    mine, seeds = _likeness(members[0]), tuple(sorted({sweep.seed for sweep in members}))
     of_study = [each for each in groups if each["study"] == mine["study"]]
     telling = [what for what in mine if len({each[what] for each in of_study}) > 1]
     name = f"{mine['study']} ({', '.join(mine[what] for what in telling)})" if telling else mine["study"]

@@ -15,9 +15,10 @@ class TrialCache(ObjectStore):
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
         self._sizes: dict[str, int] = {}
-        self._kept: dict[str, tuple[int, bytes]] = {}
         self._sweeps: dict[str, bytes] = {}
         """By sweep: its record as last seen."""
+        self._ended: dict[str, dict[str, bytes]] = {}
+        """By sweep and key: the records of ended trials."""
         self._evaluated: dict[str, dict[str, bytes]] = {}
         """By evaluated sweep and key: what was read."""
 
@@ -34,7 +35,7 @@ class TrialCache(ObjectStore):
         kept = self._evaluated.get(sweep_id)
         if kept is not None and key in kept:
             return kept[key]
-        content = self._read_trial(key) if key.endswith("/trial.json") else self._store.read(key)
+        content = self._read_trial(sweep_id, key) if key.endswith("/trial.json") else self._store.read(key)
         if key.endswith("/test_scores.json") and sweep_id in self._sweeps:
             kept = self._evaluated.setdefault(sweep_id, {})
         if kept is not None:
@@ -46,20 +47,18 @@ class TrialCache(ObjectStore):
         if self._sweeps.get(sweep_id) != content:
             self._sweeps[sweep_id] = content
             self._evaluated.pop(sweep_id, None)
-            # another tab's request may be doing the same
-            for kept in list(self._kept):
-                if kept.startswith(f"{sweep_id}/"):
-                    self._kept.pop(kept, None)
+            self._ended.pop(sweep_id, None)
         return content
 
-    def _read_trial(self, key: str) -> bytes:
+    def _read_trial(self, sweep_id: str, key: str) -> bytes:
         """Read it again if the trial was running when last read, or its size has changed."""
+        ended = self._ended.setdefault(sweep_id, {})
         size = self._sizes.get(key)
-        if (kept := self._kept.get(key)) and kept[0] == size:
-            return kept[1]
+        if key in ended and len(ended[key]) == size:
+            return ended[key]
         content = self._store.read(key)
         if size == len(content) and b'"outcome": "running"' not in content:
-            self._kept[key] = (size, content)
+            ended[key] = content
         return content
 
     def sizes(self, prefix: str = "") -> dict[str, int]:

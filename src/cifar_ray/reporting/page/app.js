@@ -108,8 +108,10 @@ function showState(view) {
   const live = document.getElementById("liveness");
   const running = rows.filter(({ state }) => state === "running");
   const silent = running.filter((row) => !isAlive(row));
-  live.className = `liveness ${failure ? "bad" : app.isLive ? (silent.length ? "warn" : "good") : ""}`;
-  live.textContent = failure ? (failure instanceof TypeError ? "server does not answer" : failure.message) : !app.isLive ? "" : silent.length ? "driver silent for 25 s" : "live";
+  const [mood, text] = failure ? ["bad", failure instanceof TypeError ? "server does not answer" : failure.message]
+    : !app.isLive ? ["", ""] : silent.length ? ["warn", "driver silent for 25 s"] : ["good", "live"];
+  live.className = `liveness ${mood}`;
+  live.textContent = text;
   const notes = rows.map(({ caution }) => caution).filter(Boolean);
   fill(document.getElementById("foot"), el("p", {}, app.isLive ? "Live from " : "A file made from ", app.payload?.store ?? "", app.payload && !app.isLive ? ` · ${moment(app.payload.generated_at)} UTC` : ""), [...new Set(notes)].map((text) => el("p", {}, text)));
 }

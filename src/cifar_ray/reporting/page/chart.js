@@ -1,4 +1,4 @@
-// Charts: one look, tooltips of text nodes, a sentence for those who do not see them.
+// Charts: a common style, tooltips of text nodes, a description for screen readers.
 
 const charts = new Map(); // by element
 const waiting = new Map(); // by element: how to draw it once it comes near the screen
@@ -91,6 +91,12 @@ function tooltip(content) {
     },
   };
 }
+
+const topLegend = () => ({ top: 0, textStyle: { color: ink("ink") } });
+
+/** A value axis on which each of `number` steps has a place, for points that `jitter` spreads around it. */
+const stepAxis = (number, label) => ({ min: -0.5, max: number - 0.5, interval: 0.5, axisLabel: { formatter: (value) => (Number.isInteger(value) ? label(value) : "") } });
+const jitter = (index) => (((index * 0.618034) % 1) - 0.5) * 0.5;
 
 const zoom = () => [{ type: "inside", xAxisIndex: 0, filterMode: "none", zoomOnMouseWheel: "ctrl" }];
 const zoomTools = () => ({

@@ -42,7 +42,7 @@ function sideBySide(found) {
     ["trials × epochs", ...rows.map((row) => `${row.num_trials} × ${row.max_epochs}`)],
     ["best validation %", ...rows.map((row) => percent(row.best_validation))],
     ["test %", ...rows.map((row) => percent(row.test?.accuracy))],
-    ["95 % interval", ...rows.map((row) => row.test?.interval.map((each) => percent(each)).join(" to ") ?? MISSING)],
+    ["95 % interval", ...rows.map((row) => (row.test ? intervalText(row.test.interval) : MISSING))],
     ["epochs trained", ...rows.map((row) => count(row.num_epochs))],
     ["wall time", ...rows.map((row) => duration(row.wall_s) + withPauses(row))], ["cost", ...rows.map((row) => row.cost?.text ?? MISSING)],
     ["commit", ...sweeps.map((sweep) => sweep.commit ?? "unknown")],
@@ -59,47 +59,47 @@ function overSeeds(wanted) {
   const shown = (app.payload.seed_means ?? []).filter(({ sweep_ids: ids }) => ids.filter((id) => wanted.includes(id)).length > 1);
   return shown.length ? [el("h3", {}, "Over seeds"),
     plainTable("Test accuracy over seeds", ["sweeps", "mean test %", "95 % interval of the mean"],
-      shown.map((each) => [each.title, percent(each.mean), each.interval.map((bound) => percent(bound)).join(" to ")])),
+      shown.map((each) => [each.title, percent(each.mean), intervalText(each.interval)])),
     el("p", { class: "note" }, "All evaluated sweeps on this page that are alike in all but the seed (and the commit), the newest of each seed; the interval, by Student's t, is over seeds.")] : null;
 }
+
+const sweepColour = (index) => palette()[index % palette().length];
 
 function bestCourses() {
   const place = chartPlace("chart-compare", 340);
   const legend = el("ul", { class: "legend" });
   const node = card("Best so far", "best", figure(place), legend, el("p", { class: "note" }, "Best validation accuracy of all trials of the search so far. Times are wall time since each sweep began; sweeps that kept none are compared by epochs."));
-  const colour = (index) => palette()[index % palette().length];
   function update(found) {
     const steps = found.map(bestSoFar);
     const hasTimes = steps.flat().every(({ ended }) => ended);
-    const x = (each, step) => (hasTimes ? (Date.parse(step.ended) - Date.parse(each.sweep.started_at)) / 1000 : step.number);
+    const x = (each, step) => (hasTimes ? secondsInto(each.sweep, step.ended) : step.number);
     place.draw({
       xAxis: axis(hasTimes ? "seconds since the sweep began" : "epochs of all trials", { min: 0 }), yAxis: axis("best validation accuracy (%)", { nameGap: 36 }),
       tooltip: tooltip((params) => [params.seriesName, [[hasTimes ? "after" : "epochs", hasTimes ? duration(params.value[0]) : params.value[0]], ["best so far", `${params.value[1].toFixed(2)} %`]]]),
       series: found.map((each, index) => ({
         type: "line", name: each.row.id, step: "end", symbolSize: 5, lineStyle: { width: 2.5, type: index % 2 ? "dashed" : "solid" },
-        color: colour(index), data: steps[index].map((step) => [x(each, step), 100 * step.best]),
+        color: sweepColour(index), data: steps[index].map((step) => [x(each, step), 100 * step.best]),
       })),
     }, found.map(({ row }, index) => `${row.id}: best validation accuracy ${percentSign(steps[index].at(-1)?.best)}`).join("; "));
-    fill(legend, found.map(({ row }, index) => el("li", {}, el("i", { style: { background: colour(index) }, "aria-hidden": "true" }), row.id)));
+    fill(legend, found.map(({ row }, index) => el("li", {}, el("i", { style: { background: sweepColour(index) }, "aria-hidden": "true" }), row.id)));
   }
   return { node, update };
 }
 
 function drawScores(place, rows, hasValidation) {
-  const scored = rows.map((row, index) => [row, index]);
-  const colour = (index) => palette()[index % palette().length];
+  const points = (accuracy) => rows.flatMap((row, index) => (isNumber(accuracy(row)) ? [{ value: [100 * accuracy(row), index], itemStyle: { color: sweepColour(index) } }] : []));
   place.draw({
     xAxis: axis("accuracy (%)"), yAxis: axis("", { type: "category", inverse: true, data: rows.map((row) => row.id), axisLabel: { color: ink("ink"), overflow: "break", lineHeight: 13, width: Math.max(130, place.node.clientWidth / 4) } }),
     tooltip: tooltip((params) => [rows[params.value[1]].id, [[params.seriesName, `${params.value[0].toFixed(2)} %`]]]),
     series: [
-      { type: "scatter", name: "best validation", symbol: "emptyCircle", symbolSize: 11, data: scored.filter(([row]) => hasValidation && isNumber(row.best_validation)).map(([row, index]) => ({ value: [100 * row.best_validation, index], itemStyle: { color: colour(index) } })) },
-      { type: "scatter", name: "test", symbolSize: 11, data: scored.filter(([row]) => row.test).map(([row, index]) => ({ value: [100 * row.test.accuracy, index], itemStyle: { color: colour(index) } })) },
+      { type: "scatter", name: "best validation", symbol: "emptyCircle", symbolSize: 11, data: points((row) => (hasValidation ? row.best_validation : null)) },
+      { type: "scatter", name: "test", symbolSize: 11, data: points((row) => row.test?.accuracy) },
       {
-        type: "custom", name: "95 % interval", z: 1, encode: { x: [0, 2], y: 1 }, data: scored.filter(([row]) => row.test).map(([row, index]) => [100 * row.test.interval[0], index, 100 * row.test.interval[1]]),
+        type: "custom", name: "95 % interval", z: 1, encode: { x: [0, 2], y: 1 }, data: rows.flatMap(({ test }, index) => (test ? [[100 * test.interval[0], index, 100 * test.interval[1]]] : [])),
         renderItem: (params, api) => {
           const [from, y] = api.coord([api.value(0), api.value(1)]);
           const [to] = api.coord([api.value(2), api.value(1)]);
-          return { type: "line", shape: { x1: from, x2: to, y1: y, y2: y }, style: { stroke: colour(api.value(1)), lineWidth: 3 } };
+          return { type: "line", shape: { x1: from, x2: to, y1: y, y2: y }, style: { stroke: sweepColour(api.value(1)), lineWidth: 3 } };
         },
       },
     ],

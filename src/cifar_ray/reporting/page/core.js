@@ -1,4 +1,4 @@
-// The ground of the page: elements made of text alone, the address, the data.
+// Shared by all views: the data, elements built from text nodes alone, choices kept in the address.
 
 const app = {
   payload: null, // the store: a row for each sweep
@@ -49,6 +49,7 @@ function remember(name, value) {
 const recall = (name, otherwise) => readAddress().query.get(name) ?? otherwise;
 
 const sweepAddress = (id, ...rest) => `#/${["sweep", id, ...rest].map(encodeURIComponent).join("/")}`;
+const trialLink = (sweepId, trialId) => link(sweepAddress(sweepId, "trial", trialId), trialId);
 
 function announce(text) {
   document.getElementById("announce").textContent = text;

@@ -20,7 +20,7 @@ function trialColour(rank) {
 function positions(detail, columns, by) {
   const { sweep } = detail;
   if (by === "epoch") return columns.epoch;
-  if (by === "wall") return columns.ended_at.map((ended) => (ended ? (Date.parse(ended) - Date.parse(sweep.started_at)) / 1000 : null));
+  if (by === "wall") return columns.ended_at.map((ended) => (ended ? secondsInto(sweep, ended) : null));
   let total = 0;
   return columns.seconds.map((seconds, index) =>
     (total += by === "trial" ? seconds : (seconds / columns.num_sharing[index]) * sweep.accelerators_per_trial));
@@ -99,7 +99,7 @@ function curvesCard(detail, onPick) {
       series: curveSeries(lines),
     }, best ? `Learning curves of ${plural(lines.length, "trial")}. ${isNumber(best.trial.best_validation_accuracy) ? `Best: ${best.trial.trial_id} with ${percentSign(best.trial.best_validation_accuracy)} validation accuracy at epoch ${best.trial.best_epoch}` : "No epoch has a finite loss"}.` : "No epoch has been trained yet.");
     fill(legend, lines.slice(0, NUM_NAMED).map((line) => el("li", {},
-      el("i", { style: { background: line.colour }, "aria-hidden": "true" }), link(sweepAddress(current.row.id, "trial", line.trial.trial_id), line.trial.trial_id),
+      el("i", { style: { background: line.colour }, "aria-hidden": "true" }), trialLink(current.row.id, line.trial.trial_id),
       ` ${percentSign(line.trial.best_validation_accuracy)}`)), lines.length > NUM_NAMED ? el("li", {}, `and ${lines.length - NUM_NAMED} others`) : null);
   }
 
@@ -146,7 +146,7 @@ function bestCard() {
   function update(detail) {
     const steps = bestSoFar(detail);
     const hasTimes = steps.length > 0 && steps.every(({ ended }) => ended);
-    const x = (step) => (hasTimes ? (Date.parse(step.ended) - Date.parse(detail.sweep.started_at)) / 1000 : step.number);
+    const x = (step) => (hasTimes ? secondsInto(detail.sweep, step.ended) : step.number);
     place.draw({
       xAxis: axis(hasTimes ? "seconds since the sweep began" : "epochs of all trials, in the order in which they came", { min: 0, scale: false }),
       yAxis: axis("best validation (%)", { nameGap: 40 }),

@@ -1,4 +1,4 @@
-// The final evaluation: the winner on the test set, which was opened once for it.
+// The winner on the test set.
 
 function evaluationView(root, id) {
   const classes = chartPlace("chart-classes", 520);
@@ -43,10 +43,12 @@ const mistakeItem = (mistake) => el("li", {},
 function drawClasses(place, { scores, class_intervals: intervals, report }) {
   const names = Object.keys(scores.accuracy_by_class);
   place.draw({
-    legend: { top: 0, textStyle: { color: ink("ink") } }, grid: { left: 8, right: 10, top: 34, bottom: 8 },
+    legend: topLegend(), grid: { left: 8, right: 10, top: 34, bottom: 8 },
     xAxis: axis("", { type: "category", data: names, axisLabel: { color: ink("ink"), rotate: 40, interval: 0 } }), yAxis: axis("accuracy (%)", { min: 0, max: 100, nameGap: 40 }),
-    tooltip: tooltip((params) => [names[params.dataIndex], [["ours", percentSign(scores.accuracy_by_class[names[params.dataIndex]])],
-      ["95 % interval", intervals[names[params.dataIndex]]?.map((each) => percent(each, 1)).join(" to ")], ["report", report ? percentSign(report.by_class[names[params.dataIndex]], 1) : null]]]),
+    tooltip: tooltip(({ dataIndex }) => {
+      const name = names[dataIndex];
+      return [name, [["ours", percentSign(scores.accuracy_by_class[name])], ["95 % interval", intervals[name] && intervalText(intervals[name], 1)], ["report", report && percentSign(report.by_class[name], 1)]]];
+    }),
     series: [
       { type: "bar", name: "ours", color: ink("accent"), barMaxWidth: 26, itemStyle: { borderRadius: [4, 4, 0, 0], opacity: 0.65 }, data: names.map((name) => 100 * scores.accuracy_by_class[name]) },
       { type: "custom", name: "95 % interval", itemStyle: { color: ink("ink") }, encode: { x: 0, y: [1, 2] }, data: names.map((name, index) => [index, ...(intervals[name] ?? [0, 0]).map((each) => 100 * each)]), renderItem: whisker },
@@ -80,10 +82,12 @@ function drawConfusion(place, scores) {
 function drawReliability(place, scores) {
   const bins = scores.reliability.filter(({ num_images: images }) => images);
   place.draw({
-    legend: { top: 0, textStyle: { color: ink("ink") } }, grid: { left: 8, right: 14, top: 34, bottom: 16 },
+    legend: topLegend(), grid: { left: 8, right: 14, top: 34, bottom: 16 },
     xAxis: axis("confidence (%)", { min: 0, max: 100 }), yAxis: axis("accuracy (%)", { min: 0, max: 100, nameGap: 40 }),
-    tooltip: tooltip((params) => params.seriesName === "model" ? [`confidence ${percent(bins[params.dataIndex].low, 0)} to ${percent(bins[params.dataIndex].high, 0)} %`, [["images", count(bins[params.dataIndex].num_images)],
-      ["mean confidence", percentSign(bins[params.dataIndex].confidence, 1)], ["accuracy", percentSign(bins[params.dataIndex].accuracy, 1)]]] : null),
+    tooltip: tooltip(({ seriesName, dataIndex }) => {
+      const { low, high, num_images: images, confidence, accuracy } = bins[dataIndex] ?? {};
+      return seriesName === "model" ? [`confidence ${intervalText([low, high], 0)} %`, [["images", count(images)], ["mean confidence", percentSign(confidence, 1)], ["accuracy", percentSign(accuracy, 1)]]] : null;
+    }),
     series: [
       { type: "line", name: "as sure as right", data: [[0, 0], [100, 100]], symbol: "none", color: ink("muted"), lineStyle: { type: "dashed", width: 1.4 }, silent: true },
       { type: "line", name: "model", color: ink("accent"), lineStyle: { width: 2.4 }, data: bins.map((bin) => [100 * bin.confidence, 100 * bin.accuracy]),

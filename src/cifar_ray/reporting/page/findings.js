@@ -1,4 +1,4 @@
-// The answers that people come for, in words: what won, by how much, how sure, at what cost, what next.
+// The result in words: what won, by how much, how certain that is, what it cost, what to try next.
 
 function findingsCard() {
   const body = el("div", { class: "findings" });
@@ -33,14 +33,15 @@ function findings(detail) {
   // the finals may prefer another trial to the one that the search found best
   const winner = ranked.find((trial) => trial.trial_id === row.winner) ?? best;
   const isBest = winner === best;
+  const lead = (other) => 100 * (best.best_validation_accuracy - other.best_validation_accuracy);
   return [
-    finding(`Which settings ${verb}?`, link(sweepAddress(row.id, "trial", winner.trial_id), winner.trial_id), " with ", el("b", {}, percentSign(winner.best_validation_accuracy)), ` validation accuracy at epoch ${winner.best_epoch}${detail.finals ? " of the search" : ""}${isBest ? "" : `, chosen by the finals before ${best.trial_id}, the best of the search`}: `,
+    finding(`Which settings ${verb}?`, trialLink(row.id, winner.trial_id), " with ", el("b", {}, percentSign(winner.best_validation_accuracy)), ` validation accuracy at epoch ${winner.best_epoch}${detail.finals ? " of the search" : ""}${isBest ? "" : `, chosen by the finals before ${best.trial_id}, the best of the search`}: `,
       el("span", { class: "chips" }, detail.parameters.filter(({ name }) => (winner.settings[name] ?? MISSING) !== MISSING).map(({ name, label }) => el("span", { class: "chip" }, `${label} `, el("b", {}, winner.settings[name]))))),
-    finding("By how much?", second ? `${isBest ? "" : `In the search ${best.trial_id} was `}${(100 * (best.best_validation_accuracy - second.best_validation_accuracy)).toFixed(2)} points ahead of ` : "There is no second trial with an accuracy", second ? link(sweepAddress(row.id, "trial", second.trial_id), second.trial_id) : "",
-      ranked.length > 2 ? `, ${(100 * (best.best_validation_accuracy - ranked[Math.floor(ranked.length / 2)].best_validation_accuracy)).toFixed(1)} ahead of the median trial.` : "."),
-    finding("How sure is that?", `On ${count(sweep.dataset.num_validation)} validation images the ${isBest ? "winner" : "best trial"}'s 95 % interval is ${percent(interval[0], 1)} to ${percent(interval[1], 1)} %, of one model on these images${ranked.length > 1 ? ` (the best of ${count(ranked.length)} trials is flattered)` : ""}: `,
+    finding("By how much?", ...(second ? [isBest ? "" : `In the search ${best.trial_id} was `, `${lead(second).toFixed(2)} points ahead of `, trialLink(row.id, second.trial_id)] : ["There is no second trial with an accuracy"]),
+      ranked.length > 2 ? `, ${lead(ranked[Math.floor(ranked.length / 2)]).toFixed(1)} ahead of the median trial.` : "."),
+    finding("How sure is that?", `On ${count(sweep.dataset.num_validation)} validation images the ${isBest ? "winner" : "best trial"}'s 95 % interval is ${intervalText(interval, 1)} %, of one model on these images${ranked.length > 1 ? ` (the best of ${count(ranked.length)} trials is flattered)` : ""}: `,
       near.length ? `${plural(near.length, "other trial")} ${near.length === 1 ? "lies" : "lie"} within it, so validation alone does not tell them apart.` : "no other trial lies within it.",
-      row.test ? ` Test accuracy ${percentSign(row.test.accuracy)} (${row.test.interval.map((each) => percent(each, 1)).join(" to ")}), measured once.` : "", detail.finals ? ` The finals, below, ${row.finished_at ? "tried" : "try"} the best on other seeds.` : " One seed: another may order them otherwise."),
+      row.test ? ` Test accuracy ${percentSign(row.test.accuracy)} (${intervalText(row.test.interval, 1)}), measured once.` : "", detail.finals ? ` The finals, below, ${row.finished_at ? "tried" : "try"} the best on other seeds.` : " One seed: another may order them otherwise."),
     finding("At what cost?", `${duration(row.wall_s)} of wall time${withPauses(row)}, ${count(row.num_epochs)} epochs`, row.cost ? `; ${row.cost.text}.` : row.has_accelerators ? `, ${(row.accelerator_s / 3600).toFixed(2)} accelerator-hours.` : ", on CPUs alone.",
       ` The winner's own training${detail.finals ? " in the search" : ""}: ${duration(deviceSeconds(detail, winner))} of ${duration(sum(detail.trials.map((trial) => deviceSeconds(detail, trial))))}.`),
     finding("What to try next?", nextSteps(detail, ranked, winner)),

@@ -23,6 +23,7 @@ const outcomeColour = (outcome) => ink(`outcome-${OUTCOMES.includes(outcome) ? o
 const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 const percent = (value, digits = 2) => (isNumber(value) ? (100 * value).toFixed(digits) : MISSING);
 const percentSign = (value, digits = 2) => (isNumber(value) ? `${percent(value, digits)} %` : MISSING);
+const intervalText = ([low, high], digits = 2) => `${percent(low, digits)} to ${percent(high, digits)}`;
 const count = (value) => (isNumber(value) ? value.toLocaleString("en-US") : MISSING);
 const plural = (number, word) => `${count(number)} ${word}${number === 1 ? "" : "s"}`;
 
@@ -45,6 +46,7 @@ function number(value, digits = 3) {
 }
 
 const moment = (text) => (text ? text.slice(0, 16).replace("T", " ") : MISSING);
+const secondsInto = (sweep, text) => (Date.parse(text) - Date.parse(sweep.started_at)) / 1000;
 const sum = (values) => values.reduce((total, value) => total + value, 0);
 
 /** The records of an interrupted sweep still call trials running that no driver trains. */

@@ -53,8 +53,6 @@ function drawImportance(place, parameters) {
   }, `Importance: ${[...ranked].reverse().map(({ label, importance }) => `${label} ${percentSign(importance, 0)}`).join(", ")}`);
 }
 
-const choiceIndex = (parameter, value) => parameter.values.findIndex((each) => each === value);
-
 function drawParallel(place, parameters, trials) {
   const accuracies = trials.map((trial) => 100 * trial.best_validation_accuracy);
   const text = { color: ink("ink"), fontSize: 11 };
@@ -78,10 +76,9 @@ function drawParallel(place, parameters, trials) {
 
 function drawByParameter(place, parameter, trials) {
   const isChoice = parameter.kind === "choice";
-  const shift = (index) => (((index * 0.618034) % 1) - 0.5) * 0.5;
-  const x = (trial, index) => (isChoice ? choiceIndex(parameter, trial.config[parameter.name]) + shift(index) : trial.config[parameter.name]);
+  const x = (trial, index) => (isChoice ? parameter.values.indexOf(trial.config[parameter.name]) + jitter(index) : trial.config[parameter.name]);
   const scale = isChoice
-    ? { min: -0.5, max: parameter.values.length - 0.5, interval: 0.5, axisLabel: { formatter: (value) => (Number.isInteger(value) ? number(parameter.values[value]) : "") } }
+    ? stepAxis(parameter.values.length, (value) => number(parameter.values[value]))
     : { type: parameter.kind === "log" ? "log" : "value", min: parameter.low, max: parameter.high, axisLabel: { formatter: (value) => number(value, 2) } };
   place.draw({
     grid: { left: 4, right: 10, top: 12, bottom: 8 },

@@ -11,7 +11,8 @@ function rungResults(detail) {
       return [{ id: trial.trial_id, accuracy: columns.validation_accuracy[index], fate: isStopped ? "stopped here" : trial.num_epochs > epoch ? "went on" : `${trial.outcome} here` }];
     });
     const spent = sum(Object.values(detail.metrics).map(({ epoch: epochs }) => epochs.filter((each) => each <= epoch).length));
-    return { epoch, reached, spent };
+    const numOf = (fate) => reached.filter((each) => each.fate === fate).length;
+    return { epoch, reached, numStopped: numOf("stopped here"), numPassed: numOf("went on"), spent };
   });
 }
 
@@ -25,26 +26,23 @@ function rungsCard(onPick) {
     place.node.hidden = rungs.length === 0;
     if (!rungs.length) return void fill(table, empty("There is no rung", detail.sweep.searcher === "pbt"
       ? "In a population nobody is stopped: after each generation the best quarter replaces the worst." : "The grace period is as long as the longest trial: ASHA stops nobody."));
-    const spread = (index, total) => (total < 2 ? 0 : (((index * 0.618034) % 1) - 0.5) * 0.5);
-    const points = (fate) => rungs.flatMap(({ reached }, rung) => reached.map((each, index) => [each, rung, index, reached.length]))
-      .filter(([each]) => (fate === "stopped" ? each.fate === "stopped here" : each.fate !== "stopped here"))
-      .map(([each, rung, index, total]) => ({ id: each.id, fate: each.fate, value: [rung + spread(index, total), 100 * each.accuracy] }));
+    const points = (isStopped) => rungs.flatMap(({ reached }, rung) => reached.map(({ id, fate, accuracy }, index) =>
+      ({ id, fate, value: [rung + (reached.length > 1 ? jitter(index) : 0), 100 * accuracy] }))).filter(({ fate }) => (fate === "stopped here") === isStopped);
     place.draw({
-      legend: { top: 0, left: "center", textStyle: { color: ink("ink") } },
-      xAxis: axis("rung", { min: -0.5, max: rungs.length - 0.5, interval: 0.5, axisLabel: { formatter: (value) => (Number.isInteger(value) ? `epoch ${rungs[value]?.epoch}` : "") } }),
+      legend: { ...topLegend(), left: "center" },
+      xAxis: axis("rung", stepAxis(rungs.length, (value) => `epoch ${rungs[value]?.epoch}`)),
       yAxis: axis("validation accuracy there (%)", { nameGap: 40 }),
       tooltip: tooltip((params) => [params.data.id, [["accuracy there", `${params.value[1].toFixed(2)} %`], ["what became of it", params.data.fate]]]),
       series: [
-        { type: "scatter", name: "stopped here", symbol: "emptyRect", symbolSize: 8, color: ink("outcome-stopped"), data: points("stopped") },
-        { type: "scatter", name: "went on, or ended otherwise", symbol: "circle", symbolSize: 9, color: ink("accent"), data: points("other") },
+        { type: "scatter", name: "stopped here", symbol: "emptyRect", symbolSize: 8, color: ink("outcome-stopped"), data: points(true) },
+        { type: "scatter", name: "went on, or ended otherwise", symbol: "circle", symbolSize: 9, color: ink("accent"), data: points(false) },
       ],
-    }, rungs.map(({ epoch, reached }) => `After epoch ${epoch}: ${reached.length} compared, ${reached.filter(({ fate }) => fate === "stopped here").length} stopped.`).join(" "));
+    }, rungs.map(({ epoch, reached, numStopped }) => `After epoch ${epoch}: ${reached.length} compared, ${numStopped} stopped.`).join(" "));
     const { sweep } = detail;
     const whole = sweep.num_trials * sweep.max_epochs;
     const trained = sum(detail.trials.map((trial) => trial.num_epochs));
     fill(table, plainTable("Rungs", ["after epoch", "reached it", "stopped there", "went on", "epochs spent up to there"],
-      rungs.map(({ epoch, reached, spent }) => [String(epoch), count(reached.length), count(reached.filter(({ fate }) => fate === "stopped here").length),
-        count(reached.filter(({ fate }) => fate === "went on").length), count(spent)])),
+      rungs.map(({ epoch, reached, numStopped, numPassed, spent }) => [String(epoch), ...[reached.length, numStopped, numPassed, spent].map(count)])),
     el("p", { class: "note" }, `Of the trials that reach a rung, the best one in ${sweep.reduction_factor} goes on; each is compared with the others that have come as far. ` +
       `${count(trained)} epochs were trained; all trials to their last epoch would have been ${count(whole)} (${percent(trained / whole, 0)} %).`));
   }

@@ -1,4 +1,4 @@
-// One sweep: the answers first, then everything that they rest on.
+// One sweep: the result first, then everything behind it.
 
 function sweepView(root, id) {
   const pick = (trial) => (location.hash = sweepAddress(id, "trial", trial).slice(1));
@@ -35,7 +35,7 @@ function sweepHead(detail, tab) {
       el("a", { href: sweepAddress(row.id, "test"), "aria-current": tab === "test" ? "page" : null }, "Test scores")),
     el("div", { class: "tiles" },
       tile("best validation", percentSign(row.best_validation), !row.best_trial ? "no epoch yet" : row.is_retrained ? `trial ${row.winner}, trained anew in the finals` : `trial ${row.best_trial}`),
-      tile("test accuracy", percentSign(row.test?.accuracy), row.test ? `95 %: ${row.test.interval.map((each) => percent(each)).join(" to ")}` : sweep.parent ? `scored with ${sweep.parent}` : "not evaluated"),
+      tile("test accuracy", percentSign(row.test?.accuracy), row.test ? `95 %: ${intervalText(row.test.interval)}` : sweep.parent ? `scored with ${sweep.parent}` : "not evaluated"),
       tile("trials ended", `${ended} of ${row.num_trials}`, outcomeBar(row)),
       tile(`wall time${withPauses(row)}`, duration(row.wall_s), `${count(row.num_epochs)} epochs trained`),
       tile("accelerator-hours", row.has_accelerators ? (row.accelerator_s / 3600).toFixed(2) : MISSING, row.has_accelerators ? sweep.hardware.accelerator_types || "" : `CPU: ${sweep.hardware.cpu_model ?? "unknown"}`)),
@@ -54,7 +54,7 @@ function trialsCard(detail, onHover) {
   const tableOf = (names) => sortableTable({
     name: "trials", caption: "Trials, with every setting", order: "rank", rowKey: (trial) => trial.trial_id, onHover,
     columns: [
-      { key: "trial", label: "trial", isText: true, value: (trial) => trial.trial_id, cell: (trial) => link(sweepAddress(current.row.id, "trial", trial.trial_id), trial.trial_id) },
+      { key: "trial", label: "trial", isText: true, value: (trial) => trial.trial_id, cell: (trial) => trialLink(current.row.id, trial.trial_id) },
       { key: "rank", label: "rank", value: (trial) => rank.get(trial.trial_id) },
       ...(hasHeirs() ? [{ key: "parent", label: "heir of", isText: true, value: (trial) => trial.parent }] : []),
       { key: "outcome", label: "outcome", isText: true, value: (trial) => trial.outcome, cell: (trial) => outcomeTag(trial.outcome, current.row) },

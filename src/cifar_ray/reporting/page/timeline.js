@@ -4,7 +4,7 @@
 function stretches(detail, trial) {
   const columns = detail.metrics[trial.trial_id];
   if (!columns || !columns.ended_at.every(Boolean)) return [];
-  const since = (moment) => (Date.parse(moment) - Date.parse(detail.sweep.started_at)) / 1000;
+  const since = (moment) => secondsInto(detail.sweep, moment);
   const events = (trial.events ?? []).map(({ what, at }) => ({ what, at: since(at) }));
   const found = [];
   let last = 0;
@@ -117,7 +117,7 @@ function costCard() {
     const total = trained + sum(lost.map(({ seconds }) => seconds));
     const colour = (name) => (name === "the winner" ? ink("accent") : outcomeColour(name));
     place.draw({
-      grid: { left: 4, right: 10, top: 34, bottom: 4 }, legend: { top: 0, left: 0, textStyle: { color: ink("ink") } },
+      grid: { left: 4, right: 10, top: 34, bottom: 4 }, legend: { ...topLegend(), left: 0 },
       xAxis: axis("", { min: 0, max: Math.max(total, 0.001), scale: false, axisLabel: { formatter: duration } }), yAxis: axis("", { type: "category", data: [""] }),
       tooltip: tooltip((params) => [params.seriesName, [[unit, duration(params.value)]]]),
       series: [...groups, ...lost].map(({ name, seconds, colour: own }) => ({ type: "bar", stack: "cost", name, color: own ?? colour(name), barWidth: 34, data: [seconds] })),
@@ -138,7 +138,7 @@ function failuresCard() {
     const bad = detail.trials.filter(({ outcome, error }) => outcome === "failed" || outcome === "diverged" || error);
     fill(body, bad.length ? [
       plainTable("Failures", ["trial", "outcome", "after", "reason"], bad.map((trial) => [
-        link(sweepAddress(detail.row.id, "trial", trial.trial_id), trial.trial_id), outcomeTag(trial.outcome, detail.row), plural(trial.num_epochs, "epoch"),
+        trialLink(detail.row.id, trial.trial_id), outcomeTag(trial.outcome, detail.row), plural(trial.num_epochs, "epoch"),
         el("span", { class: "reason" }, trial.error ?? "its loss was no finite number: a lower learning rate may hold")]), "texts"),
       el("p", { class: "note" }, "The whole log is the job's: ", command("cifar-ray job logs"), ".")]
       : el("p", { class: "note" }, "No trial has failed or diverged."));

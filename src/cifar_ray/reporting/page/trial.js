@@ -32,7 +32,7 @@ function trialView(root, id, trialId) {
     fill(settings, facts(Object.entries(trial.config).map(([name, value]) => [name.replaceAll("_", " "), trial.settings[name] === MISSING ? "not used" : number(value, 6)])));
     fill(where, facts([
       ["node", trial.node ?? "not known"], ["device", columns?.device.at(-1) ?? "not known"], ["epochs", `${trial.num_epochs} of ${detail.sweep.max_epochs}`],
-      ["heir of", trial.parent ? link(sweepAddress(id, "trial", trial.parent), trial.parent) : null],
+      ["heir of", trial.parent ? trialLink(id, trial.parent) : null],
       ["wall time of its epochs", duration(trial.seconds)], ["accelerator time", detail.row.has_accelerators ? duration(trial.accelerator_seconds) : "none"],
       ["shared with", columns && columns.num_sharing.some((each) => each > 1) ? `up to ${Math.max(...columns.num_sharing) - 1} other trials of its cohort` : "nobody"],
       ["whole checkpoints", trial.checkpoints.length ? trial.checkpoints.map((epoch) => `epoch ${epoch}`).join(", ") : "none in this store"],
@@ -45,7 +45,7 @@ function trialView(root, id, trialId) {
 function twoLines(place, columns, metric, scale, name) {
   const data = (part) => columns.epoch.map((epoch, index) => [epoch, isNumber(columns[`${part}_${metric}`][index]) ? scale * columns[`${part}_${metric}`][index] : null]);
   place.draw({
-    legend: { top: 0, textStyle: { color: ink("ink") } }, xAxis: axis("epoch", { minInterval: 1 }), yAxis: axis(name, { nameGap: 40 }),
+    legend: topLegend(), xAxis: axis("epoch", { minInterval: 1 }), yAxis: axis(name, { nameGap: 40 }),
     tooltip: tooltip((params) => [params.seriesName, [["epoch", params.value[0]], [name, number(params.value[1], 5)]]]),
     series: [
       { type: "line", name: "validation", data: data("validation"), color: palette()[0], symbolSize: 5, lineStyle: { width: 2.6 } },
