@@ -10,7 +10,7 @@ from cifar_ray.errors import ConfigurationError
 from cifar_ray.planning.curve_bank import CurveBank, TrialCurve
 from cifar_ray.planning.curve_model import EPOCH_S, STATEMENT, expected_best, model_bank
 from cifar_ray.planning.finished_sweep import CPU, FinishedSweep
-from cifar_ray.planning.timing import COHORT_SETUP_S, PASS_EACH, PASS_FIXED, Timing, assumed_timing
+from cifar_ray.planning.timing import COHORT_SETUP_S, PASS_EACH, PASS_FIXED, Timing, assumed_timing, measured_timing
 from cifar_ray.studies import Study, TrialConfig, as_defined
 
 
@@ -160,7 +160,7 @@ def _measured_times(timed_on: FinishedSweep | None, *, is_cohort: bool, accelera
         )
     return _Times(
         epoch_s=_mean_s(timed_on.curves()),
-        timing=timed_on.timing(),
+        timing=measured_timing(timed_on),
         statement=f"Times of {sweep.sweep_id}, on {where}.",
         basis=f"times of {sweep.sweep_id}",
         cautions=cautions,
