@@ -377,18 +377,15 @@ def test_when_an_autoscalers_workers_go_is_said(no_cohort: bool, says: str) -> N
 
 
 def forecast(hours: float, chance: float, wall_s: float = 100.0) -> Forecast:
-    def exactly(value: float) -> Estimate:
-        return Estimate(mean=value, low=value, high=value)
-
     return Forecast(
         setup=Setup(num_workers=1, num_trials=int(100 * hours), reduction_factor=4),
         num_seeds=100,
-        wall_s=exactly(wall_s),
-        hours=exactly(hours),
-        utilisation=exactly(1.0),
-        accuracy=exactly(chance),
+        wall_s=Estimate.of([wall_s]),
+        hours=Estimate.of([hours]),
+        utilisation=Estimate.of([1.0]),
+        accuracy=Estimate.of([chance]),
         num_close=round(100 * chance),
-        driver=exactly(0.1),
+        driver=Estimate.of([0.1]),
         reached={},
     )
 
@@ -428,7 +425,7 @@ def test_of_those_that_are_as_likely_to_win_the_cheapest_is_advised(wish: Wish) 
 
 def test_within_a_budget_accuracy_decides_between_equal_chances() -> None:
     cheap, dear = forecast(1.0, 0.95), forecast(2.0, 0.95)
-    better = replace(dear, accuracy=Estimate(mean=0.99, low=0.99, high=0.99))
+    better = replace(dear, accuracy=Estimate.of([0.99]))
     assert advise([cheap, better], Wish(budget=100.0), float).forecast is better
 
 
