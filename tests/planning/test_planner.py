@@ -355,6 +355,15 @@ def test_curves_that_a_searcher_chose_are_told(alone: FinishedSweep) -> None:
         assert any("were chosen by tpe" in each for each in source.cautions) == is_told
 
 
+@pytest.mark.parametrize(("planned", "other"), [(5, 12), (12, 5)])
+def test_learning_rates_that_come_down_over_other_epochs_are_told(
+    deep: FinishedSweep, deep_short: FinishedSweep, planned: int, other: int
+) -> None:
+    study = get_study("cnn-depth").with_budget(max_epochs=planned)
+    source = measured([deep, deep_short], study, is_cohort=False, accelerator=None, epoch_s=None)
+    assert any(f"come down over {other} epochs, the plan's over {planned}:" in each for each in source.cautions)
+
+
 def test_more_trials_than_curves_are_told(alone: FinishedSweep) -> None:
     for trials, is_told in (([15, 30], False), ([15, 31], True)):
         said = " ".join(shown(make("cnn", [alone], no_cohort=True, **FEW | {"trials": trials})).split())
