@@ -16,7 +16,7 @@ from cifar_ray.cifar10 import CLASSES
 from cifar_ray.cluster import local
 from cifar_ray.data.image_set import ImageSet
 from cifar_ray.data.split import TrainingData, split
-from cifar_ray.records import DatasetRecord, EpochMetrics, SweepRecord, TrialRecord
+from cifar_ray.records import DatasetRecord, EpochMetrics, SweepRecord, SweepResult, TrialRecord
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
 
@@ -132,6 +132,21 @@ def trial_record() -> TrialRecord:
         num_epochs=4,
         best_epoch=4,
         best_validation_accuracy=0.45,
+    )
+
+
+@pytest.fixture(scope="session")
+def sweep_result(trial_record: TrialRecord) -> SweepResult:
+    return SweepResult(
+        sweep_id="cnn-1",
+        study="cnn",
+        ranking=("t0000", "t0001"),
+        winner=trial_record,
+        outcomes={"completed": 1, "stopped": 1},
+        num_epochs=5,
+        wall_s=1.0,
+        accelerator_seconds=0.0,
+        finished_at="2026-01-01T01:00:00+00:00",
     )
 
 

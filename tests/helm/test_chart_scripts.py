@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import grpc
 import pytest
 from chart import STORE, Chart, Json, one
-from store_admin import add_identity
 
 from cifar_ray.cluster import local, s3_server
 from cifar_ray.cluster.ports import free_ports
@@ -201,7 +201,7 @@ def test_the_embedded_store_makes_its_bucket_and_takes_only_its_keys(chart: Char
     probe = store["container"]["readinessProbe"]["httpGet"]["path"]
     assert _status_once_ready(f"{url}{probe}") == 200
     assert _open_ports(store["pid"]) == {store["port"], store["ports"]["s3.port.grpc"]}
-    assert add_identity(f"127.0.0.1:{store['ports']['s3.port.grpc']}") == "UNAUTHENTICATED"
+    assert _add_identity(f"127.0.0.1:{store['ports']['s3.port.grpc']}") == "UNAUTHENTICATED"
     with pytest.raises(urllib.error.HTTPError, match="403"):
         urllib.request.urlopen(f"{url}/cifar-ray", timeout=10)
     head = one(store["manifests"], "RayCluster")["spec"]["headGroupSpec"]["template"]["spec"]["containers"][0]
@@ -211,6 +211,21 @@ def test_the_embedded_store_makes_its_bucket_and_takes_only_its_keys(chart: Char
     done = _check(chart, "store", **env | {"AWS_SECRET_ACCESS_KEY": "wrong"})
     assert done.returncode == 1
     assert "SignatureDoesNotMatch" in done.stderr
+
+
+def _add_identity(address: str) -> str:
+    """Ask SeaweedFS's S3 for a new identity, at its port of gRPC and without a key; the answer's status."""
+    # PutIdentityRequest(identity=Identity(name="x"))
+    request = b"\x0a\x03\x0a\x01x"
+    with grpc.insecure_channel(address) as channel:
+        ask = channel.unary_unary(
+            "/messaging_pb.SeaweedS3IamCache/PutIdentity", request_serializer=bytes, response_deserializer=bytes
+        )
+        try:
+            ask(request, timeout=30, wait_for_ready=True)
+        except grpc.RpcError as error:
+            return str(error.code().name)
+    return "OK"
 
 
 def _open_ports(pid: int) -> set[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,18 +19,26 @@ from cifar_ray.planning.forecast import Estimate, Forecast, Setup
 from cifar_ray.planning.plan import Plan
 from cifar_ray.planning.plan_figure import _footnote, plan_figure
 from cifar_ray.planning.plan_view import plan_renderable
-from cifar_ray.planning.planner import Request, make_plan
+from cifar_ray.planning.planner import Request, _grid, make_plan
+from cifar_ray.planning.worker_shape import worker_shape
 from cifar_ray.prices import Prices
 from cifar_ray.records import EpochMetrics, Interruption, Outcome, TrialRecord
 from cifar_ray.storage.runs import RunStore
-from cifar_ray.studies import get_study
+from cifar_ray.studies import Study, get_study
+from cifar_ray.studies.study import MAX_TRIALS
 
 PRICES = Prices(currency="USD", rates={("CPU", "on_demand"): 0.05, ("A100", "spot"): 1.5})
 
 
-def make(name: str, sweeps: list[FinishedSweep] | None = None, **asked: Any) -> Plan:
-    request = Request(study=get_study(name), **{"num_seeds": 6, "workers": [1, 2], **asked})
-    return make_plan(request, sweeps or [], PRICES, lambda done, num_all: None)
+FEW: dict[str, Any] = {"workers": [1], "trials": [8], "reduction_factors": [4], "num_seeds": 1}
+
+
+def make(
+    study: str | Study, sweeps: Sequence[FinishedSweep] = (), *, prices: Prices | None = PRICES, **asked: Any
+) -> Plan:
+    study = get_study(study) if isinstance(study, str) else study
+    request = Request(study=study, **{"num_seeds": 6, "workers": [1, 2], **asked})
+    return make_plan(request, sweeps, prices, lambda done, num_all: None)
 
 
 def shown(plan: Plan) -> str:
@@ -122,7 +131,7 @@ def test_seeds_make_the_intervals(by_cohort: Plan) -> None:
     assert wall.low < wall.mean < wall.high
 
 
-def test_a_model_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_is_said_to_be_one() -> None:
     plan = make("resnet", workers=[2], trials=[10], reduction_factors=[4])
     text = shown(plan)
     assert "not a measurement" in text
@@ -136,11 +145,8 @@ def test_a_model_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_searcher_that_learns_is_planned_with_fewer_at_once() -> None:
     asked: dict[str, Any] = {"workers": [8], "trials": [16], "reduction_factors": [4], "epoch_s": 60.0}
-    study = replace(get_study("resnet"), budget=replace(get_study("resnet").budget, num_trials=16))
-    random, tpe = (
-        make_plan(Request(study=study.with_searcher(each), num_seeds=6, **asked), [], None, lambda done, num_all: None)
-        for each in ("random", "tpe")
-    )
+    study = get_study("resnet").with_budget(num_trials=16)
+    random, tpe = (make(study.with_searcher(each), **asked) for each in ("random", "tpe"))
     assert tpe.base.wall_s.mean > random.base.wall_s.mean
     assert tpe.base.utilisation.mean < 0.51, "four of eight workers"
     said = " ".join(shown(tpe).split())
@@ -157,20 +163,18 @@ def test_plans_count_finals() -> None:
 
 
 def test_finals_after_cohorts_are_refused() -> None:
-    asked = {"study": get_study("cnn").with_seeds(3), "epoch_s": 60.0, "num_seeds": 1, "workers": [1], "trials": [4]}
+    study = get_study("cnn").with_seeds(3)
     with pytest.raises(ConfigurationError, match="finals train one by one") as refused:
-        make_plan(Request(**asked), [], None, lambda done, num_all: None)
+        make(study, **FEW)
     assert "--no-cohort" in str(refused.value.hint)
-    plan = make_plan(Request(**asked, no_cohort=True), [], None, lambda done, num_all: None)
+    plan = make(study, **FEW, no_cohort=True)
     assert "with the finals: 6 trainings" in " ".join(shown(plan).split())
 
 
 def test_a_sweep_of_which_no_trial_reached_the_end_is_planned_from_and_not_replayed(cohort: FinishedSweep) -> None:
     cut = replace(cohort, metrics=[line for line in cohort.metrics if line.epoch <= 16])
-    study = get_study("cnn").with_budget(max_epochs=8)
-    request = Request(study=study, num_seeds=1, workers=[1], trials=[4], reduction_factors=[4])
     for sweep, is_checked in ((cohort, True), (cut, False)):
-        plan = make_plan(request, [sweep], None, lambda done, num_all: None)
+        plan = make(get_study("cnn").with_budget(max_epochs=8), [sweep], **FEW)
         assert (plan.replayed is not None) == is_checked
         assert ("check of the mechanics" in shown(plan)) == is_checked
 
@@ -191,12 +195,10 @@ def test_the_figure_holds_every_number_of_workers_and_trials(by_cohort: Plan, mo
 
 
 def test_spot_workers_are_lost_and_priced_as_such() -> None:
-    calm = make("resnet", epoch_s=60.0, accelerator="A100", trials=[20], reduction_factors=[4])
-    spot = make(
-        "resnet", epoch_s=60.0, accelerator="A100", trials=[20], reduction_factors=[4], is_spot=True,
-        is_autoscaled=True, preemptions_per_hour=2.0,
-    )  # fmt: skip
-    usual = make("resnet", epoch_s=60.0, trials=[20], reduction_factors=[4], is_spot=True)
+    asked: dict[str, Any] = {"epoch_s": 60.0, "accelerator": "A100", "trials": [20], "reduction_factors": [4]}
+    calm = make("resnet", **asked)
+    spot = make("resnet", **asked, is_spot=True, is_autoscaled=True, preemptions_per_hour=2.0)
+    usual = make("resnet", **asked, is_spot=True)
     assert calm.grid.fleet.preemptions_per_hour == 0 < usual.grid.fleet.preemptions_per_hour
     assert calm.rate is None
     assert spot.rate is not None
@@ -215,10 +217,8 @@ def test_spot_workers_are_lost_and_priced_as_such() -> None:
     ],
 )
 def test_what_a_cost_lacks_is_said(accelerator: str | None, prices: Prices | None, says: str) -> None:
-    request = Request(
-        study=get_study("resnet"), accelerator=accelerator, num_seeds=1, workers=[1], trials=[2], reduction_factors=[4]
-    )
-    assert f"no cost: {says}" in " ".join(shown(make_plan(request, [], prices, lambda done, num_all: None)).split())
+    plan = make("resnet", prices=prices, accelerator=accelerator, **FEW)
+    assert f"no cost: {says}" in " ".join(shown(plan).split())
 
 
 def test_curves_that_do_not_fit_are_refused(results: RunStore, alone: FinishedSweep, cohort: FinishedSweep) -> None:
@@ -320,20 +320,15 @@ def test_a_plan_without_times_is_for_what_the_curves_were_trained_on(cohort: Fin
     plan = make("cnn", [cohort], no_cohort=True, epoch_s=11.1, trials=[8], reduction_factors=[4])
     assert (plan.device, plan.shape.unit) == ("CPU", "core")
     assert plan.source.basis == f"curves of {cohort.sweep.sweep_id}; times by 11.1 s an epoch, as given"
-
-
-def test_the_figures_foot_says_where_its_numbers_come_from(cohort: FinishedSweep) -> None:
-    plan = make("cnn", [cohort], no_cohort=True, epoch_s=11.1, trials=[8], reduction_factors=[4])
-    assert plan.source.basis in _footnote(plan)
+    assert plan.source.basis in _footnote(plan), "the figure says so"
 
 
 def test_a_cohorts_assumed_times_are_said_to_be_those_of_two_cores(cohort: FinishedSweep) -> None:
-    few: dict[str, Any] = {"workers": [1], "trials": [8], "reduction_factors": [4], "num_seeds": 1}
     for sweeps, asked in (([], {}), ([cohort], {"epoch_s": 5.6})):
-        said = " ".join(shown(make("cnn", sweeps, **few, **asked)).split())
+        said = " ".join(shown(make("cnn", sweeps, **FEW, **asked)).split())
         assert "A pass of a cohort of n takes 0.91 + 0.28 n times as long, its set-up 40 s (ASSUMED" in said
         assert "caution: cohorts are timed as on 2 CPU cores" in said
-    for plan in (make("cnn", [cohort], **few), make("cnn", [], no_cohort=True, **few)):
+    for plan in (make("cnn", [cohort], **FEW), make("cnn", no_cohort=True, **FEW)):
         assert "cores, whatever" not in " ".join(shown(plan).split())
 
 
@@ -368,43 +363,46 @@ def test_curves_that_a_searcher_chose_are_told(alone: FinishedSweep) -> None:
         assert any("were chosen by tpe" in each for each in source.cautions) == is_told
 
 
+@pytest.mark.parametrize(("planned", "other"), [(5, 12), (12, 5)])
+def test_learning_rates_that_come_down_over_other_epochs_are_told(
+    deep: FinishedSweep, deep_short: FinishedSweep, planned: int, other: int
+) -> None:
+    study = get_study("cnn-depth").with_budget(max_epochs=planned)
+    source = measured([deep, deep_short], study, is_cohort=False, accelerator=None, epoch_s=None)
+    assert any(f"come down over {other} epochs, the plan's over {planned}:" in each for each in source.cautions)
+
+
 def test_more_trials_than_curves_are_told(alone: FinishedSweep) -> None:
-    few: dict[str, Any] = {"workers": [1], "reduction_factors": [4], "num_seeds": 1, "no_cohort": True}
     for trials, is_told in (([15, 30], False), ([15, 31], True)):
-        said = " ".join(shown(make("cnn", [alone], trials=trials, **few)).split())
+        said = " ".join(shown(make("cnn", [alone], no_cohort=True, **FEW | {"trials": trials})).split())
         assert ("only 30 curves: more trials repeat them" in said) == is_told
 
 
 def test_an_interrupted_sweep_is_no_check_of_the_mechanics(alone: FinishedSweep) -> None:
     interruption = Interruption(at="2026-11-23T14:30:00+00:00", why="the node went away")
     interrupted = replace(alone, sweep=replace(alone.sweep, interruptions=(interruption,)))
-    few: dict[str, Any] = {"workers": [1], "trials": [8], "reduction_factors": [4], "num_seeds": 1, "no_cohort": True}
     for sweep, is_calm in ((alone, True), (interrupted, False)):
-        said = " ".join(shown(make("cnn", [sweep], **few)).split())
+        said = " ".join(shown(make("cnn", [sweep], no_cohort=True, **FEW)).split())
         assert ("check of the mechanics" in said) == is_calm
         assert ("was interrupted and resumed" in said) != is_calm
 
 
 @pytest.mark.parametrize(("no_cohort", "says"), [(True, "go after a minute idle"), (False, "stay to the end")])
 def test_when_an_autoscalers_workers_go_is_said(no_cohort: bool, says: str) -> None:
-    few: dict[str, Any] = {"workers": [1], "trials": [8], "reduction_factors": [4], "num_seeds": 1}
-    plan = make("cnn", [], is_autoscaled=True, no_cohort=no_cohort, **few)
+    plan = make("cnn", is_autoscaled=True, no_cohort=no_cohort, **FEW)
     assert f"workers come when trials wait and {says}" in " ".join(shown(plan).split())
 
 
 def forecast(hours: float, chance: float, wall_s: float = 100.0) -> Forecast:
-    def exactly(value: float) -> Estimate:
-        return Estimate(mean=value, low=value, high=value)
-
     return Forecast(
         setup=Setup(num_workers=1, num_trials=int(100 * hours), reduction_factor=4),
         num_seeds=100,
-        wall_s=exactly(wall_s),
-        hours=exactly(hours),
-        utilisation=exactly(1.0),
-        accuracy=exactly(chance),
+        wall_s=Estimate.of([wall_s]),
+        hours=Estimate.of([hours]),
+        utilisation=Estimate.of([1.0]),
+        accuracy=Estimate.of([chance]),
         num_close=round(100 * chance),
-        driver=exactly(0.1),
+        driver=Estimate.of([0.1]),
         reached={},
     )
 
@@ -444,10 +442,16 @@ def test_of_those_that_are_as_likely_to_win_the_cheapest_is_advised(wish: Wish) 
 
 def test_within_a_budget_accuracy_decides_between_equal_chances() -> None:
     cheap, dear = forecast(1.0, 0.95), forecast(2.0, 0.95)
-    better = replace(dear, accuracy=Estimate(mean=0.99, low=0.99, high=0.99))
+    better = replace(dear, accuracy=Estimate.of([0.99]))
     assert advise([cheap, better], Wish(budget=100.0), float).forecast is better
 
 
 def test_too_many_set_ups_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="too many"):
         make("cnn", trials=list(range(2, 22)), workers=list(range(1, 21)))
+
+
+def test_twice_a_large_studys_trials_are_no_more_than_a_sweep_may_have() -> None:
+    study = get_study("resnet").with_budget(num_trials=60_000)
+    shape = worker_shape(study, is_cohort=False, has_accelerators=True, timed_on=None)
+    assert _grid(Request(study=study), shape).trials == [30_000, 60_000, MAX_TRIALS]

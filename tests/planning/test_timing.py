@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -32,22 +33,24 @@ def line(
     )
 
 
-def result_of(sweep: SweepRecord, wall_s: float) -> SweepResult:
-    return SweepResult(
-        sweep_id=sweep.sweep_id,
-        study=sweep.study,
-        ranking=(),
-        winner=None,
-        outcomes={},
-        num_epochs=0,
-        wall_s=wall_s,
-        accelerator_seconds=0.0,
-        finished_at=at(wall_s),
-    )
+@pytest.fixture
+def measure(sweep_result: SweepResult) -> Callable[..., Timing]:
+    """The timing of a sweep of these epochs, which took so long."""
+
+    def measure(
+        sweep: SweepRecord, lines: list[EpochMetrics], wall_s: float, trials: Sequence[TrialRecord] = ()
+    ) -> Timing:
+        result = replace(sweep_result, wall_s=wall_s, finished_at=at(wall_s))
+        return measured_timing(FinishedSweep(sweep=sweep, result=result, trials=trials, metrics=lines))
+
+    return measure
 
 
 def test_starts_gaps_and_ends_are_read_from_the_clock(
-    sweep_record: SweepRecord, trial_record: TrialRecord, epoch_metrics: list[EpochMetrics]
+    measure: Callable[..., Timing],
+    sweep_record: SweepRecord,
+    trial_record: TrialRecord,
+    epoch_metrics: list[EpochMetrics],
 ) -> None:
     sweep = replace(sweep_record, started_at=at(0))
     # ready at 20, a trial's first epoch 1.5 s later, 0.5 s between epochs, the result 4 s after the last
@@ -61,7 +64,7 @@ def test_starts_gaps_and_ends_are_read_from_the_clock(
         replace(trial_record, trial_id=trial, events=(TrialEvent(what="started", at=at(start)),))
         for trial, start in (("t0000", 20), ("t0001", 42))
     ]
-    timing = measured_timing(sweep, trials, lines, result_of(sweep, 68))
+    timing = measure(sweep, lines, 68, trials)
     assert timing.setup_s == pytest.approx(20)
     assert timing.trial_start_s == pytest.approx(1.5)
     # of the half second the driver has its own part
@@ -70,7 +73,7 @@ def test_starts_gaps_and_ends_are_read_from_the_clock(
 
 
 def test_a_cohorts_passes_are_fitted(
-    sweep_record: SweepRecord, trial_record: TrialRecord, epoch_metrics: list[EpochMetrics]
+    measure: Callable[..., Timing], sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics]
 ) -> None:
     sweep = replace(sweep_record, is_cohort=True, started_at=at(0))
     lines = [
@@ -78,7 +81,7 @@ def test_a_cohorts_passes_are_fitted(
         for epoch, size, end in ((1, 3, 30), (2, 2, 39), (3, 1, 46))
         for index in range(size)
     ]
-    timing = measured_timing(sweep, [trial_record], lines, result_of(sweep, 50))
+    timing = measure(sweep, lines, 50)
     assert [timing.pass_s(size) for size in (1, 2, 3, 10)] == pytest.approx([6, 8, 10, 24])
     # no trial began after the first pass
     assert timing.trial_start_s == COHORT_START_S
@@ -88,7 +91,7 @@ def test_a_cohorts_passes_are_fitted(
 
 
 def test_a_cohorts_new_trials_are_waited_for(
-    sweep_record: SweepRecord, trial_record: TrialRecord, epoch_metrics: list[EpochMetrics]
+    measure: Callable[..., Timing], sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics]
 ) -> None:
     sweep = replace(sweep_record, is_cohort=True, started_at=at(0), accelerators_per_trial=1.0)
     # of four passes by two trials the third comes 2.5 s later than the others, with a new one
@@ -99,27 +102,25 @@ def test_a_cohorts_new_trials_are_waited_for(
             *(("t0002", 1, 7.9, 50.5), ("t0001", 3, 7.9, 50.5), ("t0002", 2, 8.2, 59.7), ("t0001", 4, 8.2, 59.7)),
         )
     ]
-    timing = measured_timing(sweep, [trial_record], lines, result_of(sweep, 60))
+    timing = measure(sweep, lines, 60)
     assert timing.trial_start_s == pytest.approx(2.5 + 2 * timing.decision_s)
     assert timing.setup_s + timing.trial_start_s == pytest.approx(22)
     # two cohorts make their passes side by side, and while a sweep is interrupted nothing begins
     on_two = replace(sweep, accelerators_per_trial=0.5)
     interrupted = replace(sweep, interruptions=(Interruption(at=at(40), why="the node went away"),))
     for other in (on_two, interrupted):
-        assert measured_timing(other, [trial_record], lines, result_of(sweep, 60)).trial_start_s == COHORT_START_S
+        assert measure(other, lines, 60).trial_start_s == COHORT_START_S
 
 
 def test_time_without_a_driver_is_no_set_up_and_no_end(
-    sweep_record: SweepRecord, trial_record: TrialRecord, epoch_metrics: list[EpochMetrics]
+    measure: Callable[..., Timing], sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics]
 ) -> None:
     sweep = replace(sweep_record, started_at=at(0))
     interrupted = replace(sweep, interruptions=(Interruption(at=at(1), why="the node went away"),))
     lines = [line(epoch_metrics, "t0000", 1, 10, 100), line(epoch_metrics, "t0000", 2, 10, 110)]
     for is_cohort, usual_s in ((False, Timing.setup_s), (True, COHORT_SETUP_S)):
         for each, expected in ((sweep, (90, 50)), (interrupted, (usual_s, Timing.teardown_s))):
-            timing = measured_timing(
-                replace(each, is_cohort=is_cohort), [replace(trial_record, events=())], lines, result_of(sweep, 160)
-            )
+            timing = measure(replace(each, is_cohort=is_cohort), lines, 160)
             # of a trial by itself, what it takes to start is not its set-up
             before_s = timing.setup_s + timing.trial_start_s * (expected == (90, 50))
             assert (before_s, timing.teardown_s) == pytest.approx(expected)
@@ -143,7 +144,7 @@ def test_a_node_holds_what_both_its_cores_and_its_accelerators_can(
 
 def test_an_older_sweep_has_all_but_its_epochs_in_its_start(alone: FinishedSweep, cohort: FinishedSweep) -> None:
     for finished in (alone, cohort):
-        timing = finished.timing()
+        timing = measured_timing(finished)
         assert 0 < timing.setup_s < 120
         assert timing.teardown_s == timing.gap_s == 0
     assert num_places(alone.sweep) == 2

@@ -15,8 +15,6 @@ DEADLINE_S = 20.0
 class MemoryStore:
     """Objects in a dict; each write and delete first calls `before`, which may wait, fail or look."""
 
-    uri = "memory"
-
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.calls: list[str] = []
@@ -37,9 +35,6 @@ class MemoryStore:
 
     def keys(self, prefix: str = "") -> list[str]:
         return sorted(key for key in self.objects if key.startswith(f"{prefix}/"))
-
-    def folders(self) -> list[str]:
-        return []
 
     def _call(self, name: str, key: str) -> None:
         _, _, trial, _, epoch, file = key.split("/")
@@ -84,6 +79,16 @@ class StepExecutor(Executor):
                 future.set_exception(error)
 
 
+def checkpoint(epoch: int, accuracy: float) -> Checkpoint:
+    return Checkpoint(
+        epoch=epoch,
+        validation_accuracy=accuracy,
+        config={"model": "classic_cnn"},
+        weights=b"weights %d" % epoch,
+        trainer_state=b"state %d" % epoch,
+    )
+
+
 class Snapshot:
     """As long as it lives, a model's worth of memory is taken."""
 
@@ -92,10 +97,4 @@ class Snapshot:
         self._accuracy = accuracy
 
     def __call__(self) -> Checkpoint:
-        return Checkpoint(
-            epoch=self._epoch,
-            validation_accuracy=self._accuracy,
-            config={"model": "classic_cnn"},
-            weights=b"weights %d" % self._epoch,
-            trainer_state=b"state %d" % self._epoch,
-        )
+        return checkpoint(self._epoch, self._accuracy)

@@ -1,27 +1,17 @@
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fakes import checkpoint
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cifar_ray.errors import CheckpointError
 from cifar_ray.storage import layout
-from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
+from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.object_store import ObjectStore
 from cifar_ray.storage.runs import RunStore
-
-
-def checkpoint(epoch: int, accuracy: float) -> Checkpoint:
-    return Checkpoint(
-        epoch=epoch,
-        validation_accuracy=accuracy,
-        config={"model": "classic_cnn"},
-        weights=b"weights %d" % epoch,
-        trainer_state=b"state %d" % epoch,
-    )
 
 
 @pytest.fixture
@@ -92,14 +82,14 @@ def test_what_a_killed_process_left_is_removed(store: CheckpointStore, objects: 
     left = {found.split("/")[-2] for found in objects.keys(layout.checkpoints("cnn-1", "t0000"))}
     assert left == {"epoch-0002", "epoch-0003"}
     assert store.load(2) == checkpoint(2, 0.5)
-    assert len(list(objects.keys(layout.checkpoints("cnn-1", "t0001")))) == 1, "another trial's are not touched"
+    assert len(objects.keys(layout.checkpoints("cnn-1", "t0001"))) == 1, "another trial's are not touched"
     other.remove_partial()
-    assert list(objects.keys(layout.checkpoints("cnn-1", "t0001"))) == []
+    assert objects.keys(layout.checkpoints("cnn-1", "t0001")) == []
 
 
 def test_a_manifest_of_another_trial_is_refused(store: CheckpointStore, objects: ObjectStore) -> None:
     other = CheckpointStore(objects, "cnn-1", "t0001")
-    other.save(replace(checkpoint(3, 0.9)))
+    other.save(checkpoint(3, 0.9))
     name = f"{layout.checkpoint('cnn-1', 't0001', 3)}/{layout.MANIFEST}"
     objects.write(key(3, layout.MANIFEST), objects.read(name))
     with pytest.raises(CheckpointError, match="another checkpoint"):

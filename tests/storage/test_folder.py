@@ -73,7 +73,7 @@ def test_a_root_that_is_a_file(tmp_path: Path) -> None:
     assert "CIFAR_RAY_STORAGE" in str(caught.value.hint)
 
 
-def test_a_place_where_nothing_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_place_where_nothing_can_be_made() -> None:
     with pytest.raises(StorageError, match=r"^cannot write 'a' in folder /proc/x: No such file") as caught:
         FolderStore(Path("/proc/x")).write("a", b"")
     assert type(caught.value) is StorageError

@@ -37,7 +37,7 @@ def test_a_relative_folder_becomes_absolute(monkeypatch: pytest.MonkeyPatch, tmp
     [
         *("", "  ", "gs://bucket/x", "http://host/x", "s3://", "s3://a", "s3://UPPER/x", "s3://b_c/x"),
         *("s3://1.2.3.4/x", "s3://bucket/../x", "s3://bucket/a//b", "file:///tmp/x", "s3:// bucket", "a\0b"),
-        *("s3:/bucket/x", "/somewhere/s3:/bucket/x"),
+        *("s3:/bucket/x", "/somewhere/s3:/bucket/x", "~no-such-user/x", "a\ud800"),
     ],
 )
 def test_malformed_uris(uri: str) -> None:
@@ -62,12 +62,6 @@ def test_a_key_never_climbs(key: str) -> None:
         return
     resolved = (Path("/root") / key).resolve()
     assert Path("/root") in resolved.parents
-
-
-@pytest.mark.parametrize("uri", ["~no-such-user/x", "a\ud800"])
-def test_folders_that_cannot_be(uri: str) -> None:
-    with pytest.raises(ConfigurationError, match="storage"):
-        open_store(uri)
 
 
 @pytest.mark.parametrize("key", ["a\0b", "a\ud800", "a/../b", "/a", "a/", "a\\b", ""])

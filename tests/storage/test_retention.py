@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from fakes import checkpoint
 
 from cifar_ray.cli import results
 from cifar_ray.cli.main import main
@@ -15,7 +17,7 @@ from cifar_ray.errors import CifarRayError, SweepHeldError, UnknownNameError
 from cifar_ray.finals import Finalist, Finals, Retraining
 from cifar_ray.records import SweepRecord, SweepResult, TrialRecord
 from cifar_ray.storage import layout
-from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
+from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.lease import Lease
 from cifar_ray.storage.retention import remove_keys, surplus
 from cifar_ray.storage.runs import RunStore
@@ -30,28 +32,8 @@ def kept(runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord) -
     runs.write_trial("cnn-1", trial_record)
     for trial, accuracies in ACCURACIES.items():
         for epoch, accuracy in enumerate(accuracies, start=1):
-            checkpoint = Checkpoint(
-                epoch=epoch, validation_accuracy=accuracy, config={}, weights=b"w" * 100, trainer_state=b"t" * 10
-            )
-            CheckpointStore(runs.objects, "cnn-1", trial).save(checkpoint)
+            CheckpointStore(runs.objects, "cnn-1", trial).save(checkpoint(epoch, accuracy))
     return runs
-
-
-def _finish(runs: RunStore, winner: TrialRecord | None, finals: Finals | None = None) -> None:
-    runs.write_result(
-        SweepResult(
-            sweep_id="cnn-1",
-            study="cnn",
-            ranking=("t0000", "t0001"),
-            winner=winner,
-            outcomes={"completed": 2},
-            num_epochs=6,
-            wall_s=1.0,
-            accelerator_seconds=0.0,
-            finished_at="2026-01-01T01:00:00+00:00",
-            finals=finals,
-        )
-    )
 
 
 def _epochs(runs: RunStore) -> dict[str, list[int]]:
@@ -78,10 +60,11 @@ def test_a_damaged_manifest_counts_for_nothing_and_the_two_newest_whole_ones_sta
     assert _epochs(kept) == {"t0000": [2, 3], "t0001": [1, 2]}
 
 
-def test_of_a_finished_sweep_the_winners_best_stays(kept: RunStore, trial_record: TrialRecord) -> None:
+def test_of_a_finished_sweep_the_winners_best_stays(kept: RunStore, sweep_result: SweepResult) -> None:
     """By the manifests, as the evaluation has it: the books may name another epoch, which was trained again since."""
-    assert trial_record.best_epoch == 4
-    _finish(kept, trial_record)
+    assert sweep_result.winner
+    assert sweep_result.winner.best_epoch == 4
+    kept.write_result(sweep_result)
     before = set(kept.objects.keys("cnn-1"))
     num_removed = collect(kept, "cnn-1")
     assert _epochs(kept) == {"t0000": [2], "t0001": []}
@@ -94,7 +77,7 @@ def test_of_a_finished_sweep_the_winners_best_stays(kept: RunStore, trial_record
 
 @pytest.mark.parametrize("is_lost", [True, False], ids=["lost with its node", "damaged"])
 def test_where_the_winners_best_is_not_whole_the_next_best_stays(
-    kept: RunStore, trial_record: TrialRecord, is_lost: bool
+    kept: RunStore, sweep_result: SweepResult, is_lost: bool
 ) -> None:
     """The evaluation takes that one."""
     best = CheckpointStore(kept.objects, "cnn-1", "t0000")
@@ -102,21 +85,21 @@ def test_where_the_winners_best_is_not_whole_the_next_best_stays(
         best.prune(keep=[], known=[2])
     else:
         kept.objects.write("cnn-1/trials/t0000/checkpoints/epoch-0002/model.safetensors", b"cut off")
-    _finish(kept, trial_record)
+    kept.write_result(sweep_result)
     collect(kept, "cnn-1")
     assert _epochs(kept) == {"t0000": [4], "t0001": []}
     assert best.load(4).validation_accuracy == 0.45
 
 
-def test_without_a_winner_no_checkpoint_stays(kept: RunStore) -> None:
-    _finish(kept, None)
+def test_without_a_winner_no_checkpoint_stays(kept: RunStore, sweep_result: SweepResult) -> None:
+    kept.write_result(replace(sweep_result, winner=None))
     collect(kept, "cnn-1")
     assert _epochs(kept) == {"t0000": [], "t0001": []}
 
 
-def test_another_sweep_is_left_alone(kept: RunStore, trial_record: TrialRecord) -> None:
+def test_another_sweep_is_left_alone(kept: RunStore, sweep_result: SweepResult) -> None:
     kept.objects.write("cnn-10/trials/t0000/checkpoints/epoch-0001/model.safetensors", b"other")
-    _finish(kept, trial_record)
+    kept.write_result(sweep_result)
     collect(kept, "cnn-1")
     assert kept.objects.read("cnn-10/trials/t0000/checkpoints/epoch-0001/model.safetensors") == b"other"
 
@@ -129,8 +112,8 @@ def test_a_sweep_that_a_driver_is_at_work_on_is_refused(kept: RunStore) -> None:
     assert _epochs(kept) == before
 
 
-def test_the_command_only_says_until_it_is_told_to(kept: RunStore, trial_record: TrialRecord) -> None:
-    _finish(kept, trial_record)
+def test_the_command_only_says_until_it_is_told_to(kept: RunStore, sweep_result: SweepResult) -> None:
+    kept.write_result(sweep_result)
     before = kept.objects.keys("cnn-1")
     said = CliRunner().invoke(main, ["results", "gc", "cnn-1", "--storage", kept.objects.uri])
     assert said.exit_code == 0, said.output
@@ -148,15 +131,12 @@ def test_an_unknown_sweep_is_named(tmp_path: Path, runs: RunStore) -> None:
 
 
 def test_of_finals_the_best_epoch_of_each_training_of_the_winner_stays(
-    kept: RunStore, trial_record: TrialRecord
+    kept: RunStore, sweep_result: SweepResult
 ) -> None:
     nested, finals_id = kept.finals("cnn-1"), layout.finals("cnn-1")
     for trial, accuracies in {"t0000": (0.2, 0.5), "t0001": (0.6, 0.1), "t0002": (0.9, 0.8, 0.7, 0.6)}.items():
         for epoch, accuracy in enumerate(accuracies, start=1):
-            checkpoint = Checkpoint(
-                epoch=epoch, validation_accuracy=accuracy, config={}, weights=b"w", trainer_state=b"t"
-            )
-            CheckpointStore(nested.objects, finals_id, trial).save(checkpoint)
+            CheckpointStore(nested.objects, finals_id, trial).save(checkpoint(epoch, accuracy))
 
     def left() -> list[list[int]]:
         return [CheckpointStore(nested.objects, finals_id, f"t000{index}").epochs() for index in range(3)]
@@ -177,7 +157,8 @@ def test_of_finals_the_best_epoch_of_each_training_of_the_winner_stays(
             for index in range(2)
         ),
     )
-    _finish(kept, trial_record, Finals(finalists=(chosen,), num_epochs=8, accelerator_seconds=0.0))
+    finals = Finals(finalists=(chosen,), num_epochs=8, accelerator_seconds=0.0)
+    kept.write_result(replace(sweep_result, finals=finals))
     collect(kept, "cnn-1")
     assert left() == [[2], [1], []]
     assert _epochs(kept) == {"t0000": [2], "t0001": []}

@@ -79,25 +79,9 @@ def test_a_record_that_is_none_is_named(
 
 
 def test_a_sweep_that_ends_between_two_reads_is_not_told_as_interrupted(
-    runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord, monkeypatch: pytest.MonkeyPatch
+    runs: RunStore, sweep_record: SweepRecord, sweep_result: SweepResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs.create_sweep(sweep_record)
     assert runs.summary("cnn-1").state == "interrupted"
-
-    def end(sweep_id: str) -> None:
-        runs.write_result(
-            SweepResult(
-                sweep_id=sweep_id,
-                study="cnn",
-                ranking=("t0000",),
-                winner=trial_record,
-                outcomes={"completed": 1},
-                num_epochs=1,
-                wall_s=1.0,
-                accelerator_seconds=0.0,
-                finished_at="2026-01-01T01:00:00+00:00",
-            )
-        )
-
-    monkeypatch.setattr(runs, "_heartbeat", end)
+    monkeypatch.setattr(runs, "_heartbeat", lambda sweep_id: runs.write_result(sweep_result))
     assert runs.summary("cnn-1").state == "finished"

@@ -3,7 +3,6 @@
 import pickle
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,9 @@ from botocore.exceptions import CredentialRetrievalError, EndpointConnectionErro
 from cifar_ray.cluster.local import LocalCluster
 from cifar_ray.errors import ObjectNotFoundError, StorageError, StoreUnavailableError
 from cifar_ray.settings import read_settings
-from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
 from cifar_ray.storage.object_store import ObjectStore, open_store
 from cifar_ray.storage.probe import check_marker, check_write_read_delete, leave_marker
 from cifar_ray.storage.s3 import MULTIPART_BYTES, S3Store
-from cifar_ray.storage.uploading import CheckpointUploader
 
 pytestmark = pytest.mark.cluster
 
@@ -207,24 +204,6 @@ class FixedBody:
 
     def stream(self) -> list[bytes]:
         return [self._content]
-
-
-def test_checkpoints_go_up_in_the_background(store: ObjectStore) -> None:
-    checkpoints = CheckpointStore(store, "cnn-1", "t0000")
-    made = [
-        Checkpoint(
-            epoch=epoch, validation_accuracy=accuracy, config={}, weights=bytes([epoch]) * LARGE, trainer_state=b""
-        )
-        for epoch, accuracy in ((1, 0.9), (2, 0.1), (3, 0.2), (4, 0.3))
-    ]
-    with ThreadPoolExecutor(1) as executor:
-        uploader = CheckpointUploader(checkpoints, executor, {})
-        for each in made:
-            uploader.submit(each.epoch, each.validation_accuracy, lambda each=each: each)
-        uploader.drain(60)
-    assert checkpoints.epochs() == [1, 3, 4]
-    assert checkpoints.load_best(pytest.fail) == made[0]
-    assert checkpoints.load_newest(pytest.fail) == made[3]
 
 
 def test_missing_object(store: ObjectStore) -> None:

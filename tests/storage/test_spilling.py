@@ -7,8 +7,8 @@ import os
 import tempfile
 from pathlib import Path
 
+import fakes
 import pytest
-from fakes import Snapshot
 
 from cifar_ray.storage.checkpoints import Checkpoint
 from cifar_ray.storage.spilling import Spill
@@ -20,7 +20,7 @@ def checkpoint(num_bytes: int) -> Checkpoint:
 
 
 def test_it_comes_back_as_it_was_as_often_as_it_is_asked_for() -> None:
-    first, second = checkpoint(1 << 20), Snapshot(4, 0.2)()
+    first, second = checkpoint(1 << 20), fakes.checkpoint(4, 0.2)
     spill = Spill()
     spilled = [spill.take(first), spill.take(second)]
     for _ in range(2):

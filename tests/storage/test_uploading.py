@@ -7,7 +7,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import nullcontext
 
 import pytest
-from fakes import DEADLINE_S, Gate, MemoryStore, Snapshot, StepExecutor
+from fakes import DEADLINE_S, Gate, MemoryStore, Snapshot, StepExecutor, checkpoint
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,7 +28,7 @@ class Trial:
         self.store = MemoryStore()
         self.checkpoints = CheckpointStore(self.store, "cnn-1", "t0000")
         for epoch, accuracy in (saved or {}).items():
-            self.checkpoints.save(Snapshot(epoch, accuracy)())
+            self.checkpoints.save(checkpoint(epoch, accuracy))
         self.store.calls.clear()
         self.uploader = CheckpointUploader(self.checkpoints, executor, saved or {})
 
@@ -192,8 +192,8 @@ def test_behind_a_stuck_upload_they_wait_on_the_disk(threads: Executor, monkeypa
     uploader.drain(DEADLINE_S)
     checkpoints = CheckpointStore(store, "cnn-1", "t0000")
     assert [checkpoints.load(epoch) for epoch in checkpoints.epochs()] == [
-        Snapshot(2, 0.2)(),
-        *(Snapshot(epoch, 0.1)() for epoch in (4, 5)),
+        checkpoint(2, 0.2),
+        *(checkpoint(epoch, 0.1) for epoch in (4, 5)),
     ]
     assert spill.num_bytes == 0
 

@@ -10,7 +10,7 @@ from cifar_ray.errors import ConfigurationError
 from cifar_ray.planning.curve_bank import CurveBank, TrialCurve
 from cifar_ray.planning.curve_model import EPOCH_S, STATEMENT, expected_best, model_bank
 from cifar_ray.planning.finished_sweep import CPU, FinishedSweep
-from cifar_ray.planning.timing import COHORT_SETUP_S, PASS_EACH, PASS_FIXED, Timing, assumed_timing
+from cifar_ray.planning.timing import COHORT_SETUP_S, PASS_EACH, PASS_FIXED, Timing, assumed_timing, measured_timing
 from cifar_ray.studies import Study, TrialConfig, as_defined
 
 
@@ -160,7 +160,7 @@ def _measured_times(timed_on: FinishedSweep | None, *, is_cohort: bool, accelera
         )
     return _Times(
         epoch_s=_mean_s(timed_on.curves()),
-        timing=timed_on.timing(),
+        timing=measured_timing(timed_on),
         statement=f"Times of {sweep.sweep_id}, on {where}.",
         basis=f"times of {sweep.sweep_id}",
         cautions=cautions,
@@ -177,13 +177,13 @@ def _describe(sweeps: Sequence[FinishedSweep], curves: Sequence[TrialCurve], max
 
 
 def _cautions(sweeps: Sequence[FinishedSweep], study: Study) -> Iterator[str]:
-    shortest = min(each.sweep.max_epochs for each in sweeps)
-    longest = max(each.sweep.max_epochs for each in sweeps)
+    planned = study.budget.max_epochs
+    others = sorted({each.sweep.max_epochs for each in sweeps} - {planned})
     has_schedule = study.fixed.get("schedule", "none") != "none" or "schedule" in study.space
-    if has_schedule and (shortest, longest) != (study.budget.max_epochs, study.budget.max_epochs):
+    if has_schedule and others:
         yield (
-            f"the curves' learning rates come down over {longest} epochs, the plan's over {study.budget.max_epochs}: "
-            "their accuracies before the end are not the plan's"
+            f"the curves' learning rates come down over {' or '.join(map(str, others))} epochs, the plan's over "
+            f"{planned}: their accuracies before the end are not the plan's"
         )
     if len({each.sweep.is_cohort for each in sweeps}) > 1:
         yield "curves of cohorts and of trials by themselves are taken as alike"

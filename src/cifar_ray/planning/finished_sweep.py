@@ -1,4 +1,4 @@
-"""Reads the books of a finished sweep for the learning curves and times that a plan is made from."""
+"""Reads the records of a finished sweep, from which a plan takes its learning curves and times."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from statistics import fmean
 
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.planning.curve_bank import TrialCurve
-from cifar_ray.planning.timing import Timing, measured_timing
 from cifar_ray.provenance import seconds_between
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TrialRecord
 from cifar_ray.storage import layout
@@ -41,10 +40,6 @@ class FinishedSweep:
     def is_whole(self) -> bool:
         """Whether a trial that has not diverged reached its last epoch, so that all curves can be completed."""
         return any(len(each.accuracies) >= self.sweep.max_epochs and not each.has_diverged for each in self.curves())
-
-    def timing(self) -> Timing:
-        """Measure the sweep's timing."""
-        return measured_timing(self.sweep, self.trials, self.metrics, self.result)
 
     def curves(self) -> list[TrialCurve]:
         """The curve of each trial that did not fail, in the order of starts or, in cohorts, of first reports.

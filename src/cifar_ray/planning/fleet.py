@@ -6,9 +6,6 @@ import math
 import random
 from dataclasses import dataclass
 
-from cifar_ray.errors import ConfigurationError
-
-MAX_WORKERS = 100_000
 HOUR_S = 3600.0
 
 
@@ -31,13 +28,6 @@ class Fleet:
     preemptions_per_hour: float = 0.0
     """How often a worker is preempted: its epoch is lost, and another takes its place after `node_start_s`."""
 
-    def __post_init__(self) -> None:
-        if not 1 <= self.num_workers <= MAX_WORKERS:
-            raise ConfigurationError(f"workers: {self.num_workers} is out of range", f"take 1 to {MAX_WORKERS}")
-        for name, value in (("node start", self.node_start_s), ("preemptions", self.preemptions_per_hour)):
-            if not 0 <= value < math.inf:
-                raise ConfigurationError(f"{name}: {value:g} is out of range", "take 0 or more")
-
     def num_filled(self, most_at_once: int) -> int:
         """Workers that so many trials can fill, whatever `num_workers` is."""
         return math.ceil(most_at_once / self.places)
@@ -50,17 +40,15 @@ class Fleet:
         return min(self.places, math.ceil(most_at_once / num_used))
 
 
+@dataclass(eq=False, slots=True)
 class Worker:
     """One worker; its successors after a preemption are the same object."""
 
-    __slots__ = ("asked_s", "dies_s", "life", "used_s")
-
-    def __init__(self, asked_s: float) -> None:
-        self.asked_s = self.used_s = asked_s
-        """Under an autoscaler: from when it is paid for, and when it was last of use."""
-        self.dies_s = math.inf
-        self.life = 0
-        """Number of its replacements: work begun in an earlier life is lost."""
+    used_s: float = 0.0
+    """When it last started or ended work."""
+    dies_s: float = math.inf
+    life: int = 0
+    """Number of its replacements: work begun in an earlier life is lost."""
 
 
 class Workers:
@@ -70,28 +58,23 @@ class Workers:
         """An autoscaler starts no more than the `num_wanted` that trials can fill, once the sweep has been set up."""
         self.fleet = fleet
         self.preemptions = 0
+        self._setup_s = setup_s
         self._rng = rng
         num = min(fleet.num_workers, num_wanted) if fleet.is_autoscaled else fleet.num_workers
-        self.all = [Worker(setup_s) for _ in range(num)]
+        self.all = [Worker() for _ in range(num)]
 
-    def start(self, worker: Worker, setup_s: float) -> float:
+    def start(self, worker: Worker) -> float:
         """Start the worker; returns when it takes its first trial."""
-        ready_s = setup_s + (self._start_s() if self.fleet.is_autoscaled else 0.0)
-        worker.used_s = ready_s
-        worker.dies_s = self._next_death(ready_s)
-        return ready_s
+        return self._begin_life(worker, self._setup_s + (self._start_s() if self.fleet.is_autoscaled else 0.0))
 
     def replace(self, worker: Worker, now: float) -> float:
         """Replace a worker lost at `now`; returns when the new node is ready."""
         self.preemptions += 1
         worker.life += 1
-        ready_s = now + self._start_s()
-        worker.dies_s = self._next_death(ready_s)
-        worker.used_s = ready_s
-        return ready_s
+        return self._begin_life(worker, now + self._start_s())
 
     def is_gone(self, worker: Worker, now: float) -> bool:
-        """Whether an autoscaler has released it for want of work."""
+        """Whether an autoscaler has released it as idle."""
         return self.fleet.is_autoscaled and now > worker.used_s + self.fleet.idle_s
 
     def up_s(self, wall_s: float) -> float:
@@ -100,11 +83,13 @@ class Workers:
             return wall_s * len(self.all)
         # a cohort holds its node, however few trials are left in it
         idle_s = math.inf if self.fleet.is_cohort else self.fleet.idle_s
-        return sum(max(0.0, min(wall_s, each.used_s + idle_s) - each.asked_s) for each in self.all)
+        return sum(max(0.0, min(wall_s, each.used_s + idle_s) - self._setup_s) for each in self.all)
 
     def _start_s(self) -> float:
         return self.fleet.node_start_s * self._rng.uniform(0.75, 1.25)
 
-    def _next_death(self, now: float) -> float:
+    def _begin_life(self, worker: Worker, ready_s: float) -> float:
         rate = self.fleet.preemptions_per_hour / HOUR_S
-        return now + self._rng.expovariate(rate) if rate else math.inf
+        worker.used_s = ready_s
+        worker.dies_s = ready_s + self._rng.expovariate(rate) if rate else math.inf
+        return ready_s

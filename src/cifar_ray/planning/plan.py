@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property
+from operator import ne
 
 from cifar_ray.planning.advice import Advice, Wish, advise
 from cifar_ray.planning.curve_source import CurveSource
@@ -121,8 +122,4 @@ class Plan:
 
 
 def _num_changes(first: Setup, second: Setup) -> int:
-    return (
-        (first.num_workers != second.num_workers)
-        + (first.num_trials != second.num_trials)
-        + (first.reduction_factor != second.reduction_factor)
-    )
+    return sum(map(ne, astuple(first), astuple(second)))

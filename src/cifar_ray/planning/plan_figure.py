@@ -81,7 +81,7 @@ def _footnote(plan: Plan) -> str:
 
 def _chance(forecast: Forecast) -> Estimate:
     """The chance in per cent, without a band: it is one share of all simulations."""
-    return Estimate(mean=100 * forecast.chance, low=100 * forecast.chance, high=100 * forecast.chance)
+    return Estimate.of([100 * forecast.chance])
 
 
 def _by_workers(axes: Axes, plan: Plan, value: Value, y: str, title: str) -> None:

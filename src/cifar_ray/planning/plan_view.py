@@ -151,13 +151,10 @@ def _forecasts(plan: Plan) -> RenderableType:
     wall_unit, wall_name = plan.wall_unit
     table = narrow_table()
     factor = ["fac-\ntor"] if plan.cuts_trials else []
-    for name in ("work-\ners", "trials", *factor, f"wall time\n{wall_name}", f"{plan.shape.unit}-\nhours"):
+    cost = [f"cost\n{plan.rate.currency}"] if plan.rate else []
+    names = ["work-\ners", "trials", *factor, f"wall time\n{wall_name}", f"{plan.shape.unit}-\nhours", *cost]
+    for name in (*names, "used\n%", "winner\nval. %", f"within\n{POINTS}", ""):
         table.add_column(name, justify="right", no_wrap=True)
-    if plan.rate:
-        table.add_column(f"cost\n{plan.rate.currency}", justify="right", no_wrap=True)
-    for name in ("used\n%", "winner\nval. %", f"within\n{POINTS}"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
     for each in plan.shown:
         cells = [
             f"{each.setup.num_workers:,}",

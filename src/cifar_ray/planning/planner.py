@@ -10,18 +10,19 @@ from cifar_ray.planning.advice import Wish
 from cifar_ray.planning.curve_source import CurveSource, measured, modelled
 from cifar_ray.planning.finished_sweep import CPU, FinishedSweep
 from cifar_ray.planning.fleet import Fleet
-from cifar_ray.planning.forecast import Grid, Setup, forecast_all
+from cifar_ray.planning.forecast import Grid, forecast_all
 from cifar_ray.planning.plan import Plan, Rate
 from cifar_ray.planning.replay import replay
 from cifar_ray.planning.space_preview import preview_space
 from cifar_ray.planning.worker_shape import WorkerShape, worker_shape
 from cifar_ray.prices import Prices
 from cifar_ray.studies import Study
+from cifar_ray.studies.study import MAX_TRIALS
 
 WORKERS = (1, 2, 4, 8)
 REDUCTION_FACTORS = (2, 4, 8)
 USUAL_SEEDS = 50
-MOST_TRIALS = 400_000
+MOST_SIMULATED = 400_000
 """Simulated trials of up to USUAL_EPOCHS, over all set-ups and seeds, if no seeds are given: some ten seconds."""
 USUAL_EPOCHS = 50
 MAX_SETUPS = 200
@@ -41,7 +42,7 @@ class Request:
     epoch_s: float | None = None
     no_cohort: bool = False
     is_autoscaled: bool = False
-    node_start_s: float = 120.0
+    node_start_s: float = Fleet.node_start_s
     is_spot: bool = False
     preemptions_per_hour: float | None = None
     wish: Wish = Wish()  # noqa: RUF009  # frozen
@@ -111,17 +112,13 @@ def _grid(request: Request, shape: WorkerShape) -> Grid:
     if preemptions is None:
         preemptions = SPOT_PREEMPTIONS_PER_HOUR if request.is_spot else 0.0
     workers = request.workers or WORKERS
-    trials = request.trials or sorted({max(2, budget.num_trials // 2), budget.num_trials, 2 * budget.num_trials})
+    half, own, twice = budget.num_trials // 2, budget.num_trials, 2 * budget.num_trials
+    trials = request.trials or sorted({max(2, half), own, min(twice, MAX_TRIALS)})
     factors: Sequence[int | None] = [None]
     if budget.grace_period < budget.max_epochs:
         factors = request.reduction_factors or sorted({*REDUCTION_FACTORS, budget.reduction_factor})
-    for num_trials in trials:
-        for factor in factors:  # raises for a budget that no sweep may have
-            Setup(num_workers=1, num_trials=num_trials, reduction_factor=factor).budget(budget)
-    if len(workers) * len(trials) * len(factors) > MAX_SETUPS:
-        raise ConfigurationError(
-            f"{len(workers) * len(trials) * len(factors)} set-ups are too many", f"ask for at most {MAX_SETUPS}"
-        )
+    if (num_setups := len(workers) * len(trials) * len(factors)) > MAX_SETUPS:
+        raise ConfigurationError(f"{num_setups} set-ups are too many", f"ask for at most {MAX_SETUPS}")
     num_all = len(workers) * (len(factors) * sum(trials) + budget.num_trials)
     weight = max(1.0, budget.max_epochs / USUAL_EPOCHS)
     return Grid(
@@ -138,7 +135,7 @@ def _grid(request: Request, shape: WorkerShape) -> Grid:
             preemptions_per_hour=preemptions,
         ),
         units_per_worker=shape.units,
-        num_seeds=request.num_seeds or max(1, min(USUAL_SEEDS, int(MOST_TRIALS / (weight * num_all)))),
+        num_seeds=request.num_seeds or max(1, min(USUAL_SEEDS, int(MOST_SIMULATED / (weight * num_all)))),
     )
 
 

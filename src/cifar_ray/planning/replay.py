@@ -10,7 +10,7 @@ from cifar_ray.planning.finished_sweep import FinishedSweep
 from cifar_ray.planning.fleet import Fleet
 from cifar_ray.planning.search import SimulatedSweep
 from cifar_ray.planning.simulation import FinalsPlan, simulate
-from cifar_ray.planning.timing import num_places
+from cifar_ray.planning.timing import measured_timing, num_places
 from cifar_ray.records import SweepRecord
 from cifar_ray.studies import trials_at_once
 
@@ -23,7 +23,7 @@ def replay(finished: FinishedSweep, finals: FinalsPlan | None = None) -> Simulat
     return simulate(
         replace(sweep.budget, num_trials=len(curves)),
         bank,
-        finished.timing(),
+        measured_timing(finished),
         fleet_of(sweep),
         0,
         curves=iter(bank.originals()),

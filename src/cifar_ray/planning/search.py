@@ -15,17 +15,16 @@ from cifar_ray.progress.asha import milestones
 from cifar_ray.studies import Budget
 
 
+@dataclass(eq=False, slots=True)
 class SimulatedTrial:
     """A running trial."""
 
-    __slots__ = ("curve", "epoch", "life", "trial_id")
-
-    def __init__(self, trial_id: str, curve: TrialCurve) -> None:
-        self.trial_id, self.curve = trial_id, curve
-        self.epoch = 0
-        """Epochs that it has reported."""
-        self.life = 0
-        """The `life` of its worker when it was placed there."""
+    trial_id: str
+    curve: TrialCurve
+    epoch: int = 0
+    """Epochs that it has reported."""
+    life: int = 0
+    """The `life` of its worker when it was placed there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +79,6 @@ class Search:
         self.num_epochs = 0
         self.best_accuracy = 0.0
         self.reached = dict.fromkeys((*milestones(budget), budget.max_epochs), 0)
-        self._max_epochs = budget.max_epochs
         self._curves = curves
         self.num_open = 0
         """Trials in training, or waiting for another worker."""

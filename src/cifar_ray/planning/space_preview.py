@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,15 +52,14 @@ def preview_space(study: Study, seed: int) -> SpacePreview:
         sample_error = _text(error)
     num_repeated, num_near = _count_repeats(configs, study)
     corners, is_every_corner = _corners(study, seed)
-    num_corners, refused = _try_corners(study, corners)
     return SpacePreview(
         configs=configs,
         num_repeated=num_repeated,
         num_near=num_near,
-        num_combinations=_num_combinations(study),
-        num_corners=num_corners,
+        num_combinations=math.prod(len(each.values) for each in study.space.values() if isinstance(each, Choice)),
+        num_corners=len(corners),
         is_every_corner=is_every_corner,
-        refused=refused,
+        refused=_refused(study, corners),
         sample_error=sample_error,
     )
 
@@ -87,33 +86,24 @@ def _position(domain: Range, value: float) -> float:
     return value / (NEAR * (domain.high - domain.low))
 
 
-def _num_combinations(study: Study) -> float:
-    return math.prod(len(domain.values) for domain in study.space.values() if isinstance(domain, Choice))
-
-
-def _corners(study: Study, seed: int) -> tuple[Iterator[tuple[Any, ...]], bool]:
+def _corners(study: Study, seed: int) -> tuple[list[tuple[Any, ...]], bool]:
+    """All corners, or some at random; whether it is all."""
     ends = [domain.ends for domain in study.space.values()]
     if math.prod(map(len, ends)) <= MAX_CORNERS:
-        return itertools.product(*ends), True
+        return list(itertools.product(*ends)), True
     rng = random.Random(seed)
-    return (tuple(rng.choice(each) for each in ends) for _ in range(MAX_CORNERS)), False
+    return [tuple(rng.choice(each) for each in ends) for _ in range(MAX_CORNERS)], False
 
 
-def _try_corners(
-    study: Study, corners: Iterator[tuple[Any, ...]]
-) -> tuple[int, Mapping[str, tuple[int, Mapping[str, Any]]]]:
-    counts: Counter[str] = Counter()
-    examples: dict[str, Mapping[str, Any]] = {}
-    num_tried = 0
+def _refused(study: Study, corners: Sequence[tuple[Any, ...]]) -> dict[str, tuple[int, Mapping[str, Any]]]:
+    found: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for values in corners:
-        num_tried += 1
         corner = dict(zip(study.space, values, strict=True))
         try:
             TrialConfig(**{**study.fixed, **corner}, max_epochs=study.budget.max_epochs)
         except ConfigurationError as error:
-            counts[_text(error)] += 1
-            examples.setdefault(_text(error), corner)
-    return num_tried, {text: (count, examples[text]) for text, count in counts.items()}
+            found[_text(error)].append(corner)
+    return {text: (len(refused), refused[0]) for text, refused in found.items()}
 
 
 def _text(error: ConfigurationError) -> str:

@@ -10,7 +10,8 @@ from itertools import pairwise
 from statistics import fmean, linear_regression, median
 
 from cifar_ray.capacity import ACCELERATOR, NodeKind
-from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TrialRecord
+from cifar_ray.planning.finished_sweep import FinishedSweep
+from cifar_ray.records import EpochMetrics, SweepRecord
 
 PASS_FIXED, PASS_EACH = 0.91, 0.28
 """A pass of a cohort of n takes fixed + each * n times an epoch of a trial alone on one of the node's two cores."""
@@ -59,26 +60,26 @@ def assumed_timing(epoch_s: float, *, is_cohort: bool) -> Timing:
     )
 
 
-def measured_timing(
-    sweep: SweepRecord, trials: Sequence[TrialRecord], metrics: Sequence[EpochMetrics], result: SweepResult
-) -> Timing:
+def measured_timing(finished: FinishedSweep) -> Timing:
     """The timing of a finished sweep. If its version did not record when epochs ended, all overhead counts as set-up.
 
     In an interrupted sweep, set-up and teardown may include time without a driver: they count for no more than usual.
     """
+    sweep, metrics = finished.sweep, finished.metrics
+    usual = assumed_timing(0.0, is_cohort=sweep.is_cohort)
     ends = {(line.trial_id, line.epoch): _instant(line.ended_at) for line in metrics if line.ended_at}
     if len(ends) < len(metrics):
-        setup_s = max(0.0, result.wall_s - _training_s(sweep, metrics))
-        begun = Timing(setup_s=setup_s, trial_start_s=0.0, gap_s=0.0, teardown_s=0.0)
+        setup_s = max(0.0, finished.result.wall_s - _training_s(sweep, metrics))
+        found = replace(usual, setup_s=setup_s, trial_start_s=0.0, gap_s=0.0, teardown_s=0.0)
     else:
-        begun = _observed(sweep, trials, metrics, result, ends)
+        found = _observed(finished, ends, usual)
     if sweep.interruptions:
-        usual_s = COHORT_SETUP_S if sweep.is_cohort else Timing.setup_s
-        begun = replace(begun, setup_s=min(begun.setup_s, usual_s), teardown_s=min(begun.teardown_s, Timing.teardown_s))
+        setup_s, teardown_s = min(found.setup_s, usual.setup_s), min(found.teardown_s, usual.teardown_s)
+        found = replace(found, setup_s=setup_s, teardown_s=teardown_s)
     if not sweep.is_cohort:
-        return begun
+        return found
     fixed_s, each_s = _fit_passes(metrics)
-    return replace(begun, decision_s=COHORT_DECISION_S, pass_fixed_s=fixed_s, pass_each_s=each_s)
+    return replace(found, pass_fixed_s=fixed_s, pass_each_s=each_s)
 
 
 def num_places(sweep: SweepRecord) -> int:
@@ -88,35 +89,29 @@ def num_places(sweep: SweepRecord) -> int:
     return max(1, NodeKind(name="all", resources=held, max_nodes=1).trials_per_node(demand))
 
 
-def _observed(
-    sweep: SweepRecord,
-    trials: Sequence[TrialRecord],
-    metrics: Sequence[EpochMetrics],
-    result: SweepResult,
-    ends: Mapping[tuple[str, int], float],
-) -> Timing:
+def _observed(finished: FinishedSweep, ends: Mapping[tuple[str, int], float], usual: Timing) -> Timing:
+    sweep, metrics = finished.sweep, finished.metrics
     begins = {(line.trial_id, line.epoch): ends[line.trial_id, line.epoch] - line.seconds for line in metrics}
-    decision_s = COHORT_DECISION_S if sweep.is_cohort else DECISION_S
     # the next pass begins once every trial of this one has been decided on
     gaps = [
-        begins[line.trial_id, line.epoch + 1] - ends[line.trial_id, line.epoch] - decision_s * line.num_sharing
+        begins[line.trial_id, line.epoch + 1] - ends[line.trial_id, line.epoch] - usual.decision_s * line.num_sharing
         for line in metrics
         if (line.trial_id, line.epoch + 1) in begins
     ]
-    started = {each.trial_id: _instant(event.at) for each in trials for event in each.events[:1]}
+    started = {each.trial_id: _instant(event.at) for each in finished.trials for event in each.events[:1]}
     starts = [begins[trial_id, 1] - at for trial_id, at in started.items() if (trial_id, 1) in begins]
-    gap_s = max(0.0, median(gaps)) if gaps else Timing.gap_s
+    gap_s = max(0.0, median(gaps)) if gaps else usual.gap_s
     if sweep.is_cohort:
         # several cohorts' passes overlap, and in an interrupted sweep a wait may include time without a driver
         is_plain = num_places(sweep) == 1 and not sweep.interruptions
         starts = [wait_s - gap_s for wait_s in _waits_for_new(metrics, ends)] if is_plain else []
-    usual_s = COHORT_START_S if sweep.is_cohort else Timing.trial_start_s
-    trial_start_s = max(0.0, median(starts)) if starts else usual_s
-    return Timing(
+    trial_start_s = max(0.0, median(starts)) if starts else usual.trial_start_s
+    return replace(
+        usual,
         setup_s=max(0.0, min(begins.values()) - _instant(sweep.started_at) - trial_start_s),
         trial_start_s=trial_start_s,
         gap_s=gap_s,
-        teardown_s=max(0.0, _instant(result.finished_at) - max(ends.values())),
+        teardown_s=max(0.0, _instant(finished.result.finished_at) - max(ends.values())),
     )
 
 
@@ -153,5 +148,5 @@ def _fit_passes(metrics: Sequence[EpochMetrics]) -> tuple[float, float]:
     return mean_s - each_s * mean_size, each_s
 
 
-def _instant(text: str | None) -> float:
-    return datetime.fromisoformat(text or "").timestamp()
+def _instant(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()

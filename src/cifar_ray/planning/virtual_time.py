@@ -50,7 +50,7 @@ class VirtualTime(Generic[Work]):
     def run(self) -> SimulatedSweep:
         """Simulate to the sweep's end; ConfigurationError where workers are lost faster than they train an epoch."""
         for worker in self.workers.all:
-            self.at(self.workers.start(worker, self.timing.setup_s), worker, None)
+            self.at(self.workers.start(worker), worker, None)
         while self.search.num_open or self.search.num_left:
             now, _, worker, work = heapq.heappop(self._events)
             if work is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -53,7 +52,7 @@ class TestAnswers(Record):
     def _unpack(self) -> tuple[bytes, bytes]:
         try:
             labels, predicted = (base64.b64decode(text, validate=True) for text in (self.labels, self.predicted))
-        except (binascii.Error, ValueError) as error:
+        except ValueError as error:
             raise self._damaged(str(error)) from error
         if len(labels) != len(predicted):
             raise self._damaged(f"{len(labels)} labels, {len(predicted)} answers")

@@ -73,8 +73,7 @@ class CheckpointStore:
 
     def load(self, epoch: int) -> Checkpoint:
         """The checkpoint of that epoch; CheckpointError where it is missing, cut off or altered."""
-        where = f"checkpoint {layout.checkpoint(self._sweep_id, self.trial_id, epoch)}"
-        manifest = self._manifest(epoch, where)
+        where, manifest = self._where(epoch), self._manifest(epoch)
         content: dict[str, bytes] = {}
         for name in (layout.WEIGHTS, layout.TRAINER_STATE):
             try:
@@ -107,11 +106,9 @@ class CheckpointStore:
         accuracies: dict[int, float] = {}
         for epoch in self.epochs():
             try:
-                manifest = self._manifest(epoch, f"checkpoint of {self.trial_id}, epoch {epoch}")
+                accuracies[epoch] = self._manifest(epoch).validation_accuracy
             except CheckpointError as error:
                 on_damaged(error.message)
-            else:
-                accuracies[epoch] = manifest.validation_accuracy
         return accuracies
 
     def epochs(self) -> list[int]:
@@ -129,7 +126,7 @@ class CheckpointStore:
 
         Returns the epochs that are left, ascending.
         """
-        keys = list(self._store.keys(layout.checkpoints(self._sweep_id, self.trial_id)))
+        keys = self._store.keys(layout.checkpoints(self._sweep_id, self.trial_id))
         whole = {key.rpartition("/")[0] for key in keys if key.endswith(f"/{layout.MANIFEST}")}
         for key in keys:
             if key.rpartition("/")[0] not in whole:
@@ -144,7 +141,8 @@ class CheckpointStore:
                 on_damaged(error.message)
         return None
 
-    def _manifest(self, epoch: int, where: str) -> Manifest:
+    def _manifest(self, epoch: int) -> Manifest:
+        where = self._where(epoch)
         try:
             manifest = Manifest.from_json(self._store.read(self._key(epoch, layout.MANIFEST)))
         except ObjectNotFoundError as error:
@@ -157,6 +155,9 @@ class CheckpointStore:
 
     def _key(self, epoch: int, name: str) -> str:
         return f"{layout.checkpoint(self._sweep_id, self.trial_id, epoch)}/{name}"
+
+    def _where(self, epoch: int) -> str:
+        return f"checkpoint {layout.checkpoint(self._sweep_id, self.trial_id, epoch)}"
 
 
 def _epochs(keys: Iterable[str]) -> list[int]:

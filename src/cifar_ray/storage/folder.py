@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -61,13 +61,9 @@ class FolderStore(ObjectStore):
         with self._translated("delete", key):
             path = self._path(key)
             path.unlink(missing_ok=True)
-        for folder in path.parents:
-            if folder == self._root or self._root not in folder.parents:
-                return
-            try:
+        with suppress(OSError):
+            for folder in self._folders_of(path):
                 folder.rmdir()
-            except OSError:
-                return
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
         """All files below `prefix`; one that is removed meanwhile may be missing."""
@@ -95,10 +91,14 @@ class FolderStore(ObjectStore):
         """The object's path; RecordError where a folder on the way is a link."""
         path = self._root / check_key(key)
         if not self._has_links:
-            for folder in path.parents[: len(path.relative_to(self._root).parts) - 1]:
+            for folder in self._folders_of(path):
                 if folder.is_symlink():
                     raise self._odd(folder.relative_to(self._root).as_posix(), "a symbolic link")
         return path
+
+    def _folders_of(self, path: Path) -> Sequence[Path]:
+        """The folders that an object is in, innermost first, without the root."""
+        return path.parents[: len(path.relative_to(self._root).parts) - 1]
 
     def _open(self, path: str, flags: int) -> int:
         return os.open(path, flags | os.O_NONBLOCK | (0 if self._has_links else os.O_NOFOLLOW))

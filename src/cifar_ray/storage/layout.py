@@ -1,4 +1,4 @@
-"""Makes every id and key of the object store; no other module does."""
+"""The only module that makes ids and keys of the object store."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cifar_ray.errors import ConfigurationError
 
 SWEEP_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,61}[a-z0-9]")
 TRIAL_ID = re.compile(r"t[0-9]{4,6}")
-_CHECKPOINT = re.compile(r"^[^/]+/trials/(t[0-9]{4,6})/checkpoints/epoch-([0-9]{4,})/")
+_CHECKPOINT = re.compile(rf"[^/]+/trials/({TRIAL_ID.pattern})/checkpoints/epoch-([0-9]{{4,}})/")
 
 SWEEP_RECORD = "sweep.json"
 RESULT = "result.json"
@@ -92,7 +92,7 @@ def checkpoint(sweep_id: str, trial: str, epoch: int) -> str:
 
 def checkpoint_of(key: str) -> tuple[str, int] | None:
     """The trial and the epoch whose checkpoint `key` is part of; None where it is of none."""
-    match = _CHECKPOINT.search(key)
+    match = _CHECKPOINT.match(key)
     return (match[1], int(match[2])) if match else None
 
 

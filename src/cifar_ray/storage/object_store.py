@@ -10,10 +10,8 @@ from cifar_ray.errors import ConfigurationError, RecordError
 from cifar_ray.settings import S3Settings, check_no_user, read_settings
 
 BUCKET = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-
-
 MAX_BYTES = {".json": 16 * 2**20, ".jsonl": 512 * 2**20}
-"""Largest records, by the end of the key: ten times those of a sweep of 10,000 trials of ten epochs each."""
+"""Largest records, by the suffix of the key: ten times those of a sweep of 10,000 trials of ten epochs each."""
 
 
 class ObjectStore(Protocol):
@@ -83,7 +81,7 @@ def open_store(uri: str, s3: S3Settings | None = None, *, has_links: bool = Fals
 
 def check_size(key: str, num_bytes: int, uri: str) -> None:
     """RecordError where no record of such a key is that large: each look at a store reads its records whole."""
-    most = next((most for end, most in MAX_BYTES.items() if key.endswith(end)), None)
+    most = MAX_BYTES.get(Path(key).suffix)
     if most is not None and num_bytes > most:
         raise RecordError(
             f"{key!r} in {uri} has {num_bytes / 2**20:.0f} MiB, and a record at most {most // 2**20}",

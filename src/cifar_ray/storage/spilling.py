@@ -1,4 +1,4 @@
-"""Keeps checkpoints that wait for a store on the node's own disk instead of in memory."""
+"""Moves checkpoints that wait for a slow store from memory to the node's own disk."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Spill:
         """Bytes that it holds."""
 
     def take(self, checkpoint: Checkpoint) -> Callable[[], Checkpoint] | None:
-        """Write it; returns what reads it back and holds its room as long as it lives, None where there is no room."""
+        """Write it; returns a function that reads it back and frees its room when collected; None without room."""
         num_bytes = len(checkpoint.weights) + len(checkpoint.trainer_state)
         with self._lock:
             if self.num_bytes + num_bytes > self._limit_bytes:
@@ -40,9 +40,16 @@ class Spill:
             # the disk is full: the checkpoint stays in memory
             self._release(num_bytes)
             return None
-        spilled = _Spilled(checkpoint, file)
-        weakref.finalize(spilled, self._let_go, file, num_bytes)
-        return spilled
+        # neither holds the checkpoint's content
+        rest, num_weights = replace(checkpoint, weights=b"", trainer_state=b""), len(checkpoint.weights)
+
+        def read_back() -> Checkpoint:
+            file.seek(0)
+            weights = file.read(num_weights)
+            return replace(rest, weights=weights, trainer_state=file.read())
+
+        weakref.finalize(read_back, self._let_go, file, num_bytes)
+        return read_back
 
     def _let_go(self, file: IO[bytes], num_bytes: int) -> None:
         file.close()
@@ -51,20 +58,6 @@ class Spill:
     def _release(self, num_bytes: int) -> None:
         with self._lock:
             self.num_bytes -= num_bytes
-
-
-class _Spilled:
-    """A checkpoint whose content is in a file."""
-
-    def __init__(self, checkpoint: Checkpoint, file: IO[bytes]) -> None:
-        self._rest = replace(checkpoint, weights=b"", trainer_state=b"")
-        self._num_weights = len(checkpoint.weights)
-        self._file = file
-
-    def __call__(self) -> Checkpoint:
-        self._file.seek(0)
-        weights = self._file.read(self._num_weights)
-        return replace(self._rest, weights=weights, trainer_state=self._file.read())
 
 
 def _write(checkpoint: Checkpoint) -> IO[bytes]:

@@ -1,4 +1,4 @@
-"""Takes a trial's checkpoints to the store in the background, so that training never waits for an upload."""
+"""Uploads a trial's checkpoints in the background, so that training never waits for the store."""
 
 from __future__ import annotations
 
