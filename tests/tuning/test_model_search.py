@@ -7,6 +7,7 @@ from statistics import median
 from typing import Any
 
 import pytest
+from epoch_lines import make_line
 from ray.tune.search import Searcher as RaySearcher
 from ray.tune.utils.util import flatten_dict
 
@@ -41,17 +42,8 @@ def give(search: ModelSearch, name: str) -> dict[str, Any]:
 
 
 def result(epoch: int, accuracy: float, loss: float | None = 1.0) -> dict[str, Any]:
-    """As searchers get it from Ray Tune; a loss of None is of a trial that diverged."""
-    reached = EpochMetrics(
-        trial_id="any",
-        epoch=epoch,
-        train_loss=loss,
-        train_accuracy=accuracy,
-        validation_loss=loss,
-        validation_accuracy=accuracy,
-        learning_rate=0.1,
-        seconds=1.0,
-    )
+    """As searchers get it from Ray Tune."""
+    reached = make_line("any", epoch, accuracy, loss=loss)
     return {**flatten_dict(to_result(reached)), "training_iteration": epoch}
 
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from epoch_lines import make_line
 from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.execution.tune_controller import TrialRunnerWrapper
 
@@ -211,19 +212,3 @@ def test_who_went_on_is_in_its_rung_whatever_would_be_said_of_it_now() -> None:
     assert later.judges(kept) == "CONTINUE"
     (_, recorded) = later.rungs()[-1]
     assert sorted(recorded.values()) == [0.1, 0.5, 0.6]
-
-
-def make_line(
-    trial_id: str, epoch: int, accuracy: float, *, seconds: float = 1.0, num_sharing: int = 1
-) -> EpochMetrics:
-    return EpochMetrics(
-        trial_id=trial_id,
-        epoch=epoch,
-        train_loss=1.0,
-        train_accuracy=accuracy,
-        validation_loss=1.0,
-        validation_accuracy=accuracy,
-        learning_rate=0.1,
-        seconds=seconds,
-        num_sharing=num_sharing,
-    )

@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from epoch_lines import make_line
 from ray.tune.search import Searcher as RaySearcher
 from ray.tune.utils.util import flatten_dict
 
 from cifar_ray.errors import ConfigurationError
-from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
+from cifar_ray.records import SweepRecord, TrialRecord
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import STUDIES, TrialConfig
 from cifar_ray.studies.study import ADJUSTABLE
@@ -42,16 +43,7 @@ class Driver:
         """The trial that was given as that number."""
         trial_id = self.search._given[str(number)].trial_id
         lines = [
-            EpochMetrics(
-                trial_id=trial_id,
-                epoch=epoch,
-                train_loss=loss,
-                train_accuracy=0.5,
-                validation_loss=loss,
-                validation_accuracy=accuracy if epoch == EPOCHS else 0.99,
-                learning_rate=0.1,
-                seconds=1.0,
-            )
+            make_line(trial_id, epoch, accuracy if epoch == EPOCHS else 0.99, loss=loss)
             for epoch in range(1, EPOCHS + 1)
         ]
         self.runs.write_metrics(self.record.sweep_id, [*self.runs.metrics(self.record.sweep_id), *lines])
