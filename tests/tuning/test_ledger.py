@@ -206,7 +206,7 @@ def test_an_epochs_node_is_the_one_that_trained_it(books: Books, epoch_metrics: 
     assert books.ledger._meter.use.repeated_s == 0, "told again, from its history"
 
 
-def test_what_happened_to_a_trials_process_is_written_down(books: Books, epoch_metrics: list[EpochMetrics]) -> None:
+def test_events_of_a_trials_process_are_recorded(books: Books, epoch_metrics: list[EpochMetrics]) -> None:
     trial: Any = FakeTrial("t0000")
     books.tell("on_trial_start", "t0000")
     books.tell("", "t0000", *epoch_metrics[:1])
@@ -270,7 +270,7 @@ def test_epochs_trained_again_are_part_of_the_cost(books: Books, epoch_metrics: 
 
 
 @pytest.mark.fault("the clock jumps")
-def test_a_clock_that_was_put_back_gives_no_negative_time(books: Books, epoch_metrics: list[EpochMetrics]) -> None:
+def test_a_clock_that_was_set_back_gives_no_negative_time(books: Books, epoch_metrics: list[EpochMetrics]) -> None:
     books.tell("on_trial_start", "t0000")
     books.tell("on_trial_complete", "t0000", *epoch_metrics[:4])
     books.tell("on_trial_start", "t0001")
@@ -286,7 +286,7 @@ def test_a_sweep_with_a_trial_left_has_no_result(books: Books, epoch_metrics: li
     assert summarise_sweep(books.runs, books.sweep, "2026-01-01T00:01:00+00:00") is None
 
 
-def test_the_ranking_is_by_accuracy_and_of_equals_the_first_leads(
+def test_the_ranking_is_by_accuracy_then_by_id(
     runs: RunStore, sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics]
 ) -> None:
     runs.create_sweep(sweep := replace(sweep_record, num_trials=3))

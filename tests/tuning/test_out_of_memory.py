@@ -41,7 +41,7 @@ print("failed:", [result.config["grows"] for result in results if result.error],
 """
 
 
-def test_it_alone_fails(tmp_path: Path) -> None:
+def test_only_that_trial_fails(tmp_path: Path) -> None:
     total, available = (
         1024 * int(re.search(rf"{name}:\s+(\d+)", Path("/proc/meminfo").read_text())[1])  # type: ignore[index]
         for name in ("MemTotal", "MemAvailable")

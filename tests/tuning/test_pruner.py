@@ -62,7 +62,7 @@ def sweep(runs: RunStore, sweep_record: SweepRecord, monkeypatch: pytest.MonkeyP
     return Sweep(runs, sweep_record)
 
 
-def test_only_what_has_ended_behind_the_leader_goes(sweep: Sweep) -> None:
+def test_only_ended_trials_behind_the_leader_lose_checkpoints(sweep: Sweep) -> None:
     for trial, accuracy in (("t0000", 0.5), ("t0001", 0.4), ("t0002", 0.3)):
         sweep.tell(trial, make_line(trial, 1, accuracy))
     assert sweep.left() == ["t0000", "t0001", "t0002"], "all may still win"
@@ -74,9 +74,7 @@ def test_only_what_has_ended_behind_the_leader_goes(sweep: Sweep) -> None:
     assert sweep.left() == ["t0002"], "the former leader has been overtaken"
 
 
-def test_uploads_of_a_trial_that_has_just_ended_may_be_on_their_way(
-    sweep: Sweep, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_trial_that_has_just_ended_keeps_its_checkpoints(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pruner, "SETTLED_AFTER_S", 60.0)
     sweep.tell("t0000", make_line("t0000", 1, 0.5))
     sweep.tell("t0001", make_line("t0001", 1, 0.4))
@@ -84,7 +82,7 @@ def test_uploads_of_a_trial_that_has_just_ended_may_be_on_their_way(
     assert sweep.left() == ["t0000", "t0001", "t0002"]
 
 
-def test_another_driver_knows_who_has_ended(sweep: Sweep, trial_record: TrialRecord) -> None:
+def test_a_later_driver_knows_which_trials_have_ended(sweep: Sweep, trial_record: TrialRecord) -> None:
     for trial, accuracy, outcome in (("t0000", 0.5, "completed"), ("t0001", 0.4, "stopped"), ("t0002", 0.3, "failed")):
         sweep.runs.write_trial(
             "cnn-1",

@@ -23,7 +23,7 @@ from cifar_ray.storage.runs import RunStore
 from cifar_ray.tuning import sweep as sweep_module
 from cifar_ray.tuning.ledger import Ledger
 from cifar_ray.tuning.pruner import Pruner
-from cifar_ray.tuning.signals import ending_in_order
+from cifar_ray.tuning.signals import TimeLimit, ending_in_order
 from cifar_ray.tuning.sweep import (
     _TUNE_ENVIRONMENT,
     SweepPlan,
@@ -32,7 +32,6 @@ from cifar_ray.tuning.sweep import (
     _trainable,
     run_trials,
 )
-from cifar_ray.tuning.time_limit import TimeLimit
 
 
 @pytest.fixture
@@ -179,7 +178,7 @@ def test_the_signal_after_the_last_trial_is_not_swallowed(
 
 @pytest.mark.usefixtures("own_handlers", "tune_environment")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ray_tune_ends_in_order_and_soon_on_the_first_signal_alone(number: signal.Signals) -> None:
+def test_the_first_signal_ends_ray_tune_in_order_and_soon(number: signal.Signals) -> None:
     before, stopping = handlers(), threading.Event()
     hurried: list[int] = []
     with ending_in_order(lambda: hurried.append(1), stopping):
@@ -217,7 +216,7 @@ def test_a_sweep_that_is_stopped_before_ray_tune_has_begun_is_an_interrupted_one
         (StorageError("the store is away", "look at it"), "look at it", False),
     ],
 )
-def test_why_a_sweep_broke_off_is_said_with_what_to_do(
+def test_the_error_of_a_sweep_that_broke_off_says_what_to_do(
     plan: SweepPlan,
     runs: RunStore,
     in_place_of_ray_tune: Fit,

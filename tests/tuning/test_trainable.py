@@ -65,7 +65,7 @@ def test_batches_follow_the_sweeps_seed_or_in_finals_each_trials_own(
     assert own == named != first
 
 
-def test_an_epoch_is_told_with_its_trials_standing_unless_it_is_repeated(
+def test_an_epoch_is_reported_with_its_standing_unless_repeated(
     tmp_path: Path, training_data: TrainingData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard: list[tuple[int, int]] = []

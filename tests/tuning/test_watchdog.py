@@ -57,7 +57,7 @@ print("failed:", sum(result.error is not None for result in results), flush=True
 @pytest.mark.fault("a trial hangs")
 @pytest.mark.slow
 @pytest.mark.chaos
-def test_a_trial_that_hangs_is_ended_and_tried_again(tmp_path: Path) -> None:
+def test_a_hanging_trial_is_killed_and_retried(tmp_path: Path) -> None:
     said = run_script(SWEEP, str(tmp_path), timeout_s=200)
     assert said.count("hangs: no epoch for") == 3
     assert "failed: 1" in said, "the one that hangs again"
@@ -81,7 +81,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return pass_time
 
 
-def test_epochs_that_a_resumed_trial_tells_again_do_not_make_its_own_ones_late(
+def test_repeated_epochs_do_not_shorten_the_deadline(
     clock: Callable[[float], None], epoch_metrics: list[EpochMetrics], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended: list[object] = []
