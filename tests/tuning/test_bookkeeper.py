@@ -9,7 +9,7 @@ from cifar_ray.tuning.bookkeeper import Bookkeeper
 
 
 @pytest.mark.timeout(20)
-def test_whatever_ends_it_is_raised_and_not_waited_for(
+def test_its_error_is_raised_and_not_waited_for(
     runs: RunStore, epoch_metrics: list[EpochMetrics], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:

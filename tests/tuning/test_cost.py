@@ -19,7 +19,7 @@ SPOT = {"ray.io/market-type": "spot"}
 
 
 @pytest.mark.parametrize("num_held", [3, 0])
-def test_what_is_held_goes_on_from_what_was_held(
+def test_held_time_adds_to_that_of_earlier_drivers(
     sweep_record: SweepRecord, num_held: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [50.0]
@@ -98,7 +98,7 @@ def test_the_price_is_of_all_that_was_held(
     assert cost_of(sweep, use, [trial_record], [first], None).remark is None
 
 
-def test_a_sweep_without_an_epoch_costs_no_one_knows_what(sweep_record: SweepRecord) -> None:
+def test_a_sweep_without_an_epoch_has_no_price(sweep_record: SweepRecord) -> None:
     """Not nothing: its accelerators were held."""
     cost = cost_of(sweep_record, ResourceUse(held_s=7200.0, nodes={"10.0.0.1": "A100 spot"}), [], [], PRICES)
     assert cost.price is None
@@ -111,7 +111,7 @@ def test_nothing_was_held(sweep_record: SweepRecord) -> None:
     assert cost_text(cost).startswith("0.00 accelerator-hours held")
 
 
-def test_no_less_is_held_than_was_trained(sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics]) -> None:
+def test_held_time_is_at_least_trained_time(sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics]) -> None:
     """Two epochs of 1.5 s on half an accelerator, and what was trained again."""
     cost = cost_of(sweep_record, ResourceUse(held_s=1.0, repeated_s=2.0), [], epoch_metrics[:2], None)
     assert cost.held_s == 3.5

@@ -32,6 +32,7 @@ from cifar_ray.tuning.standing import Standing
 
 SETTINGS = get_study("cnn").with_budget(num_trials=4, max_epochs=3).sample(0)
 DEADLINE_S = 60
+MakeEngine = Callable[..., CohortEngine]
 
 
 @pytest.fixture
@@ -41,10 +42,8 @@ def callers() -> Iterator[ThreadPoolExecutor]:
 
 
 @pytest.fixture
-def make_engine(
-    runs: RunStore, training_data: TrainingData, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., CohortEngine]:
-    def make(num_slots: int = 4, num_trials: int = 4, patience_s: float = 30.0) -> CohortEngine:
+def make_engine(runs: RunStore, training_data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> MakeEngine:
+    def make(num_slots: int, *, num_trials: int | None = None, patience_s: float = 30.0) -> CohortEngine:
         monkeypatch.setattr(engine_module, "START_PATIENCE_S", patience_s)
         monkeypatch.setattr(engine_module, "PATIENCE_S", patience_s)
         plan = EnginePlan(
@@ -53,20 +52,39 @@ def make_engine(
             data_seed=0,
             num_threads=1,
             num_slots=num_slots,
-            num_trials=num_trials,
+            num_trials=num_trials or num_slots,
         )
         return CohortEngine(training_data, plan)
 
     return make
 
 
+@pytest.fixture
+def paused_upload(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The store has `begun` to write a checkpoint's manifest, and waits until it `may_end`."""
+    write, begun, may_end = FolderStore.write, threading.Event(), threading.Event()
+
+    def write_late(store: FolderStore, key: str, content: bytes) -> None:
+        if key.endswith(layout.MANIFEST):
+            begun.set()
+            assert may_end.wait(DEADLINE_S)
+        write(store, key, content)
+
+    monkeypatch.setattr(FolderStore, "write", write_late)
+    return SimpleNamespace(begun=begun, may_end=may_end)
+
+
 def trial_id(index: int) -> str:
     return f"t{index:04d}"
 
 
+def join(engine: CohortEngine, index: int) -> list[EpochMetrics]:
+    return engine.join(assign(trial_id(index), SETTINGS[index].to_dict()))
+
+
 def run_trial(engine: CohortEngine, index: int, stop_after: int = 3) -> list[EpochMetrics]:
     """What a trial's process does, until Ray Tune stops it."""
-    lines = engine.join(assign(trial_id(index), SETTINGS[index].to_dict()))
+    lines = join(engine, index)
     while len(lines) < stop_after and (epoch := engine.next_epoch(trial_id(index))):
         lines.append(epoch[0])
     engine.leave(trial_id(index))
@@ -77,31 +95,27 @@ def results(futures: list[Future[list[EpochMetrics]]]) -> list[list[EpochMetrics
     return [future.result(timeout=DEADLINE_S) for future in futures]
 
 
-def test_trials_make_their_passes_together(
-    make_engine: Callable[..., CohortEngine], callers: ThreadPoolExecutor
-) -> None:
-    engine = make_engine()
+def test_trials_make_their_passes_together(make_engine: MakeEngine, callers: ThreadPoolExecutor) -> None:
+    engine = make_engine(4)
     trials = results([callers.submit(run_trial, engine, index) for index in range(4)])
     assert [[line.epoch for line in lines] for lines in trials] == [[1, 2, 3]] * 4
     assert {line.num_sharing for lines in trials for line in lines} == {4}
     assert engine.num_members() == 0
 
 
-def test_a_trial_hears_how_all_of_its_pass_stand(
-    make_engine: Callable[..., CohortEngine], callers: ThreadPoolExecutor
-) -> None:
-    engine = make_engine(num_slots=2, num_trials=2)
+def test_a_trial_gets_the_standings_of_its_pass(make_engine: MakeEngine, callers: ThreadPoolExecutor) -> None:
+    engine = make_engine(2)
     for index in range(2):
-        engine.join(assign(trial_id(index), SETTINGS[index].to_dict()))
+        join(engine, index)
     epochs = [call.result(DEADLINE_S) for call in [callers.submit(engine.next_epoch, trial_id(i)) for i in range(2)]]
     lines, standings = zip(*filter(None, epochs), strict=True)
     assert standings == ([Standing.of(line) for line in lines],) * 2
 
 
-def test_a_generation_that_follows_on_another_is_waited_for_as_the_first(
-    make_engine: Callable[..., CohortEngine], callers: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+def test_a_later_generation_is_waited_for_like_the_first(
+    make_engine: MakeEngine, callers: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = make_engine(num_slots=2)
+    engine = make_engine(2, num_trials=4)
     monkeypatch.setattr(engine_module, "PATIENCE_S", 0.1)
     results([callers.submit(run_trial, engine, index) for index in range(2)])
     early = callers.submit(run_trial, engine, 2)
@@ -111,9 +125,9 @@ def test_a_generation_that_follows_on_another_is_waited_for_as_the_first(
 
 
 def test_a_stopped_trial_makes_room_for_the_next(
-    make_engine: Callable[..., CohortEngine], callers: ThreadPoolExecutor, runs: RunStore
+    make_engine: MakeEngine, callers: ThreadPoolExecutor, runs: RunStore
 ) -> None:
-    engine = make_engine(num_slots=2, num_trials=3)
+    engine = make_engine(2, num_trials=3)
 
     def two_after_another() -> list[EpochMetrics]:
         return run_trial(engine, 1, stop_after=1) + run_trial(engine, 2)
@@ -126,11 +140,9 @@ def test_a_stopped_trial_makes_room_for_the_next(
     assert CheckpointStore(runs.objects, "cnn-1", "t0001").epochs() == [1]
 
 
-def test_a_dead_trial_is_waited_for_no_longer_than_patience(
-    make_engine: Callable[..., CohortEngine], callers: ThreadPoolExecutor
-) -> None:
-    engine = make_engine(num_slots=2, num_trials=2, patience_s=1.0)
-    engine.join(assign("t0001", SETTINGS[1].to_dict()))  # and is never heard of again
+def test_a_dead_trial_is_not_waited_for_long(make_engine: MakeEngine, callers: ThreadPoolExecutor) -> None:
+    engine = make_engine(2, patience_s=1.0)
+    join(engine, 1)  # and is never heard of again
     started = time.monotonic()
     lines = run_trial(engine, 0)
     assert [line.epoch for line in lines] == [1, 2, 3]
@@ -139,17 +151,15 @@ def test_a_dead_trial_is_waited_for_no_longer_than_patience(
     assert [line.epoch for line in run_trial(engine, 1)] == [1, 2, 3]
 
 
-def test_patience_with_those_who_never_come_is_spent_once(make_engine: Callable[..., CohortEngine]) -> None:
-    engine = make_engine(num_slots=2, num_trials=2, patience_s=2.0)
+def test_trials_that_never_come_are_waited_for_once(make_engine: MakeEngine) -> None:
+    engine = make_engine(2, patience_s=2.0)
     started = time.monotonic()
     assert [line.epoch for line in run_trial(engine, 0)] == [1, 2, 3]
     assert time.monotonic() - started < 2 * 2.0
 
 
-def test_what_a_trial_that_left_could_not_save_is_raised_at_the_end(
-    make_engine: Callable[..., CohortEngine], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine = make_engine(num_slots=1, num_trials=1)
+def test_a_failed_upload_is_raised_at_the_end(make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = make_engine(1)
 
     def refuse(trial_id: str) -> None:
         raise StorageError(f"no room for {trial_id}")
@@ -160,11 +170,11 @@ def test_what_a_trial_that_left_could_not_save_is_raised_at_the_end(
         engine.drain()
 
 
-def test_a_trial_that_leaves_in_the_midst_of_a_pass_takes_nothing_from_the_others(
-    make_engine: Callable[..., CohortEngine], callers: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+def test_a_trial_that_leaves_during_a_pass_costs_the_others_nothing(
+    make_engine: MakeEngine, callers: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when its connection breaks for a moment; it comes back, and goes on from its checkpoints."""
-    engine = make_engine(num_slots=2, num_trials=2, patience_s=2.0)
+    engine = make_engine(2, patience_s=2.0)
     train, has_left = engine._cohort._train, threading.Event()
 
     def train_without_one(learners: object) -> object:
@@ -181,12 +191,12 @@ def test_a_trial_that_leaves_in_the_midst_of_a_pass_takes_nothing_from_the_other
     assert [line.epoch for line in run_trial(engine, 1)] == [1, 2, 3]
 
 
-def test_a_trial_that_leaves_before_its_pass_takes_nothing_from_the_others(
-    make_engine: Callable[..., CohortEngine], callers: ThreadPoolExecutor
+def test_a_trial_that_leaves_before_a_pass_costs_the_others_nothing(
+    make_engine: MakeEngine, callers: ThreadPoolExecutor
 ) -> None:
-    engine = make_engine(num_slots=2, num_trials=2, patience_s=1.0)
-    engine.join(assign("t0001", SETTINGS[1].to_dict()))
-    engine.join(assign("t0000", SETTINGS[0].to_dict()))
+    engine = make_engine(2, patience_s=1.0)
+    join(engine, 1)
+    join(engine, 0)
     waiting = callers.submit(engine.next_epoch, "t0001")
     while not engine._ready:
         time.sleep(0.01)
@@ -199,10 +209,10 @@ def test_a_trial_that_leaves_before_its_pass_takes_nothing_from_the_others(
     assert [line.epoch for line in run_trial(engine, 1)] == [1, 2, 3], "it comes back"
 
 
-def test_a_trial_that_leaves_as_its_pass_begins_takes_nothing_from_the_others(
-    make_engine: Callable[..., CohortEngine], callers: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+def test_a_trial_that_leaves_as_a_pass_begins_costs_the_others_nothing(
+    make_engine: MakeEngine, callers: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = make_engine(num_slots=2, num_trials=2)
+    engine = make_engine(2)
     train = engine._cohort.train_epoch
 
     def train_without_one(trial_ids: set[str]) -> list[EpochMetrics]:
@@ -211,7 +221,7 @@ def test_a_trial_that_leaves_as_its_pass_begins_takes_nothing_from_the_others(
 
     monkeypatch.setattr(engine._cohort, "train_epoch", train_without_one)
     for index in range(2):
-        engine.join(assign(trial_id(index), SETTINGS[index].to_dict()))
+        join(engine, index)
     one, other = (callers.submit(engine.next_epoch, trial_id(index)) for index in range(2))
     epoch = one.result(timeout=DEADLINE_S)
     assert epoch is not None
@@ -220,25 +230,25 @@ def test_a_trial_that_leaves_as_its_pass_begins_takes_nothing_from_the_others(
         other.result(timeout=DEADLINE_S)
 
 
-def test_an_epoch_says_on_which_node_it_was_trained(make_engine: Callable[..., CohortEngine]) -> None:
+def test_an_epoch_says_on_which_node_it_was_trained(make_engine: MakeEngine) -> None:
     """Not where the light process of its trial waits for it."""
-    (line, *_) = run_trial(make_engine(num_slots=1, num_trials=1), 0)
+    (line, *_) = run_trial(make_engine(1), 0)
     assert line.node == ray.util.get_node_ip_address()
 
 
-def test_draining_lets_go_whoever_is_left(make_engine: Callable[..., CohortEngine], runs: RunStore) -> None:
-    engine = make_engine(num_slots=1, num_trials=1)
-    engine.join(assign("t0000", SETTINGS[0].to_dict()))
+def test_draining_lets_all_trials_go(make_engine: MakeEngine, runs: RunStore) -> None:
+    engine = make_engine(1)
+    join(engine, 0)
     engine.next_epoch("t0000")
     engine.drain()
     assert engine.num_members() == 0
     assert CheckpointStore(runs.objects, "cnn-1", "t0000").epochs() == [1]
 
 
-def test_a_trial_goes_on_where_its_checkpoints_end(make_engine: Callable[..., CohortEngine]) -> None:
-    run_trial(make_engine(num_slots=1, num_trials=1), 0, stop_after=2)
-    engine = make_engine(num_slots=1, num_trials=1)
-    history = engine.join(assign("t0000", SETTINGS[0].to_dict()))
+def test_a_trial_resumes_from_its_checkpoints(make_engine: MakeEngine) -> None:
+    run_trial(make_engine(1), 0, stop_after=2)
+    engine = make_engine(1)
+    history = join(engine, 0)
     assert [line.epoch for line in history] == [1, 2]
     epoch = engine.next_epoch("t0000")
     assert epoch is not None
@@ -247,70 +257,51 @@ def test_a_trial_goes_on_where_its_checkpoints_end(make_engine: Callable[..., Co
 
 
 @pytest.mark.parametrize("says_goodbye", [False, True])
-def test_a_trial_that_comes_back_waits_for_the_uploads_of_its_former_self(
-    make_engine: Callable[..., CohortEngine],
+def test_a_trial_that_comes_back_waits_for_its_earlier_uploads(
+    make_engine: MakeEngine,
     callers: ThreadPoolExecutor,
     runs: RunStore,
-    monkeypatch: pytest.MonkeyPatch,
+    paused_upload: SimpleNamespace,
     says_goodbye: bool,
 ) -> None:
     """What the engine still writes for it looks like the rest of a process that was killed."""
-    write, is_writing, may_write = FolderStore.write, threading.Event(), threading.Event()
-
-    def write_slowly(store: FolderStore, key: str, content: bytes) -> None:
-        if key.endswith(layout.MANIFEST):
-            is_writing.set()
-            assert may_write.wait(DEADLINE_S)
-        write(store, key, content)
-
-    monkeypatch.setattr(FolderStore, "write", write_slowly)
-    engine = make_engine(num_slots=1, num_trials=1)
-    engine.join(assign("t0000", SETTINGS[0].to_dict()))
+    engine = make_engine(1)
+    join(engine, 0)
     engine.next_epoch("t0000")
-    assert is_writing.wait(DEADLINE_S)
+    assert paused_upload.begun.wait(DEADLINE_S)
     if says_goodbye:
         callers.submit(engine.leave, "t0000")
         time.sleep(0.2)
-    history = callers.submit(engine.join, assign("t0000", SETTINGS[0].to_dict()))
+    history = callers.submit(join, engine, 0)
     time.sleep(0.5)
-    may_write.set()
+    paused_upload.may_end.set()
     assert [line.epoch for line in history.result(timeout=DEADLINE_S)] == [1]
     assert CheckpointStore(runs.objects, "cnn-1", "t0000").load(1).epoch == 1
 
 
-def test_draining_waits_for_a_trial_that_left_before(
-    make_engine: Callable[..., CohortEngine],
-    callers: ThreadPoolExecutor,
-    runs: RunStore,
-    monkeypatch: pytest.MonkeyPatch,
+def test_draining_waits_for_earlier_uploads(
+    make_engine: MakeEngine, callers: ThreadPoolExecutor, runs: RunStore, paused_upload: SimpleNamespace
 ) -> None:
     """Of a store that was away, its later checkpoint is still to come when the sweep's last trial has ended."""
-    write, may_write = FolderStore.write, threading.Event()
-
-    def write_slowly(store: FolderStore, key: str, content: bytes) -> None:
-        assert may_write.wait(DEADLINE_S)
-        write(store, key, content)
-
-    monkeypatch.setattr(FolderStore, "write", write_slowly)
-    engine = make_engine(num_slots=1, num_trials=1)
-    engine.join(assign("t0000", SETTINGS[0].to_dict()))
+    engine = make_engine(1)
+    join(engine, 0)
     for _ in range(2):
         engine.next_epoch("t0000")
     left = callers.submit(engine.leave, "t0000")
     time.sleep(0.2)
     drained = callers.submit(engine.drain)
     time.sleep(0.5)
-    may_write.set()
+    paused_upload.may_end.set()
     drained.result(timeout=DEADLINE_S)
     left.result(timeout=DEADLINE_S)
     assert CheckpointStore(runs.objects, "cnn-1", "t0000").load(2).epoch == 2
 
 
-def test_an_engine_whose_device_has_failed_ends_once_its_trials_know(
-    make_engine: Callable[..., CohortEngine], callers: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+def test_an_engine_whose_device_failed_exits_after_telling_its_trials(
+    make_engine: MakeEngine, callers: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ray starts another, which the trials that may try again join."""
-    engine = make_engine(num_slots=1, num_trials=1)
+    engine = make_engine(1)
     ended = threading.Event()
 
     def fail(_: object) -> list[EpochMetrics]:
@@ -328,10 +319,10 @@ def test_an_engine_whose_device_has_failed_ends_once_its_trials_know(
     assert ended.wait(DEADLINE_S)
 
 
-def test_what_breaks_a_pass_reaches_each_of_its_trials(
-    make_engine: Callable[..., CohortEngine], callers: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+def test_an_error_of_a_pass_reaches_each_of_its_trials(
+    make_engine: MakeEngine, callers: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = make_engine(num_slots=2, num_trials=2)
+    engine = make_engine(2)
 
     def fail(_: object) -> list[EpochMetrics]:
         raise RuntimeError("out of memory")
@@ -349,8 +340,8 @@ def test_what_breaks_a_pass_reaches_each_of_its_trials(
     assert [line.epoch for line in run_trial(engine, 0)] == [1, 2, 3]
 
 
-def test_a_pass_that_ends_for_want_of_memory_keeps_none(
-    make_engine: Callable[..., CohortEngine], callers: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+def test_a_pass_that_ran_out_of_memory_keeps_none(
+    make_engine: MakeEngine, callers: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Through the passes of those that go on, whenever Python's own collector of cycles runs."""
     groups: list[weakref.ref[FusedGroup]] = []
@@ -374,7 +365,7 @@ def test_a_pass_that_ends_for_want_of_memory_keeps_none(
             super().release()
 
     monkeypatch.setattr(cohort_module, "FusedGroup", Watched)
-    engine = make_engine(num_slots=1, num_trials=1)
+    engine = make_engine(1)
     gc.disable()
     try:
         failed = callers.submit(run_trial, engine, 0)

@@ -1,10 +1,9 @@
 """What Prometheus would scrape, from a real Ray node."""
 
 import json
-import os
 import re
-import subprocess
-import sys
+
+from ray_scripts import run_script
 
 from cifar_ray.records import SweepRecord
 
@@ -39,13 +38,9 @@ while time.monotonic() < deadline:
 
 
 def test_prometheus_sees_the_sweep(sweep_record: SweepRecord) -> None:
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-    command = [sys.executable, "-c", PUBLISH, sweep_record.to_json()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environ)
-    assert done.stdout, done.stderr
+    said = run_script(PUBLISH, sweep_record.to_json())
     found: dict[str, float] = {}
-    for line in json.loads(done.stdout.splitlines()[-1]):
+    for line in json.loads(said.splitlines()[-1]):
         name, tags, value = re.fullmatch(r"(\w+)\{(.*)\} (\S+)", line).groups()  # type: ignore[union-attr]
         assert f'SweepId="{sweep_record.sweep_id}"' in tags
         assert f'Study="{sweep_record.study}"' in tags

@@ -54,7 +54,7 @@ def launch(state: str, count: int = 1, details: str | None = None) -> LaunchRequ
         (ClusterStatus(), 30, "waiting seconds=30 asked for nothing that its nodes lack; no node is starting"),
     ],
 )
-def test_it_says_what_was_asked_for_and_what_comes(status: ClusterStatus, waited_s: float, line: str) -> None:
+def test_it_says_what_was_asked_for_and_what_is_starting(status: ClusterStatus, waited_s: float, line: str) -> None:
     waiting = describe_waiting(status, waited_s)
     assert waiting.to_line() == line
     assert read_line(line) == [waiting]

@@ -1,13 +1,11 @@
 """Trials of cohorts that have several engines, some without a node, under real Ray."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ray_scripts import run_script
 
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
@@ -139,16 +137,8 @@ run_with_finals(plan, runs, lambda line: print(line, file=sys.stderr))
 """
 
 
-def run(script: str, *arguments: str) -> str:
-    environ = os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-    command = [sys.executable, "-c", script, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False, env=environ)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def test_a_trial_joins_an_engine_that_is_there(tmp_path: Path) -> None:
-    found: dict[str, Any] = json.loads(run(ENGINES).splitlines()[-1])
+    found: dict[str, Any] = json.loads(run_script(ENGINES, timeout_s=200).splitlines()[-1])
     (placed, waited_s), (answering, at_once_s), (left, _) = found["placed"], found["answering"], found["left"]
     assert (placed, answering) == ("spot", "spot"), "the emptiest of those that answer"
     assert at_once_s < 1.5 < waited_s < 5
@@ -160,7 +150,7 @@ def test_a_trial_joins_an_engine_that_is_there(tmp_path: Path) -> None:
 
 
 def test_all_trials_end_where_only_one_of_two_engines_has_a_node(tmp_path: Path) -> None:
-    run(SWEEP, str(tmp_path))
+    run_script(SWEEP, str(tmp_path), timeout_s=200)
     result = RunStore(FolderStore(tmp_path)).result("two")
     assert result is not None
     assert result.outcomes == {"completed": 4}

@@ -7,6 +7,7 @@ from statistics import median
 from typing import Any
 
 import pytest
+from epoch_lines import make_line
 from ray.tune.search import Searcher as RaySearcher
 from ray.tune.utils.util import flatten_dict
 
@@ -44,17 +45,8 @@ def give(search: ModelSearch, name: str) -> dict[str, Any]:
 
 
 def result(epoch: int, accuracy: float, loss: float | None = 1.0) -> dict[str, Any]:
-    """As searchers get it from Ray Tune; a loss of None is of a trial that diverged."""
-    reached = EpochMetrics(
-        trial_id="any",
-        epoch=epoch,
-        train_loss=loss,
-        train_accuracy=accuracy,
-        validation_loss=loss,
-        validation_accuracy=accuracy,
-        learning_rate=0.1,
-        seconds=1.0,
-    )
+    """As searchers get it from Ray Tune."""
+    reached = make_line("any", epoch, accuracy, loss=loss)
     return {**flatten_dict(to_result(reached)), "training_iteration": epoch}
 
 
@@ -63,7 +55,7 @@ def closeness(settings: dict[str, Any]) -> float:
     return 1 - abs(math.log10(settings["learning_rate"]) + 3)
 
 
-def test_trials_are_those_of_a_random_sweep_until_there_is_something_to_learn(open_search: Open) -> None:
+def test_first_trials_are_those_of_a_random_sweep(open_search: Open) -> None:
     search, sample = open_search("tpe"), STUDIES["cnn"].with_budget(num_trials=40, max_epochs=EPOCHS).sample(0)
     for index in range(40):
         given = give(search, str(index))
@@ -116,7 +108,7 @@ def test_only_bohb_style_learns_from_rungs(open_search: Open, searcher: Searcher
     assert (give(search, "last")["settings"] != last.to_dict()) == is_learnt
 
 
-def test_the_rungs_are_the_sweeps_whatever_the_study_has_become(open_search: Open) -> None:
+def test_the_rungs_are_those_of_the_sweep_not_of_the_study(open_search: Open) -> None:
     search = open_search("bohb-style", num_trials=NUM_STARTUP + 1, reduction_factor=2)
     for index in range(NUM_STARTUP):
         give(search, str(index))
@@ -139,7 +131,7 @@ def test_for_bohb_style_a_later_rung_outranks_accuracy(open_search: Open, search
 
 @pytest.mark.parametrize("searcher", ["tpe", "bohb-style"])
 @pytest.mark.parametrize("epoch", [1, 6, EPOCHS])
-def test_a_trial_that_diverged_is_the_worst_however_late(open_search: Open, searcher: Searcher, epoch: int) -> None:
+def test_a_diverged_trial_ranks_last(open_search: Open, searcher: Searcher, epoch: int) -> None:
     """High rates break off, with a better accuracy than low ones, which ASHA cuts at the first rung."""
     search, rates = open_search(searcher, num_trials=60), []
     for index in range(60):
@@ -150,7 +142,7 @@ def test_a_trial_that_diverged_is_the_worst_however_late(open_search: Open, sear
 
 
 @pytest.mark.parametrize("searcher", ["tpe", "bohb-style"])
-def test_the_books_trials_that_diverged_are_the_worst_too(
+def test_a_diverged_trial_of_the_books_ranks_last(
     open_search: Open, runs: RunStore, epoch_metrics: list[EpochMetrics], searcher: Searcher
 ) -> None:
     first, lines = open_search(searcher, num_trials=60), []
@@ -172,7 +164,7 @@ def test_the_books_trials_that_diverged_are_the_worst_too(
     assert median(rates) < 1e-3
 
 
-def test_a_later_driver_goes_on_from_the_books(
+def test_a_later_driver_resumes_from_the_books(
     open_search: Open, runs: RunStore, epoch_metrics: list[EpochMetrics]
 ) -> None:
     """Of 15 trials two still ran, one of them unknown to Ray Tune's own state; one had failed."""

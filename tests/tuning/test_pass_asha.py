@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from epoch_lines import make_line
 from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.execution.tune_controller import TrialRunnerWrapper
 
@@ -17,7 +18,7 @@ from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
 from cifar_ray.tuning.standing import Standing
 
 
-def test_the_controller_is_taught_once_however_many_trials_are_added() -> None:
+def test_the_controller_is_patched_once() -> None:
     """Ray Tune wraps it anew for each: a thousand layers were more than Python's stack holds."""
 
     def fail(*, exception: Exception, **task: object) -> None:
@@ -80,7 +81,7 @@ CONTROLLER = SimpleNamespace(
 
 @pytest.mark.fault("the driver is killed")
 @pytest.mark.parametrize("seed", range(20))
-def test_rungs_are_as_they_were_in_a_driver_that_goes_on(seed: int) -> None:
+def test_a_resuming_driver_decides_like_the_first(seed: int) -> None:
     """Cut at any epoch, a sweep is judged as if it had not been: what a trial repeats changes nothing."""
     rng = random.Random(seed)
     first = Driver([], "a")
@@ -109,7 +110,7 @@ def test_rungs_are_as_they_were_in_a_driver_that_goes_on(seed: int) -> None:
     assert later is not None
 
 
-def test_a_trial_that_was_to_be_stopped_is_stopped_by_the_driver_that_goes_on() -> None:
+def test_a_resuming_driver_stops_a_trial_that_the_first_had_yet_to_stop() -> None:
     """The one before had written down its epoch, and died before it had written that the trial was stopped."""
     lines = [make_line("t0000", 1, 0.6), make_line("t0001", 1, 0.2)]
     later = Driver(lines, "b")
@@ -141,7 +142,7 @@ def run_passes(seed: int, cut_after: int | None = None) -> list[list[tuple[str, 
     return stopped
 
 
-def test_which_trial_of_a_pass_is_heard_first_changes_nothing() -> None:
+def test_the_order_of_results_in_a_pass_changes_nothing() -> None:
     first = run_passes(0)
     assert all(run_passes(seed) == first for seed in range(1, 20))
     assert {epoch for made in first for _, epoch in made} >= {1, 2}
@@ -150,11 +151,11 @@ def test_which_trial_of_a_pass_is_heard_first_changes_nothing() -> None:
 
 @pytest.mark.fault("the driver is killed")
 @pytest.mark.parametrize("cut_after", range(1, 12))
-def test_passes_are_judged_as_they_were_in_a_driver_that_goes_on(cut_after: int) -> None:
+def test_a_resuming_driver_judges_passes_like_the_first(cut_after: int) -> None:
     assert run_passes(0, cut_after) == run_passes(0)
 
 
-def test_a_trial_is_judged_by_all_that_have_come_as_far_and_by_no_other() -> None:
+def test_a_trial_is_judged_by_exactly_those_that_have_come_as_far() -> None:
     for order in itertools.permutations([0.1, 0.2, 0.3, 0.4, 0.5]):
         driver = Driver([], "a")
         # of a pass of two trials that are further, whose one rung has another comparison
@@ -167,7 +168,7 @@ def test_a_trial_is_judged_by_all_that_have_come_as_far_and_by_no_other() -> Non
 
 
 @pytest.mark.fault("all worker nodes die")
-def test_a_trial_whose_pass_was_heard_of_by_others_alone_is_judged_when_it_comes_back() -> None:
+def test_an_announced_trial_is_judged_when_it_reports() -> None:
     """Its node went between its pass and its own report; what it makes then counts, not what was announced."""
     driver = Driver([], "a")
     lost, kept = make_line("t0000", 1, 0.9), make_line("t0001", 1, 0.5)
@@ -177,7 +178,7 @@ def test_a_trial_whose_pass_was_heard_of_by_others_alone_is_judged_when_it_comes
 
 
 @pytest.mark.fault("the driver is killed")
-def test_a_pass_that_was_written_down_and_not_yet_decided_is_judged_together() -> None:
+def test_a_recorded_pass_without_decisions_is_judged_together() -> None:
     """Records of trials follow on their epochs by seconds."""
     accuracies = (0.2, 0.31, 0.4, 0.5)
     made = [make_line(f"t000{index}", 1, each, num_sharing=4) for index, each in enumerate(accuracies)]
@@ -190,7 +191,7 @@ def test_a_pass_that_was_written_down_and_not_yet_decided_is_judged_together() -
 
 
 @pytest.mark.fault("the driver is killed")
-def test_two_are_a_pass() -> None:
+def test_a_recorded_pass_may_have_two_trials() -> None:
     made = [make_line(f"t000{index}", 1, each, num_sharing=2) for index, each in enumerate((0.2, 0.4))]
     for order in itertools.permutations(made):
         later = Driver(list(order), "b")
@@ -198,7 +199,7 @@ def test_two_are_a_pass() -> None:
 
 
 @pytest.mark.fault("the driver is killed")
-def test_who_went_on_is_in_its_rung_whatever_would_be_said_of_it_now() -> None:
+def test_a_trial_that_trained_on_has_passed_its_rung() -> None:
     """It was judged beside a trial that was lost, and that the books have in a later pass."""
     first = make_line("t0002", 1, 0.6, seconds=1.0)
     kept = make_line("t0001", 1, 0.5, seconds=2.0, num_sharing=2)
@@ -211,19 +212,3 @@ def test_who_went_on_is_in_its_rung_whatever_would_be_said_of_it_now() -> None:
     assert later.judges(kept) == "CONTINUE"
     (_, recorded) = later.rungs()[-1]
     assert sorted(recorded.values()) == [0.1, 0.5, 0.6]
-
-
-def make_line(
-    trial_id: str, epoch: int, accuracy: float, *, seconds: float = 1.0, num_sharing: int = 1
-) -> EpochMetrics:
-    return EpochMetrics(
-        trial_id=trial_id,
-        epoch=epoch,
-        train_loss=1.0,
-        train_accuracy=accuracy,
-        validation_loss=1.0,
-        validation_accuracy=accuracy,
-        learning_rate=0.1,
-        seconds=seconds,
-        num_sharing=num_sharing,
-    )

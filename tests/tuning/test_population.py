@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from epoch_lines import make_line
 from ray.tune.search import Searcher as RaySearcher
 from ray.tune.utils.util import flatten_dict
 
 from cifar_ray.errors import ConfigurationError
-from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
+from cifar_ray.records import SweepRecord, TrialRecord
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import STUDIES, Range, TrialConfig
 from cifar_ray.studies.study import ADJUSTABLE
@@ -42,16 +43,7 @@ class Driver:
         """The trial that was given as that number."""
         trial_id = self.search._given[str(number)].trial_id
         lines = [
-            EpochMetrics(
-                trial_id=trial_id,
-                epoch=epoch,
-                train_loss=loss,
-                train_accuracy=0.5,
-                validation_loss=loss,
-                validation_accuracy=accuracy if epoch == EPOCHS else 0.99,
-                learning_rate=0.1,
-                seconds=1.0,
-            )
+            make_line(trial_id, epoch, accuracy if epoch == EPOCHS else 0.99, loss=loss)
             for epoch in range(1, EPOCHS + 1)
         ]
         self.runs.write_metrics(self.record.sweep_id, [*self.runs.metrics(self.record.sweep_id), *lines])
@@ -105,7 +97,7 @@ def test_after_the_last_generation_there_is_none(start: Start) -> None:
     assert driver.search.suggest("more") == RaySearcher.FINISHED
 
 
-def test_who_diverged_or_failed_is_replaced(start: Start) -> None:
+def test_diverged_and_failed_members_are_replaced(start: Start) -> None:
     driver = start()
     for _ in range(SIZE):
         driver.give()
@@ -129,7 +121,7 @@ def live(driver: Driver, given: list[dict[str, Any]], numbers: range) -> None:
 
 
 @pytest.mark.parametrize("num_ended", [3, SIZE, SIZE + 3])
-def test_a_later_driver_goes_on_where_the_first_one_ended(start: Start, num_ended: int) -> None:
+def test_a_later_driver_resumes_where_the_first_ended(start: Start, num_ended: int) -> None:
     """`num_ended` of its trials had ended, the others of their generation were in training."""
     undisturbed: list[dict[str, Any]] = []
     live(start(), undisturbed, range(3 * SIZE))
@@ -197,7 +189,7 @@ def test_of_four_one_takes_over() -> None:
     assert [parent for parent, _ in descents] == ["t0", "t1", "t2", "t0"]
 
 
-def test_only_who_has_reached_something_has_heirs() -> None:
+def test_only_members_with_an_accuracy_are_copied() -> None:
     reached = [NO_ACCURACY] * 7 + [0.2]
     parents = {descend(STUDY, records(8), reached, place, random.Random(place))[0] for place in range(8)}
     assert parents == {"t7"}
@@ -206,7 +198,7 @@ def test_only_who_has_reached_something_has_heirs() -> None:
     assert len({config["learning_rate"] for _, config in anew}) == 8
 
 
-def test_a_driver_that_was_killed_before_an_end_was_written_down_has_that_trial_end_again(start: Start) -> None:
+def test_a_trial_whose_end_was_not_recorded_is_resumed(start: Start) -> None:
     first = start()
     for _ in range(SIZE):
         first.give()
@@ -225,7 +217,7 @@ def test_a_driver_that_was_killed_before_an_end_was_written_down_has_that_trial_
     assert best <= {"t0001", "t0004"}
 
 
-def test_a_population_is_made_of_whole_generations_that_none_cuts() -> None:
+def test_a_population_has_whole_generations_without_early_stopping() -> None:
     budget = STUDIES["cnn"].with_searcher("pbt").trial_budget
     assert (budget.num_trials, budget.max_epochs, budget.grace_period) == (30, 6, 6)
     assert STUDIES["cnn"].with_searcher("pbt").trials_at_once == 6

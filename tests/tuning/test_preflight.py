@@ -41,7 +41,7 @@ def test_an_unset_store_is_refused_on_several_nodes() -> None:
     assert "s3://bucket/prefix" in str(caught.value.hint)
 
 
-def test_the_option_goes_before_the_environment() -> None:
+def test_the_option_overrides_the_environment() -> None:
     settings = read_settings({"CIFAR_RAY_STORAGE": "s3://bucket/env/"})
     assert choose_storage(None, settings, num_nodes=5) == "s3://bucket/env"
     assert choose_storage("/shared-disk/x", settings, num_nodes=5) == "/shared-disk/x"

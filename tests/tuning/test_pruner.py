@@ -1,10 +1,10 @@
 """What goes while a sweep runs."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from epoch_lines import make_line
 
 from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
 from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
@@ -62,49 +62,27 @@ def sweep(runs: RunStore, sweep_record: SweepRecord, monkeypatch: pytest.MonkeyP
     return Sweep(runs, sweep_record)
 
 
-def line(trial: str, accuracy: float, loss: float | None = 1.0) -> EpochMetrics:
-    return EpochMetrics(
-        trial_id=trial,
-        epoch=1,
-        train_loss=loss,
-        train_accuracy=accuracy,
-        validation_loss=1.0,
-        validation_accuracy=accuracy,
-        learning_rate=0.1,
-        seconds=1.0,
-    )
-
-
-def test_only_what_has_ended_behind_the_leader_goes(sweep: Sweep) -> None:
+def test_only_ended_trials_behind_the_leader_lose_checkpoints(sweep: Sweep) -> None:
     for trial, accuracy in (("t0000", 0.5), ("t0001", 0.4), ("t0002", 0.3)):
-        sweep.tell(trial, line(trial, accuracy))
+        sweep.tell(trial, make_line(trial, 1, accuracy))
     assert sweep.left() == ["t0000", "t0001", "t0002"], "all may still win"
     sweep.tell("t0000")
     sweep.tell("t0001")
     assert sweep.left() == ["t0000", "t0002"], "one leads, one still trains"
-    sweep.tell("t0002", replace(line("t0002", 0.6), epoch=2))
+    sweep.tell("t0002", make_line("t0002", 2, 0.6))
     sweep.tell("t0002")
     assert sweep.left() == ["t0002"], "the former leader has been overtaken"
 
 
-def test_an_accuracy_with_a_loss_that_is_not_finite_leads_nobody(sweep: Sweep) -> None:
-    sweep.tell("t0000", line("t0000", 0.5))
-    sweep.tell("t0001", line("t0001", 0.9, loss=None))
-    sweep.tell("t0000")
-    assert sweep.left() == ["t0000", "t0001", "t0002"]
-
-
-def test_uploads_of_a_trial_that_has_just_ended_may_be_on_their_way(
-    sweep: Sweep, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_trial_that_has_just_ended_keeps_its_checkpoints(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pruner, "SETTLED_AFTER_S", 60.0)
-    sweep.tell("t0000", line("t0000", 0.5))
-    sweep.tell("t0001", line("t0001", 0.4))
+    sweep.tell("t0000", make_line("t0000", 1, 0.5))
+    sweep.tell("t0001", make_line("t0001", 1, 0.4))
     sweep.tell("t0001")
     assert sweep.left() == ["t0000", "t0001", "t0002"]
 
 
-def test_another_driver_knows_who_has_ended(sweep: Sweep, trial_record: TrialRecord) -> None:
+def test_a_later_driver_knows_which_trials_have_ended(sweep: Sweep, trial_record: TrialRecord) -> None:
     for trial, accuracy, outcome in (("t0000", 0.5, "completed"), ("t0001", 0.4, "stopped"), ("t0002", 0.3, "failed")):
         sweep.runs.write_trial(
             "cnn-1",
@@ -117,33 +95,3 @@ def test_another_driver_knows_who_has_ended(sweep: Sweep, trial_record: TrialRec
         )
     sweep.drive()
     assert sweep.left() == ["t0000", "t0002"], "the leader, and one that is tried again"
-
-
-def test_an_epoch_that_is_trained_again_leads_nobody(sweep: Sweep) -> None:
-    """The books keep what it reached first, and the winner is theirs."""
-    sweep.tell("t0000", line("t0000", 0.5))
-    sweep.tell("t0000")
-    sweep.tell("t0001", line("t0001", 0.4))
-    sweep.tell("t0001", line("t0001", 0.6))
-    assert "t0000" in sweep.left()
-
-
-def test_a_later_driver_knows_what_the_epochs_of_an_unfinished_trial_have_reached(sweep: Sweep) -> None:
-    """Its record waits for its end; what it trains on, or trains again, may be worse than what leads."""
-    sweep.tell("t0000", line("t0000", 0.7))
-    sweep.drive()
-    sweep.tell("t0000", line("t0000", 0.7))
-    sweep.tell("t0000", replace(line("t0000", 0.6), epoch=2))
-    sweep.tell("t0000")
-    sweep.tell("t0001", line("t0001", 0.65))
-    sweep.tell("t0001")
-    assert sweep.left() == ["t0000", "t0002"]
-
-
-def test_a_later_driver_knows_which_epochs_have_been_told(sweep: Sweep) -> None:
-    sweep.tell("t0001", line("t0001", 0.4))
-    sweep.drive()
-    sweep.tell("t0000", line("t0000", 0.5))
-    sweep.tell("t0000")
-    sweep.tell("t0001", line("t0001", 0.6))
-    assert "t0000" in sweep.left()

@@ -31,7 +31,7 @@ def trials() -> list[TrialRecord]:
     ]
 
 
-def test_the_same_goes_on(begun: SweepRecord, trials: list[TrialRecord]) -> None:
+def test_the_same_sweep_may_be_resumed(begun: SweepRecord, trials: list[TrialRecord]) -> None:
     uncut = replace(begun, grace_period=4)
     check_same(begun, replace(begun, started_at="later", commit="another"))
     check_same(uncut, replace(uncut, reduction_factor=9))
@@ -64,7 +64,7 @@ def test_another_definition_of_the_study_is_refused(begun: SweepRecord) -> None:
             check_same(recorded, sweep)
 
 
-def test_options_that_are_left_open_are_those_that_it_was_begun_with(begun: SweepRecord) -> None:
+def test_options_left_open_are_those_that_it_began_with(begun: SweepRecord) -> None:
     """Whatever has become of the study's own budget; those that are given count, 0 among them."""
     begun = replace(begun, seed=7, num_finalists=2, num_seeds=3, reduction_factor=2)
     options = as_begun(SweepOptions(sweep_id="cnn-1", resume=True, keep="winner"), begun)
@@ -101,7 +101,7 @@ def test_a_finished_sweep_answers_its_own_options_alone(begun: SweepRecord) -> N
         check_finished(replace(begun, is_cohort=True), get_study("cnn"), SweepOptions(no_cohort=True))
 
 
-def test_a_winner_once_more_goes_on_as_it_was(begun: SweepRecord) -> None:
+def test_a_sweep_with_best_of_resumes_as_it_was(begun: SweepRecord) -> None:
     once_more = replace(begun, best_of="cnn-0", changes=("cutout=8",))
     options = as_begun(SweepOptions(sweep_id="cnn-1", resume=True), once_more)
     assert (options.best_of, options.settings) == ("cnn-0", {"cutout": 8})
@@ -110,13 +110,13 @@ def test_a_winner_once_more_goes_on_as_it_was(begun: SweepRecord) -> None:
     assert as_begun(SweepOptions(sweep_id="cnn-1", resume=True), twentieth).validation_share == 0.05
 
 
-def test_a_population_goes_on_with_five_times_a_generations_epochs(begun: SweepRecord) -> None:
+def test_a_population_resumes_with_five_times_a_generations_epochs(begun: SweepRecord) -> None:
     population = replace(begun, searcher="pbt", num_trials=40, max_epochs=6, grace_period=6)
     options = as_begun(SweepOptions(sweep_id="cnn-1", resume=True), population)
     assert options.adapt(get_study("cnn")).trial_budget == population.budget
 
 
-def test_a_sweep_goes_on_in_its_own_study_and_only_if_there_is_one(runs: RunStore, begun: SweepRecord) -> None:
+def test_only_a_sweep_of_the_study_is_resumed(runs: RunStore, begun: SweepRecord) -> None:
     runs.create_sweep(begun)
     assert find_begun(runs, begun.sweep_id, get_study("cnn")) == begun
     with pytest.raises(ConfigurationError, match="is of study cnn, not resnet") as refused:
@@ -127,7 +127,7 @@ def test_a_sweep_goes_on_in_its_own_study_and_only_if_there_is_one(runs: RunStor
     assert "--start-or-resume" in str(refused.value.hint)
 
 
-def test_a_cohort_may_go_on_with_other_cores_but_not_on_another_kind_of_device(begun: SweepRecord) -> None:
+def test_a_cohort_may_resume_on_other_cores_but_not_on_another_kind_of_device(begun: SweepRecord) -> None:
     cohort = replace(begun, is_cohort=True, cpus_per_trial=4.0, accelerators_per_trial=0.0)
     check_same(cohort, replace(cohort, cpus_per_trial=2.0))
     with pytest.raises(ConfigurationError, match="accelerators_per_trial"):
@@ -136,9 +136,7 @@ def test_a_cohort_may_go_on_with_other_cores_but_not_on_another_kind_of_device(b
         check_same(begun, replace(begun, cpus_per_trial=64.0))
 
 
-def test_a_study_that_has_changed_does_not_go_on_with_trials_that_it_would_not_draw(
-    begun: SweepRecord, trials: list[TrialRecord]
-) -> None:
+def test_a_study_that_draws_other_trials_now_is_refused(begun: SweepRecord, trials: list[TrialRecord]) -> None:
     changed = [replace(config, dropout=0.77) for config in STUDY.sample(0)]
     with pytest.raises(ConfigurationError, match=r"of t0000: dropout was 0\.\d, now 0\.77"):
         check_drawn(begun, trials, changed)
@@ -147,7 +145,7 @@ def test_a_study_that_has_changed_does_not_go_on_with_trials_that_it_would_not_d
     check_drawn(begun, ended, changed)
 
 
-def test_a_setting_that_the_sweep_did_not_know_has_its_default(begun: SweepRecord, trials: list[TrialRecord]) -> None:
+def test_a_setting_that_the_record_lacks_has_its_default(begun: SweepRecord, trials: list[TrialRecord]) -> None:
     old = [replace(trial, config={**trial.config}) for trial in trials]
     for trial in old:
         del trial.config["averaging"]  # type: ignore[attr-defined]  # a dictionary, made above
@@ -166,7 +164,7 @@ def test_a_setting_that_the_sweep_did_not_know_has_its_default(begun: SweepRecor
         (None, "/no/such/folder", "shapes:500", "shapes (500)"),
     ],
 )
-def test_a_sweep_goes_on_with_its_images(
+def test_a_sweep_resumes_with_its_images(
     begun: SweepRecord, asked: str | None, begun_with: str, environment: str, taken: str
 ) -> None:
     recorded = replace(begun, dataset=replace(begun.dataset, source=begun_with))

@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +11,6 @@ import pytest
 import ray
 from ray import tune
 from ray.tune.error import TuneError
-from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.tune import _setup_signal_catching
 
 from cifar_ray.capacity import Placement
@@ -22,20 +21,17 @@ from cifar_ray.progress.sweep_log import budget_line
 from cifar_ray.records import SweepRecord, TrialRecord
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.tuning import sweep as sweep_module
-from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE
 from cifar_ray.tuning.ledger import Ledger
 from cifar_ray.tuning.pruner import Pruner
-from cifar_ray.tuning.signals import ending_in_order
+from cifar_ray.tuning.signals import TimeLimit, ending_in_order
 from cifar_ray.tuning.sweep import (
     _TUNE_ENVIRONMENT,
     SweepPlan,
     _build_scheduler,
     _build_tuner,
     _trainable,
-    _tune_config,
     run_trials,
 )
-from cifar_ray.tuning.time_limit import TimeLimit
 
 
 @pytest.fixture
@@ -77,56 +73,42 @@ def test_the_passes_of_a_cohort_follow_the_sweeps_seed(plan: SweepPlan, monkeypa
     assert seeds == [3]
 
 
-def test_ray_tune_is_given_the_sweeps_budget(plan: SweepPlan, runs: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def build(plan: SweepPlan, runs: RunStore, say: Callable[[str], None] = print) -> dict[str, Any]:
+    """What Ray Tune would be given."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(tune, "Tuner", lambda trainable, **options: options)
+        scheduler = _build_scheduler(plan, [])
+        given: Any = _build_tuner(plan, [], None, None, scheduler, runs, "/nowhere", say, TimeLimit(None))
+    return given
+
+
+def test_ray_tune_is_given_the_sweeps_budget(plan: SweepPlan, runs: RunStore) -> None:
     """And to keep those whose accuracy is high."""
-    monkeypatch.setattr(tune, "Tuner", lambda *args, **options: options)
-    plan = replace(plan, sweep=replace(plan.sweep, max_epochs=30, grace_period=3, reduction_factor=2))
-    scheduler = _build_scheduler(plan, [])
-    given: Any = _build_tuner(plan, [], None, None, scheduler, runs, "/nowhere", print, TimeLimit(None))
-    asked, run = given["tune_config"], given["run_config"]
-    assert (asked.metric, asked.mode, asked.scheduler) == ("validation_accuracy", "max", scheduler)
-    assert run.failure_config.max_failures == 2
-    scheduler.set_search_properties(asked.metric, asked.mode)
-    (bracket,) = scheduler._brackets
+    given = build(replace(plan, sweep=replace(plan.sweep, max_epochs=30, grace_period=3, reduction_factor=2)), runs)
+    asked = given["tune_config"]
+    assert (asked.scheduler._time_attr, asked.metric, asked.mode) == ("epoch", "validation_accuracy", "max")
+    assert given["run_config"].failure_config.max_failures == 2
+    assert asked.scheduler.set_search_properties(asked.metric, asked.mode)
+    (bracket,) = asked.scheduler._brackets
     assert sorted(rung for rung, _ in bracket._rungs) == [3, 6, 12, 24]
-
-
-def test_the_best_go_on(plan: SweepPlan) -> None:
-    """The tuner's settings tell the scheduler which of two is the better one."""
-    scheduler = _build_scheduler(plan, [])
-    config = _tune_config(plan, None, scheduler)
-    assert scheduler.set_search_properties(config.metric, config.mode)
-    said = []
-    for trial_id, accuracy in (("t0000", 0.5), ("t0001", 0.4), ("t0002", 0.6)):
-        trial: Any = SimpleNamespace(trial_id=trial_id, config={"trial_id": trial_id})
-        controller: Any = None
-        ASHAScheduler.on_trial_add(scheduler, controller, trial)
-        said.append(scheduler.on_trial_result(controller, trial, {TIME_ATTRIBUTE: 1, METRIC: accuracy}))
-    assert said == [TrialScheduler.CONTINUE, TrialScheduler.STOP, TrialScheduler.CONTINUE]
 
 
 @pytest.mark.parametrize(("searcher", "is_pruned"), [("random", True), ("pbt", False)])
 def test_the_checkpoints_of_a_population_wait_for_its_end(
-    plan: SweepPlan, runs: RunStore, monkeypatch: pytest.MonkeyPatch, searcher: Any, is_pruned: bool
+    plan: SweepPlan, runs: RunStore, searcher: Any, is_pruned: bool
 ) -> None:
     """Its next generation begins with them."""
-    monkeypatch.setattr(tune, "Tuner", lambda *args, run_config, **options: run_config.callbacks)
-    plan = replace(plan, sweep=replace(plan.sweep, searcher=searcher))
-    scheduler = _build_scheduler(plan, [])
-    callbacks: Any = _build_tuner(plan, [], None, None, scheduler, runs, "/nowhere", print, TimeLimit(None))
-    assert any(isinstance(each, Pruner) for each in callbacks) == is_pruned
+    given = build(replace(plan, sweep=replace(plan.sweep, searcher=searcher)), runs)
+    assert any(isinstance(each, Pruner) for each in given["run_config"].callbacks) == is_pruned
 
 
 @pytest.mark.parametrize(("num_cohorts", "says"), [(0, []), (2, ["cohorts together=8"])])
 def test_the_log_says_how_many_trials_are_judged_together(
-    plan: SweepPlan, runs: RunStore, monkeypatch: pytest.MonkeyPatch, num_cohorts: int, says: list[str]
+    plan: SweepPlan, runs: RunStore, num_cohorts: int, says: list[str]
 ) -> None:
-    monkeypatch.setattr(tune, "Tuner", lambda *args, run_config, **options: run_config.callbacks)
-    plan = replace(plan, max_concurrent_trials=15, num_cohorts=num_cohorts)
     said: list[str] = []
-    scheduler = _build_scheduler(plan, [])
-    callbacks: Any = _build_tuner(plan, [], None, None, scheduler, runs, "/nowhere", said.append, TimeLimit(None))
-    (ledger,) = (each for each in callbacks if isinstance(each, Ledger))
+    given = build(replace(plan, max_concurrent_trials=15, num_cohorts=num_cohorts), runs, said.append)
+    (ledger,) = (each for each in given["run_config"].callbacks if isinstance(each, Ledger))
     ledger.setup()
     assert said == [budget_line(plan.sweep.budget), *says]
 
@@ -144,14 +126,33 @@ def own_handlers() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-def teach_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def tune_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `run_trials` sets is taken back."""
     for name, value in _TUNE_ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
 
 
-@pytest.mark.usefixtures("own_handlers")
+Fit = Callable[[Callable[[], object]], None]
+
+
+@pytest.fixture
+def in_place_of_ray_tune(own_handlers: None, tune_environment: None, monkeypatch: pytest.MonkeyPatch) -> Fit:
+    """Has `run_trials` call a function where it would run Ray Tune."""
+
+    def set_fit(fit: Callable[[], object]) -> None:
+        monkeypatch.setattr(sweep_module, "_build_tuner", lambda *arguments: SimpleNamespace(fit=fit))
+        monkeypatch.setattr(sweep_module, "_alone", lambda *arguments: None)
+
+    return set_fit
+
+
 def test_the_signal_after_the_last_trial_is_not_swallowed(
-    plan: SweepPlan, runs: RunStore, trial_record: TrialRecord, monkeypatch: pytest.MonkeyPatch
+    plan: SweepPlan,
+    runs: RunStore,
+    trial_record: TrialRecord,
+    in_place_of_ray_tune: Fit,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Nor one that comes while checkpoints are waited for: Ray Tune's handler only ends what has ended."""
 
@@ -160,12 +161,11 @@ def test_the_signal_after_the_last_trial_is_not_swallowed(
         for trial_id in ("t0000", "t0001"):
             runs.write_trial("cnn-1", replace(trial_record, trial_id=trial_id))
 
-    teach_environment(monkeypatch)
+    in_place_of_ray_tune(fit)
     at_drain: list[list[Any]] = []
     monkeypatch.setattr(ray, "put", lambda data: None)
     monkeypatch.setattr(sweep_module, "start_engines", lambda *arguments: [])
     monkeypatch.setattr(sweep_module, "drain_engines", lambda engines: at_drain.append(handlers()))
-    monkeypatch.setattr(sweep_module, "_build_tuner", lambda *arguments: SimpleNamespace(fit=fit))
     runs.create_sweep(plan.sweep)
     before = handlers()
     prices = Prices(currency="USD", rates={("CPU", "on_demand"): 0.05})
@@ -176,12 +176,9 @@ def test_the_signal_after_the_last_trial_is_not_swallowed(
     assert handlers() == before
 
 
-@pytest.mark.usefixtures("own_handlers")
+@pytest.mark.usefixtures("own_handlers", "tune_environment")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ray_tune_ends_in_order_and_soon_on_the_first_signal_alone(
-    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    teach_environment(monkeypatch)
+def test_the_first_signal_ends_ray_tune_in_order_and_soon(number: signal.Signals) -> None:
     before, stopping = handlers(), threading.Event()
     hurried: list[int] = []
     with ending_in_order(lambda: hurried.append(1), stopping):
@@ -200,20 +197,16 @@ def test_ray_tune_ends_in_order_and_soon_on_the_first_signal_alone(
     assert handlers() == before
 
 
-@pytest.mark.usefixtures("own_handlers")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_sweep_that_is_stopped_before_ray_tune_has_begun_is_an_interrupted_one(
-    plan: SweepPlan, runs: RunStore, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+    plan: SweepPlan, runs: RunStore, in_place_of_ray_tune: Fit, number: signal.Signals
 ) -> None:
-    tuner = SimpleNamespace(fit=lambda: signal.raise_signal(number))
-    monkeypatch.setattr(sweep_module, "_build_tuner", lambda *arguments: tuner)
-    monkeypatch.setattr(sweep_module, "_alone", lambda *arguments: None)
+    in_place_of_ray_tune(lambda: signal.raise_signal(number))
     runs.create_sweep(plan.sweep)
     with pytest.raises(InterruptedSweepError, match="was interrupted"):
         run_trials(plan, runs, print)
 
 
-@pytest.mark.usefixtures("own_handlers")
 @pytest.mark.parametrize(
     ("error", "hint", "is_printed"),
     [
@@ -223,10 +216,10 @@ def test_a_sweep_that_is_stopped_before_ray_tune_has_begun_is_an_interrupted_one
         (StorageError("the store is away", "look at it"), "look at it", False),
     ],
 )
-def test_why_a_sweep_broke_off_is_said_with_what_to_do(
+def test_the_error_of_a_sweep_that_broke_off_says_what_to_do(
     plan: SweepPlan,
     runs: RunStore,
-    monkeypatch: pytest.MonkeyPatch,
+    in_place_of_ray_tune: Fit,
     capsys: pytest.CaptureFixture[str],
     error: Exception,
     hint: str,
@@ -235,9 +228,7 @@ def test_why_a_sweep_broke_off_is_said_with_what_to_do(
     def fit() -> None:
         raise error
 
-    teach_environment(monkeypatch)
-    monkeypatch.setattr(sweep_module, "_build_tuner", lambda *arguments: SimpleNamespace(fit=fit))
-    monkeypatch.setattr(tune, "with_parameters", lambda function, **parameters: function)
+    in_place_of_ray_tune(fit)
     runs.create_sweep(plan.sweep)
     with pytest.raises(StorageError, match="cnn-1 broke off: ") as caught:
         run_trials(plan, runs, print)
@@ -246,10 +237,9 @@ def test_why_a_sweep_broke_off_is_said_with_what_to_do(
     assert ("a bug" in capsys.readouterr().err) == is_printed
 
 
-@pytest.mark.usefixtures("own_handlers")
 @pytest.mark.parametrize("has_finals", [True, False])
 def test_a_search_that_is_told_to_stop_as_it_ends_has_no_finals(
-    plan: SweepPlan, runs: RunStore, trial_record: TrialRecord, monkeypatch: pytest.MonkeyPatch, has_finals: bool
+    plan: SweepPlan, runs: RunStore, trial_record: TrialRecord, in_place_of_ray_tune: Fit, has_finals: bool
 ) -> None:
     """Ray Tune's loop has ended, and no longer looks whether it is to stop."""
 
@@ -259,9 +249,7 @@ def test_a_search_that_is_told_to_stop_as_it_ends_has_no_finals(
             runs.write_trial("cnn-1", replace(trial_record, trial_id=trial_id))
         signal.raise_signal(signal.SIGTERM)
 
-    teach_environment(monkeypatch)
-    monkeypatch.setattr(sweep_module, "_build_tuner", lambda *arguments: SimpleNamespace(fit=fit))
-    monkeypatch.setattr(tune, "with_parameters", lambda function, **parameters: function)
+    in_place_of_ray_tune(fit)
     runs.create_sweep(plan.sweep)
     if not has_finals:
         assert run_trials(plan, runs, print).winner

@@ -1,11 +1,9 @@
 """A trial that trains by itself: what it is given, and its end under the real Ray Tune."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from ray_scripts import run_script
 
 from cifar_ray.data.split import TrainingData
 from cifar_ray.records import EpochMetrics
@@ -48,10 +46,7 @@ tune.Tuner(
 @pytest.mark.slow
 @pytest.mark.chaos
 def test_the_last_trial_to_be_stopped_ends_after_its_uploads(tmp_path: Path) -> None:
-    environ = os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-    command = [sys.executable, "-c", SWEEP_OF_ONE, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environ)
-    assert done.returncode == 0, done.stderr
+    run_script(SWEEP_OF_ONE, str(tmp_path))
     assert (tmp_path / "arrived").exists()
 
 
@@ -70,7 +65,7 @@ def test_batches_follow_the_sweeps_seed_or_in_finals_each_trials_own(
     assert own == named != first
 
 
-def test_an_epoch_is_told_with_its_trials_standing_unless_it_is_repeated(
+def test_an_epoch_is_reported_with_its_standing_unless_repeated(
     tmp_path: Path, training_data: TrainingData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard: list[tuple[int, int]] = []

@@ -43,9 +43,7 @@ class FakeTrial:
         (Trial.PENDING, False, RAISED, True),
     ],
 )
-def test_a_process_that_was_lost_is_heard_of_once(
-    status: str, has_process: bool, exception: Exception, is_heard: bool
-) -> None:
+def test_a_lost_process_is_handled_once(status: str, has_process: bool, exception: Exception, is_heard: bool) -> None:
     heard: list[object] = []
     trial, other = FakeTrial(status), FakeTrial("another")
     controller = SimpleNamespace(
@@ -105,6 +103,6 @@ def test_a_lost_node_is_no_failure_of_its_trials(
         *("_resetting_trials", "_trial_to_actor"),
     ],
 )
-def test_the_controller_has_what_is_changed(name: str) -> None:
+def test_the_controller_has_the_patched_attributes(name: str) -> None:
     """Ray's private names: to set one that it no longer has would do nothing, and say nothing."""
     assert f"self.{name}" in inspect.getsource(TuneController)

@@ -28,11 +28,11 @@ class BeginsError(Exception):
 
 @pytest.fixture
 def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Planned:
-    """The plan of a sweep of a study with these options, on a node of sixteen cores."""
+    """The plan of a sweep of a study with these options, on two nodes of eight cores."""
     plans: list[SweepPlan] = []
     (prices := tmp_path / "prices.toml").write_text('currency = "EUR"\n[CPU]\non_demand = 0.05\n')
-    settings = read_settings({"CIFAR_RAY_HOME": str(tmp_path), "CIFAR_RAY_PRICES": str(prices)})
-    nodes = [NodeKind(name="node", resources={"CPU": 16.0}, max_nodes=1)]
+    settings = read_settings({"CIFAR_RAY_STORAGE": str(tmp_path), "CIFAR_RAY_PRICES": str(prices)})
+    nodes = [NodeKind(name="node", resources={"CPU": 8.0}, max_nodes=2)]
 
     def begin(plan: SweepPlan, *others: object) -> None:
         plans.append(plan)
@@ -72,6 +72,14 @@ def test_what_is_asked_of_the_sweep_as_a_whole_is_in_its_plan(
     assert plan.prices is not None
     assert plan.prices.currency == "EUR"
     assert plan.study is None, "its trials are all known"
+
+
+def test_the_log_says_as_how_many_networks_trials_train(planned: Planned, capsys: pytest.CaptureFixture[str]) -> None:
+    for trials, says in ((8, "8 at once as one network, "), (40, "32 at once as 2 networks, ")):
+        planned("cnn", trials=trials)
+        assert says in capsys.readouterr().out
+    planned("cnn", no_cohort=True)
+    assert "16 at once, " in capsys.readouterr().out
 
 
 def test_a_searcher_that_learns_trains_few_at_once(planned: Planned) -> None:

@@ -85,7 +85,7 @@ def train(configs: list[TrialConfig], accuracies: list[float]) -> list[TrialReco
     ]
 
 
-def test_the_finals_are_a_sweep_that_cuts_nothing(record: SweepRecord) -> None:
+def test_the_finals_are_a_sweep_without_early_stopping(record: SweepRecord) -> None:
     assert (record.sweep_id, record.parent, record.finalists) == ("cnn-1-finals", "cnn-1", ("t0002", "t0000"))
     assert (record.num_trials, record.grace_period, record.max_epochs) == (6, 4, 4)
     assert (record.is_cohort, record.cpus_per_trial, record.accelerators_per_trial) == (False, 2.0, 0.0)
@@ -119,7 +119,7 @@ def test_finals_may_be_longer_than_the_search(
     assert None not in {each.shrinkage for each in rank_retrained(record, trials, retrained).finalists}
 
 
-def test_a_trial_that_was_cut_has_not_shrunk(record: SweepRecord, trials: dict[str, TrialRecord]) -> None:
+def test_a_trial_that_was_stopped_early_has_no_shrinkage(record: SweepRecord, trials: dict[str, TrialRecord]) -> None:
     """What it gains by the epochs that ASHA had spared is no luck."""
     retrained = train(finals_configs(record, trials), [0.7] * 6)
     trials["t0002"] = replace(trials["t0002"], outcome="stopped", num_epochs=1)
@@ -127,7 +127,7 @@ def test_a_trial_that_was_cut_has_not_shrunk(record: SweepRecord, trials: dict[s
     assert shrinkage == {"t0002": None, "t0000": pytest.approx(-0.2)}
 
 
-def test_judging_takes_the_trainings_in_their_order(record: SweepRecord, trials: dict[str, TrialRecord]) -> None:
+def test_finalists_are_ranked_by_their_own_trainings(record: SweepRecord, trials: dict[str, TrialRecord]) -> None:
     retrained = train(finals_configs(record, trials), [0.4, 0.4, 0.4, 0.6, 0.5, 0.7])
     finals = rank_retrained(record, trials, retrained)
     assert [each.trial_id for each in finals.finalists] == ["t0000", "t0002"]
@@ -194,7 +194,7 @@ class Driver:
         return result
 
 
-def test_a_driver_that_goes_on_trains_what_is_left(
+def test_a_resuming_driver_trains_what_is_left(
     runs: RunStore, plan: SweepPlan, trials: dict[str, TrialRecord], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs.create_sweep(plan.sweep)
@@ -226,7 +226,7 @@ def test_checkpoints_that_are_not_to_be_kept_go_in_the_end(
     assert sum(key.endswith(layout.MANIFEST) for key in runs.objects.keys("cnn-1")) == num_left
 
 
-def test_where_no_trial_can_be_trained_anew_the_sweep_is_all(
+def test_without_a_ranked_trial_there_are_no_finals(
     runs: RunStore, plan: SweepPlan, trials: dict[str, TrialRecord], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs.create_sweep(plan.sweep)
@@ -237,7 +237,7 @@ def test_where_no_trial_can_be_trained_anew_the_sweep_is_all(
     assert runs.result("cnn-1") == result
 
 
-def test_finals_have_places_of_their_own_and_the_result_adds_them_up(
+def test_the_result_adds_up_search_and_finals(
     runs: RunStore, plan: SweepPlan, sweep: SweepRecord, record: SweepRecord, trials: dict[str, TrialRecord]
 ) -> None:
     nested = runs.finals("cnn-1")

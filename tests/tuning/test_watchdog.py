@@ -1,8 +1,5 @@
 """Trials that hang, under the real Ray Tune: their processes are stopped, and can end no call by themselves."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +10,7 @@ import pytest
 import ray
 from ray.exceptions import RpcError
 from ray.tune.experiment import Trial
+from ray_scripts import run_script
 
 from cifar_ray.records import EpochMetrics
 from cifar_ray.tuning import watchdog
@@ -59,14 +57,11 @@ print("failed:", sum(result.error is not None for result in results), flush=True
 @pytest.mark.fault("a trial hangs")
 @pytest.mark.slow
 @pytest.mark.chaos
-def test_a_trial_that_hangs_is_ended_and_tried_again(tmp_path: Path) -> None:
-    environ = os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-    command = [sys.executable, "-c", SWEEP, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False, env=environ)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("hangs: no epoch for") == 3
-    assert "failed: 1" in done.stdout, "the one that hangs again"
-    assert "1 of 2 accelerators have been idle for" in done.stdout
+def test_a_hanging_trial_is_killed_and_retried(tmp_path: Path) -> None:
+    said = run_script(SWEEP, str(tmp_path), timeout_s=200)
+    assert said.count("hangs: no epoch for") == 3
+    assert "failed: 1" in said, "the one that hangs again"
+    assert "1 of 2 accelerators have been idle for" in said
     hung = [path.name.partition("-")[2] for path in tmp_path.glob("[12]-*")]
     assert len(hung) == 3
     assert not [process for process in hung if Path("/proc", process).exists()], "left behind"
@@ -86,7 +81,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return pass_time
 
 
-def test_epochs_that_a_resumed_trial_tells_again_do_not_make_its_own_ones_late(
+def test_repeated_epochs_do_not_shorten_the_deadline(
     clock: Callable[[float], None], epoch_metrics: list[EpochMetrics], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended: list[object] = []

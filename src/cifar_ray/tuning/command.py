@@ -241,7 +241,8 @@ def _hardware(kinds: list[NodeKind]) -> Mapping[str, str]:
 
 def _say_plan(plan: SweepPlan) -> None:
     sweep = plan.sweep
-    at_once = f"{plan.max_concurrent_trials} at once{' as one network' if plan.num_cohorts else ''}"
+    networks = {0: "", 1: " as one network"}.get(plan.num_cohorts, f" as {plan.num_cohorts} networks")
+    at_once = f"{plan.max_concurrent_trials} at once{networks}"
     click.echo(
         f"sweep {sweep.sweep_id}: {_counted(sweep.num_trials, 'trial')} of {sweep.study}, "
         f"at most {_counted(sweep.max_epochs, 'epoch')}, {at_once}, data {sweep.dataset.name}, "
@@ -256,14 +257,14 @@ def _counted(number: int, noun: str) -> str:
 def _say_result(result: SweepResult, storage: str, options: SweepOptions) -> None:
     outcomes = ", ".join(f"{count} {name}" for name, count in sorted(result.outcomes.items()))
     click.echo(f"sweep {result.sweep_id} finished in {result.wall_s:.0f} s: {outcomes}")
-    if result.winner is None or result.winner.best_validation_accuracy is None:
+    winner = result.winner
+    if winner is None or winner.best_validation_accuracy is None:
         raise CifarRayError(
             f"no trial of sweep {result.sweep_id} finished an epoch with a finite loss",
             f"see the errors in {storage}/{result.sweep_id}/trials/*/trial.json",
         )
-    winner = result.winner
     click.echo(
-        f"winner {winner.trial_id}: validation accuracy {100 * result.winner.best_validation_accuracy:.2f} % "
+        f"winner {winner.trial_id}: validation accuracy {100 * winner.best_validation_accuracy:.2f} % "
         f"after epoch {winner.best_epoch}; results in {storage}/{result.sweep_id}"
     )
     if result.finals:

@@ -115,7 +115,7 @@ class CohortEngine:
         """
         with self._changed:
             if trial_id not in self._members:
-                raise _stranger(trial_id)
+                raise _not_a_member(trial_id)
             if self._members[trial_id].is_finished:
                 return None
             self._awaited.add(trial_id)
@@ -135,7 +135,7 @@ class CohortEngine:
                 return
             if trial_id in self._ready - self._in_pass:
                 self._ready.discard(trial_id)
-                self._outcomes[trial_id] = _stranger(trial_id)
+                self._outcomes[trial_id] = _not_a_member(trial_id)
             self._leaving.add(trial_id)
             self._awaited.discard(trial_id)
             self._may_grow = True
@@ -172,7 +172,7 @@ class CohortEngine:
                 # the epochs were trained on this node, not on those of the members' processes
                 epochs = {line.trial_id: (replace(line, node=self._node), standings) for line in lines}
                 # a trial that left as the pass began has no epoch
-                outcomes = {trial_id: epochs.get(trial_id) or _stranger(trial_id) for trial_id in trial_ids}
+                outcomes = {trial_id: epochs.get(trial_id) or _not_a_member(trial_id) for trial_id in trial_ids}
             except Exception as error:  # noqa: BLE001  # raised again in the process of every trial of the pass
                 # otherwise its frames would keep the device memory of this pass through the next one
                 traceback.clear_frames(error.__traceback__)
@@ -218,7 +218,7 @@ class CohortEngine:
         return is_full and bool(self._ready) and self._awaited <= self._ready
 
 
-def _stranger(trial_id: str) -> NotAMemberError:
+def _not_a_member(trial_id: str) -> NotAMemberError:
     return NotAMemberError(f"{trial_id} is no member of its cohort", "join it anew")
 
 

@@ -33,10 +33,7 @@ def run_with_finals(plan: SweepPlan, runs: RunStore, say: Callable[[str], None])
     The finals' record names the finalists: once it is written the search itself is over, and a driver that resumes
     leaves its trials alone. Raises what `run_trials` raises.
     """
-    if plan.sweep.num_finalists and plan.finals is not None:
-        result = _run_both(plan, plan.finals, runs, say)
-    else:
-        result = run_trials(plan, runs, say)
+    result = run_trials(plan, runs, say) if plan.finals is None else _run_both(plan, plan.finals, runs, say)
     runs.write_result(result)
     keep_chosen(plan.keep, runs, plan.sweep.sweep_id)
     return result

@@ -42,8 +42,7 @@ class SweepGauges:
         """Publish where the sweep stands; to be called every few seconds."""
         for state in _STATES:
             self._trials.set(getattr(progress, state), {"State": state})
-        known = sum(getattr(progress, state) for state in _STATES)
-        self._trials.set(progress.trials - known, {"State": "waiting"})
+        self._trials.set(progress.trials - progress.running - progress.ended, {"State": "waiting"})
         if progress.best_validation_accuracy is not None:
             self._best.set(progress.best_validation_accuracy)
         num_new, self._num_epochs = progress.epochs - self._num_epochs, progress.epochs

@@ -13,7 +13,6 @@ from ray.tune.search.optuna import OptunaSearch
 
 from cifar_ray.progress.asha import milestones
 from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
-from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Choice, Study, TrialConfig
 from cifar_ray.studies.space import Domain
@@ -34,10 +33,9 @@ class ModelSearch(BookSearch):
     """
 
     def __init__(self, study: Study, sweep: SweepRecord, first: Sequence[TrialConfig], runs: RunStore) -> None:
-        """`first` are the configurations of a random sweep."""
-        super().__init__(sweep, runs)
-        self._study, self._first = study, first
-        self._rungs = milestones(sweep.budget)
+        super().__init__(study, sweep, first, runs)
+        self._rungs = milestones(sweep.budget) if study.searcher == "bohb-style" else []
+        """The epochs after which running trials give results."""
         trials = self._trials
         # each driver has a seed of its own: with the first one's it would repeat the same draws
         seed = random.Random(f"{study.name}:{sweep.seed}:{len(trials)}").getrandbits(32)
@@ -55,7 +53,7 @@ class ModelSearch(BookSearch):
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """A trial finished an epoch and goes on."""
-        if self._study.searcher == "bohb-style" and result[TIME_ATTRIBUTE] in self._rungs:
+        if result[TIME_ATTRIBUTE] in self._rungs:
             self._learn(self._given[trial_id], from_result(result))
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
@@ -63,11 +61,10 @@ class ModelSearch(BookSearch):
         if not error and result and METRIC in result:
             self._learn(self._given[trial_id], from_result(result))
 
-    def _begin(self, trial_id: str) -> TrialRecord:
-        index = len(self._trials)
+    def _choose(self, index: int, trial_id: str) -> tuple[None, Mapping[str, Any]]:
         is_drawn = self._num_results < NUM_STARTUP
         config = self._first[index] if is_drawn else self._study.configure(self._model.suggest(trial_id))
-        return TrialRecord(trial_id=layout.trial_id(index), config=config.to_dict(), outcome="running")
+        return None, config.to_dict()
 
     def _learn(self, trial: TrialRecord, reached: EpochMetrics) -> None:
         """Add a trial's result to the model, once: resumed trials repeat their epochs."""
@@ -77,7 +74,7 @@ class ModelSearch(BookSearch):
         self._observed.add((trial.trial_id, epoch))
         self._num_results += 1
         parameters = {name: trial.config[name] for name in self._study.space}
-        is_rung = self._study.searcher == "bohb-style" and epoch < self._sweep.max_epochs
+        is_rung = epoch in self._rungs
         # the model ranks pruned trials by their last step, then by their value, and those without steps last: a
         # diverged trial is given none, however late it diverged
         steps = [accuracy] * epoch if is_rung and reached.is_finite else None
@@ -89,8 +86,7 @@ class ModelSearch(BookSearch):
         for line in self._runs.metrics(self._sweep.sweep_id):
             if (trial := ended.get(line.trial_id)) is None:
                 continue
-            is_last = line.epoch == trial.num_epochs
-            if is_last or (self._study.searcher == "bohb-style" and line.epoch in self._rungs):
+            if line.epoch == trial.num_epochs or line.epoch in self._rungs:
                 self._learn(trial, line)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cifar_ray.records import SweepRecord, TrialRecord
-from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Study, TrialConfig
 from cifar_ray.studies.space import sample_space
@@ -33,9 +32,7 @@ class PopulationSearch(BookSearch):
     """
 
     def __init__(self, study: Study, sweep: SweepRecord, first: Sequence[TrialConfig], runs: RunStore) -> None:
-        """`first` are the configurations of a random sweep."""
-        super().__init__(sweep, runs)
-        self._study, self._first = study, first
+        super().__init__(study, sweep, first, runs)
         self._size = study.trials_at_once
         # a failed trial of an earlier generation has been replaced; a running one may have ended unrecorded
         start = max(0, len(self._trials) - 1) // self._size * self._size
@@ -56,23 +53,16 @@ class PopulationSearch(BookSearch):
         is_of_use = not error and result and METRIC in result and from_result(result).is_finite
         self._reached[self._given[trial_id].trial_id] = result[METRIC] if is_of_use and result else NO_ACCURACY
 
-    def _begin(self, trial_id: str) -> TrialRecord | None:
-        index = len(self._trials)
-        name = layout.trial_id(index)
+    def _choose(self, index: int, trial_id: str) -> tuple[str | None, Mapping[str, Any]] | None:
         if index < self._size:
-            return TrialRecord(trial_id=name, config=self._first[index].to_dict(), outcome="running")
+            return None, self._first[index].to_dict()
         start = index // self._size * self._size
         before = self._trials[start - self._size : start]
         if any(each.trial_id not in self._reached for each in before):
             return None
-        parent, config = descend(
-            self._study,
-            before,
-            [self._reached[each.trial_id] for each in before],
-            index - start,
-            random.Random(f"{self._study.name}:{self._sweep.seed}:{index}"),
-        )
-        return TrialRecord(trial_id=name, config=config, outcome="running", parent=parent)
+        reached = [self._reached[each.trial_id] for each in before]
+        rng = random.Random(f"{self._study.name}:{self._sweep.seed}:{index}")
+        return descend(self._study, before, reached, index - start, rng)
 
 
 def descend(

@@ -7,7 +7,7 @@ from typing import cast
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from cifar_ray.errors import CifarRayError, ConfigurationError, StorageError
+from cifar_ray.errors import CifarRayError, ConfigurationError, StorageError, first_line
 from cifar_ray.settings import Settings
 from cifar_ray.storage.object_store import open_store
 from cifar_ray.storage.probe import check_marker, check_write_read_delete, leave_marker
@@ -65,7 +65,7 @@ def _wait_for(node_id: str, address: str, check: ray.ObjectRef) -> None:
     except ray.exceptions.RayError as error:
         if node_id not in _living_nodes():
             return
-        raise StorageError(f"node {address} could not check the store: {error}".splitlines()[0]) from error
+        raise StorageError(f"node {address} could not check the store: {first_line(error)}") from error
     if failure is not None:
         raise StorageError(f"from node {address}: {failure.message}", failure.hint)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from cifar_ray.records import SweepRecord
 from cifar_ray.storage.runs import RunStore
@@ -12,11 +12,7 @@ from cifar_ray.tuning.book_search import BookSearch
 from cifar_ray.tuning.model_search import ModelSearch
 from cifar_ray.tuning.population import PopulationSearch
 
-_CLASSES: Mapping[Searcher, Callable[[Study, SweepRecord, Sequence[TrialConfig], RunStore], BookSearch]] = {
-    "tpe": ModelSearch,
-    "bohb-style": ModelSearch,
-    "pbt": PopulationSearch,
-}
+_CLASSES: Mapping[Searcher, type[BookSearch]] = {"tpe": ModelSearch, "bohb-style": ModelSearch, "pbt": PopulationSearch}
 
 
 def open_search(study: Study, sweep: SweepRecord, first: Sequence[TrialConfig], runs: RunStore) -> BookSearch | None:

@@ -38,8 +38,7 @@ from cifar_ray.tuning.pass_asha import PassASHA
 from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
 from cifar_ray.tuning.pruner import Pruner
 from cifar_ray.tuning.searchers import open_search
-from cifar_ray.tuning.signals import ending_in_order
-from cifar_ray.tuning.time_limit import TimeLimit
+from cifar_ray.tuning.signals import TimeLimit, ending_in_order
 from cifar_ray.tuning.trackers import Trackers
 from cifar_ray.tuning.trainable import TrialPlan, run_trial
 from cifar_ray.tuning.watchdog import Watchdog

@@ -16,7 +16,7 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.result import TRAINING_ITERATION
 
-from cifar_ray.errors import ConfigurationError, StorageError, without_user
+from cifar_ray.errors import ConfigurationError, StorageError, first_line, without_user
 from cifar_ray.records import EpochMetrics, SweepRecord
 from cifar_ray.settings import Settings, read_settings
 from cifar_ray.storage import layout
@@ -208,6 +208,5 @@ class _Feed:
 
 
 def _one_line(error: Exception) -> str:
-    """The first line of its text, without the name and password that a URL may hold."""
-    first = next(iter(str(error).strip().splitlines()), "")
-    return f"{type(error).__name__}: {without_user(first)[:300]}"
+    """Without the name and password that a URL may hold."""
+    return f"{type(error).__name__}: {without_user(first_line(error))[:300]}"
