@@ -7,9 +7,8 @@ import torch
 from PIL import Image
 
 from cifar_ray.data.augmentation import Augmentation, Augmenter, draw
-from cifar_ray.data.cutout import cut_out
 from cifar_ray.data.packing import PackedImages
-from cifar_ray.data.resident import ResidentBatches
+from cifar_ray.data.resident import ResidentBatches, cut_out
 from cifar_ray.data.split import TrainingData
 
 
