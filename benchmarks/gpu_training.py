@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from itertools import accumulate
-from typing import cast
 
 import numpy as np
 import torch
@@ -25,7 +24,7 @@ from benchmarks.gpu_figures import (
     name_accuracy_series,
     name_series,
 )
-from benchmarks.halving import Trainer, run_halving
+from benchmarks.halving import run_halving
 from benchmarks.measuring import Readings
 from benchmarks.peaks import Convolution, convolution_rate, product_rate, training_flops
 from benchmarks.setting import cut
@@ -113,10 +112,9 @@ def measure_study(data: TrainingData, num_readings: int, seed: int, readings: Re
     study = get_study("cnn")
     for _ in range(num_readings):
         started = time.perf_counter()
-        cohort = cast("Trainer", Cohort(data, data_seed=seed, num_threads=1))
-        run = run_halving(cohort, study.sample(seed), study.budget)
+        num_epochs = run_halving(Cohort(data, data_seed=seed), study.sample(seed), study.budget)
         readings.note(STUDY, time.perf_counter() - started)
-        readings.note(STUDY_EPOCHS, run.num_epochs)
+        readings.note(STUDY_EPOCHS, num_epochs)
 
 
 def measure_accuracy(data: TrainingData, num_readings: int, seed: int, readings: Readings) -> None:

@@ -8,36 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
 
 from benchmarks.ours import make_trial
 from cifar_ray.progress.asha import milestones
-from cifar_ray.records import EpochMetrics
 from cifar_ray.studies import Budget, TrialConfig
-from cifar_ray.training.learner import Trial
-
-
-class Trainer(Protocol):
-    """What a cohort does."""
-
-    def add(self, trial: Trial) -> object:
-        """Take a trial in."""
-
-    def train_epoch(self, trial_ids: Sequence[str]) -> list[EpochMetrics]:
-        """An epoch of each of them."""
-
-    def remove(self, trial_id: str) -> None:
-        """Let a trial go."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class HalvingRun:
-    """How it went."""
-
-    num_epochs: int
-    """Over all trials."""
-    best_validation_accuracy: float
+from cifar_ray.training.cohort import Cohort
 
 
 def choose_survivors(accuracies: Mapping[str, float], reduction_factor: int) -> list[str]:
@@ -46,14 +21,14 @@ def choose_survivors(accuracies: Mapping[str, float], reduction_factor: int) -> 
     return sorted(accuracies, key=lambda trial_id: (-accuracies[trial_id], trial_id))[:num_kept]
 
 
-def run_halving(cohort: Trainer, configs: Sequence[TrialConfig], budget: Budget) -> HalvingRun:
-    """Train the configurations as the budget says; one that diverges leaves at once."""
+def run_halving(cohort: Cohort, configs: Sequence[TrialConfig], budget: Budget) -> int:
+    """Train the configurations within the budget; the epochs of all. One that diverges leaves at once."""
     alive = []
     for index, config in enumerate(configs):
         trial = make_trial(config, index=index)
         cohort.add(trial)
         alive.append(trial.trial_id)
-    num_epochs, best, epoch = 0, 0.0, 0
+    num_epochs = epoch = 0
     for rung in (*milestones(budget), budget.max_epochs):
         latest: dict[str, float] = {}
         while epoch < rung and alive:
@@ -61,15 +36,14 @@ def run_halving(cohort: Trainer, configs: Sequence[TrialConfig], budget: Budget)
             epoch += 1
             num_epochs += len(lines)
             latest = {line.trial_id: line.validation_accuracy for line in lines if line.is_finite}
-            best = max([best, *latest.values()])
             alive = _keep(cohort, alive, list(latest))
         if epoch < budget.max_epochs:
             alive = _keep(cohort, alive, choose_survivors(latest, budget.reduction_factor))
     _keep(cohort, alive, [])
-    return HalvingRun(num_epochs=num_epochs, best_validation_accuracy=best)
+    return num_epochs
 
 
-def _keep(cohort: Trainer, alive: Sequence[str], kept: Sequence[str]) -> list[str]:
+def _keep(cohort: Cohort, alive: Sequence[str], kept: Sequence[str]) -> list[str]:
     """`kept`, once the others have left."""
     for trial_id in sorted(set(alive) - set(kept)):
         cohort.remove(trial_id)

@@ -71,6 +71,10 @@ class Figure:
         """The section that measures it."""
         return self.ours.partition("/")[0]
 
+    def is_met(self, measured: Spread) -> bool | None:
+        """Whether the median reaches the target; None where there is no target."""
+        return None if self.target is None else self.target.is_met(measured.median)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
@@ -78,9 +82,9 @@ class Verdict:
 
     figure: Figure
     ours: Spread
-    opponent: Spread | None
-    opponent_series: str | None
-    ratio: Spread | None
+    opponent: Spread | None = None
+    opponent_series: str | None = None
+    ratio: Spread | None = None
     """Over the ratios of each round, whose two readings were taken one after the other."""
     num_rounds: int
     is_met: bool | None
@@ -102,41 +106,17 @@ def judge(figure: Figure, series: Mapping[str, Sequence[float]]) -> Verdict | No
         return None
     if not measured:
         spread = Spread.of(ours)
-        return _verdict(figure, spread, num_rounds=len(ours), judged=spread)
+        return Verdict(figure=figure, ours=spread, num_rounds=len(ours), is_met=figure.is_met(spread))
     opponent = min(measured, key=lambda name: statistics.median(series[name]))
     pairs = list(zip(ours, series[opponent], strict=False))  # an interrupted round has one side alone
-    ratio = Spread.of([_ratio(figure, mine, theirs) for mine, theirs in pairs])
-    return _verdict(
-        figure,
-        Spread.of([mine for mine, _ in pairs]),
+    is_speed_up = figure.ratio == "opponent / ours"
+    ratio = Spread.of([theirs / mine if is_speed_up else mine / theirs for mine, theirs in pairs])
+    return Verdict(
+        figure=figure,
+        ours=Spread.of([mine for mine, _ in pairs]),
         opponent=Spread.of([theirs for _, theirs in pairs]),
         opponent_series=opponent,
         ratio=ratio,
         num_rounds=len(pairs),
-        judged=ratio,
-    )
-
-
-def _ratio(figure: Figure, ours: float, opponent: float) -> float:
-    return opponent / ours if figure.ratio == "opponent / ours" else ours / opponent
-
-
-def _verdict(
-    figure: Figure,
-    ours: Spread,
-    *,
-    num_rounds: int,
-    judged: Spread,
-    opponent: Spread | None = None,
-    opponent_series: str | None = None,
-    ratio: Spread | None = None,
-) -> Verdict:
-    return Verdict(
-        figure=figure,
-        ours=ours,
-        opponent=opponent,
-        opponent_series=opponent_series,
-        ratio=ratio,
-        num_rounds=num_rounds,
-        is_met=figure.target.is_met(judged.median) if figure.target else None,
+        is_met=figure.is_met(ratio),
     )

@@ -6,9 +6,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.null_store import NullStore
 from benchmarks.setting import cut
 from cifar_ray.data.split import TrainingData
+from cifar_ray.errors import ObjectNotFoundError
 from cifar_ray.records import EpochMetrics
 from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.layout import trial_id
@@ -20,6 +20,20 @@ from cifar_ray.training.trial import train_trial
 
 SWEEP_ID = "bench"
 NUM_WARM_UP_IMAGES = 1024
+
+
+class NullStore(ObjectStore):
+    """Keeps nothing, for training without checkpoints: what it inherits from the protocol does nothing."""
+
+    uri = "null"
+
+    def read(self, key: str) -> bytes:
+        """There is never any object."""
+        raise ObjectNotFoundError(f"no object {key!r}: this store keeps none")
+
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        """None."""
+        return {}
 
 
 def time_epoch(data: TrainingData, settings: dict[str, Any], seed: int, num_threads: int) -> float:

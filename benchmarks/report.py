@@ -1,13 +1,15 @@
-"""What a run found: the table for people, the JSON with every reading."""
+"""Runs what is measured part by part, and reports it: a table for people, every reading as JSON."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import click
 
 from benchmarks.measuring import Figure, Readings, Spread, Target, Verdict, judge
 from cifar_ray.data.split import TrainingData
@@ -17,6 +19,7 @@ from cifar_ray.storage.folder import FolderStore
 COLUMNS = ("figure", "ours", "opponent", "ratio", "target", "met")
 MET = {True: "yes", False: "NO", None: ""}
 GIB = 2**30
+INTERRUPTED = 130
 
 
 def describe_run(data: TrainingData, seed: int, num_threads: int) -> dict[str, Any]:
@@ -40,6 +43,40 @@ def describe_run(data: TrainingData, seed: int, num_threads: int) -> dict[str, A
         },
         "at": now(),
     }
+
+
+def run_parts(
+    parts: Mapping[str, Callable[[], None]],
+    figures: Sequence[Figure],
+    run: Mapping[str, Any],
+    readings: Readings,
+    out: Path,
+) -> int:
+    """Measure each part under its headline; the exit code.
+
+    What was measured is kept after each part, and reported whatever ends the run.
+    """
+
+    def keep() -> list[Verdict]:
+        verdicts = judge_all(figures, readings)
+        write_json(out, run, verdicts, readings)
+        return verdicts
+
+    try:
+        for headline, measure in parts.items():
+            click.echo(headline)
+            measure()
+            keep()
+    except KeyboardInterrupt:
+        click.echo("interrupted: what was measured is kept")
+        return INTERRUPTED
+    finally:
+        verdicts = keep()
+        click.echo(f"\n{to_table(verdicts)}\n\n{to_notes(verdicts, run)}")
+        if run.get("is_quick"):
+            click.echo("quick: cut short, no numbers to quote")
+        click.echo(f"every reading: {out}")
+    return 0
 
 
 def judge_all(figures: Iterable[Figure], readings: Readings) -> list[Verdict]:

@@ -35,6 +35,8 @@ class SleepingSweep:
     """Until the first trial slept."""
     slept_s: float
     """Wall time that the trials slept, as many at once as there may be."""
+    peak_bytes: int
+    """Of the driver's memory."""
 
 
 class SleepingLearner:
@@ -108,6 +110,7 @@ def run_sleeping(data: TrainingData, num_trials: int, seed: int, num_cpus: int, 
             run=run,
             start_s=float(_first_nap(folder).read_text()) - began,
             slept_s=run.num_epochs * NAP_S / plan.max_concurrent_trials,
+            peak_bytes=_peak_memory_bytes(),
         )
 
 
@@ -133,6 +136,12 @@ def make_metrics(trial_id: str, epoch: int) -> EpochMetrics:
         learning_rate=0.1,
         seconds=NAP_S,
     )
+
+
+def _peak_memory_bytes() -> int:
+    """Of this process since it began: `getrusage` would count what its parent held as it forked."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
 
 
 def _first_nap(folder: str) -> Path:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -41,8 +40,6 @@ class SweepRun:
     """From the making of its tuner to its last trial's end; Ray was up before."""
     num_epochs: int
     """Over all trials."""
-    peak_bytes: int
-    """Of the driver's memory, so far."""
 
 
 @contextmanager
@@ -111,10 +108,4 @@ def run_plan(plan: SweepPlan) -> SweepRun:
     runs.create_sweep(plan.sweep)
     started = time.perf_counter()
     result = run_with_finals(plan, runs, logging.getLogger(__name__).info)
-    return SweepRun(seconds=time.perf_counter() - started, num_epochs=result.num_epochs, peak_bytes=peak_memory_bytes())
-
-
-def peak_memory_bytes() -> int:
-    """Of this process since it began: `getrusage` would count what its parent held as it forked."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    return SweepRun(seconds=time.perf_counter() - started, num_epochs=result.num_epochs)

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.optim import SGD, Adam, Optimizer
 
-from benchmarks.tutorial_data import training_loader, validation_loader
+from benchmarks.tutorial_data import WORKER_CHOICES, training_loader, validation_loader
 from cifar_ray.data.split import TrainingData
 from cifar_ray.models import build_model
 from cifar_ray.studies import TrialConfig
@@ -34,6 +34,10 @@ class Variant:
     def __str__(self) -> str:
         kind = "default" if self.has_defaults else "lean"
         return f"tutorial, {kind} Trainer, {self.num_workers} workers"
+
+
+LEAN = tuple(Variant(num_workers=number) for number in WORKER_CHOICES)
+"""The fast way, with each number of workers that is tried."""
 
 
 class TutorialModule(pl.LightningModule):

@@ -12,7 +12,7 @@ from ray.tune.integration.pytorch_lightning import TuneReportCheckpointCallback
 from ray.tune.schedulers import ASHAScheduler
 
 from benchmarks import tutorial
-from benchmarks.sweeps import SweepRun, local_ray, peak_memory_bytes
+from benchmarks.sweeps import SweepRun, local_ray
 from benchmarks.tutorial import Variant
 from cifar_ray.data.split import TrainingData
 from cifar_ray.studies import TrialConfig
@@ -42,7 +42,7 @@ def run_tutorial(
     if results.errors:
         raise results.errors[0]
     num_epochs = sum(int(result.metrics["training_iteration"]) for result in results)
-    return SweepRun(seconds=seconds, num_epochs=num_epochs, peak_bytes=peak_memory_bytes())
+    return SweepRun(seconds=seconds, num_epochs=num_epochs)
 
 
 def train(parameters: dict[str, Any], *, data: TrainingData, seed: int, variant: Variant) -> None:

@@ -29,7 +29,6 @@ CONFIG = TrialConfig(
     batch_norm=True,
 )
 """Adam, since its state makes the largest checkpoints: three times the weights."""
-NUM_WARM_UP_IMAGES = 1024
 BYTES_PER_S = 20e6
 STORED = "checkpoints/to S3 at 20 MB/s"
 DROPPED = "checkpoints/none"
@@ -76,7 +75,7 @@ def train(data: TrainingData, settings: dict[str, Any], seed: int, num_threads: 
 
 def warm_up(data: TrainingData, *arguments: Any) -> float:
     """The same on few images."""
-    return train(cut(data, NUM_WARM_UP_IMAGES, NUM_WARM_UP_IMAGES), *arguments)
+    return train(cut(data, ours.NUM_WARM_UP_IMAGES, ours.NUM_WARM_UP_IMAGES), *arguments)
 
 
 CHECKPOINTS = Section(

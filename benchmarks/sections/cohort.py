@@ -10,8 +10,7 @@ from benchmarks import ours, tutorial
 from benchmarks.contender import Contender
 from benchmarks.measuring import Figure, Readings, Target, interleave
 from benchmarks.setting import Section, Setting, cut
-from benchmarks.tutorial import Variant
-from benchmarks.tutorial_data import WORKER_CHOICES
+from benchmarks.tutorial import LEAN, Variant
 from cifar_ray.studies import get_study
 
 SIZES = (1, 4, 8, 16, 32)
@@ -78,8 +77,7 @@ def _scout(setting: Setting, config: dict[str, Any]) -> Variant:
     """The number of workers that is faster on a part of the data."""
     with Contender(setting, data=cut(setting.data, NUM_SCOUTED, NUM_SCOUTED)) as scout:
         seconds: dict[Variant, float] = {}
-        for number in (*WORKER_CHOICES, *WORKER_CHOICES):  # the second time of each counts
-            variant = Variant(num_workers=number)
+        for variant in (*LEAN, *LEAN):  # the second time of each counts
             seconds[variant] = scout.run(tutorial.time_epoch, config, setting.seed, variant)
         return min(seconds, key=seconds.__getitem__)
 

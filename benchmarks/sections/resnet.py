@@ -8,8 +8,7 @@ from benchmarks import ours, tutorial
 from benchmarks.contender import Contender
 from benchmarks.measuring import Figure, Readings, Target, interleave
 from benchmarks.setting import Section, Setting, cut
-from benchmarks.tutorial import Variant
-from benchmarks.tutorial_data import WORKER_CHOICES
+from benchmarks.tutorial import LEAN, Variant
 from cifar_ray.studies import TrialConfig
 
 CONFIG = TrialConfig(
@@ -29,7 +28,6 @@ FEW = 10
 """Validation images."""
 OURS = "resnet/ours"
 EPOCH = "resnet/ours, epoch"
-LEAN = tuple(Variant(num_workers=number) for number in WORKER_CHOICES)
 
 FIGURES = (
     Figure(

@@ -9,8 +9,7 @@ from benchmarks import bare, ours, tutorial
 from benchmarks.contender import Contender
 from benchmarks.measuring import Figure, Readings, Target, interleave
 from benchmarks.setting import Section, Setting, cut
-from benchmarks.tutorial import Variant
-from benchmarks.tutorial_data import WORKER_CHOICES
+from benchmarks.tutorial import LEAN, Variant
 from cifar_ray.data.split import TrainingData
 from cifar_ray.studies import TrialConfig
 
@@ -31,7 +30,6 @@ BARE = "single/bare loop"
 TRAINING = "single/ours, training part"
 STEPS = "single/forward, backward, optimiser"
 REST = "single/share of all else"
-LEAN = tuple(Variant(num_workers=number) for number in WORKER_CHOICES)
 DEFAULT = Variant(num_workers=2, has_defaults=True)
 
 FIGURES = (

@@ -10,15 +10,14 @@ from benchmarks.contender import BenchmarkError, Contender
 from benchmarks.measuring import Figure, Readings, Target, interleave
 from benchmarks.setting import Section, Setting
 from benchmarks.sweeps import ENVIRON, SweepRun, run_ours
-from benchmarks.tutorial import Variant
-from benchmarks.tutorial_data import WORKER_CHOICES
+from benchmarks.tutorial import LEAN
 from benchmarks.tutorial_sweep import run_tutorial
 from cifar_ray.studies import get_study
 
 NUM_TRIALS, NUM_EPOCHS = 16, 2
 NUM_QUICK_TRIALS, NUM_QUICK_EPOCHS = 4, 1
 OURS = "sweep/ours"
-VARIANTS = {Variant(num_workers=number): f"sweep/Ray Tune and Lightning, {number} workers" for number in WORKER_CHOICES}
+VARIANTS = {variant: f"sweep/Ray Tune and Lightning, {variant.num_workers} workers" for variant in LEAN}
 
 FIGURES = (
     Figure(
