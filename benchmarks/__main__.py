@@ -37,7 +37,7 @@ QUICK_TRAIN, QUICK_VALIDATION = 10_000, 1_000
 @click.option("--seed", default=0, show_default=True, help="Of split, batches, augmentation and configurations.")
 @click.option("--out", type=click.Path(path_type=Path), default=OUT / "bench.json", help="Where the JSON goes.")
 def main(names: Sequence[str], repeats: int | None, is_quick: bool, seed: int, out: Path) -> None:
-    """Run the sections, whatever becomes of each, and report what was measured, which is kept after each."""
+    """Run the sections, even if some fail, and report the results, which are saved after each."""
     setting = _prepare(repeats or (1 if is_quick else 5), is_quick, seed, out)
     run = describe_run(setting.data, setting.seed, setting.num_threads) | {"is_quick": setting.is_quick}
     sections = [SECTIONS[name] for name in dict.fromkeys(names)] or list(SECTIONS.values())
@@ -45,7 +45,7 @@ def main(names: Sequence[str], repeats: int | None, is_quick: bool, seed: int, o
     failed: list[str] = []
     parts = {_headline(section, setting): partial(_measure, section, setting, readings, failed) for section in sections}
     figures = [figure for section in sections for figure in section.figures]
-    # stopped by others is stopped all the same
+    # handled as Ctrl-C is
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     status = run_parts(parts, figures, run, readings, out)
     if failed:

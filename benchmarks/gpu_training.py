@@ -48,7 +48,7 @@ RECIPE = TrialConfig(
     augmentation=True,
     schedule="one_cycle",
 )
-"""Fixed beforehand; nothing is chosen by the accuracies that it reaches."""
+"""Fixed beforehand, not selected by test accuracy."""
 PRODUCT_SIZE = 8192
 SHAPES = tuple(
     Convolution(num_channels=channels, size=size, batch_size=batch_size)
@@ -73,7 +73,7 @@ def measure_peaks(device: torch.device, num_readings: int, readings: Readings) -
 def measure_resnet(data: TrainingData, num_readings: int, seed: int, readings: Readings) -> None:
     """Epochs of each depth and batch size, first whole, then without validation.
 
-    The very first has the compilation in it, or the reading of what an earlier process compiled.
+    The first epoch includes compilation, or loading what an earlier process compiled.
     """
     for depth in DEPTHS:
         for batch_size in BATCH_SIZES:
@@ -108,7 +108,7 @@ def _measure_steps(data: TrainingData, config: TrialConfig, seed: int, readings:
 
 
 def measure_study(data: TrainingData, num_readings: int, seed: int, readings: Readings) -> None:
-    """All configurations of the study `cnn` in one cohort, its making included; checkpoints are dropped."""
+    """All configurations of the study `cnn` in one cohort, set-up included, without checkpoints."""
     study = get_study("cnn")
     for _ in range(num_readings):
         started = time.perf_counter()
@@ -120,11 +120,10 @@ def measure_study(data: TrainingData, num_readings: int, seed: int, readings: Re
 def measure_accuracy(data: TrainingData, num_readings: int, seed: int, readings: Readings) -> None:
     """Seconds of training and evaluation until the test accuracies are first reached, if they are.
 
-    All training images are trained on, and the test set stands in for validation: this figure is about it, and
-    nothing is selected by it.
+    Trains on all training images and validates on the test set, by which nothing is selected.
     """
     whole = _with_test_set(data)
-    # what is compiled once for all trials is no trial's time
+    # compilation happens once for all trials and is not timed
     ours.train(cut(whole, RECIPE.batch_size, FEW), replace(RECIPE, max_epochs=1, schedule="none"), seed, num_threads=1)
     for index in range(num_readings):
         config = replace(RECIPE, seed=RECIPE.seed + index)

@@ -1,7 +1,6 @@
-"""Successive halving over a cohort, in place of Ray Tune's ASHA where there is no Ray.
+"""Synchronous successive halving over a cohort (Jamieson and Talwalkar 2016), where there is no Ray for ASHA.
 
-The same grace period, reduction factor and most epochs. It differs in waiting: all trials of a rung are compared at
-once (Jamieson and Talwalkar 2016), while ASHA decides each as it comes.
+Budgets and rungs are those of ASHA, which does not wait for all trials of a rung.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ from cifar_ray.training.cohort import Cohort
 
 
 def choose_survivors(accuracies: Mapping[str, float], reduction_factor: int) -> list[str]:
-    """The best of each so many, at least one of any."""
+    """The best 1 / `reduction_factor`, rounded up."""
     num_kept = math.ceil(len(accuracies) / reduction_factor)
     return sorted(accuracies, key=lambda trial_id: (-accuracies[trial_id], trial_id))[:num_kept]
 
 
 def run_halving(cohort: Cohort, configs: Sequence[TrialConfig], budget: Budget) -> int:
-    """Train the configurations within the budget; the epochs of all. One that diverges leaves at once."""
+    """Train the configurations within the budget, dropping diverged ones; the number of epochs over all trials."""
     alive = []
     for index, config in enumerate(configs):
         trial = make_trial(config, index=index)
@@ -44,7 +43,7 @@ def run_halving(cohort: Cohort, configs: Sequence[TrialConfig], budget: Budget) 
 
 
 def _keep(cohort: Cohort, alive: Sequence[str], kept: Sequence[str]) -> list[str]:
-    """`kept`, once the others have left."""
+    """Remove all others from the cohort; returns `kept`."""
     for trial_id in sorted(set(alive) - set(kept)):
         cohort.remove(trial_id)
     return list(kept)

@@ -1,4 +1,4 @@
-"""What is measured and judged: interleaved readings, figures of merit, their targets."""
+"""Interleaved readings, and the figures and targets by which they are judged."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Literal, Self
 
 
 class Readings:
-    """Series of readings, one of each a round, as they come. A series is named `section/side`."""
+    """Series of readings, one per round. A series is named `section/side`."""
 
     def __init__(self, on_reading: Callable[[str, float], None] = lambda series, value: None) -> None:
         self.series: dict[str, list[float]] = {}
         self._on_reading = on_reading
 
     def note(self, series: str, value: float) -> None:
-        """Add a reading, and tell whoever waits."""
+        """Add a reading and call `on_reading`."""
         self.series.setdefault(series, []).append(value)
         self._on_reading(series, value)
 
     def last(self, series: str) -> float:
-        """The newest of a series."""
+        """The newest reading of a series."""
         return self.series[series][-1]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
-    """What several readings say."""
+    """Median and range of several readings."""
 
     median: float
     low: float
@@ -35,7 +35,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Self:
-        """Of one reading or more."""
+        """Of at least one reading."""
         return cls(median=statistics.median(values), low=min(values), high=max(values))
 
 
@@ -53,18 +53,18 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A line of the report: a series of ours, most often beside an opponent's."""
+    """A line of the report: a series of ours, usually beside an opponent's."""
 
     name: str
     ours: str
     """A series."""
     unit: str
     opponents: tuple[str, ...] = ()
-    """Series in the same unit. Of several the one of the lowest median is the opponent."""
+    """Series in the same unit; the one with the lowest median counts."""
     ratio: Literal["opponent / ours", "ours / opponent"] = "opponent / ours"
-    """The first says how many times faster we are, the second how much of the opponent's we take or reach."""
+    """How many times faster we are, or what share of the opponent's figure we take or reach."""
     target: Target | None = None
-    """Of the ratio; of our own value where there is no opponent."""
+    """For the ratio, or for our own value where there is no opponent."""
 
     @property
     def section(self) -> str:
@@ -85,14 +85,14 @@ class Verdict:
     opponent: Spread | None = None
     opponent_series: str | None = None
     ratio: Spread | None = None
-    """Over the ratios of each round, whose two readings were taken one after the other."""
+    """Of the ratios within each round, whose readings were taken one after the other."""
     num_rounds: int
     is_met: bool | None
     """None where there is no target."""
 
 
 def interleave(readings: Readings, sides: Mapping[str, Callable[[], float]], num_rounds: int) -> None:
-    """Take a reading of each side in turn, round by round, so that a change of the machine's pace meets all."""
+    """Take a reading of each side in turn, round by round, so that changes in the machine's speed affect all."""
     for _ in range(num_rounds):
         for series, measure in sides.items():
             readings.note(series, measure())

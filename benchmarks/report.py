@@ -23,7 +23,7 @@ INTERRUPTED = 130
 
 
 def describe_run(data: TrainingData, seed: int, num_threads: int) -> dict[str, Any]:
-    """Where the numbers come from; to be asked before the first of them, so that the load is that of others."""
+    """Machine, versions, seed and data. Call it before measuring, so that the load is that of other processes."""
     record = data.record
     return {
         "machine": {
@@ -96,7 +96,7 @@ def to_table(verdicts: Sequence[Verdict]) -> str:
 
 
 def to_notes(verdicts: Sequence[Verdict], run: Mapping[str, Any]) -> str:
-    """Which of several opponents was taken, then machine, versions, commit, seed and data."""
+    """Which of several opponents counted, then machine, versions, commit, seed and data."""
     chosen = [
         f"opponent of “{verdict.figure.name}”: {(verdict.opponent_series or '').partition('/')[2]}"
         for verdict in verdicts
@@ -118,7 +118,7 @@ def to_notes(verdicts: Sequence[Verdict], run: Mapping[str, Any]) -> str:
 
 
 def write_json(path: Path, run: Mapping[str, Any], verdicts: Sequence[Verdict], readings: Readings) -> None:
-    """The run, its verdicts and every reading; a process that is killed meanwhile leaves the file as it was."""
+    """Write the run, its verdicts and every reading, atomically."""
     content = {**run, "figures": [asdict(verdict) for verdict in verdicts], "readings": readings.series}
     FolderStore(path.parent).write(path.name, f"{json.dumps(content, indent=2, allow_nan=False)}\n".encode())
 
@@ -158,5 +158,5 @@ def _numbers(spread: Spread) -> str:
 
 
 def _number(value: float) -> str:
-    """Three digits that count, or all before the point."""
+    """Three significant digits, or all before the decimal point."""
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"

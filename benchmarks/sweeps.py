@@ -1,4 +1,4 @@
-"""Our sweep on a Ray of its own, without the checks that a job makes before it."""
+"""Runs our sweep on a local Ray, without a job's preflight checks."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ ENVIRON = {
 
 @dataclass(frozen=True, kw_only=True)
 class SweepRun:
-    """How a sweep went."""
+    """The duration of a sweep."""
 
     seconds: float
-    """From the making of its tuner to its last trial's end; Ray was up before."""
+    """From building the tuner to the end of the last trial, without starting Ray."""
     num_epochs: int
     """Over all trials."""
 
 
 @contextmanager
 def local_ray(num_cpus: int) -> Iterator[None]:
-    """A Ray for this process alone."""
+    """Start Ray for this process alone."""
     ray.init(
         address="local",
         num_cpus=num_cpus,
         include_dashboard=False,
         log_to_driver=False,
         logging_level=logging.ERROR,
-        # the process's own, which goes with it
+        # in the contender's own folder, which is removed with it
         _temp_dir=f"{tempfile.gettempdir()}/ray",
     )
     try:
@@ -61,7 +61,7 @@ def local_ray(num_cpus: int) -> Iterator[None]:
 
 
 def run_ours(data: TrainingData, configs: Sequence[dict[str, Any]], seed: int, num_cpus: int) -> SweepRun:
-    """Sweep these configurations as the study does by default, each for all of its epochs."""
+    """Sweep these configurations in cohorts, each for all of its epochs."""
     with tempfile.TemporaryDirectory() as folder, local_ray(num_cpus):
         return run_plan(make_plan(data, configs, seed, folder, is_cohort=True))
 
@@ -69,7 +69,7 @@ def run_ours(data: TrainingData, configs: Sequence[dict[str, Any]], seed: int, n
 def make_plan(
     data: TrainingData, configs: Sequence[dict[str, Any]], seed: int, folder: str, *, is_cohort: bool
 ) -> SweepPlan:
-    """As a job plans it, but for the grace period: with that of all epochs ASHA stops no trial."""
+    """As a job plans it, but with a grace period of all epochs, so that ASHA stops no trial."""
     trials = [TrialConfig.from_dict(config) for config in configs]
     max_epochs = trials[0].max_epochs
     kinds = read_node_kinds([])
@@ -102,7 +102,7 @@ def make_plan(
 
 
 def run_plan(plan: SweepPlan) -> SweepRun:
-    """Run it on the Ray that this process is connected to."""
+    """Run it on the Ray to which this process is connected."""
     settings = read_settings()
     runs = RunStore(open_store(plan.storage, settings.s3))
     runs.create_sweep(plan.sweep)

@@ -25,11 +25,11 @@ from cifar_ray.studies import TrialConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One of the ways in which the tutorials do it."""
+    """How the Trainer and the DataLoader are set up."""
 
     num_workers: int
     has_defaults: bool = False
-    """Whether the Trainer keeps its logger, bar and checkpoints, and the module logs each step's loss."""
+    """Whether the Trainer has its logger, progress bar and checkpoints, and the module logs each step's loss."""
 
     def __str__(self) -> str:
         kind = "default" if self.has_defaults else "lean"
@@ -37,11 +37,11 @@ class Variant:
 
 
 LEAN = tuple(Variant(num_workers=number) for number in WORKER_CHOICES)
-"""The fast way, with each number of workers that is tried."""
+"""Without logging, with each of `WORKER_CHOICES`."""
 
 
 class TutorialModule(pl.LightningModule):
-    """The network, its loss, its optimiser."""
+    """The network with its loss and optimiser."""
 
     def __init__(self, config: TrialConfig, *, logs_steps: bool) -> None:
         super().__init__()
