@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from itertools import chain, cycle, islice
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +21,8 @@ NUM_EPOCHS = 2
 CPU = torch.device("cpu")
 
 
-def time_epoch(data: TrainingData, settings: dict[str, Any], seed: int, num_threads: int) -> float:
+def time_epoch(data: TrainingData, config: TrialConfig, seed: int, num_threads: int) -> float:
     """Seconds of an epoch, validation included."""
-    config = TrialConfig.from_dict(settings)
     network, optimizer = _prepare(config, num_threads)
     train, validation = training_feed(data, config, CPU, seed), validation_feed(data, CPU)
     seconds = 0.0
@@ -44,9 +42,8 @@ def time_epoch(data: TrainingData, settings: dict[str, Any], seed: int, num_thre
     return seconds
 
 
-def time_steps(data: TrainingData, settings: dict[str, Any], seed: int, num_threads: int) -> float:
+def time_steps(data: TrainingData, config: TrialConfig, seed: int, num_threads: int) -> float:
     """Seconds of an epoch's forward and backward passes and optimiser steps alone, on batches made beforehand."""
-    config = TrialConfig.from_dict(settings)
     network, optimizer = _prepare(config, num_threads)
     feed = training_feed(data, config, CPU, seed)
     batches = [(images, labels) for images, labels in next(iter(feed)) if len(labels) == config.batch_size]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from benchmarks.setting import cut
 from cifar_ray.data.split import TrainingData
@@ -36,9 +35,9 @@ class NullStore(ObjectStore):
         return {}
 
 
-def time_epoch(data: TrainingData, settings: dict[str, Any], seed: int, num_threads: int) -> float:
+def time_epoch(data: TrainingData, config: TrialConfig, seed: int, num_threads: int) -> float:
     """Train one trial without a store; the seconds of its last epoch, validation included."""
-    return time_epochs(data, TrialConfig.from_dict(settings), seed, num_threads)[-1]
+    return time_epochs(data, config, seed, num_threads)[-1]
 
 
 def time_epochs(data: TrainingData, config: TrialConfig, seed: int, num_threads: int) -> list[float]:
@@ -53,7 +52,7 @@ def train(data: TrainingData, config: TrialConfig, seed: int, num_threads: int) 
     return metrics
 
 
-def time_cohort_epoch(data: TrainingData, configs: Sequence[dict[str, Any]], seed: int, num_threads: int) -> float:
+def time_cohort_epoch(data: TrainingData, configs: Sequence[TrialConfig], seed: int, num_threads: int) -> float:
     """Seconds of an epoch of a cohort of these configurations, after a small one that warms up."""
     _train_cohort(cut(data, NUM_WARM_UP_IMAGES, NUM_WARM_UP_IMAGES), configs, seed, num_threads)
     return _train_cohort(data, configs, seed, num_threads)
@@ -67,9 +66,9 @@ def make_trial(
     return Trial(trial_id=name, config=config, checkpoints=CheckpointStore(store or NullStore(), sweep_id, name))
 
 
-def _train_cohort(data: TrainingData, configs: Sequence[dict[str, Any]], seed: int, num_threads: int) -> float:
+def _train_cohort(data: TrainingData, configs: Sequence[TrialConfig], seed: int, num_threads: int) -> float:
     cohort = Cohort(data, data_seed=seed, num_threads=num_threads)
-    trials = [make_trial(TrialConfig.from_dict(config), index=index) for index, config in enumerate(configs)]
+    trials = [make_trial(config, index=index) for index, config in enumerate(configs)]
     for trial in trials:
         cohort.add(trial)
     started = time.perf_counter()

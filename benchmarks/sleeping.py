@@ -102,7 +102,7 @@ def run_sleeping(data: TrainingData, num_trials: int, seed: int, num_cpus: int, 
     """Run the package's sweep, patched since it has no other way to replace training."""
     configs = get_study("cnn").with_budget(num_trials=num_trials, max_epochs=NUM_EPOCHS).sample(seed)
     with tempfile.TemporaryDirectory() as folder, local_ray(num_cpus):
-        plan = make_plan(data, [config.to_dict() for config in configs], seed, folder, is_cohort=is_cohort)
+        plan = make_plan(data, configs, seed, folder, is_cohort=is_cohort)
         began = time.time()
         with patch.object(sweep, "run_trial", sleep_trial), patch.object(engine, "CohortEngine", SleepingEngine):
             run = run_plan(plan)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import ray
 
@@ -60,25 +59,22 @@ def local_ray(num_cpus: int) -> Iterator[None]:
         ray.shutdown()
 
 
-def run_ours(data: TrainingData, configs: Sequence[dict[str, Any]], seed: int, num_cpus: int) -> SweepRun:
+def run_ours(data: TrainingData, configs: list[TrialConfig], seed: int, num_cpus: int) -> SweepRun:
     """Sweep these configurations in cohorts, each for all of its epochs."""
     with tempfile.TemporaryDirectory() as folder, local_ray(num_cpus):
         return run_plan(make_plan(data, configs, seed, folder, is_cohort=True))
 
 
-def make_plan(
-    data: TrainingData, configs: Sequence[dict[str, Any]], seed: int, folder: str, *, is_cohort: bool
-) -> SweepPlan:
+def make_plan(data: TrainingData, configs: list[TrialConfig], seed: int, folder: str, *, is_cohort: bool) -> SweepPlan:
     """As a job plans it, but with a grace period of all epochs, so that ASHA stops no trial."""
-    trials = [TrialConfig.from_dict(config) for config in configs]
-    max_epochs = trials[0].max_epochs
+    max_epochs = configs[0].max_epochs
     kinds = read_node_kinds([])
-    placement = place_cohorts(kinds, len(trials)) if is_cohort else place_trials(kinds, 1.0, 0.0)
+    placement = place_cohorts(kinds, len(configs)) if is_cohort else place_trials(kinds, 1.0, 0.0)
     sweep = SweepRecord(
         sweep_id=SWEEP_ID,
         study="cnn",
         seed=seed,
-        num_trials=len(trials),
+        num_trials=len(configs),
         max_epochs=max_epochs,
         grace_period=max_epochs,
         reduction_factor=4,
@@ -93,10 +89,10 @@ def make_plan(
     )
     return SweepPlan(
         sweep=sweep,
-        configs=trials,
+        configs=configs,
         data=data,
         storage=folder,
-        max_concurrent_trials=min(placement.num_slots, len(trials)),
+        max_concurrent_trials=min(placement.num_slots, len(configs)),
         num_cohorts=placement.num_cohorts,
     )
 

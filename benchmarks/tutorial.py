@@ -96,11 +96,11 @@ class EpochClock(pl.Callback):
         self.seconds.append(time.perf_counter() - self._started)
 
 
-def time_epoch(data: TrainingData, settings: dict[str, Any], seed: int, variant: Variant) -> float:
+def time_epoch(data: TrainingData, config: TrialConfig, seed: int, variant: Variant) -> float:
     """Train one trial; the seconds of its last epoch, validation included."""
     clock = EpochClock()
     with tempfile.TemporaryDirectory() as folder:
-        fit(data, TrialConfig.from_dict(settings), seed, variant, clock, folder)
+        fit(data, config, seed, variant, clock, folder)
     return clock.seconds[-1]
 
 

@@ -19,16 +19,16 @@ from cifar_ray.studies import TrialConfig
 
 
 def run_tutorial(
-    data: TrainingData, configs: Sequence[dict[str, Any]], seed: int, num_cpus: int, variant: Variant
+    data: TrainingData, configs: Sequence[TrialConfig], seed: int, num_cpus: int, variant: Variant
 ) -> SweepRun:
     """Sweep these configurations, one core a trial; as many epochs as ours, so ASHA stops no trial."""
-    max_epochs = configs[0]["max_epochs"]
+    max_epochs = configs[0].max_epochs
     with tempfile.TemporaryDirectory() as folder, local_ray(num_cpus):
         started = time.perf_counter()
         trainable = tune.with_parameters(train, data=data, seed=seed, variant=variant)
         tuner = tune.Tuner(
             tune.with_resources(trainable, {"cpu": 1}),
-            param_space={"settings": tune.grid_search(list(configs))},
+            param_space={"settings": tune.grid_search([config.to_dict() for config in configs])},
             tune_config=tune.TuneConfig(
                 metric="val_acc",
                 mode="max",

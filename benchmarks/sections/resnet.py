@@ -47,16 +47,15 @@ def measure(setting: Setting, readings: Readings) -> None:
     data = cut(setting.data, num_steps * CONFIG.batch_size, FEW)
     num_steps = -(-len(data.train) // CONFIG.batch_size)
     steps_per_epoch = -(-len(setting.data.train) // CONFIG.batch_size)
-    settings = CONFIG.to_dict()
     with Contender(setting, data=data) as our_side, Contender(setting, data=data) as opponent:
 
         def step_ours() -> float:
-            seconds: float = our_side.run(ours.time_epoch, settings, setting.seed, setting.num_threads)
+            seconds: float = our_side.run(ours.time_epoch, CONFIG, setting.seed, setting.num_threads)
             readings.note(EPOCH, seconds / num_steps * steps_per_epoch)
             return seconds / num_steps
 
         def step_tutorial(variant: Variant) -> float:
-            seconds: float = opponent.run(tutorial.time_epoch, settings, setting.seed, variant)
+            seconds: float = opponent.run(tutorial.time_epoch, CONFIG, setting.seed, variant)
             return seconds / num_steps
 
         sides = {OURS: step_ours} | {f"resnet/{variant}": partial(step_tutorial, variant) for variant in LEAN}

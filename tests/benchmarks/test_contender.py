@@ -66,7 +66,7 @@ def test_a_training_leaves_its_checkpoints_through_the_throttle(setting: Setting
     with running_s3() as s3, Throttle(s3.host, s3.port, 20e6) as throttle:
         environ = {**s3.environ, "AWS_ENDPOINT_URL_S3": throttle.endpoint_url}
         with Contender(setting, environ=environ) as contender:
-            assert contender.run(warm_up, CONFIG.to_dict(), 0, 1, s3.storage) > 0
+            assert contender.run(warm_up, CONFIG, 0, 1, s3.storage) > 0
 
 
 @pytest.mark.slow
