@@ -1,4 +1,4 @@
-"""The command behind `make bench`: measure both sides, print the table, keep every reading."""
+"""The command behind `make bench`: measures both sides of every comparison."""
 
 from __future__ import annotations
 
@@ -6,20 +6,28 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 
-from benchmarks.catalogue import SECTIONS
-from benchmarks.measuring import Readings, Verdict
-from benchmarks.report import describe_run, judge_all, to_notes, to_table, write_json
+from benchmarks.measuring import Readings
+from benchmarks.report import describe_run, run_parts
+from benchmarks.sections.checkpoints import CHECKPOINTS
+from benchmarks.sections.cohort import COHORT
+from benchmarks.sections.data_path import DATA
+from benchmarks.sections.peak import PEAK
+from benchmarks.sections.resnet import RESNET
+from benchmarks.sections.scheduling import SCHEDULING
+from benchmarks.sections.single import SINGLE
+from benchmarks.sections.sweep import SWEEP
 from benchmarks.setting import OUT, Section, Setting, cut, load_data
 from cifar_ray.errors import CifarRayError
 
+SECTIONS = {section.name: section for section in (DATA, SINGLE, RESNET, COHORT, SWEEP, SCHEDULING, CHECKPOINTS, PEAK)}
+"""In the order in which they run."""
 QUICK_TRAIN, QUICK_VALIDATION = 10_000, 1_000
-INTERRUPTED = 130
 
 
 @click.command(help="Measure the package against what the public tutorials do, on the same data and seeds.")
@@ -29,31 +37,17 @@ INTERRUPTED = 130
 @click.option("--seed", default=0, show_default=True, help="Of split, batches, augmentation and configurations.")
 @click.option("--out", type=click.Path(path_type=Path), default=OUT / "bench.json", help="Where the JSON goes.")
 def main(names: Sequence[str], repeats: int | None, is_quick: bool, seed: int, out: Path) -> None:
-    """Run the sections, whatever becomes of each, and report what was measured, which is kept after each."""
+    """Run the sections, even if some fail, and report the results, which are saved after each."""
     setting = _prepare(repeats or (1 if is_quick else 5), is_quick, seed, out)
     run = describe_run(setting.data, setting.seed, setting.num_threads) | {"is_quick": setting.is_quick}
     sections = [SECTIONS[name] for name in dict.fromkeys(names)] or list(SECTIONS.values())
     readings = Readings(lambda series, value: click.echo(f"    {series}: {value:.4g}"))
     failed: list[str] = []
-    status = 0
-
-    def keep() -> list[Verdict]:
-        verdicts = judge_all((figure for section in sections for figure in section.figures), readings)
-        write_json(out, run, verdicts, readings)
-        return verdicts
-
-    # stopped by others is stopped all the same
+    parts = {_headline(section, setting): partial(_measure, section, setting, readings, failed) for section in sections}
+    figures = [figure for section in sections for figure in section.figures]
+    # handled as Ctrl-C is
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        for section in sections:
-            if not _run(section, setting, readings):
-                failed.append(section.name)
-            keep()
-    except KeyboardInterrupt:
-        click.echo("interrupted: what was measured is kept")
-        status = INTERRUPTED
-    finally:
-        _report(keep(), run, out)
+    status = run_parts(parts, figures, run, readings, out)
     if failed:
         click.echo(f"not measured to the end: {', '.join(failed)}", err=True)
     sys.exit(status or int(bool(failed)))
@@ -75,27 +69,22 @@ def _prepare(num_rounds: int, is_quick: bool, seed: int, out: Path) -> Setting:
     )
 
 
-def _run(section: Section, setting: Setting, readings: Readings) -> bool:
-    """Measure a section; whether it came to its end."""
+def _headline(section: Section, setting: Setting) -> str:
     num_rounds = section.rounds_of(setting)
     expected_s = num_rounds * (section.quick_round_s if setting.is_quick else section.round_s)
-    click.echo(f"{section.name}: {section.what}; {num_rounds} rounds, about {expected_s / 60:.0f} min")
+    return f"{section.name}: {section.what}; {num_rounds} rounds, about {expected_s / 60:.0f} min"
+
+
+def _measure(section: Section, setting: Setting, readings: Readings, failed: list[str]) -> None:
+    """Measure a section; if it fails, say why and add its name to `failed`."""
     started = time.monotonic()
     try:
         section.measure(setting, readings)
     except CifarRayError as error:
         error.show()
-        return False
+        failed.append(section.name)
     finally:
         click.echo(f"  {section.name} took {time.monotonic() - started:.0f} s")
-    return True
-
-
-def _report(verdicts: Sequence[Verdict], run: Mapping[str, Any], out: Path) -> None:
-    click.echo(f"\n{to_table(verdicts)}\n\n{to_notes(verdicts, run)}")
-    if run["is_quick"]:
-        click.echo("quick: cut short, no numbers to quote")
-    click.echo(f"every reading: {out}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
-"""The floor: the same batches, network and optimiser in a plain loop, without Lightning and without metrics."""
+"""The lower bound: the same batches, network and optimiser in a plain loop, without Lightning or metrics."""
 
 from __future__ import annotations
 
 import time
 from itertools import chain, cycle, islice
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +17,12 @@ from cifar_ray.training.device import choose_precision, keep_freed_memory
 from cifar_ray.training.feeds import training_feed, validation_feed
 
 NUM_EPOCHS = 2
-"""The second counts."""
+"""The first warms up, the second is timed."""
 CPU = torch.device("cpu")
 
 
-def time_epoch(data: TrainingData, settings: dict[str, Any], seed: int, num_threads: int) -> float:
+def time_epoch(data: TrainingData, config: TrialConfig, seed: int, num_threads: int) -> float:
     """Seconds of an epoch, validation included."""
-    config = TrialConfig.from_dict(settings)
     network, optimizer = _prepare(config, num_threads)
     train, validation = training_feed(data, config, CPU, seed), validation_feed(data, CPU)
     seconds = 0.0
@@ -44,9 +42,8 @@ def time_epoch(data: TrainingData, settings: dict[str, Any], seed: int, num_thre
     return seconds
 
 
-def time_steps(data: TrainingData, settings: dict[str, Any], seed: int, num_threads: int) -> float:
-    """Seconds of an epoch's forward and backward passes and optimiser steps alone, on batches that lie ready."""
-    config = TrialConfig.from_dict(settings)
+def time_steps(data: TrainingData, config: TrialConfig, seed: int, num_threads: int) -> float:
+    """Seconds of an epoch's forward and backward passes and optimiser steps alone, on batches made beforehand."""
     network, optimizer = _prepare(config, num_threads)
     feed = training_feed(data, config, CPU, seed)
     batches = [(images, labels) for images, labels in next(iter(feed)) if len(labels) == config.batch_size]
@@ -81,5 +78,5 @@ def _step(network: nn.Module, optimizer: Optimizer, images: Tensor, labels: Tens
 
 
 def _precision() -> torch.autocast:
-    """What our trials compute in on this CPU."""
+    """Autocast to the precision of our trials on this CPU."""
     return torch.autocast("cpu", torch.bfloat16, enabled=choose_precision(CPU) == "bf16-mixed")

@@ -1,4 +1,4 @@
-"""A process of its own for one side, so that neither side's threads, allocator or warmth reach the other."""
+"""Runs each side in a process of its own, so that they share no threads, allocator or warm caches."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from cifar_ray.errors import CifarRayError
 DEADLINE_S = 3600.0
 """For one call."""
 STOP_DEADLINE_S = 30.0
-"""For Ray, where the process has started it, to go down."""
+"""For Ray to shut down, where the process has started it."""
 
 
 class BenchmarkError(CifarRayError):
@@ -87,7 +87,7 @@ class Contender:
 
 
 def _serve(pipe: Connection, data: TrainingData, log_path: Path, environ: Mapping[str, str], start_method: str) -> None:
-    """The process: answer calls until the pipe is closed."""
+    """The child process: answer calls until the pipe is closed."""
     # a spawned process would spawn its own in turn; a DataLoader's workers are started as a user's are
     multiprocessing.set_start_method(start_method, force=True)
     # Ctrl-C reaches the whole process group; the parent ends this one in good order
@@ -95,7 +95,7 @@ def _serve(pipe: Connection, data: TrainingData, log_path: Path, environ: Mappin
     os.environ.update(environ)
     _send_output_to(log_path)
     quieten_lightning()
-    # the pipe's end is the parent's word, or its death
+    # the parent closes the pipe to end this process, or has died
     with suppress(EOFError, OSError):
         while True:
             function, arguments = pipe.recv()
@@ -103,7 +103,7 @@ def _serve(pipe: Connection, data: TrainingData, log_path: Path, environ: Mappin
 
 
 def _answer(function: Callable[..., Any], data: TrainingData, arguments: tuple[Any, ...]) -> tuple[bool, Any]:
-    """Whether it has returned, and what, or what it raised."""
+    """(True, the result), or (False, the error as text)."""
     try:
         return True, function(data, *arguments)
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent raises it
@@ -112,7 +112,7 @@ def _answer(function: Callable[..., Any], data: TrainingData, arguments: tuple[A
 
 
 def _send_output_to(path: Path) -> None:
-    """Of this process and of those that it starts: bars and notes would drown the report."""
+    """Redirect this process and its children: progress bars would clutter the report."""
     sys.stdout.flush()
     sys.stderr.flush()
     with path.open("ab") as log:

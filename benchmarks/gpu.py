@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 import torch
 
 from benchmarks.gpu_figures import FIGURES
 from benchmarks.gpu_training import measure_accuracy, measure_peaks, measure_resnet, measure_study
-from benchmarks.measuring import Readings, Verdict
+from benchmarks.measuring import Readings
 from benchmarks.quiet import quieten_lightning
-from benchmarks.report import describe_run, judge_all, to_notes, to_table, write_json
+from benchmarks.report import describe_run, run_parts
 from benchmarks.setting import OUT, load_data
 from cifar_ray.errors import CifarRayError
 from cifar_ray.training.device import choose_device
-
-INTERRUPTED = 130
 
 
 @click.command(help="Measure both ResNets, the study `cnn` in cohorts and the peaks of one GPU.")
@@ -40,39 +37,16 @@ def main(repeats: int, to_accuracy: bool, no_study: bool, seed: int, out: Path) 
     run = describe_run(data, seed, len(os.sched_getaffinity(0)))
     run["machine"]["accelerator"] = torch.cuda.get_device_name(device)
     readings = Readings(lambda series, value: click.echo(f"    {series}: {value:.4g}"))
-    parts: dict[str, Callable[[], None]] = {
-        "measured peaks": lambda: measure_peaks(device, repeats, readings),
-        "ResNets, some epochs of each": lambda: measure_resnet(data, repeats, seed, readings),
+    arguments = (data, repeats, seed, readings)
+    parts = {
+        "measured peaks": partial(measure_peaks, device, repeats, readings),
+        "ResNets, some epochs of each": partial(measure_resnet, *arguments),
     }
     if not no_study:
-        parts["the study `cnn` in one cohort, successive halving"] = lambda: measure_study(
-            data, repeats, seed, readings
-        )
+        parts["the study `cnn` in one cohort, successive halving"] = partial(measure_study, *arguments)
     if to_accuracy:
-        parts["training to the test accuracies"] = lambda: measure_accuracy(data, repeats, seed, readings)
-    sys.exit(_run(parts, run, readings, out))
-
-
-def _run(parts: Mapping[str, Callable[[], None]], run: Mapping[str, Any], readings: Readings, out: Path) -> int:
-    """The exit code; whatever ends it, what was measured is reported, and kept part by part."""
-
-    def keep() -> list[Verdict]:
-        verdicts = judge_all(FIGURES, readings)
-        write_json(out, run, verdicts, readings)
-        return verdicts
-
-    try:
-        for what, measure in parts.items():
-            click.echo(what)
-            measure()
-            keep()
-    except KeyboardInterrupt:
-        click.echo("interrupted: what was measured is kept")
-        return INTERRUPTED
-    finally:
-        verdicts = keep()
-        click.echo(f"\n{to_table(verdicts)}\n\n{to_notes(verdicts, run)}\nevery reading: {out}")
-    return 0
+        parts["training to the test accuracies"] = partial(measure_accuracy, *arguments)
+    sys.exit(run_parts(parts, FIGURES, run, readings, out))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ BATCH_SIZES = (64, 512)
 EPOCH_TARGETS_S = {(18, 64): 1.0, (34, 64): 1.9}
 """By depth and batch size."""
 ACCURACIES = (0.9237, 0.95)
-"""Of the test set: the report's best, and what good recipes reach."""
+"""On the test set: the report's best, and what good recipes reach."""
 STUDY_TARGET_S = 60.0
 CONVOLUTION_PEAK = "gpu/fastest convolution, bfloat16"
 PRODUCT_PEAK = "gpu/matrix product, bfloat16"
@@ -20,12 +20,12 @@ STUDY_EPOCHS = "gpu/study cnn, model-epochs"
 
 
 def name_series(what: str, depth: int, batch_size: int) -> str:
-    """Such as `gpu/epoch, ResNet-18, batch 64`."""
+    """For example `gpu/epoch, ResNet-18, batch 64`."""
     return f"gpu/{what}, ResNet-{depth}, batch {batch_size}"
 
 
 def name_accuracy_series(accuracy: float) -> str:
-    """Seconds to that test accuracy."""
+    """The series of seconds to that test accuracy."""
     return f"gpu/seconds to {100 * accuracy:g} %"
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from itertools import accumulate
-from typing import cast
 
 import numpy as np
 import torch
@@ -25,7 +24,7 @@ from benchmarks.gpu_figures import (
     name_accuracy_series,
     name_series,
 )
-from benchmarks.halving import Trainer, run_halving
+from benchmarks.halving import run_halving
 from benchmarks.measuring import Readings
 from benchmarks.peaks import Convolution, convolution_rate, product_rate, training_flops
 from benchmarks.setting import cut
@@ -49,7 +48,7 @@ RECIPE = TrialConfig(
     augmentation=True,
     schedule="one_cycle",
 )
-"""Fixed beforehand; nothing is chosen by the accuracies that it reaches."""
+"""Fixed beforehand, not selected by test accuracy."""
 PRODUCT_SIZE = 8192
 SHAPES = tuple(
     Convolution(num_channels=channels, size=size, batch_size=batch_size)
@@ -74,7 +73,7 @@ def measure_peaks(device: torch.device, num_readings: int, readings: Readings) -
 def measure_resnet(data: TrainingData, num_readings: int, seed: int, readings: Readings) -> None:
     """Epochs of each depth and batch size, first whole, then without validation.
 
-    The very first has the compilation in it, or the reading of what an earlier process compiled.
+    The first epoch includes compilation, or loading what an earlier process compiled.
     """
     for depth in DEPTHS:
         for batch_size in BATCH_SIZES:
@@ -109,24 +108,22 @@ def _measure_steps(data: TrainingData, config: TrialConfig, seed: int, readings:
 
 
 def measure_study(data: TrainingData, num_readings: int, seed: int, readings: Readings) -> None:
-    """All configurations of the study `cnn` in one cohort, its making included; checkpoints are dropped."""
+    """All configurations of the study `cnn` in one cohort, set-up included, without checkpoints."""
     study = get_study("cnn")
     for _ in range(num_readings):
         started = time.perf_counter()
-        cohort = cast("Trainer", Cohort(data, data_seed=seed, num_threads=1))
-        run = run_halving(cohort, study.sample(seed), study.budget)
+        num_epochs = run_halving(Cohort(data, data_seed=seed), study.sample(seed), study.budget)
         readings.note(STUDY, time.perf_counter() - started)
-        readings.note(STUDY_EPOCHS, run.num_epochs)
+        readings.note(STUDY_EPOCHS, num_epochs)
 
 
 def measure_accuracy(data: TrainingData, num_readings: int, seed: int, readings: Readings) -> None:
     """Seconds of training and evaluation until the test accuracies are first reached, if they are.
 
-    All training images are trained on, and the test set stands in for validation: this figure is about it, and
-    nothing is selected by it.
+    Trains on all training images and validates on the test set, by which nothing is selected.
     """
     whole = _with_test_set(data)
-    # what is compiled once for all trials is no trial's time
+    # compilation happens once for all trials and is not timed
     ours.train(cut(whole, RECIPE.batch_size, FEW), replace(RECIPE, max_epochs=1, schedule="none"), seed, num_threads=1)
     for index in range(num_readings):
         config = replace(RECIPE, seed=RECIPE.seed + index)

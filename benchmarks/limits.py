@@ -1,4 +1,4 @@
-"""What bounds a large sweep, each part alone: ASHA's cutoffs, the books, the store, and the plan's own simulation.
+"""Measures what limits a large sweep: ASHA's decisions, its records, the store, and the simulation of `plan`.
 
 python -m benchmarks.limits
 """
@@ -39,7 +39,7 @@ def peak_mib():
 study, num_trials, num_workers = get_study("resnet"), int(sys.argv[1]), int(sys.argv[2])
 bank = model_bank(study, 60.0)
 budget = study.with_budget(num_trials=num_trials).budget
-# what Linux has seen as this process's peak starts anew
+# reset the peak that Linux has recorded
 Path("/proc/self/clear_refs").write_text("5")
 before, began = peak_mib(), time.process_time()
 outcome = simulate(budget, bank, assumed_timing(60.0, is_cohort=False), Fleet(num_workers=num_workers), 0)
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def _decision_s(num_recorded: int) -> tuple[float, float]:
-    """Of one more result in a full rung: Ray Tune's own scheduler's, and the counted one's. Median of ROUNDS."""
+    """Median seconds that Ray Tune's scheduler and the counted one take for one more result in a full rung."""
     from ray.tune.schedulers import ASHAScheduler  # noqa: PLC0415  # after the first line is out
 
     budget = Budget(num_trials=1, max_epochs=30)
@@ -89,7 +89,7 @@ def _decision_s(num_recorded: int) -> tuple[float, float]:
 
 
 def _measure_books(runs: RunStore) -> None:
-    """metrics.jsonl is put whole; each result copies the list of its lines for the thread that does."""
+    """metrics.jsonl is written whole, by a thread for which each result copies the list of lines."""
     for num_lines in (1_000, 10_000, 100_000):
         lines = {
             (f"t{index // 3:05d}", index % 3): EpochMetrics(
@@ -117,7 +117,7 @@ def _measure_books(runs: RunStore) -> None:
 
 
 def _measure_puts(store: ObjectStore) -> None:
-    """Objects the size of a trial's record."""
+    """Write objects of the size of a trial's record."""
     for num_threads in (1, 16):
         num_puts = 200 * (1 if num_threads == 1 else 5)
         with ThreadPoolExecutor(num_threads) as threads:

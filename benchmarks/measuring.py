@@ -1,4 +1,4 @@
-"""What is measured and judged: interleaved readings, figures of merit, their targets."""
+"""Interleaved readings, and the figures and targets by which they are judged."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Literal, Self
 
 
 class Readings:
-    """Series of readings, one of each a round, as they come. A series is named `section/side`."""
+    """Series of readings, one per round. A series is named `section/side`."""
 
     def __init__(self, on_reading: Callable[[str, float], None] = lambda series, value: None) -> None:
         self.series: dict[str, list[float]] = {}
         self._on_reading = on_reading
 
     def note(self, series: str, value: float) -> None:
-        """Add a reading, and tell whoever waits."""
+        """Add a reading and call `on_reading`."""
         self.series.setdefault(series, []).append(value)
         self._on_reading(series, value)
 
     def last(self, series: str) -> float:
-        """The newest of a series."""
+        """The newest reading of a series."""
         return self.series[series][-1]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
-    """What several readings say."""
+    """Median and range of several readings."""
 
     median: float
     low: float
@@ -35,7 +35,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Self:
-        """Of one reading or more."""
+        """Of at least one reading."""
         return cls(median=statistics.median(values), low=min(values), high=max(values))
 
 
@@ -53,23 +53,27 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A line of the report: a series of ours, most often beside an opponent's."""
+    """A line of the report: a series of ours, usually beside an opponent's."""
 
     name: str
     ours: str
     """A series."""
     unit: str
     opponents: tuple[str, ...] = ()
-    """Series in the same unit. Of several the one of the lowest median is the opponent."""
+    """Series in the same unit; the one with the lowest median counts."""
     ratio: Literal["opponent / ours", "ours / opponent"] = "opponent / ours"
-    """The first says how many times faster we are, the second how much of the opponent's we take or reach."""
+    """How many times faster we are, or what share of the opponent's figure we take or reach."""
     target: Target | None = None
-    """Of the ratio; of our own value where there is no opponent."""
+    """For the ratio, or for our own value where there is no opponent."""
 
     @property
     def section(self) -> str:
         """The section that measures it."""
         return self.ours.partition("/")[0]
+
+    def is_met(self, measured: Spread) -> bool | None:
+        """Whether the median reaches the target; None where there is no target."""
+        return None if self.target is None else self.target.is_met(measured.median)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,17 +82,17 @@ class Verdict:
 
     figure: Figure
     ours: Spread
-    opponent: Spread | None
-    opponent_series: str | None
-    ratio: Spread | None
-    """Over the ratios of each round, whose two readings were taken one after the other."""
+    opponent: Spread | None = None
+    opponent_series: str | None = None
+    ratio: Spread | None = None
+    """Of the ratios within each round, whose readings were taken one after the other."""
     num_rounds: int
     is_met: bool | None
     """None where there is no target."""
 
 
 def interleave(readings: Readings, sides: Mapping[str, Callable[[], float]], num_rounds: int) -> None:
-    """Take a reading of each side in turn, round by round, so that a change of the machine's pace meets all."""
+    """Take a reading of each side in turn, round by round, so that changes in the machine's speed affect all."""
     for _ in range(num_rounds):
         for series, measure in sides.items():
             readings.note(series, measure())
@@ -102,41 +106,17 @@ def judge(figure: Figure, series: Mapping[str, Sequence[float]]) -> Verdict | No
         return None
     if not measured:
         spread = Spread.of(ours)
-        return _verdict(figure, spread, num_rounds=len(ours), judged=spread)
+        return Verdict(figure=figure, ours=spread, num_rounds=len(ours), is_met=figure.is_met(spread))
     opponent = min(measured, key=lambda name: statistics.median(series[name]))
     pairs = list(zip(ours, series[opponent], strict=False))  # an interrupted round has one side alone
-    ratio = Spread.of([_ratio(figure, mine, theirs) for mine, theirs in pairs])
-    return _verdict(
-        figure,
-        Spread.of([mine for mine, _ in pairs]),
+    is_speed_up = figure.ratio == "opponent / ours"
+    ratio = Spread.of([theirs / mine if is_speed_up else mine / theirs for mine, theirs in pairs])
+    return Verdict(
+        figure=figure,
+        ours=Spread.of([mine for mine, _ in pairs]),
         opponent=Spread.of([theirs for _, theirs in pairs]),
         opponent_series=opponent,
         ratio=ratio,
         num_rounds=len(pairs),
-        judged=ratio,
-    )
-
-
-def _ratio(figure: Figure, ours: float, opponent: float) -> float:
-    return opponent / ours if figure.ratio == "opponent / ours" else ours / opponent
-
-
-def _verdict(
-    figure: Figure,
-    ours: Spread,
-    *,
-    num_rounds: int,
-    judged: Spread,
-    opponent: Spread | None = None,
-    opponent_series: str | None = None,
-    ratio: Spread | None = None,
-) -> Verdict:
-    return Verdict(
-        figure=figure,
-        ours=ours,
-        opponent=opponent,
-        opponent_series=opponent_series,
-        ratio=ratio,
-        num_rounds=num_rounds,
-        is_met=figure.target.is_met(judged.median) if figure.target else None,
+        is_met=figure.is_met(ratio),
     )

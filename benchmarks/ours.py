@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
-from benchmarks.null_store import NullStore
 from benchmarks.setting import cut
 from cifar_ray.data.split import TrainingData
+from cifar_ray.errors import ObjectNotFoundError
 from cifar_ray.records import EpochMetrics
 from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.layout import trial_id
@@ -22,13 +21,27 @@ SWEEP_ID = "bench"
 NUM_WARM_UP_IMAGES = 1024
 
 
-def time_epoch(data: TrainingData, settings: dict[str, Any], seed: int, num_threads: int) -> float:
+class NullStore(ObjectStore):
+    """Keeps nothing, for training without checkpoints: what it inherits from the protocol does nothing."""
+
+    uri = "null"
+
+    def read(self, key: str) -> bytes:
+        """Raises ObjectNotFoundError."""
+        raise ObjectNotFoundError(f"no object {key!r}: this store keeps none")
+
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        """Empty."""
+        return {}
+
+
+def time_epoch(data: TrainingData, config: TrialConfig, seed: int, num_threads: int) -> float:
     """Train one trial without a store; the seconds of its last epoch, validation included."""
-    return time_epochs(data, TrialConfig.from_dict(settings), seed, num_threads)[-1]
+    return time_epochs(data, config, seed, num_threads)[-1]
 
 
 def time_epochs(data: TrainingData, config: TrialConfig, seed: int, num_threads: int) -> list[float]:
-    """The same of every epoch."""
+    """Train one trial without a store; the seconds of every epoch."""
     return [line.seconds for line in train(data, config, seed, num_threads)]
 
 
@@ -39,8 +52,8 @@ def train(data: TrainingData, config: TrialConfig, seed: int, num_threads: int) 
     return metrics
 
 
-def time_cohort_epoch(data: TrainingData, configs: Sequence[dict[str, Any]], seed: int, num_threads: int) -> float:
-    """Train one epoch of a cohort of these configurations, a small one having warmed the process; seconds."""
+def time_cohort_epoch(data: TrainingData, configs: Sequence[TrialConfig], seed: int, num_threads: int) -> float:
+    """Seconds of an epoch of a cohort of these configurations, after a small one that warms up."""
     _train_cohort(cut(data, NUM_WARM_UP_IMAGES, NUM_WARM_UP_IMAGES), configs, seed, num_threads)
     return _train_cohort(data, configs, seed, num_threads)
 
@@ -53,9 +66,9 @@ def make_trial(
     return Trial(trial_id=name, config=config, checkpoints=CheckpointStore(store or NullStore(), sweep_id, name))
 
 
-def _train_cohort(data: TrainingData, configs: Sequence[dict[str, Any]], seed: int, num_threads: int) -> float:
+def _train_cohort(data: TrainingData, configs: Sequence[TrialConfig], seed: int, num_threads: int) -> float:
     cohort = Cohort(data, data_seed=seed, num_threads=num_threads)
-    trials = [make_trial(TrialConfig.from_dict(config), index=index) for index, config in enumerate(configs)]
+    trials = [make_trial(config, index=index) for index, config in enumerate(configs)]
     for trial in trials:
         cohort.add(trial)
     started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""How fast a device multiplies: measured peaks, and the arithmetic that a training step asks for."""
+"""Measures a device's peak FLOP/s, and counts those of a training step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cifar_ray.studies import TrialConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Convolution:
-    """A 3x3 convolution, as many channels out as in."""
+    """A 3x3 convolution with as many output as input channels."""
 
     num_channels: int
     size: int
@@ -52,7 +52,7 @@ def convolution_rate(device: torch.device, dtype: torch.dtype, shape: Convolutio
 
 
 def training_flops(config: TrialConfig) -> int:
-    """Of one training step of a batch, forward and backward; nothing is computed for it."""
+    """Of one training step of a batch, forward and backward, counted on the meta device."""
     network = build_model(config).to("meta")
     images = torch.empty(config.batch_size, 3, 32, 32, device="meta")
     with FlopCounterMode(display=False) as counter:
@@ -61,7 +61,7 @@ def training_flops(config: TrialConfig) -> int:
 
 
 def _time_call(call: Callable[[], Tensor], device: torch.device, budget_s: float) -> float:
-    """Seconds a call, over as many as fit the budget, once it has warmed up."""
+    """Mean seconds of a call, over as many as fit the budget, after a warm-up."""
     with torch.inference_mode():
         _time_calls(call, device, 2)
         once = _time_calls(call, device, 2)
@@ -69,15 +69,14 @@ def _time_call(call: Callable[[], Tensor], device: torch.device, budget_s: float
 
 
 def _time_calls(call: Callable[[], Tensor], device: torch.device, count: int) -> float:
-    wait(device)
+    _synchronize(device)
     started = time.perf_counter()
     for _ in range(count):
         call()
-    wait(device)
+    _synchronize(device)
     return (time.perf_counter() - started) / count
 
 
-def wait(device: torch.device) -> None:
-    """Until the device has done what it was asked for."""
+def _synchronize(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -1,4 +1,4 @@
-"""Keeps what Lightning has to say, once a training, out of the report."""
+"""Silences the notes that Lightning prints at every training."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ import warnings
 
 
 def quieten_lightning() -> None:
-    """In this process; nothing of it is loaded for that."""
+    """Silence them in this process, without importing Lightning."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")

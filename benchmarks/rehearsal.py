@@ -1,9 +1,9 @@
-"""The plan's virtual time against Ray Tune's own loop: the same sleeping trials, in both, on several set-ups.
+"""Compares the simulation of `plan` with Ray Tune's own loop, on the same sleeping trials.
 
     python -m benchmarks.rehearsal
 
-A trial sleeps through its epochs and reports a drawn curve, so that neither cores nor other work on the machine
-matter; Ray counts logical CPUs. The plan knows curves and epoch times, and no more of Ray than its usual timing.
+A trial sleeps through its epochs and reports a sampled curve, so that the machine's speed and load do not matter; Ray
+counts logical CPUs. The simulation knows curves and epoch times, and of Ray only its usual overheads.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MOST_WORKERS = 6
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """One sweep."""
+    """A sweep."""
 
     num_workers: int
     num_trials: int = 24
@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def _run_for_real(budget: Budget, curves: list[TrialCurve], num_workers: int) -> tuple[float, int]:
-    """Seconds from the first epoch's begin to the last one's end, and the epochs, by Ray Tune."""
+    """Run by Ray Tune: seconds from the start of the first epoch to the end of the last, and the number of epochs."""
     from ray import tune  # noqa: PLC0415
     from ray.tune.schedulers import ASHAScheduler  # noqa: PLC0415
 
@@ -100,7 +100,7 @@ def _run_for_real(budget: Budget, curves: list[TrialCurve], num_workers: int) ->
         ).fit()
     last = [result.metrics for result in results if result.metrics]
     num_epochs = sum(int(each[TIME_ATTRIBUTE]) for each in last)
-    # a trial's first epoch began so many epochs before its last
+    # a trial's first epoch began this long before its last one ended
     begin = min(each["ended"] - each["time_total_s"] for each in last)
     return max(each["ended"] for each in last) - begin, num_epochs
 

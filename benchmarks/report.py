@@ -1,13 +1,15 @@
-"""What a run found: the table for people, the JSON with every reading."""
+"""Runs what is measured part by part, and reports it: a table for people, every reading as JSON."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import click
 
 from benchmarks.measuring import Figure, Readings, Spread, Target, Verdict, judge
 from cifar_ray.data.split import TrainingData
@@ -17,10 +19,11 @@ from cifar_ray.storage.folder import FolderStore
 COLUMNS = ("figure", "ours", "opponent", "ratio", "target", "met")
 MET = {True: "yes", False: "NO", None: ""}
 GIB = 2**30
+INTERRUPTED = 130
 
 
 def describe_run(data: TrainingData, seed: int, num_threads: int) -> dict[str, Any]:
-    """Where the numbers come from; to be asked before the first of them, so that the load is that of others."""
+    """Machine, versions, seed and data. Call it before measuring, so that the load is that of other processes."""
     record = data.record
     return {
         "machine": {
@@ -42,6 +45,40 @@ def describe_run(data: TrainingData, seed: int, num_threads: int) -> dict[str, A
     }
 
 
+def run_parts(
+    parts: Mapping[str, Callable[[], None]],
+    figures: Sequence[Figure],
+    run: Mapping[str, Any],
+    readings: Readings,
+    out: Path,
+) -> int:
+    """Measure each part under its headline; the exit code.
+
+    What was measured is kept after each part, and reported whatever ends the run.
+    """
+
+    def keep() -> list[Verdict]:
+        verdicts = judge_all(figures, readings)
+        write_json(out, run, verdicts, readings)
+        return verdicts
+
+    try:
+        for headline, measure in parts.items():
+            click.echo(headline)
+            measure()
+            keep()
+    except KeyboardInterrupt:
+        click.echo("interrupted: what was measured is kept")
+        return INTERRUPTED
+    finally:
+        verdicts = keep()
+        click.echo(f"\n{to_table(verdicts)}\n\n{to_notes(verdicts, run)}")
+        if run.get("is_quick"):
+            click.echo("quick: cut short, no numbers to quote")
+        click.echo(f"every reading: {out}")
+    return 0
+
+
 def judge_all(figures: Iterable[Figure], readings: Readings) -> list[Verdict]:
     """Verdicts of the figures that were measured, in order."""
     verdicts = (judge(figure, readings.series) for figure in figures)
@@ -59,7 +96,7 @@ def to_table(verdicts: Sequence[Verdict]) -> str:
 
 
 def to_notes(verdicts: Sequence[Verdict], run: Mapping[str, Any]) -> str:
-    """Which of several opponents was taken, then machine, versions, commit, seed and data."""
+    """Which of several opponents counted, then machine, versions, commit, seed and data."""
     chosen = [
         f"opponent of “{verdict.figure.name}”: {(verdict.opponent_series or '').partition('/')[2]}"
         for verdict in verdicts
@@ -81,7 +118,7 @@ def to_notes(verdicts: Sequence[Verdict], run: Mapping[str, Any]) -> str:
 
 
 def write_json(path: Path, run: Mapping[str, Any], verdicts: Sequence[Verdict], readings: Readings) -> None:
-    """The run, its verdicts and every reading; a process that is killed meanwhile leaves the file as it was."""
+    """Write the run, its verdicts and every reading, atomically."""
     content = {**run, "figures": [asdict(verdict) for verdict in verdicts], "readings": readings.series}
     FolderStore(path.parent).write(path.name, f"{json.dumps(content, indent=2, allow_nan=False)}\n".encode())
 
@@ -121,5 +158,5 @@ def _numbers(spread: Spread) -> str:
 
 
 def _number(value: float) -> str:
-    """Three digits that count, or all before the point."""
+    """Three significant digits, or all before the decimal point."""
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"

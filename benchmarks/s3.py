@@ -1,4 +1,4 @@
-"""The one-machine cluster's S3 server, by itself."""
+"""Starts the one-machine cluster's S3 server without the cluster."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from cifar_ray.cluster.state import LocalCluster, StateFolder
 
 @dataclass(frozen=True, kw_only=True)
 class RunningS3:
-    """Where it answers, and what a client needs to know."""
+    """Its address, and what a client needs to use it."""
 
     host: str
     port: int
     storage: str
     """The URI of a store in it."""
     environ: Mapping[str, str]
-    """A client's variables, but for the endpoint."""
+    """A client's environment variables, except for the endpoint."""
 
 
 @contextmanager
 def running_s3() -> Iterator[RunningS3]:
-    """Start it on a free port, its objects in a temporary folder, and stop it in the end."""
+    """Run it on a free port for the block, with its objects in a temporary folder."""
     program = s3_server.binary()
     with (
         tempfile.TemporaryDirectory(prefix="cifar-ray-", dir="/tmp") as home,
@@ -53,7 +53,7 @@ def running_s3() -> Iterator[RunningS3]:
             )
         finally:
             s3_server.stop(cluster)
-            # killed, but its last threads may still be on their way out, and it cannot be reaped before
+            # wait for its last threads: it cannot be reaped before
             os.waitid(os.P_PID, started.process.pid, os.WEXITED | os.WNOWAIT)
             server.reap()
             remove_secrets(state.secrets)

@@ -1,12 +1,12 @@
-"""Measures what a searcher is worth: sweeps of one study that differ in nothing else.
+"""Compares searchers by sweeps of one study that differ in nothing else.
 
 CIFAR_RAY_DATA=/path/to/cifar10 python -m benchmarks.searchers --seed 0 --searcher tpe --to FOLDER
 cifar-ray results compare SWEEP SWEEP ... --storage FOLDER
 
-The searchers are the classes that a sweep has. ASHA is Ray Tune's own, told of a pass in the order of the trials'
-numbers: it stops fewer than a cohort's sweep, which judges a pass together (docs/decisions/0015). The trials train as
-one cohort in this process, without a cluster, whose start would take longer than these short trials. All but a
-population have as many trials at once.
+The searchers are those of a sweep. ASHA is Ray Tune's own and gets the results of a pass in the order of the trials'
+numbers: it stops fewer trials than a cohort's sweep, which judges a pass together (docs/decisions/0015). The trials
+train as one cohort in this process, since starting Ray would take longer than these short trials. The number of
+concurrent trials is the same for all searchers but `pbt`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from cifar_ray.tuning.searchers import open_search
 def sweep(
     study: Study, record: SweepRecord, data: TrainingData, runs: RunStore, num_threads: int, checkpoints: Path
 ) -> None:
-    """Run it to its end; the books have its metrics."""
+    """Run the sweep and store its metrics."""
     first = study.sample(record.seed)
     search = open_search(study, record, first, runs)
     listed = [assign(trial_id(index), each.to_dict()) for index, each in enumerate(first)]
@@ -83,7 +83,7 @@ def sweep(
 
 
 def _thinned(source: str, num_images: int, seed: int) -> TrainingData:
-    """So many images, evenly spread over the training part, split as a sweep's."""
+    """About `num_images`, evenly spread over the training images, split as in a sweep."""
     images = load_images(source, "train", read_settings())
     step = max(1, len(images.labels) // num_images)
     name = f"{images.name}, every {step}th image"
@@ -102,7 +102,7 @@ def _thinned(source: str, num_images: int, seed: int) -> TrainingData:
 def main(
     name: str, searcher: Searcher, seed: int, trials: int, max_epochs: int, images: int, threads: int, folder: Path
 ) -> None:
-    """Run one sweep, and keep its record and metrics."""
+    """Run one sweep and store its record and metrics."""
     study = get_study(name).with_budget(num_trials=trials, max_epochs=max_epochs).with_searcher(searcher)
     data = _thinned(resolve_source(None, read_settings()), images, seed)
     record = SweepRecord(

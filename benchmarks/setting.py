@@ -1,4 +1,4 @@
-"""What all sections of one run share, and what a section is."""
+"""The settings that all sections of a run share, and what a section is."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OUT = Path(__file__).parent / "out"
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """Both sides of every comparison run under the same one."""
+    """What both sides of every comparison have in common."""
 
     data: TrainingData
     seed: int
@@ -26,7 +26,7 @@ class Setting:
     num_rounds: int
     """Readings of each side."""
     is_quick: bool
-    """Whether sections cut their work short, to see that everything runs."""
+    """Whether sections do little work, only to check that everything runs."""
     num_threads: int
     """The machine's cores."""
     log_path: Path
@@ -39,19 +39,19 @@ class Section:
 
     name: str
     what: str
-    """What it measures, for the person who waits."""
+    """What it measures, for its headline."""
     round_s: float
     """About how long a round takes on two cores with 45,000 images."""
     quick_round_s: float
     """The same with `--quick`."""
     figures: tuple[Figure, ...]
     measure: Callable[[Setting, Readings], None]
-    """Adds to the readings as it goes, so that an interrupted run keeps what it has."""
+    """Adds readings as they are taken, so that an interrupted run keeps them."""
     max_rounds: int = 100
-    """Where a round takes minutes, fewer are taken than asked for."""
+    """Limits the number of rounds where one takes minutes."""
 
     def rounds_of(self, setting: Setting) -> int:
-        """How many rounds it takes."""
+        """The number of rounds to run."""
         return min(setting.num_rounds, self.max_rounds)
 
 
@@ -63,7 +63,7 @@ def load_data(seed: int) -> TrainingData:
 
 
 def cut(data: TrainingData, num_train: int, num_validation: int) -> TrainingData:
-    """The first images of both parts, as many as there are; mean and deviation stay those of the whole."""
+    """The first images of both parts; mean and deviation stay those of the whole."""
     return replace(
         data,
         train=_first(data.train, num_train),

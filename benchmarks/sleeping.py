@@ -1,4 +1,4 @@
-"""The package's own sweep, of trials that only sleep: alone, or in a cohort whose passes are naps."""
+"""Sweeps of trials that sleep instead of training, alone or in a cohort."""
 
 from __future__ import annotations
 
@@ -28,17 +28,19 @@ NAP_S = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class SleepingSweep:
-    """How one went."""
+    """Its timing and memory."""
 
     run: SweepRun
     start_s: float
-    """Until the first trial slept."""
+    """Until the first trial's first epoch."""
     slept_s: float
-    """Wall time that the trials slept, as many at once as there may be."""
+    """Wall time of all epochs, with as many trials at once as are allowed."""
+    peak_bytes: int
+    """Of the driver's memory."""
 
 
 class SleepingLearner:
-    """A trial in a cohort that sleeps."""
+    """Stands in for `Learner`."""
 
     def __init__(self, trial: Trial) -> None:
         self.history: list[EpochMetrics] = []
@@ -46,42 +48,42 @@ class SleepingLearner:
 
     @property
     def is_finished(self) -> bool:
-        """Whether it has had all its epochs."""
+        """Whether all epochs are done."""
         return len(self.history) >= self._trial.config.max_epochs
 
     def end_epoch(self) -> EpochMetrics:
-        """The metrics of one more."""
+        """Add an epoch; its metrics."""
         self.history.append(make_metrics(self._trial.trial_id, len(self.history) + 1))
         return self.history[-1]
 
 
 class SleepingCohort:
-    """In place of a cohort."""
+    """Stands in for `Cohort`."""
 
     def __init__(self, folder: str, data: TrainingData, *, data_seed: int, num_threads: int) -> None:
         self._folder = folder
         self._learners: dict[str, SleepingLearner] = {}
 
     def add(self, trial: Trial) -> SleepingLearner:
-        """Take a trial in."""
+        """Add a trial."""
         self._learners[trial.trial_id] = SleepingLearner(trial)
         return self._learners[trial.trial_id]
 
     def remove(self, trial_id: str) -> None:
-        """Let it go."""
+        """Remove a trial."""
         self._learners.pop(trial_id)
 
     def train_epoch(self, trial_ids: Collection[str]) -> list[EpochMetrics]:
-        """A nap for all."""
+        """Sleep once for all trials."""
         nap(self._folder)
         return [self._learners[trial_id].end_epoch() for trial_id in sorted(trial_ids)]
 
     def close(self) -> None:
-        """Nothing is on its way."""
+        """There are no uploads to wait for."""
 
 
 class SleepingEngine(CohortEngine):
-    """The package's own engine, its cohort asleep."""
+    """The package's engine with a sleeping cohort."""
 
     def __init__(self, data: TrainingData, plan: EnginePlan) -> None:
         with patch.object(cohort, "Cohort", partial(SleepingCohort, plan.storage)):
@@ -89,7 +91,7 @@ class SleepingEngine(CohortEngine):
 
 
 def sleep_trial(assignment: dict[str, Any], *, data: TrainingData, plan: TrialPlan) -> None:
-    """In place of a trial that trains alone."""
+    """Stands in for `run_trial`."""
     config = TrialConfig.from_dict(assignment["settings"])
     for epoch in range(1, config.max_epochs + 1):
         nap(plan.storage)
@@ -97,10 +99,10 @@ def sleep_trial(assignment: dict[str, Any], *, data: TrainingData, plan: TrialPl
 
 
 def run_sleeping(data: TrainingData, num_trials: int, seed: int, num_cpus: int, is_cohort: bool) -> SleepingSweep:
-    """The sweep takes no training but its own, so it is replaced under its name."""
+    """Run the package's sweep, patched since it has no other way to replace training."""
     configs = get_study("cnn").with_budget(num_trials=num_trials, max_epochs=NUM_EPOCHS).sample(seed)
     with tempfile.TemporaryDirectory() as folder, local_ray(num_cpus):
-        plan = make_plan(data, [config.to_dict() for config in configs], seed, folder, is_cohort=is_cohort)
+        plan = make_plan(data, configs, seed, folder, is_cohort=is_cohort)
         began = time.time()
         with patch.object(sweep, "run_trial", sleep_trial), patch.object(engine, "CohortEngine", SleepingEngine):
             run = run_plan(plan)
@@ -108,11 +110,12 @@ def run_sleeping(data: TrainingData, num_trials: int, seed: int, num_cpus: int, 
             run=run,
             start_s=float(_first_nap(folder).read_text()) - began,
             slept_s=run.num_epochs * NAP_S / plan.max_concurrent_trials,
+            peak_bytes=_peak_memory_bytes(),
         )
 
 
 def nap(folder: str) -> None:
-    """Sleep; the moment of the sweep's first nap is kept."""
+    """Sleep for an epoch, and note the time of the sweep's first."""
     try:
         with _first_nap(folder).open("x") as file:
             file.write(str(time.time()))
@@ -122,7 +125,7 @@ def nap(folder: str) -> None:
 
 
 def make_metrics(trial_id: str, epoch: int) -> EpochMetrics:
-    """Of an epoch in which nothing was learned."""
+    """Metrics of an epoch at chance."""
     return EpochMetrics(
         trial_id=trial_id,
         epoch=epoch,
@@ -133,6 +136,12 @@ def make_metrics(trial_id: str, epoch: int) -> EpochMetrics:
         learning_rate=0.1,
         seconds=NAP_S,
     )
+
+
+def _peak_memory_bytes() -> int:
+    """Peak of this process. `getrusage` would include its parent's memory when it forked."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
 
 
 def _first_nap(folder: str) -> Path:

@@ -1,15 +1,13 @@
-"""Our sweep on a Ray of its own, without the checks that a job makes before it."""
+"""Runs our sweep on a local Ray, without a job's preflight checks."""
 
 from __future__ import annotations
 
 import logging
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import ray
 
@@ -35,26 +33,24 @@ ENVIRON = {
 
 @dataclass(frozen=True, kw_only=True)
 class SweepRun:
-    """How a sweep went."""
+    """The duration of a sweep."""
 
     seconds: float
-    """From the making of its tuner to its last trial's end; Ray was up before."""
+    """From building the tuner to the end of the last trial, without starting Ray."""
     num_epochs: int
     """Over all trials."""
-    peak_bytes: int
-    """Of the driver's memory, so far."""
 
 
 @contextmanager
 def local_ray(num_cpus: int) -> Iterator[None]:
-    """A Ray for this process alone."""
+    """Start Ray for this process alone."""
     ray.init(
         address="local",
         num_cpus=num_cpus,
         include_dashboard=False,
         log_to_driver=False,
         logging_level=logging.ERROR,
-        # the process's own, which goes with it
+        # in the contender's own folder, which is removed with it
         _temp_dir=f"{tempfile.gettempdir()}/ray",
     )
     try:
@@ -63,25 +59,22 @@ def local_ray(num_cpus: int) -> Iterator[None]:
         ray.shutdown()
 
 
-def run_ours(data: TrainingData, configs: Sequence[dict[str, Any]], seed: int, num_cpus: int) -> SweepRun:
-    """Sweep these configurations as the study does by default, each for all of its epochs."""
+def run_ours(data: TrainingData, configs: list[TrialConfig], seed: int, num_cpus: int) -> SweepRun:
+    """Sweep these configurations in cohorts, each for all of its epochs."""
     with tempfile.TemporaryDirectory() as folder, local_ray(num_cpus):
         return run_plan(make_plan(data, configs, seed, folder, is_cohort=True))
 
 
-def make_plan(
-    data: TrainingData, configs: Sequence[dict[str, Any]], seed: int, folder: str, *, is_cohort: bool
-) -> SweepPlan:
-    """As a job plans it, but for the grace period: with that of all epochs ASHA stops no trial."""
-    trials = [TrialConfig.from_dict(config) for config in configs]
-    max_epochs = trials[0].max_epochs
+def make_plan(data: TrainingData, configs: list[TrialConfig], seed: int, folder: str, *, is_cohort: bool) -> SweepPlan:
+    """As a job plans it, but with a grace period of all epochs, so that ASHA stops no trial."""
+    max_epochs = configs[0].max_epochs
     kinds = read_node_kinds([])
-    placement = place_cohorts(kinds, len(trials)) if is_cohort else place_trials(kinds, 1.0, 0.0)
+    placement = place_cohorts(kinds, len(configs)) if is_cohort else place_trials(kinds, 1.0, 0.0)
     sweep = SweepRecord(
         sweep_id=SWEEP_ID,
         study="cnn",
         seed=seed,
-        num_trials=len(trials),
+        num_trials=len(configs),
         max_epochs=max_epochs,
         grace_period=max_epochs,
         reduction_factor=4,
@@ -96,25 +89,19 @@ def make_plan(
     )
     return SweepPlan(
         sweep=sweep,
-        configs=trials,
+        configs=configs,
         data=data,
         storage=folder,
-        max_concurrent_trials=min(placement.num_slots, len(trials)),
+        max_concurrent_trials=min(placement.num_slots, len(configs)),
         num_cohorts=placement.num_cohorts,
     )
 
 
 def run_plan(plan: SweepPlan) -> SweepRun:
-    """Run it on the Ray that this process is connected to."""
+    """Run it on the Ray to which this process is connected."""
     settings = read_settings()
     runs = RunStore(open_store(plan.storage, settings.s3))
     runs.create_sweep(plan.sweep)
     started = time.perf_counter()
     result = run_with_finals(plan, runs, logging.getLogger(__name__).info)
-    return SweepRun(seconds=time.perf_counter() - started, num_epochs=result.num_epochs, peak_bytes=peak_memory_bytes())
-
-
-def peak_memory_bytes() -> int:
-    """Of this process since it began: `getrusage` would count what its parent held as it forked."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    return SweepRun(seconds=time.perf_counter() - started, num_epochs=result.num_epochs)

@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that passes only so many bytes a second to the server, to stand for a slow object store."""
+"""A TCP proxy on loopback that limits the upload rate, to simulate a slow object store."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Self
 HOST = "127.0.0.1"
 CHUNK_BYTES = 32 * 1024
 BUFFER_BYTES = 128 * 1024
-"""Of the kernel, for each connection: what it holds looks sent to the client, however slow the rate."""
+"""The kernel's receive buffer of a connection: to the client, what it holds has been sent."""
 BURST_S = 0.01
-"""What an idle connection may save up: it makes up for sleeping a little longer than was asked for."""
+"""Unused time that may be made up for, since sleeps last a little longer than requested."""
 DEADLINE_S = 10.0
 """To start, to stop, and to connect to the server."""
 
 
 class TokenBucket:
-    """Says how long to wait so that all who ask get no more than `bytes_per_s` together."""
+    """Limits the total rate of all its users to `bytes_per_s`."""
 
     def __init__(self, bytes_per_s: float) -> None:
         if bytes_per_s <= 0:
@@ -29,16 +29,16 @@ class TokenBucket:
         self._paid_until = 0.0
 
     def take(self, num_bytes: int) -> float:
-        """The seconds to wait before that many bytes may pass."""
+        """The seconds to wait before sending that many bytes."""
         now = time.monotonic()
         self._paid_until = max(self._paid_until, now - BURST_S) + num_bytes / self._bytes_per_s
         return max(0.0, self._paid_until - now)
 
 
 class Throttle:
-    """Forwards connections to `host`:`port`: what clients send at `bytes_per_s` in all, the answers unhindered.
+    """Forwards connections to `host`:`port`: requests at `bytes_per_s` in total, responses unlimited.
 
-    A context manager: it listens from entry to exit, which cuts the connections that are left.
+    A context manager: it listens from entry to exit, which closes all connections.
     """
 
     def __init__(self, host: str, port: int, bytes_per_s: float) -> None:
@@ -55,7 +55,7 @@ class Throttle:
 
     @property
     def endpoint_url(self) -> str:
-        """Where clients find it: `http://127.0.0.1:<port>`."""
+        """`http://127.0.0.1:<port>`."""
         return f"http://{HOST}:{self._own_port}"
 
     def __enter__(self) -> Self:
@@ -69,7 +69,7 @@ class Throttle:
         self._thread.join(DEADLINE_S)
 
     async def _run(self) -> None:
-        """Serve until told to stop; `asyncio.run` then cancels the connections that are left."""
+        """Serve until stopped; `asyncio.run` then cancels the remaining connections."""
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         server = await asyncio.start_server(self._accept, sock=self._listener, limit=CHUNK_BYTES)
@@ -84,12 +84,11 @@ class Throttle:
         task.add_done_callback(self._connections.discard)
 
     async def _serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
-        """Pass bytes both ways until either side ends."""
+        """Forward both ways until either side closes."""
         try:
             connecting = asyncio.open_connection(self._host, self._port, limit=CHUNK_BYTES)
             server, to_server = await asyncio.wait_for(connecting, DEADLINE_S)
         except OSError:
-            # the client sees its connection closed, and says so
             to_client.close()
             return
         ways = {

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.optim import SGD, Adam, Optimizer
 
-from benchmarks.tutorial_data import training_loader, validation_loader
+from benchmarks.tutorial_data import WORKER_CHOICES, training_loader, validation_loader
 from cifar_ray.data.split import TrainingData
 from cifar_ray.models import build_model
 from cifar_ray.studies import TrialConfig
@@ -25,19 +25,23 @@ from cifar_ray.studies import TrialConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One of the ways in which the tutorials do it."""
+    """How the Trainer and the DataLoader are set up."""
 
     num_workers: int
     has_defaults: bool = False
-    """Whether the Trainer keeps its logger, bar and checkpoints, and the module logs each step's loss."""
+    """Whether the Trainer has its logger, progress bar and checkpoints, and the module logs each step's loss."""
 
     def __str__(self) -> str:
         kind = "default" if self.has_defaults else "lean"
         return f"tutorial, {kind} Trainer, {self.num_workers} workers"
 
 
+LEAN = tuple(Variant(num_workers=number) for number in WORKER_CHOICES)
+"""Without logging, with each of `WORKER_CHOICES`."""
+
+
 class TutorialModule(pl.LightningModule):
-    """The network, its loss, its optimiser."""
+    """The network with its loss and optimiser."""
 
     def __init__(self, config: TrialConfig, *, logs_steps: bool) -> None:
         super().__init__()
@@ -92,11 +96,11 @@ class EpochClock(pl.Callback):
         self.seconds.append(time.perf_counter() - self._started)
 
 
-def time_epoch(data: TrainingData, settings: dict[str, Any], seed: int, variant: Variant) -> float:
+def time_epoch(data: TrainingData, config: TrialConfig, seed: int, variant: Variant) -> float:
     """Train one trial; the seconds of its last epoch, validation included."""
     clock = EpochClock()
     with tempfile.TemporaryDirectory() as folder:
-        fit(data, TrialConfig.from_dict(settings), seed, variant, clock, folder)
+        fit(data, config, seed, variant, clock, folder)
     return clock.seconds[-1]
 
 

@@ -12,23 +12,23 @@ from ray.tune.integration.pytorch_lightning import TuneReportCheckpointCallback
 from ray.tune.schedulers import ASHAScheduler
 
 from benchmarks import tutorial
-from benchmarks.sweeps import SweepRun, local_ray, peak_memory_bytes
+from benchmarks.sweeps import SweepRun, local_ray
 from benchmarks.tutorial import Variant
 from cifar_ray.data.split import TrainingData
 from cifar_ray.studies import TrialConfig
 
 
 def run_tutorial(
-    data: TrainingData, configs: Sequence[dict[str, Any]], seed: int, num_cpus: int, variant: Variant
+    data: TrainingData, configs: Sequence[TrialConfig], seed: int, num_cpus: int, variant: Variant
 ) -> SweepRun:
     """Sweep these configurations, one core a trial; as many epochs as ours, so ASHA stops no trial."""
-    max_epochs = configs[0]["max_epochs"]
+    max_epochs = configs[0].max_epochs
     with tempfile.TemporaryDirectory() as folder, local_ray(num_cpus):
         started = time.perf_counter()
         trainable = tune.with_parameters(train, data=data, seed=seed, variant=variant)
         tuner = tune.Tuner(
             tune.with_resources(trainable, {"cpu": 1}),
-            param_space={"settings": tune.grid_search(list(configs))},
+            param_space={"settings": tune.grid_search([config.to_dict() for config in configs])},
             tune_config=tune.TuneConfig(
                 metric="val_acc",
                 mode="max",
@@ -42,7 +42,7 @@ def run_tutorial(
     if results.errors:
         raise results.errors[0]
     num_epochs = sum(int(result.metrics["training_iteration"]) for result in results)
-    return SweepRun(seconds=seconds, num_epochs=num_epochs, peak_bytes=peak_memory_bytes())
+    return SweepRun(seconds=seconds, num_epochs=num_epochs)
 
 
 def train(parameters: dict[str, Any], *, data: TrainingData, seed: int, variant: Variant) -> None:

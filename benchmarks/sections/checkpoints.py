@@ -29,7 +29,6 @@ CONFIG = TrialConfig(
     batch_norm=True,
 )
 """Adam, since its state makes the largest checkpoints: three times the weights."""
-NUM_WARM_UP_IMAGES = 1024
 BYTES_PER_S = 20e6
 STORED = "checkpoints/to S3 at 20 MB/s"
 DROPPED = "checkpoints/none"
@@ -51,7 +50,7 @@ def measure(setting: Setting, readings: Readings) -> None:
     with running_s3() as s3, Throttle(s3.host, s3.port, BYTES_PER_S) as throttle:
         environ = {**s3.environ, "AWS_ENDPOINT_URL_S3": throttle.endpoint_url}
         with Contender(setting, environ=environ) as with_store, Contender(setting) as without:
-            arguments = (CONFIG.to_dict(), setting.seed, setting.num_threads)
+            arguments = (CONFIG, setting.seed, setting.num_threads)
             sides = {
                 STORED: partial(with_store.run, train, *arguments, s3.storage),
                 DROPPED: partial(without.run, train, *arguments, None),
@@ -61,10 +60,10 @@ def measure(setting: Setting, readings: Readings) -> None:
             interleave(readings, sides, CHECKPOINTS.rounds_of(setting))
 
 
-def train(data: TrainingData, settings: dict[str, Any], seed: int, num_threads: int, storage: str | None) -> float:
+def train(data: TrainingData, config: TrialConfig, seed: int, num_threads: int, storage: str | None) -> float:
     """Seconds of a whole training, its checkpoints to `storage` or dropped."""
     trial = ours.make_trial(
-        TrialConfig.from_dict(settings),
+        config,
         store=open_store(storage) if storage else None,
         # a new one each time: nothing there to go on from
         sweep_id=f"bench-{uuid.uuid4().hex}",
@@ -76,7 +75,7 @@ def train(data: TrainingData, settings: dict[str, Any], seed: int, num_threads: 
 
 def warm_up(data: TrainingData, *arguments: Any) -> float:
     """The same on few images."""
-    return train(cut(data, NUM_WARM_UP_IMAGES, NUM_WARM_UP_IMAGES), *arguments)
+    return train(cut(data, ours.NUM_WARM_UP_IMAGES, ours.NUM_WARM_UP_IMAGES), *arguments)
 
 
 CHECKPOINTS = Section(

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 from benchmarks import ours, tutorial
 from benchmarks.contender import Contender
 from benchmarks.measuring import Figure, Readings, Target, interleave
 from benchmarks.setting import Section, Setting, cut
-from benchmarks.tutorial import Variant
-from benchmarks.tutorial_data import WORKER_CHOICES
-from cifar_ray.studies import get_study
+from benchmarks.tutorial import LEAN, Variant
+from cifar_ray.studies import TrialConfig, get_study
 
 SIZES = (1, 4, 8, 16, 32)
 TARGET_SIZE = 16
@@ -46,7 +44,7 @@ FIGURES = tuple(
 def measure(setting: Setting, readings: Readings) -> None:
     """Each size against the mean of the tutorial's epochs of the same configurations."""
     study = get_study("cnn").with_budget(num_trials=max(SIZES), max_epochs=1)
-    configs = [config.to_dict() for config in study.sample(setting.seed)]
+    configs = study.sample(setting.seed)
     num_opponent = NUM_QUICK_OPPONENT if setting.is_quick else NUM_OPPONENT
     with Contender(setting) as our_side, Contender(setting) as opponent:
         variant = _scout(setting, configs[0])
@@ -74,12 +72,11 @@ def _note_means(readings: Readings, seconds: Sequence[float]) -> None:
         readings.note(_tutorial_series(size), sum(of_size) / len(of_size))
 
 
-def _scout(setting: Setting, config: dict[str, Any]) -> Variant:
+def _scout(setting: Setting, config: TrialConfig) -> Variant:
     """The number of workers that is faster on a part of the data."""
     with Contender(setting, data=cut(setting.data, NUM_SCOUTED, NUM_SCOUTED)) as scout:
         seconds: dict[Variant, float] = {}
-        for number in (*WORKER_CHOICES, *WORKER_CHOICES):  # the second time of each counts
-            variant = Variant(num_workers=number)
+        for variant in (*LEAN, *LEAN):  # the second time of each counts
             seconds[variant] = scout.run(tutorial.time_epoch, config, setting.seed, variant)
         return min(seconds, key=seconds.__getitem__)
 

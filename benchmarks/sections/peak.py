@@ -100,14 +100,14 @@ def run_convolution(data: TrainingData, type_name: str, shape: Convolution, num_
 
 def run_resnet(data: TrainingData, seed: int, num_threads: int) -> float:
     """GFLOP/s of the steps of a second epoch."""
-    seconds = ours.time_epoch(data, CONFIG.to_dict(), seed, num_threads)
+    seconds = ours.time_epoch(data, CONFIG, seed, num_threads)
     return training_flops(CONFIG) * len(data.train) / CONFIG.batch_size / seconds / GIGA
 
 
 def run_cohort(data: TrainingData, seed: int, num_threads: int) -> float:
     """GFLOP/s of an epoch."""
     configs = get_study("cnn").with_budget(num_trials=COHORT_SIZE, max_epochs=1).sample(seed)
-    seconds = ours.time_cohort_epoch(data, [config.to_dict() for config in configs], seed, num_threads)
+    seconds = ours.time_cohort_epoch(data, configs, seed, num_threads)
     flops = sum(training_flops(config) / config.batch_size for config in configs)
     return flops * len(data.train) / seconds / GIGA
 

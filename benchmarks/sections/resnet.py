@@ -8,8 +8,7 @@ from benchmarks import ours, tutorial
 from benchmarks.contender import Contender
 from benchmarks.measuring import Figure, Readings, Target, interleave
 from benchmarks.setting import Section, Setting, cut
-from benchmarks.tutorial import Variant
-from benchmarks.tutorial_data import WORKER_CHOICES
+from benchmarks.tutorial import LEAN, Variant
 from cifar_ray.studies import TrialConfig
 
 CONFIG = TrialConfig(
@@ -29,7 +28,6 @@ FEW = 10
 """Validation images."""
 OURS = "resnet/ours"
 EPOCH = "resnet/ours, epoch"
-LEAN = tuple(Variant(num_workers=number) for number in WORKER_CHOICES)
 
 FIGURES = (
     Figure(
@@ -49,16 +47,15 @@ def measure(setting: Setting, readings: Readings) -> None:
     data = cut(setting.data, num_steps * CONFIG.batch_size, FEW)
     num_steps = -(-len(data.train) // CONFIG.batch_size)
     steps_per_epoch = -(-len(setting.data.train) // CONFIG.batch_size)
-    settings = CONFIG.to_dict()
     with Contender(setting, data=data) as our_side, Contender(setting, data=data) as opponent:
 
         def step_ours() -> float:
-            seconds: float = our_side.run(ours.time_epoch, settings, setting.seed, setting.num_threads)
+            seconds: float = our_side.run(ours.time_epoch, CONFIG, setting.seed, setting.num_threads)
             readings.note(EPOCH, seconds / num_steps * steps_per_epoch)
             return seconds / num_steps
 
         def step_tutorial(variant: Variant) -> float:
-            seconds: float = opponent.run(tutorial.time_epoch, settings, setting.seed, variant)
+            seconds: float = opponent.run(tutorial.time_epoch, CONFIG, setting.seed, variant)
             return seconds / num_steps
 
         sides = {OURS: step_ours} | {f"resnet/{variant}": partial(step_tutorial, variant) for variant in LEAN}

@@ -79,7 +79,7 @@ def _note(readings: Readings, sleep: SleepingSweep, kind: str, count: int) -> No
     beyond_s = sleep.run.seconds - sleep.start_s - sleep.slept_s
     readings.note(_series("start", kind, count), sleep.start_s)
     readings.note(_series("overhead", kind, count), beyond_s / sleep.run.num_epochs)
-    readings.note(_series("memory", kind, count), sleep.run.peak_bytes / MEGA)
+    readings.note(_series("memory", kind, count), sleep.peak_bytes / MEGA)
 
 
 SCHEDULING = Section(

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from benchmarks import bare, ours, tutorial
 from benchmarks.contender import Contender
 from benchmarks.measuring import Figure, Readings, Target, interleave
 from benchmarks.setting import Section, Setting, cut
-from benchmarks.tutorial import Variant
-from benchmarks.tutorial_data import WORKER_CHOICES
+from benchmarks.tutorial import LEAN, Variant
 from cifar_ray.data.split import TrainingData
 from cifar_ray.studies import TrialConfig
 
@@ -31,7 +29,6 @@ BARE = "single/bare loop"
 TRAINING = "single/ours, training part"
 STEPS = "single/forward, backward, optimiser"
 REST = "single/share of all else"
-LEAN = tuple(Variant(num_workers=number) for number in WORKER_CHOICES)
 DEFAULT = Variant(num_workers=2, has_defaults=True)
 
 FIGURES = (
@@ -62,8 +59,7 @@ FIGURES = (
 
 def measure(setting: Setting, readings: Readings) -> None:
     """All sides, then what is left of a training step without its arithmetic."""
-    settings = CONFIG.to_dict()
-    arguments = (settings, setting.seed, setting.num_threads)
+    arguments = (CONFIG, setting.seed, setting.num_threads)
     with Contender(setting) as ours_and_floor, Contender(setting) as opponent:
         sides = {
             OURS: partial(ours_and_floor.run, ours.time_epoch, *arguments),
@@ -71,7 +67,7 @@ def measure(setting: Setting, readings: Readings) -> None:
             TRAINING: partial(ours_and_floor.run, time_training, *arguments),
             STEPS: partial(ours_and_floor.run, bare.time_steps, *arguments),
         } | {
-            f"single/{variant}": partial(opponent.run, tutorial.time_epoch, settings, setting.seed, variant)
+            f"single/{variant}": partial(opponent.run, tutorial.time_epoch, CONFIG, setting.seed, variant)
             for variant in (*LEAN, DEFAULT)
         }
         for _ in range(SINGLE.rounds_of(setting)):
@@ -80,9 +76,9 @@ def measure(setting: Setting, readings: Readings) -> None:
             readings.note(REST, 100 * share)
 
 
-def time_training(data: TrainingData, settings: dict[str, Any], seed: int, num_threads: int) -> float:
+def time_training(data: TrainingData, config: TrialConfig, seed: int, num_threads: int) -> float:
     """Seconds of our second epoch with next to no validation."""
-    return ours.time_epoch(cut(data, len(data.train), FEW), settings, seed, num_threads)
+    return ours.time_epoch(cut(data, len(data.train), FEW), config, seed, num_threads)
 
 
 SINGLE = Section(

@@ -10,15 +10,14 @@ from benchmarks.contender import BenchmarkError, Contender
 from benchmarks.measuring import Figure, Readings, Target, interleave
 from benchmarks.setting import Section, Setting
 from benchmarks.sweeps import ENVIRON, SweepRun, run_ours
-from benchmarks.tutorial import Variant
-from benchmarks.tutorial_data import WORKER_CHOICES
+from benchmarks.tutorial import LEAN
 from benchmarks.tutorial_sweep import run_tutorial
-from cifar_ray.studies import get_study
+from cifar_ray.studies import TrialConfig, get_study
 
 NUM_TRIALS, NUM_EPOCHS = 16, 2
 NUM_QUICK_TRIALS, NUM_QUICK_EPOCHS = 4, 1
 OURS = "sweep/ours"
-VARIANTS = {Variant(num_workers=number): f"sweep/Ray Tune and Lightning, {number} workers" for number in WORKER_CHOICES}
+VARIANTS = {variant: f"sweep/Ray Tune and Lightning, {variant.num_workers} workers" for variant in LEAN}
 
 FIGURES = (
     Figure(
@@ -36,8 +35,7 @@ def measure(setting: Setting, readings: Readings) -> None:
     num_trials = NUM_QUICK_TRIALS if setting.is_quick else NUM_TRIALS
     num_epochs = NUM_QUICK_EPOCHS if setting.is_quick else NUM_EPOCHS
     study = get_study("cnn").with_budget(num_trials=num_trials, max_epochs=num_epochs)
-    configs = [config.to_dict() for config in study.sample(setting.seed)]
-    arguments = (configs, setting.seed, setting.num_threads)
+    arguments = (study.sample(setting.seed), setting.seed, setting.num_threads)
     sides = {OURS: partial(_sweep, setting, run_ours, *arguments)} | {
         series: partial(_sweep, setting, run_tutorial, *arguments, variant) for variant, series in VARIANTS.items()
     }
@@ -46,11 +44,11 @@ def measure(setting: Setting, readings: Readings) -> None:
     interleave(readings, {series: sides[series] for series in (OURS, faster)}, SWEEP.rounds_of(setting) - 1)
 
 
-def _sweep(setting: Setting, function: Callable[..., SweepRun], configs: list[dict[str, Any]], *others: Any) -> float:
+def _sweep(setting: Setting, function: Callable[..., SweepRun], configs: list[TrialConfig], *others: Any) -> float:
     """Seconds of a sweep in a fresh process; BenchmarkError where it did not train all epochs."""
     with Contender(setting, environ=ENVIRON) as side:
         run: SweepRun = side.run(function, configs, *others)
-    num_epochs = sum(config["max_epochs"] for config in configs)
+    num_epochs = sum(config.max_epochs for config in configs)
     if run.num_epochs != num_epochs:
         raise BenchmarkError(f"{function.__name__} trained {run.num_epochs} epochs, not {num_epochs}")
     return run.seconds

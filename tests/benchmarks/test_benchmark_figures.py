@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.catalogue import SECTIONS
+from benchmarks.__main__ import SECTIONS
 from benchmarks.gpu_figures import FIGURES as GPU_FIGURES
 from benchmarks.measuring import Figure
 

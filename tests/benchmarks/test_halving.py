@@ -45,8 +45,8 @@ def test_the_best_of_each_four_go_on() -> None:
 def test_a_study_is_halved_to_its_best_trial() -> None:
     study = get_study("cnn").with_budget(num_trials=6, max_epochs=5)
     cohort = FakeCohort()
-    run = run_halving(cohort, study.sample(0), study.budget)
+    num_epochs = run_halving(cohort, study.sample(0), study.budget)
     # six for an epoch, two of them to the fourth, one of these to the last
     assert cohort.epochs == {"t0000": 1, "t0001": 1, "t0002": 1, "t0003": 1, "t0004": 4, "t0005": 5}
-    assert (run.num_epochs, run.best_validation_accuracy) == (13, 0.5)
+    assert num_epochs == 13
     assert sorted(cohort.removed) == sorted(cohort.epochs)

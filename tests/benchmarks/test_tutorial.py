@@ -59,5 +59,5 @@ def test_it_trains_our_network_in_its_own_memory_format() -> None:
 @pytest.mark.parametrize("has_defaults", [False, True])
 def test_an_epoch_is_timed(training_data: TrainingData, has_defaults: bool) -> None:
     variant = Variant(num_workers=0, has_defaults=has_defaults)
-    settings = replace(CONFIG, max_epochs=1).to_dict()
-    assert 0 < tutorial.time_epoch(cut(training_data, 64, 10), settings, 0, variant) < 60
+    config = replace(CONFIG, max_epochs=1)
+    assert 0 < tutorial.time_epoch(cut(training_data, 64, 10), config, 0, variant) < 60

@@ -102,25 +102,40 @@ def test_whatever_is_no_array_is_refused_with_the_files_name(official: FolderSto
         read_batches(official, "", "train")
 
 
+IMAGES = np.zeros((2, 3072), np.uint8)
+
+
 @pytest.mark.parametrize(
-    "batch",
+    ("batch", "says"),
     [
-        {b"data": np.zeros((2, 3072), np.uint8)},
-        {b"data": np.zeros((2, 3072), np.uint8), b"labels": 3},
-        {b"data": np.zeros((2, 3072), np.uint8), b"labels": [[1], [2]]},
-        {b"data": np.zeros((2, 3072), np.uint8), b"labels": [1, -1]},
-        {b"data": np.zeros((2, 3072), np.uint8), b"labels": [1, None]},
-        {b"data": np.zeros((2, 3072), object), b"labels": [1, 2]},
-        {b"data": np.zeros((2, 3072), np.uint8), b"labels": [3.7, True]},
-        {b"data": np.zeros((2, 3072), np.uint8), b"labels": np.array([1.0, 2.0])},
-        {b"data": np.zeros(2 * 3072, np.uint8), b"labels": [1, 2]},
-        [1, 2],
+        ({b"data": IMAGES}, "is truncated or damaged: b'labels'"),
+        ({b"data": IMAGES, b"labels": 3}, "its labels are no whole numbers"),
+        ({b"data": IMAGES, b"labels": [[1], [2]]}, "its labels are no whole numbers"),
+        ({b"data": IMAGES, b"labels": [1, None]}, "its labels are no whole numbers"),
+        ({b"data": IMAGES, b"labels": [3.7, True]}, "its labels are no whole numbers"),
+        ({b"data": IMAGES, b"labels": np.array([1.0, 2.0])}, "its labels are float64, not whole numbers"),
+        ({b"data": IMAGES, b"labels": [1, -1]}, "row 1: label -1 is out of range"),
+        ({b"data": IMAGES, b"labels": [1, 12]}, "row 1: label 12 is out of range"),
+        ({b"data": IMAGES, b"labels": [1]}, "2 images of 3072 bytes and 1 labels"),
+        ({b"data": IMAGES[:, :3000], b"labels": [1, 2]}, "2 images of 3000 bytes and 2 labels"),
+        ({b"data": IMAGES.astype(object), b"labels": [1, 2]}, "is truncated or damaged"),
+        ({b"data": IMAGES.astype(float), b"labels": [1, 2]}, "its data are no table of bytes"),
+        ({b"data": IMAGES.ravel(), b"labels": [1, 2]}, "its data are no table of bytes"),
+        ([1, 2], "is truncated or damaged"),
     ],
 )
-def test_a_batch_of_the_wrong_make_is_refused_with_the_files_name(official: FolderStore, batch: object) -> None:
+def test_a_batch_of_the_wrong_make_is_refused_with_the_files_name(
+    official: FolderStore, batch: object, says: str
+) -> None:
     official.write("test_batch", pickle.dumps(batch, protocol=4))
-    with pytest.raises(DataError, match="test_batch"):
+    with pytest.raises(DataError, match=f"test_batch.* {says}"):
         read_batches(official, "", "test")
+
+
+def test_a_batch_that_is_missing_is_named(official: FolderStore) -> None:
+    official.delete("data_batch_3")
+    with pytest.raises(DataError, match="data_batch_3 is missing"):
+        read_batches(official, "", "train")
 
 
 @pytest.mark.parametrize("kind", ["<i4", ">i8", "u1", "<u2", tuple])
@@ -149,8 +164,7 @@ def test_fields_that_numpy_would_follow_as_pointers_are_refused(official: Folder
             state = (1, (2,), Pointers(), False, b"A" * 16)
             return np.empty(0).__reduce__()[0], (np.ndarray, (0,), b"b"), state
 
-    images = np.zeros((2, 3072), np.uint8)
-    official.write("test_batch", pickle.dumps({b"data": images, b"labels": Labels()}, protocol=2))
+    official.write("test_batch", pickle.dumps({b"data": IMAGES, b"labels": Labels()}, protocol=2))
     with pytest.raises(DataError, match=r"has an array of '(V8|O8)', which no batch needs"):
         read_batches(official, "", "test")
 

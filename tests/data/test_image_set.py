@@ -34,6 +34,10 @@ def test_the_fingerprint_is_of_values_not_of_memory(image_set: ImageSet) -> None
     assert len(print_) == 64
 
 
-def test_the_fingerprint_follows_the_order_of_images(image_set: ImageSet) -> None:
-    turned = replace(image_set, images=image_set.images[::-1], labels=image_set.labels[::-1])
-    assert turned.fingerprint() != image_set.fingerprint()
+def test_the_fingerprint_follows_pixels_labels_and_their_order(image_set: ImageSet) -> None:
+    images, labels = image_set.images.copy(), image_set.labels.copy()
+    images[3, 2, 1, 0] ^= 1
+    labels[3] = (labels[3] + 1) % 10
+    turned = {"images": image_set.images[::-1], "labels": image_set.labels[::-1]}
+    changes: list[dict[str, Any]] = [{}, {"images": images}, {"labels": labels}, turned]
+    assert len({replace(image_set, **each).fingerprint() for each in changes}) == 4

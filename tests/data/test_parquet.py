@@ -46,7 +46,7 @@ def bomb(side: int = 4_500) -> bytes:
 
 
 def store_of(
-    folder: Path, images: list[Any], labels: list[int] | None = None, key: str = "train-0.parquet"
+    folder: Path, images: list[Any], labels: list[Any] | None = None, key: str = "train-0.parquet"
 ) -> FolderStore:
     table = pa.table({"img": [{"bytes": image, "path": ""} for image in images], "label": labels or [0] * len(images)})
     path = folder / key
@@ -111,6 +111,24 @@ def test_labels_of_any_whole_number_type(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
     labels = read_parquet(store, store.keys(), "train")[1]
     assert (labels.tolist(), labels.dtype) == ([3, 9], np.dtype(np.int64))
+
+
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        ([3, 10], "row 1: label 10 is out of range"),
+        ([None, 1], "row 0: no label"),
+        (["a", "b"], "labels are string"),
+    ],
+)
+def test_what_is_no_label_is_refused_by_the_files_name(tmp_path: Path, labels: list[Any], says: str) -> None:
+    with pytest.raises(DataError, match=rf"train-0\.parquet.* {says}"):
+        read(store_of(tmp_path, [encode(GREY, "PNG")] * 2, labels))
+
+
+def test_a_part_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"holds no train-\*\.parquet"):
+        read(store_of(tmp_path, [encode(GREY, "PNG")], key="test-0.parquet"))
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" + bytes(100) + b"PAR1", b"no parquet at all"])

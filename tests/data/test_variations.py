@@ -5,8 +5,8 @@ import torch
 from torch.nn import functional
 
 from cifar_ray.data.augmentation import Augmentation, Augmenter, alternate, draw
-from cifar_ray.data.cutout import cut_out
 from cifar_ray.data.packing import pack
+from cifar_ray.data.resident import cut_out
 
 CPU = torch.device("cpu")
 IMAGES = np.random.default_rng(0).integers(0, 255, (64, 3, 32, 32), dtype=np.uint8)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from finished import finish, untrained_checkpoint
 from torch.nn import functional
 
 from cifar_ray.cifar10 import CLASSES
@@ -19,13 +20,13 @@ from cifar_ray.evaluation.corruptions import CORRUPTIONS, corrupt
 from cifar_ray.evaluation.scoring import score_sweep
 from cifar_ray.finals import Finalist, Finals, Retraining
 from cifar_ray.models import build_model
-from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TrialRecord
+from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
 from cifar_ray.settings import read_settings
 from cifar_ray.statistics import summarise_classes, wilson_interval
-from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
+from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig, get_study
-from cifar_ray.training.state import load_weights, pack_weights
+from cifar_ray.training.state import load_weights
 
 SEEDS = (11, 12, 13)
 
@@ -36,19 +37,10 @@ def finished(
 ) -> RunStore:
     """A sweep whose finals have trained one configuration on three seeds, the second the best on validation."""
     data = split(load_images("shapes:500", "train", read_settings()), seed=3)
-    runs.create_sweep(replace(sweep_record, seed=3, dataset=data.record))
     config = get_study("cnn").with_budget(num_trials=1).sample(0)[0]
     retrainings = []
     for index, (seed, accuracy) in enumerate(zip(SEEDS, (0.3, 0.4, 0.35), strict=True)):
-        torch.manual_seed(seed)
-        settings = replace(config, seed=seed)
-        checkpoint = Checkpoint(
-            epoch=3,
-            validation_accuracy=accuracy,
-            config=settings.to_dict(),
-            weights=pack_weights(build_model(settings).state_dict()),
-            trainer_state=b"",
-        )
+        checkpoint = untrained_checkpoint(replace(config, seed=seed), epoch=3, accuracy=accuracy)
         CheckpointStore(runs.finals("cnn-1").objects, "cnn-1-finals", f"t000{index}").save(checkpoint)
         retrainings.append(
             Retraining(
@@ -60,20 +52,8 @@ def finished(
     )
     runs.write_trial("cnn-1", trial_record)
     finalist = Finalist(trial_id="t0000", searched_accuracy=0.5, retrainings=tuple(retrainings))
-    runs.write_result(
-        SweepResult(
-            sweep_id="cnn-1",
-            study="cnn",
-            ranking=("t0000",),
-            winner=trial_record,
-            outcomes={"completed": 1},
-            num_epochs=16,
-            wall_s=1.0,
-            accelerator_seconds=0.0,
-            finished_at="2026-01-01T01:00:00+00:00",
-            finals=Finals(finalists=(finalist,), num_epochs=12, accelerator_seconds=0.0),
-        )
-    )
+    finals = Finals(finalists=(finalist,), num_epochs=12, accelerator_seconds=0.0)
+    finish(runs, replace(sweep_record, seed=3, dataset=data.record), trial_record, finals)
     return runs
 
 

@@ -7,18 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from finished import finish, untrained_checkpoint
 from PIL import Image
 
 import cifar_ray
 from cifar_ray.data.image_set import ImageSet
 from cifar_ray.errors import CheckpointError, ConfigurationError
-from cifar_ray.models import build_model
-from cifar_ray.records import SweepRecord, SweepResult, TrialRecord
-from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
+from cifar_ray.records import SweepRecord, TrialRecord
+from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import get_study
-from cifar_ray.training.state import pack_weights
 
 EXAMPLE = re.search(
     r"```python\n([^`]*load_model\(\"results/([\w-]+)\"[^`]*)```",
@@ -32,30 +31,9 @@ def uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sweep_record: SweepReco
     assert EXAMPLE is not None
     monkeypatch.chdir(tmp_path)
     runs, sweep_id = RunStore(FolderStore(tmp_path / "results")), EXAMPLE[2]
-    runs.create_sweep(replace(sweep_record, sweep_id=sweep_id))
-    runs.write_result(
-        SweepResult(
-            sweep_id=sweep_id,
-            study="cnn",
-            ranking=("t0000",),
-            winner=trial_record,
-            outcomes={"completed": 1},
-            num_epochs=4,
-            wall_s=1.0,
-            accelerator_seconds=0.0,
-            finished_at="2026-01-01T01:00:00+00:00",
-        )
-    )
-    config = get_study("cnn").sample(0)[0]
-    CheckpointStore(runs.objects, sweep_id, "t0000").save(
-        Checkpoint(
-            epoch=4,
-            validation_accuracy=0.45,
-            config=config.to_dict(),
-            weights=pack_weights(build_model(config).state_dict()),
-            trainer_state=b"",
-        )
-    )
+    finish(runs, replace(sweep_record, sweep_id=sweep_id), trial_record)
+    checkpoint = untrained_checkpoint(get_study("cnn").sample(0)[0], epoch=4, accuracy=0.45)
+    CheckpointStore(runs.objects, sweep_id, "t0000").save(checkpoint)
     return f"results/{sweep_id}"
 
 

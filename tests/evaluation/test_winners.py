@@ -1,31 +1,15 @@
 from dataclasses import replace
 
 import pytest
+from finished import finish
 
 from cifar_ray.errors import CheckpointError, ConfigurationError, UnknownNameError
 from cifar_ray.evaluation.winners import load_winner, newest_finished_sweeps
 from cifar_ray.finals import Finalist, Finals, Retraining
-from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TrialRecord
+from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
 from cifar_ray.storage import layout
 from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
 from cifar_ray.storage.runs import RunStore
-
-
-def finish(runs: RunStore, sweep: SweepRecord, winner: TrialRecord | None) -> None:
-    runs.create_sweep(sweep)
-    runs.write_result(
-        SweepResult(
-            sweep_id=sweep.sweep_id,
-            study=sweep.study,
-            ranking=(),
-            winner=winner,
-            outcomes={},
-            num_epochs=1,
-            wall_s=1.0,
-            accelerator_seconds=0.0,
-            finished_at=sweep.started_at,
-        )
-    )
 
 
 def test_the_newest_finished_sweep_of_each_study(

@@ -10,15 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
+import trials
 from torch import nn
 from torch.nn import functional
 
 from cifar_ray.data.split import TrainingData
-from cifar_ray.errors import CheckpointError
 from cifar_ray.models import build_model
 from cifar_ray.models.classic import PooledConvolution
 from cifar_ray.records import EpochMetrics
-from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig
@@ -28,7 +27,6 @@ from cifar_ray.training.feeds import validation_feed
 from cifar_ray.training.fused_group import FusedGroup
 from cifar_ray.training.learner import Learner, Trial
 from cifar_ray.training.state import unpack_weights
-from cifar_ray.training.trial import train_trial
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*")
 
@@ -63,13 +61,9 @@ DIFFERENCES: list[dict[str, object]] = [
 CPU = torch.device("cpu")
 
 
-def config(**settings: object) -> TrialConfig:
-    return replace(CONFIG, **settings)  # type: ignore[arg-type]  # the test's own settings
-
-
 def make_trial(runs: RunStore, trial_id: str, sweep_id: str = "cnn-1", **settings: object) -> Trial:
-    checkpoints = CheckpointStore(runs.objects, sweep_id, trial_id)
-    return Trial(trial_id=trial_id, config=config(**settings), checkpoints=checkpoints)
+    config = replace(CONFIG, **settings)  # type: ignore[arg-type]  # the test's own settings
+    return trials.make_trial(runs, config, trial_id, sweep_id)
 
 
 def without_times(lines: list[EpochMetrics]) -> list[EpochMetrics]:
@@ -177,8 +171,7 @@ def test_epochs_together_are_epochs_alone(
         }
         rates[trial_id] = 0.003 + 0.001 * index
         cohort.add(make_trial(runs, trial_id, **settings))
-        alone[trial_id] = []
-        train_trial(make_trial(runs, trial_id, "alone", **settings), training_data, alone[trial_id].append, data_seed=5)
+        alone[trial_id] = trials.train(make_trial(runs, trial_id, "alone", **settings), training_data, data_seed=5)
     for epoch in range(3):
         lines = cohort.train_epoch(alone)
         assert len(lines) == len(alone)
@@ -197,14 +190,14 @@ def test_epochs_together_are_epochs_alone(
 def test_what_a_cohort_says_of_a_member_its_checkpoint_scores(runs: RunStore, training_data: TrainingData) -> None:
     """On the images that validate, which a training of one epoch tells from those that train."""
     cohort = Cohort(training_data, data_seed=5)
-    trials = [
+    members = [
         make_trial(runs, f"t{index:04d}", max_epochs=1, learning_rate=rate) for index, rate in enumerate((0.003, 0.03))
     ]
-    for trial in trials:
+    for trial in members:
         cohort.add(trial)
-    lines = cohort.train_epoch([trial.trial_id for trial in trials])
+    lines = cohort.train_epoch([trial.trial_id for trial in members])
     assert [line.learning_rate for line in lines] == [0.003, 0.03]
-    for trial, line in zip(trials, lines, strict=True):
+    for trial, line in zip(members, lines, strict=True):
         cohort.remove(trial.trial_id)
         checkpoint = trial.checkpoints.load_newest(pytest.fail)
         assert checkpoint is not None
@@ -233,40 +226,23 @@ def test_checkpoints_are_interchangeable(
         "learning_rate": 0.0003,
         "averaging": averaging,
     }
-    undisturbed: list[EpochMetrics] = []
-    train_trial(make_trial(runs, "t0000", **settings), training_data, undisturbed.append, data_seed=0)
-    trial, neighbour = (make_trial(runs, trial_id, **settings) for trial_id in ("t0001", "t0002"))
-    lines: list[EpochMetrics] = []
-    if first == "alone":
-        with pytest.raises(KilledError):
-            train_trial(trial, training_data, until(2, lines), data_seed=0)
+    trial, neighbour, other = (make_trial(runs, trial_id, **settings) for trial_id in ("t0001", "t0002", "t0000"))
+    undisturbed = trials.train(other, training_data)
     cohort = Cohort(training_data, data_seed=0)
-    lines += cohort.add(trial).history[len(lines) :]
-    if first == "together":
-        cohort.add(neighbour)
-        lines += [line for _ in range(2) for line in cohort.train_epoch(["t0001", "t0002"]) if line.trial_id == "t0001"]
-        cohort.remove("t0001")
-        lines.clear()
-        train_trial(trial, training_data, lines.append, data_seed=0)
+    if first == "alone":
+        trials.train(trial, training_data, until=2)
+        lines = [*cohort.add(trial).history, *cohort.train_epoch(["t0001"])]
     else:
-        lines += cohort.train_epoch(["t0001"])
+        cohort.add(trial)
+        cohort.add(neighbour)
+        for _ in range(2):
+            cohort.train_epoch(["t0001", "t0002"])
+        cohort.remove("t0001")
+        lines = trials.train(trial, training_data)
     assert [line.epoch for line in lines] == [1, 2, 3]
     for line, expected in zip(lines, undisturbed, strict=True):
         assert line.train_loss == pytest.approx(expected.train_loss, rel=1e-3)
         assert line.validation_loss == pytest.approx(expected.validation_loss, rel=1e-2)
-
-
-class KilledError(Exception):
-    pass
-
-
-def until(epoch: int, lines: list[EpochMetrics]):  # type: ignore[no-untyped-def]  # a callback
-    def report(line: EpochMetrics) -> None:
-        lines.append(line)
-        if line.epoch == epoch:
-            raise KilledError
-
-    return report
 
 
 @pytest.mark.fault("a trial's loss is not finite")
@@ -309,41 +285,20 @@ def test_members_come_and_go_at_epochs_of_their_own(runs: RunStore, training_dat
 def test_a_cohort_goes_on_from_checkpoints(runs: RunStore, training_data: TrainingData) -> None:
     undisturbed = Cohort(training_data, data_seed=0)
     broken_off = Cohort(training_data, data_seed=0)
-    trials = ("t0000", "t0001")
-    for trial_id in trials:
+    names = ("t0000", "t0001")
+    for trial_id in names:
         undisturbed.add(make_trial(runs, trial_id, "whole"))
         broken_off.add(make_trial(runs, trial_id))
-    expected = [undisturbed.train_epoch(trials) for _ in range(3)]
+    expected = [undisturbed.train_epoch(names) for _ in range(3)]
     for _ in range(2):
-        broken_off.train_epoch(trials)
-    for trial_id in trials:
+        broken_off.train_epoch(names)
+    for trial_id in names:
         broken_off.remove(trial_id)
     resumed = Cohort(training_data, data_seed=0)
-    for trial_id in trials:
+    for trial_id in names:
         learner = resumed.add(make_trial(runs, trial_id))
         assert [line.epoch for line in learner.history] == [1, 2]
-    assert without_times(resumed.train_epoch(trials)) == without_times(expected[2])
-
-
-def test_weights_of_a_member_are_its_checkpoints(runs: RunStore, training_data: TrainingData) -> None:
-    cohort = Cohort(training_data, data_seed=0)
-    trial = make_trial(runs, "t0000")
-    learner = cohort.add(trial)
-    cohort.add(make_trial(runs, "t0001", seed=7))
-    cohort.train_epoch(["t0000", "t0001"])
-    learner.drain()
-    saved = unpack_weights(trial.checkpoints.load(1).weights)
-    for name, weights in learner.network.state_dict().items():
-        assert torch.equal(saved[name], weights), name
-
-
-def test_a_checkpoint_of_other_settings_is_refused(runs: RunStore, training_data: TrainingData) -> None:
-    cohort = Cohort(training_data, data_seed=0)
-    cohort.add(make_trial(runs, "t0000"))
-    cohort.train_epoch(["t0000"])
-    cohort.remove("t0000")
-    with pytest.raises(CheckpointError, match="other settings"):
-        cohort.add(make_trial(runs, "t0000", learning_rate=0.1))
+    assert without_times(resumed.train_epoch(names)) == without_times(expected[2])
 
 
 def test_a_pass_that_fails_leaves_no_thread_at_work(

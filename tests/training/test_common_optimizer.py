@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from trials import make_trial
 
-from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig
 from cifar_ray.training.fused_group import FusedGroup
-from cifar_ray.training.learner import Learner, Trial
+from cifar_ray.training.learner import Learner
 
 CPU = torch.device("cpu")
 IMAGES = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -30,8 +30,7 @@ def make_learners(runs: RunStore, executor: ThreadPoolExecutor, sweep_id: str, r
             weight_decay=0.01,
             dropout=0.1,
         )
-        trial_id = f"t{index:04d}"
-        trial = Trial(trial_id=trial_id, config=config, checkpoints=CheckpointStore(runs.objects, sweep_id, trial_id))
+        trial = make_trial(runs, config, f"t{index:04d}", sweep_id)
         learners.append(Learner(trial, device=CPU, steps_per_epoch=3, executor=executor))
     return learners
 

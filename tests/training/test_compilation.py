@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import trials
 from torch import nn
 from torch._dynamo.utils import counters
 
@@ -22,13 +23,10 @@ from cifar_ray.models import build_model
 from cifar_ray.models.dropout import Dropout
 from cifar_ray.records import EpochMetrics
 from cifar_ray.settings import read_settings
-from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig
 from cifar_ray.training.compilation import compiled_evaluate
-from cifar_ray.training.learner import Trial
 from cifar_ray.training.objective import Objective
-from cifar_ray.training.trial import train_trial
 from cifar_ray.training.trial_step import TrialStep
 
 pytestmark = [
@@ -68,10 +66,7 @@ def make_step(config: TrialConfig, switch: str = "on") -> tuple[nn.Module, Trial
 
 
 def train(runs: RunStore, data: TrainingData, trial_id: str, config: TrialConfig) -> list[EpochMetrics]:
-    lines: list[EpochMetrics] = []
-    trial = Trial(trial_id=trial_id, config=config, checkpoints=CheckpointStore(runs.objects, "cnn-1", trial_id))
-    train_trial(trial, data, lines.append, data_seed=0)
-    return lines
+    return trials.train(trials.make_trial(runs, config, trial_id), data)
 
 
 def test_a_second_trial_compiles_nothing(

@@ -7,19 +7,18 @@ from dataclasses import replace
 import pytest
 import safetensors.torch
 import torch
+import trials
 
 from cifar_ray.data.split import TrainingData
 from cifar_ray.errors import CheckpointError
 from cifar_ray.models.speed_net import SpeedNet
 from cifar_ray.records import EpochMetrics
-from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig
 from cifar_ray.training.cohort import Cohort
 from cifar_ray.training.feeds import sample_images
 from cifar_ray.training.learner import Learner, Trial
 from cifar_ray.training.state import pack_trainer_state, unpack_trainer_state, unpack_weights
-from cifar_ray.training.trial import train_trial
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*")
 
@@ -35,10 +34,6 @@ CONFIG = TrialConfig(
 )
 
 
-class KilledError(Exception):
-    pass
-
-
 Make = Callable[..., Trial]
 RunTrial = Callable[[Trial], list[EpochMetrics]]
 
@@ -46,12 +41,8 @@ RunTrial = Callable[[Trial], list[EpochMetrics]]
 @pytest.fixture
 def make(runs: RunStore) -> Make:
     def make(trial_id: str, parent: str | None = None, **settings: object) -> Trial:
-        return Trial(
-            trial_id=trial_id,
-            config=replace(CONFIG, **settings),  # type: ignore[arg-type]  # the test's own settings
-            checkpoints=CheckpointStore(runs.objects, "cnn-1", trial_id),
-            parent=None if parent is None else CheckpointStore(runs.objects, "cnn-1", parent),
-        )
+        config = replace(CONFIG, **settings)  # type: ignore[arg-type]  # the test's own settings
+        return trials.make_trial(runs, config, trial_id, parent=parent)
 
     return make
 
@@ -61,9 +52,7 @@ def train(request: pytest.FixtureRequest, training_data: TrainingData) -> RunTri
     """Gives the epochs of a trial."""
 
     def train_alone(trial: Trial) -> list[EpochMetrics]:
-        lines: list[EpochMetrics] = []
-        train_trial(trial, training_data, lines.append, data_seed=0)
-        return lines
+        return trials.train(trial, training_data)
 
     def train_in_cohort(trial: Trial) -> list[EpochMetrics]:
         cohort = Cohort(training_data, data_seed=0)
@@ -93,11 +82,10 @@ def test_heirs_with_the_same_settings_go_on_as_if_nothing_had_happened(
 
 
 def test_an_heir_has_settings_and_schedule_of_its_own(make: Make, training_data: TrainingData) -> None:
-    lines: list[EpochMetrics] = []
     cycle = {"schedule": "one_cycle"}
-    for trial in (make("t0001", **cycle), make("t0002", "t0001", **cycle, learning_rate=0.006, weight_decay=0.1)):
-        train_trial(trial, training_data, lines.append, data_seed=0)
-    (first, last, *heirs) = (line.learning_rate for line in lines)
+    first, last = (line.learning_rate for line in trials.train(make("t0001", **cycle), training_data))
+    heir = make("t0002", "t0001", **cycle, learning_rate=0.006, weight_decay=0.1)
+    heirs = [line.learning_rate for line in trials.train(heir, training_data)]
     assert heirs == pytest.approx([2 * first, 2 * last])
     with ThreadPoolExecutor(1) as executor:
         heir = make("t0003", "t0001", learning_rate=0.006, weight_decay=0.1, momentum=0.5)
@@ -133,25 +121,17 @@ def test_the_weights_are_gathered_once_for_a_checkpoint(
 
 
 def test_an_heir_that_is_killed_goes_on_from_its_own_checkpoint(make: Make, training_data: TrainingData) -> None:
-    train_trial(make("t0001"), training_data, lambda line: None, data_seed=0)
+    trials.train(make("t0001"), training_data)
     changed = {"max_epochs": 3, "learning_rate": 0.01}
-    undisturbed: list[EpochMetrics] = []
-    train_trial(make("t0002", "t0001", **changed), training_data, undisturbed.append, data_seed=0)
-
-    def report(line: EpochMetrics) -> None:
-        if line.epoch == 2:
-            raise KilledError
-
-    with pytest.raises(KilledError):
-        train_trial(make("t0003", "t0001", **changed), training_data, report, data_seed=0)
-    resumed: list[EpochMetrics] = []
-    train_trial(make("t0003", "t0001", **changed), training_data, resumed.append, data_seed=0)
+    undisturbed = trials.train(make("t0002", "t0001", **changed), training_data)
+    trials.train(make("t0003", "t0001", **changed), training_data, until=2)
+    resumed = trials.train(make("t0003", "t0001", **changed), training_data)
     assert results(resumed) == results(undisturbed)
 
 
 def test_a_speed_net_is_whitened_for_the_training_images(make: Make, training_data: TrainingData) -> None:
     trial = make("t0000", model="speed_net", widening=0.5, dropout=0.0, max_epochs=1)
-    train_trial(trial, training_data, lambda line: None, data_seed=0)
+    trials.train(trial, training_data)
     checkpoint = trial.checkpoints.load_newest(lambda _: None)
     assert checkpoint is not None
     expected = SpeedNet()

@@ -3,6 +3,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
+import trials
 from torch.nn import functional
 
 from cifar_ray.data.split import TrainingData
@@ -10,7 +11,6 @@ from cifar_ray.errors import CheckpointError
 from cifar_ray.models import build_model
 from cifar_ray.records import EpochMetrics
 from cifar_ray.storage import layout
-from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig
 from cifar_ray.training import learner
@@ -41,9 +41,6 @@ class Run:
     trial: Trial
     data: TrainingData
 
-    def train(self, on_epoch: Callable[[EpochMetrics], None], num_threads: int = 1) -> None:
-        train_trial(self.trial, self.data, on_epoch, data_seed=0, num_threads=num_threads)
-
 
 MakeTrial = Callable[..., Run]
 
@@ -52,38 +49,17 @@ MakeTrial = Callable[..., Run]
 def make_trial(runs: RunStore, training_data: TrainingData) -> MakeTrial:
     def make(trial_id: str = "t0000", **settings: object) -> Run:
         config = replace(CONFIG, **settings)  # type: ignore[arg-type]  # the test's own settings
-        checkpoints = CheckpointStore(runs.objects, "cnn-1", trial_id)
-        return Run(Trial(trial_id=trial_id, config=config, checkpoints=checkpoints), training_data)
+        return Run(trials.make_trial(runs, config, trial_id), training_data)
 
     return make
 
 
-def run(trial: Run) -> list[EpochMetrics]:
-    lines: list[EpochMetrics] = []
-    trial.train(lines.append)
-    return lines
+def run(run_of_trial: Run, until: int = 0) -> list[EpochMetrics]:
+    return trials.train(run_of_trial.trial, run_of_trial.data, until)
 
 
 def without_times(lines: list[EpochMetrics]) -> list[EpochMetrics]:
     return [replace(line, trial_id="", seconds=0.0) for line in lines]
-
-
-class KilledError(Exception):
-    pass
-
-
-def run_until(trial: Run, epoch: int) -> list[EpochMetrics]:
-    """Ends as Ray Tune ends a trial: by an exception out of the report."""
-    lines: list[EpochMetrics] = []
-
-    def report(line: EpochMetrics) -> None:
-        lines.append(line)
-        if line.epoch == epoch:
-            raise KilledError
-
-    with pytest.raises(KilledError):
-        trial.train(report)
-    return lines
 
 
 def test_it_learns(make_trial: MakeTrial) -> None:
@@ -94,29 +70,19 @@ def test_it_learns(make_trial: MakeTrial) -> None:
     assert lines[-1].train_accuracy > lines[0].train_accuracy
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-@pytest.mark.parametrize("schedule", ["none", "one_cycle"])
-def test_one_seed_one_result(make_trial: MakeTrial, optimizer: str, schedule: str) -> None:
-    one, other = (run(make_trial(trial, optimizer=optimizer, schedule=schedule)) for trial in ("t0000", "t0001"))
-    assert without_times(one) == without_times(other)
-    third = run(make_trial("t0002", optimizer=optimizer, schedule=schedule, seed=7))
-    assert without_times(one) != without_times(third)
-
-
-@pytest.mark.parametrize("schedule", ["none", "steps", "cosine", "one_cycle"])
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_a_resumed_trial_equals_an_undisturbed_one(make_trial: MakeTrial, optimizer: str, schedule: str) -> None:
-    settings = {"optimizer": optimizer, "schedule": schedule}
-    undisturbed = run(make_trial("t0000", **settings))
-    told = run_until(make_trial("t0001", **settings), epoch=2)
-    resumed = run(make_trial("t0001", **settings))
-    assert resumed[:2] == told, "to the second: told again, not trained again"
-    assert without_times(resumed) == without_times(undisturbed)
+def test_one_seed_one_result(make_trial: MakeTrial) -> None:
+    one, other, third = (run(make_trial(f"t000{index}", seed=seed)) for index, seed in enumerate((42, 42, 7)))
+    assert without_times(one) == without_times(other) != without_times(third)
 
 
 @pytest.mark.parametrize(
     "settings",
     [
+        *(
+            {"optimizer": optimizer, "schedule": schedule}
+            for optimizer in ("adam", "sgd")
+            for schedule in ("none", "steps", "cosine", "one_cycle")
+        ),
         {"averaging": "ema"},
         {"averaging": "lookahead", "schedule": "triangular", "optimizer": "sgd", "nesterov": True},
         {"mixup": 0.2, "label_smoothing": 0.1, "cutout": 8},
@@ -130,13 +96,11 @@ def test_a_resumed_trial_equals_an_undisturbed_one(make_trial: MakeTrial, optimi
         {"model": "nf_resnet", "first_size": 17, "max_epochs": 3, "batch_size": 64},
         {"optimizer": "muon", "nesterov": True, "schedule": "one_cycle", "bias_rate": 4.0},
     ],
-    ids=lambda settings: "-".join(settings),
+    ids=lambda settings: ", ".join(f"{name} {value}" for name, value in settings.items()),
 )
-def test_a_resumed_trial_of_newer_methods_equals_an_undisturbed_one(
-    make_trial: MakeTrial, settings: dict[str, object]
-) -> None:
+def test_a_resumed_trial_equals_an_undisturbed_one(make_trial: MakeTrial, settings: dict[str, object]) -> None:
     undisturbed = run(make_trial("t0000", **settings))
-    told = run_until(make_trial("t0001", **settings), epoch=2)
+    told = run(make_trial("t0001", **settings), until=2)
     resumed = run(make_trial("t0001", **settings))
     assert resumed[:2] == told, "to the second: told again, not trained again"
     assert without_times(resumed) == without_times(undisturbed)
@@ -163,7 +127,7 @@ def test_images_grow_within_a_training(make_trial: MakeTrial, monkeypatch: pytes
     trial = make_trial(model="speed_net", first_size=24, batch_size=1000)
     trained = [(True, 24), (False, 32), (True, 24), (False, 32), (True, 32), (False, 32), (True, 32), (False, 32)]
     for epoch in (1, 3):
-        run_until(trial, epoch)
+        run(trial, until=epoch)
         assert seen == trained[: 2 * epoch]
     run(trial)
     assert seen == trained
@@ -196,7 +160,7 @@ def test_what_is_validated_is_what_is_kept(make_trial: MakeTrial) -> None:
 
 def test_a_checkpoint_of_before_a_setting_came_is_taken_up(make_trial: MakeTrial) -> None:
     run_of_trial = make_trial()
-    run_until(run_of_trial, epoch=2)
+    run(run_of_trial, until=2)
     checkpoints = run_of_trial.trial.checkpoints
     newest = checkpoints.load_newest(print)
     assert newest is not None
@@ -208,7 +172,7 @@ def test_a_checkpoint_of_before_a_setting_came_is_taken_up(make_trial: MakeTrial
 def test_files_of_a_checkpoint_that_was_cut_off_go_when_the_trial_goes_on(
     make_trial: MakeTrial, runs: RunStore
 ) -> None:
-    run_until(make_trial(), epoch=2)
+    run(make_trial(), until=2)
     runs.objects.write(f"{layout.checkpoint('cnn-1', 't0000', 7)}/{layout.WEIGHTS}", b"cut off")
     run(make_trial())
     assert not [key for key in runs.objects.keys("cnn-1") if "epoch-0007" in key]
@@ -236,7 +200,7 @@ def test_a_damaged_newest_checkpoint_costs_one_epoch(
     make_trial: MakeTrial, runs: RunStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     undisturbed = run(make_trial("t0000"))
-    run_until(make_trial("t0001"), epoch=3)
+    run(make_trial("t0001"), until=3)
     key = f"{layout.checkpoint('cnn-1', 't0001', 3)}/{layout.WEIGHTS}"
     runs.objects.write(key, runs.objects.read(key)[:-1])
     assert without_times(run(make_trial("t0001"))) == without_times(undisturbed)
@@ -244,7 +208,7 @@ def test_a_damaged_newest_checkpoint_costs_one_epoch(
 
 
 def test_a_checkpoint_of_other_settings_is_refused(make_trial: MakeTrial) -> None:
-    run_until(make_trial(), epoch=1)
+    run(make_trial(), until=1)
     with pytest.raises(CheckpointError, match="other settings"):
         run(make_trial(learning_rate=0.1))
 
@@ -280,8 +244,8 @@ def test_a_small_resnet_trains(make_trial: MakeTrial) -> None:
     assert lines[0].is_finite
 
 
-def test_threads_follow_the_cpus_of_the_trial(make_trial: MakeTrial) -> None:
-    make_trial(max_epochs=1).train(lambda _: None, num_threads=2)
+def test_threads_follow_the_cpus_of_the_trial(make_trial: MakeTrial, training_data: TrainingData) -> None:
+    train_trial(make_trial(max_epochs=1).trial, training_data, lambda _: None, data_seed=0, num_threads=2)
     assert torch.get_num_threads() == 2
     run(make_trial("t0009", max_epochs=1))
     assert torch.get_num_threads() == 1

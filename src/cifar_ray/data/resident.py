@@ -14,7 +14,6 @@ from torch.nn import functional
 
 from cifar_ray.cifar10 import NUM_PIXELS, SIZE
 from cifar_ray.data.augmentation import Augmentation, AugmentationDraws, Augmenter, alternate, draw
-from cifar_ray.data.cutout import cut_out
 from cifar_ray.data.packing import PackedImages
 from cifar_ray.records import DatasetRecord
 
@@ -112,6 +111,20 @@ class ResidentBatches:
         values = channels.contiguous().view(len(pixels), -1).to(torch.float32)
         torch.addcmul(self._shift, values, self._scale, out=values)
         return values.view(len(pixels), SIZE, SIZE, 3).permute(0, 3, 1, 2)
+
+
+def cut_out(images: Tensor, centres: Tensor, side: int) -> Tensor:
+    """Cutout (DeVries and Taylor, arXiv 1708.04552): sets a square of each normalised image to the mean.
+
+    Images are (n, 3, H, W); `centres` are (n, 2), row and column. What of a square lies beyond the border is cut off.
+    """
+    rows = torch.arange(images.shape[2], device=images.device)
+    columns = torch.arange(images.shape[3], device=images.device)
+    top, left = (centres - side // 2).unbind(1)
+    in_rows = (rows >= top[:, None]) & (rows < top[:, None] + side)
+    in_columns = (columns >= left[:, None]) & (columns < left[:, None] + side)
+    # a clone keeps the memory format, which `masked_fill` does not
+    return images.clone().masked_fill_((in_rows[:, :, None] & in_columns[:, None, :])[:, None], 0.0)
 
 
 def _shrink(images: Tensor, size: int) -> Tensor:

@@ -34,19 +34,16 @@ class FusedClassicCnn:
         self._weights: dict[str, Tensor] = {}
         self._owners: dict[str, dict[int, nn.Parameter]] = {}
         self._statistics: dict[str, Tensor] = {}
+        self._counters: list[Tensor] = []
         for name, owners in _by_name(network.named_parameters() for network in networks).items():
             self._owners[name] = cast("dict[int, nn.Parameter]", owners)
             self._weights[name] = _share(owners).requires_grad_()
         for name, buffers in _by_name(network.named_buffers() for network in networks).items():
             if buffers[min(buffers)].dim():
                 self._statistics[name] = _share(buffers)
+            elif name.endswith("num_batches_tracked"):
+                self._counters += buffers.values()
         self._normed = sorted(self._owners.get("conv1.1.weight", {}))
-        self._counters = [
-            buffer
-            for network in networks
-            for name, buffer in network.named_buffers()
-            if name.endswith("num_batches_tracked")
-        ]
 
     def __call__(self, images: Tensor, noise: Sequence[Tensor] | None) -> Tensor:
         """Logits (K, B, 10) of (B, 3, 32, 32) images; in training (V B, 3, 32, 32), V versions one after another.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import sys
 from typing import Literal
 
 import torch
@@ -46,10 +45,8 @@ def keep_freed_memory() -> None:
     By default it returns each activation's memory to the system and requests it anew at every step; the page faults
     take up to a third of a step on the CPU (docs/performance.md).
     """
-    if sys.platform != "linux":
-        return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:  # musl has none
+    if mallopt is not None:  # musl and macOS have none
         mallopt(_M_MMAP_THRESHOLD, 1 << 30)
         mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
         mallopt(_M_TOP_PAD, 1 << 28)

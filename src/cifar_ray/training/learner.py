@@ -186,41 +186,26 @@ class Learner:
             self.average.load(state.live)
             self.average.swap()
 
-    def _snapshot(self, metrics: EpochMetrics) -> _Snapshot:
-        """Copies of the state, on the device: the next epoch changes the originals."""
+    def _snapshot(self, metrics: EpochMetrics) -> Callable[[], Checkpoint]:
+        """Copy the state, on the device, since the next epoch changes it; the result packs the copies when called."""
         live = dict(self.network.state_dict())
         average = {} if self.average is None else self.average.average
-        return _Snapshot(
-            metrics=metrics,
-            config=self.trial.config.to_dict(),
-            weights=_clone({**live, **average}),
-            state=TrainerState(
-                optimizer=_clone(self.optimizer.state_dict()),
-                scheduler=None if self.scheduler is None else _clone(dict(self.scheduler.state_dict())),
-                history=[asdict(each) for each in self.history],
-                data_pass=self.data_pass,
-                live=_clone({name: live[name] for name in average}) or None,
-                num_before=self._num_before,
-            ),
+        config = self.trial.config.to_dict()
+        weights = _clone({**live, **average})
+        state = TrainerState(
+            optimizer=_clone(self.optimizer.state_dict()),
+            scheduler=None if self.scheduler is None else _clone(dict(self.scheduler.state_dict())),
+            history=[asdict(each) for each in self.history],
+            data_pass=self.data_pass,
+            live=_clone({name: live[name] for name in average}) or None,
+            num_before=self._num_before,
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Snapshot:
-    """A checkpoint that the uploader packs by calling it."""
-
-    metrics: EpochMetrics
-    config: dict[str, Any]
-    weights: dict[str, Any]
-    state: TrainerState
-
-    def __call__(self) -> Checkpoint:
-        return Checkpoint(
-            epoch=self.metrics.epoch,
-            validation_accuracy=self.metrics.validation_accuracy,
-            config=self.config,
-            weights=pack_weights(self.weights),
-            trainer_state=pack_trainer_state(self.state),
+        return lambda: Checkpoint(
+            epoch=metrics.epoch,
+            validation_accuracy=metrics.validation_accuracy,
+            config=config,
+            weights=pack_weights(weights),
+            trainer_state=pack_trainer_state(state),
         )
 
 

@@ -60,24 +60,18 @@ def _parameter_groups(config: TrialConfig, network: nn.Module) -> list[dict[str,
     trained = [each for each in network.parameters() if each.requires_grad]
     filters = [each for each in trained if each.dim() == 4 and config.optimizer == "muon"]
     parameters = [each for each in trained if each.dim() != 4] if filters else trained
-    if config.decays_all and config.bias_rate == 1 and not filters:
-        return [{"params": parameters, "weight_decay": config.weight_decay}]
-    norm_biases = [
-        layer.bias
-        for layer in network.modules()
-        if isinstance(layer, nn.BatchNorm2d) and layer.bias is not None and layer.bias.requires_grad
-    ]
-    fast = {id(each) for each in norm_biases} if config.bias_rate != 1 else set()
-    plain = [each for each in parameters if id(each) not in fast and (config.decays_all or each.dim() > 1)]
-    undecayed = [each for each in parameters if id(each) not in fast and not config.decays_all and each.dim() <= 1]
-    decay_of_biases = config.weight_decay / config.bias_rate if config.decays_all else 0.0
+    fast = {id(each.bias) for each in network.modules() if isinstance(each, nn.BatchNorm2d) and config.bias_rate != 1}
+    others = [each for each in parameters if id(each) not in fast]
     groups = [
-        {"params": plain, "weight_decay": config.weight_decay},
-        {"params": undecayed, "weight_decay": 0.0},
+        {
+            "params": [each for each in others if config.decays_all or each.dim() > 1],
+            "weight_decay": config.weight_decay,
+        },
+        {"params": [each for each in others if not config.decays_all and each.dim() <= 1], "weight_decay": 0.0},
         {
             "params": [each for each in parameters if id(each) in fast],
             "lr": rate * config.bias_rate,
-            "weight_decay": decay_of_biases,
+            "weight_decay": config.weight_decay / config.bias_rate if config.decays_all else 0.0,
         },
         {"params": filters, "lr": config.filter_rate * _rate_factor(config), "is_orthogonal": True},
     ]
