@@ -62,15 +62,15 @@ def test_from_nothing_to_a_table_and_nothing_left_running(home: Path, tmp_path: 
     assert processes_of(home) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_it_stops_what_it_started(home: Path, tmp_path: Path, number: signal.Signals) -> None:
+# in the middle: the sweep's job runs, or has just been submitted
+@pytest.mark.parametrize(("number", "after"), [(signal.SIGINT, " RUNNING"), (signal.SIGTERM, "see it live: ")])
+def test_interrupted_it_stops_what_it_started(home: Path, tmp_path: Path, number: signal.Signals, after: str) -> None:
     command = [*DEMO, "--to", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=heed_interrupts) as demo:
         assert demo.stdout is not None
         until = time.monotonic() + 120
-        # in the middle: the sweep's job has been submitted
         for line in demo.stdout:
-            if " RUNNING" in line or time.monotonic() > until:
+            if after in line or time.monotonic() > until:
                 break
         assert processes_of(home)
         demo.send_signal(number)

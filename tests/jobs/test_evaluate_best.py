@@ -14,6 +14,7 @@ from job_commands import ROOT
 from cifar_ray.capacity import NodeKind
 from cifar_ray.data.sources import load_images
 from cifar_ray.data.split import split
+from cifar_ray.evaluation import scoring
 from cifar_ray.models import build_model
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TrialRecord
 from cifar_ray.settings import read_settings
@@ -69,6 +70,7 @@ def test_a_winner_without_weights_keeps_no_other_from_its_score_and_report(
     sweep_record: SweepRecord,
     trial_record: TrialRecord,
     epoch_metrics: list[EpochMetrics],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     config = get_study("cnn").with_budget(num_trials=1).sample(0)[0]
     trial = replace(trial_record, config=config.to_dict())
@@ -85,5 +87,12 @@ def test_a_winner_without_weights_keeps_no_other_from_its_score_and_report(
     assert "error: trial t0000 of sweep a-1 has no whole checkpoint left" in done.stderr
     assert "error: trial t0000 of sweep c-1 has no whole checkpoint left" in done.stderr
     assert f"report: {runs.objects.uri}/b-1/report/index.html\n" in done.output
-    assert runs.test_scores("b-1") is not None
+    scores = runs.test_scores("b-1")
+    assert scores is not None
     assert runs.objects.read("b-1/report/index.html")
+
+    # the test set is opened once: a second evaluation gives the stored scores back
+    monkeypatch.setattr(scoring, "load_images", None)
+    again = CliRunner().invoke(command, ["b-1", "--storage", runs.objects.uri])
+    assert again.exit_code == 0, again.output
+    assert runs.test_scores("b-1") == scores

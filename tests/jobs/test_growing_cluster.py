@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from job_commands import Result, run
 
 from cifar_ray.capacity import ACCELERATOR, NodeKind
-from cifar_ray.cli.connection import LOCAL_FOLDER, connect_runs
+from cifar_ray.cli.connection import connect_runs
 from cifar_ray.cluster import dashboard_api, local
 from cifar_ray.cluster.autoscaling import IDLE_TIMEOUT_MINUTES, LocalPool
 from cifar_ray.cluster.credentials import read_token
@@ -23,17 +20,6 @@ from cifar_ray.errors import CapacityError
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(500)]
 
 WORKERS = LocalPool(min_nodes=0, max_nodes=2, num_cpus=1, num_gpus=1)
-
-
-@pytest.fixture
-def growing(monkeypatch: pytest.MonkeyPatch) -> Iterator[local.LocalCluster]:
-    home = Path(tempfile.mkdtemp(prefix="cr-test-", dir="/tmp"))
-    monkeypatch.setenv("CIFAR_RAY_HOME", str(home))
-    try:
-        yield local.up(local.LocalClusterOptions(home=home / LOCAL_FOLDER, workers=(WORKERS,)))
-    finally:
-        local.down(home / LOCAL_FOLDER)
-        shutil.rmtree(home)
 
 
 def _nodes(cluster: local.LocalCluster) -> list[NodeKind]:
@@ -59,29 +45,8 @@ def _submit(cluster: local.LocalCluster, *arguments: str) -> tuple[str, float]:
     return said, most
 
 
-def test_nodes_come_for_trials_that_fit_and_go_when_they_have_ended(growing: local.LocalCluster) -> None:
-    assert len(_nodes(growing)) == 1
-    assert _num_gpus(growing) == 0
-    small = ("--trials", "3", "--max-epochs", "2", "--data", "shapes:400")
-    alone = ("--no-cohort", "--accelerators-per-trial", "1", "--sweep-id", "alone")
-    said, most = _submit(growing, "cnn", *small, *alone)
-    # all that the pool can hold, whatever waits
-    assert "3 trials of cnn, at most 2 epochs, 2 at once" in said
-    assert most == WORKERS.max_nodes
-
-    said, _ = _submit(growing, "cnn", *small, "--sweep-id", "together")
-    assert "3 at once as one network" in said
-    deadline = time.monotonic() + 60 * IDLE_TIMEOUT_MINUTES + 60
-    while len(_nodes(growing)) > 1:
-        assert time.monotonic() < deadline, "the workers stay"
-        time.sleep(1)
-    for sweep in ("alone", "together"):
-        result = connect_runs(None).result(sweep)
-        assert result is not None
-        assert sum(result.outcomes.values()) == 3
-
-
-def test_what_no_worker_can_ever_hold_is_refused_before_it_is_submitted(growing: local.LocalCluster) -> None:
+def _check_what_no_worker_can_ever_hold_is_refused(growing: local.LocalCluster) -> None:
+    """Before it is submitted."""
     command = [Path(sys.executable).with_name("cifar-ray"), "job", "submit", "resnet", "--cpus-per-trial", "2"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == CapacityError.exit_code
@@ -92,3 +57,24 @@ def test_what_no_worker_can_ever_hold_is_refused_before_it_is_submitted(growing:
     assert done.stdout == ""
     assert run("job", "list") == Result(0, "")
     assert len(_nodes(growing)) == 1
+
+
+def test_nodes_come_for_trials_that_fit_and_go_when_they_have_ended(home: Path) -> None:
+    growing = local.up(local.LocalClusterOptions(home=home, workers=(WORKERS,)))
+    assert len(_nodes(growing)) == 1
+    assert _num_gpus(growing) == 0
+    _check_what_no_worker_can_ever_hold_is_refused(growing)
+
+    small = ("--trials", "3", "--max-epochs", "2", "--data", "shapes:400", "--sweep-id", "alone")
+    said, most = _submit(growing, "cnn", *small, "--no-cohort", "--accelerators-per-trial", "1")
+    # all that the pool can hold, whatever waits
+    assert "3 trials of cnn, at most 2 epochs, 2 at once" in said
+    assert most == WORKERS.max_nodes
+
+    deadline = time.monotonic() + 60 * IDLE_TIMEOUT_MINUTES + 60
+    while len(_nodes(growing)) > 1:
+        assert time.monotonic() < deadline, "the workers stay"
+        time.sleep(1)
+    result = connect_runs(None).result("alone")
+    assert result is not None
+    assert sum(result.outcomes.values()) == 3

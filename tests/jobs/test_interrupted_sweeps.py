@@ -19,6 +19,7 @@ from cifar_ray.cluster.local import LocalCluster
 from cifar_ray.records import TrialRecord
 from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore
+from cifar_ray.tuning.connecting import VARIABLES
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -66,11 +67,19 @@ def test_a_sweep_of_long_epochs_has_stopped_in_order_before_ray_kills_it(cluster
     runs = connect_runs(None)
     assert run("job", "submit", *options, "--no-wait").exit_code == 0
     wait_for(lambda: {trial.outcome for trial in _trials(runs, "long-1")} == {"running"}, job="long-1")
+    wait_for(lambda: len(children_of(raylets(cluster), "ray::ImplicitFunc")) == 2, job="long-1")
+    for trial in children_of(raylets(cluster), "ray::ImplicitFunc"):
+        check_it_keeps_its_memory_and_to_its_share(trial)
     assert run("job", "stop", "long-1").exit_code == 0
     assert num_epochs(runs, "long-1") == 0
     (interruption,) = runs.sweep("long-1").interruptions
     assert "was interrupted" in interruption.why
     assert layout.lease("long-1") not in runs.objects.keys("long-1")
+
+
+def check_it_keeps_its_memory_and_to_its_share(process: int) -> None:
+    variables = Path(f"/proc/{process}/environ").read_text().split("\0")
+    assert {f"{name}={value}" for name, value in VARIABLES.items()} <= set(variables)
 
 
 def _trials(runs: RunStore, sweep_id: str) -> list[TrialRecord]:

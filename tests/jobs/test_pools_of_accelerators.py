@@ -83,7 +83,8 @@ def cluster(home: Path, tmp_path: Path) -> local.LocalCluster:
     spec["available_node_types"] = {"ray.head.default": spec["available_node_types"]["ray.head.default"]} | POOLS
     path = tmp_path / "two-pools.yaml"
     path.write_text(yaml.safe_dump(spec))
-    assert run("local", "up", "--autoscaling", str(path)).exit_code == 0
+    started = run("local", "up", "--autoscaling", str(path))
+    assert started.exit_code == 0, started.output
     found = local.find(home.parent / LOCAL_FOLDER)
     assert found is not None
     return found
@@ -100,12 +101,12 @@ def _watching(cluster: local.LocalCluster, log: Path) -> Iterator[Watcher]:
 
 
 @contextmanager
-def _submitted(sweep_id: str, *arguments: str) -> Iterator[None]:
-    """A sweep that runs beside the block, which ends with it."""
+def _submitted(sweep_id: str, log: Path, *arguments: str) -> Iterator[None]:
+    """A sweep that runs beside the block, which ends with it; `log` has what it said."""
     command = [BIN / "cifar-ray", "job", "submit", "cnn", *arguments, *SIZE, "--sweep-id", sweep_id]
-    with subprocess.Popen(command) as job:
+    with log.open("w") as output, subprocess.Popen(command, stdout=output, stderr=output) as job:
         yield
-        assert job.wait(timeout=120) == 0
+        assert job.wait(timeout=120) == 0, log.read_text()
 
 
 def _num_nodes(cluster: local.LocalCluster) -> int:
@@ -131,11 +132,12 @@ def test_trials_go_where_they_fit_or_where_they_are_sent(cluster: local.LocalClu
     sent = ("--no-cohort", "--trials", "3", "--accelerators-per-trial", "0.6", "--accelerator", "H100")
     together = ("--trials", "2", "--accelerator", "H100")
     with _watching(cluster, tmp_path / "looks") as watcher:
-        with _submitted("cheap", *cheap):
+        with _submitted("cheap", tmp_path / "cheap", *cheap):
             wait_for(lambda: bool(watcher.nodes()))
             assert set(watcher.nodes().values()) == {"T4"}, "four quarters fit the smaller node"
-            with _submitted("together", *together):
+            with _submitted("together", tmp_path / "together", *together):
                 assert "2 at once" in submit("cnn", *sent, *SIZE, "--sweep-id", "sent")
+            assert "2 at once as one network" in (tmp_path / "together").read_text()
         wait_for(lambda: _num_nodes(cluster) == 1, deadline_s=60 * IDLE_TIMEOUT_MINUTES + 60)
 
     assert sorted(watcher.nodes().values()) == ["H100", "T4"], "one of each in all that time"

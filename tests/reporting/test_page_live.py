@@ -208,7 +208,7 @@ def test_a_comparison_has_the_mean_of_what_is_evaluated_meanwhile(
 @pytest.mark.cluster
 def test_a_real_sweep_as_it_runs(page: Page, cluster: LocalCluster) -> None:
     """Counts rise and curves grow while Ray trains; at the end the page holds what the store holds."""
-    budget = ("--trials", "6", "--max-epochs", "5", "--data", "shapes:4000", "--no-cohort")
+    budget = ("--trials", "6", "--max-epochs", "5", "--data", "shapes:2000", "--no-cohort")
     command = [Path(sys.executable).parent / "cifar-ray", "job", "submit", "cnn", *budget, "--sweep-id", "live-1"]
     seen: list[int] = []
     runs = connect_runs(None)

@@ -41,6 +41,7 @@ from cifar_ray.tuning.searchers import open_search
 from cifar_ray.tuning.signals import TimeLimit, ending_in_order
 from cifar_ray.tuning.trackers import Trackers
 from cifar_ray.tuning.trainable import TrialPlan, run_trial
+from cifar_ray.tuning.tune_patches import count_no_callbacks
 from cifar_ray.tuning.watchdog import Watchdog
 
 SPARE_CPUS = 0.5
@@ -109,6 +110,7 @@ def run_trials(plan: SweepPlan, runs: RunStore, say: Callable[[str], None]) -> S
     os.environ.update(_TUNE_ENVIRONMENT)
     # it warns of missing result files, which our ledger replaces
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    count_no_callbacks()
     limit = TimeLimit(plan.ends_at)
     ended = {trial.trial_id for trial in runs.trials(plan.sweep.sweep_id) if trial.has_ended}
     num_left = plan.sweep.num_trials - len(ended)
