@@ -97,7 +97,7 @@ class SweepExistsError(ConfigurationError):
     @classmethod
     def of(cls, sweep_id: str, store: str) -> SweepExistsError:
         """The error for a `sweep_id` that is in the store already."""
-        return cls(f"sweep {sweep_id!r} exists in {store}", "take another --sweep-id, or --resume to go on with it")
+        return cls(f"sweep {sweep_id!r} exists in {store}", "take another --sweep-id, or --resume to continue it")
 
 
 class SweepHeldError(ConfigurationError):

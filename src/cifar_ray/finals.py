@@ -103,10 +103,10 @@ def describe(finals: Finals) -> str:
         return "finals: no training has an epoch with a finite loss; the sweep's own best stands"
     low, high = winner.interval or (math.nan, math.nan)
     interval = f" (95 % interval {100 * low:.2f} to {100 * high:.2f})" if winner.interval else ""
-    flattery = "in a training of other length"
+    difference = "in a training of other length"
     if winner.shrinkage is not None:
-        flattery = f"{abs(100 * winner.shrinkage):.2f} points {'more' if winner.shrinkage >= 0 else 'less'}"
-    searched = f"the sweep had given it {100 * winner.searched_accuracy:.2f} %, {flattery}"
+        difference = f"{abs(100 * winner.shrinkage):.2f} points {'more' if winner.shrinkage >= 0 else 'less'}"
+    searched = f"the sweep had given it {100 * winner.searched_accuracy:.2f} %, {difference}"
     return (
         f"finals: {winner.trial_id} wins with a mean validation accuracy of {100 * winner.mean:.2f} % over "
         f"{len(winner.accuracies)} seeds{interval}; {searched}"

@@ -127,7 +127,8 @@ def test_down_says_which_jobs_were_running(
     done = CliRunner().invoke(main, ["local", "down"])
     assert done.exit_code == 0
     told = (
-        "job cnn-1 was running: go on with `cifar-ray local up; cifar-ray job submit cnn --sweep-id cnn-1 --resume`\n"
+        "job cnn-1 was running: "
+        "continue with `cifar-ray local up; cifar-ray job submit cnn --sweep-id cnn-1 --resume`\n"
         "job evaluate-1 was running\njob bare was running\n"
     )
     assert done.output == (told if answers else "")

@@ -102,7 +102,7 @@ def test_a_deadline_and_prices_are_answered(tmp_path: Path, monkeypatch: pytest.
             f"is a store of sweeps, and no sweep\nhint: name one of them: {RESULTS}/fast-",
         ),
         (["resnet", "--curves", ALONE, "--storage", RESULTS], "is of the study cnn"),
-        (["cnn", "--curves", ALONE, "--storage", RESULTS], "trained one by one"),
+        (["cnn", "--curves", ALONE, "--storage", RESULTS], "trained individually"),
         (["cnn", "--reduction-factor", "0.5"], "write them as in --reduction-factor 2,4,8"),
     ],
 )

@@ -61,7 +61,7 @@ def test_other_images_are_refused(uri: str, images: np.ndarray) -> None:
 def test_a_copy_without_weights_says_how_to_get_them(uri: str) -> None:
     for path in Path(uri).rglob("manifest.json"):
         path.unlink()
-    with pytest.raises(CheckpointError, match="no whole checkpoint") as caught:
+    with pytest.raises(CheckpointError, match="no complete checkpoint") as caught:
         cifar_ray.load_model(uri)
     assert "--checkpoints" in str(caught.value.hint)
 

@@ -62,7 +62,7 @@ def test_a_damaged_best_checkpoint_is_passed_over_and_said_so(runs: RunStore, ch
 
 def test_no_whole_checkpoint_left(runs: RunStore, checkpoints: CheckpointStore) -> None:
     checkpoints.prune(keep=(), known=(3, 4))
-    with pytest.raises(CheckpointError, match="no whole checkpoint"):
+    with pytest.raises(CheckpointError, match="no complete checkpoint"):
         load_winner(runs, "cnn-1")
 
 

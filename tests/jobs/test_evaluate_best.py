@@ -84,8 +84,8 @@ def test_a_winner_without_weights_keeps_no_other_from_its_score_and_report(
     )
     done = CliRunner().invoke(command, ["--storage", runs.objects.uri])
     assert done.exit_code == 1, done.output
-    assert "error: trial t0000 of sweep a-1 has no whole checkpoint left" in done.stderr
-    assert "error: trial t0000 of sweep c-1 has no whole checkpoint left" in done.stderr
+    assert "error: trial t0000 of sweep a-1 has no complete checkpoint left" in done.stderr
+    assert "error: trial t0000 of sweep c-1 has no complete checkpoint left" in done.stderr
     assert f"report: {runs.objects.uri}/b-1/report/index.html\n" in done.output
     scores = runs.test_scores("b-1")
     assert scores is not None

@@ -41,7 +41,7 @@ def test_a_stopped_sweep_is_resumed_where_it_was(cluster: LocalCluster, record_p
         waiting.send_signal(signal.SIGINT)
         _, said = waiting.communicate(timeout=60)
     assert waiting.returncode == 130
-    assert "go on with `cifar-ray job submit cnn --sweep-id stop-1 --resume`" in said
+    assert "continue with `cifar-ray job submit cnn --sweep-id stop-1 --resume`" in said
     assert run("job", "status", "stop-1", "--watch").exit_code == 3
     assert runs.result("stop-1") is None
     before = runs.metrics("stop-1")

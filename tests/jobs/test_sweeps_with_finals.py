@@ -37,7 +37,7 @@ def test_finals_are_resumed_and_their_winner_is_scored(cluster: LocalCluster) ->
     finalists = nested.sweep(finals_id).finalists
 
     output = submit(*options, "--resume")
-    assert f"finals of finals-1: {', '.join(finalists)}, each trained anew on 2 seeds" in output
+    assert f"finals of finals-1: {', '.join(finalists)}, each retrained on 2 seeds" in output
     check_books(nested, finals_id, num_trials=4)
     assert {trial.num_epochs for trial in nested.trials(finals_id)} == {EPOCHS}, "nothing is cut"
     assert nested.metrics(finals_id)[: len(before)] == before, "nothing is trained twice"
@@ -96,5 +96,5 @@ def test_finals_are_resumed_and_their_winner_is_scored(cluster: LocalCluster) ->
 def test_the_finals_of_a_cohort_have_what_it_held(cluster: LocalCluster) -> None:
     """On a cluster of this size its engine leaves too little beside it for any of them."""
     output = submit("cnn", "--trials", "1", "--max-epochs", "1", "--seeds", "1", "--data", "shapes:500")
-    assert "each trained anew on 1 seed" in output
+    assert "each retrained on 1 seed" in output
     assert "waiting seconds" not in output

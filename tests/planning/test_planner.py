@@ -164,7 +164,7 @@ def test_plans_count_finals() -> None:
 
 def test_finals_after_cohorts_are_refused() -> None:
     study = get_study("cnn").with_seeds(3)
-    with pytest.raises(ConfigurationError, match="finals train one by one") as refused:
+    with pytest.raises(ConfigurationError, match="finals train individually") as refused:
         make(study, **FEW)
     assert "--no-cohort" in str(refused.value.hint)
     plan = make(study, **FEW, no_cohort=True)
@@ -225,7 +225,7 @@ def test_curves_that_do_not_fit_are_refused(results: RunStore, alone: FinishedSw
     study = get_study("cnn")
     with pytest.raises(ConfigurationError, match="is of the study cnn"):
         read_finished(results, alone.sweep.sweep_id, get_study("resnet"))
-    with pytest.raises(ConfigurationError, match="trained one by one"):
+    with pytest.raises(ConfigurationError, match="trained individually"):
         measured([alone], study, is_cohort=True, accelerator=None, epoch_s=None)
     with pytest.raises(ConfigurationError, match="timed on CPU, not on A100"):
         measured([cohort], study, is_cohort=True, accelerator="A100", epoch_s=None)
@@ -254,7 +254,7 @@ def test_the_best_of_another_sweep_are_refused(runs: RunStore, cohort: FinishedS
 
 def test_a_population_is_refused(runs: RunStore, cohort: FinishedSweep) -> None:
     runs.create_sweep(replace(cohort.sweep, searcher="pbt"))
-    with pytest.raises(ConfigurationError, match="whose trials do not begin anew"):
+    with pytest.raises(ConfigurationError, match="whose trials do not start from scratch"):
         read_finished(runs, cohort.sweep.sweep_id, get_study("cnn"))
 
 

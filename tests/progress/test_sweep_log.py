@@ -98,7 +98,7 @@ def test_a_log_stays_small() -> None:
         "asha trials=x max_epochs=3",
         "asha trials=3 max_epochs=0",
         "asha trials=3 max_epochs=3 colour=1",
-        "finals of cnn-1: t0003, t0001, each trained anew on 2 seeds",
+        "finals of cnn-1: t0003, t0001, each retrained on 2 seeds",
         "cohorts of 16",
         "cohorts together=x",
         "finals trainings=4",

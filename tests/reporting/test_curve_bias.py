@@ -115,5 +115,5 @@ def test_a_population_is_refused(
     runs: RunStore, sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics], trial_record: TrialRecord
 ) -> None:
     put(runs, replace(sweep_record, searcher="pbt"), epoch_metrics[0], trial_record)
-    with pytest.raises(ConfigurationError, match="whose trials do not begin anew"):
+    with pytest.raises(ConfigurationError, match="whose trials do not start from scratch"):
         measure_curve_bias(runs, "cnn-1")

@@ -367,9 +367,9 @@ def test_the_winner_is_whom_the_finals_chose(page: Page, tmp_path: Path) -> None
     assert scores is not None
     text = findings.inner_text()
     assert f"{scores.trial_id} with 87." in text
-    assert "%, of one model on these images (the best of 8 trials is flattered): " in text
+    assert "%, of one model on these images (the best of 8 trials is an optimistic estimate): " in text
     assert "at epoch 3 of the search, chosen by the finals before t0002, the best of the search" in text
-    assert "90.72 %\ntrial t0007, trained anew in the finals" in page.locator(".tiles").inner_text()
+    assert "90.72 %\ntrial t0007, retrained in the finals" in page.locator(".tiles").inner_text()
     (rate,) = (trial.config["learning_rate"] for trial in runs.trials(sweep) if trial.trial_id == scores.trial_id)
     assert setting("learning_rate", {"learning_rate": rate}) in findings.locator(".chips").inner_text()
     # the finals trained most of its epochs, and took most of what it cost

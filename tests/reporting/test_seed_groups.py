@@ -39,7 +39,7 @@ def test_one_seed_is_no_group_however_often(sweep_record: SweepRecord) -> None:
         ({"searcher": "tpe"}, ["cnn (random)", "cnn (tpe)"]),
         ({"best_of": "cnn-9", "changes": ("mixup=0.2",)}, ["cnn (random)", "cnn (the best of cnn-9 with mixup=0.2)"]),
         ({"num_finalists": 2, "num_seeds": 3, "final_epochs": 9}, ["cnn (no finals)", "cnn (finals 2 × 3 × 9)"]),
-        ({"is_cohort": True}, ["cnn (one by one)", "cnn (in a cohort)"]),
+        ({"is_cohort": True}, ["cnn (individually)", "cnn (in a cohort)"]),
         ({"validation_share": 0.06}, ["cnn (0.1 held out)", "cnn (0.06 held out)"]),
         ({"fingerprint": "cd" * 32}, ["cnn (data abababababab)", "cnn (data cdcdcdcdcdcd)"]),
     ],

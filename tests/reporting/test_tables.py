@@ -105,6 +105,6 @@ def test_finals_stand_in_the_document(
     )
     assert "searcher: the best of cnn-0 with cutout=8, mixup=0.2;" in text
     assert "at most 4 epochs; finals: the best 1 on 2 seeds each, 27 epochs" in text
-    assert "winner: trial t0003, trained anew with seed 4711, epoch 27" in text
+    assert "winner: trial t0003, retrained with seed 4711, epoch 27" in text
     assert "| t0003 | 67.10 | 2 | 61.00 | 48.29 to 73.71 | 6.10 |" in text
     assert "(1 completed, 1 stopped) and 2 trainings of its finals" in text

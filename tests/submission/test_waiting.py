@@ -58,7 +58,7 @@ def test_a_sweep_whose_cluster_was_stopped_can_go_on() -> None:
     jobs = FakeJobs(("RUNNING", "a\n"), UnreachableError, study="cnn", sweep_id="cnn-1")
     with pytest.raises(JobStoppedError) as caught:
         watch(jobs, is_gone=lambda: True)
-    assert caught.value.hint == "go on with `cifar-ray local up; cifar-ray job submit cnn --sweep-id cnn-1 --resume`"
+    assert caught.value.hint == "continue with `cifar-ray local up; cifar-ray job submit cnn --sweep-id cnn-1 --resume`"
 
 
 def test_what_is_given_up_is_told_with_a_command_that_names_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +87,7 @@ def test_only_success_is_success() -> None:
             FakeJobs(UnreachableError), job_status("STOPPED", study="cnn", sweep_id="cnn-1", storage="s3://b/p")
         )
     command = "cifar-ray job submit cnn --sweep-id cnn-1 --resume --storage s3://b/p"
-    assert (stopped.value.exit_code, stopped.value.hint) == (3, f"go on with `{command}`")
+    assert (stopped.value.exit_code, stopped.value.hint) == (3, f"continue with `{command}`")
     with pytest.raises(JobFailedError) as failed:
         fail("x\nerror: no bucket\nhint: make one\n")
     assert (failed.value.exit_code, failed.value.message) == (1, "job job-1: no bucket")

@@ -153,7 +153,7 @@ def step_alone(learner: Learner, images: torch.Tensor, labels: torch.Tensor, cou
 def test_epochs_together_are_epochs_alone(
     runs: RunStore, training_data: TrainingData, monkeypatch: pytest.MonkeyPatch, num_threads: int
 ) -> None:
-    """Batches, augmentation, drop-out and validation too; in float32, so nearly. One thread has all in one network."""
+    """Batches, augmentation, dropout and validation too; in float32, so nearly. One thread has all in one network."""
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
     cohort = Cohort(training_data, data_seed=5, num_threads=num_threads)
     combinations = list(itertools.product([False, True], repeat=2))

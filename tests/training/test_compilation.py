@@ -72,7 +72,7 @@ def train(runs: RunStore, data: TrainingData, trial_id: str, config: TrialConfig
 def test_a_second_trial_compiles_nothing(
     compiling: None, runs: RunStore, training_data: TrainingData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of other rate, decay, drop-out, seed, optimiser, smoothing; and it learns what it learns without a first one."""
+    """Of other rate, decay, dropout, seed, optimiser, smoothing; and it learns what it learns without a first one."""
     counters.clear()
     train(runs, training_data, "t0000", CONFIG)
     assert counters["stats"]["unique_graphs"] == 1

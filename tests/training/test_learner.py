@@ -73,7 +73,7 @@ def results(lines: list[EpochMetrics]) -> list[tuple[float | None, float]]:
 def test_heirs_with_the_same_settings_go_on_as_if_nothing_had_happened(
     make: Make, train: RunTrial, optimizer: str
 ) -> None:
-    """At a fixed rate: momenta, order of the batches, augmentation and drop-out are those of one long training."""
+    """At a fixed rate: momenta, order of the batches, augmentation and dropout are those of one long training."""
     undisturbed = train(make("t0000", optimizer=optimizer, max_epochs=6))
     generations = [train(make(f"t000{n + 1}", f"t000{n}" if n else None, optimizer=optimizer)) for n in range(3)]
     assert [line.epoch for line in generations[2]] == [1, 2]

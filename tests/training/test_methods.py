@@ -253,7 +253,7 @@ def test_a_seed_mixes_the_same() -> None:
 
 
 def test_the_mixing_shares_no_bits_with_drop_out() -> None:
-    """Without drop-out it is what it has been, so that trainings repeat."""
+    """Without dropout it is what it has been, so that trainings repeat."""
     images, labels = torch.randn(8, 10, 1, 1), torch.arange(8)
     generator = torch.Generator().manual_seed(5)
     drawn = torch._standard_gamma(torch.full((2,), 0.2), generator=generator)

@@ -104,7 +104,7 @@ def down() -> None:
         click.echo("no local cluster is running")
     for each in running:
         resume = resume_command(each.metadata)
-        go_on = f": go on with `cifar-ray local up; {resume}`" if resume else ""
+        go_on = f": continue with `cifar-ray local up; {resume}`" if resume else ""
         click.echo(f"job {each.submission_id} was running{go_on}")
 
 
@@ -140,7 +140,7 @@ def status() -> None:
         click.echo(f"capacity  {cpus:g} CPU, {gpus:g} GPU")
     if any(problems.values()):
         raise UnreachableError(
-            "a part of the local cluster does not answer", "start it anew: `cifar-ray local down; cifar-ray local up`"
+            "a part of the local cluster does not answer", "restart it: `cifar-ray local down; cifar-ray local up`"
         )
 
 

@@ -146,7 +146,7 @@ def _client(endpoint_url: str, credentials: Path) -> Any:
     from botocore.session import Session  # noqa: PLC0415 - as in `check`
 
     unreadable = ClusterError(
-        f"no keys can be read from {credentials}", "start anew: cifar-ray local down; cifar-ray local up"
+        f"no keys can be read from {credentials}", "restart the cluster: cifar-ray local down; cifar-ray local up"
     )
     try:
         # not a session's credential chain, which falls back on the user's and the machine's where this file has no keys

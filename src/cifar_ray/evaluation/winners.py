@@ -74,7 +74,7 @@ def load_winner(runs: RunStore, sweep_id: str) -> Winner:
     remarks = ["no training of its finals can be scored: this is the sweep's own best"] if result.finals else []
     checkpoint = _load_best(runs, sweep_id, trial.trial_id, trial.best_epoch, remarks)
     if checkpoint is None:
-        raise CheckpointError(f"trial {trial.trial_id} of sweep {sweep_id} has no whole checkpoint left")
+        raise CheckpointError(f"trial {trial.trial_id} of sweep {sweep_id} has no complete checkpoint left")
     return Winner(
         sweep=sweep,
         trial=trial,
@@ -95,7 +95,7 @@ def _load_finalist(runs: RunStore, sweep: SweepRecord, finalist: Finalist) -> Wi
     ]
     whole = tuple((each, checkpoint) for each, checkpoint in found if checkpoint is not None)
     if not whole:
-        raise CheckpointError(f"no training of {finalist.trial_id} of {finals_id} has a whole checkpoint left")
+        raise CheckpointError(f"no training of {finalist.trial_id} of {finals_id} has a complete checkpoint left")
     if len(whole) < len(ranked):
         remarks.append(f"{len(whole)} of {len(ranked)} trainings of {finalist.trial_id} could be scored")
     scored, checkpoint = whole[0]

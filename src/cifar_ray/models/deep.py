@@ -14,7 +14,7 @@ HIDDEN = 128
 
 
 def deep_cnn(*, depth: int, width: int, batch_norm: bool, dropout: float) -> nn.Sequential:
-    """`depth` 3x3 convolutions in stages of two, then two dense layers, ReLU; drop-out on the hidden one.
+    """`depth` 3x3 convolutions in stages of two, then two dense layers, ReLU; dropout on the hidden one.
 
     Each stage ends in 2x2 max pooling and has twice the channels of the one before, `width` in the first, as in VGG
     (Simonyan and Zisserman, arXiv 1409.1556). Takes (N, 3, 32, 32) float, gives (N, 10) logits.

@@ -1,4 +1,4 @@
-"""Drop-out whose probability is input data to compiled code, so that a new value needs no recompilation."""
+"""Dropout whose probability is input data to compiled code, so that a new value needs no recompilation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Dropout(nn.Dropout):
-    """torch's own drop-out, except in compiled code, which reads `share` from a buffer that is not checkpointed."""
+    """torch's own dropout, except in compiled code, which reads `share` from a buffer that is not checkpointed."""
 
     share: Tensor
 

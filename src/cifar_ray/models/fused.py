@@ -16,7 +16,7 @@ from cifar_ray.models.grouped_convolution import grouped_convolution
 from cifar_ray.models.pooled_norm import Norm, norm_pool_relu
 
 HIDDEN = (120, 84)
-"""Widths of the two dense layers that drop-out follows."""
+"""Widths of the two dense layers that dropout follows."""
 
 
 class FusedClassicCnn:
@@ -48,7 +48,7 @@ class FusedClassicCnn:
     def __call__(self, images: Tensor, noise: Sequence[Tensor] | None) -> Tensor:
         """Logits (K, B, 10) of (B, 3, 32, 32) images; in training (V B, 3, 32, 32), V versions one after another.
 
-        `noise` holds drop-out's factors for the two hidden layers' outputs, (K, B, 120) and (K, B, 84), in training;
+        `noise` holds dropout's factors for the two hidden layers' outputs, (K, B, 120) and (K, B, 84), in training;
         None evaluates.
         """
         is_training = noise is not None

@@ -13,7 +13,7 @@ from cifar_ray.torchvision_import import torchvision
 
 
 def resnet(*, depth: int, dropout: float, stem: Stem) -> nn.Module:
-    """torchvision's ResNet, with drop-out before its one dense layer.
+    """torchvision's ResNet, with dropout before its one dense layer.
 
     The `cifar` stem is a 3x3 convolution at stride 1 without pooling, since ImageNet's 7x7 at stride 2 with
     pooling reduces a 32x32 image to 8x8. Takes (N, 3, 32, 32) float, gives (N, 10) logits.

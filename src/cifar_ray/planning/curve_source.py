@@ -140,7 +140,7 @@ def _assumed_times(epoch_s: float | None, *, is_cohort: bool) -> _Times:
 def _measured_times(timed_on: FinishedSweep | None, *, is_cohort: bool, accelerator: str | None) -> _Times:
     """The times of `timed_on`; ConfigurationError where it is None, or ran on another accelerator than the plan's."""
     if timed_on is None:
-        had, wanted = ("one by one", "in cohorts") if is_cohort else ("in cohorts", "one by one")
+        had, wanted = ("individually", "in cohorts") if is_cohort else ("in cohorts", "individually")
         raise ConfigurationError(
             f"the curves are of trials that trained {had}; how long trials take {wanted} is not in them",
             "add --curves of a sweep that trained so, or --epoch-s, the seconds of a trial's epoch",

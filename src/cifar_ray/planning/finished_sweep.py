@@ -76,7 +76,8 @@ def read_finished(runs: RunStore, sweep_id: str, study: Study) -> FinishedSweep:
     sweep, result = runs.sweep(sweep_id), runs.result(sweep_id)
     if sweep.searcher == "pbt":
         raise ConfigurationError(
-            f"sweep {sweep_id} is of a population, whose trials do not begin anew", "take curves of another sweep"
+            f"sweep {sweep_id} is of a population, whose trials do not start from scratch",
+            "take curves of another sweep",
         )
     if sweep.best_of is not None:
         raise ConfigurationError(

@@ -63,7 +63,7 @@ def make_plan(
     study, is_cohort = request.study, request.is_cohort
     if is_cohort and study.finalists:
         raise ConfigurationError(
-            f"study {study.name}: finals train one by one, and what that takes a cohort's passes do not say",
+            f"study {study.name}: finals train individually, and a cohort's passes do not tell how long that takes",
             "plan it with --no-cohort",
         )
     source = _curve_source(request, sweeps)

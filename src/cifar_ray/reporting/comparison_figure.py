@@ -10,7 +10,7 @@ from cifar_ray.reporting.figures import BEST_COLOURS, new_figure, set_note, set_
 from cifar_ray.reporting.formats import data_name, percent
 
 BAND = (
-    "band: 95 % Wilson interval of one model on these images; the best of many trials is flattered, which is not in it"
+    "band: 95 % Wilson interval of one model on these images; that the best of many trials is optimistic is not in it"
 )
 
 

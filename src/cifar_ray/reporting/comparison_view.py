@@ -19,24 +19,24 @@ from cifar_ray.reporting.score_rows import mean_text
 from cifar_ray.reporting.terminal import verbatim
 
 UNPAIRED = (
-    "Where a line of two sweeps has no p, the interval is as of different images. Of the same ones a paired test "
-    "(McNemar's) would tell more; not all records hold the answers by image to make it with."
+    "Where a line of two sweeps has no p, its interval treats their images as different. On the same images a paired "
+    "test (McNemar's) would tell more, but not all records have the answers by image that it needs."
 )
 PAIRED = (
-    "Where a line has a p, it is of McNemar's exact test and the interval of a paired bootstrap: they know the images' "
-    "luck, not that of the seeds, and one comparison, not how many were made."
+    "Where a line has a p, it is that of McNemar's exact test, and the interval a paired bootstrap's: they cover the "
+    "choice of images, not of seeds, and a single comparison, however many were made."
 )
 SINGLE = (
-    "A lead of one sweep over another on validation is of two such best accuracies, on one seed each, with an interval "
-    "as of different images: it says who was ahead, not who would be on another seed."
+    "A lead of one sweep over another on validation compares two such best accuracies, on one seed each, with an "
+    "interval as of different images: it says which was ahead, not which would be on another seed."
 )
 OVER_SEEDS = (
-    "Over sweeps of several seeds (Student's t) an interval knows the luck of the seeds: of the configurations drawn, "
-    "split, weights and batches. The luck of the test images is not in it."
+    "Over sweeps of several seeds, intervals (Student's t) cover the choice of seeds, and so of the configurations "
+    "sampled, split, weights and batches, but not the choice of test images."
 )
 SELECTED = (
-    "Validation chose each winner among all trials and epochs, so its accuracy flatters, and its 95 % interval, which "
-    "is of one model on these images, may well lie above the truth; the test set's does not."
+    "Each winner was selected on validation among all trials and epochs, so its validation accuracy is optimistic: the "
+    "truth may well lie below its 95 % interval, which is of one model on these images. The test set's is not."
 )
 MAX_COLUMNS = 3
 """Up to this many sweeps get a column each; more get a row each."""

@@ -79,7 +79,7 @@ def measure_curve_bias(runs: RunStore, sweep_id: str) -> CurveBias:
         )
     if sweep.searcher == "pbt":
         raise ConfigurationError(
-            f"sweep {sweep_id} is of a population, whose trials do not begin anew",
+            f"sweep {sweep_id} is of a population, whose trials do not start from scratch",
             f"run one that cuts nothing: cifar-ray job submit {sweep.study} --grace-period EPOCHS",
         )
     used = [trial.trial_id for trial in trials if trial.outcome in ("completed", "diverged")]

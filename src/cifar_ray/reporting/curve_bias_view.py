@@ -17,9 +17,9 @@ LEGEND = (
     "Spearman, Kendall: rank correlation of the validation accuracies after that epoch with those after the last. "
     "rank: after that epoch, of the trial that is best after the last. cut %: chance that ASHA with reduction factor r "
     f"stops this trial, over {NUM_ORDERS:,} random orders in which trials come to a rung. regret: points that the best "
-    "of the trials left lacks in the end. epochs %: of all epochs, those that are trained. These three are of trials "
-    "one by one: those of a cohort's pass are judged together, and fewer go on than here (cifar-ray plan STUDY "
-    "--curves SWEEP simulates that)."
+    "of the trials left lacks in the end. epochs %: of all epochs, those that are trained. These three are of "
+    "individual trials: those of a cohort's pass are ranked together, and fewer are promoted than here (cifar-ray "
+    "plan STUDY --curves SWEEP simulates that)."
 )
 
 

@@ -7,7 +7,7 @@ from cifar_ray.reporting.formats import MISSING, interval_text, percent
 
 HEADING = ("trial", "in the sweep %", "seeds", "mean %", "95 % interval", "shrinkage")
 NOTE = (
-    "Finals: the best settings trained anew to the last epoch, each on several seeds. Validation accuracies; the "
+    "Finals: the best settings retrained to the last epoch, each on several seeds. Validation accuracies; the "
     "interval is over seeds (Student's t); shrinkage, in points, is what the sweep gave a trial beyond its mean, where "
     "it had as many epochs as its trainings here."
 )

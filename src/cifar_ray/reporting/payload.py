@@ -211,7 +211,7 @@ def _running_finals(finals: SoFar | None) -> dict[str, Any] | None:
             [trial.trial_id, trial.outcome, str(trial.num_epochs), percent(trial.best_validation_accuracy, 2)]
             for trial in trials
         ],
-        "note": "The best settings trained anew: the mean over seeds chooses the winner once all have ended.",
+        "note": "The best settings retrained: the mean over seeds chooses the winner once all have ended.",
     }
 
 

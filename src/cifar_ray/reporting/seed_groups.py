@@ -38,7 +38,7 @@ def _likeness(sweep: SweepRecord) -> dict[str, str]:
         "reduction": f"reduction factor {sweep.reduction_factor}",
         "searcher": chosen_by(sweep),
         "finals": f"finals {finals}" if sweep.num_finalists else "no finals",
-        "cohort": "in a cohort" if sweep.is_cohort else "one by one",
+        "cohort": "in a cohort" if sweep.is_cohort else "individually",
         "share": f"{sweep.dataset.validation_share:g} held out",
         "data": f"data {sweep.dataset.fingerprint[:12]}",
     }

@@ -52,7 +52,7 @@ def report_markdown(
 def _section(scores: TestScores, sweep: SweepRecord, result: SweepResult | None, usage: str | None) -> list[str]:
     versions = ", ".join(f"{name} {version}" for name, version in scores.versions.items())
     hardware = ", ".join(f"{name}: {value}" for name, value in sweep.hardware.items() if value)
-    anew = f", trained anew with seed {scores.seeds[0].seed}" if scores.seeds else ""
+    anew = f", retrained with seed {scores.seeds[0].seed}" if scores.seeds else ""
     lines = [
         f"winner: trial {scores.trial_id}{anew}, epoch {scores.epoch}, validation accuracy "
         f"{percent(scores.validation_accuracy, 2)} %; scored on {scores.device} at {scores.scored_at}",

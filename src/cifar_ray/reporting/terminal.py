@@ -183,7 +183,7 @@ def study_renderable(study: Study) -> RenderableType:
     ]
     if study.finalists:
         length = f", {study.final_epochs} epochs" if study.final_epochs else ""
-        lines.append(f"finals: the best {study.finalists} trained anew on {study.seeds} seeds each{length}")
+        lines.append(f"finals: the best {study.finalists} retrained on {study.seeds} seeds each{length}")
     if study.published:
         lines.append(
             f"report: validation {percent(study.published.validation_accuracy)} %, "

@@ -61,5 +61,5 @@ class TestAnswers(Record):
     def _damaged(self, reason: str) -> RecordError:
         return RecordError(
             f"the answers of sweep {self.sweep_id} are damaged: {reason}",
-            "remove its evaluation/ and evaluate it again: its test scores are then measured anew",
+            "remove its evaluation/ and evaluate it again: its test scores are then measured again",
         )

@@ -93,11 +93,11 @@ class CheckpointStore:
         )
 
     def load_newest(self, on_damaged: Callable[[str], None]) -> Checkpoint | None:
-        """The newest whole checkpoint; `on_damaged` is told of each damaged one skipped."""
+        """The newest complete checkpoint; `on_damaged` is told of each damaged one skipped."""
         return self._first_whole(sorted(self.epochs(), reverse=True), on_damaged)
 
     def load_best(self, on_damaged: Callable[[str], None]) -> Checkpoint | None:
-        """The whole checkpoint with the best validation accuracy, the earliest of equals."""
+        """The complete checkpoint with the best validation accuracy, the earliest of equals."""
         accuracies = self.accuracies(on_damaged)
         return self._first_whole(sorted(accuracies, key=lambda epoch: (-accuracies[epoch], epoch)), on_damaged)
 

@@ -104,7 +104,7 @@ RESNET = Study(
 RESNET_SCHEDULE = Study(
     name="resnet-schedule",
     title="ResNet with a learning-rate schedule",
-    # The report searched drop-out, and its winner had none: so 0 is among the values.
+    # The report searched dropout, and its winner had none: so 0 is among the values.
     space={**_SHARED, "dropout": Choice((0.0, 0.1, 0.3, 0.5))},
     fixed={
         "model": "resnet",

@@ -91,7 +91,7 @@ class Study:
     """Whether its trials train together, as one network on shared batches: small models of one shape."""
     published: PublishedResult | None = None
     finalists: int = 0
-    """How many of the best configurations are trained anew once ASHA has ended, each on `seeds` seeds; 0 for none."""
+    """How many of the best configurations are retrained once ASHA has ended, each on `seeds` seeds; 0 for none."""
     seeds: int = 0
     """Seeds per finalist; each sets weights, order of batches and augmentation alike (docs/winners.md)."""
     final_epochs: int | None = None
@@ -125,7 +125,9 @@ class Study:
         if self.searcher == "pbt":
             self._check_population()
         if self.is_cohort and (alone := self._alone()):
-            raise ConfigurationError(f"study {self.name}: no cohort has {', '.join(alone)}", "train one by one")
+            raise ConfigurationError(
+                f"study {self.name}: no cohort has {', '.join(alone)}", "train the trials individually"
+            )
 
     @property
     def job(self) -> tuple[str, ...]:

@@ -102,8 +102,8 @@ class TrialConfig:
     gradient_clipping: Annotated[float, Setting("gradient clipping", is_method=True, is_adjustable=True)] = 0.0
     """Adaptive: the most that the ratio of a unit's gradient norm to its weight norm may be (Brock et al., arXiv
     2102.06171); 0 clips nothing."""
-    dropout: Annotated[float, Setting("drop-out", short="drop", is_adjustable=True, in_cohorts=True)]
-    """Drop-out after each hidden dense layer (classic and deep CNN) or before the last layer (ResNets)."""
+    dropout: Annotated[float, Setting("dropout", short="drop", is_adjustable=True, in_cohorts=True)]
+    """Dropout after each hidden dense layer (classic and deep CNN) or before the last layer (ResNets)."""
     label_smoothing: Annotated[float, Setting("label smoothing", is_method=True, is_adjustable=True)] = 0.0
     """Share of the target that is spread over all classes, in training only."""
     averaging: Annotated[Averaging, Setting("averaging", is_method=True, in_cohorts=True)] = "none"
@@ -134,7 +134,7 @@ class TrialConfig:
     mixup: Annotated[float, Setting("mixup", is_method=True, is_adjustable=True)] = 0.0
     """Alpha of the Beta distribution of the mixing share (Zhang et al., arXiv 1710.09412); 0 mixes nothing."""
     seed: Annotated[int, Setting("weight seed", short="seed", in_cohorts=True)] = 42
-    """Seeds the initial weights and the drop-out masks."""
+    """Seeds the initial weights and the dropout masks."""
 
     def __post_init__(self) -> None:
         _check_choice("model", self.model, get_args(Model))

@@ -24,7 +24,7 @@ def resume_command(metadata: Mapping[str, str], flags: str = "") -> str | None:
 def resume_hint(metadata: Mapping[str, str], flags: str = "") -> str | None:
     """`resume_command` as a hint."""
     command = resume_command(metadata, flags)
-    return f"go on with `{command}`" if command else None
+    return f"continue with `{command}`" if command else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -118,7 +118,7 @@ def _stopped_with_cluster(submission_id: str, metadata: Mapping[str, str]) -> Jo
     resume = resume_command(metadata)
     return JobStoppedError(
         f"job {submission_id}: its cluster was stopped, and the job with it",
-        f"go on with `cifar-ray local up; {resume}`" if resume else "start one with `cifar-ray local up`",
+        f"continue with `cifar-ray local up; {resume}`" if resume else "start one with `cifar-ray local up`",
     )
 
 

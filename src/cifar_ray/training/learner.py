@@ -115,7 +115,7 @@ class Learner:
 
     @property
     def dropout_seed(self) -> int:
-        """Seed of the next epoch's drop-out masks: from `seed` and age alone, so that resuming repeats them."""
+        """Seed of the next epoch's dropout masks: from `seed` and age alone, so that resuming repeats them."""
         return self.trial.config.seed * 100_003 + self.age
 
     def end_epoch(self, metrics: EpochMetrics, data_pass: int) -> None:
@@ -153,7 +153,7 @@ class Learner:
         if checkpoint is None:
             raise CheckpointError(
                 f"{self.trial.trial_id} is to begin with the weights of {parent.trial_id}, which has left none",
-                "it was lost or removed from the store: begin the sweep anew, under another --sweep-id",
+                "it was lost or removed from the store: start the sweep again, under another --sweep-id",
             )
         return checkpoint
 

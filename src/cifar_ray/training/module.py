@@ -46,7 +46,7 @@ class TrialModule(pl.LightningModule):
         return self._learner.optimizer
 
     def on_train_epoch_start(self) -> None:
-        """Seed the drop-out masks and mixup, and reset the tallies."""
+        """Seed the dropout masks and mixup, and reset the tallies."""
         self._learner.network.train()
         torch.manual_seed(self._learner.dropout_seed)
         self._objective = Objective(self._learner.trial.config, self._learner.dropout_seed)

@@ -11,7 +11,7 @@ from torch.nn import functional
 from cifar_ray.studies import TrialConfig
 
 BESIDE_DROPOUT = 50_000
-"""Offset of mixup's seed from that of drop-out: no epoch of these or of other weights has the resulting seed."""
+"""Offset of mixup's seed from that of dropout: no epoch of these or of other weights has the resulting seed."""
 SMALLEST_GAMMA = torch.finfo(torch.float32).tiny
 
 
@@ -33,13 +33,13 @@ class Example:
 class Objective:
     """Mean cross-entropy, with label smoothing and mixup where the settings ask for them.
 
-    An epoch's mixup depends only on `seed` and on whether there is drop-out.
+    An epoch's mixup depends only on `seed` and on whether there is dropout.
     """
 
     def __init__(self, config: TrialConfig, seed: int) -> None:
         self._label_smoothing = config.label_smoothing
         self._mixup = config.mixup
-        # drop-out has a generator of the same seed: on a CPU both would draw the same bits
+        # dropout has a generator of the same seed: on a CPU both would draw the same bits
         self._generator = torch.Generator().manual_seed(seed + (BESIDE_DROPOUT if config.dropout else 0))
 
     def prepare(self, images: Tensor, labels: Tensor) -> Example:

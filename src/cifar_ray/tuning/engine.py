@@ -219,7 +219,7 @@ class CohortEngine:
 
 
 def _not_a_member(trial_id: str) -> NotAMemberError:
-    return NotAMemberError(f"{trial_id} is no member of its cohort", "join it anew")
+    return NotAMemberError(f"{trial_id} is no member of its cohort", "join it again")
 
 
 def start_engines(

@@ -55,7 +55,7 @@ def _run_both(plan: SweepPlan, placement: Placement, runs: RunStore, say: Callab
         nested.create_sweep(record)
     trials = {trial.trial_id: trial for trial in runs.trials(sweep_id)}
     if record.finalists:
-        say(f"finals of {sweep_id}: {', '.join(record.finalists)}, each trained anew on {record.num_seeds} seeds")
+        say(f"finals of {sweep_id}: {', '.join(record.finalists)}, each retrained on {record.num_seeds} seeds")
         if nested.result(record.sweep_id) is None:
             nested.write_result(run_trials(_finals_plan(plan, placement, record, trials), nested, say))
     return _with_finals(plan, runs, record, trials)

@@ -26,7 +26,7 @@ def find_begun(runs: RunStore, sweep_id: str, study: Study) -> SweepRecord:
     if recorded.study != study.name:
         raise ConfigurationError(
             f"sweep {sweep_id} is of study {recorded.study}, not {study.name}",
-            f"go on with `cifar-ray job submit {recorded.study} --sweep-id {sweep_id} --resume`",
+            f"continue with `cifar-ray job submit {recorded.study} --sweep-id {sweep_id} --resume`",
         )
     return recorded
 
@@ -119,7 +119,7 @@ def check_drawn(recorded: SweepRecord, trials: Sequence[TrialRecord], configs: S
             raise ConfigurationError(
                 f"{recorded.study} draws other settings than when sweep {recorded.sweep_id} began, of "
                 f"{trial.trial_id}: {'; '.join(changed)}",
-                f"go on with the version that began it (commit {recorded.commit or 'unknown'}), or start another sweep",
+                f"resume with the version that began it ({recorded.commit or 'unknown'}), or start another sweep",
             )
 
 

@@ -148,11 +148,13 @@ def _broke_off(sweep_id: str, error: Exception) -> StorageError:
         # not the fault of the disk or the store, perhaps ours
         traceback.print_exception(error)
         what, hint = last_line(error), "how it came to that stands in the job's log"
-    return StorageError(f"sweep {sweep_id} broke off: {what}", f"{hint}; then go on: --sweep-id {sweep_id} --resume")
+    return StorageError(
+        f"sweep {sweep_id} broke off: {what}", f"{hint}; then resume it: --sweep-id {sweep_id} --resume"
+    )
 
 
 def _interruption(sweep_id: str, limit: TimeLimit) -> InterruptedSweepError:
-    hint = f"go on with it: --sweep-id {sweep_id} --resume"
+    hint = f"resume it: --sweep-id {sweep_id} --resume"
     if limit.is_over:
         return TimeLimitError(f"sweep {sweep_id} reached its time limit before all trials had ended", hint)
     return InterruptedSweepError(f"sweep {sweep_id} was interrupted before all trials had ended", hint)

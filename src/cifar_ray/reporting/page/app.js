@@ -63,7 +63,7 @@ async function refresh() {
   view.drawn = news;
 }
 
-/** Most of what is redrawn is made anew: tables stay scrolled as they were, and the focus is on what replaced its element. */
+/** Most of what is redrawn is rebuilt: tables stay scrolled as they were, and the focus is on what replaced its element. */
 function keepPlace(root, redraw) {
   const label = (node) => node.getAttribute("aria-label");
   const tables = () => [...root.querySelectorAll(".scroll")];

@@ -29,7 +29,7 @@ function evaluationView(root, id) {
     if (scores.reliability.length) drawReliability(reliability, scores);
     fill(mistakes, scores.mistakes.length ? el("ul", { class: "mistakes" }, scores.mistakes.map(mistakeItem))
       : empty("These scores hold no images", scores.accuracy === 1 ? "There was no mistake." : "They were measured by a version that did not keep them, and the test set is opened once."));
-    fill(provenance, facts([["scored trial", link(sweepAddress(id, "trial", scores.trial_id), `${scores.trial_id}, ${scores.seeds.length ? `trained anew with seed ${scores.seeds[0].seed}, ` : ""}epoch ${scores.epoch}`)], ["scored at (UTC)", moment(scores.scored_at)], ["scored on", scores.device],
+    fill(provenance, facts([["scored trial", link(sweepAddress(id, "trial", scores.trial_id), `${scores.trial_id}, ${scores.seeds.length ? `retrained with seed ${scores.seeds[0].seed}, ` : ""}epoch ${scores.epoch}`)], ["scored at (UTC)", moment(scores.scored_at)], ["scored on", scores.device],
       ["commit of the scoring", scores.commit ?? "unknown"], ["test SHA-256", scores.test_fingerprint]]), provenanceFacts(detail));
   }
   return { update, needs: [id] };

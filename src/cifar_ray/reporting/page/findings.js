@@ -5,7 +5,7 @@ function findingsCard() {
   return { node: card("What came out", "findings", body), update: (detail) => fill(body, ...findings(detail)) };
 }
 
-/** The best settings trained anew on several seeds; hidden for a sweep without finals. */
+/** The best settings retrained on several seeds; hidden for a sweep without finals. */
 function finalsCard() {
   const body = el("div");
   const node = card("Finals", "finals", body);
@@ -39,7 +39,7 @@ function findings(detail) {
       el("span", { class: "chips" }, detail.parameters.filter(({ name }) => (winner.settings[name] ?? MISSING) !== MISSING).map(({ name, label }) => el("span", { class: "chip" }, `${label} `, el("b", {}, winner.settings[name]))))),
     finding("By how much?", ...(second ? [isBest ? "" : `In the search ${best.trial_id} was `, `${lead(second).toFixed(2)} points ahead of `, trialLink(row.id, second.trial_id)] : ["There is no second trial with an accuracy"]),
       ranked.length > 2 ? `, ${lead(ranked[Math.floor(ranked.length / 2)]).toFixed(1)} ahead of the median trial.` : "."),
-    finding("How sure is that?", `On ${count(sweep.dataset.num_validation)} validation images the ${isBest ? "winner" : "best trial"}'s 95 % interval is ${intervalText(interval, 1)} %, of one model on these images${ranked.length > 1 ? ` (the best of ${count(ranked.length)} trials is flattered)` : ""}: `,
+    finding("How sure is that?", `On ${count(sweep.dataset.num_validation)} validation images the ${isBest ? "winner" : "best trial"}'s 95 % interval is ${intervalText(interval, 1)} %, of one model on these images${ranked.length > 1 ? ` (the best of ${count(ranked.length)} trials is an optimistic estimate)` : ""}: `,
       near.length ? `${plural(near.length, "other trial")} ${near.length === 1 ? "lies" : "lie"} within it, so validation alone does not tell them apart.` : "no other trial lies within it.",
       row.test ? ` Test accuracy ${percentSign(row.test.accuracy)} (${intervalText(row.test.interval, 1)}), measured once.` : "", detail.finals ? ` The finals, below, ${row.finished_at ? "tried" : "try"} the best on other seeds.` : " One seed: another may order them otherwise."),
     finding("At what cost?", `${duration(row.wall_s)} of wall time${withPauses(row)}, ${count(row.num_epochs)} epochs`, row.cost ? `; ${row.cost.text}.` : row.has_accelerators ? `, ${(row.accelerator_s / 3600).toFixed(2)} accelerator-hours.` : ", on CPUs alone.",
@@ -50,10 +50,10 @@ function findings(detail) {
 
 /** What a sweep without test scores needs first; null for one that has them. */
 function nextStep({ row, sweep }) {
-  if (sweep.parent) return `These are the finals of ${sweep.parent}: they go on and are scored with it.`;
+  if (sweep.parent) return `These are the finals of ${sweep.parent}: they are resumed and scored with it.`;
   if (row.state === "running") return "Wait: the sweep is still running.";
   if (row.state === "interrupted") return ["Go on with it: ", submit(`${row.study} --sweep-id ${row.id} --resume`)];
-  if (!row.winner) return "There is no winner to score: look at the failures, mend the cause, then start anew.";
+  if (!row.winner) return "There is no winner to score: look at the failures, mend the cause, then start another sweep.";
   return row.state === "evaluated" ? null : ["Score the winner on the test set: ", submit(`evaluate ${row.id}`)];
 }
 
@@ -77,5 +77,5 @@ function nextSteps(detail, ranked, winner) {
       steps.push(el("li", {}, `The best ${top.length} trials have a ${parameter.label} from ${number(low, 2)} to ${number(high, 2)}; all lie between ${number(parameter.low, 2)} and ${number(parameter.high, 2)}.`));
     }
   }
-  return steps.length ? el("ul", {}, steps) : "The records suggest nothing in particular; another seed tells how far luck carried the winner.";
+  return steps.length ? el("ul", {}, steps) : "The records suggest nothing in particular; another seed tells how much of the winner was luck.";
 }

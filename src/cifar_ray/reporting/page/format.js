@@ -13,7 +13,7 @@ const SCALE = ["#00224e", "#35456c", "#666970", "#948e77", "#c8b866", "#fee838"]
 
 const isDark = () => document.documentElement.dataset.theme === "dark";
 const palette = () => PALETTES[isDark() ? "dark" : "light"];
-const inks = new Map(); // of the present theme: asking the style sheet anew costs a layout
+const inks = new Map(); // of the present theme: asking the style sheet again costs a layout
 function ink(name) {
   if (!inks.has(name)) inks.set(name, getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim());
   return inks.get(name);

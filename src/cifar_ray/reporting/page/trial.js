@@ -35,7 +35,7 @@ function trialView(root, id, trialId) {
       ["heir of", trial.parent ? trialLink(id, trial.parent) : null],
       ["wall time of its epochs", duration(trial.seconds)], ["accelerator time", detail.row.has_accelerators ? duration(trial.accelerator_seconds) : "none"],
       ["shared with", columns && columns.num_sharing.some((each) => each > 1) ? `up to ${Math.max(...columns.num_sharing) - 1} other trials of its cohort` : "nobody"],
-      ["whole checkpoints", trial.checkpoints.length ? trial.checkpoints.map((epoch) => `epoch ${epoch}`).join(", ") : "none in this store"],
+      ["complete checkpoints", trial.checkpoints.length ? trial.checkpoints.map((epoch) => `epoch ${epoch}`).join(", ") : "none in this store"],
     ]));
     fill(provenance, provenanceFacts(detail));
   }
