@@ -32,7 +32,7 @@ while [ $(($(date +%s) - heard)) -lt "$limit_s" ]; do
       heard=$(date +%s)
       limit_s=$patience_s
       if [ -n "$away" ]; then
-        # a new head that has Redis' books calls this running until it looks, which it does as it refuses a second one
+        # a new head that has Redis' records calls this running until it looks, which it does as it refuses a second one
         submit "$@" > /dev/null 2>&1
         unfollow
         away=

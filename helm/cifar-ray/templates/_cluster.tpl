@@ -74,7 +74,7 @@ workerGroupSpecs:
   (dict "name" "as-metrics" "containerPort" 44217)
   (dict "name" "dash-metrics" "containerPort" 44227) -}}
 {{- with .Values.head -}}
-{{- /* Ray kills a job 3 s after it has told it to stop, by default: too soon to write its books */ -}}
+{{- /* Ray kills a job 3 s after it has told it to stop, by default: too soon to write its records */ -}}
 {{- $env := list (dict "name" "RAY_JOB_STOP_WAIT_TIME_S" "value" "20") -}}
 {{- with include "cifar-ray.pools" $ -}}
 {{- $env = append $env (dict "name" "CIFAR_RAY_POOLS" "value" .) -}}

@@ -99,7 +99,7 @@ def _environment(environ: Mapping[str, str], cluster: LocalCluster) -> dict[str,
         # Ray's defaults are fixed ports; 0 takes a free one for each
         "AUTOSCALER_METRIC_PORT": "0",
         "DASHBOARD_METRIC_PORT": "0",
-        # by default Ray kills a job 3 s after telling it to stop: too soon for it to write its books
+        # by default Ray kills a job 3 s after telling it to stop: too soon for it to write its records
         "RAY_JOB_STOP_WAIT_TIME_S": "20",
         # on SIGTERM Ray would let running jobs continue for 30 s
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",

@@ -68,7 +68,7 @@ class FinishedSweep:
 
 
 def read_finished(runs: RunStore, sweep_id: str, study: Study) -> FinishedSweep:
-    """Read a sweep's books, without its finals.
+    """Read a sweep's records, without its finals.
 
     ConfigurationError where it has not finished, has no epoch of a trial that did not fail, or is of a population,
     another study, or trains given configurations (--best-of).

@@ -112,7 +112,7 @@ def _source(plan: Plan) -> Iterator[RenderableType]:
     if plan.replayed and plan.source.timed_on:
         took_s = plan.source.timed_on.result.wall_s
         off = plan.replayed.wall_s / took_s - 1 if took_s else 0.0
-        # the books do not say whether each pass was judged together (docs/decisions/0015)
+        # the records do not say whether each pass was judged together (docs/decisions/0015)
         is_cohort = plan.source.timed_on.sweep.is_cohort
         note = "; as a rule cohorts took longer before a pass was judged together" if is_cohort else ""
         yield verbatim(

@@ -36,7 +36,7 @@ class Timing:
     teardown_s: float = 1.0
     """From the last epoch to the sweep's result."""
     decision_s: float = DECISION_S
-    """Driver time for each result, one after another: Ray Tune, ASHA and the books."""
+    """Driver time for each result, one after another: Ray Tune, ASHA and the records."""
     pass_fixed_s: float = 0.0
     """Part of a cohort's pass that does not depend on its members."""
     pass_each_s: float = 0.0

@@ -53,7 +53,7 @@ def remove_keys(runs: RunStore, keys: Iterable[str], is_lost: Callable[[], bool]
 
 
 def _epoch_to_score(runs: RunStore, sweep_id: str, trial: str) -> int | None:
-    """The epoch that the evaluation takes, by the manifests: the books may differ if an epoch was trained again."""
+    """The epoch that the evaluation takes, by the manifests: the records may differ if an epoch was trained again."""
     best = CheckpointStore(runs.objects, sweep_id, trial).load_best(lambda message: None)
     return best.epoch if best else None
 

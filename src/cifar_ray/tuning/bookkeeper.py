@@ -32,7 +32,7 @@ class Bookkeeper:
         self._is_writing = False
         self._is_hurried = False
         self._failure: Exception | None = None
-        threading.Thread(target=self._write_all, name="books", daemon=True).start()
+        threading.Thread(target=self._write_all, name="records", daemon=True).start()
 
     def keep_trial(self, trial: TrialRecord) -> None:
         """Have the record written soon."""

@@ -128,7 +128,7 @@ def _only_driver(store: ObjectStore, sweep_id: str, runs: RunStore, retire: Call
     """
 
     def interrupt() -> None:
-        """Interrupt as Ctrl-C does, so that Ray Tune ends its trials in order. The books are the other driver's now."""
+        """Interrupt as Ctrl-C does, so that Ray Tune ends its trials in order. Records are the other driver's now."""
         retire()
         os.kill(os.getpid(), signal.SIGINT)
 

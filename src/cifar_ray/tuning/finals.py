@@ -1,6 +1,6 @@
 """Runs a sweep's finals: its best configurations retrained on several seeds, to choose among them by the mean.
 
-They are a sweep of their own in the sweep's folder, in which no trial is stopped early; Ray Tune, books, checkpoints,
+They are a sweep of their own in the sweep's folder, in which no trial is stopped early; Ray Tune, records, checkpoints,
 retries and resuming work the same. The sweep has its result once they have theirs.
 """
 

@@ -1,4 +1,4 @@
-"""Keeps a sweep's books: trial records, metrics and progress lines, as Ray Tune reports them."""
+"""Keeps a sweep's records: of its trials and their metrics, with progress lines, as Ray Tune reports them."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ class Ledger(Callback):
         self._trials: dict[str, TrialRecord] = {}
         self._metrics: dict[tuple[str, int], EpochMetrics] = {}
         self._running: set[str] = set()
-        """The trials that train now: in the books a trial that has lost its process is running, too."""
+        """The trials that train now: in the records a trial that has lost its process is running, too."""
 
     def setup(self, *args: Any, **info: Any) -> None:
-        """Read the books: Ray Tune calls this in each of the sweep's drivers."""
+        """Read the records: Ray Tune calls this in each of the sweep's drivers."""
         self._metrics = {(line.trial_id, line.epoch): line for line in self._runs.metrics(self._sweep.sweep_id)}
         # metrics are written more often than records, so those of a killed driver are newer
         self._trials = {
@@ -243,7 +243,7 @@ def _with_event(trial: TrialRecord, what: Literal["started", "lost", "ended"]) -
 def summarise_sweep(
     runs: RunStore, sweep: SweepRecord, finished_at: str, prices: Prices | None = None
 ) -> SweepResult | None:
-    """How the sweep ended, from its books; None where a trial has no outcome yet."""
+    """How the sweep ended, from its records; None where a trial has no outcome yet."""
     trials = runs.trials(sweep.sweep_id)
     outcomes = Counter(trial.outcome for trial in trials)
     if len(trials) < sweep.num_trials or outcomes["running"]:

@@ -16,14 +16,14 @@ from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Choice, Study, TrialConfig
 from cifar_ray.studies.space import Domain
-from cifar_ray.tuning.book_search import BookSearch
 from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE, from_result
+from cifar_ray.tuning.resumable_search import ResumableSearch
 
 NUM_STARTUP = 10
 """Results before the model is asked; Optuna's own default. Until then trials are those of a random sweep."""
 
 
-class ModelSearch(BookSearch):
+class ModelSearch(ResumableSearch):
     """Ray Tune's searcher of a study: a tree-structured Parzen estimator (Bergstra et al. 2011), by Optuna.
 
     With `tpe` a trial gives one result, the accuracy of its last epoch. With `bohb-style` it gives one at each rung

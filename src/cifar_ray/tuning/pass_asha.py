@@ -1,4 +1,4 @@
-"""ASHA that judges the trials of a pass together, and rebuilds its rungs from a sweep's books."""
+"""ASHA that judges the trials of a pass together, and rebuilds its rungs from a sweep's records."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class PassASHA(ASHAScheduler):
     is judged against all others of its pass, whichever come first (docs/decisions/0015).
 
     Ray Tune saves no scheduler for the driver that resumes a sweep: the rungs are rebuilt by judging the epochs in the
-    books once more, in order, those of a pass together. Where the books have only a part of a pass, that part is
+    records once more, in order, those of a pass together. Where the records have only a part of a pass, that part is
     judged: a trial at the cutoff may be judged differently.
     """
 

@@ -11,8 +11,8 @@ from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Study, TrialConfig
 from cifar_ray.studies.space import sample_space
 from cifar_ray.studies.study import ADJUSTABLE
-from cifar_ray.tuning.book_search import BookSearch
 from cifar_ray.tuning.epoch_report import METRIC, from_result
+from cifar_ray.tuning.resumable_search import ResumableSearch
 
 REPLACED_ONE_IN = 4
 """The worst of a generation, one in this many, are replaced by copies of its best, one in this many."""
@@ -22,13 +22,13 @@ NO_ACCURACY = -1.0
 """The accuracy recorded for a trial that diverged or failed: below any other."""
 
 
-class PopulationSearch(BookSearch):
+class PopulationSearch(ResumableSearch):
     """Ray Tune's searcher of a population: a trial is one member for one generation.
 
     The first generation starts from scratch, with the configurations of a random sweep. Each later trial starts from
     the last weights of a trial of the generation before: its predecessor, with the same settings; or, where that was
     among the worst quarter, diverged or failed, one of the best quarter, with some settings changed. Which trial
-    continues which depends on the books alone, so a later driver continues where this one ends.
+    continues which depends on the records alone, so a later driver continues where this one ends.
     """
 
     def __init__(self, study: Study, sweep: SweepRecord, first: Sequence[TrialConfig], runs: RunStore) -> None:

@@ -28,11 +28,11 @@ class Pruner(Callback):
     """
 
     def __init__(self, runs: RunStore, sweep_id: str, trials: Callable[[], Collection[TrialRecord]]) -> None:
-        """`trials` returns the current records of the books, by which the winner is chosen."""
+        """`trials` returns the current records of the trials, by which the winner is chosen."""
         self._runs, self._sweep_id, self._trials = runs, sweep_id, trials
 
     def setup(self, *args: Any, **info: Any) -> None:
-        """Ray Tune calls this in each of the sweep's drivers, once the books are open."""
+        """Ray Tune calls this in each of the sweep's drivers, once the records are open."""
         self._ended = {each.trial_id: time.monotonic() for each in self._trials() if each.has_ended}
         self._looked = time.monotonic()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="pruner")

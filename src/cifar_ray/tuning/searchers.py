@@ -8,13 +8,19 @@ from cifar_ray.records import SweepRecord
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Study, TrialConfig
 from cifar_ray.studies.study import Searcher
-from cifar_ray.tuning.book_search import BookSearch
 from cifar_ray.tuning.model_search import ModelSearch
 from cifar_ray.tuning.population import PopulationSearch
+from cifar_ray.tuning.resumable_search import ResumableSearch
 
-_CLASSES: Mapping[Searcher, type[BookSearch]] = {"tpe": ModelSearch, "bohb-style": ModelSearch, "pbt": PopulationSearch}
+_CLASSES: Mapping[Searcher, type[ResumableSearch]] = {
+    "tpe": ModelSearch,
+    "bohb-style": ModelSearch,
+    "pbt": PopulationSearch,
+}
 
 
-def open_search(study: Study, sweep: SweepRecord, first: Sequence[TrialConfig], runs: RunStore) -> BookSearch | None:
+def open_search(
+    study: Study, sweep: SweepRecord, first: Sequence[TrialConfig], runs: RunStore
+) -> ResumableSearch | None:
     """The study's searcher, None for a random search; `first` are the configurations of a random sweep."""
     return None if study.searcher == "random" else _CLASSES[study.searcher](study, sweep, first, runs)

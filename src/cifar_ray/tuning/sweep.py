@@ -28,7 +28,6 @@ from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Study, TrialConfig
 from cifar_ray.studies.options import Keep
 from cifar_ray.tuning.assignment import assign
-from cifar_ray.tuning.book_search import BookSearch
 from cifar_ray.tuning.engine import EnginePlan, drain_engines, start_engines
 from cifar_ray.tuning.engine_watch import EngineWatch
 from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE
@@ -37,6 +36,7 @@ from cifar_ray.tuning.member import MEMBER_RESOURCES, run_member
 from cifar_ray.tuning.pass_asha import PassASHA
 from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
 from cifar_ray.tuning.pruner import Pruner
+from cifar_ray.tuning.resumable_search import ResumableSearch
 from cifar_ray.tuning.searchers import open_search
 from cifar_ray.tuning.signals import TimeLimit, ending_in_order
 from cifar_ray.tuning.trackers import Trackers
@@ -50,7 +50,7 @@ MAX_RETRIES = 2
 """How often a trial that raises is started again before it is recorded as failed."""
 
 _TUNE_ENVIRONMENT = {
-    # our ledger keeps the books; Ray Tune's CSV, JSON and TensorBoard files, written between a trial's epochs, would
+    # our ledger keeps the records; Ray Tune's CSV, JSON and TensorBoard files, written between a trial's epochs, would
     # take longer than short epochs (tuning/trackers.py writes TensorBoard's in a thread)
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     # relative data folders are looked up in the job's working directory
@@ -181,7 +181,7 @@ def _build_tuner(
         # the next generation of a population starts from checkpoints of this one
         *([Pruner(runs, sweep.sweep_id, ledger.trials)] if plan.keep == "winner" and sweep.searcher != "pbt" else []),
     ]
-    # a sweep resumes from its books alone (docs/decisions/0011)
+    # a sweep resumes from its records alone (docs/decisions/0011)
     search = open_search(plan.study, sweep, plan.configs, runs) if plan.study else None
     return tune.Tuner(
         trainable,
@@ -271,7 +271,7 @@ def _build_scheduler(plan: SweepPlan, known: Iterable[EpochMetrics]) -> PassASHA
     )
 
 
-def _tune_config(plan: SweepPlan, search: BookSearch | None, scheduler: PassASHA) -> tune.TuneConfig:
+def _tune_config(plan: SweepPlan, search: ResumableSearch | None, scheduler: PassASHA) -> tune.TuneConfig:
     return tune.TuneConfig(
         search_alg=search,
         num_samples=1 if search is None else plan.sweep.num_trials,

@@ -1,4 +1,4 @@
-"""A searcher that gives Ray Tune the unfinished trials of a sweep's books, then new ones."""
+"""A searcher that gives Ray Tune the unfinished trials of a sweep's records, then new ones."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from cifar_ray.tuning.assignment import assign
 from cifar_ray.tuning.epoch_report import METRIC
 
 
-class BookSearch(Searcher):
+class ResumableSearch(Searcher):
     """Suggests one trial at a time; those that an earlier driver began come first.
 
-    A new trial is in the books before Ray Tune receives it, so a later driver can tell from the books alone how far
+    A new trial is in the records before Ray Tune receives it, so a later driver can tell from the records alone how far
     the search had come, and gives the same trials the same settings again.
     """
 
@@ -51,10 +51,10 @@ class BookSearch(Searcher):
         return assign(record.trial_id, record.config, record.parent)
 
     def save(self, checkpoint_path: str) -> None:
-        """Does nothing: the books hold the state."""
+        """Does nothing: the records hold the state."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Does nothing: the books hold the state."""
+        """Does nothing: the records hold the state."""
 
     @abstractmethod
     def _choose(self, index: int, trial_id: str) -> tuple[str | None, Mapping[str, Any]] | None:
