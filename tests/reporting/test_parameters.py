@@ -57,7 +57,7 @@ def test_an_own_studys_ranges_are_shown_on_their_own_scale(sweep_record: SweepRe
     own = replace(sweep_record, study="own", definition=OWN)
     found = {each["name"]: (each["kind"], each.get("low"), each.get("high")) for each in varied_parameters(own, drawn)}
     assert found == {"dropout": ("linear", 0, 0.5), "batch_size": ("log", 16, 64), "cutout": ("linear", 0, 8)}
-    for definition in (None, "[", OWN.replace("uniform", "normal")):
+    for definition in (None, "[", OWN.replace("uniform", "normal"), f"{OWN}# \ud800"):
         guessed = {each["name"]: each for each in varied_parameters(replace(own, definition=definition), drawn)}
         assert guessed["dropout"]["low"] == min(config["dropout"] for config in configs)
 

@@ -59,9 +59,9 @@ def parse_study(name: str, text: str) -> Study:
     for field in ("name", "published", "definition"):
         if field in written:
             raise ConfigurationError(f"{field} is not for a file to say", "leave it out")
-    tables = {table: _settings(table, written.get(table, {})) for table in ("space", "fixed")}
-    tables["space"] = {setting: _domain(setting, domain) for setting, domain in tables["space"].items()}
     try:
+        tables = {table: _settings(table, written.get(table, {})) for table in ("space", "fixed")}
+        tables["space"] = {setting: _domain(setting, domain) for setting, domain in tables["space"].items()}
         # as JSON, of which pydantic's strict mode takes objects for dataclasses
         study: Study = TypeAdapter(Study).validate_json(
             to_json({**written, **tables, "name": name, "definition": text}), strict=True
@@ -72,6 +72,8 @@ def parse_study(name: str, text: str) -> Study:
         # without the number of the configuration
         where = ".".join(part for part in first["loc"] if isinstance(part, str))
         raise ConfigurationError(f"{where}: {first['msg']}") from error
+    except ValueError as error:  # such as a number of thousands of digits, or lists within lists by the hundred
+        raise ConfigurationError(f"it cannot be read: {error}") from error
     # of those drawn: at its end, such as 0, a range that has no effect may be what the network asks for
     check_effects(configs[:_NUM_DRAWS], [*study.space, *study.fixed])
     return study
