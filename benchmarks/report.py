@@ -16,7 +16,7 @@ from cifar_ray.data.split import TrainingData
 from cifar_ray.provenance import cpu_model, now, package_versions, source_commit
 from cifar_ray.storage.folder import FolderStore
 
-COLUMNS = ("figure", "ours", "opponent", "ratio", "target", "met")
+COLUMNS = ("figure", "ours", "baseline", "ratio", "target", "met")
 MET = {True: "yes", False: "NO", None: ""}
 GIB = 2**30
 INTERRUPTED = 130
@@ -98,7 +98,7 @@ def to_table(verdicts: Sequence[Verdict]) -> str:
 def to_notes(verdicts: Sequence[Verdict], run: Mapping[str, Any]) -> str:
     """Which of several opponents counted, then machine, versions, commit, seed and data."""
     chosen = [
-        f"opponent of “{verdict.figure.name}”: {(verdict.opponent_series or '').partition('/')[2]}"
+        f"baseline of “{verdict.figure.name}”: {(verdict.opponent_series or '').partition('/')[2]}"
         for verdict in verdicts
         if len(verdict.figure.opponents) > 1
     ]

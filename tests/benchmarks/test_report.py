@@ -31,7 +31,7 @@ def readings() -> Readings:
 
 def test_the_table_has_a_line_for_each_measured_figure_and_marks_misses() -> None:
     header, _, fast, dear, large = to_table(judge_all(FIGURES, readings())).splitlines()
-    assert header.split() == ["figure", "ours", "opponent", "ratio", "target", "met"]
+    assert header.split() == ["figure", "ours", "baseline", "ratio", "target", "met"]
     assert fast.split("  ")[0] == "fast (n=2)"
     assert "1.5 (1–2) s" in fast
     assert "6 (4–8) s" in fast

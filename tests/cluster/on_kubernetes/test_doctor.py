@@ -123,7 +123,9 @@ def test_operators_that_will_do(tag: str, kubernetes: FakeKubernetes, doctor: Do
 
 
 def test_a_group_that_fits_no_node_names_what_is_missing(kubernetes: FakeKubernetes, doctor: Doctor) -> None:
-    kubernetes.objects["/api/v1/nodes"] = [node("cpu-1"), node("cpu-2")]
+    kubernetes.objects["/api/v1/nodes"] = [node("cpu-1"), node("gpu-1")]
+    # whose driver has failed: the device plugin offers none
+    kubernetes.objects["/api/v1/nodes"][1]["status"]["allocatable"]["nvidia.com/gpu"] = "0"
     accelerators, group = doctor.problems()
     assert accelerators.found == "none of 2 nodes offers any"
     assert (group.checked, group.severity) == ("worker group a100", Severity.ERROR)
