@@ -391,7 +391,7 @@ def test_a_population_says_whose_heir_a_trial_is(page: Page, tmp_path: Path, rea
     page.get_by_role("link", name="t0003").click()
     page.get_by_role("heading", name="Trial t0003").wait_for()
     said = page.locator("main").inner_text()
-    assert "heir of" not in said
+    assert "parent" not in said
     assert "30 trials; a population of 6, 5 generations of 6 epochs" in said
     page.goto(f"{page.url.partition('#')[0]}#/sweep/{REAL}")
     heir = page.locator("#trials tr[data-row=t0009]")

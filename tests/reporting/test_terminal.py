@@ -192,10 +192,10 @@ def test_a_failed_trial_shows_its_error_as_it_is(sweep_record: SweepRecord, tria
 
 
 def test_heirs_show_whose_weights_they_began_with(sweep_record: SweepRecord, trial_record: TrialRecord) -> None:
-    assert "heir of" not in show(trials_renderable(summary_of(sweep_record), [trial_record]))
+    assert "parent" not in show(trials_renderable(summary_of(sweep_record), [trial_record]))
     heir = replace(trial_record, trial_id="t0009", parent="t0007")
     text = show(trials_renderable(summary_of(sweep_record), [trial_record, heir]))
-    assert "heir of" in text
+    assert "parent" in text
     assert words(text, "t0009")[1] == "t0007"
 
 

@@ -110,7 +110,7 @@ def trials_renderable(summary: SweepSummary, trials: Sequence[TrialRecord]) -> R
     table = narrow_table()
     table.add_column("trial", overflow="fold")
     if has_heirs:
-        table.add_column("heir of", overflow="fold")
+        table.add_column("parent", overflow="fold")
     table.add_column("outcome", no_wrap=True)
     for name in ("val. %", "epoch"):
         table.add_column(name, justify="right", no_wrap=True)

@@ -50,13 +50,13 @@ function trialsCard(detail, onHover) {
   const value = (trial, name) => (typeof trial.config[name] === "number" ? trial.config[name] : trial.settings[name]);
   const ranks = () => new Map(rankedTrials(current).map((trial, index) => [trial.trial_id, isNumber(trial.best_validation_accuracy) ? index + 1 : null]));
   let rank = ranks();
-  const hasHeirs = () => current.trials.some(({ parent }) => parent); // none in a population's first generation
+  const hasParents = () => current.trials.some(({ parent }) => parent); // none in a population's first generation
   const tableOf = (names) => sortableTable({
     name: "trials", caption: "Trials, with every setting", order: "rank", rowKey: (trial) => trial.trial_id, onHover,
     columns: [
       { key: "trial", label: "trial", isText: true, value: (trial) => trial.trial_id, cell: (trial) => trialLink(current.row.id, trial.trial_id) },
       { key: "rank", label: "rank", value: (trial) => rank.get(trial.trial_id) },
-      ...(hasHeirs() ? [{ key: "parent", label: "heir of", isText: true, value: (trial) => trial.parent }] : []),
+      ...(hasParents() ? [{ key: "parent", label: "parent", isText: true, value: (trial) => trial.parent }] : []),
       { key: "outcome", label: "outcome", isText: true, value: (trial) => trial.outcome, cell: (trial) => outcomeTag(trial.outcome, current.row) },
       { key: "validation", label: "val. %", value: (trial) => trial.best_validation_accuracy, cell: (trial) => percent(trial.best_validation_accuracy) },
       { key: "epoch", label: "at epoch", value: (trial) => trial.best_epoch },
@@ -80,7 +80,7 @@ function trialsCard(detail, onHover) {
   /** A column for each setting that any trial has: later trials of a running sweep may have others. */
   function rebuild() {
     const names = usedSettings(current);
-    const key = [hasHeirs(), ...names.map(({ name }) => name)].join();
+    const key = [hasParents(), ...names.map(({ name }) => name)].join();
     if (key === shownNames) return;
     shownNames = key;
     table = tableOf(names);

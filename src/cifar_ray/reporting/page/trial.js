@@ -32,7 +32,7 @@ function trialView(root, id, trialId) {
     fill(settings, facts(Object.entries(trial.config).map(([name, value]) => [name.replaceAll("_", " "), trial.settings[name] === MISSING ? "not used" : number(value, 6)])));
     fill(where, facts([
       ["node", trial.node ?? "not known"], ["device", columns?.device.at(-1) ?? "not known"], ["epochs", `${trial.num_epochs} of ${detail.sweep.max_epochs}`],
-      ["heir of", trial.parent ? trialLink(id, trial.parent) : null],
+      ["parent", trial.parent ? trialLink(id, trial.parent) : null],
       ["wall time of its epochs", duration(trial.seconds)], ["accelerator time", detail.row.has_accelerators ? duration(trial.accelerator_seconds) : "none"],
       ["shared with", columns && columns.num_sharing.some((each) => each > 1) ? `up to ${Math.max(...columns.num_sharing) - 1} other trials of its cohort` : "nobody"],
       ["complete checkpoints", trial.checkpoints.length ? trial.checkpoints.map((epoch) => `epoch ${epoch}`).join(", ") : "none in this store"],
