@@ -41,7 +41,7 @@ def test_nobody_is_told_to_score_the_finals_themselves(page: Page, tmp_path: Pat
     finals = layout.finals(WITH_FINALS)
     for place in (f"sweep/{finals}", f"sweep/{finals}/test"):
         said = said_of(page, runs, place, tmp_path)
-        assert f"These are the finals of {WITH_FINALS}: they go on and are scored with it." in said
+        assert f"These are the finals of {WITH_FINALS}: they are resumed and scored with it." in said
         assert f"scored with {WITH_FINALS}" in said
         assert "job submit" not in said
 
@@ -52,7 +52,7 @@ def test_a_sweep_interrupted_before_its_first_epoch_is_to_go_on(
     runs.create_sweep(sweep_record)
     for place in ("sweep/cnn-1", "sweep/cnn-1/test"):
         said = said_of(page, runs, place, tmp_path)
-        assert "Go on with it: cifar-ray job submit cnn --sweep-id cnn-1 --resume" in said
+        assert "Resume it: cifar-ray job submit cnn --sweep-id cnn-1 --resume" in said
         assert "mend the cause" not in said
     assert "No epoch has been trained yet" in said_of(page, runs, "sweep/cnn-1", tmp_path)
 

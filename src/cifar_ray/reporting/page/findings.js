@@ -52,7 +52,7 @@ function findings(detail) {
 function nextStep({ row, sweep }) {
   if (sweep.parent) return `These are the finals of ${sweep.parent}: they are resumed and scored with it.`;
   if (row.state === "running") return "Wait: the sweep is still running.";
-  if (row.state === "interrupted") return ["Go on with it: ", submit(`${row.study} --sweep-id ${row.id} --resume`)];
+  if (row.state === "interrupted") return ["Resume it: ", submit(`${row.study} --sweep-id ${row.id} --resume`)];
   if (!row.winner) return "There is no winner to score: look at the failures, mend the cause, then start another sweep.";
   return row.state === "evaluated" ? null : ["Score the winner on the test set: ", submit(`evaluate ${row.id}`)];
 }
