@@ -11,7 +11,7 @@ from browser import offline_page, started_browser
 from playwright.sync_api import Browser, Page
 
 from cifar_ray.finals import Finalist, Finals, Retraining
-from cifar_ray.records import DatasetRecord, EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
+from cifar_ray.records import DatasetRecord, EpochMetrics, SweepRecord, SweepResult, TestScores
 from cifar_ray.statistics import summarise_classes, wilson_interval
 from cifar_ray.storage.answers import TestAnswers
 from cifar_ray.storage.runs import RunStore
@@ -86,18 +86,8 @@ def shapes_scores(scores: TestScores) -> TestScores:
 
 
 @pytest.fixture
-def result(trial_record: TrialRecord) -> SweepResult:
-    return SweepResult(
-        sweep_id="cnn-1",
-        study="cnn",
-        ranking=("t0000", "t0001"),
-        winner=trial_record,
-        outcomes={"completed": 1, "stopped": 1},
-        num_epochs=5,
-        wall_s=187.0,
-        accelerator_seconds=3900.0,
-        finished_at="2026-01-01T01:00:00+00:00",
-    )
+def result(sweep_result: SweepResult) -> SweepResult:
+    return replace(sweep_result, wall_s=187.0, accelerator_seconds=3900.0)
 
 
 @pytest.fixture

@@ -28,26 +28,14 @@ def test_it_may_have_other_settings_and_epochs(runs: RunStore) -> None:
 
 
 def test_the_best_of_a_study_file_with_another_text_are_not_this_studys(
-    runs: RunStore, sweep_record: SweepRecord
+    runs: RunStore, sweep_record: SweepRecord, sweep_result: SweepResult
 ) -> None:
     study = replace(get_study("cnn"), definition="…")
     trial = TrialRecord(trial_id="t0000", config=study.sample(0)[0].to_dict(), outcome="completed")
     recorded = replace(sweep_record, definition="…")
     runs.create_sweep(recorded)
     runs.write_trial(recorded.sweep_id, trial)
-    runs.write_result(
-        SweepResult(
-            sweep_id=recorded.sweep_id,
-            study="cnn",
-            ranking=("t0000",),
-            winner=trial,
-            outcomes={"completed": 1},
-            accelerator_seconds=1.0,
-            num_epochs=1,
-            wall_s=1.0,
-            finished_at=recorded.started_at,
-        )
-    )
+    runs.write_result(replace(sweep_result, sweep_id=recorded.sweep_id, ranking=("t0000",), winner=trial))
     options = SweepOptions(best_of=recorded.sweep_id)
     assert read_best(options.adapt(study), runs, options)[0].learning_rate == trial.config["learning_rate"]
     for other in (replace(study, definition="."), get_study("cnn")):
