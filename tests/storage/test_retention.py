@@ -10,16 +10,16 @@ import pytest
 from click.testing import CliRunner
 from fakes import checkpoint
 
-from cifar_ray.cli import results
+from cifar_ray.cli import removal
 from cifar_ray.cli.main import main
-from cifar_ray.cli.results import collect
+from cifar_ray.cli.removal import remove_unheld
 from cifar_ray.errors import CifarRayError, SweepHeldError, UnknownNameError
 from cifar_ray.finals import Finalist, Finals, Retraining
 from cifar_ray.records import SweepRecord, SweepResult, TrialRecord
 from cifar_ray.storage import layout
 from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.lease import Lease
-from cifar_ray.storage.retention import remove_keys, surplus
+from cifar_ray.storage.retention import everything, manifests_first, remove_keys, surplus
 from cifar_ray.storage.runs import RunStore
 
 ACCURACIES = {"t0000": (0.2, 0.5, 0.4, 0.45), "t0001": (0.3, 0.1)}
@@ -50,13 +50,13 @@ def test_of_an_unfinished_sweep_each_trials_best_and_two_newest_stay(kept: RunSt
         "cnn-1/trials/t0001/checkpoints/epoch-0009",
     }
     assert found["cnn-1/trials/t0001/checkpoints/epoch-0009/model.safetensors"] == len(b"cut off")
-    collect(kept, "cnn-1")
+    remove_unheld(kept, "cnn-1", surplus)
     assert _epochs(kept) == {"t0000": [2, 3, 4], "t0001": [1]}
 
 
 def test_a_damaged_manifest_counts_for_nothing_and_the_two_newest_whole_ones_stay(kept: RunStore) -> None:
     kept.objects.write("cnn-1/trials/t0000/checkpoints/epoch-0004/manifest.json", b"{")
-    collect(kept, "cnn-1")
+    remove_unheld(kept, "cnn-1", surplus)
     assert _epochs(kept) == {"t0000": [2, 3], "t0001": [1, 2]}
 
 
@@ -66,7 +66,7 @@ def test_of_a_finished_sweep_the_winners_best_stays(kept: RunStore, sweep_result
     assert sweep_result.winner.best_epoch == 4
     kept.write_result(sweep_result)
     before = set(kept.objects.keys("cnn-1"))
-    num_removed = collect(kept, "cnn-1")
+    num_removed = remove_unheld(kept, "cnn-1", surplus)
     assert _epochs(kept) == {"t0000": [2], "t0001": []}
     left = set(kept.objects.keys("cnn-1"))
     assert len(before - left) == num_removed
@@ -86,21 +86,21 @@ def test_where_the_winners_best_is_not_whole_the_next_best_stays(
     else:
         kept.objects.write("cnn-1/trials/t0000/checkpoints/epoch-0002/model.safetensors", b"cut off")
     kept.write_result(sweep_result)
-    collect(kept, "cnn-1")
+    remove_unheld(kept, "cnn-1", surplus)
     assert _epochs(kept) == {"t0000": [4], "t0001": []}
     assert best.load(4).validation_accuracy == 0.45
 
 
 def test_without_a_winner_no_checkpoint_stays(kept: RunStore, sweep_result: SweepResult) -> None:
     kept.write_result(replace(sweep_result, winner=None))
-    collect(kept, "cnn-1")
+    remove_unheld(kept, "cnn-1", surplus)
     assert _epochs(kept) == {"t0000": [], "t0001": []}
 
 
 def test_another_sweep_is_left_alone(kept: RunStore, sweep_result: SweepResult) -> None:
     kept.objects.write("cnn-10/trials/t0000/checkpoints/epoch-0001/model.safetensors", b"other")
     kept.write_result(sweep_result)
-    collect(kept, "cnn-1")
+    remove_unheld(kept, "cnn-1", surplus)
     assert kept.objects.read("cnn-10/trials/t0000/checkpoints/epoch-0001/model.safetensors") == b"other"
 
 
@@ -108,7 +108,7 @@ def test_a_sweep_that_a_driver_is_at_work_on_is_refused(kept: RunStore) -> None:
     before = _epochs(kept)
     lease = Lease(kept.objects, "cnn-1", say=lambda line: None, on_loss=lambda: None, period_s=0.2)
     with lease, pytest.raises(SweepHeldError):
-        collect(kept, "cnn-1")
+        remove_unheld(kept, "cnn-1", surplus)
     assert _epochs(kept) == before
 
 
@@ -141,7 +141,7 @@ def test_of_finals_the_best_epoch_of_each_training_of_the_winner_stays(
     def left() -> list[list[int]]:
         return [CheckpointStore(nested.objects, finals_id, f"t000{index}").epochs() for index in range(3)]
 
-    collect(kept, "cnn-1")
+    remove_unheld(kept, "cnn-1", surplus)
     assert left() == [[1, 2], [1, 2], [1, 3, 4]], "resuming needs them"
     chosen = Finalist(
         trial_id="t0000",
@@ -159,13 +159,13 @@ def test_of_finals_the_best_epoch_of_each_training_of_the_winner_stays(
     )
     finals = Finals(finalists=(chosen,), num_epochs=8, accelerator_seconds=0.0)
     kept.write_result(replace(sweep_result, finals=finals))
-    collect(kept, "cnn-1")
+    remove_unheld(kept, "cnn-1", surplus)
     assert left() == [[2], [1], []]
     assert _epochs(kept) == {"t0000": [2], "t0001": []}
 
 
 def test_a_removal_that_breaks_off_leaves_no_checkpoint_that_looks_whole(kept: RunStore) -> None:
-    keys = kept.objects.keys("cnn-1/trials/t0001/checkpoints")
+    keys = manifests_first(kept.objects.keys("cnn-1/trials/t0001/checkpoints"))
     looks = iter([False, False, True])
     assert remove_keys(kept, keys, lambda: next(looks)) == 2
     assert _epochs(kept)["t0001"] == []
@@ -174,7 +174,67 @@ def test_a_removal_that_breaks_off_leaves_no_checkpoint_that_looks_whole(kept: R
 
 def test_nothing_more_goes_once_a_driver_has_taken_the_sweep(kept: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     before = kept.objects.keys("cnn-1")
-    monkeypatch.setattr(results, "Lease", lambda *args, on_loss, **options: nullcontext(on_loss()))
+    monkeypatch.setattr(removal, "Lease", lambda *args, on_loss, **options: nullcontext(on_loss()))
     with pytest.raises(CifarRayError, match="a driver took over sweep 'cnn-1'; 0 of"):
-        collect(kept, "cnn-1")
+        remove_unheld(kept, "cnn-1", surplus)
     assert kept.objects.keys("cnn-1") == before
+
+
+@pytest.fixture
+def with_finals(kept: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord, sweep_result: SweepResult) -> str:
+    """The id of the finals of `kept`, which has finished, as they have."""
+    finals = layout.finals("cnn-1")
+    nested = kept.finals("cnn-1")
+    nested.create_sweep(replace(sweep_record, sweep_id=finals, parent="cnn-1"))
+    nested.write_trial(finals, trial_record)
+    CheckpointStore(nested.objects, finals, "t0000").save(checkpoint(1, 0.5))
+    nested.write_result(replace(sweep_result, sweep_id=finals))
+    kept.write_result(sweep_result)
+    return finals
+
+
+def test_a_deletion_that_breaks_off_anywhere_leaves_a_sweep_to_resume_or_to_delete(
+    kept: RunStore, with_finals: str
+) -> None:
+    objects = {key: kept.objects.read(key) for key in everything(kept, "cnn-1")}
+    for number in range(1, len(objects)):
+        assert remove_keys(kept, list(everything(kept, "cnn-1"))[:number]) == number
+        assert kept.summary("cnn-1").state == "interrupted"
+        left = kept.objects.keys("cnn-1")
+        gone = [key for key in objects if key not in left and key != "cnn-1/result.json"]
+        if any(not key.startswith(f"cnn-1/{with_finals}/") for key in gone):
+            # finals' record says that the search is over: it must not outlive a part of the search
+            assert not any(key.startswith(f"cnn-1/{with_finals}/") for key in left)
+        assert remove_keys(kept, everything(kept, "cnn-1")) == len(left)
+        assert kept.objects.keys() == []
+        for key, content in objects.items():
+            kept.objects.write(key, content)
+
+
+def test_a_sweep_is_deleted_with_its_finals_and_no_other(
+    kept: RunStore, with_finals: str, sweep_record: SweepRecord
+) -> None:
+    kept.create_sweep(replace(sweep_record, sweep_id="cnn-11"))
+    kept.objects.write("cnn-2/sweep.json", b"{")
+    where = ["--storage", kept.objects.uri]
+    before = kept.objects.keys()
+    asked = CliRunner().invoke(main, ["results", "delete", "cnn-1", "cnn-2", *where], input="n\n")
+    assert (asked.exit_code, kept.objects.keys()) == (1, before)
+    assert "cnn-1: finished, 27 objects" in asked.output
+    assert "cnn-2: unreadable, 1 objects" in asked.output
+    done = CliRunner().invoke(main, ["results", "delete", "cnn-1", "cnn-2", "--yes", *where])
+    assert done.exit_code == 0, done.output
+    assert "deleted cnn-1: 27 objects" in done.output
+    assert kept.objects.keys() == ["cnn-11/sweep.json"]
+    unknown = CliRunner().invoke(main, ["results", "delete", "cnn-1", "--yes", *where])
+    assert (unknown.exit_code, kept.objects.keys()) == (2, ["cnn-11/sweep.json"])
+    assert "cnn-11" in unknown.output
+
+
+def test_finals_are_not_deleted_without_their_sweep(kept: RunStore, with_finals: str) -> None:
+    before = kept.objects.keys()
+    where = ["--storage", f"{kept.objects.uri}/cnn-1"]
+    said = CliRunner().invoke(main, ["results", "delete", with_finals, "--yes", *where])
+    assert said.exit_code == 2
+    assert "they are deleted with it" in said.output
+    assert kept.objects.keys() == before

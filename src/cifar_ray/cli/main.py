@@ -18,7 +18,7 @@ _GROUPS = {
     "job": "Submit, watch and stop sweeps and evaluations.",
     "cluster": "Check a release on Kubernetes and connect to it.",
     "dashboard": "Watch sweeps live in the browser.",
-    "results": "List, show, compare and copy sweeps.",
+    "results": "List, show, compare, copy and delete sweeps.",
 }
 
 

@@ -1,8 +1,7 @@
-"""`cifar-ray results`: list, show, compare and copy the sweeps of a store."""
+"""`cifar-ray results`: list, show, compare, copy and delete the sweeps of a store."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.console import Console
 from cifar_ray.cli.completion import sweep_ids
 from cifar_ray.cli.connection import connect_runs, storage_option
 from cifar_ray.cli.flag_types import Positive
+from cifar_ray.cli.removal import delete, gc
 from cifar_ray.errors import CifarRayError, ConfigurationError, RecordError, StorageError, UnknownNameError, plain
 from cifar_ray.reporting.curve_bias import measure_curve_bias
 from cifar_ray.reporting.curve_bias_view import curve_bias_renderable
@@ -26,9 +26,7 @@ from cifar_ray.reporting.terminal import (
     sweeps_renderable,
     trials_renderable,
 )
-from cifar_ray.storage.lease import Lease
 from cifar_ray.storage.pulling import pull_sweep
-from cifar_ray.storage.retention import remove_keys, surplus
 from cifar_ray.storage.runs import RunStore
 
 if TYPE_CHECKING:
@@ -49,7 +47,7 @@ def _to(default: str) -> Callable[..., Any]:
 
 @click.group()
 def results() -> None:
-    """List, show, compare and copy sweeps."""
+    """List, show, compare, copy and delete sweeps."""
 
 
 @results.command("list")
@@ -215,37 +213,8 @@ def wait(sweeps: tuple[str, ...], timeout_s: float, storage: str | None) -> None
     wait_for_results(connect_runs(storage, may_be_new=True), sweeps, timeout_s)
 
 
-@results.command()
-@click.argument("sweep", shell_complete=sweep_ids)
-@click.option("--remove", is_flag=True, help="Remove them; without it, only list what would be removed.")
-@storage_option
-def gc(sweep: str, remove: bool, storage: str | None) -> None:
-    """Remove checkpoints that a sweep no longer needs.
-
-    A finished sweep keeps its winner's best checkpoint alone (if it had finals, also the best of each training of
-    their winner), any other sweep those that resuming it needs. Records, metrics and reports stay. A sweep that a
-    driver is working on is refused.
-    """
-    runs = connect_runs(storage)
-    if remove:
-        click.echo(f"removed {collect(runs, sweep)} objects of {sweep}")
-        return
-    found = surplus(runs, sweep)
-    for key in found:
-        click.echo(plain(key))
-    click.echo(f"would remove {len(found)} objects, {sum(found.values()) / 2**20:.1f} MiB; add --remove to do it")
-
-
-def collect(runs: RunStore, sweep: str) -> int:
-    """Remove a sweep's surplus while no driver can be at work on it; returns the number of objects."""
-    runs.sweep(sweep)  # an unknown one gets no lease
-    lost = threading.Event()
-    with Lease(runs.objects, sweep, say=click.echo, on_loss=lost.set):
-        keys = surplus(runs, sweep)
-        number = remove_keys(runs, keys, lost.is_set)
-    if number < len(keys):
-        raise CifarRayError(f"a driver took over sweep {sweep!r}; {number} of {len(keys)} objects were removed")
-    return number
+results.add_command(gc)
+results.add_command(delete)
 
 
 def wait_for_results(runs: RunStore, sweeps: Sequence[str], timeout_s: float, period_s: float = WAIT_PERIOD_S) -> None:

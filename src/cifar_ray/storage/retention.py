@@ -1,4 +1,4 @@
-"""Finds the objects of a sweep that nobody needs any more."""
+"""Finds the objects of a sweep that may be removed, and removes them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,33 @@ def surplus(runs: RunStore, sweep_id: str) -> dict[str, int]:
     nested = runs.finals(sweep_id)
     retrained = [each.trial_id for each in chosen.retrainings] if chosen else []
     in_finals = _surplus(nested, layout.finals(sweep_id), None if result is None else retrained)
-    return found | {f"{sweep_id}/{key}": size for key, size in in_finals.items()}
+    found |= {f"{sweep_id}/{key}": size for key, size in in_finals.items()}
+    return {key: found[key] for key in manifests_first(found)}
+
+
+def everything(runs: RunStore, sweep_id: str) -> dict[str, int]:
+    """Keys and bytes of all that there is of a sweep but a lease; UnknownNameError where there is no such sweep.
+
+    In the order in which to remove them. Broken off, that leaves a sweep that has not finished: it can be removed
+    again, and a driver that resumes it trains what is missing.
+    """
+    if not runs.has_sweep(sweep_id):
+        runs.sweep(sweep_id)  # raises the error that names similar ones
+    finals = layout.finals(sweep_id)
+    in_finals = f"{sweep_id}/{finals}/"
+    ends = [layout.result(sweep_id), f"{sweep_id}/{layout.sweep_record(finals)}", layout.sweep_record(sweep_id)]
+    sizes = runs.objects.sizes(sweep_id)
+    sizes.pop(layout.lease(sweep_id), None)
+
+    def stage(key: str) -> int:
+        return 2 * ends.index(key) if key in ends else 1 if key.startswith(in_finals) else 3
+
+    return {key: sizes[key] for key in sorted(manifests_first(sizes), key=stage)}
+
+
+def manifests_first(keys: Iterable[str]) -> list[str]:
+    """The order in which to remove checkpoints: broken off, it leaves none that looks whole."""
+    return sorted(keys, key=lambda key: not key.endswith(layout.MANIFEST))
 
 
 def _surplus(runs: RunStore, sweep_id: str, chosen: Iterable[str] | None) -> dict[str, int]:
@@ -41,10 +67,9 @@ def _surplus(runs: RunStore, sweep_id: str, chosen: Iterable[str] | None) -> dic
 
 
 def remove_keys(runs: RunStore, keys: Iterable[str], is_lost: Callable[[], bool] = lambda: False) -> int:
-    """Delete these objects, until `is_lost()`; returns the number deleted."""
-    # manifests before the files that they list: if interrupted, this leaves no checkpoint that looks whole
+    """Delete these objects, in their order, until `is_lost()`; returns the number deleted."""
     number = 0
-    for key in sorted(keys, key=lambda key: not key.endswith(layout.MANIFEST)):
+    for key in keys:
         if is_lost():
             break
         runs.objects.delete(key)

@@ -13,7 +13,7 @@ from ray.tune.experiment import Trial
 from cifar_ray.errors import StorageError
 from cifar_ray.records import TrialRecord
 from cifar_ray.storage import layout
-from cifar_ray.storage.retention import remove_keys
+from cifar_ray.storage.retention import manifests_first, remove_keys
 from cifar_ray.storage.runs import RunStore
 
 PERIOD_S = 30.0
@@ -68,6 +68,7 @@ class Pruner(Callback):
     def _remove(self, trial_ids: list[str]) -> None:
         for trial_id in trial_ids:
             try:
-                remove_keys(self._runs, self._runs.objects.keys(layout.checkpoints(self._sweep_id, trial_id)))
+                keys = self._runs.objects.keys(layout.checkpoints(self._sweep_id, trial_id))
+                remove_keys(self._runs, manifests_first(keys))
             except StorageError:
                 return  # they are removed at the sweep's end
