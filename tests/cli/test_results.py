@@ -205,7 +205,7 @@ def test_the_answer_stands_last() -> None:
 
 
 def test_pull_names_its_own_folder_where_that_fails_and_says_what_is_not_there(
-    runs: RunStore, sweep_record: SweepRecord, tmp_path: Path
+    runs: RunStore, sweep_record: SweepRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs.create_sweep(sweep_record)
     (tmp_path / "file").touch()
@@ -215,6 +215,12 @@ def test_pull_names_its_own_folder_where_that_fails_and_says_what_is_not_there(
     assert "--to" in refused.output
     assert "CIFAR_RAY_STORAGE" not in refused.output
     runs.objects.write("cnn-2/sweep.json", b"{}")
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    gone = CliRunner().invoke(main, [*pull, "copies"])
+    assert gone.output.startswith("error: --to copies: No such file or directory\nhint: ")
+    monkeypatch.chdir(tmp_path)
     damaged = CliRunner().invoke(main, [*pull[:2], "cnn-2", *pull[3:], str(tmp_path / "copy")])
     assert "the record is damaged" in damaged.output
     assert "--to" not in damaged.output

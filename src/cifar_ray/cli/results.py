@@ -122,6 +122,9 @@ def pull(sweep: str | None, folder: Path, checkpoints: bool, storage: str | None
         if isinstance(error, RecordError) or runs.objects.uri in error.message:
             raise
         raise StorageError(error.message, "check the rights and free space of --to, or take another") from error
+    except FileNotFoundError as error:
+        # the working directory has been removed
+        raise ConfigurationError(f"--to {folder}: {error.strerror}", "take an absolute path") from error
     click.echo(f"{num_files} files in {folder / sweep}")
     if checkpoints and not any((folder / sweep).glob("trials/*/checkpoints/*")):
         click.echo(f"{runs.objects.uri} has no checkpoints of {sweep}", err=True)
