@@ -210,12 +210,14 @@ def _request(
     max_epochs: int | None,
     grace_period: int | None,
     searcher: Searcher | None,
+    accelerator: str | None,
     chance: float | None,
     budget: float | None,
     deadline_s: float | None,
     **asked: Any,
 ) -> Request:
     from cifar_ray.planning.advice import Wish  # noqa: PLC0415
+    from cifar_ray.planning.finished_sweep import CPU  # noqa: PLC0415
     from cifar_ray.planning.planner import Request  # noqa: PLC0415
 
     planned = get_study(study, own_studies())
@@ -223,6 +225,8 @@ def _request(
         raise ConfigurationError("plans simulate ASHA, not the training of a population", "take another --searcher")
     return Request(
         study=planned.with_budget(max_epochs=max_epochs, grace_period=grace_period).with_searcher(searcher),
+        # `cpu` would be planned as a type of accelerator
+        accelerator=CPU if accelerator and accelerator.upper() == CPU else accelerator,
         wish=Wish(chance=None if chance is None else chance / 100, budget=budget, deadline_s=deadline_s),
         **asked,
     )

@@ -69,9 +69,9 @@ def seconds_left(board: Board) -> float | None:
     running = [curve for curve in curves if curve.outcome == "running"]
     left = [expected_epochs(budget, shares, curve.num_epochs) for curve in running]
     to_start = num_waiting * expected_epochs(budget, shares, 0)
-    if board.num_together == 1:
-        return _seconds_of_trials(board, list(zip(running, left, strict=True)), to_start)
-    return _seconds_of_passes(board, sum(left) + to_start, _expected_passes(budget, shares, running))
+    if board.num_together > 1:
+        return _seconds_of_passes(board, sum(left) + to_start, _expected_passes(budget, shares, running))
+    return _seconds_of_trials(board, list(zip(running, left, strict=True)), to_start)
 
 
 def _seconds_of_trials(board: Board, left: Sequence[tuple[Curve, float]], to_start: float) -> float | None:
