@@ -40,7 +40,8 @@ def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert said[4] == {"event": "finals", "job": "j", "num_trainings": 2, "num_epochs": 4}
     assert (said[6]["epoch"], said[6]["validation_accuracy"], said[7]["validation_accuracy"]) == (1, 0.5, None)
     assert said[8] == {"event": "trial", "job": "j", "trial_id": "t0001", "outcome": "diverged"}
-    assert (said[9]["epochs"], said[9]["eta_s"]) == (2, None)
+    assert said[9]["epochs"] == 2
+    assert said[9]["eta_s"] > 0
 
 
 def test_plain_lines_where_there_is_no_terminal() -> None:

@@ -78,6 +78,14 @@ def test_a_deadline_and_prices_are_answered(tmp_path: Path, monkeypatch: pytest.
     assert "EUR" in done.output
 
 
+def test_cpu_in_small_letters_is_no_accelerator(tmp_path: Path) -> None:
+    done = plan("cnn", "--accelerator", "cpu", *SMALL, "--figure", str(tmp_path / "plan.png"))
+    assert done.exit_code == 0, done.output
+    assert "core-hours" in done.output
+    assert "accelerator-hours" not in done.output
+    assert "--accelerator" not in done.stdout.splitlines()[-1], "a job on CPUs names no type"
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

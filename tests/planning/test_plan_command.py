@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cifar_ray.cli.job import submit
+from cifar_ray.cli.main import main
 from cifar_ray.planning.finished_sweep import FinishedSweep
 from cifar_ray.planning.plan import Plan
 from cifar_ray.planning.plan_command import plan_command
@@ -26,7 +27,8 @@ def options_of(command: str) -> SweepOptions:
     """As `job submit` understands them."""
     words = shlex.split(command)
     assert words[:3] == ["cifar-ray", "job", "submit"]
-    parsed = submit.make_context("submit", words[3:]).params
+    # click keeps the help option of a command's first context
+    parsed = submit.make_context("submit", words[3:], **main.context_settings).params
     return SweepOptions(**{name: parsed[name] for name in SweepOptions.__dataclass_fields__})
 
 

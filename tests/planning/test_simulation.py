@@ -206,10 +206,19 @@ def test_a_worker_that_is_taken_away_costs_the_epoch_it_was_in(is_cohort: bool) 
     assert disturbed.reached == {1: 16, 4: 16}
 
 
-def test_a_trial_that_loses_its_worker_goes_on_in_one_that_had_no_trial_so_far() -> None:
-    rough = Fleet(num_workers=1, node_start_s=1_000_000, preemptions_per_hour=10)
-    assert run(1, rough, seed=1).wall_s > 700_000
-    assert run(1, replace(rough, num_workers=8), seed=1).wall_s < 1000
+@pytest.mark.parametrize("is_cohort", [False, True])
+def test_a_trial_that_loses_its_worker_goes_on_in_one_that_had_no_trial_so_far(is_cohort: bool) -> None:
+    rough = Fleet(num_workers=1, is_cohort=is_cohort, node_start_s=1_000_000, preemptions_per_hour=10)
+    timing = replace(PLAIN, pass_fixed_s=95)
+    assert run(1, rough, timing, seed=1).wall_s > 700_000
+    assert run(1, replace(rough, num_workers=8), timing, seed=1).wall_s < 1000
+
+
+def test_a_cohort_takes_in_the_trials_of_one_that_is_lost() -> None:
+    timing = replace(PLAIN, pass_fixed_s=95)
+    rough = Fleet(num_workers=2, places=2, is_cohort=True, node_start_s=1_000_000, preemptions_per_hour=5)
+    # a start, a pass of two that is lost, and passes of all four
+    assert 438 < run(4, rough, timing, seed=0).wall_s < 700
 
 
 def test_workers_that_never_get_an_epoch_done_are_refused() -> None:

@@ -11,13 +11,12 @@ from cifar_ray.planning.finished_sweep import FinishedSweep
 from cifar_ray.planning.timing import (
     COHORT_SETUP_S,
     COHORT_START_S,
-    PASS_EACH,
-    PASS_FIXED,
     Timing,
     assumed_timing,
     measured_timing,
     num_places,
 )
+from cifar_ray.progress.asha import PASS_EACH, PASS_FIXED
 from cifar_ray.records import EpochMetrics, Interruption, SweepRecord, SweepResult, TrialEvent, TrialRecord
 
 

@@ -7,7 +7,16 @@ import pytest
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler, async_hyperband
 
 from cifar_ray.planning.counted_asha import METRIC, TIME_ATTRIBUTE, CountedASHA
-from cifar_ray.progress.asha import Rung, expected_epochs, milestones, rungs, seconds_left, shares_passing
+from cifar_ray.progress.asha import (
+    PASS_EACH,
+    PASS_FIXED,
+    Rung,
+    expected_epochs,
+    milestones,
+    rungs,
+    seconds_left,
+    shares_passing,
+)
 from cifar_ray.progress.board import Board, Curve
 from cifar_ray.progress.sweep_log import Cohorts, FinalsAhead, LogEvent, TrialEpoch, TrialState
 from cifar_ray.progress.sweep_progress import SweepProgress
@@ -156,22 +165,33 @@ def test_the_estimate_nears_the_truth_and_ends_at_nothing() -> None:
 def test_one_slow_trial_is_waited_for_however_fast_the_others_were() -> None:
     board = Board()
     board.take(Budget(num_trials=9, max_epochs=10, grace_period=10))
+    board.take(replace(PROGRESS, elapsed_s=20.0, running=9))
     for index in range(8):
+        board.take(TrialEpoch(trial_id=f"t000{index}", epoch=10, validation_accuracy=0.5, seconds=1.0))
         board.take(TrialState(trial_id=f"t000{index}", outcome="completed"))
     board.take(TrialEpoch(trial_id="t0008", epoch=1, validation_accuracy=0.5, seconds=20.0))
-    for second in (20, 40):
-        progress = replace(PROGRESS, elapsed_s=float(second), trials=9, running=1, completed=8, epochs=2 * second + 1)
-        board.take(progress)
-    assert seconds_left(board) == 9 * 20.0
+    told = {}
+    for second in (20, 25, 40, 60):
+        board.take(replace(PROGRESS, elapsed_s=float(second), trials=9, running=1, completed=8, epochs=81))
+        told[second] = seconds_left(board)
+    # as long as the last, its next epoch has ended after 40 s
+    assert told == {20: 180, 25: 175, 40: 160, 60: 160}
 
 
-def test_the_pace_is_that_of_the_later_half() -> None:
-    """An epoch a second to begin with, and one in two from the half of the time on."""
+def test_trials_to_start_take_the_mean_of_all_so_far() -> None:
+    """Two at once: two slow trials have been followed by two fast ones, of which one is half through."""
     board = Board()
-    board.take(Budget(num_trials=100, max_epochs=1, grace_period=1))
-    for second, epochs in ((0, 0), (10, 10), (20, 20), (30, 25), (40, 30)):
-        board.take(replace(PROGRESS, elapsed_s=float(second), trials=100, epochs=epochs))
-    assert seconds_left(board) == pytest.approx(100 / 0.5)
+    board.take(Budget(num_trials=20, max_epochs=2, grace_period=2))
+    board.take(replace(PROGRESS, elapsed_s=0.0, running=2))
+    for trial, seconds in (("t0000", 30.0), ("t0001", 30.0), ("t0002", 10.0)):
+        for epoch in (1, 2):
+            board.take(TrialEpoch(trial_id=trial, epoch=epoch, validation_accuracy=0.5, seconds=seconds))
+        board.take(TrialState(trial_id=trial, outcome="completed"))
+    board.take(replace(PROGRESS, elapsed_s=80.0, trials=20, running=1, completed=3, epochs=6))
+    board.take(TrialEpoch(trial_id="t0003", epoch=1, validation_accuracy=0.5, seconds=9.0))
+    board.take(replace(PROGRESS, elapsed_s=80.0, trials=20, running=1, completed=3, epochs=7))
+    usual_s = (4 * 30.0 + 2 * 10.0 + 9.0) / 7
+    assert seconds_left(board) == pytest.approx((9.0 + 16 * 2 * usual_s) / 2)
 
 
 def test_fewer_go_on_where_trials_are_judged_together() -> None:
@@ -183,12 +203,14 @@ def test_fewer_go_on_where_trials_are_judged_together() -> None:
             board.take(each)
         for index in range(8):
             board.take(TrialEpoch(trial_id=f"t000{index}", epoch=1, validation_accuracy=0.5, seconds=1.0))
-        for second in (0, 1):
-            board.take(replace(PROGRESS, elapsed_s=float(second), running=8, epochs=8 * second))
+        board.take(replace(PROGRESS, running=8, epochs=8))
         return seconds_left(board)
 
     # of eight others' odds 2.5 go on to the second rung, six epochs on, and half of those to the end
-    assert left(Cohorts(num_together=8)) == pytest.approx(1 + 2.5 / 8 * (6 + 2 / 2))
+    work, num_passes = 8 * (1 + 2.5 / 8 * (6 + 2 / 2)), 1 + 6 + 2
+    a_second = PASS_FIXED + 8 * PASS_EACH
+    expected = (PASS_FIXED * num_passes + PASS_EACH * work) / a_second
+    assert left(Cohorts(num_together=8)) == pytest.approx(expected)
     # one by one 3.6 would, and 57 % of those: the first at each is compared with nobody
     assert left() == pytest.approx(1 + 3.61 / 8 * (6 + 2 * 0.573), rel=0.001)
 

@@ -80,6 +80,8 @@ def test_any_options_are_refused_or_reach_the_job(
         {"cpus_per_trial": 0.0},
         {"cpus_per_trial": float("nan")},
         {"resume": True},
+        {"resume": True, "sweep_id": ""},
+        {"start_or_resume": True, "sweep_id": ""},
         {"start_or_resume": True},
         {"sweep_id": "report"},
         {"sweep_id": "report", "start_or_resume": True},

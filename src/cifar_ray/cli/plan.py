@@ -156,9 +156,8 @@ def plan(study: str, figure: Path, storage: str | None, sweeps: tuple[str, ...],
     cifar-ray plan resnet --epoch-s 20 --deadline 2h  the best search that finishes within two hours
     cifar-ray plan fast --epoch-s 5 --spot --autoscaling --budget 3
     """
-    # Ray takes two seconds to load, matplotlib half a second
+    # Ray takes two seconds to load
     from cifar_ray.planning.plan_command import plan_command  # noqa: PLC0415
-    from cifar_ray.planning.plan_figure import plan_figure  # noqa: PLC0415
     from cifar_ray.planning.plan_view import plan_renderable  # noqa: PLC0415
     from cifar_ray.planning.planner import make_plan  # noqa: PLC0415
 
@@ -169,6 +168,9 @@ def plan(study: str, figure: Path, storage: str | None, sweeps: tuple[str, ...],
     with _watching() as watch:
         made = make_plan(request, finished, prices, watch)
     Console().print(plan_renderable(made))
+    # matplotlib takes half a second to load: the table comes first
+    from cifar_ray.planning.plan_figure import plan_figure  # noqa: PLC0415
+
     try:
         figure.write_bytes(plan_figure(made))
     except OSError as error:
@@ -208,12 +210,14 @@ def _request(
     max_epochs: int | None,
     grace_period: int | None,
     searcher: Searcher | None,
+    accelerator: str | None,
     chance: float | None,
     budget: float | None,
     deadline_s: float | None,
     **asked: Any,
 ) -> Request:
     from cifar_ray.planning.advice import Wish  # noqa: PLC0415
+    from cifar_ray.planning.finished_sweep import CPU  # noqa: PLC0415
     from cifar_ray.planning.planner import Request  # noqa: PLC0415
 
     planned = get_study(study, own_studies())
@@ -221,6 +225,8 @@ def _request(
         raise ConfigurationError("plans simulate ASHA, not the training of a population", "take another --searcher")
     return Request(
         study=planned.with_budget(max_epochs=max_epochs, grace_period=grace_period).with_searcher(searcher),
+        # `cpu` would be planned as a type of accelerator
+        accelerator=CPU if accelerator and accelerator.upper() == CPU else accelerator,
         wish=Wish(chance=None if chance is None else chance / 100, budget=budget, deadline_s=deadline_s),
         **asked,
     )

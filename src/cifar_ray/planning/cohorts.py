@@ -14,22 +14,26 @@ from cifar_ray.planning.virtual_time import VirtualTime
 class CohortSweep(VirtualTime[float]):
     """As many cohorts as the trials need, each on a worker; trials that ASHA stops are replaced by new ones.
 
-    A cohort that loses its worker waits for the replacement and repeats the pass.
+    The trials of a cohort that loses its worker repeat the pass in an idle one, else in the cohort that is ready first.
     """
 
     def __init__(self, search: Search, timing: Timing, fleet: Fleet, rng: random.Random) -> None:
         super().__init__(search, timing, fleet, rng)
         self._places = fleet.num_together(search.most_at_once)
         self._members: defaultdict[Worker, list[SimulatedTrial]] = defaultdict(list)
+        self._idle: list[Worker] = []
 
     def on_ready(self, worker: Worker, now: float) -> None:
         """Fill the worker's cohort and start a pass."""
-        self._make_pass(worker, now, begins=True)
+        self._make_pass(worker, now)
 
     def on_work(self, worker: Worker, work: float, now: float) -> None:
         """Handle the end of a pass of `work` seconds, or the death of its worker."""
         if now >= worker.dies_s:
+            self.waiting.extend(self._members.pop(worker))
             self.lose(worker, now)
+            if self._idle:
+                self._make_pass(self._idle.pop(), now)
             return
         self.busy_s += work
         decided_s = now
@@ -41,12 +45,15 @@ class CohortSweep(VirtualTime[float]):
                 members.remove(trial)
         self._make_pass(worker, decided_s + self.timing.gap_s)
 
-    def _make_pass(self, worker: Worker, decided_s: float, *, begins: bool = False) -> None:
-        members = self._members[worker]
-        while len(members) < self._places and (trial := self.next_trial()):
+    def _make_pass(self, worker: Worker, decided_s: float) -> None:
+        members, begins = self._members[worker], False
+        # as in a sweep, a cohort takes in those of a lost one beyond its places
+        while (self.waiting or len(members) < self._places) and (trial := self.next_trial()):
             members.append(trial)
             begins = True
         if members:
             seconds = self.timing.pass_s(len(members))
             # the pass waits for the start of new members
             self.train(worker, seconds, decided_s + begins * self.timing.trial_start_s, seconds)
+        else:
+            self._idle.append(worker)

@@ -6,6 +6,9 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cifar_ray.errors import ConfigurationError
 
 NUM_COMPLETIONS = 16
@@ -50,10 +53,10 @@ class CurveBank:
         self.num_images = num_images
         self._epoch_s = [curve.epoch_s for curve in curves]
         rng = random.Random(0)
-        self._rows: list[list[Sequence[float]]] = [
-            [curve.accuracies[:max_epochs]]
+        self._rows = [
+            [np.array(curve.accuracies[:max_epochs])]
             if curve.has_diverged or len(curve.accuracies) >= max_epochs
-            else [_complete(curve.accuracies, finite, max_epochs, rng) for _ in range(NUM_COMPLETIONS)]
+            else [np.array(_complete(curve.accuracies, finite, max_epochs, rng)) for _ in range(NUM_COMPLETIONS)]
             for curve in curves
         ]
 
@@ -72,10 +75,10 @@ class CurveBank:
         """Each curve once, in order and without a shift: to replay a sweep with its own curves."""
         return [self._curve(index, ways[0], 0.0) for index, ways in enumerate(self._rows)]
 
-    def _curve(self, index: int, row: Sequence[float], shift: float) -> TrialCurve:
+    def _curve(self, index: int, row: NDArray[np.float64], shift: float) -> TrialCurve:
         num = self.num_images
-        accuracies = [min(num, max(0, round((each + shift) * num))) / num for each in row]
-        return TrialCurve(accuracies=accuracies, epoch_s=self._epoch_s[index])
+        accuracies = np.rint((row + shift) * num).clip(0, num) / num
+        return TrialCurve(accuracies=accuracies.tolist(), epoch_s=self._epoch_s[index])
 
 
 def _complete(

@@ -10,7 +10,8 @@ from cifar_ray.errors import ConfigurationError
 from cifar_ray.planning.curve_bank import CurveBank, TrialCurve
 from cifar_ray.planning.curve_model import EPOCH_S, STATEMENT, expected_best, model_bank
 from cifar_ray.planning.finished_sweep import CPU, FinishedSweep
-from cifar_ray.planning.timing import COHORT_SETUP_S, PASS_EACH, PASS_FIXED, Timing, assumed_timing, measured_timing
+from cifar_ray.planning.timing import COHORT_SETUP_S, Timing, assumed_timing, measured_timing
+from cifar_ray.progress.asha import PASS_EACH, PASS_FIXED
 from cifar_ray.studies import Study, TrialConfig, as_defined
 
 

@@ -92,7 +92,7 @@ def _rungs(plan: Plan) -> RenderableType:
     base = plan.base
     budget = base.setup.budget(plan.grid.budget)
     table = narrow_table("ASHA's rungs")
-    for name in ("trials that come so far", "of the rung before", "if all were alike"):
+    for name in ("trials that come so far", "of the rung before", "if all were equally good"):
         table.add_column(name, justify="right")
     num_together = plan.grid.fleet_of(base.setup).num_together(plan.grid.most_at_once(base.setup))
     shares = shares_passing(budget, [], budget.num_trials, num_together)
@@ -114,7 +114,7 @@ def _source(plan: Plan) -> Iterator[RenderableType]:
         off = plan.replayed.wall_s / took_s - 1 if took_s else 0.0
         # the records do not say whether each pass was judged together (docs/decisions/0015)
         is_cohort = plan.source.timed_on.sweep.is_cohort
-        note = "; as a rule cohorts took longer before a pass was judged together" if is_cohort else ""
+        note = "; cohort sweeps of older versions took longer, as a rule" if is_cohort else ""
         yield verbatim(
             f"check of the mechanics: {plan.source.timed_on.sweep.sweep_id}, replayed with its own curves, takes "
             f"{seconds(plan.replayed.wall_s)}; it took {seconds(took_s)} ({100 * off:+.0f} %){note}"
@@ -233,8 +233,8 @@ def _advice(plan: Plan) -> Iterator[RenderableType]:
         if plan.cuts_trials:
             cut = max(plan.combinations, key=lambda each: (each.chance, -each.hours.mean))
             yield verbatim(
-                f"  the likeliest that cuts any: {_setup(cut)}, {seconds(cut.wall_s.mean)}, {_spend(plan, cut)}, "
-                f"within {POINTS} of it with {percent(cut.chance, 0)} %"
+                f"  the likeliest of those that cut trials: {_setup(cut)}, {seconds(cut.wall_s.mean)}, "
+                f"{_spend(plan, cut)}, within {POINTS} of it with {percent(cut.chance, 0)} %"
             )
         return
     low, high = wilson_interval(advised.num_close, advised.num_seeds)
@@ -257,13 +257,14 @@ def _verdict(plan: Plan) -> str:
         bounds.append(seconds(wish.deadline_s))
     within = f" within {' and '.join(bounds)}" if bounds else ""
     if not is_met and excess(plan.advice.forecast, wish, plan.cost) > 1:
-        return f"none of these set-ups fits{within}; the nearest"
+        return f"none of these set-ups stays{within} in 97.5 % of its simulations; the nearest"
     chance = wish.least_chance
     if chance is None:
         return f"the best of these set-ups{within}"
+    likely = f"a {100 * chance:g} % chance of a winner within {POINTS} of the full search's"
     if not is_met:
-        return f"none of these set-ups reaches a chance of {100 * chance:g} %{within}; the likeliest"
-    return f"the cheapest of these set-ups with a chance of {100 * chance:g} %{within}"
+        return f"none of these set-ups{within} has {likely}; the likeliest"
+    return f"the cheapest of these set-ups{within} with {likely}"
 
 
 def _setup(forecast: Forecast) -> str:

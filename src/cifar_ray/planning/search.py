@@ -108,15 +108,17 @@ class Search:
         self.num_epochs += 1
         accuracy = trial.curve.accuracies[trial.epoch - 1]
         self.best_accuracy = max(self.best_accuracy, accuracy)
+        goes_on = True
+        # Ray Tune decides nothing in between
         if trial.epoch in self.reached:
             self.reached[trial.epoch] += 1
-        result = {TIME_ATTRIBUTE: trial.epoch, METRIC: accuracy}
-        decision = self._asha.on_trial_result(None, trial, result)
+            result = {TIME_ATTRIBUTE: trial.epoch, METRIC: accuracy}
+            goes_on = self._asha.on_trial_result(None, trial, result) != TrialScheduler.STOP
         # ASHA itself stops a trial at its last epoch, but does not know of one that diverges earlier
-        if decision != TrialScheduler.STOP and trial.epoch < len(trial.curve.accuracies):
+        if goes_on and trial.epoch < len(trial.curve.accuracies):
             return True
         self.num_open -= 1
-        self._asha.on_trial_complete(None, trial, result)
+        self._asha.on_trial_complete(None, trial, {})
         if self._num_finalists:
             heapq.heappush(self._finalists, (max(trial.curve.accuracies[: trial.epoch]), trial.curve.epoch_s))
             if len(self._finalists) > self._num_finalists:

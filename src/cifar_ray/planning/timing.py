@@ -11,10 +11,9 @@ from statistics import fmean, linear_regression, median
 
 from cifar_ray.capacity import ACCELERATOR, NodeKind
 from cifar_ray.planning.finished_sweep import FinishedSweep
+from cifar_ray.progress.asha import PASS_EACH, PASS_FIXED
 from cifar_ray.records import EpochMetrics, SweepRecord
 
-PASS_FIXED, PASS_EACH = 0.91, 0.28
-"""A pass of a cohort of n takes fixed + each * n times an epoch of a trial alone on one of the node's two cores."""
 COHORT_SETUP_S = 40.0
 """Seconds until a cohort's first pass, with the start of its members' processes."""
 COHORT_START_S = 2.3

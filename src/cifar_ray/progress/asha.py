@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from cifar_ray.progress.board import Board, Curve
 from cifar_ray.studies import Budget
+
+PASS_FIXED, PASS_EACH = 0.91, 0.28
+"""A pass of a cohort of n takes fixed + each * n times an epoch of a trial alone on one of the node's two cores."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,28 +54,75 @@ def rungs(budget: Budget, curves: Iterable[Curve]) -> list[Rung]:
 def seconds_left(board: Board) -> float | None:
     """How many more seconds the sweep is likely to run; None where the log does not tell.
 
-    The estimate is the larger of two bounds. One is all the epochs that running trials and those still to start are
-    likely to train (`shares_passing`), at the epochs per second of the later half of the run so far. The other is for
-    the end of a sweep, when few trials are left to fill the cluster: the longest time that a running trial is likely
-    to take, at the seconds of its last epoch. Nodes that join or leave are not foreseen.
+    Two things may decide: all the epochs that running trials and those still to start are likely to train
+    (`shares_passing`), or the longest way that a running trial is likely to go on, when few are left to fill the
+    cluster. Nodes that join or leave are not foreseen.
 
-    None until as many epochs as the reduction factor have ended. Replayed over `cnn-60-seed-0` (60 trials in a
-    cohort of 16, reduction factor 8, 315 s; every 2 s until 10 s before its end, n = 134) it was off by a factor of
-    1.35 (root mean square of the logarithm), 2.2 at worst; mostly too long, as passes grow shorter.
+    None until as many epochs as the reduction factor have ended. docs/following.md says how accurate it is.
     """
     budget, progress = board.budget, board.progress
     if budget is None or progress is None or progress.epochs < min(budget.reduction_factor, budget.num_trials):
         return None
-    rate = _epochs_per_second(board.pace)
-    if rate is None:
+    curves = board.curves.values()
+    num_waiting = max(0, budget.num_trials - len(curves))
+    shares = shares_passing(budget, curves, num_waiting, board.num_together)
+    running = [curve for curve in curves if curve.outcome == "running"]
+    left = [expected_epochs(budget, shares, curve.num_epochs) for curve in running]
+    to_start = num_waiting * expected_epochs(budget, shares, 0)
+    if board.num_together > 1:
+        return _seconds_of_passes(board, sum(left) + to_start, _expected_passes(budget, shares, running))
+    return _seconds_of_trials(board, list(zip(running, left, strict=True)), to_start)
+
+
+def _seconds_of_trials(board: Board, left: Sequence[tuple[Curve, float]], to_start: float) -> float | None:
+    """For running trials with the epochs `left` to each, at the pace of its last, and so many epochs of those to start.
+
+    These are as long as the mean of all so far.
+    """
+    known = [line.seconds for curve in board.curves.values() for line in curve.epochs.values()]
+    if not known:
         return None
-    running = [curve for curve in board.curves.values() if curve.outcome == "running"]
-    num_waiting = max(0, budget.num_trials - len(board.curves))
-    shares = shares_passing(budget, board.curves.values(), num_waiting, board.num_together)
-    left = {curve.trial_id: expected_epochs(budget, shares, curve.num_epochs) for curve in running}
-    work = sum(left.values()) + num_waiting * expected_epochs(budget, shares, 0)
-    ways = [left[curve.trial_id] * curve.epochs[curve.num_epochs].seconds for curve in running if curve.epochs]
-    return max(work / rate, *ways, 0.0)
+    usual_s = fmean(known)
+    ways = [num_epochs * (curve.epoch_s or usual_s) - _seconds_since(board, curve) for curve, num_epochs in left]
+    return max((sum(ways) + to_start * usual_s) / max(1, board.most_running), *ways, 0.0)
+
+
+def _seconds_of_passes(board: Board, work: float, longest: float) -> float | None:
+    """For cohorts that train `work` epochs in at least `longest` passes: these grow shorter as members are stopped."""
+    newest = board.newest
+    if newest is None or newest.epoch_s is None:
+        return None
+    num_cohorts = max(1, math.ceil(board.most_running / board.num_together))
+    num_places = num_cohorts * board.num_together
+    # a trial that ended in the last pass was in it, too
+    num_members = sum(
+        curve.outcome == "running" or curve.epoch_s == newest.epoch_s for curve in board.curves.values() if curve.epochs
+    )
+    size = min(max(1, num_members), num_places) / num_cohorts
+    weight = PASS_EACH * work / num_cohorts + PASS_FIXED * max(work / num_places, longest)
+    return max(0.0, newest.epoch_s * weight / (PASS_FIXED + PASS_EACH * size) - _seconds_since(board, newest))
+
+
+def _seconds_since(board: Board, curve: Curve) -> float:
+    """Seconds since its newest epoch ended, at most as many as that took."""
+    assert board.progress is not None
+    return min(board.progress.elapsed_s - curve.told_s, curve.epoch_s or 0.0)
+
+
+def _expected_passes(budget: Budget, shares: Mapping[int, float], running: Iterable[Curve]) -> float:
+    """How many more passes are likely to have one of these trials."""
+    falls = []
+    for curve in running:
+        chance = 1.0
+        for epoch, share in (*shares.items(), (budget.max_epochs, 0.0)):
+            if epoch > curve.num_epochs:
+                falls.append((epoch - curve.num_epochs, chance * (1 - share)))
+                chance *= share
+    total, before, num_members = 0.0, 0, math.fsum(fall for _, fall in falls)
+    for num_passes, fall in sorted(falls):
+        total += (num_passes - before) * min(1.0, num_members)
+        before, num_members = num_passes, num_members - fall
+    return total
 
 
 def shares_passing(
@@ -107,15 +159,3 @@ def expected_epochs(budget: Budget, shares: Mapping[int, float], num_epochs: int
 
 def _chance(num_others: int, reduction_factor: int) -> float:
     return ((num_others - 1) / reduction_factor + 1) / (num_others + 1) if num_others else 1.0
-
-
-def _epochs_per_second(pace: list[tuple[float, int]]) -> float | None:
-    """Over the later half of the time, or over all of it if no epoch ended in that half; None where none has ended."""
-    if not pace:
-        return None
-    now, num_epochs = pace[-1]
-    begin = next((each for each in pace if each[0] >= now / 2), pace[0])
-    if num_epochs <= begin[1] or now <= begin[0]:
-        begin = pace[0]
-    elapsed_s, num_new = now - begin[0], num_epochs - begin[1]
-    return num_new / elapsed_s if num_new > 0 and elapsed_s > 0 else None

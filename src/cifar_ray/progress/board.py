@@ -17,11 +17,18 @@ class Curve:
     trial_id: str
     outcome: Outcome = "running"
     epochs: dict[int, TrialEpoch] = field(default_factory=dict)
+    told_s: float = 0.0
+    """Seconds since the driver began, by the progress line before its newest epoch."""
 
     @property
     def num_epochs(self) -> int:
         """Epochs that it has trained."""
         return max(self.epochs, default=0)
+
+    @property
+    def epoch_s(self) -> float | None:
+        """Seconds of its newest epoch."""
+        return self.epochs[self.num_epochs].seconds if self.epochs else None
 
     @property
     def best(self) -> float | None:
@@ -53,15 +60,17 @@ class Board:
         self.curves: dict[str, Curve] = {}
         self.waiting: Waiting | None = None
         """Since when no trial runs, and why; None while one does, or before anything is known."""
-        self.pace: list[tuple[float, int]] = []
-        """By progress line: seconds since the driver began, and the epochs trained by then."""
+        self.newest: Curve | None = None
+        """The trial whose epoch ended last."""
+        self.most_running = 0
+        """The most trials that a progress line told of at once."""
 
     def take(self, event: LogEvent) -> None:
         """Apply one event."""
         match event:
             case SweepProgress():
                 self.progress = event
-                self.pace.append((event.elapsed_s, event.epochs))
+                self.most_running = max(self.most_running, event.running)
                 if event.running:
                     self.waiting = None
             case Waiting():
@@ -69,14 +78,16 @@ class Board:
             case Budget():
                 if self.budget is not None:
                     # the finals begin, with other trials
-                    self.progress, self.curves, self.pace = None, {}, []
+                    self.progress, self.curves, self.newest, self.most_running = None, {}, None, 0
                 self.budget, self.num_together, self.finals = event, 1, None
             case Cohorts():
                 self.num_together = event.num_together
             case FinalsAhead():
                 self.finals = event
             case TrialEpoch():
-                self._curve(event.trial_id).epochs[event.epoch] = event
+                self.newest = curve = self._curve(event.trial_id)
+                curve.epochs[event.epoch] = event
+                curve.told_s = self.progress.elapsed_s if self.progress else 0.0
             case TrialState():
                 self._curve(event.trial_id).outcome = event.outcome
 

@@ -128,7 +128,8 @@ class SweepOptions:
                 f"a sweep {PUBLISHED!r} could not be named by --best-of, where that is the report's winner",
                 "take another --sweep-id",
             )
-        if (self.resume or self.start_or_resume) and self.sweep_id is None:
+        # an empty one is a variable that is not set: each retry would start a sweep of its own
+        if (self.resume or self.start_or_resume) and not self.sweep_id:
             flag = "--resume" if self.resume else "--start-or-resume"
             raise ConfigurationError(f"{flag} needs to know which sweep", "add --sweep-id")
         if self.resume and self.start_or_resume:
