@@ -18,6 +18,7 @@ from cifar_ray.errors import CifarRayError, DeviceError, NotAMemberError, Storag
 from cifar_ray.records import EpochMetrics
 from cifar_ray.storage.uploading import DRAIN_DEADLINE_S
 from cifar_ray.tuning.assignment import assigned_trial
+from cifar_ray.tuning.engine_watch import EngineWatch
 from cifar_ray.tuning.standing import Standing
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ FAILURE_DELIVERY_S = 5.0
 """Seconds for the trials of a pass to receive the device's failure, before the engine exits."""
 PATIENCE_S = 5.0
 """Seconds to wait before any other pass, for Ray Tune's decisions and the trials that replace those it stopped."""
-ANSWER_DEADLINE_S = 10.0
-"""Seconds for an engine to show that it is alive, when all are drained: one that waits for a node never answers."""
 
 
 EpochOfPass = tuple[EpochMetrics, list[Standing]]
@@ -234,14 +233,12 @@ def start_engines(
     return [actor.remote(data, plan) for _ in range(num_engines)]
 
 
-def drain_engines(engines: Sequence[ActorHandle]) -> None:
+def drain_engines(watch: EngineWatch) -> None:
     """Wait until every checkpoint is in the store; StorageError where that fails.
 
     An engine that died has none left to upload, and one whose node never came up has had none.
     """
-    asked = {engine.num_members.remote(): engine for engine in engines}
-    answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_DEADLINE_S)
-    for engine in map(asked.__getitem__, answered):
+    for engine in watch.up():
         try:
             ray.get(engine.drain.remote(), timeout=DRAIN_DEADLINE_S)
         except ray.exceptions.RayTaskError as error:
