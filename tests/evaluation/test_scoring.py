@@ -24,6 +24,7 @@ from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
 from cifar_ray.settings import read_settings
 from cifar_ray.statistics import summarise_classes, wilson_interval
 from cifar_ray.storage.checkpoints import CheckpointStore
+from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig, get_study
 from cifar_ray.training.state import load_weights
@@ -214,6 +215,22 @@ def test_what_has_scores_is_whole(finished: RunStore, monkeypatch: pytest.Monkey
     with pytest.raises(StorageError, match="no room"):
         score_sweep(finished.objects.uri, "cnn-1")
     assert finished.test_scores("cnn-1") is None
+
+
+def test_a_store_that_takes_no_scores_leaves_the_test_set_closed(
+    finished: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a copy that is mounted read-only."""
+
+    def refuse(*_: object) -> None:
+        raise StorageError("read-only")
+
+    opened: list[str] = []
+    monkeypatch.setattr(FolderStore, "write", refuse)
+    monkeypatch.setattr(scoring, "load_images", lambda *arguments: opened.append("test"))
+    with pytest.raises(StorageError, match="read-only"):
+        score_sweep(finished.objects.uri, "cnn-1")
+    assert not opened
 
 
 def test_the_temperature_is_fitted_on_what_the_sweep_held_out_and_nothing_else(

@@ -25,6 +25,7 @@ from cifar_ray.statistics import summarise_classes, wilson_interval
 from cifar_ray.storage.answers import TestAnswers
 from cifar_ray.storage.object_store import open_store
 from cifar_ray.storage.patient_store import PatientStore
+from cifar_ray.storage.probe import check_write_read_delete
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.training.device import choose_device
 
@@ -40,8 +41,10 @@ def score_sweep(storage: str, sweep_id: str) -> TestScores:
     runs = RunStore(open_store(storage))
     if (scores := runs.test_scores(sweep_id)) is not None:
         return scores
-    scores, answers = _score(load_winner(runs, sweep_id))
+    winner = load_winner(runs, sweep_id)
     # lost scores would have the test set opened again
+    check_write_read_delete(runs.objects)
+    scores, answers = _score(winner)
     patient = RunStore(PatientStore(runs.objects))
     # answers first: a sweep that has scores is complete
     patient.write_answers(answers)
