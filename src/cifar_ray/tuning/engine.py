@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -171,8 +171,8 @@ class CohortEngine:
                 # the epochs were trained on this node, not on those of the members' processes
                 epochs = {line.trial_id: (replace(line, node=self._node), standings) for line in lines}
                 # a trial that left as the pass began has no epoch
-                ends = {**self._cohort.failures, **epochs}
-                outcomes = {trial_id: ends.get(trial_id) or _not_a_member(trial_id) for trial_id in trial_ids}
+                absent = {trial_id: _not_a_member(trial_id) for trial_id in trial_ids}
+                outcomes = {**absent, **self._cohort.failures, **epochs}
             except Exception as error:  # noqa: BLE001  # raised again in the process of every trial of the pass
                 # otherwise its frames would keep the device memory of this pass through the next one
                 traceback.clear_frames(error.__traceback__)
