@@ -63,6 +63,7 @@ class SleepingCohort:
     def __init__(self, folder: str, data: TrainingData, *, data_seed: int, num_threads: int) -> None:
         self._folder = folder
         self._learners: dict[str, SleepingLearner] = {}
+        self.failures: dict[str, Exception] = {}
 
     def add(self, trial: Trial) -> SleepingLearner:
         """Add a trial."""

@@ -14,7 +14,7 @@ from cifar_ray.cifar10 import CLASSES
 from cifar_ray.data.image_set import ImageSet
 from cifar_ray.data.sources import load_images
 from cifar_ray.data.split import split
-from cifar_ray.errors import ConfigurationError, DataError, StorageError
+from cifar_ray.errors import ConfigurationError, DataError, StorageError, StoreUnavailableError
 from cifar_ray.evaluation import judge, scoring
 from cifar_ray.evaluation.corruptions import CORRUPTIONS, corrupt
 from cifar_ray.evaluation.scoring import score_sweep
@@ -24,6 +24,7 @@ from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
 from cifar_ray.settings import read_settings
 from cifar_ray.statistics import summarise_classes, wilson_interval
 from cifar_ray.storage.checkpoints import CheckpointStore
+from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig, get_study
 from cifar_ray.training.state import load_weights
@@ -216,6 +217,22 @@ def test_what_has_scores_is_whole(finished: RunStore, monkeypatch: pytest.Monkey
     assert finished.test_scores("cnn-1") is None
 
 
+def test_a_store_that_takes_no_scores_leaves_the_test_set_closed(
+    finished: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a copy that is mounted read-only."""
+
+    def refuse(*_: object) -> None:
+        raise StorageError("read-only")
+
+    opened: list[str] = []
+    monkeypatch.setattr(FolderStore, "write", refuse)
+    monkeypatch.setattr(scoring, "load_images", lambda *arguments: opened.append("test"))
+    with pytest.raises(StorageError, match="read-only"):
+        score_sweep(finished.objects.uri, "cnn-1")
+    assert not opened
+
+
 def test_the_temperature_is_fitted_on_what_the_sweep_held_out_and_nothing_else(
     finished: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -252,6 +269,24 @@ def test_a_winner_whose_training_images_are_gone_is_scored(finished: RunStore, m
     scores = score_sweep(finished.objects.uri, "cnn-1")
     assert scores.calibration is None
     assert scores.remarks == ("not calibrated: the training images are not there any more: no train-*.parquet in it",)
+
+
+def test_training_images_that_cannot_be_loaded_now_leave_the_test_set_closed(
+    finished: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when their store goes down: it is evaluated later."""
+    opened: list[str] = []
+
+    def load(source: str, part: Any, settings: Any) -> ImageSet:
+        opened.append(part)
+        if part == "train":
+            raise StoreUnavailableError("no answer")
+        return load_images(source, part, settings)
+
+    monkeypatch.setattr(scoring, "load_images", load)
+    with pytest.raises(StoreUnavailableError):
+        score_sweep(finished.objects.uri, "cnn-1")
+    assert opened == ["train"]
 
 
 def test_a_test_part_that_lacks_a_class_is_refused_before_anything_is_scored(

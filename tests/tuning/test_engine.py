@@ -379,3 +379,24 @@ def test_a_pass_that_ran_out_of_memory_keeps_none(
     assert num_alive == [0, 0, 0, 0]
     # where it was raised is still told
     assert "train" in [entry.name for entry in caught.traceback]
+
+
+def test_a_trial_whose_upload_failed_costs_the_others_nothing(
+    make_engine: MakeEngine, callers: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes back, and goes on from what is in the store."""
+    engine = make_engine(2, patience_s=2.0)
+    write, has_failed = FolderStore.write, threading.Event()
+
+    def refuse_once(store: FolderStore, key: str, content: bytes) -> None:
+        if "t0001" in key and not has_failed.is_set():
+            has_failed.set()
+            raise StorageError(f"no room for {key}")
+        write(store, key, content)
+
+    monkeypatch.setattr(FolderStore, "write", refuse_once)
+    one, other = (callers.submit(run_trial, engine, index) for index in range(2))
+    with pytest.raises(StorageError, match="no room for cnn-1/trials/t0001"):
+        other.result(timeout=DEADLINE_S)
+    assert [line.epoch for line in one.result(timeout=DEADLINE_S)] == [1, 2, 3]
+    assert [line.epoch for line in run_trial(engine, 1)] == [1, 2, 3]

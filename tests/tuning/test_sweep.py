@@ -67,7 +67,7 @@ def test_the_passes_of_a_cohort_follow_the_sweeps_seed(plan: SweepPlan, monkeypa
     monkeypatch.setattr(
         sweep_module, "start_engines", lambda num, data, each, demand: seeds.append(each.data_seed) or []
     )
-    monkeypatch.setattr(sweep_module, "drain_engines", lambda engines: None)
+    monkeypatch.setattr(sweep_module, "drain_engines", lambda watch: None)
     with _trainable(replace(plan, num_cohorts=1), 2):
         pass
     assert seeds == [3]
@@ -165,7 +165,7 @@ def test_the_signal_after_the_last_trial_is_not_swallowed(
     at_drain: list[list[Any]] = []
     monkeypatch.setattr(ray, "put", lambda data: None)
     monkeypatch.setattr(sweep_module, "start_engines", lambda *arguments: [])
-    monkeypatch.setattr(sweep_module, "drain_engines", lambda engines: at_drain.append(handlers()))
+    monkeypatch.setattr(sweep_module, "drain_engines", lambda watch: at_drain.append(handlers()))
     runs.create_sweep(plan.sweep)
     before = handlers()
     prices = Prices(currency="USD", rates={("CPU", "on_demand"): 0.05})

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from cifar_ray.data.image_set import ImageSet
-from cifar_ray.data.packing import pack
+from cifar_ray.data.packing import PackedImages, pack
 from cifar_ray.data.sources import load_images
 from cifar_ray.data.split import split
 from cifar_ray.errors import DataError
@@ -19,12 +19,13 @@ from cifar_ray.evaluation.judge import Judge
 from cifar_ray.evaluation.winners import Winner, load_winner
 from cifar_ray.provenance import now, package_versions, source_commit
 from cifar_ray.records import SweepRecord, TestScores
-from cifar_ray.scrutiny import Calibration, SeedScore
+from cifar_ray.scrutiny import SeedScore
 from cifar_ray.settings import read_settings
 from cifar_ray.statistics import summarise_classes, wilson_interval
 from cifar_ray.storage.answers import TestAnswers
 from cifar_ray.storage.object_store import open_store
 from cifar_ray.storage.patient_store import PatientStore
+from cifar_ray.storage.probe import check_write_read_delete
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.training.device import choose_device
 
@@ -40,8 +41,10 @@ def score_sweep(storage: str, sweep_id: str) -> TestScores:
     runs = RunStore(open_store(storage))
     if (scores := runs.test_scores(sweep_id)) is not None:
         return scores
-    scores, answers = _score(load_winner(runs, sweep_id))
+    winner = load_winner(runs, sweep_id)
     # lost scores would have the test set opened again
+    check_write_read_delete(runs.objects)
+    scores, answers = _score(winner)
     patient = RunStore(PatientStore(runs.objects))
     # answers first: a sweep that has scores is complete
     patient.write_answers(answers)
@@ -51,6 +54,9 @@ def score_sweep(storage: str, sweep_id: str) -> TestScores:
 
 def _score(winner: Winner) -> tuple[TestScores, TestAnswers]:
     dataset, device = winner.sweep.dataset, choose_device()
+    remarks = list(winner.remarks)
+    # first: if their store fails, the test set stays closed
+    validation = _load_validation_images(winner.sweep, remarks)
     test = _load_test_images(dataset.source)
     judge = Judge(winner.checkpoint, dataset, device)
     logits = judge.logits(pack(test.images))
@@ -58,8 +64,6 @@ def _score(winner: Winner) -> tuple[TestScores, TestAnswers]:
     predicted, confidence = logits.argmax(axis=1), probabilities(logits).max(axis=1)
     is_right = predicted == test.labels
     num_correct = int(is_right.sum())
-    remarks = list(winner.remarks)
-    calibration = _calibrate(judge, winner.sweep, (logits, test.labels), remarks)
     scores = TestScores(
         sweep_id=winner.sweep.sweep_id,
         study=winner.sweep.study,
@@ -83,7 +87,9 @@ def _score(winner: Winner) -> tuple[TestScores, TestAnswers]:
         mistakes=confident_mistakes(test, predicted, confidence),
         accuracy_with_flips=float((with_flips == test.labels).mean()),
         seeds=_score_seeds(winner, test, num_correct / len(test.labels), device),
-        calibration=calibration,
+        calibration=calibrate((judge.logits(validation.pixels), validation.labels), (logits, test.labels))
+        if validation
+        else None,
         robustness=judge.robustness(test),
         remarks=tuple(remarks),
     )
@@ -134,10 +140,8 @@ def _score_seeds(winner: Winner, test: ImageSet, accuracy: float, device: torch.
     )
 
 
-def _calibrate(
-    judge: Judge, sweep: SweepRecord, test: tuple[NDArray[np.float64], NDArray[np.int64]], remarks: list[str]
-) -> Calibration | None:
-    """Calibrate on the sweep's own validation images; None, with a remark, where they are gone or have changed."""
+def _load_validation_images(sweep: SweepRecord, remarks: list[str]) -> PackedImages | None:
+    """The sweep's own; None, with a remark, where they are gone or have changed."""
     try:
         images = load_images(sweep.dataset.source, "train", read_settings())
         training = split(images, sweep.seed, sweep.dataset.validation_share)
@@ -147,8 +151,7 @@ def _calibrate(
     if training.record.fingerprint != sweep.dataset.fingerprint:
         remarks.append("not calibrated: the training images are no longer those of the sweep")
         return None
-    validation = judge.logits(training.validation.pixels), training.validation.labels
-    return calibrate(validation, test)
+    return training.validation
 
 
 def _validation_loss(winner: Winner) -> float | None:

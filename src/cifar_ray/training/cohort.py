@@ -15,7 +15,7 @@ from torch import Tensor
 
 from cifar_ray.data.resident import ResidentBatches
 from cifar_ray.data.split import TrainingData
-from cifar_ray.errors import DeviceError
+from cifar_ray.errors import DeviceError, StorageError
 from cifar_ray.records import EpochMetrics
 from cifar_ray.settings import read_settings
 from cifar_ray.studies import TrialConfig
@@ -50,6 +50,8 @@ class Cohort:
         self._num_threads = num_threads if self._device.type == "cpu" else NUM_STREAMS
         self._data_pass = 0
         self._learners: dict[str, Learner] = {}
+        self.failures: dict[str, StorageError] = {}
+        """Of the last pass, by trial: why its checkpoints are not stored. It has no epoch and must be added again."""
         self._feeds: dict[tuple[int, bool], ResidentBatches] = {}
         self._feeding = threading.Lock()
         self._validation = validation_feed(data, self._device)
@@ -79,9 +81,11 @@ class Cohort:
     def train_epoch(self, trial_ids: Collection[str]) -> list[EpochMetrics]:
         """Make a pass with those of these unfinished trials that are members: an epoch of each, sorted by trial id.
 
+        A trial whose checkpoints could not be stored is left out, and its error is in `failures`.
         DeviceError where the accelerator fails or a step cannot be recorded, as with full memory: the cohort is then
         unusable. At any other time full memory raises torch.OutOfMemoryError.
         """
+        self.failures = {}
         learners = [learner for trial_id in sorted(trial_ids) if (learner := self._learners.get(trial_id))]
         if not learners:
             return []
@@ -108,8 +112,11 @@ class Cohort:
         for line in metrics:
             # a trial removed during the pass does not need it
             if learner := self._learners.get(line.trial_id):
-                learner.end_epoch(line, self._data_pass)
-        return metrics
+                try:
+                    learner.end_epoch(line, self._data_pass)
+                except StorageError as error:
+                    self.failures[line.trial_id] = error
+        return [line for line in metrics if line.trial_id not in self.failures]
 
     def _train(self, learners: Sequence[Learner]) -> FusedGroup:
         """Train and validate learners that can form one network, on this thread."""

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,6 +18,7 @@ from cifar_ray.errors import CifarRayError, DeviceError, NotAMemberError, Storag
 from cifar_ray.records import EpochMetrics
 from cifar_ray.storage.uploading import DRAIN_DEADLINE_S
 from cifar_ray.tuning.assignment import assigned_trial
+from cifar_ray.tuning.engine_watch import EngineWatch
 from cifar_ray.tuning.standing import Standing
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ FAILURE_DELIVERY_S = 5.0
 """Seconds for the trials of a pass to receive the device's failure, before the engine exits."""
 PATIENCE_S = 5.0
 """Seconds to wait before any other pass, for Ray Tune's decisions and the trials that replace those it stopped."""
-ANSWER_DEADLINE_S = 10.0
-"""Seconds for an engine to show that it is alive, when all are drained: one that waits for a node never answers."""
 
 
 EpochOfPass = tuple[EpochMetrics, list[Standing]]
@@ -172,7 +171,8 @@ class CohortEngine:
                 # the epochs were trained on this node, not on those of the members' processes
                 epochs = {line.trial_id: (replace(line, node=self._node), standings) for line in lines}
                 # a trial that left as the pass began has no epoch
-                outcomes = {trial_id: epochs.get(trial_id) or _not_a_member(trial_id) for trial_id in trial_ids}
+                absent = {trial_id: _not_a_member(trial_id) for trial_id in trial_ids}
+                outcomes = {**absent, **self._cohort.failures, **epochs}
             except Exception as error:  # noqa: BLE001  # raised again in the process of every trial of the pass
                 # otherwise its frames would keep the device memory of this pass through the next one
                 traceback.clear_frames(error.__traceback__)
@@ -233,14 +233,12 @@ def start_engines(
     return [actor.remote(data, plan) for _ in range(num_engines)]
 
 
-def drain_engines(engines: Sequence[ActorHandle]) -> None:
+def drain_engines(watch: EngineWatch) -> None:
     """Wait until every checkpoint is in the store; StorageError where that fails.
 
     An engine that died has none left to upload, and one whose node never came up has had none.
     """
-    asked = {engine.num_members.remote(): engine for engine in engines}
-    answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_DEADLINE_S)
-    for engine in map(asked.__getitem__, answered):
+    for engine in watch.up():
         try:
             ray.get(engine.drain.remote(), timeout=DRAIN_DEADLINE_S)
         except ray.exceptions.RayTaskError as error:

@@ -1,9 +1,10 @@
-"""Tells how many of a sweep's engines are up: Ray Tune knows only their trials' processes, which run on any node."""
+"""Tells which of a sweep's engines are up: Ray Tune knows only their trials' processes, which run on any node."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import compress
 
 import ray
 from ray.actor import ActorHandle
@@ -18,7 +19,11 @@ class EngineWatch:
         self._is_up = [False] * len(engines)
 
     def num_up(self) -> int:
-        """Engines that are up by their latest answers; one without a node answers with an error, or not at all."""
+        """How many are up."""
+        return len(self.up())
+
+    def up(self) -> list[ActorHandle]:
+        """The engines that are up by their latest answers; one without a node answers with an error, or not at all."""
         answered, _ = ray.wait(self._asked, num_returns=len(self._asked), timeout=0)
         for answer in answered:
             index = self._asked.index(answer)
@@ -27,4 +32,4 @@ class EngineWatch:
                 ray.get(answer)
                 self._is_up[index] = True
             self._asked[index] = self._engines[index].num_members.remote()
-        return sum(self._is_up)
+        return list(compress(self._engines, self._is_up))
