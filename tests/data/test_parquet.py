@@ -89,6 +89,12 @@ def test_what_is_no_image_is_refused_with_file_and_row(tmp_path: Path, image: by
         read(store_of(tmp_path, [good, good, good, image, good]))
 
 
+def test_levels_that_would_be_clipped_are_refused(tmp_path: Path) -> None:
+    deep = Image.fromarray(np.full((32, 32), 30_000, np.uint16))
+    with pytest.raises(DataError, match=r"train-0\.parquet, row 0: the image is grey of 16 bits"):
+        read(store_of(tmp_path, [encode(deep, "PNG")]))
+
+
 def test_shards_in_folders_in_the_order_of_their_names(tmp_path: Path) -> None:
     images = [encode(Image.fromarray(np.full((32, 32), level, np.uint8)), "PNG") for level in range(4)]
     for number in (2, 0, 3, 1):

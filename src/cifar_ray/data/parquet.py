@@ -170,11 +170,13 @@ def _decode(content: Any, row: int, where: str) -> NDArray[np.uint8]:
         raise DataError(f"{where}, row {row}: no image bytes")
     try:
         with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
-            size = image.size
+            size, mode = image.size, image.mode
             # the header's size is checked before anything is decoded
             pixels = np.asarray(image.convert("RGB")) if size == (SIZE, SIZE) else None
     except Exception as error:  # a damaged image raises nearly anything
         raise DataError(f"{where}, row {row}: the image cannot be decoded: {error}") from error
+    if mode.startswith("I"):  # Pillow clips it at white
+        raise DataError(f"{where}, row {row}: the image is grey of 16 bits a pixel", "save it with 8 bits a channel")
     if pixels is None:
         raise DataError(f"{where}, row {row}: the image is {size[0]}x{size[1]}, not 32x32")
     return pixels
