@@ -81,7 +81,7 @@ def test_draws_of_a_seed_are_those_that_sweeps_have_recorded() -> None:
 
 def test_bounds_that_make_no_range_are_refused() -> None:
     for low, high in ((1, 1), (2, 1), (math.nan, 1), (0, math.inf), (-math.inf, 0)):
-        with pytest.raises(ConfigurationError, match="make no range\nhint: take two finite numbers, low < high$"):
+        with pytest.raises(ConfigurationError, match=r"make no range\nhint: take two finite numbers, low < high$"):
             Range(low, high)
     with pytest.raises(ConfigurationError, match="hint: take two finite numbers, 0 < low < high, since"):
         Range(0, 1, is_log=True)
