@@ -324,6 +324,15 @@ def test_columns_however_they_are_encoded(tmp_path: Path, options: dict[str, Any
     assert read(FolderStore(tmp_path))[:, 2, 5, 7].tolist() == levels
 
 
+def test_an_encoding_that_is_not_read_is_told_what_is(tmp_path: Path) -> None:
+    table = pa.table({"img": [encode(GREY, "PNG")] * 3, "label": [0, 1, 2]})
+    options = {"use_dictionary": False, "column_encoding": {"img": "DELTA_BYTE_ARRAY"}}
+    pyarrow.parquet.write_table(table, tmp_path / "train-0.parquet", **options)
+    with pytest.raises(DataError, match=r"train-0\.parquet .*Not yet implemented") as caught:
+        read(FolderStore(tmp_path))
+    assert "write it anew" in (caught.value.hint or "")
+
+
 @pytest.mark.parametrize("columns", [("img", "fine_label"), ("picture", "label"), ("img", "label", "label")])
 def test_a_file_without_images_or_labels_says_what_it_has(tmp_path: Path, columns: tuple[str, ...]) -> None:
     """One that has labels twice, as after a join, does not say which are meant."""

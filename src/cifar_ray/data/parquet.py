@@ -33,6 +33,7 @@ MAX_ROWS = 1_000_000
 MAX_IMAGE_BYTES = 1 << 16
 """Of a 32x32 image file: a column that repeats one value can hold it any number of times in a few bytes."""
 
+_AGAIN = "download it again, whole, or write it anew by pyarrow's defaults: not every encoding is read"
 _SPELLINGS = {"plane": "airplane", "car": "automobile"}
 """Other names for CIFAR-10's classes."""
 _SHARD = re.compile(
@@ -80,7 +81,7 @@ def _read_shard(store: ObjectStore, key: str, max_rows: int) -> tuple[NDArray[np
     try:
         return _read_table(store.read(key), where, max_rows)
     except (pa.ArrowException, OSError, ValueError) as error:  # a damaged name or size is of no type of Arrow's
-        raise DataError(f"{where} is truncated or damaged: {first_line(error)}", "download it again, whole") from error
+        raise DataError(f"{where} is truncated or damaged: {first_line(error)}", _AGAIN) from error
 
 
 def _read_table(content: bytes, where: str, max_rows: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
