@@ -63,6 +63,11 @@ def test_what_a_file_may_say_beyond_that() -> None:
         ('title = "Mine"', 'title = "Mine"\nfinalists = 1', "seeds: 0 is out of range"),
         ('title = "Mine"', 'title = "Mine"\naccelerators_per_trial = 2', "2 accelerators per trial are out of range"),
         ('title = "Mine"', 'title = "Mine"\naccelerators_per_trial = 0', "0 accelerators per trial are out of range"),
+        (
+            'title = "Mine"',
+            'title = "Mine"\naccelerators_per_trial = 5e-5',
+            "5e-05 accelerators per trial are out of range",
+        ),
         ("num_trials = 4", 'num_trials = "4"', r"budget.num_trials: Input should be a valid integer"),
         ("num_trials = 4", "num_trials = 0", "trials: 0 is out of range"),
         ("num_trials = 4", "num_trials = 4\nmax_epoch = 3", r"budget.max_epoch: Unexpected"),
