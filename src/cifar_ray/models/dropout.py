@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Dropout(nn.Dropout):
-    """torch's own dropout, except in compiled code, which reads its probability from a buffer of no checkpoint."""
+    """torch's own dropout, except in compiled code, which reads its probability from a buffer outside checkpoints."""
 
     probability: Tensor
 
