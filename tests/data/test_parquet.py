@@ -89,6 +89,12 @@ def test_what_is_no_image_is_refused_with_file_and_row(tmp_path: Path, image: by
         read(store_of(tmp_path, [good, good, good, image, good]))
 
 
+def test_levels_that_would_be_clipped_are_refused(tmp_path: Path) -> None:
+    deep = Image.fromarray(np.full((32, 32), 30_000, np.uint16))
+    with pytest.raises(DataError, match=r"train-0\.parquet, row 0: the image is grey of 16 bits"):
+        read(store_of(tmp_path, [encode(deep, "PNG")]))
+
+
 def test_shards_in_folders_in_the_order_of_their_names(tmp_path: Path) -> None:
     images = [encode(Image.fromarray(np.full((32, 32), level, np.uint8)), "PNG") for level in range(4)]
     for number in (2, 0, 3, 1):
@@ -316,6 +322,15 @@ def test_columns_however_they_are_encoded(tmp_path: Path, options: dict[str, Any
     table = pa.table({"image": images, "label": [level % 10 for level in levels]})
     pyarrow.parquet.write_table(table, tmp_path / "train-0.parquet", row_group_size=2_100, **options)
     assert read(FolderStore(tmp_path))[:, 2, 5, 7].tolist() == levels
+
+
+def test_an_encoding_that_is_not_read_is_told_what_is(tmp_path: Path) -> None:
+    table = pa.table({"img": [encode(GREY, "PNG")] * 3, "label": [0, 1, 2]})
+    options = {"use_dictionary": False, "column_encoding": {"img": "DELTA_BYTE_ARRAY"}}
+    pyarrow.parquet.write_table(table, tmp_path / "train-0.parquet", **options)
+    with pytest.raises(DataError, match=r"train-0\.parquet .*Not yet implemented") as caught:
+        read(FolderStore(tmp_path))
+    assert "write it anew" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("columns", [("img", "fine_label"), ("picture", "label"), ("img", "label", "label")])

@@ -14,6 +14,8 @@ def test_a_listed_value_goes_to_a_neighbour() -> None:
     near = {value: {choice.draw_near(value, rng) for _ in range(50)} for value in choice.values}
     assert near == {0.1: {0.3}, 0.3: {0.1, 0.5}, 0.5: {0.3}}
     assert Choice((7,)).draw_near(7, rng) == 7
+    # a value that is there twice, to be drawn more often, is no neighbour of itself
+    assert {Choice((0.1, 0.1, 0.1, 0.3)).draw_near(0.1, rng) for _ in range(50)} == {0.3}
 
 
 @pytest.mark.parametrize(("value", "near"), [(1.0, {0.8, 1.25}), (0.5, {0.625}), (2.0, {1.6})])
@@ -34,6 +36,9 @@ def test_a_number_goes_down_or_up_and_stays_within_its_bounds(value: float, near
         (Range(1, 2, is_whole=True), 2, {1}),
         (Range(1, 64, is_log=True, is_whole=True), 1, {2}),
         (Range(1, 64, is_log=True, is_whole=True), 32, {25, 40}),
+        # both a fifth less and a quarter more lie outside
+        (Range(10, 11, is_log=True, is_whole=True), 10, {11}),
+        (Range(1.0, 1.1, is_log=True), 1.1, {1.0}),
         # which an older form of the study drew
         (Range(4, 8, is_whole=True), 1, {4, 8}),
     ],
@@ -76,9 +81,9 @@ def test_draws_of_a_seed_are_those_that_sweeps_have_recorded() -> None:
 
 def test_bounds_that_make_no_range_are_refused() -> None:
     for low, high in ((1, 1), (2, 1), (math.nan, 1), (0, math.inf), (-math.inf, 0)):
-        with pytest.raises(ConfigurationError, match="need low < high"):
+        with pytest.raises(ConfigurationError, match=r"make no range\nhint: take two finite numbers, low < high$"):
             Range(low, high)
-    with pytest.raises(ConfigurationError, match="need 0 < low < high, since it is logarithmic"):
+    with pytest.raises(ConfigurationError, match="hint: take two finite numbers, 0 < low < high, since"):
         Range(0, 1, is_log=True)
     with pytest.raises(ConfigurationError, match="of whole numbers"):
         Range(0.5, 2, is_whole=True)

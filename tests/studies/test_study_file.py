@@ -63,12 +63,17 @@ def test_what_a_file_may_say_beyond_that() -> None:
         ('title = "Mine"', 'title = "Mine"\nfinalists = 1', "seeds: 0 is out of range"),
         ('title = "Mine"', 'title = "Mine"\naccelerators_per_trial = 2', "2 accelerators per trial are out of range"),
         ('title = "Mine"', 'title = "Mine"\naccelerators_per_trial = 0', "0 accelerators per trial are out of range"),
+        (
+            'title = "Mine"',
+            'title = "Mine"\naccelerators_per_trial = 5e-5',
+            "5e-05 accelerators per trial are out of range",
+        ),
         ("num_trials = 4", 'num_trials = "4"', r"budget.num_trials: Input should be a valid integer"),
         ("num_trials = 4", "num_trials = 0", "trials: 0 is out of range"),
         ("num_trials = 4", "num_trials = 4\nmax_epoch = 3", r"budget.max_epoch: Unexpected"),
         ("max_epochs = 3", "", r"budget.max_epochs: Field required"),
         ("dropout = [0.0, 0.25]", "", "dropout: Field required"),
-        ("dropout = [0.0, 0.25]", "dropout = []", "at least one value"),
+        ("dropout = [0.0, 0.25]", "dropout = []", r"dropout is \[\]"),
         ("dropout = [0.0, 0.25]", "dropout = 0.25", "dropout is 0.25"),
         ("dropout = [0.0, 0.25]", f"dropout = {[0.25] * 200 + [2.5]}", "dropout is 2.5"),
         ("dropout = [0.0, 0.25]", 'dropout = ["0.25"]', "dropout: Input should be a valid number"),
@@ -79,9 +84,9 @@ def test_what_a_file_may_say_beyond_that() -> None:
         ("dropout = [0.0, 0.25]", "dropout = { log_uniform = [0.1, 0.25], base = 2 }", "dropout is {'log_uniform'"),
         ("dropout = [0.0, 0.25]", 'dropout = { log_uniform = ["0.1", 0.25] }', "dropout is {'log_uniform'"),
         ("dropout = [0.0, 0.25]", "dropout = { log_uniform = [false, 1] }", "dropout is {'log_uniform'"),
-        ("dropout = [0.0, 0.25]", "dropout = { log_uniform = [0.25, 0.1] }", "need 0 < low < high"),
+        ("dropout = [0.0, 0.25]", "dropout = { log_uniform = [0.25, 0.1] }", "bounds 0.25, 0.1 make no range"),
         ("dropout = [0.0, 0.25]", "drop_out = [0.0, 0.25]", "unknown setting 'drop_out'"),
-        ("dropout = [0.0, 0.25]", "dropout = [0.0]\nmax_epochs = [1, 2]", "unknown setting 'max_epochs'"),
+        ("dropout = [0.0, 0.25]", "dropout = [0.0]\nmax_epochs = [1, 2]", r"max_epochs stands in \[space\]"),
         ("dropout = [0.0, 0.25]", "dropout = [0.0]\nbatch_size = [32]", "searched and fixed at once: batch_size"),
         ("[space]\nlearning_rate = { log_uniform = [1e-2, 1] }\ndropout = [0.0, 0.25]\n", "", "its space is empty"),
         ("batch_size = 32", "batch_size = 32\nfinalists = 2", r"finalists stands in \[fixed\]"),
@@ -124,16 +129,16 @@ NUMBERS = "take a list of values, { uniform = [low, high] } or { log_uniform = [
 @pytest.mark.parametrize(
     ("written", "says", "hint"),
     [
-        ("mixup = { uniform = [0.5, 0.25] }", "mixup: bounds 0.5, 0.25 of a range: need low < high", None),
-        ("mixup = { log_uniform = [0, 1] }", "mixup: .* need 0 < low < high, since it is logarithmic", None),
-        ("mixup = { uniform = [0, inf] }", "mixup: bounds 0, inf", None),
-        (f"mixup = {{ uniform = [0, 1{'0' * 400}] }}", "bounds 0.0, inf", None),
+        ("mixup = { uniform = [0.5, 0.25] }", "mixup: bounds 0.5, 0.25 make no range", "take two finite"),
+        ("mixup = { log_uniform = [0, 1] }", "mixup: bounds 0, 1 make no range", "take two finite numbers, 0 < low"),
+        ("mixup = { uniform = [0, inf] }", "mixup: bounds 0, inf", "take two finite"),
+        (f"mixup = {{ uniform = [0, 1{'0' * 400}] }}", "bounds 0.0, inf", "take two finite"),
         ("mixup = { uniform = [0] }", "mixup is {'uniform'", NUMBERS),
         ("mixup = { uniform = [0, true] }", "mixup is {'uniform'", NUMBERS),
         ("mixup = { integer = [0, 1] }", "mixup is {'integer'", NUMBERS),
         ("mixup = { uniform = [0, 1], log_uniform = [1, 2] }", "mixup is {'uniform'", NUMBERS),
         ("cutout = { uniform = [1, 9.0] }", "cutout is {'uniform'", f"{NUMBERS}, with whole numbers"),
-        ("cutout = { log_uniform = [0, 9] }", "cutout: bounds 0, 9 of a range: need 0 < low < high", None),
+        ("cutout = { log_uniform = [0, 9] }", "cutout: bounds 0, 9 make no range", "take two finite numbers, 0 < low"),
         ("batch_norm = { uniform = [0, 1] }", "batch_norm is {'uniform'", "take a list of values"),
         ("schedule = { uniform = [0, 1] }", "schedule is {'uniform'", "take a list of values"),
         # what the network refuses at a bound, which no draw may reach
@@ -152,6 +157,26 @@ def test_what_is_wrong_with_a_range_is_said(written: str, says: str, hint: str |
         parse_study("mine", OWN.replace("dropout = [0.0, 0.25]", f"dropout = [0.0]\n{written}"))
     assert (refused.value.hint or "").startswith(hint or "")
     assert bool(refused.value.hint) == bool(hint)
+
+
+def test_a_choice_that_is_rarely_drawn_gives_a_setting_its_effect() -> None:
+    rare = f"optimizer = {['adam'] * 99 + ['sgd']}\nmomentum = {{ uniform = [0.5, 0.9] }}\n"
+    text = OWN.replace('optimizer = "sgd"\n', "").replace("dropout = [", rare + "dropout = [")
+    assert parse_study("mine", text).space["momentum"] == Range(0.5, 0.9)
+    with pytest.raises(ConfigurationError, match=r"momentum=.* would do nothing"):
+        parse_study("mine", text.replace("'sgd'", "'adamw'"))
+
+
+@pytest.mark.parametrize("sizes", ["[20, 24]", "{ uniform = [16, 32] }", f"{[24] * 200 + [20]}"])
+def test_sizes_that_are_not_symmetric_under_a_flip_are_refused(sizes: str) -> None:
+    fixed = 'model = "speed_net"\nflip_equivariant = true'
+    text = OWN.replace('model = "classic_cnn"', fixed).replace(
+        "dropout = [0.0, 0.25]", f"dropout = [0]\nfirst_size = {sizes}"
+    )
+    with pytest.raises(ConfigurationError, match=r"first_size is .*\n.* must be 16, 24 or 32 with flip_equivariant"):
+        parse_study("mine", text)
+    parse_study("mine", text.replace(sizes, "[16, 24, 32]"))
+    parse_study("mine", text.replace("flip_equivariant = true", "flip_equivariant = false"))
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:

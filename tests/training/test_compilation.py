@@ -91,12 +91,12 @@ def test_a_second_trial_compiles_nothing(
 def test_dropout_is_data_to_compiled_code(compiling: None) -> None:
     compiled = torch.compile(lambda layer, values: layer(values), fullgraph=True, dynamic=False)
     counters.clear()
-    for share in (0.25, 0.6):
-        layer = Dropout(share)
+    for probability in (0.25, 0.6):
+        layer = Dropout(probability)
         values = compiled(layer, torch.ones(20_000))
-        assert values.unique().tolist() == pytest.approx([0.0, 1 / (1 - share)])
-        assert (values == 0).float().mean().item() == pytest.approx(share, abs=0.02)
-        assert "share" not in layer.state_dict()
+        assert values.unique().tolist() == pytest.approx([0.0, 1 / (1 - probability)])
+        assert (values == 0).float().mean().item() == pytest.approx(probability, abs=0.02)
+        assert "probability" not in layer.state_dict()
     assert counters["stats"]["unique_graphs"] == 1
 
 

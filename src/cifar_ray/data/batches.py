@@ -24,6 +24,9 @@ FILES: Mapping[str, Sequence[str]] = {
     "test": ("test_batch",),
 }
 NUM_BYTES = math.prod(IMAGE_SHAPE)
+_FORM = (
+    f"a batch is a dictionary with data, a table of bytes, {NUM_BYTES} a row, and labels, a list of Python's integers"
+)
 _NUMBERS = re.compile("[ui][1248]|f[48]")
 
 
@@ -58,10 +61,19 @@ def _reconstruct(*_: object) -> _Array:
     return _Array()
 
 
+def _from_buffer(content: object, kind: _Number, shape: object, order: str) -> _Array:
+    """Replaces numpy's function by which protocol 5 makes an array."""
+    array = _Array()
+    array.__setstate__((1, shape, kind, order == "F", content))
+    return array
+
+
 _ALLOWED = {
     # where numpy's reconstruction has lived over the years
     ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
     ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy.core.numeric", "_frombuffer"): _from_buffer,
+    ("numpy._core.numeric", "_frombuffer"): _from_buffer,
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Number,
 }
@@ -124,13 +136,13 @@ def _read_batch(store: ObjectStore, key: str) -> tuple[NDArray[np.uint8], NDArra
         raise DataError(f"{where} is missing", "unpack the archive again, whole") from error
     try:
         batch = _ArrayUnpickler(content).load()
-        images, labels = _to_numpy(batch[b"data"]), _to_numpy(batch[b"labels"])
+        images, labels = (_to_numpy(_column(batch, name)) for name in ("data", "labels"))
     except Exception as error:  # a damaged pickle raises nearly anything
         raise DataError(
-            f"{where} is truncated or damaged: {first_line(error)}", "unpack the archive again, whole"
+            f"{where} is truncated or damaged: {first_line(error)}", f"unpack the archive again, whole; {_FORM}"
         ) from error
     if images.dtype != np.uint8 or images.ndim != 2:
-        raise DataError(f"{where}: its data are no table of bytes")
+        raise DataError(f"{where}: its data are no table of bytes", _FORM)
     if labels.ndim != 1 or images.shape != (len(labels), NUM_BYTES):
         raise DataError(
             f"{where}: {images.shape[0]} images of {images.shape[1]} bytes and {labels.size} labels",
@@ -141,6 +153,14 @@ def _read_batch(store: ObjectStore, key: str) -> tuple[NDArray[np.uint8], NDArra
     labels = labels.astype(np.int64)
     check_labels(labels, len(CLASSES), where)
     return images.reshape(-1, *IMAGE_SHAPE), labels
+
+
+def _column(batch: Mapping[str | bytes, object], name: str) -> object:
+    """That value of the file's, which Python 2 named in bytes."""
+    key = name if name in batch else name.encode()
+    if key not in batch:
+        raise TypeError(f"it has no {name}")
+    return batch[key]
 
 
 def _to_numpy(values: object) -> NDArray[Any]:

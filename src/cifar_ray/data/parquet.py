@@ -33,6 +33,7 @@ MAX_ROWS = 1_000_000
 MAX_IMAGE_BYTES = 1 << 16
 """Of a 32x32 image file: a column that repeats one value can hold it any number of times in a few bytes."""
 
+_AGAIN = "download it again, whole, or write it anew by pyarrow's defaults: not every encoding is read"
 _SPELLINGS = {"plane": "airplane", "car": "automobile"}
 """Other names for CIFAR-10's classes."""
 _SHARD = re.compile(
@@ -80,7 +81,7 @@ def _read_shard(store: ObjectStore, key: str, max_rows: int) -> tuple[NDArray[np
     try:
         return _read_table(store.read(key), where, max_rows)
     except (pa.ArrowException, OSError, ValueError) as error:  # a damaged name or size is of no type of Arrow's
-        raise DataError(f"{where} is truncated or damaged: {first_line(error)}", "download it again, whole") from error
+        raise DataError(f"{where} is truncated or damaged: {first_line(error)}", _AGAIN) from error
 
 
 def _read_table(content: bytes, where: str, max_rows: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -170,11 +171,13 @@ def _decode(content: Any, row: int, where: str) -> NDArray[np.uint8]:
         raise DataError(f"{where}, row {row}: no image bytes")
     try:
         with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
-            size = image.size
+            size, mode = image.size, image.mode
             # the header's size is checked before anything is decoded
             pixels = np.asarray(image.convert("RGB")) if size == (SIZE, SIZE) else None
     except Exception as error:  # a damaged image raises nearly anything
         raise DataError(f"{where}, row {row}: the image cannot be decoded: {error}") from error
+    if mode.startswith("I"):  # Pillow clips it at white
+        raise DataError(f"{where}, row {row}: the image is grey of 16 bits a pixel", "save it with 8 bits a channel")
     if pixels is None:
         raise DataError(f"{where}, row {row}: the image is {size[0]}x{size[1]}, not 32x32")
     return pixels

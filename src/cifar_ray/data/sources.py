@@ -79,7 +79,7 @@ def load_images(source: str, part: Part, settings: Settings) -> ImageSet:
     if prefix is None and not has_parquet(keys):
         raise DataError(
             f"{source} holds no CIFAR-10",
-            "it needs data_batch_1 … test_batch (cifar-10-batches-py), or train-*.parquet and test-*.parquet",
+            "it needs data_batch_1 … test_batch (cifar-10-batches-py, unpacked), or train-*.parquet and test-*.parquet",
         )
     if part == "train":
         _check_has_test(source, keys, prefix)

@@ -7,17 +7,17 @@ from torch import Tensor, nn
 
 
 class Dropout(nn.Dropout):
-    """torch's own dropout, except in compiled code, which reads `share` from a buffer that is not checkpointed."""
+    """torch's own dropout, except in compiled code, which reads its probability from a buffer outside checkpoints."""
 
-    share: Tensor
+    probability: Tensor
 
-    def __init__(self, share: float) -> None:
-        super().__init__(share)
-        self.register_buffer("share", torch.tensor(share), persistent=False)
+    def __init__(self, probability: float) -> None:
+        super().__init__(probability)
+        self.register_buffer("probability", torch.tensor(probability), persistent=False)
 
     def forward(self, values: Tensor) -> Tensor:
-        """Zero each value with probability `share`, else divide it by 1 - `share`; in evaluation change nothing."""
+        """Zero each value with `probability`, else divide it by 1 - `probability`; in evaluation change nothing."""
         if not (torch.compiler.is_compiling() and self.training):
             return super().forward(values)
-        kept = torch.rand(values.shape, device=values.device) >= self.share
-        return values * (kept / (1 - self.share)).to(values.dtype)
+        kept = torch.rand(values.shape, device=values.device) >= self.probability
+        return values * (kept / (1 - self.probability)).to(values.dtype)

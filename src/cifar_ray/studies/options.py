@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.studies.duration import read_duration
-from cifar_ray.studies.study import VALIDATION_SHARE, Searcher, Study
+from cifar_ray.studies.study import LEAST_SHARE, VALIDATION_SHARE, Searcher, Study
 from cifar_ray.studies.trial_config import parse_setting
 
 Keep = Literal["all", "winner"]
@@ -76,9 +76,10 @@ class SweepOptions:
         if not 0 <= self.sweep_seed < 2**32:
             raise ConfigurationError(f"seed {self.seed} is out of range", "take 0 to 4294967295")
         share = self.accelerators_per_trial
-        if share is not None and not 0 <= share <= 1:
+        if share and not LEAST_SHARE <= share <= 1:
             raise ConfigurationError(
-                f"accelerators per trial: {share:g} is out of range", "take a share up to 1: a trial trains on one"
+                f"accelerators per trial: {share:g} is out of range",
+                f"take 0, or a share of {LEAST_SHARE} to 1: a trial trains on one",
             )
         if self.accelerator is not None and (not self.accelerator or self.accelerators_per_trial == 0):
             raise ConfigurationError(
@@ -208,7 +209,8 @@ class SweepOptions:
 
 def _check_cpus(num_cpus: float) -> None:
     """Ray schedules whole cores, or a share of one."""
-    if not math.isfinite(num_cpus) or num_cpus <= 0 or (num_cpus > 1 and num_cpus != int(num_cpus)):
+    if not math.isfinite(num_cpus) or num_cpus < LEAST_SHARE or (num_cpus > 1 and num_cpus != int(num_cpus)):
         raise ConfigurationError(
-            f"CPUs per trial: {num_cpus:g} is out of range", "take a share up to 1, or a whole number"
+            f"CPUs per trial: {num_cpus:g} is out of range",
+            f"take a share of {LEAST_SHARE} to 1, or a whole number",
         )

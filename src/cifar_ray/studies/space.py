@@ -33,8 +33,9 @@ class Choice:
 
     def draw_near(self, value: Any, rng: random.Random) -> Any:
         """A neighbour of the value in the order of `values`; the value itself where it is the only one."""
-        index = self.values.index(value)
-        near = [self.values[each] for each in (index - 1, index + 1) if 0 <= each < len(self.values)]
+        values = list(dict.fromkeys(self.values))
+        index = values.index(value)
+        near = [values[each] for each in (index - 1, index + 1) if 0 <= each < len(values)]
         return rng.choice(near or [value])
 
     def __str__(self) -> str:
@@ -54,7 +55,9 @@ class Range:
     def __post_init__(self) -> None:
         if not (0 if self.is_log else -math.inf) < self.low < self.high < math.inf:
             wanted = "0 < low < high, since it is logarithmic" if self.is_log else "low < high"
-            raise ConfigurationError(f"bounds {self.low}, {self.high} of a range: need {wanted}")
+            raise ConfigurationError(
+                f"bounds {self.low}, {self.high} make no range", f"take two finite numbers, {wanted}"
+            )
         if self.is_whole and (self.low % 1 or self.high % 1):
             raise ConfigurationError(f"bounds {self.low}, {self.high} of whole numbers", "take whole numbers")
 
@@ -74,7 +77,7 @@ class Range:
         return min(max(round(value) if self.is_whole else value, low), high)
 
     def draw_near(self, value: float, rng: random.Random) -> float:
-        """Down or up, within the bounds; a bound where both lie outside.
+        """Down or up, within the bounds; a bound, but not the value itself, where both lie outside.
 
         By a fifth of the range; in a logarithmic one a fifth less or a quarter more. Of whole numbers another one.
         """
@@ -82,7 +85,9 @@ class Range:
         near = (value * 0.8, value * 1.25) if self.is_log else (value - step, value + step)
         if self.is_whole:
             near = (math.floor(near[0]), math.ceil(near[1]))
-        return rng.choice([each for each in near if self.low <= each <= self.high] or self.ends)
+        return rng.choice(
+            [each for each in near if self.low <= each <= self.high] or [each for each in self.ends if each != value]
+        )
 
     def __str__(self) -> str:
         scale = "log-uniform" if self.is_log else "uniform"

@@ -24,6 +24,8 @@ MIN_POPULATION = 4
 
 VALIDATION_SHARE = 0.1
 """Share of the training images held out for validation in every search."""
+LEAST_SHARE = 0.0001
+"""Of an accelerator or core: Ray takes less for none, and a plan for more trials at once than it can simulate."""
 MAX_TRIALS = 100_000
 MAX_EPOCHS = 10_000
 MAX_FINALISTS = MAX_SEEDS = 100
@@ -106,10 +108,10 @@ class Study:
             raise ConfigurationError(f"study {self.name}: seeds without finalists make no finals", "name the finalists")
         if self.final_epochs is not None:
             _check_range("final epochs", self.final_epochs, 1, MAX_EPOCHS)
-        if not 0 < self.accelerators_per_trial <= 1:
+        if not LEAST_SHARE <= self.accelerators_per_trial <= 1:
             raise ConfigurationError(
                 f"study {self.name}: {self.accelerators_per_trial:g} accelerators per trial are out of range",
-                "take a share above 0 and up to 1: a trial trains on one",
+                f"take a share of {LEAST_SHARE} to 1: a trial trains on one",
             )
         if self.searcher not in get_args(Searcher):
             raise ConfigurationError(

@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 
 from cifar_ray.errors import ConfigurationError, UnknownNameError
 from cifar_ray.studies.space import Range, sample_space
-from cifar_ray.studies.study import SETTINGS, Study
+from cifar_ray.studies.study import SETTINGS, Budget, Study
 from cifar_ray.studies.trial_config import TrialConfig, check_effects
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,37}")
@@ -74,16 +74,17 @@ def parse_study(name: str, text: str) -> Study:
         raise ConfigurationError(f"{where}: {first['msg']}") from error
     except ValueError as error:  # such as a number of thousands of digits, or lists within lists by the hundred
         raise ConfigurationError(f"it cannot be read: {error}") from error
-    # of those drawn: at its end, such as 0, a range that has no effect may be what the network asks for
-    check_effects(configs[:_NUM_DRAWS], [*study.space, *study.fixed])
+    # without bounds: at its own, such as 0, a range that has no effect may be what the network asks for
+    num_bounds = sum(len(domain.ends) for domain in study.space.values() if isinstance(domain, Range))
+    check_effects(configs[: len(configs) - num_bounds], [*study.space, *study.fixed])
     return study
 
 
 def _draw(study: Study) -> list[dict[str, Any]]:
-    """Some of the configurations that it may draw, then one with each value or bound of each setting."""
+    """Some of the configurations that it may draw, then one with each value of each choice, then with each bound."""
     rng, given = random.Random(0), {**study.fixed, "max_epochs": study.trial_budget.max_epochs}
     drawn = [given | sample_space(study.space, rng) for _ in range(_NUM_DRAWS)]
-    for setting, domain in study.space.items():
+    for setting, domain in sorted(study.space.items(), key=lambda each: isinstance(each[1], Range)):
         drawn += [drawn[0] | {setting: value} for value in domain.ends]
     return drawn
 
@@ -93,8 +94,9 @@ def _settings(table: str, written: object) -> dict[str, Any]:
     if not isinstance(written, dict):
         raise ConfigurationError(f"{table} is {written!r}", f"write it as a table, [{table}]")
     for setting in written:
-        if setting in Study.__dataclass_fields__:
-            raise ConfigurationError(f"{setting} stands in [{table}]", "write it above the first table")
+        for owner, place in ((Study, "above the first table"), (Budget, "in the table [budget]")):
+            if setting in owner.__dataclass_fields__:
+                raise ConfigurationError(f"{setting} stands in [{table}]", f"write it {place}")
         if setting not in SETTINGS:
             raise UnknownNameError.of("setting", setting, SETTINGS)
     return written
@@ -107,7 +109,7 @@ def _domain(setting: str, written: Any) -> dict[str, Any]:
         hint += ", { uniform = [low, high] } or { log_uniform = [low, high] }"
         hint += ", with whole numbers" if kind is int else ""
     match written:
-        case [*values]:
+        case [_, *_] as values:
             return {"values": values}
         case {"uniform": [low, high], **others} | {"log_uniform": [low, high], **others} if (
             not others and kind in (int, float) and {type(low), type(high)} <= {int, kind}

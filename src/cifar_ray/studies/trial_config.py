@@ -182,9 +182,6 @@ class TrialConfig:
             _check(self.dropout == 0, "dropout", self.dropout, "0 of a speed_net")
         if name in ("momentum", "schedule") and self.schedule == "one_cycle":
             _check(self.momentum == 0.9, "momentum", self.momentum, "0.9 with one_cycle, which sets it")
-        if name in ("flip_equivariant", "first_size") and self.flip_equivariant:
-            # only then are its pooling windows symmetric under a flip
-            _check(self.first_size % 8 == 0, "first_size", self.first_size, "16, 24 or 32 with flip_equivariant")
 
     def _why_idle(self, name: str) -> str:
         """Why the setting has no effect with the others as they are; empty if it has one."""
@@ -259,7 +256,7 @@ def _check_choice(name: str, value: object, allowed: tuple[object, ...]) -> None
 
 
 def check_effects(configs: Sequence[TrialConfig], names: Collection[str]) -> None:
-    """ConfigurationError where one of these settings has an effect in none of the configurations.
+    """ConfigurationError where one of these settings has an effect in none of the configurations, or breaks a symmetry.
 
     Not meant for recorded configurations, as earlier versions accepted such settings, nor for settings that were drawn.
     """
@@ -272,6 +269,10 @@ def check_effects(configs: Sequence[TrialConfig], names: Collection[str]) -> Non
                 refusals.append(error)
         if configs and len(refusals) == len(configs):
             raise refusals[0]
+    for config in configs if {"flip_equivariant", "first_size"} & {*names} else ():
+        # only then are its pooling windows symmetric under a flip
+        is_symmetric = not config.flip_equivariant or config.first_size % 8 == 0
+        _check(is_symmetric, "first_size", config.first_size, "16, 24 or 32 with flip_equivariant")
 
 
 def _check(holds: bool, name: str, value: object, wanted: str) -> None:
