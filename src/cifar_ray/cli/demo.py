@@ -16,6 +16,8 @@ from cifar_ray.cli.job import watch, with_absolute_folders
 from cifar_ray.cluster import local
 from cifar_ray.reporting.page_server import PageServer
 from cifar_ray.settings import read_settings
+from cifar_ray.storage.object_store import open_store
+from cifar_ray.storage.probe import check_write_read_delete
 from cifar_ray.storage.pulling import pull_sweep
 from cifar_ray.studies import get_study
 from cifar_ray.studies.options import SweepOptions
@@ -50,6 +52,8 @@ def demo(trials: int, max_epochs: int, data: str, folder: Path) -> None:
     study = get_study("cnn").with_budget(num_trials=trials, max_epochs=max_epochs)
     options = with_absolute_folders(SweepOptions(trials=trials, max_epochs=max_epochs, data=data))
     jobs = find_jobs()
+    # what cannot be written there is told now, and not when all else has been done
+    check_write_read_delete(open_store(str(folder)))
     home = read_settings().home / DEMO_FOLDER
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)  # however it ends, the cluster is stopped
