@@ -117,6 +117,12 @@ def test_an_impossible_size_or_port_is_refused_by_its_flags_name(
     assert started == []
 
 
+def test_two_servers_are_refused_one_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command.cluster, "up", lambda options, say: pytest.fail("it has started"))
+    done = CliRunner().invoke(main, ["local", "up", "--dashboard-port", "23456", "--s3-port", "23456"])
+    assert (done.exit_code, "are the same: take two ports" in done.stderr) == (2, True), done.output
+
+
 @pytest.mark.parametrize("answers", [True, False])
 def test_down_says_which_jobs_were_running(
     cluster: LocalCluster, state: StateFolder, monkeypatch: pytest.MonkeyPatch, answers: bool
