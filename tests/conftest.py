@@ -20,6 +20,8 @@ from cifar_ray.records import DatasetRecord, EpochMetrics, SweepRecord, SweepRes
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
 
+pytest_plugins = ("not_tested",)
+
 # a machine that is busy with other things as well fails no example
 settings.register_profile("house", deadline=None)
 settings.load_profile("house")

@@ -79,7 +79,17 @@ def test_interrupted_it_stops_what_it_started(home: Path, tmp_path: Path, number
     assert processes_of(home) == []
 
 
-def test_a_second_demo_leaves_the_first_alone(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_take_the_results_is_told_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "up", lambda options, say: pytest.fail("it has started"))
+    (tmp_path / "file").touch()
+    done = CliRunner().invoke(main, ["demo", "--to", str(tmp_path / "file" / "results")])
+    assert (done.exit_code, "cannot write" in done.output) == (2, True), done.output
+
+
+def test_a_second_demo_leaves_the_first_alone(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     stopped: list[Path] = []
 
     def refuse(*arguments: object) -> None:

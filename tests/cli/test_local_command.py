@@ -117,6 +117,12 @@ def test_an_impossible_size_or_port_is_refused_by_its_flags_name(
     assert started == []
 
 
+def test_two_servers_are_refused_one_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command.cluster, "up", lambda options, say: pytest.fail("it has started"))
+    done = CliRunner().invoke(main, ["local", "up", "--dashboard-port", "23456", "--s3-port", "23456"])
+    assert (done.exit_code, "are the same: take two ports" in done.stderr) == (2, True), done.output
+
+
 @pytest.mark.parametrize("answers", [True, False])
 def test_down_says_which_jobs_were_running(
     cluster: LocalCluster, state: StateFolder, monkeypatch: pytest.MonkeyPatch, answers: bool
@@ -221,3 +227,17 @@ def test_a_job_of_the_local_cluster_reads_the_data_of_the_shell_that_submits_it(
     own = [{}, {"CIFAR_RAY_DATA": "shapes:500"}, {"CIFAR_RAY_DATA": str(tmp_path / "images")}]
     assert [spec.environment for spec in submitted] == (own if is_local else [{}, {}, {}])
     assert not any("--data" in spec.entrypoint for spec in submitted)
+
+
+@pytest.mark.parametrize("is_local", [True, False])
+def test_the_best_of_no_sweep_is_refused_before_it_takes_a_sweep_id(
+    cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_local: bool
+) -> None:
+    """Ray remembers a job that the store has refused, and takes no other of its id."""
+    submitted: list[JobSpec] = []
+    monkeypatch.setattr(job, "connect_jobs", lambda release: SimpleNamespace(submit=submitted.append))
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", cluster.dashboard_url if is_local else "http://127.0.0.1:9")
+    flags = ["--best-of", "never-was", "--storage", str(tmp_path), "--no-wait"]
+    done = CliRunner().invoke(main, ["job", "submit", "cnn", *flags])
+    assert (done.exit_code, len(submitted)) == ((2, 0) if is_local else (0, 1)), done.output
+    assert ("no sweep never-was has finished" in done.output) == is_local

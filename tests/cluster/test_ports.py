@@ -2,13 +2,22 @@
 
 import random
 import socket
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cifar_ray.cluster import ports
-from cifar_ray.cluster.ports import HOST, check_port_free, ephemeral_ports, free_ports
+from cifar_ray.cluster.ports import HOST, check_port_free, ephemeral_ports, free_ports, release_ports
 from cifar_ray.errors import ClusterError
+
+
+@pytest.fixture(autouse=True)
+def released() -> Iterator[None]:
+    yield
+    release_ports()
 
 
 def test_free_ports_are_different_and_free():
@@ -46,12 +55,20 @@ def test_ports_are_chosen_by_chance_whatever_the_seed():
     assert free_ports(5) != chosen
 
 
-def test_ports_that_are_promised_to_others_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "ip_local_port_range"
-    path.write_text("20100 65535")
-    monkeypatch.setattr(ports, "_EPHEMERAL", path)
-    promised = range(20_000, 20_090)
-    assert not set(free_ports(8, promised)) & set(promised)
+def test_a_port_is_its_servers_until_that_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two clusters that are started at once look for ports before either listens on its own."""
+    generator = random.Random
+    monkeypatch.setattr(ports.random, "Random", lambda: generator(1))
+    asked, *first = free_ports(5)
+    check_port_free(asked, "--s3-port")
+    script = "import random; random.Random = lambda own=random.Random: own(1)\n"
+    script += "from cifar_ray.cluster.ports import free_ports; print(*free_ports(5))"
+    others = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    second = [*map(int, others.stdout.split()), *free_ports(5)]
+    assert not {asked, *first} & set(second)
+    with socket.create_server((HOST, first[0])):
+        release_ports()
+        assert first[1] in free_ports(5)
 
 
 def test_a_taken_port_is_named():

@@ -12,3 +12,14 @@ def test_a_damaged_record_is_told_with_what_to_do(tmp_path, found):
     with pytest.raises(ClusterError, match="is damaged") as caught:
         StateFolder(home=tmp_path).read()
     assert caught.value.hint == f"remove {tmp_path / 'state.json'}"
+
+
+def test_a_folder_that_is_another_users_is_told_with_what_to_do(tmp_path):
+    """As after one `sudo cifar-ray local up`; root may open such a file, but no folder in its place."""
+    (tmp_path / "lock").mkdir()
+    (tmp_path / "logs").touch()
+    state = StateFolder(home=tmp_path)
+    for refused in (state.prepare, state.locked().__enter__):
+        with pytest.raises(ClusterError, match="cannot be") as caught:
+            refused()
+        assert caught.value.hint == "let CIFAR_RAY_HOME name a folder of your own"

@@ -45,6 +45,8 @@ def gpu(**values: Any) -> dict[str, Any]:
         (STORE | {"studies": {"cnn": {"enabled": True, "backoffLimit": 2}}}, "studies.cnn.backoffLimit"),
         (STORE | {"studyDefaults": {"sweepId": "one-for-all"}}, "sweepId"),
         (STORE | {"serviceAccount": {"create": False}}, "serviceAccount.name"),
+        (STORE | {"serviceAccount": {"create": False, "name": 51 * "a"}}, "serviceAccount.name: KubeRay"),
+        (STORE | {"serviceAccount": {"create": False, "name": "9-to-5"}}, "serviceAccount.name: KubeRay"),
         (STORE | {"networkPolicy": {"store": []}}, "networkPolicy.store"),
         (STORE | {"networkPolicy": {"apiServer": []}}, "networkPolicy.apiServer"),
         (

@@ -49,6 +49,11 @@
 {{- if not (or $values.serviceAccount.create $values.serviceAccount.name) -}}
 {{- fail "serviceAccount.name: name the one that is there; KubeRay gives the account of the head rights on the namespace's pods, which the default one should not have" -}}
 {{- end -}}
+{{- $account := include "cifar-ray.serviceAccountName" . -}}
+{{- /* as the head's pod has it, where it also runs the autoscaler */ -}}
+{{- if and $values.autoscaler.enabled (not (regexMatch "^[a-z].{0,49}$" $account)) -}}
+{{- fail (printf "serviceAccount.name: KubeRay makes of %q another name, of at most 50 characters and starting with a letter: take one that is so" $account) -}}
+{{- end -}}
 {{- $sweeps := list -}}
 {{- $sweepsHere := false -}}
 {{- range $name, $_ := $values.studies -}}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import signal
 import sys
 import tempfile
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from cifar_ray.cli.interrupts import end_as_at_ctrl_c
 from cifar_ray.cli.release_flags import ReleaseChoice, release_flags
 from cifar_ray.cluster.credentials import write_private
 from cifar_ray.cluster.on_kubernetes.doctor import examine
@@ -68,8 +68,7 @@ def connect(release: ReleaseChoice, port: int | None) -> None:
     Ctrl-C. The token is in a file that only you can read and that is removed at the end.
     """
     found = release.find()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)  # however it ends, the token's file is removed
+    end_as_at_ctrl_c()  # the token's file is removed
     with reach_head(found, port or 0) as head, tempfile.TemporaryDirectory(dir=_private_folder()) as folder:
         token_path = Path(folder) / "ray-token"
         _write_token(token_path, head.token)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import signal
 import sys
 import threading
 from pathlib import Path
@@ -12,10 +11,13 @@ from pathlib import Path
 import click
 
 from cifar_ray.cli.connection import connect_jobs, connect_runs, enter
+from cifar_ray.cli.interrupts import end_as_at_ctrl_c
 from cifar_ray.cli.job import watch, with_absolute_folders
 from cifar_ray.cluster import local
 from cifar_ray.reporting.page_server import PageServer
 from cifar_ray.settings import read_settings
+from cifar_ray.storage.object_store import open_store
+from cifar_ray.storage.probe import check_write_read_delete
 from cifar_ray.storage.pulling import pull_sweep
 from cifar_ray.studies import get_study
 from cifar_ray.studies.options import SweepOptions
@@ -50,9 +52,10 @@ def demo(trials: int, max_epochs: int, data: str, folder: Path) -> None:
     study = get_study("cnn").with_budget(num_trials=trials, max_epochs=max_epochs)
     options = with_absolute_folders(SweepOptions(trials=trials, max_epochs=max_epochs, data=data))
     jobs = find_jobs()
+    # what cannot be written there is told now, and not when all else has been done
+    check_write_read_delete(open_store(str(folder)))
     home = read_settings().home / DEMO_FOLDER
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)  # however it ends, the cluster is stopped
+    end_as_at_ctrl_c()
     # where one runs already, it is another demo's
     cluster = local.up(local.LocalClusterOptions(home=home), click.echo)
     try:

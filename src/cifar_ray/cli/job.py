@@ -30,12 +30,14 @@ from cifar_ray.errors import (
 from cifar_ray.reporting.live_view import live_renderable
 from cifar_ray.settings import absolute, check_no_user, read_settings
 from cifar_ray.storage.object_store import open_store
+from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Study, get_study, study_files
 from cifar_ray.studies.flags import sweep_flags
 from cifar_ray.studies.options import SweepOptions
 from cifar_ray.submission.job_spec import JobSpec, evaluation_job, find_jobs, tuning_job
 from cifar_ray.submission.job_status import JobStatus, resume_hint
 from cifar_ray.submission.waiting import check_succeeded, observe_job, stop_and_wait, wait_for_job
+from cifar_ray.tuning.best_of import read_best
 
 if TYPE_CHECKING:
     from cifar_ray.submission.jobs_client import JobsClient
@@ -91,8 +93,8 @@ def submit(
         click.echo(json.dumps(asdict(spec), indent=2))
         return
     client = connect_jobs(release)
-    if joined_local_cluster() is not None:
-        spec = _for_local_cluster(spec, study, options)
+    if (cluster := joined_local_cluster()) is not None:
+        spec = _for_local_cluster(spec, study, options, cluster.storage)
     if study is not None and not options.resume:
         check_demand(study, options, release)
     client.submit(spec)
@@ -230,10 +232,11 @@ def _make_spec(
     return tuning_job(study, options, jobs_folder), study
 
 
-def _for_local_cluster(spec: JobSpec, study: Study | None, options: SweepOptions) -> JobSpec:
+def _for_local_cluster(spec: JobSpec, study: Study | None, options: SweepOptions, storage: str) -> JobSpec:
     """The job with this shell's CIFAR_RAY_DATA: the cluster has that of the shell that has started it.
 
-    ConfigurationError where it names a bucket that the cluster's own S3 server has not: its jobs reach no other.
+    ConfigurationError where it names a bucket that the cluster's own S3 server has not: its jobs reach no other; and
+    where `options.best_of` is in neither their `storage` nor the cluster's, which the job would say once it runs.
     """
     settings = read_settings()
     own = _absolute("CIFAR_RAY_DATA", settings.data)
@@ -251,6 +254,8 @@ def _for_local_cluster(spec: JobSpec, study: Study | None, options: SweepOptions
                 raise ConfigurationError(
                     f"{name}: {error.message}", "jobs of the local cluster reach only its own S3 server: use a folder"
                 ) from error
+    if is_new and study is not None and options.best_of:
+        read_best(study, RunStore(open_store(options.storage or storage, settings.s3)), options)
     return replace(spec, environment={"CIFAR_RAY_DATA": own}) if own else spec
 
 

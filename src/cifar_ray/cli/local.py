@@ -10,6 +10,7 @@ import click
 
 from cifar_ray.capacity import NodeKind
 from cifar_ray.cli.connection import LOCAL_FOLDER
+from cifar_ray.cli.interrupts import end_as_at_ctrl_c
 from cifar_ray.cluster import local as cluster
 from cifar_ray.cluster import s3_server
 from cifar_ray.cluster.autoscaling import LocalPool
@@ -76,6 +77,8 @@ def up(
         raise click.UsageError("with --autoscaling the head has no accelerators: use --accelerators-per-worker or FILE")
     if autoscaling and cpus is not None:
         raise click.UsageError("--cpus has no effect where FILE says what each worker has")
+    if s3_port is not None and s3_port == dashboard_port:
+        raise click.UsageError("--dashboard-port and --s3-port are the same: take two ports")
     if autoscaling:
         pools = read_pool_file(Path(autoscaling))
     elif autoscaling is not None:
@@ -88,6 +91,7 @@ def up(
         dashboard_port=dashboard_port,
         s3_port=s3_port,
     )
+    end_as_at_ctrl_c()
     started = cluster.up(options, click.echo)
     click.echo(f"dashboard  {started.dashboard_url}  (token: {started.token_path})")
     click.echo(f"store      {started.storage} at {started.s3_endpoint_url}")

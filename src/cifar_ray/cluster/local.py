@@ -15,7 +15,7 @@ from cifar_ray.cluster import processes, ray_head, s3_server, server
 from cifar_ray.cluster.autoscaling import LocalPool, pools_text
 from cifar_ray.cluster.credentials import make_secrets, read_token, remove_secrets
 from cifar_ray.cluster.environment import joined
-from cifar_ray.cluster.ports import HOST, check_port_free, free_ports
+from cifar_ray.cluster.ports import HOST, check_port_free, free_ports, release_ports
 from cifar_ray.cluster.state import LocalCluster, StateFolder, find
 from cifar_ray.errors import ClusterError
 from cifar_ray.provenance import now
@@ -90,6 +90,8 @@ def up(
                 hint = f"make room on the disks of {state.home} and {_TEMP_ROOT}" if is_full else None
                 raise ClusterError(f"the cluster cannot be started: {error}", hint) from error
             raise
+        finally:
+            release_ports()
 
 
 def down(home: Path, say: Callable[[str], None] = lambda line: None) -> bool:
@@ -140,8 +142,7 @@ def _start(options: LocalClusterOptions, state: StateFolder, program: str, envir
 
 def _plan(options: LocalClusterOptions, state: StateFolder) -> LocalCluster:
     """The cluster before its first process starts: its ports and its temp dir."""
-    asked = [port for port in (options.dashboard_port, options.s3_port) if port is not None]
-    first, second, *internal = free_ports(2 + len(s3_server.PORTS), asked)
+    first, second, *internal = free_ports(2 + len(s3_server.PORTS))
     return LocalCluster(
         dashboard_url=f"http://{HOST}:{options.dashboard_port or first}",
         s3_endpoint_url=f"http://{HOST}:{options.s3_port or second}",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import socket
-from collections.abc import Collection
 from itertools import islice
 from pathlib import Path
 
@@ -18,21 +17,32 @@ _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _LINUX_EPHEMERAL = (32_768, 60_999)
 
 
-def free_ports(count: int, but: Collection[int] = ()) -> list[int]:
-    """`count` different free ports, at random, none of `but`, and if possible none of the ephemeral ones.
+_kept: list[socket.socket] = []
+"""Bound to the ports that were given out. None listens, so a server that may reuse an address, as all do, still can."""
+
+
+def free_ports(count: int) -> list[int]:
+    """`count` different free ports, at random, and if possible none of the ephemeral ones.
 
     A server binds its port seconds after this: by then an outgoing connection may have been given an ephemeral port.
+    Until `release_ports`, or the end of this process, no such call, of any process, returns them again.
     ClusterError where fewer are free.
     """
     first, last = ephemeral_ports()
-    ports = [port for port in range(_FIRST, _LAST + 1) if port not in but]
+    ports = list(range(_FIRST, _LAST + 1))
     # not the shared generator: two processes of the same seed would choose the same
     random.Random().shuffle(ports)
     ports.sort(key=lambda port: first <= port <= last)
-    found = list(islice(filter(_is_free, ports), count))
+    found = list(islice(filter(_take, ports), count))
     if len(found) < count:
         raise ClusterError(f"only {len(found)} of {count} ports are free", "end what listens on thousands of ports")
     return found
+
+
+def release_ports() -> None:
+    """Once their servers listen on them, or will not."""
+    while _kept:
+        _kept.pop().close()
 
 
 def ephemeral_ports() -> tuple[int, int]:
@@ -45,9 +55,12 @@ def ephemeral_ports() -> tuple[int, int]:
 
 
 def check_port_free(port: int, option: str) -> None:
-    """ClusterError, naming the port and the `option` that asked for it, where something listens on it."""
+    """Keep the port as `free_ports` does; ClusterError, which names the `option` that asked, where something listens.
+
+    Ports in TIME_WAIT count as free, as they do to a server.
+    """
     try:
-        _bind(port)
+        _bind(port, is_shared=True)
     except OSError as error:
         raise ClusterError(
             f"port {port} cannot be used: {error.strerror}",
@@ -55,16 +68,22 @@ def check_port_free(port: int, option: str) -> None:
         ) from error
 
 
-def _is_free(port: int) -> bool:
+def _take(port: int) -> bool:
     try:
-        _bind(port)
+        _bind(port, is_shared=False)
     except OSError:
         return False
     return True
 
 
-def _bind(port: int) -> None:
-    """Bind the port as a server would, for a moment: ports in TIME_WAIT count as free."""
-    with socket.socket() as made:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _bind(port: int, *, is_shared: bool) -> None:
+    """Bind the port and keep it; others may have bound it, too, where it `is_shared`."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, is_shared)
+    try:
         made.bind((HOST, port))
+    except OSError:
+        made.close()
+        raise
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, True)
+    _kept.append(made)

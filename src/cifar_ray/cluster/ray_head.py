@@ -36,10 +36,9 @@ def start(
     """Start the head, its dashboard on the port in `cluster`. With `workers` it starts nodes, and has no resources."""
     temp_dir = Path(cluster.temp_dir)
     (temp_dir / "tmp").mkdir()
-    port, s3_port = (url.rpartition(":")[2] for url in (cluster.dashboard_url, cluster.s3_endpoint_url))
-    # 0 lets Ray take any free port; its client server does not accept that, nor can a port that others must know be 0.
-    # The other servers' ports are excluded: they still look free until those have started
-    client_port, own_port = free_ports(2, {int(port), int(s3_port), *cluster.s3_internal_ports})
+    port = cluster.dashboard_url.rpartition(":")[2]
+    # 0 lets Ray take any free port; its client server does not accept that, nor can a port that others must know be 0
+    client_port, own_port = free_ports(2)
     gcs_port = own_port if workers else 0
     command = [
         # this very interpreter, so that the cluster has its packages

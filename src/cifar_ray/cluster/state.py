@@ -16,6 +16,7 @@ from cifar_ray.cluster.processes import Lineage, Process, is_alive
 from cifar_ray.errors import ClusterError, RecordError
 from cifar_ray.json_record import Record
 
+OWN_FOLDER = "let CIFAR_RAY_HOME name a folder of your own"
 LOCK_PATIENCE_S = 3.0
 """Seconds to wait for a server killed a moment ago: its last thread still holds its files, and so the lock."""
 
@@ -102,7 +103,7 @@ class StateFolder:
             self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.log("any").parent.mkdir(exist_ok=True)
         except OSError as error:
-            raise ClusterError(f"{self.home} cannot be made: {error.strerror}") from error
+            raise ClusterError(f"{self.home} cannot be made: {error.strerror}", OWN_FOLDER) from error
 
     def read(self) -> LocalCluster | None:
         """state.json; None where there is none. ClusterError where it is damaged or cannot be read."""
@@ -111,9 +112,7 @@ class StateFolder:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise ClusterError(
-                f"{self._record} cannot be read: {error.strerror}", "let CIFAR_RAY_HOME name a folder of your own"
-            ) from error
+            raise ClusterError(f"{self._record} cannot be read: {error.strerror}", OWN_FOLDER) from error
         except RecordError as error:
             raise ClusterError(f"{self._record} is damaged: {error.message}", f"remove {self._record}") from error
 
@@ -161,7 +160,11 @@ def find(home: Path, *, is_whole: bool = True) -> LocalCluster | None:
 def _locked(path: Path, held: ClusterError, patience_s: float = 0.0) -> Iterator[int]:
     """Lock the file and yield its descriptor; raises `held` where another process keeps it locked."""
     until = time.monotonic() + patience_s
-    with path.open("a") as file:
+    try:
+        opened = path.open("a")
+    except OSError as error:
+        raise ClusterError(f"{path} cannot be opened: {error.strerror}", OWN_FOLDER) from error
+    with opened as file:
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
