@@ -179,6 +179,19 @@ def test_sorting_and_filtering_stay_in_the_address(page: Page, real: RunStore, r
     assert "No sweep matches" in page.locator("main").inner_text()
 
 
+def test_other_colours_leave_the_reader_where_he_was(page: Page, real_page: str) -> None:
+    page.goto(f"{real_page}#/sweep/{REAL}")
+    accent = option_of(page, "chart-best")["series"][0]["color"]
+    table = page.locator("#trials .scroll")
+    table.evaluate("node => node.scrollTo(0, 150)")
+    place = page.evaluate("scrollY")
+    button = page.locator("#theme")
+    button.press("Enter")
+    assert option_of(page, "chart-best")["series"][0]["color"] != accent
+    assert button.evaluate("node => node === document.activeElement")
+    assert (page.evaluate("scrollY"), table.evaluate("node => node.scrollTop")) == (place, 150)
+
+
 def test_deep_links_and_comparison(page: Page, real: RunStore, real_page: str) -> None:
     page.goto(f"{real_page}#/sweep/{REAL}/trial/t0009")
     assert "66.16 %" in page.locator("main").inner_text()

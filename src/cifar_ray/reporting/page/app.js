@@ -129,11 +129,17 @@ function setTheme(name) {
   document.getElementById("theme").setAttribute("aria-label", `switch to ${name === "dark" ? "light" : "dark"} colours`);
 }
 
+/** What is on screen takes the new colours where it is: no choice, place or focus of the reader's is lost. */
+function changeTheme(name) {
+  setTheme(name);
+  if (app.view?.drawn) keepPlace(app.view.root, app.view.update);
+}
+
 function start() {
   const preferred = matchMedia("(prefers-color-scheme: dark)");
   setTheme(preferred.matches ? "dark" : "light");
-  preferred.addEventListener("change", () => (setTheme(preferred.matches ? "dark" : "light"), show()));
-  document.getElementById("theme").addEventListener("click", () => (setTheme(isDark() ? "light" : "dark"), show()));
+  preferred.addEventListener("change", () => changeTheme(preferred.matches ? "dark" : "light"));
+  document.getElementById("theme").addEventListener("click", () => changeTheme(isDark() ? "light" : "dark"));
   document.querySelector("[data-skip]").addEventListener("click", (event) => (event.preventDefault(), main.focus()));
   const payload = JSON.parse(document.getElementById("payload").textContent);
   app.isLive = payload === null;
