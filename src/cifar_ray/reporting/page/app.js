@@ -88,8 +88,14 @@ async function fetchJson(path) {
 async function fetchAll(needs) {
   if (needs.length !== 1 || !app.payload) app.payload = await fetchJson("api/store.json");
   const failures = [];
-  for (const id of needs) await fetchJson(`api/sweeps/${encodeURIComponent(id)}.json`).then((detail) => app.details.set(id, detail), (error) => failures.push(error));
+  for (const id of needs) await fetchJson(`api/sweeps/${encodeURIComponent(id)}.json`).then((detail) => app.details.set(id, whole(detail)), (error) => failures.push(error));
   if (failures.length) throw failures[0];
+}
+
+/** What all trials have alike is sent once. */
+function whole(detail) {
+  for (const trial of detail.trials) for (const part of ["config", "settings"]) trial[part] = { ...trial[part], ...detail.alike[part] };
+  return detail;
 }
 
 function problem(missing) {
@@ -145,7 +151,7 @@ function start() {
   app.isLive = payload === null;
   if (payload) {
     app.payload = payload;
-    app.details = new Map(Object.entries(payload.details));
+    app.details = new Map(Object.entries(payload.details).map(([id, detail]) => [id, whole(detail)]));
     if (payload.sweeps.length === 1 && !location.hash) location.replace(sweepAddress(payload.sweeps[0].id));
   }
   addEventListener("hashchange", show);
