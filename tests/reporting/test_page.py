@@ -129,6 +129,8 @@ def test_settings(page: Page, real: RunStore, real_page: str) -> None:
     trials = {trial.trial_id: trial for trial in real.trials(REAL)}
     (lines,) = option_of(page, "chart-parallel")["series"]
     assert {line["name"] for line in lines["data"]} == set(trials)
+    accuracies = [line["value"][-1] for line in lines["data"]]
+    assert accuracies == sorted(accuracies), "the best lie above the others"
     by_rate = option_of(page, "chart-by-learning_rate")["series"]
     assert {point["id"] for series in by_rate for point in series["data"]} == set(trials)
     for series in by_rate:
