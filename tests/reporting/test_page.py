@@ -194,6 +194,25 @@ def test_other_colours_leave_the_reader_where_he_was(page: Page, real_page: str)
     assert (page.evaluate("scrollY"), table.evaluate("node => node.scrollTop")) == (place, 150)
 
 
+def test_it_is_printed_whole_and_on_white(page: Page, real_page: str) -> None:
+    page.emulate_media(color_scheme="dark")
+    page.goto(f"{real_page}#/sweep/{REAL}")
+    width = "document.querySelector('#chart-curves canvas').clientWidth"
+    theme = "document.documentElement.dataset.theme"
+    option_of(page, "chart-curves")
+    before = page.evaluate(width)
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate(theme) == "light"
+    charts = page.locator(".chart:visible")
+    assert charts.count() == page.locator(".chart:visible canvas").count(), "a second canvas would hide the first"
+    assert all(chart.evaluate("node => node.querySelector('canvas').clientWidth") < 680 for chart in charts.all())
+    assert page.locator("#trials .scroll").evaluate("node => node.scrollHeight - node.clientHeight") == 0
+    page.emulate_media(media="screen")
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert (page.evaluate(theme), page.evaluate(width)) == ("dark", before)
+
+
 def test_deep_links_and_comparison(page: Page, real: RunStore, real_page: str) -> None:
     page.goto(f"{real_page}#/sweep/{REAL}/trial/t0009")
     assert "66.16 %" in page.locator("main").inner_text()

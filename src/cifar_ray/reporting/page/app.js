@@ -141,6 +141,19 @@ function changeTheme(name) {
   if (app.view?.drawn) keepPlace(app.view.root, app.view.update);
 }
 
+/** Paper is white and narrow: all charts are drawn for it, those far from the screen, too. */
+function setForPaper() {
+  const name = document.documentElement.dataset.theme;
+  const draw = (isForPaper, colours) => {
+    main.classList.toggle("paper", isForPaper);
+    [...charts.keys()].forEach(fit);
+    changeTheme(colours);
+  };
+  draw(true, "light");
+  [...waiting.keys()].forEach(drawWaiting);
+  addEventListener("afterprint", () => draw(false, name), { once: true });
+}
+
 function start() {
   const preferred = matchMedia("(prefers-color-scheme: dark)");
   setTheme(preferred.matches ? "dark" : "light");
@@ -154,6 +167,7 @@ function start() {
     app.details = new Map(Object.entries(payload.details).map(([id, detail]) => [id, whole(detail)]));
     if (payload.sweeps.length === 1 && !location.hash) location.replace(sweepAddress(payload.sweeps[0].id));
   }
+  addEventListener("beforeprint", setForPaper);
   addEventListener("hashchange", show);
   show().then(poll);
 }

@@ -9,7 +9,6 @@ const sight = new IntersectionObserver((entries) => entries.forEach(({ target, i
   else near.delete(target);
   if (isIntersecting) drawWaiting(target);
 }), { rootMargin: "500px" });
-addEventListener("beforeprint", () => [...waiting.keys()].forEach(drawWaiting));
 
 function drawWaiting(node) {
   const draw = waiting.get(node);
