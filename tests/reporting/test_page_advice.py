@@ -90,6 +90,7 @@ def test_where_all_failed_there_is_no_empty_chart(
     said = said_of(page, runs, "sweep/cnn-1", tmp_path)
     assert said.count("No trial finished an epoch") == 4
     assert page.locator(".chart:visible").count() == 0
+    assert page.get_by_role("region", name="Failures", exact=True).count() == 1
     identifier = page.locator("#failures tbody th a")
     assert identifier.evaluate("node => node.getClientRects().length") == 1, "it is on one line"
     said = said_of(page, runs, "sweep/cnn-1/trial/t0000", tmp_path)

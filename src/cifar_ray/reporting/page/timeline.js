@@ -138,7 +138,7 @@ function failuresCard() {
   function update(detail) {
     const bad = detail.trials.filter(({ outcome, error }) => outcome === "failed" || outcome === "diverged" || error);
     fill(body, bad.length ? [
-      plainTable("Failures", ["trial", "outcome", "after", "reason"], bad.map((trial) => [
+      plainTable("Failed and diverged trials", ["trial", "outcome", "after", "reason"], bad.map((trial) => [
         trialLink(detail.row.id, trial.trial_id), outcomeTag(trial.outcome, detail.row), plural(trial.num_epochs, "epoch"),
         el("span", { class: "reason" }, trial.error ?? "its loss was no finite number: a lower learning rate may hold")]), "texts"),
       el("p", { class: "note" }, "The whole log is the job's: ", command("cifar-ray job logs"), ".")]
