@@ -205,12 +205,18 @@ def test_it_is_printed_whole_and_on_white(page: Page, real_page: str) -> None:
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.evaluate(theme) == "light"
     charts = page.locator(".chart:visible")
-    assert charts.count() == page.locator(".chart:visible canvas").count(), "a second canvas would hide the first"
+    assert charts.count() == page.locator(".chart canvas:visible").count(), "a second canvas would hide the first"
     assert all(chart.evaluate("node => node.querySelector('canvas').clientWidth") < 680 for chart in charts.all())
     assert page.locator("#trials .scroll").evaluate("node => node.scrollHeight - node.clientHeight") == 0
     page.emulate_media(media="screen")
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert (page.evaluate(theme), page.evaluate(width)) == ("dark", before)
+
+    page.goto(f"{real_page}#/sweep/{REAL}/test")
+    option_of(page, "chart-confusion")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    opacity = "node => node.getContext('2d').getImageData(node.width / 2, node.height / 2, 1, 1).data[3]"
+    assert page.locator("#chart-confusion canvas").first.evaluate(opacity) > 0, "its cells come from another canvas"
 
 
 def test_deep_links_and_comparison(page: Page, real: RunStore, real_page: str) -> None:

@@ -151,6 +151,7 @@ function setForPaper() {
   };
   draw(true, "light");
   [...waiting.keys()].forEach(drawWaiting);
+  [...charts.keys()].forEach(flatten);
   addEventListener("afterprint", () => draw(false, name), { once: true });
 }
 

@@ -22,6 +22,16 @@ function fit(node) {
   if (instance && (instance.getWidth() !== node.clientWidth || instance.getHeight() !== node.clientHeight)) instance.resize();
 }
 
+/** The picture on one canvas: in print an upper one hides those below it, transparent as it is. */
+function flatten(node) {
+  const [lowest, ...others] = node.querySelectorAll("canvas");
+  const context = lowest.getContext("2d");
+  context.save();
+  context.resetTransform();
+  for (const each of others) context.drawImage(each, 0, 0);
+  context.restore();
+}
+
 /** A place for a chart. `draw(option, summary)` may be called again and again; far from the screen it costs nothing. */
 function chartPlace(id, height, onReady) {
   const node = el("div", { id, class: "chart", role: "img", style: { height: `${height}px` } });

@@ -45,7 +45,7 @@ function curveSeries(lines) {
   const named = lines.filter(({ rank }) => rank < NUM_NAMED);
   const others = lines.filter(({ rank }) => rank >= NUM_NAMED);
   const bundle = (id, group, part, style, z) => ({
-    id, type: "lines", coordinateSystem: "cartesian2d", polyline: true, z, zlevel: 0 /* else on an empty canvas of its own, which hides the curves in print */, progressive: 0, silent: part === "training", name: id,
+    id, type: "lines", coordinateSystem: "cartesian2d", polyline: true, z, progressive: 0, silent: part === "training", name: id,
     emphasis: { lineStyle: { width: 3.5, opacity: 1 } },
     data: group.filter((line) => line[part].length > 1).map((line) => ({ name: line.trial.trial_id, coords: line[part], lineStyle: { color: line.colour, ...style } })),
   });
