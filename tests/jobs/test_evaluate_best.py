@@ -45,31 +45,13 @@ def test_a_store_without_a_finished_sweep_is_told_of_with_the_command_for_one(
     assert f"no finished sweep in {tmp_path}\nhint: finish one first, such as `cifar-ray job submit cnn`" in done.stderr
 
 
-def finish(runs: RunStore, sweep: SweepRecord, trial: TrialRecord, metrics: list[EpochMetrics]) -> None:
-    runs.create_sweep(sweep)
-    runs.write_trial(sweep.sweep_id, trial)
-    runs.write_metrics(sweep.sweep_id, metrics)
-    runs.write_result(
-        SweepResult(
-            sweep_id=sweep.sweep_id,
-            study=sweep.study,
-            ranking=("t0000",),
-            winner=trial,
-            outcomes={"completed": 1},
-            num_epochs=4,
-            wall_s=1.0,
-            accelerator_seconds=0.0,
-            finished_at=sweep.started_at,
-        )
-    )
-
-
 def test_a_winner_without_weights_keeps_no_other_from_its_score_and_report(
     runs: RunStore,
     command: click.Command,
     sweep_record: SweepRecord,
     trial_record: TrialRecord,
     epoch_metrics: list[EpochMetrics],
+    sweep_result: SweepResult,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     config = get_study("cnn").with_budget(num_trials=1).sample(0)[0]
@@ -77,7 +59,10 @@ def test_a_winner_without_weights_keeps_no_other_from_its_score_and_report(
     data = split(load_images("shapes:500", "train", read_settings()), seed=0)
     for sweep_id, study in (("a-1", "cnn"), ("b-1", "cnn-depth"), ("c-1", "cnn-ema")):
         record = replace(sweep_record, sweep_id=sweep_id, study=study, dataset=data.record)
-        finish(runs, record, trial, epoch_metrics)
+        runs.create_sweep(record)
+        runs.write_trial(sweep_id, trial)
+        runs.write_metrics(sweep_id, epoch_metrics)
+        runs.write_result(replace(sweep_result, sweep_id=sweep_id, study=study, winner=trial))
     weights: Any = pack_weights(build_model(config).state_dict())
     CheckpointStore(runs.objects, "b-1", "t0000").save(
         Checkpoint(epoch=4, validation_accuracy=0.4, config=config.to_dict(), weights=weights, trainer_state=b"")

@@ -129,6 +129,8 @@ def test_settings(page: Page, real: RunStore, real_page: str) -> None:
     trials = {trial.trial_id: trial for trial in real.trials(REAL)}
     (lines,) = option_of(page, "chart-parallel")["series"]
     assert {line["name"] for line in lines["data"]} == set(trials)
+    accuracies = [line["value"][-1] for line in lines["data"]]
+    assert accuracies == sorted(accuracies), "the best lie above the others"
     by_rate = option_of(page, "chart-by-learning_rate")["series"]
     assert {point["id"] for series in by_rate for point in series["data"]} == set(trials)
     for series in by_rate:
@@ -177,6 +179,44 @@ def test_sorting_and_filtering_stay_in_the_address(page: Page, real: RunStore, r
     assert page.locator("main tbody tr").count() == 1
     page.locator("#filter").fill("no such sweep")
     assert "No sweep matches" in page.locator("main").inner_text()
+
+
+def test_other_colours_leave_the_reader_where_he_was(page: Page, real_page: str) -> None:
+    page.goto(f"{real_page}#/sweep/{REAL}")
+    accent = option_of(page, "chart-best")["series"][0]["color"]
+    table = page.locator("#trials .scroll")
+    table.evaluate("node => node.scrollTo(0, 150)")
+    place = page.evaluate("scrollY")
+    button = page.locator("#theme")
+    button.press("Enter")
+    assert option_of(page, "chart-best")["series"][0]["color"] != accent
+    assert button.evaluate("node => node === document.activeElement")
+    assert (page.evaluate("scrollY"), table.evaluate("node => node.scrollTop")) == (place, 150)
+
+
+def test_it_is_printed_whole_and_on_white(page: Page, real_page: str) -> None:
+    page.emulate_media(color_scheme="dark")
+    page.goto(f"{real_page}#/sweep/{REAL}")
+    width = "document.querySelector('#chart-curves canvas').clientWidth"
+    theme = "document.documentElement.dataset.theme"
+    option_of(page, "chart-curves")
+    before = page.evaluate(width)
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate(theme) == "light"
+    charts = page.locator(".chart:visible")
+    assert charts.count() == page.locator(".chart canvas:visible").count(), "a second canvas would hide the first"
+    assert all(chart.evaluate("node => node.querySelector('canvas').clientWidth") < 680 for chart in charts.all())
+    assert page.locator("#trials .scroll").evaluate("node => node.scrollHeight - node.clientHeight") == 0
+    page.emulate_media(media="screen")
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert (page.evaluate(theme), page.evaluate(width)) == ("dark", before)
+
+    page.goto(f"{real_page}#/sweep/{REAL}/test")
+    option_of(page, "chart-confusion")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    opacity = "node => node.getContext('2d').getImageData(node.width / 2, node.height / 2, 1, 1).data[3]"
+    assert page.locator("#chart-confusion canvas").first.evaluate(opacity) > 0, "its cells come from another canvas"
 
 
 def test_deep_links_and_comparison(page: Page, real: RunStore, real_page: str) -> None:

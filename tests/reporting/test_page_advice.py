@@ -80,6 +80,25 @@ def test_one_trial_is_ahead_of_nobody_and_one_that_is_not_there_has_no_cards(
     assert not page.locator("main .card:visible").count()
 
 
+def test_where_all_failed_there_is_no_empty_chart(
+    page: Page, runs: RunStore, sweep_record: SweepRecord, result: SweepResult, tmp_path: Path
+) -> None:
+    runs.create_sweep(sweep_record)
+    failed = TrialRecord(trial_id="t0000", config={}, outcome="failed", error="CUDA error\n  File train.py")
+    runs.write_trial("cnn-1", failed)
+    runs.write_result(replace(result, winner=None, ranking=(), outcomes={"failed": 1}, num_epochs=0))
+    said = said_of(page, runs, "sweep/cnn-1", tmp_path)
+    assert said.count("No trial finished an epoch") == 4
+    assert page.locator(".chart:visible").count() == 0
+    assert page.get_by_role("region", name="Failures", exact=True).count() == 1
+    identifier = page.locator("#failures tbody th a")
+    assert identifier.evaluate("node => node.getClientRects().length") == 1, "it is on one line"
+    said = said_of(page, runs, "sweep/cnn-1/trial/t0000", tmp_path)
+    assert "CUDA error\n  File train.py" in said
+    assert "It finished no epoch" in said
+    assert "yet" not in said
+
+
 def test_where_all_diverged_there_is_nothing_to_score(
     page: Page,
     runs: RunStore,
@@ -97,8 +116,8 @@ def test_where_all_diverged_there_is_nothing_to_score(
     runs.write_result(replace(result, winner=None, ranking=(), outcomes=outcomes, num_epochs=2))
     assert "No epoch has a finite loss" in said_of(page, runs, "sweep/cnn-1", tmp_path)
     assert page.locator("#trials tbody td.number").first.inner_text() == "–", "the rank of none"
-    for chart in ("curves", "best"):
-        assert "No epoch has a finite loss" in (page.locator(f"#chart-{chart}").get_attribute("aria-label") or "")
+    assert "No epoch has a finite loss" in (page.locator("#chart-curves").get_attribute("aria-label") or "")
+    assert "No epoch has a finite loss" in page.locator("#best").inner_text()
     for place in ("sweep/cnn-1", "sweep/cnn-1/test"):
         said = said_of(page, runs, place, tmp_path)
         assert "There is no winner to score: look at the failures" in said

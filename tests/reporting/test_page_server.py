@@ -9,6 +9,7 @@ import pytest
 
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
+from cifar_ray.reporting import html
 from cifar_ray.reporting.page_server import PageServer
 from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore
@@ -87,6 +88,15 @@ def test_what_is_unchanged_is_not_sent_again(server: PageServer) -> None:
     tag = str(ask(server, "/")[0].getheader("ETag"))
     answer, content = ask(server, "/", tag=tag)
     assert (answer.status, content) == (304, b"")
+
+
+def test_the_policys_checksums_are_of_the_first_answer_alone(
+    server: PageServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page asks every 1.5 s, and its scripts are a megabyte."""
+    policy = ask(server, "/")[0].getheader("Content-Security-Policy")
+    monkeypatch.delattr(html, "_checksum")
+    assert ask(server, "/api/store.json")[0].getheader("Content-Security-Policy") == policy
 
 
 def test_a_damaged_record_is_told(server: PageServer, runs: RunStore) -> None:

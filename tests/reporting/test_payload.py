@@ -147,6 +147,15 @@ def test_the_curves_are_those_of_the_records(running: RunStore, epoch_metrics: l
             assert columns[line.trial_id][name][index] == pytest.approx(getattr(line, name), rel=1e-5)
 
 
+def test_a_setting_that_all_trials_have_is_sent_once(running: RunStore, trial_record: TrialRecord) -> None:
+    for index, config in enumerate(({"momentum": 0.9, "batch_norm": True}, {"momentum": 0.9, "batch_norm": 1})):
+        running.write_trial("cnn-1", replace(trial_record, trial_id=f"t000{index}", config=config))
+    detail = sweep_payload(running, "cnn-1")
+    assert detail["alike"]["config"] == {"momentum": 0.9}
+    assert [trial["config"] for trial in detail["trials"]] == [{"batch_norm": True}, {"batch_norm": 1}]
+    assert [trial["settings"]["batch_norm"] for trial in detail["trials"]] == ["yes", "1"]
+
+
 def test_only_whole_checkpoints_are_named(running: RunStore) -> None:
     store = CheckpointStore(running.objects, "cnn-1", "t0000")
     store.save(Checkpoint(epoch=4, validation_accuracy=0.45, config={}, weights=b"w", trainer_state=b"s"))

@@ -34,6 +34,13 @@ def test_a_change_is_seen(runs: RunStore, trial_record: TrialRecord) -> None:
         assert cached.trials("cnn-1") == [changing]
 
 
+def test_a_trial_that_failed_again_in_a_resumed_sweep_is_seen(runs: RunStore, trial_record: TrialRecord) -> None:
+    cached = RunStore(TrialCache(runs.objects))
+    for node in ("10.0.0.1", "10.0.0.2"):
+        runs.write_trial("cnn-1", failed := replace(trial_record, outcome="failed", node=node))
+        assert cached.trials("cnn-1") == [failed], "of as many bytes as the former one's"
+
+
 def test_an_evaluated_sweep_is_read_once_but_for_its_record(
     runs: RunStore, sweep_record: SweepRecord, result: SweepResult, scores: TestScores
 ) -> None:

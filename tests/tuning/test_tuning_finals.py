@@ -36,24 +36,13 @@ def sweep(sweep_record: SweepRecord) -> SweepRecord:
 
 
 @pytest.fixture
-def record(sweep: SweepRecord, trial_record: TrialRecord) -> SweepRecord:
+def record(sweep: SweepRecord, sweep_result: SweepResult) -> SweepRecord:
     """The finals of the best two of three."""
-    return finals_record(sweep, trial_record)
+    return finals_record(sweep, sweep_result)
 
 
-def finals_record(sweep: SweepRecord, winner: TrialRecord) -> SweepRecord:
-    searched = SweepResult(
-        sweep_id="cnn-1",
-        study="cnn",
-        ranking=("t0002", "t0000", "t0001"),
-        winner=winner,
-        outcomes={},
-        num_epochs=1,
-        wall_s=1.0,
-        accelerator_seconds=0.0,
-        finished_at=sweep.started_at,
-    )
-    return _finals_record(sweep, searched, PLACEMENT)
+def finals_record(sweep: SweepRecord, searched: SweepResult) -> SweepRecord:
+    return _finals_record(sweep, replace(searched, ranking=("t0002", "t0000", "t0001")), PLACEMENT)
 
 
 @pytest.fixture
@@ -108,10 +97,10 @@ def test_each_finalist_gets_the_same_new_seeds_and_keeps_the_rest(
 
 
 def test_finals_may_be_longer_than_the_search(
-    sweep: SweepRecord, record: SweepRecord, trial_record: TrialRecord, trials: dict[str, TrialRecord]
+    sweep: SweepRecord, record: SweepRecord, sweep_result: SweepResult, trials: dict[str, TrialRecord]
 ) -> None:
     assert {config.max_epochs for config in finals_configs(record, trials)} == {4}
-    longer = finals_record(replace(sweep, final_epochs=9), trial_record)
+    longer = finals_record(replace(sweep, final_epochs=9), sweep_result)
     assert (longer.max_epochs, longer.grace_period) == (9, 9)
     assert {config.max_epochs for config in finals_configs(longer, trials)} == {9}
     retrained = train(finals_configs(longer, trials), [0.7] * 6)

@@ -15,7 +15,7 @@ from cifar_ray.planning.simulation import FinalsPlan
 from cifar_ray.planning.space_preview import SpacePreview
 from cifar_ray.progress.asha import milestones, shares_passing
 from cifar_ray.reporting.fitting_table import narrow_table
-from cifar_ray.reporting.formats import percent, seconds, setting
+from cifar_ray.reporting.formats import counted, percent, seconds, setting
 from cifar_ray.reporting.score_rows import setting_label
 from cifar_ray.reporting.terminal import SHORT, study_renderable, verbatim
 from cifar_ray.statistics import wilson_interval
@@ -177,7 +177,7 @@ def _legend(plan: Plan) -> Iterator[RenderableType]:
     num_seeds, budget = plan.full.num_seeds, plan.grid.budget
     full = "full" if plan.cuts_trials else "the full search"
     yield verbatim(
-        f"{_num(num_seeds, 'simulation')} each; (a–b): where 95 % of them lie. used: share of the "
+        f"{counted(num_seeds, 'simulation')} each; (a–b): where 95 % of them lie. used: share of the "
         f"{plan.unit_hours} in epochs that counted. {full}: all {budget.num_trials:,} trials to epoch "
         f"{budget.max_epochs}; within {POINTS}: the chance of a winner as good as that one's. ◄: advised.",
         "dim",
@@ -198,8 +198,8 @@ def _legend(plan: Plan) -> Iterator[RenderableType]:
     num_filled = fleet.num_filled(plan.grid.most_at_once(plan.base.setup))
     if not fleet.is_autoscaled and max(plan.grid.workers) > num_filled:
         yield verbatim(
-            f"{_num(plan.base.setup.num_trials, 'trial')} can fill {_num(num_filled, 'worker')}: more would idle, and "
-            "be paid for (not with --autoscaling)",
+            f"{counted(plan.base.setup.num_trials, 'trial')} can fill {counted(num_filled, 'worker')}: more would "
+            "idle, and be paid for (not with --autoscaling)",
             "yellow",
         )
     slow = [each for each in plan.shown if each.driver.mean > WAITS_FOR_DRIVER]
@@ -269,15 +269,11 @@ def _verdict(plan: Plan) -> str:
 
 def _setup(forecast: Forecast) -> str:
     setup = forecast.setup
-    return f"{_workers(forecast)}, {_num(setup.num_trials, 'trial')}, {setup.cut}"
+    return f"{_workers(forecast)}, {counted(setup.num_trials, 'trial')}, {setup.cut}"
 
 
 def _workers(forecast: Forecast) -> str:
-    return _num(forecast.setup.num_workers, "worker")
-
-
-def _num(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return counted(forecast.setup.num_workers, "worker")
 
 
 def _time(forecast: Forecast) -> str:

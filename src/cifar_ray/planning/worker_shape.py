@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from cifar_ray.capacity import max_cohort_size
 from cifar_ray.records import SweepRecord
+from cifar_ray.reporting.formats import counted
 from cifar_ray.resource_use import Device
 from cifar_ray.studies import Study
 
@@ -28,7 +29,7 @@ class WorkerShape:
         held = f"{self.units:g} {self.unit}{'' if self.units == 1 else 's'}"
         if self.is_cohort:
             return f"{held}, up to {self.places} trials in one cohort"
-        return f"{held}, {self.places} trial{'' if self.places == 1 else 's'} at once"
+        return f"{held}, {counted(self.places, 'trial')} at once"
 
 
 def worker_shape(study: Study, *, is_cohort: bool, has_accelerators: bool, timed_on: SweepRecord | None) -> WorkerShape:

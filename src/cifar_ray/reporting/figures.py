@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from cifar_ray.errors import plain
 from cifar_ray.progress.ranking import rank_key
 from cifar_ray.records import EpochMetrics, SweepRecord, TestScores
-from cifar_ray.reporting.formats import data_name, percent
+from cifar_ray.reporting.formats import counted, data_name, percent
 
 DPI = 120
 TITLE_WIDTH = 64
@@ -60,8 +60,7 @@ def curves_figure(sweep: SweepRecord, metrics: Sequence[EpochMetrics]) -> bytes:
     axes.grid(alpha=0.25)
     set_title(
         axes,
-        f"{plain(sweep.study)}: {len(trials)} {'trial' if len(trials) == 1 else 'trials'}, "
-        f"data: {data_name(sweep.dataset)}",
+        f"{plain(sweep.study)}: {counted(len(trials), 'trial')}, data: {data_name(sweep.dataset)}",
     )
     if trials:
         _add_legend(axes, len(trials))
@@ -161,7 +160,7 @@ def _plot_trial(axes: Axes, lines: Sequence[EpochMetrics], look: _Look) -> None:
 def _add_legend(axes: Axes, num_trials: int) -> None:
     others = num_trials - len(BEST_COLOURS)
     if others > 0:
-        axes.plot([], [], color="0.7", linewidth=1.3, label=f"and {others} other{'s' if others > 1 else ''}")
+        axes.plot([], [], color="0.7", linewidth=1.3, label=f"and {counted(others, 'other')}")
     handles = [handle for handle in axes.get_lines() if not str(handle.get_label()).startswith("_child")]
     legend = axes.legend(
         handles=handles,

@@ -30,6 +30,11 @@ def interval_text(interval: tuple[float, float] | None) -> str:
     return MISSING if interval is None else f"{percent(interval[0], 2)} to {percent(interval[1], 2)}"
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 trial`, `1,000 trials`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def seconds(duration_s: float) -> str:
     """`7 s`, `3 min 07 s` or `2 h 05 min`."""
     whole = round(duration_s)

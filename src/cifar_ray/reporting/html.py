@@ -46,6 +46,7 @@ def live_page() -> str:
     return _document("null", connect=OWN_SERVER)
 
 
+@cache
 def content_policy(connect: str) -> str:
     """The page's Content-Security-Policy: its own scripts and style by checksum, and no other source."""
     scripts = " ".join(_checksum(text) for text in (_chart_library(), _application()))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from cifar_ray.reporting.comparison import Comparison, Contender, Score
-from cifar_ray.reporting.formats import percent
+from cifar_ray.reporting.formats import counted, percent
 from cifar_ray.reporting.paired import Paired
 from cifar_ray.reporting.replicates import Lead, Replicates, lead_over_seeds
 from cifar_ray.reporting.seed_groups import SeedGroup
@@ -80,7 +80,7 @@ def compare_searchers(comparison: Comparison) -> tuple[list[str], list[Lead]]:
         _mean(name, [(each, each.course[num_epochs - 1][1]) for each in contenders if each.sweep.searcher == name])
         for name in searchers
     ]
-    epochs = f"{num_epochs} epoch{'s' * (num_epochs != 1)}"
+    epochs = counted(num_epochs, "epoch")
     ranked, lines = _best_over_others(means, f"validation, after {epochs} each")
     return [f"After {epochs} each, {each.name}: validation {each.text}." for each in ranked], lines
 

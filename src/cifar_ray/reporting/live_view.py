@@ -15,7 +15,7 @@ from cifar_ray.progress.board import Board, Curve
 from cifar_ray.progress.ranking import rank_key
 from cifar_ray.progress.sweep_log import FinalsAhead, Waiting
 from cifar_ray.progress.sweep_progress import SweepProgress
-from cifar_ray.reporting.formats import percent, seconds
+from cifar_ray.reporting.formats import counted, percent, seconds
 from cifar_ray.reporting.terminal import verbatim
 from cifar_ray.studies import Budget
 
@@ -124,8 +124,7 @@ def _rungs(all_rungs: Sequence[Rung]) -> RenderableType:
         bar = Text("█" * round(share * CURVE_WIDTH), style="cyan")
         if rung.num_judged:
             bar.append("░" * (CURVE_WIDTH - len(bar)), style="dim").append(f" {percent(share, 0)} %", style="default")
-        unit = "epoch" if rung.epoch == 1 else "epochs"
-        table.add_row(f"{rung.epoch} {unit}", str(rung.num_stopped), str(rung.num_passed), bar)
+        table.add_row(counted(rung.epoch, "epoch"), str(rung.num_stopped), str(rung.num_passed), bar)
     return table
 
 

@@ -68,6 +68,8 @@ def sweep_payload(runs: RunStore, sweep_id: str) -> dict[str, Any]:
     for key in runs.objects.keys(layout.trials(sweep_id)):
         if (found := layout.checkpoint_of(key)) and key.endswith(f"/{layout.MANIFEST}"):
             checkpoints[found[0]].append(found[1])
+    same_config, configs = _without_repetition([trial.config for trial in trials])
+    same_settings, settings = _without_repetition([_settings(trial) for trial in trials])
     return {
         "row": _row(summary, search, finals),
         "sweep": asdict(sweep) | {"chosen_by": chosen_by(sweep), "budget": budget_text(sweep)},
@@ -75,9 +77,10 @@ def sweep_payload(runs: RunStore, sweep_id: str) -> dict[str, Any]:
         "settings": [{"name": name, "label": label} for name, label in SETTINGS.items()],
         "parameters": varied_parameters(sweep, trials),
         "importance_method": METHOD,
+        "alike": {"config": same_config, "settings": same_settings},
         "trials": [
-            asdict(trial) | {"settings": _settings(trial), "checkpoints": checkpoints[trial.trial_id]}
-            for trial in trials
+            asdict(trial) | {"config": config, "settings": shown, "checkpoints": checkpoints[trial.trial_id]}
+            for trial, config, shown in zip(trials, configs, settings, strict=True)
         ],
         "metrics": _columns(search.metrics),
         "evaluation": None if scores is None else _evaluation(scores),
@@ -229,6 +232,15 @@ def _seconds_so_far(start: str, end: str) -> float | None:
 def _settings(trial: TrialRecord) -> dict[str, str]:
     """Every setting as tables print it."""
     return {name: setting(name, trial.config) for name in dict.fromkeys([*SETTINGS, *trial.config])}
+
+
+def _without_repetition(rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What all rows have alike, and each row without it: most settings are one in all trials."""
+    alike = dict(rows[0]) if rows else {}
+    for row in rows:
+        # True equals 1, which the page shows otherwise
+        alike = {name: value for name, value in alike.items() if name in row and repr(row[name]) == repr(value)}
+    return alike, [{name: value for name, value in row.items() if name not in alike} for row in rows]
 
 
 _CURVES = ("epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "learning_rate")

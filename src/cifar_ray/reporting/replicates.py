@@ -8,7 +8,7 @@ from math import comb
 from statistics import fmean, stdev
 from typing import Any
 
-from cifar_ray.reporting.formats import interval_text, percent
+from cifar_ray.reporting.formats import counted, interval_text, percent
 from cifar_ray.statistics import mean_accuracy_interval, mean_interval
 
 
@@ -82,7 +82,7 @@ class Replicates:
         if self.num_sweeps == 1:
             return f"{percent(self.mean, 2)} % (1 sweep)"
         num_seeds = len(self.accuracies)
-        seeds = f" of {num_seeds} seed{'s' * (num_seeds != 1)}" if self.num_sweeps > num_seeds else ""
+        seeds = f" of {counted(num_seeds, 'seed')}" if self.num_sweeps > num_seeds else ""
         spread = ""
         if self.interval:
             deviation = percent(self.standard_deviation, 2)
@@ -114,7 +114,7 @@ def lead_over_seeds(one: Replicates, other: Replicates, on: str, num_groups: int
         one, other, differences = other, one, [-each for each in differences]
     interval, num_pairs = mean_interval(differences, num_comparisons), len(differences)
     difference = fmean(differences) if differences else None
-    pairs = f"{num_pairs} pair{'s' * (num_pairs != 1)} of one seed"
+    pairs = f"{counted(num_pairs, 'pair')} of one seed"
     is_clear = interval is not None and interval[0] > 0
     if difference is None or interval is None:
         text = f"{one.name} and {other.name} have {pairs}: too few to tell them apart."

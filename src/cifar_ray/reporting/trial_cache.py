@@ -51,13 +51,14 @@ class TrialCache(ObjectStore):
         return content
 
     def _read_trial(self, sweep_id: str, key: str) -> bytes:
-        """Read it again if the trial was running when last read, or its size has changed."""
+        """Read it again if the trial was running or had failed when last read, or its size has changed."""
         ended = self._ended.setdefault(sweep_id, {})
         size = self._sizes.get(key)
         if key in ended and len(ended[key]) == size:
             return ended[key]
         content = self._store.read(key)
-        if size == len(content) and b'"outcome": "running"' not in content:
+        # one that failed is trained again when its sweep is resumed
+        if size == len(content) and not any(b'"outcome": "%s"' % name in content for name in (b"running", b"failed")):
             ended[key] = content
         return content
 

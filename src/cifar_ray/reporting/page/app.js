@@ -88,8 +88,14 @@ async function fetchJson(path) {
 async function fetchAll(needs) {
   if (needs.length !== 1 || !app.payload) app.payload = await fetchJson("api/store.json");
   const failures = [];
-  for (const id of needs) await fetchJson(`api/sweeps/${encodeURIComponent(id)}.json`).then((detail) => app.details.set(id, detail), (error) => failures.push(error));
+  for (const id of needs) await fetchJson(`api/sweeps/${encodeURIComponent(id)}.json`).then((detail) => app.details.set(id, whole(detail)), (error) => failures.push(error));
   if (failures.length) throw failures[0];
+}
+
+/** What all trials have alike is sent once. */
+function whole(detail) {
+  for (const trial of detail.trials) for (const part of ["config", "settings"]) trial[part] = { ...trial[part], ...detail.alike[part] };
+  return detail;
 }
 
 function problem(missing) {
@@ -129,19 +135,40 @@ function setTheme(name) {
   document.getElementById("theme").setAttribute("aria-label", `switch to ${name === "dark" ? "light" : "dark"} colours`);
 }
 
+/** What is on screen takes the new colours where it is: no choice, place or focus of the reader's is lost. */
+function changeTheme(name) {
+  setTheme(name);
+  if (app.view?.drawn) keepPlace(app.view.root, app.view.update);
+}
+
+/** Paper is white and narrow: all charts are drawn for it, those far from the screen, too. */
+function setForPaper() {
+  const name = document.documentElement.dataset.theme;
+  const draw = (isForPaper, colours) => {
+    main.classList.toggle("paper", isForPaper);
+    [...charts.keys()].forEach(fit);
+    changeTheme(colours);
+  };
+  draw(true, "light");
+  [...waiting.keys()].forEach(drawWaiting);
+  [...charts.keys()].forEach(flatten);
+  addEventListener("afterprint", () => draw(false, name), { once: true });
+}
+
 function start() {
   const preferred = matchMedia("(prefers-color-scheme: dark)");
   setTheme(preferred.matches ? "dark" : "light");
-  preferred.addEventListener("change", () => (setTheme(preferred.matches ? "dark" : "light"), show()));
-  document.getElementById("theme").addEventListener("click", () => (setTheme(isDark() ? "light" : "dark"), show()));
+  preferred.addEventListener("change", () => changeTheme(preferred.matches ? "dark" : "light"));
+  document.getElementById("theme").addEventListener("click", () => changeTheme(isDark() ? "light" : "dark"));
   document.querySelector("[data-skip]").addEventListener("click", (event) => (event.preventDefault(), main.focus()));
   const payload = JSON.parse(document.getElementById("payload").textContent);
   app.isLive = payload === null;
   if (payload) {
     app.payload = payload;
-    app.details = new Map(Object.entries(payload.details));
+    app.details = new Map(Object.entries(payload.details).map(([id, detail]) => [id, whole(detail)]));
     if (payload.sweeps.length === 1 && !location.hash) location.replace(sweepAddress(payload.sweeps[0].id));
   }
+  addEventListener("beforeprint", setForPaper);
   addEventListener("hashchange", show);
   show().then(poll);
 }

@@ -9,7 +9,6 @@ const sight = new IntersectionObserver((entries) => entries.forEach(({ target, i
   else near.delete(target);
   if (isIntersecting) drawWaiting(target);
 }), { rootMargin: "500px" });
-addEventListener("beforeprint", () => [...waiting.keys()].forEach(drawWaiting));
 
 function drawWaiting(node) {
   const draw = waiting.get(node);
@@ -21,6 +20,16 @@ function drawWaiting(node) {
 function fit(node) {
   const instance = charts.get(node);
   if (instance && (instance.getWidth() !== node.clientWidth || instance.getHeight() !== node.clientHeight)) instance.resize();
+}
+
+/** The picture on one canvas: in print an upper one hides those below it, transparent as it is. */
+function flatten(node) {
+  const [lowest, ...others] = node.querySelectorAll("canvas");
+  const context = lowest.getContext("2d");
+  context.save();
+  context.resetTransform();
+  for (const each of others) context.drawImage(each, 0, 0);
+  context.restore();
 }
 
 /** A place for a chart. `draw(option, summary)` may be called again and again; far from the screen it costs nothing. */

@@ -78,8 +78,8 @@ function curvesCard(detail, onPick) {
     const id = params.data?.name ?? params.seriesName;
     if (current.metrics[id]) onPick(id);
   }));
-  const legend = el("ul", { class: "legend" });
-  const node = card("Learning curves", "curves", el("div", { class: "tools" }, metric.node, by.node), figure(place), legend,
+  const legend = el("ul", { class: "legend" }), nothing = el("div");
+  const node = card("Learning curves", "curves", el("div", { class: "tools" }, metric.node, by.node), nothing, figure(place), legend,
     el("p", { class: "note" }, "Bold: validation, faint: training; one colour a trial, strong for the best eight. Drag with the zoom tool, or Ctrl and the wheel. A click opens the trial."));
 
   function draw() {
@@ -88,16 +88,19 @@ function curvesCard(detail, onPick) {
     const all = lines.flatMap((line) => [...line.validation, ...line.training]);
     const xs = all.map(([x]) => x);
     const ys = all.map(([, y]) => y).sort((one, other) => one - other);
-    const top = isAccuracy ? 100 : (ys[Math.floor(0.98 * (ys.length - 1))] ?? 1) * 1.05;
+    const top = isAccuracy ? 100 : ys[Math.floor(0.98 * (ys.length - 1))] * 1.05;
     const best = lines[0];
+    place.node.hidden = !best;
+    fill(nothing, best ? null : empty(noEpoch(current)));
+    if (!best) return void fill(legend);
     place.draw({
       grid: { left: 8, right: 14, top: 30, bottom: 14 },
-      xAxis: axis(AXES[by.value], { min: by.value === "epoch" ? 1 : 0, max: xs.length ? Math.max(2, xs.reduce((a, b) => Math.max(a, b))) : null }),
-      yAxis: axis(isAccuracy ? "accuracy (%)" : "cross-entropy", { min: ys.length ? Math.floor(ys[0] / (isAccuracy ? 10 : 1)) * (isAccuracy ? 10 : 1) : 0, max: isAccuracy ? Math.min(100, Math.ceil((ys.at(-1) ?? 100) / 10) * 10) : Number(top.toPrecision(2)), nameGap: 40 }),
+      xAxis: axis(AXES[by.value], { min: by.value === "epoch" ? 1 : 0, max: Math.max(2, xs.reduce((a, b) => Math.max(a, b))) }),
+      yAxis: axis(isAccuracy ? "accuracy (%)" : "cross-entropy", { min: Math.floor(ys[0] / (isAccuracy ? 10 : 1)) * (isAccuracy ? 10 : 1), max: isAccuracy ? Math.min(100, Math.ceil(ys.at(-1) / 10) * 10) : Number(top.toPrecision(2)), nameGap: 40 }),
       dataZoom: zoom(), toolbox: zoomTools(),
       tooltip: tooltip((params) => curveTip(current, params.data?.name || params.seriesName, params, isAccuracy)),
       series: curveSeries(lines),
-    }, best ? `Learning curves of ${plural(lines.length, "trial")}. ${isNumber(best.trial.best_validation_accuracy) ? `Best: ${best.trial.trial_id} with ${percentSign(best.trial.best_validation_accuracy)} validation accuracy at epoch ${best.trial.best_epoch}` : "No epoch has a finite loss"}.` : "No epoch has been trained yet.");
+    }, `Learning curves of ${plural(lines.length, "trial")}. ${isNumber(best.trial.best_validation_accuracy) ? `Best: ${best.trial.trial_id} with ${percentSign(best.trial.best_validation_accuracy)} validation accuracy at epoch ${best.trial.best_epoch}` : "No epoch has a finite loss"}.`);
     fill(legend, lines.slice(0, NUM_NAMED).map((line) => el("li", {},
       el("i", { style: { background: line.colour }, "aria-hidden": "true" }), trialLink(current.row.id, line.trial.trial_id),
       ` ${percentSign(line.trial.best_validation_accuracy)}`)), lines.length > NUM_NAMED ? el("li", {}, `and ${lines.length - NUM_NAMED} others`) : null);
@@ -142,17 +145,21 @@ function bestSoFar(detail) {
 
 function bestCard() {
   const place = chartPlace("chart-best", 280);
-  const node = card("Best so far", "best", figure(place));
+  const nothing = el("div");
+  const node = card("Best so far", "best", nothing, figure(place));
   function update(detail) {
     const steps = bestSoFar(detail);
-    const hasTimes = steps.length > 0 && steps.every(({ ended }) => ended);
+    place.node.hidden = !steps.length;
+    fill(nothing, steps.length ? null : empty(noEpoch(detail)));
+    if (!steps.length) return;
+    const hasTimes = steps.every(({ ended }) => ended);
     const x = (step) => (hasTimes ? secondsInto(detail.sweep, step.ended) : step.number);
     place.draw({
-      xAxis: axis(hasTimes ? "seconds since the sweep began" : "epochs of all trials, in the order in which they came", { min: 0, scale: false }),
+      xAxis: axis(hasTimes ? "seconds since the sweep began" : "epochs of all trials, as they came", { min: 0, scale: false }),
       yAxis: axis("best validation (%)", { nameGap: 40 }),
       tooltip: tooltip((params) => [steps[params.dataIndex].id, [["best so far", `${params.value[1].toFixed(2)} %`], [hasTimes ? "after" : "epochs", hasTimes ? duration(params.value[0]) : params.value[0]]]]),
       series: [{ type: "line", step: "end", name: "best", color: ink("accent"), lineStyle: { width: 2.5 }, areaStyle: { opacity: 0.08 }, symbolSize: 6, data: steps.map((step) => [x(step), 100 * step.best]) }],
-    }, steps.length ? `Best validation accuracy rose from ${percentSign(steps[0].best)} to ${percentSign(steps.at(-1).best)} in ${plural(steps.length - 2, "improvement")}.` : "No epoch has a finite loss yet.");
+    }, `Best validation accuracy rose from ${percentSign(steps[0].best)} to ${percentSign(steps.at(-1).best)} in ${plural(steps.length - 2, "improvement")}.`);
   }
   return { node, update };
 }

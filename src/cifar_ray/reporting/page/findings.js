@@ -25,11 +25,11 @@ function findings(detail) {
   const ranked = rankedTrials(detail).filter((trial) => isNumber(trial.best_validation_accuracy));
   const [best, second] = ranked;
   if (!best) {
-    return [empty(row.num_epochs ? "No epoch has a finite loss" : row.finished_at ? "No trial finished an epoch" : "No epoch has been trained yet", nextStep(detail))];
+    return [empty(noEpoch(detail), nextStep(detail))];
   }
   const interval = row.best_interval ?? [0, 1];
   const near = ranked.filter((trial) => trial !== best && trial.best_validation_accuracy >= interval[0]);
-  const verb = row.finished_at ? "won" : "leads";
+  const verb = row.finished_at ? "won" : "lead";
   // the finals may prefer another trial to the one that the search found best
   const winner = ranked.find((trial) => trial.trial_id === row.winner) ?? best;
   const isBest = winner === best;

@@ -27,6 +27,9 @@ const intervalText = ([low, high], digits = 2) => `${percent(low, digits)} to ${
 const count = (value) => (isNumber(value) ? value.toLocaleString("en-US") : MISSING);
 const plural = (number, word) => `${count(number)} ${word}${number === 1 ? "" : "s"}`;
 
+/** Why there is no curve. */
+const noEpoch = ({ row }) => (row.num_epochs ? "No epoch has a finite loss" : row.finished_at ? "No trial finished an epoch" : "No epoch has been trained yet");
+
 function duration(seconds) {
   if (!isNumber(seconds)) return MISSING;
   if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;

@@ -54,7 +54,8 @@ function drawImportance(place, parameters) {
 }
 
 function drawParallel(place, parameters, trials) {
-  const accuracies = trials.map((trial) => 100 * trial.best_validation_accuracy);
+  const drawn = [...trials].sort((one, other) => one.best_validation_accuracy - other.best_validation_accuracy); // the best above the others
+  const accuracies = drawn.map((trial) => 100 * trial.best_validation_accuracy);
   const text = { color: ink("ink"), fontSize: 11 };
   const label = { color: ink("ink"), fontSize: 10, backgroundColor: ink("raised"), padding: [1, 3], borderRadius: 3 }; // above the lines
   place.node.style.minWidth = `${85 * (parameters.length + 1)}px`; // a narrow screen scrolls it
@@ -70,7 +71,7 @@ function drawParallel(place, parameters, trials) {
     parallelAxis: [...axes, { dim: parameters.length, name: "validation %", nameTextStyle: { ...text, fontWeight: "bold" }, scale: true, axisLabel: label }],
     visualMap: { show: false, dimension: parameters.length, min: Math.min(...accuracies), max: Math.max(...accuracies), inRange: { color: isDark() ? SCALE.slice(1) : SCALE.slice(0, 5).reverse() } },
     series: [{ type: "parallel", lineStyle: { width: 1.8, opacity: trials.length > 200 ? 0.2 : 0.7 }, inactiveOpacity: 0.04, progressive: 0, smooth: 0.05,
-      data: trials.map((trial, index) => ({ name: trial.trial_id, value: [...parameters.map((parameter) => (parameter.kind === "choice" ? number(trial.config[parameter.name]) : trial.config[parameter.name])), accuracies[index]] })) }],
+      data: drawn.map((trial, index) => ({ name: trial.trial_id, value: [...parameters.map((parameter) => (parameter.kind === "choice" ? number(trial.config[parameter.name]) : trial.config[parameter.name])), accuracies[index]] })) }],
   }, `Parallel coordinates of ${plural(trials.length, "trial")} over ${parameters.map(({ label }) => label).join(", ")} and validation accuracy.`);
 }
 

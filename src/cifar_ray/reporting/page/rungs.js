@@ -23,7 +23,7 @@ function rungsCard(onPick) {
 
   function update(detail) {
     const rungs = rungResults(detail);
-    place.node.hidden = rungs.length === 0;
+    place.node.hidden = !rungs.some(({ reached }) => reached.length);
     if (!rungs.length) return void fill(table, empty("There is no rung", detail.sweep.searcher === "pbt"
       ? "In a population nobody is stopped: after each generation the best quarter replaces the worst." : "The grace period is as long as the longest trial: ASHA stops nobody."));
     const points = (isStopped) => rungs.flatMap(({ reached }, rung) => reached.map(({ id, fate, accuracy }, index) =>

@@ -52,7 +52,7 @@ function timelineCard(onPick) {
     place.node.hidden = note.hidden = lanes.length === 0;
     fill(nothing, lanes.length ? null : detail.trials.some((trial) => trial.num_epochs)
       ? empty("The records hold no times of day", "This sweep ran with a version that kept the length of each epoch, not when it was. A sweep that is run now has a time line.")
-      : empty("No epoch has been trained yet", "Trials appear here with their first epoch."));
+      : empty(noEpoch(detail)));
     if (!lanes.length) return;
     const isMany = lanes.length > 40;
     place.node.style.height = `${Math.min(560, 90 + 18 * lanes.length)}px`;
@@ -115,10 +115,11 @@ function costCard() {
       .filter(([, seconds]) => seconds > 0).map(([name, seconds], index) => ({ name, seconds, colour: ink(index ? "line" : "muted") })) : [];
     const trained = sum(groups.map(({ seconds }) => seconds));
     const total = trained + sum(lost.map(({ seconds }) => seconds));
+    place.node.hidden = !total;
     const colour = (name) => (name === "the winner" ? ink("accent") : outcomeColour(name));
     place.draw({
       grid: { left: 4, right: 10, top: 34, bottom: 4 }, legend: { ...topLegend(), left: 0 },
-      xAxis: axis("", { min: 0, max: Math.max(total, 0.001), scale: false, axisLabel: { formatter: duration } }), yAxis: axis("", { type: "category", data: [""] }),
+      xAxis: axis("", { min: 0, max: total, scale: false, axisLabel: { formatter: duration } }), yAxis: axis("", { type: "category", data: [""] }),
       tooltip: tooltip((params) => [params.seriesName, [[unit, duration(params.value)]]]),
       series: [...groups, ...lost].map(({ name, seconds, colour: own }) => ({ type: "bar", stack: "cost", name, color: own ?? colour(name), barWidth: 34, data: [seconds] })),
     }, `${unit}: ${[...groups, ...lost].map(({ name, seconds }) => `${name} ${duration(seconds)}`).join(", ")}`);
@@ -137,7 +138,7 @@ function failuresCard() {
   function update(detail) {
     const bad = detail.trials.filter(({ outcome, error }) => outcome === "failed" || outcome === "diverged" || error);
     fill(body, bad.length ? [
-      plainTable("Failures", ["trial", "outcome", "after", "reason"], bad.map((trial) => [
+      plainTable("Failed and diverged trials", ["trial", "outcome", "after", "reason"], bad.map((trial) => [
         trialLink(detail.row.id, trial.trial_id), outcomeTag(trial.outcome, detail.row), plural(trial.num_epochs, "epoch"),
         el("span", { class: "reason" }, trial.error ?? "its loss was no finite number: a lower learning rate may hold")]), "texts"),
       el("p", { class: "note" }, "The whole log is the job's: ", command("cifar-ray job logs"), ".")]

@@ -20,8 +20,8 @@ function trialView(root, id, trialId) {
     const columns = detail.metrics[trialId];
     fill(head, el("div", { class: "title" }, el("h1", {}, `Trial ${trialId}`), outcomeTag(trial.outcome, detail.row), dataTag(detail.row)),
       el("p", { class: "lead" }, isNumber(trial.best_validation_accuracy) ? `${percentSign(trial.best_validation_accuracy)} validation accuracy at epoch ${trial.best_epoch}, rank ${rank} of ${detail.trials.length}` : "no epoch with a finite loss"),
-      trial.error ? el("p", { class: "problem" }, trial.error) : null);
-    fill(nothing, columns ? null : empty("No epoch yet", "The curves come with the first epoch."));
+      trial.error ? el("p", { class: "problem reason" }, trial.error) : null);
+    fill(nothing, columns ? null : empty(trial.outcome === "running" ? "No epoch yet" : "It finished no epoch"));
     plots.hidden = !columns;
     if (columns) {
       twoLines(pair, columns, "accuracy", 100, "accuracy (%)");
