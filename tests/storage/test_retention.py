@@ -221,7 +221,7 @@ def test_a_sweep_is_deleted_with_its_finals_and_no_other(
     asked = CliRunner().invoke(main, ["results", "delete", "cnn-1", "cnn-2", *where], input="n\n")
     assert (asked.exit_code, kept.objects.keys()) == (1, before)
     assert "cnn-1: finished, 27 objects" in asked.output
-    assert "cnn-2: unreadable, 1 objects" in asked.output
+    assert "cnn-2: unreadable, 1 object," in asked.output
     done = CliRunner().invoke(main, ["results", "delete", "cnn-1", "cnn-2", "--yes", *where])
     assert done.exit_code == 0, done.output
     assert "deleted cnn-1: 27 objects" in done.output

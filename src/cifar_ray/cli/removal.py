@@ -10,6 +10,7 @@ import click
 from cifar_ray.cli.completion import sweep_ids
 from cifar_ray.cli.connection import connect_runs, storage_option
 from cifar_ray.errors import CifarRayError, ConfigurationError, RecordError, plain
+from cifar_ray.reporting.formats import counted
 from cifar_ray.storage.lease import Lease
 from cifar_ray.storage.retention import everything, remove_keys, surplus
 from cifar_ray.storage.runs import RunStore
@@ -28,7 +29,7 @@ def gc(sweep: str, remove: bool, storage: str | None) -> None:
     """
     runs = connect_runs(storage)
     if remove:
-        click.echo(f"removed {remove_unheld(runs, sweep, surplus)} objects of {sweep}")
+        click.echo(f"removed {counted(remove_unheld(runs, sweep, surplus), 'object')} of {sweep}")
         return
     found = surplus(runs, sweep)
     for key in found:
@@ -52,7 +53,7 @@ def delete(sweeps: tuple[str, ...], is_sure: bool, storage: str | None) -> None:
     if not is_sure:
         click.confirm(f"Delete from {runs.objects.uri}, for good?", abort=True)
     for sweep in dict.fromkeys(sweeps):
-        click.echo(f"deleted {sweep}: {remove_unheld(runs, sweep, everything)} objects")
+        click.echo(f"deleted {sweep}: {counted(remove_unheld(runs, sweep, everything), 'object')}")
 
 
 def remove_unheld(runs: RunStore, sweep: str, choose: Callable[[RunStore, str], Mapping[str, int]]) -> int:
@@ -79,4 +80,4 @@ def _state(runs: RunStore, sweep: str) -> str:
 
 
 def _amount(sizes: Mapping[str, int]) -> str:
-    return f"{len(sizes)} objects, {sum(sizes.values()) / 2**20:.1f} MiB"
+    return f"{counted(len(sizes), 'object')}, {sum(sizes.values()) / 2**20:.1f} MiB"
