@@ -43,6 +43,18 @@ def test_it_is_gone_when_its_holder_ends_in_order(store: FolderStore) -> None:
         assert said == [], "nothing to wait for"
 
 
+def test_it_is_gone_when_its_holder_is_interrupted_before_it_holds_it(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(leases.time, "sleep", interrupt)
+    with pytest.raises(KeyboardInterrupt), _lease(store):
+        pytest.fail("it has not come so far")
+    assert store.keys("cnn-1") == []
+
+
 @pytest.mark.fault("two drivers")
 def test_a_second_driver_is_refused_while_the_first_lives(store: FolderStore) -> None:
     said: list[str] = []

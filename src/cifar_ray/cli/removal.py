@@ -9,6 +9,7 @@ import click
 
 from cifar_ray.cli.completion import sweep_ids
 from cifar_ray.cli.connection import connect_runs, storage_option
+from cifar_ray.cli.interrupts import end_as_at_ctrl_c
 from cifar_ray.errors import CifarRayError, ConfigurationError, RecordError, plain
 from cifar_ray.reporting.formats import counted
 from cifar_ray.storage.lease import Lease
@@ -29,6 +30,7 @@ def gc(sweep: str, remove: bool, storage: str | None) -> None:
     """
     runs = connect_runs(storage)
     if remove:
+        end_as_at_ctrl_c()  # the lease is given back
         click.echo(f"removed {counted(remove_unheld(runs, sweep, surplus), 'object')} of {sweep}")
         return
     found = surplus(runs, sweep)
@@ -52,6 +54,7 @@ def delete(sweeps: tuple[str, ...], is_sure: bool, storage: str | None) -> None:
         click.echo(f"{sweep}: {_state(runs, sweep)}, {_amount(everything(runs, sweep))}")
     if not is_sure:
         click.confirm(f"Delete from {runs.objects.uri}, for good?", abort=True)
+    end_as_at_ctrl_c()  # the lease is given back
     for sweep in dict.fromkeys(sweeps):
         click.echo(f"deleted {sweep}: {counted(remove_unheld(runs, sweep, everything), 'object')}")
 
@@ -70,13 +73,12 @@ def remove_unheld(runs: RunStore, sweep: str, choose: Callable[[RunStore, str], 
 
 def _state(runs: RunStore, sweep: str) -> str:
     try:
-        summary = runs.summary(sweep)
+        if parent := runs.sweep(sweep).parent:
+            raise ConfigurationError(f"{sweep!r} are the finals of {parent!r}", "they are deleted with it")
+        return runs.summary(sweep).state
     except RecordError:
         # such a sweep is to be deleted, too
         return "unreadable"
-    if parent := summary.sweep.parent:
-        raise ConfigurationError(f"{sweep!r} are the finals of {parent!r}", "they are deleted with it")
-    return summary.state
 
 
 def _amount(sizes: Mapping[str, int]) -> str:

@@ -61,11 +61,16 @@ class Lease:
         found = self._read()
         if found is not None:
             self._watch(found)
-        self._write()
-        # if two find it free at once, the later write wins
-        time.sleep(self._period_s / 5)
-        if (found := self._read()) is None or found.holder != self._mine.holder:
-            raise SweepHeldError.of(self._sweep_id, found.host if found else "another")
+        try:
+            self._write()
+            # if two find it free at once, the later write wins
+            time.sleep(self._period_s / 5)
+            if (found := self._read()) is None or found.holder != self._mine.holder:
+                raise SweepHeldError.of(self._sweep_id, found.host if found else "another")
+        except BaseException:
+            # a Ctrl-C, too: what is left of a lease looks as if its holder lived
+            self._give_back()
+            raise
         self._renewing.start()
         return self
 
@@ -75,11 +80,14 @@ class Lease:
         self._ended.set()
         self._renewing.join()
         if not self.is_lost:
-            # if this fails, the next driver watches the lease once, then takes it
-            with suppress(StorageError):
-                # another may have taken it since the last renewal
-                if (found := self._read()) is not None and found.holder == self._mine.holder:
-                    self._store.delete(self._key)
+            self._give_back()
+
+    def _give_back(self) -> None:
+        # if this fails, the next driver watches the lease once, then takes it
+        with suppress(StorageError):
+            # another may have taken it since the last renewal
+            if (found := self._read()) is not None and found.holder == self._mine.holder:
+                self._store.delete(self._key)
 
     def _watch(self, found: LeaseRecord) -> None:
         """Return once the holder is known to be gone; SweepHeldError if it lives."""

@@ -32,19 +32,27 @@ def surplus(runs: RunStore, sweep_id: str) -> dict[str, int]:
 def everything(runs: RunStore, sweep_id: str) -> dict[str, int]:
     """Keys and bytes of all that there is of a sweep but a lease; UnknownNameError where there is no such sweep.
 
-    In the order in which to remove them. Broken off, that leaves a sweep that has not finished: it can be removed
-    again, and a driver that resumes it trains what is missing.
+    In the order in which to remove them. Broken off, that leaves a sweep without test scores or one that has not
+    finished: it can be removed again, and a driver that resumes it trains what is missing.
     """
     if not runs.has_sweep(sweep_id):
         runs.sweep(sweep_id)  # raises the error that names similar ones
     finals = layout.finals(sweep_id)
     in_finals = f"{sweep_id}/{finals}/"
-    ends = [layout.result(sweep_id), f"{sweep_id}/{layout.sweep_record(finals)}", layout.sweep_record(sweep_id)]
+    # scores before the result: otherwise that of a resumed sweep would be given the scores of another winner
+    stages = [
+        layout.test_scores(sweep_id),
+        layout.result(sweep_id),
+        in_finals,
+        f"{sweep_id}/{layout.sweep_record(finals)}",
+        f"{sweep_id}/",
+        layout.sweep_record(sweep_id),
+    ]
     sizes = runs.objects.sizes(sweep_id)
     sizes.pop(layout.lease(sweep_id), None)
 
     def stage(key: str) -> int:
-        return 2 * ends.index(key) if key in ends else 1 if key.startswith(in_finals) else 3
+        return stages.index(max(filter(key.startswith, stages), key=len))
 
     return {key: sizes[key] for key in sorted(manifests_first(sizes), key=stage)}
 
