@@ -194,6 +194,34 @@ def test_trials_to_start_take_the_mean_of_all_so_far() -> None:
     assert seconds_left(board) == pytest.approx((9.0 + 16 * 2 * usual_s) / 2)
 
 
+def test_nodes_that_have_been_lost_for_a_minute_are_not_counted_on() -> None:
+    board = Board()
+    board.take(Budget(num_trials=12, max_epochs=2, grace_period=2))
+    board.take(replace(PROGRESS, running=8))
+    for index in range(8):
+        board.take(TrialEpoch(trial_id=f"t000{index}", epoch=1, validation_accuracy=0.5, seconds=10.0))
+    told = []
+    for second in range(0, 80, 2):
+        board.take(replace(PROGRESS, elapsed_s=float(second), trials=12, running=2, epochs=8))
+        told.append(seconds_left(board))
+    # the running epochs are due, and four trials are to train two each
+    assert (told[20], told[-1]) == (4 * 2 * 10 / 8, 4 * 2 * 10 / 2)
+
+
+def test_trials_that_ended_long_ago_count_as_no_members_of_a_pass_as_long_as_theirs() -> None:
+    board = Board()
+    for each in (Budget(num_trials=9, max_epochs=10, grace_period=10), Cohorts(num_together=8)):
+        board.take(each)
+    board.take(replace(PROGRESS, running=8))
+    for index in range(8):
+        board.take(TrialEpoch(trial_id=f"t000{index}", epoch=10, validation_accuracy=0.5, seconds=0.3))
+        board.take(TrialState(trial_id=f"t000{index}", outcome="completed"))
+    board.take(replace(PROGRESS, elapsed_s=20.0, running=1, completed=8, epochs=80))
+    board.take(TrialEpoch(trial_id="t0008", epoch=1, validation_accuracy=0.5, seconds=0.3))
+    board.take(replace(PROGRESS, elapsed_s=20.0, trials=9, running=1, completed=8, epochs=81))
+    assert seconds_left(board) == pytest.approx(9 * 0.3)
+
+
 def test_fewer_go_on_where_trials_are_judged_together() -> None:
     """Eight trials are an epoch short of the first rung, and make one in a second."""
 

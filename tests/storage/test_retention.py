@@ -194,8 +194,9 @@ def with_finals(kept: RunStore, sweep_record: SweepRecord, trial_record: TrialRe
 
 
 def test_a_deletion_that_breaks_off_anywhere_leaves_a_sweep_to_resume_or_to_delete(
-    kept: RunStore, with_finals: str
+    kept: RunStore, with_finals: str, trial_record: TrialRecord
 ) -> None:
+    kept.write_trial("cnn-1", replace(trial_record, trial_id="t0001"))
     for name in ("test_scores.json", "answers.json"):
         kept.objects.write(f"cnn-1/evaluation/{name}", b"{}")
     objects = {key: kept.objects.read(key) for key in everything(kept, "cnn-1")}
@@ -204,6 +205,10 @@ def test_a_deletion_that_breaks_off_anywhere_leaves_a_sweep_to_resume_or_to_dele
         # without scores, which the result of a resumed sweep would be given
         assert kept.summary("cnn-1").state == ("finished" if number == 1 else "interrupted")
         left = kept.objects.keys("cnn-1")
+        # a driver that resumes it trains the trials without a record: those that have one can be scored
+        recorded = [each.trial_id for each in kept.trials("cnn-1")]
+        assert recorded == ["t0000", "t0001"][: len(recorded)]
+        assert all(_epochs(kept)[each] == [*range(1, 1 + len(ACCURACIES[each]))] for each in recorded)
         gone = [key for key in objects if key not in left and key.startswith("cnn-1/trials/")]
         if gone:
             # finals' record says that the search is over: it must not outlive a part of the search

@@ -31,7 +31,7 @@ LINE = EpochMetrics(trial_id="t0000", epoch=1, train_loss=1.0, train_accuracy=0.
 
 class Engine:
     def __init__(self, num_members):
-        self.num = num_members
+        self.num, self.drained = num_members, False
         # it dies after the first epoch, and is back
         self.answers = [LINE, NotAMemberError("no member"), replace(LINE, epoch=2), None]
 
@@ -51,7 +51,10 @@ class Engine:
         pass
 
     def drain(self):
-        pass
+        self.drained = True
+
+    def has_drained(self):
+        return self.drained
 
 def choose(*names):
     began = time.monotonic()
@@ -71,7 +74,7 @@ engines = {
 ray.get([engines[name].num_members.remote() for name in ("full", "spot")])
 watch = EngineWatch(list(engines.values()))
 
-def count(awaited):
+def count(awaited, watch=watch):
     for _ in range(60):
         if watch.num_up() == awaited:
             break
@@ -84,11 +87,14 @@ cluster.remove_node(spot)
 found["left"] = choose("nowhere", "spot", "full")
 found["up"].append(count(1))
 cluster.add_node(num_cpus=1, resources={"spot": 1})
-found["up"].append(count(2))
+assert count(2, EngineWatch(list(engines.values()))) == 2
 
+# nobody has looked since: an answer of the time without a node is still to be read
 began = time.monotonic()
 engine.drain_engines(watch)
 found["drained_s"] = time.monotonic() - began
+found["drained"] = ray.get([engines[name].has_drained.remote() for name in ("full", "spot")])
+found["up"].append(count(2))
 
 told = []
 member.report_epoch = lambda *arguments: told.append(arguments)
@@ -144,7 +150,8 @@ def test_a_trial_joins_an_engine_that_is_there(tmp_path: Path) -> None:
     assert at_once_s < 1.5 < waited_s < 5
     assert left == "full", "one that was lost is not the emptiest"
     assert found["up"] == [2, 1, 2], "of three, one never has a node, and one loses its own for a while"
-    assert found["drained_s"] < 2, "nothing is to come from one without a node, and a job that is stopped has 20 s"
+    assert found["drained"] == [True, True], "also the one that has come back"
+    assert found["drained_s"] < 3, "nothing is to come from one without a node, and a job that is stopped has 20 s"
     assert found["epochs"] == [1, 2], "a stranger joins anew"
     assert found["standings"] == [[1], [2]], "of each pass"
 

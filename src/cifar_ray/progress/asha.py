@@ -84,7 +84,7 @@ def _seconds_of_trials(board: Board, left: Sequence[tuple[Curve, float]], to_sta
         return None
     usual_s = fmean(known)
     ways = [num_epochs * (curve.epoch_s or usual_s) - _seconds_since(board, curve) for curve, num_epochs in left]
-    return max((sum(ways) + to_start * usual_s) / max(1, board.most_running), *ways, 0.0)
+    return max((sum(ways) + to_start * usual_s) / max(1, *board.running), *ways, 0.0)
 
 
 def _seconds_of_passes(board: Board, work: float, longest: float) -> float | None:
@@ -92,11 +92,14 @@ def _seconds_of_passes(board: Board, work: float, longest: float) -> float | Non
     newest = board.newest
     if newest is None or newest.epoch_s is None:
         return None
-    num_cohorts = max(1, math.ceil(board.most_running / board.num_together))
+    num_cohorts = max(1, math.ceil(max(board.running, default=0) / board.num_together))
     num_places = num_cohorts * board.num_together
     # a trial that ended in the last pass was in it, too
     num_members = sum(
-        curve.outcome == "running" or curve.epoch_s == newest.epoch_s for curve in board.curves.values() if curve.epochs
+        curve.outcome == "running"
+        or (curve.epoch_s == newest.epoch_s and newest.told_s - curve.told_s <= newest.epoch_s)
+        for curve in board.curves.values()
+        if curve.epochs
     )
     size = min(max(1, num_members), num_places) / num_cohorts
     weight = PASS_EACH * work / num_cohorts + PASS_FIXED * max(work / num_places, longest)

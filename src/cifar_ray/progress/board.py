@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 
 from cifar_ray.progress.sweep_log import Cohorts, FinalsAhead, LogEvent, TrialEpoch, TrialState, Waiting
 from cifar_ray.progress.sweep_progress import SweepProgress
 from cifar_ray.records import Outcome
 from cifar_ray.studies import Budget
+
+RECENT_LINES = 30
+"""Progress lines of a minute: in between, trials may end before others take their places."""
 
 
 @dataclass(kw_only=True)
@@ -62,15 +66,15 @@ class Board:
         """Since when no trial runs, and why; None while one does, or before anything is known."""
         self.newest: Curve | None = None
         """The trial whose epoch ended last."""
-        self.most_running = 0
-        """The most trials that a progress line told of at once."""
+        self.running: deque[int] = deque(maxlen=RECENT_LINES)
+        """How many trials ran, by the latest progress lines."""
 
     def take(self, event: LogEvent) -> None:
         """Apply one event."""
         match event:
             case SweepProgress():
                 self.progress = event
-                self.most_running = max(self.most_running, event.running)
+                self.running.append(event.running)
                 if event.running:
                     self.waiting = None
             case Waiting():
@@ -78,7 +82,8 @@ class Board:
             case Budget():
                 if self.budget is not None:
                     # the finals begin, with other trials
-                    self.progress, self.curves, self.newest, self.most_running = None, {}, None, 0
+                    self.progress, self.curves, self.newest = None, {}, None
+                    self.running.clear()
                 self.budget, self.num_together, self.finals = event, 1, None
             case Cohorts():
                 self.num_together = event.num_together

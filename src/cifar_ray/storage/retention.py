@@ -9,6 +9,10 @@ from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.storage.uploading import epochs_to_keep
 
+# scores before the result: otherwise that of a resumed sweep would be given those of another winner. Records of trials
+# before their checkpoints: otherwise a resumed sweep would count them, and not train them again
+_FIRST = ("test_scores.json", layout.RESULT, "trial.json", layout.MANIFEST)
+
 
 def surplus(runs: RunStore, sweep_id: str) -> dict[str, int]:
     """Keys and bytes of what may be removed; UnknownNameError where there is no such sweep.
@@ -37,24 +41,19 @@ def everything(runs: RunStore, sweep_id: str) -> dict[str, int]:
     """
     if not runs.has_sweep(sweep_id):
         runs.sweep(sweep_id)  # raises the error that names similar ones
-    finals = layout.finals(sweep_id)
-    in_finals = f"{sweep_id}/{finals}/"
-    # scores before the result: otherwise that of a resumed sweep would be given the scores of another winner
-    stages = [
-        layout.test_scores(sweep_id),
-        layout.result(sweep_id),
-        in_finals,
-        f"{sweep_id}/{layout.sweep_record(finals)}",
-        f"{sweep_id}/",
-        layout.sweep_record(sweep_id),
-    ]
     sizes = runs.objects.sizes(sweep_id)
     sizes.pop(layout.lease(sweep_id), None)
+    in_finals = f"{sweep_id}/{layout.finals(sweep_id)}/"
 
-    def stage(key: str) -> int:
-        return stages.index(max(filter(key.startswith, stages), key=len))
+    def place(key: str) -> tuple[bool, bool, int]:
+        name = key.rpartition("/")[2]
+        stage = _FIRST.index(name) if name in _FIRST else len(_FIRST)
+        is_ahead = key.startswith(in_finals) or key in (layout.test_scores(sweep_id), layout.result(sweep_id))
+        return not is_ahead, name == layout.SWEEP_RECORD, stage
 
-    return {key: sizes[key] for key in sorted(manifests_first(sizes), key=stage)}
+    # of the trials the last: a driver counts those that there are
+    order = sorted(sorted(sizes, reverse=True), key=place)
+    return {key: sizes[key] for key in order}
 
 
 def manifests_first(keys: Iterable[str]) -> list[str]:

@@ -31,6 +31,8 @@ FAILURE_DELIVERY_S = 5.0
 """Seconds for the trials of a pass to receive the device's failure, before the engine exits."""
 PATIENCE_S = 5.0
 """Seconds to wait before any other pass, for Ray Tune's decisions and the trials that replace those it stopped."""
+ANSWER_DEADLINE_S = 1.0
+"""Seconds for an engine to show that it is up, when all are drained."""
 
 
 EpochOfPass = tuple[EpochMetrics, list[Standing]]
@@ -238,7 +240,9 @@ def drain_engines(watch: EngineWatch) -> None:
 
     An engine that died has none left to upload, and one whose node never came up has had none.
     """
-    for engine in watch.up():
+    # an answer may be of the time before an engine was up; one that waits for its node never gives another
+    watch.up()
+    for engine in watch.up(ANSWER_DEADLINE_S):
         try:
             ray.get(engine.drain.remote(), timeout=DRAIN_DEADLINE_S)
         except ray.exceptions.RayTaskError as error:

@@ -11,7 +11,7 @@ from ray.actor import ActorHandle
 
 
 class EngineWatch:
-    """Polls each engine, and waits for none."""
+    """Polls each engine."""
 
     def __init__(self, engines: Sequence[ActorHandle]) -> None:
         self._engines = engines
@@ -22,9 +22,9 @@ class EngineWatch:
         """How many are up."""
         return len(self.up())
 
-    def up(self) -> list[ActorHandle]:
+    def up(self, patience_s: float = 0.0) -> list[ActorHandle]:
         """The engines that are up by their latest answers; one without a node answers with an error, or not at all."""
-        answered, _ = ray.wait(self._asked, num_returns=len(self._asked), timeout=0)
+        answered, _ = ray.wait(self._asked, num_returns=len(self._asked), timeout=patience_s)
         for answer in answered:
             index = self._asked.index(answer)
             self._is_up[index] = False
