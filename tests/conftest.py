@@ -14,6 +14,7 @@ from hypothesis import settings
 
 from cifar_ray.cifar10 import CLASSES
 from cifar_ray.cluster import local
+from cifar_ray.cluster.ports import release_ports
 from cifar_ray.data.image_set import ImageSet
 from cifar_ray.data.split import TrainingData, split
 from cifar_ray.records import DatasetRecord, EpochMetrics, SweepRecord, SweepResult, TrialRecord
@@ -42,6 +43,13 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
         ):
             monkeypatch.delenv(name)
     monkeypatch.setenv("CIFAR_RAY_HOME", str(tmp_path_factory.mktemp("home")))
+
+
+@pytest.fixture(autouse=True)
+def ports_released() -> Iterator[None]:
+    """A test's servers listen by its end: the ports that were kept for them are not kept from other tests."""
+    yield
+    release_ports()
 
 
 @pytest.fixture(scope="session")
