@@ -210,14 +210,24 @@ def test_a_store_that_the_clusters_jobs_do_not_write_to_is_told(
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("is_local", [True, False])
+@pytest.fixture(params=[True, False], ids=["local", "elsewhere"])
+def is_local(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+@pytest.fixture
+def submitted(cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch, is_local: bool) -> list[JobSpec]:
+    """What is submitted to the local cluster, or to another; neither gets it."""
+    specs: list[JobSpec] = []
+    monkeypatch.setattr(job, "connect_jobs", lambda release: SimpleNamespace(submit=specs.append))
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", cluster.dashboard_url if is_local else "http://127.0.0.1:9")
+    return specs
+
+
 def test_a_job_of_the_local_cluster_reads_the_data_of_the_shell_that_submits_it(
-    cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_local: bool
+    submitted: list[JobSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_local: bool
 ) -> None:
     """The cluster itself has the variables of the shell that has started it."""
-    submitted: list[JobSpec] = []
-    monkeypatch.setattr(job, "connect_jobs", lambda release: SimpleNamespace(submit=submitted.append))
-    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", cluster.dashboard_url if is_local else "http://127.0.0.1:9")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "images").mkdir()
     for data in ("", "shapes:500", "images"):
@@ -229,14 +239,10 @@ def test_a_job_of_the_local_cluster_reads_the_data_of_the_shell_that_submits_it(
     assert not any("--data" in spec.entrypoint for spec in submitted)
 
 
-@pytest.mark.parametrize("is_local", [True, False])
 def test_the_best_of_no_sweep_is_refused_before_it_takes_a_sweep_id(
-    cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_local: bool
+    submitted: list[JobSpec], tmp_path: Path, is_local: bool
 ) -> None:
     """Ray remembers a job that the store has refused, and takes no other of its id."""
-    submitted: list[JobSpec] = []
-    monkeypatch.setattr(job, "connect_jobs", lambda release: SimpleNamespace(submit=submitted.append))
-    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", cluster.dashboard_url if is_local else "http://127.0.0.1:9")
     flags = ["--best-of", "never-was", "--storage", str(tmp_path), "--no-wait"]
     done = CliRunner().invoke(main, ["job", "submit", "cnn", *flags])
     assert (done.exit_code, len(submitted)) == ((2, 0) if is_local else (0, 1)), done.output

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from progress_line import PROGRESS
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler, async_hyperband
 
 from cifar_ray.planning.counted_asha import METRIC, TIME_ATTRIBUTE, CountedASHA
@@ -19,23 +20,9 @@ from cifar_ray.progress.asha import (
 )
 from cifar_ray.progress.board import Board, Curve
 from cifar_ray.progress.sweep_log import Cohorts, FinalsAhead, LogEvent, TrialEpoch, TrialState
-from cifar_ray.progress.sweep_progress import SweepProgress
 from cifar_ray.studies import Budget
 
 BUDGET = Budget(num_trials=8, max_epochs=10, grace_period=2, reduction_factor=4)
-PROGRESS = SweepProgress(
-    elapsed_s=0.0,
-    trials=8,
-    running=0,
-    stopped=0,
-    completed=0,
-    diverged=0,
-    failed=0,
-    epochs=0,
-    best_validation_accuracy=0.5,
-    best_trial="t0000",
-    dataset="x",
-)
 
 
 @pytest.mark.parametrize(

@@ -8,28 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from progress_line import PROGRESS
 
 from cifar_ray.progress.asha import PASS_EACH, PASS_FIXED, seconds_left
 from cifar_ray.progress.board import Board
 from cifar_ray.progress.sweep_log import Cohorts, LogEvent, TrialEpoch, TrialState, read_line
-from cifar_ray.progress.sweep_progress import SweepProgress
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Budget
-
-PROGRESS = SweepProgress(
-    elapsed_s=0.0,
-    trials=8,
-    running=0,
-    stopped=0,
-    completed=0,
-    diverged=0,
-    failed=0,
-    epochs=0,
-    best_validation_accuracy=0.5,
-    best_trial="t0000",
-    dataset="x",
-)
 
 
 def test_a_cohorts_passes_grow_shorter_as_its_trials_end() -> None:

@@ -30,6 +30,7 @@ def gc(sweep: str, remove: bool, storage: str | None) -> None:
     """
     runs = connect_runs(storage)
     if remove:
+        runs.sweep(sweep)  # an unknown one gets no lease
         end_as_at_ctrl_c()  # the lease is given back
         click.echo(f"removed {counted(remove_unheld(runs, sweep, surplus), 'object')} of {sweep}")
         return
@@ -61,7 +62,6 @@ def delete(sweeps: tuple[str, ...], is_sure: bool, storage: str | None) -> None:
 
 def remove_unheld(runs: RunStore, sweep: str, choose: Callable[[RunStore, str], Mapping[str, int]]) -> int:
     """Remove the chosen keys of a sweep while no driver can be at work on it; returns the number of objects."""
-    choose(runs, sweep)  # an unknown sweep gets no lease
     lost = threading.Event()
     with Lease(runs.objects, sweep, say=click.echo, on_loss=lost.set):
         keys = choose(runs, sweep)
