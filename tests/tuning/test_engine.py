@@ -230,6 +230,59 @@ def test_a_trial_that_leaves_as_a_pass_begins_costs_the_others_nothing(
         other.result(timeout=DEADLINE_S)
 
 
+def test_trials_beyond_the_share_are_sent_on_between_passes(
+    make_engine: MakeEngine, callers: ThreadPoolExecutor, runs: RunStore
+) -> None:
+    """Each is told once its checkpoints are stored, so that another engine takes it up where it is."""
+    crowded, idle = make_engine(4), make_engine(4)
+    for index in (2, 0, 3, 1):
+        join(crowded, index)
+
+    def go_on(index: int) -> tuple[list[int], list[int]]:
+        """With how many it shared each epoch in the one engine, and in the other."""
+        shared = []
+        while len(shared) < 3:
+            try:
+                epoch = crowded.next_epoch(trial_id(index))
+            except NotAMemberError:
+                assert CheckpointStore(runs.objects, "cnn-1", trial_id(index)).epochs() == [1]
+                return shared, [line.num_sharing for line in run_trial(idle, index)[1:]]
+            assert epoch is not None
+            shared.append(epoch[0].num_sharing)
+            crowded.set_share(2)
+            idle.set_share(2)
+        return shared, []
+
+    started = time.monotonic()
+    trials = [call.result(DEADLINE_S) for call in [callers.submit(go_on, index) for index in range(4)]]
+    assert trials == [([4, 2, 2], []), ([4], [2, 2]), ([4, 2, 2], []), ([4], [2, 2])], "those that joined last go"
+    assert time.monotonic() - started < 30.0, "neither waits for more than its share"
+
+
+def test_a_trial_is_sent_on_after_its_uploads(
+    make_engine: MakeEngine, callers: ThreadPoolExecutor, runs: RunStore, paused_upload: SimpleNamespace
+) -> None:
+    """Another engine would resume from an older checkpoint, and remove the newer one as half written."""
+    engine = make_engine(2)
+    for index in range(2):
+        join(engine, index)
+    for call in [callers.submit(engine.next_epoch, trial_id(index)) for index in range(2)]:
+        call.result(DEADLINE_S)
+    assert paused_upload.begun.wait(DEADLINE_S)
+    engine.set_share(1)
+    asking = [callers.submit(engine.next_epoch, trial_id(index)) for index in range(2)]
+    time.sleep(0.5)
+    assert engine.num_members() == 1
+    assert not asking[1].done()
+    paused_upload.may_end.set()
+    with pytest.raises(NotAMemberError, match="t0001"):
+        asking[1].result(DEADLINE_S)
+    assert CheckpointStore(runs.objects, "cnn-1", "t0001").load(1).epoch == 1
+    epoch = asking[0].result(DEADLINE_S)
+    assert epoch is not None
+    assert epoch[0].num_sharing == 1
+
+
 def test_an_epoch_says_on_which_node_it_was_trained(make_engine: MakeEngine) -> None:
     """Not where the light process of its trial waits for it."""
     (line, *_) = run_trial(make_engine(1), 0)

@@ -31,7 +31,7 @@ LINE = EpochMetrics(trial_id="t0000", epoch=1, train_loss=1.0, train_accuracy=0.
 
 class Engine:
     def __init__(self, num_members):
-        self.num, self.drained = num_members, False
+        self.num, self.share, self.drained = num_members, None, False
         # it dies after the first epoch, and is back
         self.answers = [LINE, NotAMemberError("no member"), replace(LINE, epoch=2), None]
 
@@ -50,6 +50,12 @@ class Engine:
     def leave(self, trial_id):
         pass
 
+    def set_share(self, share):
+        self.share = share
+
+    def last_share(self):
+        return self.share
+
     def drain(self):
         self.drained = True
 
@@ -67,12 +73,16 @@ ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
 member.ANSWER_DEADLINE_S = 2.0
 actor = ray.remote(max_restarts=-1, num_cpus=0)(Engine)
 engines = {
-    "full": actor.remote(5),
+    "full": actor.remote(6),
     "spot": actor.options(resources={"spot": 1}).remote(0),
     "nowhere": actor.options(resources={"nowhere": 1}).remote(0),
 }
 ray.get([engines[name].num_members.remote() for name in ("full", "spot")])
 watch = EngineWatch(list(engines.values()))
+
+def shares(num_live):
+    watch.spread(num_live, 5)
+    return ray.get([engines[name].last_share.remote() for name in ("full", "spot")])
 
 def count(awaited, watch=watch):
     for _ in range(60):
@@ -83,15 +93,16 @@ def count(awaited, watch=watch):
 
 found = {"placed": choose("nowhere", "spot", "full"), "answering": choose("full", "spot")}
 found["up"] = [count(2)]
+found["shares"] = [shares(num_live) for num_live in (6, 7)]
 cluster.remove_node(spot)
 found["left"] = choose("nowhere", "spot", "full")
 found["up"].append(count(1))
 cluster.add_node(num_cpus=1, resources={"spot": 1})
 assert count(2, EngineWatch(list(engines.values()))) == 2
 
-# nobody has looked since: an answer of the time without a node is still to be read
+# nobody has looked since: the watch has yet to read an answer of the time without a node
 began = time.monotonic()
-engine.drain_engines(watch)
+engine.drain_engines(list(engines.values()))
 found["drained_s"] = time.monotonic() - began
 found["drained"] = ray.get([engines[name].has_drained.remote() for name in ("full", "spot")])
 found["up"].append(count(2))
@@ -105,10 +116,14 @@ print(json.dumps(found))
 """
 SWEEP = """
 import sys
+import threading
+import time
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import ray
+from ray.cluster_utils import Cluster
 
 from cifar_ray.data.image_set import ImageSet
 from cifar_ray.data.split import split
@@ -118,28 +133,55 @@ from cifar_ray.cifar10 import CLASSES
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import get_study
+from cifar_ray.tuning import watchdog
 from cifar_ray.tuning.finals import run_with_finals
 from cifar_ray.tuning.sweep import SweepPlan
+
+storage, max_epochs, pause_s = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+
+def hasten_and_slow():
+    from cifar_ray.tuning import member
+    from cifar_ray.tuning.engine import CohortEngine
+
+    member.ANSWER_DEADLINE_S = 2.0
+    wait = CohortEngine._wait_for_members
+    CohortEngine._wait_for_members = lambda engine: time.sleep(pause_s) or wait(engine)
+
+def add_node_later():
+    while not list(runs.metrics("two")):
+        time.sleep(0.2)
+    # it sets what a thread may not
+    with patch("ray._private.utils.set_sigterm_handler"):
+        cluster.add_node(num_cpus=2)
+    # its processes end with the thread that started them
+    threading.Event().wait()
 
 images = np.random.default_rng(0).integers(0, 255, (200, 3, 32, 32), dtype=np.uint8)
 labels = np.arange(200, dtype=np.int64) % 10
 data = split(ImageSet(source="random", name="random", images=images, labels=labels, classes=CLASSES), seed=0)
 record = SweepRecord(
-    sweep_id="two", study="cnn", seed=0, num_trials=4, max_epochs=2, grace_period=2, reduction_factor=4,
-    accelerators_per_trial=0.0, cpus_per_trial=2.0, dataset=data.record, versions={}, commit=None, hardware={},
-    started_at=now(), is_cohort=True,
+    sweep_id="two", study="cnn", seed=0, num_trials=4, max_epochs=max_epochs, grace_period=max_epochs,
+    reduction_factor=4, accelerators_per_trial=0.0, cpus_per_trial=2.0, dataset=data.record, versions={}, commit=None,
+    hardware={}, started_at=now(), is_cohort=True,
 )
-configs = get_study("cnn").with_budget(num_trials=4, max_epochs=2).sample(0)
+configs = get_study("cnn").with_budget(num_trials=4, max_epochs=max_epochs).sample(0)
 plan = SweepPlan(
-    sweep=record, configs=configs, data=data, storage=sys.argv[1], max_concurrent_trials=4, num_cohorts=2
+    sweep=record, configs=configs, data=data, storage=storage, max_concurrent_trials=4, num_cohorts=2
 )
-runs = RunStore(FolderStore(Path(sys.argv[1])))
+runs = RunStore(FolderStore(Path(storage)))
 runs.create_sweep(record)
 # one engine takes 1.5 of them
-ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+hook = {"worker_process_setup_hook": hasten_and_slow}
+ray.init(address=cluster.address, runtime_env=hook, log_to_driver=False, logging_level="ERROR")
+watchdog.PERIOD_S = 0.5
+if pause_s:
+    threading.Thread(target=add_node_later, daemon=True).start()
 run_with_finals(plan, runs, lambda line: print(line, file=sys.stderr))
 # Ray Tune would count the callbacks of these
 assert not {"mlflow", "wandb"} & {*sys.modules}
+ray.shutdown()
+cluster.shutdown()
 """
 
 
@@ -150,6 +192,7 @@ def test_a_trial_joins_an_engine_that_is_there(tmp_path: Path) -> None:
     assert at_once_s < 1.5 < waited_s < 5
     assert left == "full", "one that was lost is not the emptiest"
     assert found["up"] == [2, 1, 2], "of three, one never has a node, and one loses its own for a while"
+    assert found["shares"] == [[3, 3], [None, None]], "unless a seventh trial is on its way"
     assert found["drained"] == [True, True], "also the one that has come back"
     assert found["drained_s"] < 3, "nothing is to come from one without a node, and a job that is stopped has 20 s"
     assert found["epochs"] == [1, 2], "a stranger joins anew"
@@ -157,8 +200,21 @@ def test_a_trial_joins_an_engine_that_is_there(tmp_path: Path) -> None:
 
 
 def test_all_trials_end_where_only_one_of_two_engines_has_a_node(tmp_path: Path) -> None:
-    run_script(SWEEP, str(tmp_path), timeout_s=200)
+    run_script(SWEEP, str(tmp_path), "2", "0", timeout_s=200)
     result = RunStore(FolderStore(tmp_path)).result("two")
     assert result is not None
     assert result.outcomes == {"completed": 4}
     assert result.num_epochs == 8
+
+
+def test_trials_go_on_in_an_engine_that_gets_its_node_late(tmp_path: Path) -> None:
+    num_epochs = 24
+    run_script(SWEEP, str(tmp_path), str(num_epochs), "1", timeout_s=200)
+    runs = RunStore(FolderStore(tmp_path))
+    result = runs.result("two")
+    assert result is not None
+    assert result.outcomes == {"completed": 4}
+    lines = sorted(runs.metrics("two"), key=lambda line: (line.trial_id, line.epoch))
+    assert [line.epoch for line in lines] == [*range(1, num_epochs + 1)] * 4
+    assert max(line.num_sharing for line in lines) == 4, "beyond its two places"
+    assert [line.num_sharing for line in lines if line.epoch == num_epochs - 4] == [2] * 4

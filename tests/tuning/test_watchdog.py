@@ -128,10 +128,17 @@ def test_a_trial_that_waits_for_an_engine_does_not_run(
     said: list[str] = []
     monkeypatch.setattr(watchdog, "get_cluster_status", lambda address: watchdog.ClusterStatus())
     monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(gcs_address="head"))
-    engines: Any = None if num_up is None else SimpleNamespace(num_up=lambda: num_up)
-    dog = Watchdog(said.append, engines)
-    trial: Any = SimpleNamespace(trial_id="1", status=Trial.RUNNING)
+    spread: list[tuple[int, int]] = []
+    engines: Any = None
+    if num_up is not None:
+        engines = SimpleNamespace(num_up=lambda: num_up, spread=lambda *arguments: spread.append(arguments))
+    dog = Watchdog(said.append, engines, num_together=16)
+    trials: Any = [
+        SimpleNamespace(trial_id=str(index), status=status, is_finished=lambda has_ended=has_ended: has_ended)
+        for index, (status, has_ended) in enumerate([(Trial.RUNNING, False), (Trial.PENDING, False), ("ended", True)])
+    ]
     for _ in range(5):
         clock(10.0)
-        dog.on_step_end(0, [trial])
+        dog.on_step_end(0, trials)
     assert any(line.startswith("waiting") for line in said) == is_waiting
+    assert set(spread) == (set() if engines is None else {(2, 16)}), "of the trials that have not ended"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import defaultdict
 
@@ -15,11 +16,13 @@ class CohortSweep(VirtualTime[float]):
     """As many cohorts as the trials need, each on a worker; trials that ASHA stops are replaced by new ones.
 
     The trials of a cohort that loses its worker repeat the pass in an idle one, else in the cohort that is ready first.
+    After a pass, an idle worker takes its share of a cohort's trials.
     """
 
     def __init__(self, search: Search, timing: Timing, fleet: Fleet, rng: random.Random) -> None:
         super().__init__(search, timing, fleet, rng)
         self._places = fleet.num_together(search.most_at_once)
+        self._num_cohorts = min(fleet.num_workers, fleet.num_filled(search.most_at_once))
         self._members: defaultdict[Worker, list[SimulatedTrial]] = defaultdict(list)
         self._idle: list[Worker] = []
 
@@ -43,7 +46,22 @@ class CohortSweep(VirtualTime[float]):
             decided_s = self.driver.take(now)
             if not self.search.report_epoch(trial):
                 members.remove(trial)
-        self._make_pass(worker, decided_s + self.timing.gap_s)
+        decided_s += self.timing.gap_s
+        self._share(members, decided_s)
+        self._make_pass(worker, decided_s)
+
+    def _share(self, members: list[SimulatedTrial], decided_s: float) -> None:
+        """Hand trials to idle workers, so that all that are up have equally many."""
+        # further workers idle throughout
+        num_up = min(self._num_cohorts, len(self._members))
+        mean = (self.search.num_open - len(self.waiting)) / num_up
+        share, rest = math.ceil(mean), max(1, math.floor(mean))
+        while len(members) > share and len(self._members) - len(self._idle) < num_up:
+            idle = self._idle.pop()
+            num_taken = min(rest, len(members) - share)
+            self._members[idle] = members[-num_taken:]
+            del members[-num_taken:]
+            self._make_pass(idle, decided_s + self.timing.trial_start_s)
 
     def _make_pass(self, worker: Worker, decided_s: float) -> None:
         members, begins = self._members[worker], False

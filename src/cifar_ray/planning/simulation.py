@@ -51,12 +51,14 @@ def simulate(
     most_at_once: int | None = None,
 ) -> SimulatedSweep:
     """Simulate trials drawn from the bank, or those in `curves`. A seed draws the same trials for every fleet."""
+    # as many as Ray Tune starts: those of a lost worker keep their places
+    capacity = fleet.num_workers * fleet.places
     search = Search(
         budget,
         bank.num_images,
         drawn(bank, seed) if curves is None else curves,
         num_finalists=finals.num_finalists if finals else 0,
-        most_at_once=most_at_once,
+        most_at_once=min(capacity, most_at_once or capacity),
     )
     sweep = CohortSweep if fleet.is_cohort else IndependentTrials
     outcome = sweep(search, timing, fleet, random.Random(f"nodes {seed}")).run()

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -61,6 +61,8 @@ class CohortEngine:
 
     A pass begins when all members have asked for their next epoch and the free slots are filled, or when patience
     runs out: a late trial sits the pass out, and one whose process died is no longer waited for.
+    More trials than there are slots join while another engine waits for its node, and the end of a sweep leaves engines
+    idle. So the driver may give each engine a share, beyond which it sends trials on to the others.
     """
 
     def __init__(self, data: TrainingData, plan: EnginePlan) -> None:
@@ -77,6 +79,7 @@ class CohortEngine:
         self._outcomes: dict[str, EpochOfPass | Exception] = {}
         self._leaving: set[str] = set()
         self._seen: set[str] = set()
+        self._share: int | None = None
         self._may_grow = True
         self._has_emptied = False
         self._has_failed = False
@@ -100,7 +103,7 @@ class CohortEngine:
         # wait for that one's uploads, too: `add` would remove them as the remains of a killed process
         self.leave(trial_id)
         with self._changed:
-            self._changed.wait_for(lambda: trial_id not in self._leaving)
+            self._changed.wait_for(lambda: trial_id not in self._leaving and trial_id not in self._outcomes)
         learner = self._cohort.add(assigned_trial(assignment, self._plan.storage, self._plan.sweep_id))
         with self._changed:
             self._members[trial_id] = learner
@@ -115,6 +118,8 @@ class CohortEngine:
         Raises the error that ended the pass; NotAMemberError where the trial has left, or joined an earlier process.
         """
         with self._changed:
+            # whoever goes on to another engine resumes from what this one stores
+            self._changed.wait_for(lambda: trial_id not in self._leaving)
             if trial_id not in self._members:
                 raise _not_a_member(trial_id)
             if self._members[trial_id].is_finished:
@@ -132,25 +137,19 @@ class CohortEngine:
     def leave(self, trial_id: str) -> None:
         """Let a trial go and wait until its checkpoints are in the store; an error in that is left to `drain`."""
         with self._changed:
-            if self._members.pop(trial_id, None) is None:
+            if trial_id not in self._members:
                 return
-            if trial_id in self._ready - self._in_pass:
-                self._ready.discard(trial_id)
-                self._outcomes[trial_id] = _not_a_member(trial_id)
-            self._leaving.add(trial_id)
-            self._awaited.discard(trial_id)
-            self._may_grow = True
-            if not self._members:
-                self._has_emptied = True
+            is_waiting = self._dismiss(trial_id)
+        self._part_with(trial_id, is_waiting)
+
+    def set_share(self, share: int | None) -> None:
+        """Hold at most so many trials from the next pass on, and wait for no more; None for the slots of the plan.
+
+        Those beyond a share leave, the last that joined first: each is told once its checkpoints are in the store.
+        """
+        with self._changed:
+            self._share = share
             self._changed.notify_all()
-        try:
-            self._cohort.remove(trial_id)
-        except CifarRayError as error:
-            self._failures.append(error)
-        finally:
-            with self._changed:
-                self._leaving.discard(trial_id)
-                self._changed.notify_all()
 
     def drain(self) -> None:
         """Let all trials go; raises the first error of any that left. To be called when no trial is left to run."""
@@ -162,6 +161,40 @@ class CohortEngine:
         self._cohort.close()
         for error in self._failures:
             raise error
+
+    def _dismiss(self, trial_id: str) -> bool:
+        """Strike a member off, with the lock held; returns whether it waits for a pass that is yet to begin."""
+        del self._members[trial_id]
+        is_waiting = trial_id in self._ready - self._in_pass
+        if is_waiting:
+            self._ready.discard(trial_id)
+        self._leaving.add(trial_id)
+        self._awaited.discard(trial_id)
+        self._may_grow = True
+        if not self._members:
+            self._has_emptied = True
+        self._changed.notify_all()
+        return is_waiting
+
+    def _part_with(self, trial_id: str, is_waiting: bool) -> None:
+        """Wait until a dismissed trial's checkpoints are in the store, then tell it, if it waits for a pass."""
+        try:
+            self._cohort.remove(trial_id)
+        except CifarRayError as error:
+            self._failures.append(error)
+        finally:
+            with self._changed:
+                if is_waiting:
+                    self._outcomes[trial_id] = _not_a_member(trial_id)
+                self._leaving.discard(trial_id)
+                self._changed.notify_all()
+
+    def _send_on(self, share: int) -> None:
+        """Part with the waiting trials beyond the share, with the lock held."""
+        waiting = [trial_id for trial_id in reversed(self._members) if trial_id in self._ready]
+        for trial_id in waiting[: max(0, len(self._members) - share)]:
+            is_waiting = self._dismiss(trial_id)
+            threading.Thread(target=self._part_with, args=(trial_id, is_waiting), daemon=True).start()
 
     def _make_passes(self) -> None:
         while True:
@@ -205,17 +238,22 @@ class CohortEngine:
                     # trials that should have joined by now will not join soon
                     self._may_grow = False
                 self._changed.wait_for(lambda: self._ready or self._has_emptied)
-                if not self._has_emptied:
+                if self._has_emptied:
+                    # a generation has ended: the trials of the next are waited for as the first ones were
+                    self._has_emptied, self._patience_s = False, START_PATIENCE_S
+                    continue
+                if self._share is not None:
+                    self._send_on(self._share)
+                if self._ready:
                     break
-                # a generation has ended: the trials of the next are waited for as the first ones were
-                self._has_emptied, self._patience_s = False, START_PATIENCE_S
             self._patience_s = PATIENCE_S
             self._awaited, self._in_pass = set(self._ready), set(self._ready)
             return self._in_pass
 
     def _is_complete(self) -> bool:
         """Whether waiting longer would bring no further trial."""
-        num_to_come = min(self._plan.num_slots - len(self._members), self._plan.num_trials - len(self._seen))
+        num_free = (self._share or self._plan.num_slots) - len(self._members)
+        num_to_come = min(num_free, self._plan.num_trials - len(self._seen))
         is_full = num_to_come <= 0 or not self._may_grow
         return is_full and bool(self._ready) and self._awaited <= self._ready
 
@@ -235,14 +273,13 @@ def start_engines(
     return [actor.remote(data, plan) for _ in range(num_engines)]
 
 
-def drain_engines(watch: EngineWatch) -> None:
+def drain_engines(engines: Sequence[ActorHandle]) -> None:
     """Wait until every checkpoint is in the store; StorageError where that fails.
 
     An engine that died has none left to upload, and one whose node never came up has had none.
     """
-    # an answer may be of the time before an engine was up; one that waits for its node never gives another
-    watch.up()
-    for engine in watch.up(ANSWER_DEADLINE_S):
+    # asked anew: what is still to be answered may be from the time before an engine was up
+    for engine in EngineWatch(engines).up(ANSWER_DEADLINE_S):
         try:
             ray.get(engine.drain.remote(), timeout=DRAIN_DEADLINE_S)
         except ray.exceptions.RayTaskError as error:

@@ -175,7 +175,7 @@ def _build_tuner(
     ledger = Ledger(runs, sweep, say, engines=engines, num_together=plan.num_together)
     callbacks = [
         ledger,
-        Watchdog(say, engines),
+        Watchdog(say, engines, num_together=plan.num_together),
         Trackers(runs, sweep, say),
         limit,
         # the next generation of a population starts from checkpoints of this one
@@ -217,11 +217,10 @@ def _trainable(plan: SweepPlan, num_left: int) -> Iterator[tuple[Any, EngineWatc
     # sent once to each node, however many start there; held for restarts, so lost only with this driver (ray#53727)
     data = ray.put(plan.data)
     engines = start_engines(plan.num_cohorts, data, engine_plan, {**amounts, "label_selector": where})
-    watch = EngineWatch(engines)
     has_store = True
     try:
         member = tune.with_parameters(run_member, engines=engines)
-        yield tune.with_resources(member, _reserve(MEMBER_RESOURCES, where)), watch
+        yield tune.with_resources(member, _reserve(MEMBER_RESOURCES, where)), EngineWatch(engines)
     except StoreUnavailableError:
         # the driver has waited for the store as long as the engines may
         has_store = False
@@ -229,7 +228,7 @@ def _trainable(plan: SweepPlan, num_left: int) -> Iterator[tuple[Any, EngineWatc
     finally:
         try:
             if has_store:
-                drain_engines(watch)
+                drain_engines(engines)
         finally:
             # Ray Tune keeps their handles until the driver exits: finals would wait for the resources that they hold
             for engine in engines:

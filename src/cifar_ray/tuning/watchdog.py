@@ -1,4 +1,4 @@
-"""Looks after a running sweep: kills trials that hang, says what it waits for, reports idle accelerators."""
+"""Looks after a running sweep: kills hung trials, spreads those of cohorts, says what it waits for and what idles."""
 
 from __future__ import annotations
 
@@ -39,10 +39,13 @@ STUCK_AFTER_S = 600.0
 class Watchdog(Callback):
     """Ray Tune's callback in the driver. A hung trial's process is killed, so it is retried like a failed one."""
 
-    def __init__(self, say: Callable[[str], None], engines: EngineWatch | None = None) -> None:
-        """`engines` watches those of cohorts. They have a deadline of their own, and their trials none."""
+    def __init__(
+        self, say: Callable[[str], None], engines: EngineWatch | None = None, *, num_together: int = 1
+    ) -> None:
+        """`engines` watches those of cohorts, each with `num_together` places. They have a deadline of their own."""
         self._say = say
         self._engines = engines
+        self._num_together = num_together
         self._heard: dict[str, float] = {}
         """When each running trial was last heard of."""
         self._slowest_s = 0.0
@@ -77,7 +80,10 @@ class Watchdog(Callback):
         is_running = any(trial.status == Trial.RUNNING for trial in trials)
         # a head node that is slow to answer, as after the loss of many nodes, is asked again next time
         with suppress(ray.exceptions.RayError):
-            self._say_waiting(is_running and (self._engines is None or self._engines.num_up() > 0), now)
+            if self._engines is not None:
+                is_running = is_running and self._engines.num_up() > 0
+                self._engines.spread(sum(not trial.is_finished() for trial in trials), self._num_together)
+            self._say_waiting(is_running, now)
             self._name_idle(now)
 
     def _end_if_hanging(self, trial: Trial, now: float) -> None:
