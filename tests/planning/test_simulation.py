@@ -221,6 +221,33 @@ def test_a_cohort_takes_in_the_trials_of_one_that_is_lost() -> None:
     assert 438 < run(4, rough, timing, seed=0).wall_s < 700
 
 
+def test_a_cohort_without_trials_takes_half_of_anothers() -> None:
+    short = TrialCurve(accuracies=RISING[:1], epoch_s=100.0)
+    budget = Budget(num_trials=8, max_epochs=4, grace_period=4)
+    fleet = Fleet(num_workers=2, places=4, is_cohort=True)
+    outcome = simulate(budget, bank(RISING), PLAIN, fleet, 0, curves=iter([*alike(4), *[short] * 4]))
+    # two passes of four; then two of two beside each other, which begin with a start in the cohort that was idle
+    assert outcome.wall_s == pytest.approx(10 + 2 + 2 * 40 + 2 + 2 * 30 + 3 * 1 + 3)
+    assert outcome.num_epochs == 4 * 4 + 4
+
+
+def test_a_replaced_workers_cohort_takes_its_trials_back() -> None:
+    budget = Budget(num_trials=32, max_epochs=30, grace_period=30)
+    trials = [TrialCurve(accuracies=[0.5] * 30, epoch_s=100.0)] * 32
+    calm = Fleet(num_workers=2, places=16, is_cohort=True, node_start_s=50)
+    lossy = replace(calm, preemptions_per_hour=0.5)
+    undisturbed, *_ = _walls(calm, trials, budget)
+    longest = max(_walls(lossy, trials, budget))
+    # a pass of 32 takes 180 s, two of 16 beside each other 100: one that stayed together would take up to 40 minutes
+    assert undisturbed < longest < undisturbed + 300
+
+
+def _walls(fleet: Fleet, trials: list[TrialCurve], budget: Budget) -> list[float]:
+    """Wall times of twenty seeds, in seconds."""
+    model = bank([0.5] * 30)
+    return [simulate(budget, model, PLAIN, fleet, seed, curves=iter(trials)).wall_s for seed in range(20)]
+
+
 def test_workers_that_never_get_an_epoch_done_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="never end"):
         run(2, Fleet(num_workers=1, preemptions_per_hour=1000), replace(PLAIN, trial_start_s=0, gap_s=0), seed=1)

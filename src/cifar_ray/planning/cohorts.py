@@ -51,12 +51,12 @@ class CohortSweep(VirtualTime[float]):
         self._make_pass(worker, decided_s)
 
     def _share(self, members: list[SimulatedTrial], decided_s: float) -> None:
-        """Hand trials to idle workers, so that all that are up have equally many."""
-        # further workers idle throughout
+        """Hand at least two trials to idle workers, so that all that are up have about as many."""
+        # workers beyond the cohorts idle throughout
         num_up = min(self._num_cohorts, len(self._members))
         mean = (self.search.num_open - len(self.waiting)) / num_up
         share, rest = math.ceil(mean), max(1, math.floor(mean))
-        while len(members) > share and len(self._members) - len(self._idle) < num_up:
+        while len(members) > share + 1 and len(self._members) - len(self._idle) < num_up:
             idle = self._idle.pop()
             num_taken = min(rest, len(members) - share)
             self._members[idle] = members[-num_taken:]
