@@ -126,7 +126,7 @@ def checkpoint_bytes(runs: RunStore, sweep_id: str) -> int:
 @pytest.mark.fault("the store is down for 60 s")
 def test_training_goes_on_while_the_store_is_down(home: Path, record_property: RecordProperty) -> None:
     broken = Breakable.up(home)
-    command = ["job", "submit", "cnn", *SIZE, "--max-epochs", "70", "--sweep-id", "down"]
+    command = ["job", "submit", "cnn", *SIZE, "--max-epochs", "150", "--sweep-id", "down"]
     with subprocess.Popen([BIN / "cifar-ray", *command], text=True) as job:
         wait_for_epochs(job, broken.runs, "down", 4)
         began = datetime.now(UTC)

@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -237,6 +238,7 @@ def test_trials_beyond_the_share_are_sent_on_between_passes(
     crowded, idle = make_engine(4), make_engine(4)
     for index in (2, 0, 3, 1):
         join(crowded, index)
+    idle.set_share(2)
 
     def go_on(index: int) -> tuple[list[int], list[int]]:
         """With how many it shared each epoch in the one engine, and in the other."""
@@ -249,8 +251,8 @@ def test_trials_beyond_the_share_are_sent_on_between_passes(
                 return shared, [line.num_sharing for line in run_trial(idle, index)[1:]]
             assert epoch is not None
             shared.append(epoch[0].num_sharing)
-            crowded.set_share(2)
-            idle.set_share(2)
+            if len(shared) == 1:
+                crowded.set_share(2)
         return shared, []
 
     started = time.monotonic()
@@ -259,28 +261,74 @@ def test_trials_beyond_the_share_are_sent_on_between_passes(
     assert time.monotonic() - started < 30.0, "neither waits for more than its share"
 
 
+def two_after_a_pass(engine: CohortEngine, callers: ThreadPoolExecutor) -> list[Callable[[], Any]]:
+    """What waits for the next epoch of each, once both have had their first."""
+    for index in range(2):
+        join(engine, index)
+    asking = [partial(callers.submit, engine.next_epoch, trial_id(index)) for index in range(2)]
+    for call in [ask() for ask in asking]:
+        assert call.result(DEADLINE_S) is not None
+    return asking
+
+
 def test_a_trial_is_sent_on_after_its_uploads(
     make_engine: MakeEngine, callers: ThreadPoolExecutor, runs: RunStore, paused_upload: SimpleNamespace
 ) -> None:
     """Another engine would resume from an older checkpoint, and remove the newer one as half written."""
     engine = make_engine(2)
-    for index in range(2):
-        join(engine, index)
-    for call in [callers.submit(engine.next_epoch, trial_id(index)) for index in range(2)]:
-        call.result(DEADLINE_S)
+    asking = two_after_a_pass(engine, callers)
     assert paused_upload.begun.wait(DEADLINE_S)
     engine.set_share(1)
-    asking = [callers.submit(engine.next_epoch, trial_id(index)) for index in range(2)]
-    time.sleep(0.5)
-    assert engine.num_members() == 1
-    assert not asking[1].done()
+    staying, going = [ask() for ask in asking]
+    while engine.num_members() > 1:
+        time.sleep(0.01)
+    time.sleep(0.2)
+    assert not going.done()
     paused_upload.may_end.set()
     with pytest.raises(NotAMemberError, match="t0001"):
-        asking[1].result(DEADLINE_S)
+        going.result(DEADLINE_S)
     assert CheckpointStore(runs.objects, "cnn-1", "t0001").load(1).epoch == 1
-    epoch = asking[0].result(DEADLINE_S)
-    assert epoch is not None
-    assert epoch[0].num_sharing == 1
+    assert staying.result(DEADLINE_S)[0].num_sharing == 1
+
+
+def test_a_failed_upload_of_a_trial_that_is_sent_on_is_its_own(
+    make_engine: MakeEngine, callers: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make_engine(2)
+    asking = two_after_a_pass(engine, callers)
+
+    def refuse(trial_id: str) -> None:
+        raise StorageError(f"no room for {trial_id}")
+
+    monkeypatch.setattr(engine._cohort, "remove", refuse)
+    engine.set_share(1)
+    staying, going = [ask() for ask in asking]
+    with pytest.raises(StorageError, match="no room for t0001"):
+        going.result(DEADLINE_S)
+    assert staying.result(DEADLINE_S)[0].num_sharing == 1
+    monkeypatch.undo()
+    engine.drain()
+
+
+def test_a_trial_whose_process_died_does_not_count(make_engine: MakeEngine, callers: ThreadPoolExecutor) -> None:
+    """It joins another engine, perhaps, and never says goodbye to this one."""
+    engine = make_engine(2, patience_s=0.5)
+    for index in range(2):
+        join(engine, index)
+    assert engine.num_members() == 2
+    assert engine.next_epoch("t0000") is not None
+    assert engine.num_members() == 1
+
+
+def test_an_engine_of_dead_trials_is_idle(make_engine: MakeEngine) -> None:
+    engine = make_engine(2, patience_s=0.2)
+    join(engine, 0)
+    started = time.monotonic()
+    while engine.num_members() and time.monotonic() - started < DEADLINE_S:
+        time.sleep(0.05)
+    assert engine.num_members() == 0
+    # one that was only slow is trained all the same
+    assert engine.next_epoch("t0000") is not None
 
 
 def test_an_epoch_says_on_which_node_it_was_trained(make_engine: MakeEngine) -> None:

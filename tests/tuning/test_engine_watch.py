@@ -1,6 +1,6 @@
 """How trials are spread over engines; the engines themselves, under real Ray, are in test_member.py."""
 
-from functools import partial
+import sys
 from unittest.mock import MagicMock
 
 import pytest
@@ -13,22 +13,25 @@ from cifar_ray.tuning.engine_watch import EngineWatch
     [
         ([32, 0], 32, [16, 16]),  # the second has got its node
         ([0, 7, 0], 7, [2, 3, 2]),
-        ([30, 2], 32, [16, 16]),  # over its places
+        ([15, 0, 0, 0], 15, [4, 4, 4, 3]),
+        ([30, 2], 32, [16, 16]),  # over its slots
         ([4, 0], 4, [2, 2]),  # the second's have ended
+        ([3, 0, 0, 0], 3, [1, 1, 1, None]),
         ([3, 0], 3, None),  # too few to be worth it
         ([14, 6], 20, None),  # neither is idle
         ([16, 0], 32, None),  # the second's next are on their way
+        ([sys.maxsize, 4], 4, None),  # a device has failed
         ([0, 0], 0, None),
         ([32], 32, None),
         ([], 32, None),
     ],
 )
-def test_an_engine_gets_its_share(loads: list[int], num_live: int, shares: list[int] | None) -> None:
-    given: dict[int, int | None] = {}
+def test_an_engine_gets_its_share(
+    loads: list[int], num_live: int, shares: list[int | None] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     watch = EngineWatch([])
-    for index, load in enumerate(loads):
-        engine = MagicMock()
-        engine.set_share.remote = partial(given.__setitem__, index)
-        watch._loads[engine] = load
+    watch._loads = {MagicMock(): load for load in loads}
+    monkeypatch.setattr(watch, "up", lambda: list(watch._loads))
     watch.spread(num_live, num_slots=16)
-    assert [given[index] for index in range(len(loads))] == (shares or [None] * len(loads))
+    given = [[each.args for each in engine.set_share.remote.call_args_list] for engine in watch._loads]
+    assert given == [[] if share is None else [(share,)] for share in shares or [None] * len(loads)]

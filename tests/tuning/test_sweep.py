@@ -21,6 +21,7 @@ from cifar_ray.progress.sweep_log import budget_line
 from cifar_ray.records import SweepRecord, TrialRecord
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.tuning import sweep as sweep_module
+from cifar_ray.tuning.engine_watch import EngineWatch
 from cifar_ray.tuning.ledger import Ledger
 from cifar_ray.tuning.pruner import Pruner
 from cifar_ray.tuning.signals import TimeLimit, ending_in_order
@@ -67,7 +68,7 @@ def test_the_passes_of_a_cohort_follow_the_sweeps_seed(plan: SweepPlan, monkeypa
     monkeypatch.setattr(
         sweep_module, "start_engines", lambda num, data, each, demand: seeds.append(each.data_seed) or []
     )
-    monkeypatch.setattr(sweep_module, "drain_engines", lambda watch: None)
+    monkeypatch.setattr(EngineWatch, "drain", lambda watch: None)
     with _trainable(replace(plan, num_cohorts=1), 2):
         pass
     assert seeds == [3]
@@ -165,7 +166,7 @@ def test_the_signal_after_the_last_trial_is_not_swallowed(
     at_drain: list[list[Any]] = []
     monkeypatch.setattr(ray, "put", lambda data: None)
     monkeypatch.setattr(sweep_module, "start_engines", lambda *arguments: [])
-    monkeypatch.setattr(sweep_module, "drain_engines", lambda watch: at_drain.append(handlers()))
+    monkeypatch.setattr(EngineWatch, "drain", lambda watch: at_drain.append(handlers()))
     runs.create_sweep(plan.sweep)
     before = handlers()
     prices = Prices(currency="USD", rates={("CPU", "on_demand"): 0.05})

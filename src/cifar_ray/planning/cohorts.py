@@ -49,16 +49,19 @@ class CohortSweep(VirtualTime[float]):
         decided_s += self.timing.gap_s
         self._share(members, decided_s)
         self._make_pass(worker, decided_s)
+        while self._idle and self.search.has_next:
+            self._make_pass(self._idle.pop(), decided_s)
 
     def _share(self, members: list[SimulatedTrial], decided_s: float) -> None:
-        """Hand at least two trials to idle workers, so that all that are up have about as many."""
+        """Hand two trials or more to idle workers, so that all that are up have about as many."""
         # workers beyond the cohorts idle throughout
         num_up = min(self._num_cohorts, len(self._members))
-        mean = (self.search.num_open - len(self.waiting)) / num_up
-        share, rest = math.ceil(mean), max(1, math.floor(mean))
-        while len(members) > share + 1 and len(self._members) - len(self._idle) < num_up:
+        share = math.ceil((self.search.num_open - len(self.waiting)) / num_up)
+        if len(members) <= share + 1:
+            return
+        while len(members) > share and (num_idle := num_up - len(self._members) + len(self._idle)) > 0:
             idle = self._idle.pop()
-            num_taken = min(rest, len(members) - share)
+            num_taken = min(share, math.ceil((len(members) - share) / num_idle))
             self._members[idle] = members[-num_taken:]
             del members[-num_taken:]
             self._make_pass(idle, decided_s + self.timing.trial_start_s)

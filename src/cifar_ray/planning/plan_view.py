@@ -206,7 +206,7 @@ def _legend(plan: Plan) -> Iterator[RenderableType]:
     if slow:
         fewest = min(each.setup.num_workers for each in slow)
         yield verbatim(
-            f"from {fewest:,} workers on, the sweep waits for its driver, which takes one result in "
+            f"from {counted(fewest, 'worker')} on, the sweep waits for its driver, which takes one result in "
             f"{1000 * plan.source.timing.decision_s:g} ms (docs/scaling.md)",
             "yellow",
         )

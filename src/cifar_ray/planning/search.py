@@ -87,9 +87,14 @@ class Search:
         """A heap of (best accuracy, seconds an epoch), the worst first."""
         self._asha = CountedASHA(budget, num_images)
 
+    @property
+    def has_next(self) -> bool:
+        """Whether a trial is yet to start, and fewer than `most_at_once` are in training."""
+        return self.num_left > 0 and self.num_open < self.most_at_once
+
     def next_trial(self) -> SimulatedTrial | None:
-        """The next trial to start; None where all have started, or `most_at_once` are in training."""
-        if not self.num_left or self.num_open == self.most_at_once:
+        """The next trial to start; None where there is none."""
+        if not self.has_next:
             return None
         self.num_left -= 1
         self.num_open += 1

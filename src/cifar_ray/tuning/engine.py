@@ -7,18 +7,17 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import ray
 from ray.actor import ActorHandle
 
-from cifar_ray.errors import CifarRayError, DeviceError, NotAMemberError, StorageError
+from cifar_ray.errors import CifarRayError, DeviceError, NotAMemberError
 from cifar_ray.records import EpochMetrics
 from cifar_ray.storage.uploading import DRAIN_DEADLINE_S
 from cifar_ray.tuning.assignment import assigned_trial
-from cifar_ray.tuning.engine_watch import EngineWatch
 from cifar_ray.tuning.standing import Standing
 
 if TYPE_CHECKING:
@@ -31,8 +30,6 @@ FAILURE_DELIVERY_S = 5.0
 """Seconds for the trials of a pass to receive the device's failure, before the engine exits."""
 PATIENCE_S = 5.0
 """Seconds to wait before any other pass, for Ray Tune's decisions and the trials that replace those it stopped."""
-ANSWER_DEADLINE_S = 1.0
-"""Seconds for an engine to show that it is up, when all are drained."""
 
 
 EpochOfPass = tuple[EpochMetrics, list[Standing]]
@@ -88,8 +85,11 @@ class CohortEngine:
         threading.Thread(target=self._make_passes, name="passes", daemon=True).start()
 
     def num_members(self) -> int:
-        """Trials that it holds; once its device has failed `sys.maxsize`, so that trials choose another engine."""
-        return sys.maxsize if self._has_failed else len(self._members)
+        """Trials that it holds, without those whose process has died and joined another engine.
+
+        Once its device has failed, it is `sys.maxsize`, so that trials choose another engine.
+        """
+        return sys.maxsize if self._has_failed else len(self._awaited)
 
     def join(self, assignment: Mapping[str, Any]) -> list[EpochMetrics]:
         """Take a trial in; returns the metrics of the epochs that it already has. Raises what `Cohort.add` raises."""
@@ -142,10 +142,10 @@ class CohortEngine:
             is_waiting = self._dismiss(trial_id)
         self._part_with(trial_id, is_waiting)
 
-    def set_share(self, share: int | None) -> None:
-        """Hold at most so many trials from the next pass on, and wait for no more; None for the slots of the plan.
+    def set_share(self, share: int) -> None:
+        """Begin the next pass with at most so many trials, and without waiting for more.
 
-        Those beyond a share leave, the last that joined first: each is told once its checkpoints are in the store.
+        The others leave, the last that joined first: each is told once its checkpoints are in the store.
         """
         with self._changed:
             self._share = share
@@ -178,22 +178,27 @@ class CohortEngine:
 
     def _part_with(self, trial_id: str, is_waiting: bool) -> None:
         """Wait until a dismissed trial's checkpoints are in the store, then tell it, if it waits for a pass."""
+        outcome: CifarRayError = _not_a_member(trial_id)
         try:
             self._cohort.remove(trial_id)
         except CifarRayError as error:
-            self._failures.append(error)
+            outcome = error
+            if not is_waiting:
+                self._failures.append(error)
         finally:
             with self._changed:
                 if is_waiting:
-                    self._outcomes[trial_id] = _not_a_member(trial_id)
+                    self._outcomes[trial_id] = outcome
                 self._leaving.discard(trial_id)
                 self._changed.notify_all()
 
     def _send_on(self, share: int) -> None:
         """Part with the waiting trials beyond the share, with the lock held."""
         waiting = [trial_id for trial_id in reversed(self._members) if trial_id in self._ready]
-        for trial_id in waiting[: max(0, len(self._members) - share)]:
+        for trial_id in waiting[: max(0, len(self._awaited) - share)]:
             is_waiting = self._dismiss(trial_id)
+            # others may follow it here
+            self._seen.discard(trial_id)
             threading.Thread(target=self._part_with, args=(trial_id, is_waiting), daemon=True).start()
 
     def _make_passes(self) -> None:
@@ -235,15 +240,17 @@ class CohortEngine:
             while True:
                 self._changed.wait_for(lambda: self._members)
                 if not self._changed.wait_for(lambda: self._is_complete() or self._has_emptied, self._patience_s):
-                    # trials that should have joined by now will not join soon
+                    # trials that should have joined by now will not join soon; others have lost their process
                     self._may_grow = False
+                    self._awaited &= self._ready
                 self._changed.wait_for(lambda: self._ready or self._has_emptied)
                 if self._has_emptied:
                     # a generation has ended: the trials of the next are waited for as the first ones were
-                    self._has_emptied, self._patience_s = False, START_PATIENCE_S
+                    self._has_emptied, self._share, self._patience_s = False, None, START_PATIENCE_S
                     continue
                 if self._share is not None:
                     self._send_on(self._share)
+                    self._share, self._may_grow = None, False
                 if self._ready:
                     break
             self._patience_s = PATIENCE_S
@@ -266,29 +273,7 @@ def start_engines(
     num_engines: int, data: ray.ObjectRef, plan: EnginePlan, demand: Mapping[str, Any]
 ) -> list[ActorHandle]:
     """Start actors on the connected cluster, which Ray restarts if they die, as long as the caller holds `data`."""
-    # a thread for each waiting trial, including those of another engine that was lost, and some for trials that join
-    # and leave
-    num_threads = 4 * plan.num_slots + 4
+    # a thread for each waiting trial, which may be all, for each that joins or leaves, and some for the driver
+    num_threads = 2 * (num_engines + 1) * plan.num_slots + 4
     actor = ray.remote(CohortEngine).options(max_restarts=-1, max_concurrency=num_threads, **demand)
     return [actor.remote(data, plan) for _ in range(num_engines)]
-
-
-def drain_engines(engines: Sequence[ActorHandle]) -> None:
-    """Wait until every checkpoint is in the store; StorageError where that fails.
-
-    An engine that died has none left to upload, and one whose node never came up has had none.
-    """
-    # asked anew: what is still to be answered may be from the time before an engine was up
-    for engine in EngineWatch(engines).up(ANSWER_DEADLINE_S):
-        try:
-            ray.get(engine.drain.remote(), timeout=DRAIN_DEADLINE_S)
-        except ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, CifarRayError):
-                raise error.cause from error
-            raise
-        except (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError):
-            continue
-        except ray.exceptions.GetTimeoutError as error:
-            raise StorageError(
-                f"the last checkpoints have not arrived within {DRAIN_DEADLINE_S:.0f} s", "check the store, then resume"
-            ) from error

@@ -9,13 +9,20 @@ from contextlib import suppress
 import ray
 from ray.actor import ActorHandle
 
+from cifar_ray.errors import CifarRayError, StorageError
+from cifar_ray.storage.uploading import DRAIN_DEADLINE_S
+
+ANSWER_DEADLINE_S = 1.0
+"""Seconds for an engine to show that it is up, when all are drained."""
+
 
 class EngineWatch:
-    """Polls each engine."""
+    """Polls each engine, and drains all at the end."""
 
     def __init__(self, engines: Sequence[ActorHandle]) -> None:
         self._engines = engines
         self._asked = [engine.num_members.remote() for engine in engines]
+        """Of each engine, the answer that is next."""
         self._loads: dict[ActorHandle, int] = {}
         """The members of each engine that is up."""
 
@@ -36,15 +43,40 @@ class EngineWatch:
         return list(self._loads)
 
     def spread(self, num_live: int, num_slots: int) -> None:
-        """Give each engine its share of the live trials where one of them is idle, or holds more than its slots.
+        """Give each engine its share of the live trials, where one of them is idle or holds more than its slots.
 
-        All keep what they have where that would move a single trial, or as long as some are still on their way to an
-        engine, by the latest answers.
+        Nothing as long as some are on their way to one, by the latest answers, or where it would move a single trial.
         """
-        loads = self._loads.values()
-        mean = num_live / max(1, len(loads))
-        has_room = len(loads) > 1 and (min(loads) == 0 or max(loads) > num_slots)
-        is_due = has_room and sum(loads) == num_live and max(loads) > math.ceil(mean) + 1
-        for engine, load in self._loads.items():
-            share = math.ceil(mean) if load > mean else max(1, math.floor(mean))
-            engine.set_share.remote(share if is_due else None)
+        # the fullest keep what is left over
+        engines = sorted(self.up(), key=self._loads.__getitem__, reverse=True)
+        loads = [self._loads[engine] for engine in engines]
+        if not loads or sum(loads) != num_live or 0 < loads[-1] <= loads[0] <= num_slots:
+            return
+        shares = [math.ceil((num_live - index) / len(engines)) for index in range(len(engines))]
+        if loads[0] > shares[0] + 1:
+            for engine, share in zip(engines, shares, strict=True):
+                if share:
+                    engine.set_share.remote(share)
+
+    def drain(self) -> None:
+        """Wait until every checkpoint is in the store; StorageError where that fails.
+
+        An engine that died has none left to upload, and one whose node never came up has had none.
+        """
+        self.up()
+        # asked anew: an answer that is still to come may be of the time before an engine was up
+        self._asked = [engine.num_members.remote() for engine in self._engines]
+        for engine in self.up(ANSWER_DEADLINE_S):
+            try:
+                ray.get(engine.drain.remote(), timeout=DRAIN_DEADLINE_S)
+            except ray.exceptions.RayTaskError as error:
+                if isinstance(error.cause, CifarRayError):
+                    raise error.cause from error
+                raise
+            except (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError):
+                continue
+            except ray.exceptions.GetTimeoutError as error:
+                raise StorageError(
+                    f"the last checkpoints have not arrived within {DRAIN_DEADLINE_S:.0f} s",
+                    "check the store, then resume",
+                ) from error

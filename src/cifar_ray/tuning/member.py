@@ -22,8 +22,10 @@ DEADLINE_S = 2 * 3600
 RETURN_DEADLINE_S = 3600
 """Seconds for any engine to come back, on a node that an autoscaler has yet to start."""
 RETURN_PERIOD_S = 2.0
-ANSWER_DEADLINE_S = 20.0
-"""Seconds for the other engines to answer, once one has: they start together where their nodes are up."""
+ANSWER_DEADLINE_S = 1.0
+"""Seconds for the other engines to answer, once one has."""
+START_DEADLINE_S = 20.0
+"""The same as long as none has a trial: they start together where their nodes are up."""
 MAX_LOSSES = 5
 """Most losses of a node in a row, without an epoch in between: beyond that, the nodes are not to blame."""
 
@@ -82,17 +84,26 @@ def _choose_engine(engines: Sequence[ActorHandle], trial_id: str) -> ActorHandle
         asked = [engine.num_members.remote() for engine in engines]
         # for as long as it takes, as a trial that trains by itself waits
         ray.wait(asked)
-        answered, silent = ray.wait(asked, num_returns=len(asked), timeout=ANSWER_DEADLINE_S)
-        loads: dict[int, int] = {}
-        gone: list[ray.exceptions.RayError] = []
-        for answer in answered:
-            try:
-                loads[asked.index(answer)] = ray.get(answer)
-            except _GONE as error:
-                gone.append(error)
+        for patience_s in (ANSWER_DEADLINE_S, START_DEADLINE_S):
+            answered, silent = ray.wait(asked, num_returns=len(asked), timeout=patience_s)
+            loads, gone = _read({asked.index(answer): answer for answer in answered})
+            if not silent or any(loads.values()):
+                break
         if loads:
             return engines[min(loads, key=lambda index: (loads[index], (index - first) % len(engines)))]
         is_hopeless = not silent and all(isinstance(each, ray.exceptions.ActorDiedError) for each in gone)
         if is_hopeless or time.monotonic() > deadline:
             raise gone[0]
         time.sleep(RETURN_PERIOD_S)
+
+
+def _read(answers: Mapping[int, ray.ObjectRef]) -> tuple[dict[int, int], list[ray.exceptions.RayError]]:
+    """How many members each engine has that is up, by its index, and the errors of the others."""
+    loads: dict[int, int] = {}
+    gone: list[ray.exceptions.RayError] = []
+    for index, answer in answers.items():
+        try:
+            loads[index] = ray.get(answer)
+        except _GONE as error:
+            gone.append(error)
+    return loads, gone

@@ -28,7 +28,7 @@ from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Study, TrialConfig
 from cifar_ray.studies.options import Keep
 from cifar_ray.tuning.assignment import assign
-from cifar_ray.tuning.engine import EnginePlan, drain_engines, start_engines
+from cifar_ray.tuning.engine import EnginePlan, start_engines
 from cifar_ray.tuning.engine_watch import EngineWatch
 from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE
 from cifar_ray.tuning.ledger import Ledger, summarise_sweep
@@ -217,10 +217,11 @@ def _trainable(plan: SweepPlan, num_left: int) -> Iterator[tuple[Any, EngineWatc
     # sent once to each node, however many start there; held for restarts, so lost only with this driver (ray#53727)
     data = ray.put(plan.data)
     engines = start_engines(plan.num_cohorts, data, engine_plan, {**amounts, "label_selector": where})
+    watch = EngineWatch(engines)
     has_store = True
     try:
         member = tune.with_parameters(run_member, engines=engines)
-        yield tune.with_resources(member, _reserve(MEMBER_RESOURCES, where)), EngineWatch(engines)
+        yield tune.with_resources(member, _reserve(MEMBER_RESOURCES, where)), watch
     except StoreUnavailableError:
         # the driver has waited for the store as long as the engines may
         has_store = False
@@ -228,7 +229,7 @@ def _trainable(plan: SweepPlan, num_left: int) -> Iterator[tuple[Any, EngineWatc
     finally:
         try:
             if has_store:
-                drain_engines(engines)
+                watch.drain()
         finally:
             # Ray Tune keeps their handles until the driver exits: finals would wait for the resources that they hold
             for engine in engines:
