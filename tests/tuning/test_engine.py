@@ -310,6 +310,47 @@ def test_a_failed_upload_of_a_trial_that_is_sent_on_is_its_own(
     engine.drain()
 
 
+def test_a_trial_that_left_during_a_pass_goes_on_after_its_uploads(
+    make_engine: MakeEngine, callers: ThreadPoolExecutor, paused_upload: SimpleNamespace
+) -> None:
+    engine = make_engine(1)
+    join(engine, 0)
+    engine.next_epoch("t0000")
+    assert paused_upload.begun.wait(DEADLINE_S)
+    left = callers.submit(engine.leave, "t0000")
+    while engine.num_members():
+        time.sleep(0.01)
+    asking = callers.submit(engine.next_epoch, "t0000")
+    time.sleep(0.2)
+    assert not asking.done()
+    paused_upload.may_end.set()
+    with pytest.raises(NotAMemberError, match="t0000"):
+        asking.result(DEADLINE_S)
+    left.result(DEADLINE_S)
+
+
+def test_a_trial_that_follows_one_that_was_sent_on_is_waited_for(
+    make_engine: MakeEngine, callers: ThreadPoolExecutor
+) -> None:
+    engine = make_engine(3)
+    for index in range(3):
+        join(engine, index)
+    for call in [callers.submit(engine.next_epoch, trial_id(index)) for index in range(3)]:
+        call.result(DEADLINE_S)
+    engine.set_share(2)
+    staying, leaving, going = [callers.submit(engine.next_epoch, trial_id(index)) for index in range(3)]
+    with pytest.raises(NotAMemberError):
+        going.result(DEADLINE_S)
+    for call in (staying, leaving):
+        call.result(DEADLINE_S)
+    engine.leave("t0001")
+    epoch = callers.submit(engine.next_epoch, "t0000")
+    time.sleep(0.5)
+    late = callers.submit(run_trial, engine, 3, stop_after=1)
+    assert epoch.result(DEADLINE_S)[0].num_sharing == 2
+    late.result(DEADLINE_S)
+
+
 def test_a_trial_whose_process_died_does_not_count(make_engine: MakeEngine, callers: ThreadPoolExecutor) -> None:
     """It joins another engine, perhaps, and never says goodbye to this one."""
     engine = make_engine(2, patience_s=0.5)
