@@ -33,6 +33,7 @@ from cifar_ray.tuning.sweep import (
     _trainable,
     run_trials,
 )
+from cifar_ray.tuning.watchdog import Watchdog
 
 
 @pytest.fixture
@@ -101,6 +102,17 @@ def test_the_checkpoints_of_a_population_wait_for_its_end(
     """Its next generation begins with them."""
     given = build(replace(plan, sweep=replace(plan.sweep, searcher=searcher)), runs)
     assert any(isinstance(each, Pruner) for each in given["run_config"].callbacks) == is_pruned
+
+
+@pytest.mark.parametrize(("searcher", "num_slots"), [("random", 8), ("pbt", None)])
+def test_trials_of_cohorts_are_spread_but_for_a_populations(
+    plan: SweepPlan, runs: RunStore, searcher: Any, num_slots: int | None
+) -> None:
+    """Whose next generation is spread as it joins."""
+    sweep = replace(plan.sweep, searcher=searcher)
+    cohorts = replace(plan, max_concurrent_trials=15, num_cohorts=2, sweep=sweep)
+    (watchdog,) = (each for each in build(cohorts, runs)["run_config"].callbacks if isinstance(each, Watchdog))
+    assert watchdog._num_slots == num_slots
 
 
 @pytest.mark.parametrize(("num_cohorts", "says"), [(0, []), (2, ["cohorts together=8"])])

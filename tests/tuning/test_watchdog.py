@@ -132,7 +132,7 @@ def test_a_trial_that_waits_for_an_engine_does_not_run(
     engines: Any = None
     if num_up is not None:
         engines = SimpleNamespace(num_up=lambda: num_up, spread=lambda *arguments: spread.append(arguments))
-    dog = Watchdog(said.append, engines, num_together=16)
+    dog = Watchdog(said.append, engines, num_slots=16)
     trials: Any = [
         SimpleNamespace(trial_id=str(index), status=status, is_finished=lambda has_ended=has_ended: has_ended)
         for index, (status, has_ended) in enumerate([(Trial.RUNNING, False), (Trial.PENDING, False), ("ended", True)])

@@ -30,6 +30,10 @@ FAILURE_DELIVERY_S = 5.0
 """Seconds for the trials of a pass to receive the device's failure, before the engine exits."""
 PATIENCE_S = 5.0
 """Seconds to wait before any other pass, for Ray Tune's decisions and the trials that replace those it stopped."""
+SHARE_VALID_S = 15.0
+"""Seconds until a share lapses that the driver has not repeated: what it was computed from is then past."""
+MAX_CROWD = 8
+"""Cohorts whose trials may all wait in one engine, with a thread each: those of further ones wait for a thread."""
 
 
 EpochOfPass = tuple[EpochMetrics, list[Standing]]
@@ -77,6 +81,7 @@ class CohortEngine:
         self._leaving: set[str] = set()
         self._seen: set[str] = set()
         self._share: int | None = None
+        self._share_lapses = 0.0
         self._may_grow = True
         self._has_emptied = False
         self._has_failed = False
@@ -139,8 +144,13 @@ class CohortEngine:
         with self._changed:
             if trial_id not in self._members:
                 return
-            is_waiting = self._dismiss(trial_id)
-        self._part_with(trial_id, is_waiting)
+            outcome = _not_a_member(trial_id) if self._dismiss(trial_id) else None
+        try:
+            self._cohort.remove(trial_id)
+        except CifarRayError as error:
+            self._failures.append(error)
+        finally:
+            self._let_go(trial_id, outcome)
 
     def set_share(self, share: int) -> None:
         """Begin the next pass with at most so many trials, and without waiting for more.
@@ -148,7 +158,7 @@ class CohortEngine:
         The others leave, the last that joined first: each is told once its checkpoints are in the store.
         """
         with self._changed:
-            self._share = share
+            self._share, self._share_lapses = share, time.monotonic() + SHARE_VALID_S
             self._changed.notify_all()
 
     def drain(self) -> None:
@@ -176,30 +186,35 @@ class CohortEngine:
         self._changed.notify_all()
         return is_waiting
 
-    def _part_with(self, trial_id: str, is_waiting: bool) -> None:
-        """Wait until a dismissed trial's checkpoints are in the store, then tell it, if it waits for a pass."""
+    def _let_go(self, trial_id: str, outcome: Exception | None) -> None:
+        """After its uploads, tell a dismissed trial that waits for a pass."""
+        with self._changed:
+            if outcome is not None:
+                self._outcomes[trial_id] = outcome
+            self._leaving.discard(trial_id)
+            self._changed.notify_all()
+
+    def _send_on(self) -> None:
+        """Part with the waiting trials beyond a share, with the lock held."""
+        if (share := self._valid_share()) is None:
+            return
+        waiting = [trial_id for trial_id in reversed(self._members) if trial_id in self._ready]
+        for trial_id in waiting[: max(0, len(self._awaited) - share)]:
+            self._dismiss(trial_id)
+            # others may follow it here
+            self._seen.discard(trial_id)
+            threading.Thread(target=self._hand_over, args=(trial_id,), daemon=True).start()
+        self._share, self._may_grow = None, False
+
+    def _hand_over(self, trial_id: str) -> None:
+        """Tell a dismissed trial to go on elsewhere, or why its checkpoints are not in the store."""
         outcome: CifarRayError = _not_a_member(trial_id)
         try:
             self._cohort.remove(trial_id)
         except CifarRayError as error:
             outcome = error
-            if not is_waiting:
-                self._failures.append(error)
         finally:
-            with self._changed:
-                if is_waiting:
-                    self._outcomes[trial_id] = outcome
-                self._leaving.discard(trial_id)
-                self._changed.notify_all()
-
-    def _send_on(self, share: int) -> None:
-        """Part with the waiting trials beyond the share, with the lock held."""
-        waiting = [trial_id for trial_id in reversed(self._members) if trial_id in self._ready]
-        for trial_id in waiting[: max(0, len(self._awaited) - share)]:
-            is_waiting = self._dismiss(trial_id)
-            # others may follow it here
-            self._seen.discard(trial_id)
-            threading.Thread(target=self._part_with, args=(trial_id, is_waiting), daemon=True).start()
+            self._let_go(trial_id, outcome)
 
     def _make_passes(self) -> None:
         while True:
@@ -248,18 +263,19 @@ class CohortEngine:
                     # a generation has ended: the trials of the next are waited for as the first ones were
                     self._has_emptied, self._share, self._patience_s = False, None, START_PATIENCE_S
                     continue
-                if self._share is not None:
-                    self._send_on(self._share)
-                    self._share, self._may_grow = None, False
+                self._send_on()
                 if self._ready:
                     break
             self._patience_s = PATIENCE_S
             self._awaited, self._in_pass = set(self._ready), set(self._ready)
             return self._in_pass
 
+    def _valid_share(self) -> int | None:
+        return self._share if time.monotonic() < self._share_lapses else None
+
     def _is_complete(self) -> bool:
         """Whether waiting longer would bring no further trial."""
-        num_free = (self._share or self._plan.num_slots) - len(self._members)
+        num_free = (self._valid_share() or self._plan.num_slots) - len(self._members)
         num_to_come = min(num_free, self._plan.num_trials - len(self._seen))
         is_full = num_to_come <= 0 or not self._may_grow
         return is_full and bool(self._ready) and self._awaited <= self._ready
@@ -274,6 +290,6 @@ def start_engines(
 ) -> list[ActorHandle]:
     """Start actors on the connected cluster, which Ray restarts if they die, as long as the caller holds `data`."""
     # a thread for each waiting trial, which may be all, for each that joins or leaves, and some for the driver
-    num_threads = 2 * (num_engines + 1) * plan.num_slots + 4
+    num_threads = 2 * min(num_engines + 1, MAX_CROWD) * plan.num_slots + 4
     actor = ray.remote(CohortEngine).options(max_restarts=-1, max_concurrency=num_threads, **demand)
     return [actor.remote(data, plan) for _ in range(num_engines)]

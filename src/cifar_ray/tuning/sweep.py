@@ -175,7 +175,8 @@ def _build_tuner(
     ledger = Ledger(runs, sweep, say, engines=engines, num_together=plan.num_together)
     callbacks = [
         ledger,
-        Watchdog(say, engines, num_together=plan.num_together),
+        # a population's next generation is spread as it joins
+        Watchdog(say, engines, num_slots=None if sweep.searcher == "pbt" else plan.num_together),
         Trackers(runs, sweep, say),
         limit,
         # the next generation of a population starts from checkpoints of this one

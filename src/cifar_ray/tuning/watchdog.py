@@ -40,12 +40,15 @@ class Watchdog(Callback):
     """Ray Tune's callback in the driver. A hung trial's process is killed, so it is retried like a failed one."""
 
     def __init__(
-        self, say: Callable[[str], None], engines: EngineWatch | None = None, *, num_together: int = 1
+        self, say: Callable[[str], None], engines: EngineWatch | None = None, *, num_slots: int | None = None
     ) -> None:
-        """`engines` watches those of cohorts, each with `num_together` places. They have a deadline of their own."""
+        """`engines` watches those of cohorts, which have a deadline of their own, and their trials none.
+
+        `num_slots` is the most trials of each; None where trials are not moved from one to another.
+        """
         self._say = say
         self._engines = engines
-        self._num_together = num_together
+        self._num_slots = num_slots
         self._heard: dict[str, float] = {}
         """When each running trial was last heard of."""
         self._slowest_s = 0.0
@@ -82,7 +85,8 @@ class Watchdog(Callback):
         with suppress(ray.exceptions.RayError):
             if self._engines is not None:
                 is_running = is_running and self._engines.num_up() > 0
-                self._engines.spread(sum(not trial.is_finished() for trial in trials), self._num_together)
+                if self._num_slots is not None:
+                    self._engines.spread(sum(not trial.is_finished() for trial in trials), self._num_slots)
             self._say_waiting(is_running, now)
             self._name_idle(now)
 
