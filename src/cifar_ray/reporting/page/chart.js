@@ -22,13 +22,15 @@ function fit(node) {
   if (instance && (instance.getWidth() !== node.clientWidth || instance.getHeight() !== node.clientHeight)) instance.resize();
 }
 
-/** The picture on one canvas: in print an upper one hides those below it, transparent as it is. */
+/** The whole picture on one canvas: in print an upper one hides those below it, and what ECharts puts off comes too late. */
 function flatten(node) {
-  const [lowest, ...others] = node.querySelectorAll("canvas");
+  const lowest = node.querySelector("canvas");
   const context = lowest.getContext("2d");
   context.save();
   context.resetTransform();
-  for (const each of others) context.drawImage(each, 0, 0);
+  context.clearRect(0, 0, lowest.width, lowest.height);
+  // finer than the screen, ECharts draws all anew and at once
+  context.drawImage(charts.get(node).renderToCanvas({ pixelRatio: 2 * devicePixelRatio }), 0, 0, lowest.width, lowest.height);
   context.restore();
 }
 
@@ -61,7 +63,10 @@ function chartPlace(id, height, onReady) {
 }
 
 function clearCharts() {
-  for (const instance of charts.values()) instance.dispose();
+  for (const instance of charts.values()) {
+    instance.clear(); // else ECharts would still paint what it has put off
+    instance.dispose();
+  }
   sizes.disconnect();
   sight.disconnect();
   for (const each of [charts, waiting, near]) each.clear();
