@@ -214,7 +214,7 @@ def test_it_is_printed_whole_and_on_white(page: Page, real_page: str) -> None:
 
     page.goto(f"{real_page}#/sweep/{REAL}/test")
     option_of(page, "chart-confusion")
-    page.evaluate("(now => Date.now = () => (now += 1000))(Date.now())")  # a busy machine: ECharts puts off what is left
+    page.evaluate("(now => Date.now = () => (now += 1000))(Date.now())")  # a busy machine: ECharts puts the rest off
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     opacity = "node => node.getContext('2d').getImageData(node.width / 2, node.height / 2, 1, 1).data[3]"
     assert page.locator("#chart-confusion canvas").first.evaluate(opacity) > 0, "its cells come from another canvas"
