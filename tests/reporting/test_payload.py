@@ -13,6 +13,7 @@ from cifar_ray.reporting.payload import page_payload, sweep_payload, to_json
 from cifar_ray.statistics import wilson_interval
 from cifar_ray.storage import layout
 from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
+from cifar_ray.storage.lease import LeaseRecord
 from cifar_ray.storage.object_store import MAX_BYTES
 from cifar_ray.storage.runs import RunStore
 
@@ -33,7 +34,13 @@ def test_a_sweep_without_result_is_interrupted_unless_a_driver_holds_it(running:
     assert (row["state"], row["outcomes"], row["num_epochs"]) == ("interrupted", {"completed": 1, "running": 1}, 5)
     assert (row["best_trial"], row["best_validation"], row["is_retrained"]) == ("t0000", 0.45, False)
     running.objects.write(layout.lease("cnn-1"), b"{}")
-    assert page_payload(running)["sweeps"][0]["state"] == "running"
+    (row,) = page_payload(running)["sweeps"]
+    assert (row["state"], row["silence_s"]) == ("running", None)
+    left = LeaseRecord(holder="1", host="head", num_renewals=9, renewed_at="2026-01-01T00:00:00+00:00")
+    running.objects.write(layout.lease("cnn-1"), left.to_json().encode())
+    (silent,) = page_payload(running)["sweeps"]
+    assert silent["silence_s"] > 0
+    assert (row["wall_s"] > 0, silent["wall_s"]) == (True, None), "up to its last epoch, of which these keep no time"
 
 
 def test_a_running_trial_has_the_epochs_of_the_metrics(

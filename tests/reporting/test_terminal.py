@@ -17,12 +17,14 @@ from cifar_ray.reporting.terminal import (
     sweeps_renderable,
     trials_renderable,
 )
+from cifar_ray.storage.lease import LeaseRecord
 from cifar_ray.storage.runs import SweepSummary
 from cifar_ray.studies import STUDIES, Choice, parse_setting
 from cifar_ray.studies.trial_config import NOT_SETTABLE
 
 HEADING_WIDTH = 9
 """Of the widest word in a column's heading: a trial's columns are as narrow as its values."""
+LONG_AGO = LeaseRecord(holder="1", host="head", num_renewals=9, renewed_at="2026-01-01T00:00:00+00:00").to_json()
 HOSTILE = "[red]x[/red]\x1b[31m"
 
 
@@ -105,6 +107,9 @@ def test_a_sweeps_state(sweep_record: SweepRecord, result: SweepResult) -> None:
     for ended, state in ((None, "interrupted"), (result, "finished"), (replace(result, winner=None), "finished")):
         text = show(sweeps_renderable([SweepSummary(sweep=sweep_record, result=ended, scores=None)]))
         assert words(text, "cnn-1")[1] == state
+    text = show(sweeps_renderable([SweepSummary(sweep=sweep_record, result=None, scores=None, heartbeat=LONG_AGO)]))
+    assert words(text, "cnn-1")[1] == "running"
+    assert "silent for" in text
 
 
 def test_who_won_or_what_to_do_next_with_a_sweep(
@@ -118,6 +123,9 @@ def test_who_won_or_what_to_do_next_with_a_sweep(
     go_on = "cifar-ray job submit cnn --sweep-id cnn-1 --resume --storage s3://b"
     assert state_text(gone, " --storage s3://b") == f"interrupted; resume with: {go_on}"
     assert state_text(replace(gone, heartbeat="{}")).startswith("running: a driver holds its lease")
+    silent = state_text(replace(gone, heartbeat=LONG_AGO))
+    assert silent.startswith("its driver has been silent for ")
+    assert silent.endswith("--sweep-id cnn-1 --resume")
     ended = replace(gone, result=result)
     won = "winner t0000: validation 45.00 %"
     assert state_text(ended) == f"{won}; not evaluated yet: cifar-ray job submit evaluate cnn-1"

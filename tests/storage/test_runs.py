@@ -1,11 +1,14 @@
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from cifar_ray.errors import ConfigurationError, RecordError, SweepExistsError, UnknownNameError
 from cifar_ray.records import EpochMetrics, Interruption, SweepRecord, SweepResult, TrialRecord
+from cifar_ray.storage import layout
 from cifar_ray.storage.folder import FolderStore
+from cifar_ray.storage.lease import Lease, LeaseRecord
 from cifar_ray.storage.runs import RunStore
 
 
@@ -85,3 +88,22 @@ def test_a_sweep_that_ends_between_two_reads_is_not_told_as_interrupted(
     assert runs.summary("cnn-1").state == "interrupted"
     monkeypatch.setattr(runs, "_heartbeat", lambda sweep_id: runs.write_result(sweep_result))
     assert runs.summary("cnn-1").state == "finished"
+
+
+def test_a_driver_that_has_not_renewed_its_lease_is_told_as_silent(runs: RunStore, sweep_record: SweepRecord) -> None:
+    runs.create_sweep(sweep_record)
+    with Lease(runs.objects, "cnn-1", say=print, on_loss=print, period_s=0.1):
+        living = runs.summary("cnn-1")
+        assert (living.state, living.silence_s) == ("running", None)
+        left = LeaseRecord.from_json(living.heartbeat or "")
+    two_hours_ago = datetime.now(UTC) - timedelta(hours=2)
+    for renewed_at, silence_s in (
+        (two_hours_ago.isoformat(), pytest.approx(7200, abs=60)),
+        (two_hours_ago.replace(tzinfo=None).isoformat(), None),
+        ("yesterday", None),
+        (None, None),
+    ):
+        runs.objects.write(layout.lease("cnn-1"), replace(left, renewed_at=renewed_at).to_json().encode())
+        gone = runs.summary("cnn-1")
+        assert (gone.state, gone.silence_s) == ("running", silence_s)
+    assert replace(gone, heartbeat="damaged").silence_s is None

@@ -132,11 +132,14 @@ def _row(summary: SweepSummary, search: SoFar | None, finals: SoFar | None) -> d
     all_trials = [*trials, *(finals.trials if finals else ())]
     all_lines = [line for each in (search, finals) if each for line in each.metrics]
     last_sign = max((line.ended_at for line in all_lines if line.ended_at), default="")
+    silence_s = summary.silence_s
+    has_driver = summary.state == "running" and silence_s is None
     return {
         "id": sweep.sweep_id,
         "study": sweep.study,
         "state": summary.state,
         "heartbeat": heartbeat,
+        "silence_s": silence_s,
         "data": sweep.dataset.name,
         "is_cifar10": is_cifar10(sweep.dataset),
         "caution": caution(sweep.dataset, sweep.study),
@@ -154,7 +157,7 @@ def _row(summary: SweepSummary, search: SoFar | None, finals: SoFar | None) -> d
         "num_validation": sweep.dataset.num_validation,
         "is_retrained": bool(result and result.finals and result.finals.winner),
         "test": {"accuracy": scores.accuracy, "interval": scores.accuracy_interval} if scores else None,
-        "wall_s": result.wall_s if result else _seconds_so_far(sweep.started_at, now() if heartbeat else last_sign),
+        "wall_s": result.wall_s if result else _seconds_so_far(sweep.started_at, now() if has_driver else last_sign),
         # the last interruption is no pause until the sweep is resumed
         "has_pauses": len(sweep.interruptions) > (summary.state == "interrupted"),
         "accelerator_s": (

@@ -21,6 +21,7 @@ from cifar_ray.reporting.formats import (
     data_name,
     interval_text,
     percent,
+    seconds,
     setting,
     value_text,
 )
@@ -65,10 +66,11 @@ def sweeps_renderable(summaries: Sequence[SweepSummary]) -> RenderableType:
     for summary in summaries:
         sweep = summary.sweep
         origin = f", {chosen_by(sweep)}" if sweep.best_of else ""
+        silence_s = summary.silence_s
         below = f"{plain(sweep.study)}, seed {sweep.seed}, data: {data_name(sweep.dataset)}{origin}"
         table.add_row(
             verbatim(sweep.sweep_id, "bold").append(f"\n{below}", style="not bold dim"),
-            summary.state,
+            Text(summary.state).append(f"\nsilent for\n{seconds(silence_s)}" if silence_s else "", style="yellow"),
             str(sweep.num_trials),
             percent(summary.result.validation_accuracy if summary.result else None, 2),
             percent(summary.scores.accuracy if summary.scores else None, 2),
@@ -83,6 +85,8 @@ def state_text(summary: SweepSummary, options: str = "") -> str:
     go_on = plain(f"cifar-ray job submit {sweep.study} --sweep-id {sweep.sweep_id} --resume{options}")
     if sweep.parent:
         return plain(f"the finals of {sweep.parent}: they are resumed and scored with it")
+    if silence_s := summary.silence_s:
+        return f"its driver has been silent for {seconds(silence_s)}; if it is gone, resume with: {go_on}"
     if summary.state == "running":
         return f"running: a driver holds its lease; if that driver is gone, resume with: {go_on}"
     if result is None:

@@ -1,7 +1,7 @@
 """Keeps a second driver from a sweep that another is at work on.
 
 The driver renews an object, its lease, as long as it lives. Another that wants the sweep first watches that object:
-if it changes, its holder lives; if not, its holder is gone. Only the order of writes counts, no clock.
+if it changes, its holder lives; if not, its holder is gone. Only the order of writes decides, no clock.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from types import TracebackType
 
 from cifar_ray.errors import ObjectNotFoundError, RecordError, StorageError, SweepHeldError, plain
 from cifar_ray.json_record import Record
+from cifar_ray.provenance import now
 from cifar_ray.storage import layout
 from cifar_ray.storage.object_store import ObjectStore
 
@@ -33,6 +34,8 @@ class LeaseRecord(Record):
     holder: str
     host: str
     num_renewals: int
+    renewed_at: str | None = None
+    """By its host's clock, for people; None in a lease of an older version."""
 
 
 class Lease:
@@ -126,4 +129,4 @@ class Lease:
             return LeaseRecord(holder="", host="unknown", num_renewals=0)
 
     def _write(self) -> None:
-        self._store.write(self._key, self._mine.to_json().encode())
+        self._store.write(self._key, replace(self._mine, renewed_at=now()).to_json().encode())

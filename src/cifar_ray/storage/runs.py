@@ -10,16 +10,21 @@ from typing import Literal, TypeVar
 from cifar_ray.errors import ConfigurationError, ObjectNotFoundError, RecordError, SweepExistsError, UnknownNameError
 from cifar_ray.json_record import Record
 from cifar_ray.progress.counting import recounted
+from cifar_ray.provenance import now, seconds_between
 from cifar_ray.records import EpochMetrics, Interruption, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.resource_use import ResourceUse
 from cifar_ray.settings import check_no_user
 from cifar_ray.storage import layout
 from cifar_ray.storage.answers import TestAnswers
+from cifar_ray.storage.lease import LeaseRecord
 from cifar_ray.storage.nested_store import NestedStore
 from cifar_ray.storage.object_store import ObjectStore, open_store
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 State = Literal["running", "interrupted", "finished", "evaluated"]
+
+SILENT_AFTER_S = 60.0
+"""Seconds since the last renewal of its lease after which a driver counts as silent: twelve were due."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +45,15 @@ class SweepSummary:
         if self.result:
             return "evaluated" if self.scores else "finished"
         return "interrupted" if self.heartbeat is None else "running"
+
+    @property
+    def silence_s(self) -> float | None:
+        """For how long its driver has been silent, by this machine's clock and the driver's; None where it is not."""
+        try:
+            silence_s = seconds_between(str(LeaseRecord.from_json(self.heartbeat or "").renewed_at), now())
+        except (RecordError, ValueError, TypeError):
+            return None
+        return silence_s if silence_s > SILENT_AFTER_S else None
 
 
 class RunStore:
