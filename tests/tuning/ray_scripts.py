@@ -4,7 +4,12 @@ import os
 import subprocess
 import sys
 
-ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    # Ray's own 15 leaves its processes hardly a fiftieth of a core beside tests that take both
+    "RAY_worker_niceness": "0",
+}
 
 
 def run_script(script: str, *arguments: str, timeout_s: float = 120, **environ: str) -> str:
