@@ -36,8 +36,8 @@ def wait(storage: str, *arguments: str) -> Result:
 def test_waits_until_the_last_has_finished(runs: RunStore, trial_record: TrialRecord) -> None:
     runs.write_result(finished("cnn-1", trial_record))
     late = threading.Timer(0.4, lambda: runs.write_result(finished("cnn-2", trial_record)))
-    late.start()
     started = time.monotonic()
+    late.start()
     wait_for_results(runs, ["cnn-1", "cnn-2"], 20, period_s=0.05)
     assert 0.3 < time.monotonic() - started < 10
     late.join()

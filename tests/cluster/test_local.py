@@ -66,7 +66,7 @@ def cluster(home):
     ambient = dict(os.environ, AWS_ACCESS_KEY_ID="of the user's own", RAY_AUTH_TOKEN="of another cluster")
     started = time.monotonic()
     made = up(LocalClusterOptions(home=home, num_cpus=2, num_gpus=0), environ=ambient)
-    assert time.monotonic() - started < 45
+    assert time.monotonic() - started < 120, "each of two servers has 60 s"
     return made
 
 
@@ -231,7 +231,7 @@ def test_down_leaves_nothing_even_of_running_jobs_and_results_survive(cluster, h
 
     started = time.monotonic()
     assert down(home)
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 20, "what Ray gives a job is not waited for"
     assert [_command(process) for process in members if is_alive(process)] == []
     assert _family(cluster) == set()
     assert not Path(cluster.temp_dir).exists()
@@ -388,7 +388,7 @@ def test_a_missing_s3_server_is_told(tmp_path, monkeypatch):
 
 
 def _wait_for_log(cluster, token, submission_id):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         _, answer = _request(cluster, f"/api/jobs/{submission_id}/logs", token=token)
         if answer and "running" in answer["logs"]:

@@ -56,8 +56,8 @@ def test_orphans_are_found_by_their_mark(stubborn, tmp_path):
     lineage = _lineage(root, tmp_path, "test:stubborn")
     assert len(family(lineage)) == 1
     started = time.monotonic()
-    assert stop(lineage, deadline_s=5)
-    assert time.monotonic() - started < 4
+    assert stop(lineage, deadline_s=60)
+    assert time.monotonic() - started < 50
 
 
 @pytest.mark.parametrize("is_ours", [True, False])

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -26,6 +27,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 NARROW = 360
 HOSTILE = '</script><img src=x onerror="window.broken=1"><b>{{payload}}'
 DRAWN_IN_S = 2.0
+FRAME_MS = 50
 
 
 @pytest.fixture(scope="module")
@@ -270,9 +272,11 @@ def test_a_phone_need_not_scroll_sideways(page: Page, real_page: str, place: str
 def test_a_thousand_trials(page: Page, runs: RunStore, sweep_record: SweepRecord, tmp_path: Path) -> None:
     write_large_sweep(runs, sweep_record, 1000)
     address = save_page(runs, tmp_path / "index.html")
-    drawn_ms = []
+    drawn_ms, frames_ms = [], []
     # the other tests' processes take the same cores
-    while len(drawn_ms) < 5 and min(drawn_ms, default=float("inf")) >= 1000 * DRAWN_IN_S:
+    while len(drawn_ms) < 5 and not (
+        min(drawn_ms, default=float("inf")) < 1000 * DRAWN_IN_S and min(frames_ms) < FRAME_MS
+    ):
         page.goto("about:blank")
         page.goto(f"{address}#/sweep/cnn-1")
         page.locator("#trials tbody tr").nth(999).wait_for(state="attached")
@@ -281,22 +285,24 @@ def test_a_thousand_trials(page: Page, runs: RunStore, sweep_record: SweepRecord
                 "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now()))))"
             )
         )
-    assert sum(map(len, points_by_trial(option_of(page, "chart-curves")).values())) == len(runs.metrics("cnn-1"))
-    frames_ms = page.evaluate(
-        """async () => {
-            const times = [];
-            let last = performance.now();
-            for (let step = 0; step < 40; step++) {
-                scrollBy({top: 60, behavior: "instant"});
-                await new Promise(requestAnimationFrame);
-                times.push(performance.now() - last);
-                last = performance.now();
-            }
-            return times.sort((a, b) => a - b);
-        }"""
-    )
+        lines = points_by_trial(option_of(page, "chart-curves")).values()
+        assert sum(map(len, lines)) == len(runs.metrics("cnn-1"))
+        times_ms = page.evaluate(
+            """async () => {
+                const times = [];
+                let last = performance.now();
+                for (let step = 0; step < 40; step++) {
+                    scrollBy({top: 60, behavior: "instant"});
+                    await new Promise(requestAnimationFrame);
+                    times.push(performance.now() - last);
+                    last = performance.now();
+                }
+                return times;
+            }"""
+        )
+        frames_ms.append(median(times_ms))
     assert min(drawn_ms) < 1000 * DRAWN_IN_S
-    assert frames_ms[20] < 50
+    assert min(frames_ms) < FRAME_MS
 
 
 def test_hostile_names_are_text(

@@ -123,6 +123,16 @@ def test_a_damaged_one_is_taken_over(store: FolderStore) -> None:
 
 
 @pytest.mark.fault("two drivers")
+def test_one_that_another_version_renews_is_held(store: FolderStore) -> None:
+    store.write("cnn-1/lease.json", b'{"renewed": 1}')
+    renewal = threading.Timer(2 * PERIOD_S, store.write, ("cnn-1/lease.json", b'{"renewed": 2}'))
+    renewal.start()
+    with pytest.raises(SweepHeldError), _lease(store):
+        pytest.fail("two at once")
+    renewal.join()
+
+
+@pytest.mark.fault("two drivers")
 def test_a_holder_that_was_suspended_learns_that_it_has_lost(store: FolderStore) -> None:
     lost = threading.Event()
     with _lease(store, lost=lost) as lease:

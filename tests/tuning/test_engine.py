@@ -362,8 +362,24 @@ def test_a_trial_that_follows_one_that_was_sent_on_is_waited_for(
     late.result(DEADLINE_S)
 
 
+def test_whoever_has_a_trial_leave_waits_for_its_uploads(
+    make_engine: MakeEngine, callers: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be on its way out, as where the process that had it leave has died."""
+    engine = make_engine(1)
+    join(engine, 0)
+    uploaded = threading.Event()
+    monkeypatch.setattr(engine._cohort, "remove", lambda trial_id: uploaded.wait(DEADLINE_S))
+    going = [callers.submit(engine.leave, "t0000") for _ in range(2)]
+    time.sleep(0.2)
+    assert not any(each.done() for each in going)
+    uploaded.set()
+    for each in going:
+        each.result(DEADLINE_S)
+
+
 def test_a_trial_whose_process_died_does_not_count(make_engine: MakeEngine, callers: ThreadPoolExecutor) -> None:
-    """It joins another engine, perhaps, and never says goodbye to this one."""
+    """Its next one, which has it leave, may be yet to come."""
     engine = make_engine(2, patience_s=0.5)
     for index in range(2):
         join(engine, index)

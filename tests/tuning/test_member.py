@@ -31,7 +31,7 @@ LINE = EpochMetrics(trial_id="t0000", epoch=1, train_loss=1.0, train_accuracy=0.
 
 class Engine:
     def __init__(self, num_members):
-        self.num, self.share, self.drained = num_members, None, False
+        self.num, self.share, self.drained, self.left = num_members, None, False, []
         # it dies after the first epoch, and is back
         self.answers = [LINE, NotAMemberError("no member"), replace(LINE, epoch=2), None]
 
@@ -48,7 +48,10 @@ class Engine:
         return answer and (answer, [Standing.of(answer)])
 
     def leave(self, trial_id):
-        pass
+        self.left.append(trial_id)
+
+    def all_left(self):
+        return self.left
 
     def set_share(self, share):
         self.share = share
@@ -92,6 +95,7 @@ def count(awaited, watch=watch):
     return watch.num_up()
 
 found = {"placed": choose("nowhere", "spot", "full"), "answering": choose("full", "spot")}
+found["elsewhere"] = ray.get([engines[name].all_left.remote() for name in ("full", "spot")])
 found["first"] = choose("nowhere", "spot")
 found["up"] = [count(2)]
 found["shares"] = [shares(num_live) for num_live in (7, 6)]
@@ -202,6 +206,7 @@ def test_a_trial_joins_an_engine_that_is_there(tmp_path: Path) -> None:
     found: dict[str, Any] = json.loads(run_script(ENGINES, timeout_s=200).splitlines()[-1])
     (placed, waited_s), (answering, at_once_s), (left, _) = found["placed"], found["answering"], found["left"]
     assert (placed, answering) == ("spot", "spot"), "the emptiest of those that answer"
+    assert found["elsewhere"] == [["t0000"] * 2, []], "an earlier process may have died there"
     assert at_once_s < 1 <= waited_s < 3, "a moment, for one that is there"
     assert found["first"][0] == "spot"
     assert found["first"][1] >= 3, "longer, where all engines are starting"

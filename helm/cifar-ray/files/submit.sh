@@ -16,7 +16,8 @@ unfollow() { is_followed && kill "$logs"; logs=; }
 submit() { timeout 120 ray job submit --no-wait --address "$address" --submission-id "$job" -- "$@"; }
 last_line() { printf '%s\n' "$said" | tail -n 1; }
 heard=$(date +%s)
-while [ $(($(date +%s) - heard)) -lt "$limit_s" ]; do
+now=$heard
+while [ $((now - heard)) -lt "$limit_s" ]; do
   said=$(timeout 120 ray job status --address "$address" "$job" 2>&1)
   case $said in
     *"Job '$job' succeeded"* | *"Job '$job' failed"* | *"Job '$job' was stopped"*)
@@ -53,6 +54,7 @@ while [ $(($(date +%s) - heard)) -lt "$limit_s" ]; do
       ;;
   esac
   for _ in $(seq 12); do sleep 5 && is_followed || break; done
+  now=$(date +%s)
 done
 echo "$address has not said for $limit_s s how $job is: $(last_line)" >&2
 exit 1

@@ -86,7 +86,7 @@ def state_text(summary: SweepSummary, options: str = "") -> str:
     if sweep.parent:
         return plain(f"the finals of {sweep.parent}: they are resumed and scored with it")
     if silence_s := summary.silence_s:
-        return f"its driver has been silent for {seconds(silence_s)}; if it is gone, resume with: {go_on}"
+        return f"its driver has been silent for {seconds(silence_s)} by its clock; if it is gone, resume with: {go_on}"
     if summary.state == "running":
         return f"running: a driver holds its lease; if that driver is gone, resume with: {go_on}"
     if result is None:

@@ -6,6 +6,7 @@ if it changes, its holder lives; if not, its holder is gone. Only the order of w
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import socket
 import threading
@@ -99,11 +100,11 @@ class Lease:
         deadline = time.monotonic() + self._patience_s
         while time.monotonic() < deadline:
             time.sleep(self._period_s / 5)
-            now = self._read()
-            if now is None:
+            current = self._read()
+            if current is None:
                 return
-            if now != found:
-                raise SweepHeldError.of(self._sweep_id, now.host)
+            if current != found:
+                raise SweepHeldError.of(self._sweep_id, current.host)
 
     def _renew(self) -> None:
         while not self._ended.wait(self._period_s):
@@ -121,12 +122,14 @@ class Lease:
 
     def _read(self) -> LeaseRecord | None:
         try:
-            return LeaseRecord.from_json(self._store.read(self._key).decode(errors="replace"))
+            content = self._store.read(self._key)
         except ObjectNotFoundError:
             return None
+        try:
+            return LeaseRecord.from_json(content)
         except RecordError:
-            # nobody renews a damaged lease
-            return LeaseRecord(holder="", host="unknown", num_renewals=0)
+            # nobody renews a damaged lease, but a driver of another version does its own
+            return LeaseRecord(holder=hashlib.sha256(content).hexdigest(), host="unknown", num_renewals=0)
 
     def _write(self) -> None:
         self._store.write(self._key, replace(self._mine, renewed_at=now()).to_json().encode())

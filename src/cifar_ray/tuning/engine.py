@@ -143,6 +143,8 @@ class CohortEngine:
         """Let a trial go and wait until its checkpoints are in the store; an error in that is left to `drain`."""
         with self._changed:
             if trial_id not in self._members:
+                # it may be on its way out
+                self._changed.wait_for(lambda: trial_id not in self._leaving)
                 return
             outcome = _not_a_member(trial_id) if self._dismiss(trial_id) else None
         try:

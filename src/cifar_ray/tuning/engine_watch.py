@@ -45,7 +45,7 @@ class EngineWatch:
     def spread(self, num_live: int, num_slots: int) -> None:
         """Give each engine its share of the live trials, where one of them is idle or holds more than its slots.
 
-        Nothing as long as some are on their way to one, by the latest answers, or where it would move a single trial.
+        Nothing as long as some are on their way to one, by the latest answers, or if the fullest would part with one.
         """
         # the fullest keep what is left over
         engines = sorted(self.up(), key=self._loads.__getitem__, reverse=True)

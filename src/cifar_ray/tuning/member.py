@@ -12,6 +12,7 @@ from ray.actor import ActorHandle
 
 from cifar_ray.errors import NotAMemberError
 from cifar_ray.records import EpochMetrics
+from cifar_ray.storage.uploading import DRAIN_DEADLINE_S
 from cifar_ray.tuning.epoch_report import report_epoch
 from cifar_ray.tuning.standing import Standing
 
@@ -73,7 +74,9 @@ def _epochs(engine: ActorHandle, assignment: Mapping[str, Any]) -> Generator[tup
 
 
 def _choose_engine(engines: Sequence[ActorHandle], trial_id: str) -> ActorHandle:
-    """The engine with the fewest members; trials that start together spread over those that have equally few.
+    """The engine with the fewest members, once the others have let the trial go.
+
+    Trials that start together spread over those that have equally few.
 
     An engine whose node is not up yet does not answer, and one that is restarting answers with an error: where no other
     is up they are waited for. Raises that error where none comes back in time, or none ever will.
@@ -90,11 +93,21 @@ def _choose_engine(engines: Sequence[ActorHandle], trial_id: str) -> ActorHandle
             if not silent or any(loads.values()):
                 break
         if loads:
-            return engines[min(loads, key=lambda index: (loads[index], (index - first) % len(engines)))]
+            chosen = min(loads, key=lambda index: (loads[index], (index - first) % len(engines)))
+            _leave([engines[index] for index in loads if index != chosen], trial_id)
+            return engines[chosen]
         is_hopeless = not silent and all(isinstance(each, ray.exceptions.ActorDiedError) for each in gone)
         if is_hopeless or time.monotonic() > deadline:
             raise gone[0]
         time.sleep(RETURN_PERIOD_S)
+
+
+def _leave(engines: Sequence[ActorHandle], trial_id: str) -> None:
+    """Have these engines let the trial go: an earlier process of it may have died there. Two would prune its epochs."""
+    asked = [engine.leave.remote(trial_id) for engine in engines]
+    if asked:
+        # one that dies meanwhile has let it go, too
+        ray.wait(asked, num_returns=len(asked), timeout=DRAIN_DEADLINE_S)
 
 
 def _read(answers: Mapping[int, ray.ObjectRef]) -> tuple[dict[int, int], list[ray.exceptions.RayError]]:

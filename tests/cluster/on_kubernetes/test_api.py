@@ -92,7 +92,7 @@ def test_a_hanging_server_is_given_up(
         api.get("version")
     with pytest.raises(UnreachableError):
         api.open_tunnel("team", "p", 8265)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
 
 
 def test_a_server_that_is_not_there_is_unreachable(tmp_path: Path, use_kubeconfig: Callable[[Path], None]) -> None:

@@ -2,6 +2,8 @@
 
 const POLL_MS = 1500;
 const QUIET_MS = 25000; // a lease is renewed every 5 s
+const PRESS_MS = 5000;
+let pressedUntil = 0; // no click reaches a link that is replaced under a pressed button
 const pulses = new Map(); // by sweep: the last heartbeat and when it changed
 
 const main = document.getElementById("main");
@@ -59,7 +61,8 @@ async function refresh() {
   fill(view.trouble, isLost ? problem(missing) : null);
   if (isLost) return;
   const news = JSON.stringify([app.payload.sweeps, app.payload.seed_means, view.needs.map((id) => app.details.get(id))]);
-  if (news !== view.drawn) keepPlace(view.root, view.update);
+  if (news === view.drawn || (view.drawn && Date.now() < pressedUntil)) return;
+  keepPlace(view.root, view.update);
   view.drawn = news;
 }
 
@@ -169,6 +172,8 @@ function start() {
     if (payload.sweeps.length === 1 && !location.hash) location.replace(sweepAddress(payload.sweeps[0].id));
   }
   addEventListener("beforeprint", setForPaper);
+  addEventListener("pointerdown", () => (pressedUntil = Date.now() + PRESS_MS), true);
+  for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => (pressedUntil = 0), true);
   addEventListener("hashchange", show);
   show().then(poll);
 }

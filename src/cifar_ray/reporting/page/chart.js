@@ -24,13 +24,14 @@ function fit(node) {
 
 /** The whole picture on one canvas: in print an upper one hides those below it, and what ECharts puts off comes too late. */
 function flatten(node) {
+  const instance = charts.get(node);
   const lowest = node.querySelector("canvas");
   const context = lowest.getContext("2d");
   context.save();
   context.resetTransform();
   context.clearRect(0, 0, lowest.width, lowest.height);
   // finer than the screen, ECharts draws all anew and at once
-  context.drawImage(charts.get(node).renderToCanvas({ pixelRatio: 2 * devicePixelRatio }), 0, 0, lowest.width, lowest.height);
+  context.drawImage(instance.renderToCanvas({ pixelRatio: 2 * instance.getDevicePixelRatio() }), 0, 0, lowest.width, lowest.height);
   context.restore();
 }
 
