@@ -50,7 +50,7 @@ def test_gives_up_in_time_and_says_who_is_missing(
     runs.write_result(finished("cnn-0", trial_record))
     started = time.monotonic()
     result = wait(runs.objects.uri, "cnn-0", "cnn-1", "cnn-2", "--timeout-s", "0.3")
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 10
     assert result.exit_code == 1
     assert "cnn-0 has finished\n" in result.output
     assert "within 0.3 s: cnn-1: running; cnn-2: not started\nhint: " in result.output

@@ -14,6 +14,7 @@ from cifar_ray.cli.connection import connect_jobs, connect_runs, enter
 from cifar_ray.cli.interrupts import end_as_at_ctrl_c
 from cifar_ray.cli.job import watch, with_absolute_folders
 from cifar_ray.cluster import local
+from cifar_ray.errors import InterruptedSweepError
 from cifar_ray.reporting.page_server import PageServer
 from cifar_ray.settings import read_settings
 from cifar_ray.storage.object_store import open_store
@@ -72,6 +73,9 @@ def demo(trials: int, max_epochs: int, data: str, folder: Path) -> None:
         client.submit(evaluation)
         watch(client, evaluation.submission_id)
         pull_sweep(connect_runs(None), sweep_id, folder)
+    except KeyboardInterrupt:
+        # between two jobs; during one, `watch` exits so
+        sys.exit(InterruptedSweepError.exit_code)
     finally:
         local.down(home, click.echo)
     click.echo(
