@@ -19,6 +19,7 @@ from cifar_ray.cluster.local import LocalCluster
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.reporting.page_server import PageServer
 from cifar_ray.storage import layout
+from cifar_ray.storage.lease import LeaseRecord
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import STUDIES
 
@@ -209,6 +210,21 @@ def test_what_has_no_news_is_not_drawn_again(
             pass
     page.wait_for_timeout(100)
     assert page.evaluate("getSelection().toString()") == text
+
+
+def test_a_sweep_whose_driver_is_silent_is_not_drawn_again(
+    page: Page, server: PageServer, runs: RunStore, sweep_record: SweepRecord
+) -> None:
+    runs.create_sweep(sweep_record)
+    left = LeaseRecord(holder="1", host="head", num_renewals=9, renewed_at="2026-01-01T00:00:00+00:00")
+    runs.objects.write(layout.lease("cnn-1"), left.to_json().encode())
+    page.goto(server.sweep_url("cnn-1"))
+    page.locator("main h1").evaluate("node => getSelection().selectAllChildren(node)")
+    for _ in range(2):
+        with page.expect_response("**/api/sweeps/cnn-1.json"):
+            pass
+    page.wait_for_timeout(100)
+    assert page.evaluate("getSelection().toString()") == "cnn-1"
 
 
 def test_a_comparison_has_the_mean_of_what_is_evaluated_meanwhile(

@@ -35,11 +35,11 @@ def test_a_sweep_without_result_is_interrupted_unless_a_driver_holds_it(running:
     assert (row["best_trial"], row["best_validation"], row["is_retrained"]) == ("t0000", 0.45, False)
     running.objects.write(layout.lease("cnn-1"), b"{}")
     (row,) = page_payload(running)["sweeps"]
-    assert (row["state"], row["silence_s"]) == ("running", None)
+    assert (row["state"], row["silent_since"]) == ("running", None)
     left = LeaseRecord(holder="1", host="head", num_renewals=9, renewed_at="2026-01-01T00:00:00+00:00")
     running.objects.write(layout.lease("cnn-1"), left.to_json().encode())
     (silent,) = page_payload(running)["sweeps"]
-    assert silent["silence_s"] > 0
+    assert silent["silent_since"] == left.renewed_at
     assert (row["wall_s"] > 0, silent["wall_s"]) == (True, None), "up to its last epoch, of which these keep no time"
 
 

@@ -132,14 +132,14 @@ def _row(summary: SweepSummary, search: SoFar | None, finals: SoFar | None) -> d
     all_trials = [*trials, *(finals.trials if finals else ())]
     all_lines = [line for each in (search, finals) if each for line in each.metrics]
     last_sign = max((line.ended_at for line in all_lines if line.ended_at), default="")
-    silence_s = summary.silence_s
-    has_driver = summary.state == "running" and silence_s is None
+    silent_since = summary.silent_since
+    has_driver = summary.state == "running" and silent_since is None
     return {
         "id": sweep.sweep_id,
         "study": sweep.study,
         "state": summary.state,
         "heartbeat": heartbeat,
-        "silence_s": silence_s,
+        "silent_since": silent_since,
         "data": sweep.dataset.name,
         "is_cifar10": is_cifar10(sweep.dataset),
         "caution": caution(sweep.dataset, sweep.study),

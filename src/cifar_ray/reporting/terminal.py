@@ -10,6 +10,7 @@ from rich.text import Text
 from cifar_ray.errors import plain
 from cifar_ray.finals import Finals, describe
 from cifar_ray.progress.ranking import best_first
+from cifar_ray.provenance import now, seconds_between
 from cifar_ray.records import TestScores, TrialRecord
 from cifar_ray.reporting.finals_rows import HEADING, NOTE, finals_rows
 from cifar_ray.reporting.fitting_table import FittingTable, narrow_table
@@ -66,11 +67,11 @@ def sweeps_renderable(summaries: Sequence[SweepSummary]) -> RenderableType:
     for summary in summaries:
         sweep = summary.sweep
         origin = f", {chosen_by(sweep)}" if sweep.best_of else ""
-        silence_s = summary.silence_s
+        silence = _silence(summary)
         below = f"{plain(sweep.study)}, seed {sweep.seed}, data: {data_name(sweep.dataset)}{origin}"
         table.add_row(
             verbatim(sweep.sweep_id, "bold").append(f"\n{below}", style="not bold dim"),
-            Text(summary.state).append(f"\nsilent for\n{seconds(silence_s)}" if silence_s else "", style="yellow"),
+            Text(summary.state).append(f"\nsilent for\n{silence}" if silence else "", style="yellow"),
             str(sweep.num_trials),
             percent(summary.result.validation_accuracy if summary.result else None, 2),
             percent(summary.scores.accuracy if summary.scores else None, 2),
@@ -85,8 +86,8 @@ def state_text(summary: SweepSummary, options: str = "") -> str:
     go_on = plain(f"cifar-ray job submit {sweep.study} --sweep-id {sweep.sweep_id} --resume{options}")
     if sweep.parent:
         return plain(f"the finals of {sweep.parent}: they are resumed and scored with it")
-    if silence_s := summary.silence_s:
-        return f"its driver has been silent for {seconds(silence_s)} by its clock; if it is gone, resume with: {go_on}"
+    if silence := _silence(summary):
+        return f"its driver has been silent for {silence} by its clock; if it is gone, resume with: {go_on}"
     if summary.state == "running":
         return f"running: a driver holds its lease; if that driver is gone, resume with: {go_on}"
     if result is None:
@@ -99,6 +100,12 @@ def state_text(summary: SweepSummary, options: str = "") -> str:
         return plain(f"{winner}; not evaluated yet: cifar-ray job submit evaluate {sweep.sweep_id}{options}")
     test = f"{percent(scores.accuracy, 2)} % ({interval_text(scores.accuracy_interval)})"
     return plain(f"{winner}, test {test} on {data_name(scores.dataset)}")
+
+
+def _silence(summary: SweepSummary) -> str | None:
+    """For how long its driver has been silent; None where it is not."""
+    since = summary.silent_since
+    return None if since is None else seconds(seconds_between(since, now()))
 
 
 def trials_renderable(summary: SweepSummary, trials: Sequence[TrialRecord]) -> RenderableType:

@@ -47,13 +47,13 @@ class SweepSummary:
         return "interrupted" if self.heartbeat is None else "running"
 
     @property
-    def silence_s(self) -> float | None:
-        """For how long its driver has been silent, by this machine's clock and the driver's; None where it is not."""
+    def silent_since(self) -> str | None:
+        """When a driver that is silent last renewed its lease, by its clock; None where it is not, as by this one's."""
         try:
-            silence_s = seconds_between(str(LeaseRecord.from_json(self.heartbeat or "").renewed_at), now())
+            renewed_at = str(LeaseRecord.from_json(self.heartbeat or "").renewed_at)
+            return renewed_at if seconds_between(renewed_at, now()) > SILENT_AFTER_S else None
         except (RecordError, ValueError, TypeError):
             return None
-        return silence_s if silence_s > SILENT_AFTER_S else None
 
 
 class RunStore:

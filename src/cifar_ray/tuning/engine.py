@@ -108,7 +108,7 @@ class CohortEngine:
         # wait for that one's uploads, too: `add` would remove them as the remains of a killed process
         self.leave(trial_id)
         with self._changed:
-            self._changed.wait_for(lambda: trial_id not in self._leaving and trial_id not in self._outcomes)
+            self._changed.wait_for(lambda: trial_id not in self._outcomes)
         learner = self._cohort.add(assigned_trial(assignment, self._plan.storage, self._plan.sweep_id))
         with self._changed:
             self._members[trial_id] = learner
