@@ -52,6 +52,7 @@ def sweep(
         grace_period=record.grace_period,
         reduction_factor=record.reduction_factor,
     )
+    store = FolderStore(checkpoints)
     cohort = Cohort(data, data_seed=record.seed, num_threads=num_threads)
     metrics: list[EpochMetrics] = []
     alive: set[str] = set()
@@ -62,13 +63,13 @@ def sweep(
             given: Any = search.suggest(name) if search else listed[num_begun]
             if given is None:
                 break
-            cohort.add(assigned_trial(given, str(checkpoints), record.sweep_id))
+            cohort.add(assigned_trial(given, store, record.sweep_id))
             scheduler.on_trial_add(None, SimpleNamespace(trial_id=name))
             alive.add(name)
             num_begun += 1
         for line in cohort.train_epoch(alive):
             metrics.append(line)
-            result = {**to_result(line), "training_iteration": line.epoch}
+            result = to_result(line)
             trial = SimpleNamespace(trial_id=line.trial_id)
             goes_on = scheduler.on_trial_result(None, trial, result) == TrialScheduler.CONTINUE and line.is_finite
             if goes_on and search:

@@ -67,12 +67,6 @@ def test_the_laptops_half_loads_without_torch(package: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
 
 
-def test_a_cohorts_trials_load_without_torch() -> None:
-    """Each is a process, and Ray loads the engine's class there with the handle of the engine."""
-    code = "import sys, cifar_ray.tuning.member, cifar_ray.tuning.engine; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
-
-
 def test_an_engine_loads_without_ray_tune() -> None:
     """Half a second and a hundred megabytes, of which it needs nothing."""
     code = "import sys, cifar_ray.tuning.engine; sys.exit('ray.tune' in sys.modules)"

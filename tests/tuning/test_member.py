@@ -1,14 +1,18 @@
 """Trials of cohorts that have several engines, some without a node, under real Ray."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ray_scripts import run_script
 
+from cifar_ray.errors import NotAMemberError
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
+from cifar_ray.tuning import member
+from cifar_ray.tuning.assignment import assign
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -113,11 +117,10 @@ found["drained_s"] = time.monotonic() - began
 found["drained"] = ray.get([engines[name].has_drained.remote() for name in ("full", "spot")])
 found["up"].append(count(2))
 
-told = []
-member.report_epoch = lambda *arguments: told.append(arguments)
-member.run_member(assign("t0000", {}), engines=[engines["full"]])
-found["epochs"] = [line.epoch for line, _ in told]
-found["standings"] = [[each.epoch for each in standings] for _, standings in told]
+trial = member.Member(assign("t0000", {}), [engines["full"]])
+told = list(iter(trial.train, {"__duplicate__": True}))
+found["epochs"] = [result["epoch"] for result in told]
+found["standings"] = [[each.epoch for each in result["pass"]] for result in told]
 print(json.dumps(found))
 """
 SWEEP = """
@@ -139,7 +142,7 @@ from cifar_ray.cifar10 import CLASSES
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import get_study
-from cifar_ray.tuning import watchdog
+from cifar_ray.tuning import member, watchdog
 from cifar_ray.tuning.finals import run_with_finals
 from cifar_ray.tuning.sweep import SweepPlan
 
@@ -150,7 +153,6 @@ running.mkdir()
 def wait_for_all_engines():
     # after the first passes of the one that is there; then there is time to move trials between two passes
     import os
-    from cifar_ray.tuning import member
     from cifar_ray.tuning.engine import CohortEngine
 
     def wait_for_members(engine):
@@ -161,7 +163,6 @@ def wait_for_all_engines():
             time.sleep(0.5 * (num_nodes > 1))
         return wait(engine)
 
-    member.START_DEADLINE_S = 2.0
     wait = CohortEngine._wait_for_members
     CohortEngine._wait_for_members = wait_for_members
 
@@ -192,7 +193,7 @@ runs.create_sweep(record)
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
 hook = {"worker_process_setup_hook": wait_for_all_engines}
 ray.init(address=cluster.address, runtime_env=hook, log_to_driver=False, logging_level="ERROR")
-watchdog.PERIOD_S = 0.5
+watchdog.PERIOD_S, member.START_DEADLINE_S = 0.5, 2.0
 if num_nodes == 2:
     threading.Thread(target=add_node_later, daemon=True).start()
 run_with_finals(plan, runs, lambda line: print(line, file=sys.stderr))
@@ -218,6 +219,30 @@ def test_a_trial_joins_an_engine_that_is_there(tmp_path: Path) -> None:
     assert found["drained_s"] < 6, "nothing is to come from one without a node, and a job that is stopped has 20 s"
     assert found["epochs"] == [1, 2], "a stranger joins anew"
     assert found["standings"] == [[1], [2]], "of each pass"
+
+
+@pytest.mark.parametrize(("is_abandoned", "num_joined"), [(True, 1), (False, member.MAX_LOSSES + 1)])
+def test_an_abandoned_trial_joins_no_engine_again(
+    monkeypatch: pytest.MonkeyPatch, is_abandoned: bool, num_joined: int
+) -> None:
+    joined = []
+
+    def lose(engine: object, assignment: object) -> None:
+        joined.append(engine)
+        raise NotAMemberError("no member")
+
+    monkeypatch.setattr(member, "_choose_engine", lambda engines, trial_id: engines[0])
+    monkeypatch.setattr(member, "_epochs", lose)
+    monkeypatch.setattr(member, "closing", nullcontext)
+    engines: Any = ["an engine"]
+    trial = member.Member(assign("t0000", {}), engines)
+    if is_abandoned:
+        trial.abandon()
+        assert trial.train() == {"__duplicate__": True}
+    else:
+        with pytest.raises(NotAMemberError):
+            trial.train()
+    assert len(joined) == num_joined
 
 
 def test_all_trials_end_where_only_one_of_two_engines_has_a_node(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def give(search: ModelSearch, name: str) -> dict[str, Any]:
 def result(epoch: int, accuracy: float, loss: float | None = 1.0) -> dict[str, Any]:
     """As searchers get it from Ray Tune."""
     reached = make_line("any", epoch, accuracy, loss=loss)
-    return {**flatten_dict(to_result(reached)), "training_iteration": epoch}
+    return flatten_dict(to_result(reached))
 
 
 def closeness(settings: dict[str, Any]) -> float:

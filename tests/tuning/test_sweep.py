@@ -65,7 +65,6 @@ def test_finals_follow_each_trials_own_seed(plan: SweepPlan, monkeypatch: pytest
 def test_the_passes_of_a_cohort_follow_the_sweeps_seed(plan: SweepPlan, monkeypatch: pytest.MonkeyPatch) -> None:
     seeds: list[int] = []
     monkeypatch.setattr(ray, "put", lambda data: None)
-    monkeypatch.setattr(tune, "with_parameters", lambda function, **parameters: function)
     monkeypatch.setattr(
         sweep_module, "start_engines", lambda num, data, each, demand: seeds.append(each.data_seed) or []
     )
@@ -79,7 +78,7 @@ def build(plan: SweepPlan, runs: RunStore, say: Callable[[str], None] = print) -
     """What Ray Tune would be given."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(tune, "Tuner", lambda trainable, **options: options)
-        scheduler = _build_scheduler(plan, [])
+        scheduler = _build_scheduler(plan, [], None)
         given: Any = _build_tuner(plan, [], None, None, scheduler, runs, "/nowhere", say, TimeLimit(None))
     return given
 

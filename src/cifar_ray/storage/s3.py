@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from io import BytesIO
@@ -28,6 +29,8 @@ from cifar_ray.storage.object_store import ObjectStore, check_key, check_size
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
 MAX_ATTEMPTS = 5
+MAX_CONNECTIONS = 64
+"""Kept open: the trials of a cohort upload at once, a large object in several parts."""
 MULTIPART_BYTES = 16 * 2**20
 """Larger objects are uploaded in parallel parts; a part that fails is retried alone."""
 _PARTS = TransferConfig(
@@ -69,6 +72,8 @@ _BUSY = (
 )
 _BUSY_STATUS = (408, 429)
 """From proxies, too, which answer in HTML, without a code."""
+_MAKING = threading.Lock()
+"""Held to make a client: threads that begin together share one."""
 
 
 class S3Store(ObjectStore):
@@ -149,23 +154,25 @@ class S3Store(ObjectStore):
         """Made on first use, by each process for itself."""
         client = self._made_client
         if client is None:
-            config = Config(
-                connect_timeout=CONNECT_TIMEOUT_S,
-                read_timeout=READ_TIMEOUT_S,
-                retries={"mode": "standard", "total_max_attempts": MAX_ATTEMPTS},
-                s3={"addressing_style": "path" if self._settings.endpoint_url else "auto"},
-                # some servers refuse the checksums that boto3 adds by default; manifests have digests of their own
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-            )
-            client = self._made_client = boto3.session.Session().client(
-                "s3",
-                endpoint_url=self._settings.endpoint_url,
-                region_name=self._settings.region,
-                config=config,
-            )
+            with _MAKING:
+                client = self._made_client = self._made_client or self._make_client()
         # not `self._made_client`, which another thread may reset
         return client
+
+    def _make_client(self) -> Any:
+        config = Config(
+            connect_timeout=CONNECT_TIMEOUT_S,
+            read_timeout=READ_TIMEOUT_S,
+            retries={"mode": "standard", "total_max_attempts": MAX_ATTEMPTS},
+            max_pool_connections=MAX_CONNECTIONS,
+            s3={"addressing_style": "path" if self._settings.endpoint_url else "auto"},
+            # some servers refuse the checksums that boto3 adds by default; manifests have digests of their own
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        )
+        return boto3.session.Session().client(
+            "s3", endpoint_url=self._settings.endpoint_url, region_name=self._settings.region, config=config
+        )
 
     @contextmanager
     def _translated(self, call: str, key: str) -> Iterator[None]:

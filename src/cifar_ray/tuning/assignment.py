@@ -1,4 +1,4 @@
-"""What Ray Tune hands a trial's process: which trial it is, its settings, and whose weights it starts from."""
+"""What Ray Tune hands a trial: which one it is, its settings, and whose weights it starts from."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cifar_ray.storage.checkpoints import CheckpointStore
-from cifar_ray.storage.object_store import open_store
-from cifar_ray.storage.patient_store import PatientStore
+from cifar_ray.storage.object_store import ObjectStore
 from cifar_ray.studies import TrialConfig
 
 if TYPE_CHECKING:
@@ -19,11 +18,10 @@ def assign(trial_id: str, settings: Mapping[str, Any], parent: str | None = None
     return {"trial_id": trial_id, "settings": dict(settings), "parent": parent}
 
 
-def assigned_trial(assignment: Mapping[str, Any], storage: str, sweep_id: str) -> Trial:
-    """The assigned trial, with its checkpoint store and its parent's, if any. Loads torch."""
+def assigned_trial(assignment: Mapping[str, Any], store: ObjectStore, sweep_id: str) -> Trial:
+    """The assigned trial, with its checkpoints in `store`, and its parent's, if any. Loads torch."""
     from cifar_ray.training.learner import Trial  # noqa: PLC0415  # the driver assigns trials and needs no torch
 
-    store = PatientStore(open_store(storage))
     parent = assignment["parent"]
     return Trial(
         trial_id=assignment["trial_id"],

@@ -16,6 +16,8 @@ from ray.actor import ActorHandle
 
 from cifar_ray.errors import CifarRayError, DeviceError, NotAMemberError
 from cifar_ray.records import EpochMetrics
+from cifar_ray.storage.object_store import open_store
+from cifar_ray.storage.patient_store import PatientStore
 from cifar_ray.storage.uploading import DRAIN_DEADLINE_S
 from cifar_ray.tuning.assignment import assigned_trial
 from cifar_ray.tuning.standing import Standing
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from cifar_ray.training.learner import Learner
 
 START_PATIENCE_S = 30.0
-"""Seconds to wait, before the first pass or the first of a generation, for trials whose processes are starting."""
+"""Seconds to wait, before the first pass or the first of a generation, for trials that are yet to join."""
 FAILURE_DELIVERY_S = 5.0
 """Seconds for the trials of a pass to receive the device's failure, before the engine exits."""
 PATIENCE_S = 5.0
@@ -34,7 +36,6 @@ SHARE_VALID_S = 15.0
 """Seconds until a share lapses that the driver has not repeated: what it was computed from is then past."""
 MAX_CROWD = 8
 """Cohorts whose trials may all wait in one engine, with a thread each: those of further ones wait for a thread."""
-
 
 EpochOfPass = tuple[EpochMetrics, list[Standing]]
 
@@ -57,8 +58,7 @@ class EnginePlan:
 class CohortEngine:
     """Makes passes over the data for the trials that have joined. Every method may block its caller's thread.
 
-    Ray imports this class wherever a handle to its actor arrives, also in the lightweight processes of the trials, so
-    whatever needs torch is imported where it is used.
+    The driver imports this class, too, so whatever needs torch is imported where it is used.
 
     A pass begins when all members have asked for their next epoch and the free slots are filled, or when patience
     runs out: a late trial sits the pass out, and one whose process died is no longer waited for.
@@ -70,6 +70,8 @@ class CohortEngine:
         from cifar_ray.training.cohort import Cohort  # noqa: PLC0415  # loads torch
 
         self._plan = plan
+        # one for all trials: a client of S3 takes a quarter of a second of a core to create
+        self._store = PatientStore(open_store(plan.storage))
         self._cohort = Cohort(data, data_seed=plan.data_seed, num_threads=plan.num_threads)
         self._changed = threading.Condition()
         self._members: dict[str, Learner] = {}
@@ -109,7 +111,7 @@ class CohortEngine:
         self.leave(trial_id)
         with self._changed:
             self._changed.wait_for(lambda: trial_id not in self._outcomes)
-        learner = self._cohort.add(assigned_trial(assignment, self._plan.storage, self._plan.sweep_id))
+        learner = self._cohort.add(assigned_trial(assignment, self._store, self._plan.sweep_id))
         with self._changed:
             self._members[trial_id] = learner
             self._awaited.add(trial_id)

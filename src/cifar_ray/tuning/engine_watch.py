@@ -20,7 +20,7 @@ class EngineWatch:
     """Polls each engine, and drains all at the end."""
 
     def __init__(self, engines: Sequence[ActorHandle]) -> None:
-        self._engines = engines
+        self.engines = engines
         self._asked = [engine.num_members.remote() for engine in engines]
         """Of each engine, the answer that is next."""
         self._loads: dict[ActorHandle, int] = {}
@@ -35,7 +35,7 @@ class EngineWatch:
         answered, _ = ray.wait(self._asked, num_returns=len(self._asked), timeout=patience_s)
         for answer in answered:
             index = self._asked.index(answer)
-            engine = self._engines[index]
+            engine = self.engines[index]
             self._loads.pop(engine, None)
             with suppress(ray.exceptions.RayError):
                 self._loads[engine] = ray.get(answer)
@@ -65,7 +65,7 @@ class EngineWatch:
         """
         self.up()
         # asked anew: an answer that is still to come may be of the time before an engine was up
-        self._asked = [engine.num_members.remote() for engine in self._engines]
+        self._asked = [engine.num_members.remote() for engine in self.engines]
         for engine in self.up(ANSWER_DEADLINE_S):
             try:
                 ray.get(engine.drain.remote(), timeout=DRAIN_DEADLINE_S)

@@ -1,4 +1,4 @@
-"""How a trial reports an epoch to Ray Tune, whether it trains by itself or in a cohort."""
+"""An epoch as Ray Tune is told of it, whether the trial trains by itself or in a cohort."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ray import tune
+from ray.tune.result import TRAINING_ITERATION
 
 from cifar_ray.records import EpochMetrics
 from cifar_ray.tuning.standing import Standing
@@ -34,6 +35,7 @@ def to_result(metrics: EpochMetrics, standings: Sequence[Standing] = ()) -> dict
         PASS_KEY: list(standings),
         TIME_ATTRIBUTE: metrics.epoch,
         METRIC: metrics.validation_accuracy,
+        TRAINING_ITERATION: metrics.epoch,
         METRICS_KEY: asdict(metrics),
     }
 

@@ -1,4 +1,4 @@
-"""A trial of a cohort as Ray Tune runs it: it waits for its epochs and reports them. Never loads torch."""
+"""A trial of a cohort, in the driver: it joins an engine and waits for its epochs."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from typing import Any
 
 import ray
 from ray.actor import ActorHandle
+from ray.tune.result import RESULT_DUPLICATE
 
 from cifar_ray.errors import NotAMemberError
 from cifar_ray.records import EpochMetrics
 from cifar_ray.storage.uploading import DRAIN_DEADLINE_S
-from cifar_ray.tuning.epoch_report import report_epoch
+from cifar_ray.tuning.epoch_report import to_result
 from cifar_ray.tuning.standing import Standing
 
-MEMBER_RESOURCES = {"CPU": 0.001}
-"""It computes nothing, but a head node that is set to run no work (0 CPUs) must not run it either."""
 DEADLINE_S = 2 * 3600
 """Seconds until a pass, a minute or two on a slow CPU, counts as hung. Ray itself notices an engine that died."""
 RETURN_DEADLINE_S = 3600
@@ -34,29 +33,54 @@ _GONE = (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError)
 _LOSSES = (*_GONE, ray.exceptions.GetTimeoutError, NotAMemberError)
 
 
-def run_member(assignment: dict[str, Any], *, engines: Sequence[ActorHandle]) -> None:
-    """Ray Tune's function trainable; `assignment` is what `assign` returns.
+class Member:
+    """A trial of a cohort, with those methods of Ray Tune's `Trainable` that Ray Tune calls."""
 
-    An engine that dies with its node, such as a spot instance, comes back on another: the trial joins whichever is
-    up, and resumes from its newest checkpoint. Ray Tune notices nothing, and the trial keeps all its retries.
-    An engine that hangs comes back, too: the first trial whose wait times out kills it.
-    """
-    num_reported = num_losses = 0
-    while True:
-        try:
-            engine = _choose_engine(engines, assignment["trial_id"])
-            with closing(_epochs(engine, assignment)) as epochs:
-                for metrics, standings in epochs:
-                    if metrics.epoch > num_reported:
-                        report_epoch(metrics, standings)
-                        num_reported, num_losses = metrics.epoch, 0
-            return
-        except _LOSSES as error:
-            num_losses += 1
-            if num_losses > MAX_LOSSES:
-                raise
-            if isinstance(error, ray.exceptions.GetTimeoutError):
-                ray.kill(engine, no_restart=False)
+    def __init__(self, assignment: Mapping[str, Any], engines: Sequence[ActorHandle]) -> None:
+        """`assignment` is what `assign` returns."""
+        self._assignment = assignment
+        self._engines = engines
+        self._is_abandoned = False
+        self._epochs = self._all_epochs()
+
+    def train(self) -> dict[str, Any]:
+        """Wait for the trial's next epoch; returns what Ray Tune is told of it. Raises what ended its pass."""
+        epoch = next(self._epochs, None)
+        return {RESULT_DUPLICATE: True} if epoch is None else to_result(*epoch)
+
+    def stop(self) -> None:
+        """Let the trial go; not while another thread waits in `train`."""
+        self._epochs.close()
+
+    def abandon(self) -> None:
+        """Have `train` return where its engine lets the trial go, instead of joining one again."""
+        self._is_abandoned = True
+
+    def _all_epochs(self) -> Generator[tuple[EpochMetrics, list[Standing]]]:
+        """The trial's epochs, each with the standings of its pass; none where a resumed trial repeats it.
+
+        An engine that dies with its node, such as a spot instance, comes back on another: the trial joins whichever is
+        up, and resumes from its newest checkpoint. Ray Tune notices nothing, and the trial keeps all its retries.
+        An engine that hangs comes back, too: the first trial whose wait times out kills it.
+        """
+        num_reported = num_losses = 0
+        while True:
+            try:
+                engine = _choose_engine(self._engines, self._assignment["trial_id"])
+                with closing(_epochs(engine, self._assignment)) as epochs:
+                    for metrics, standings in epochs:
+                        if metrics.epoch > num_reported:
+                            yield metrics, standings
+                            num_reported, num_losses = metrics.epoch, 0
+                return
+            except _LOSSES as error:
+                if self._is_abandoned:
+                    return
+                num_losses += 1
+                if num_losses > MAX_LOSSES:
+                    raise
+                if isinstance(error, ray.exceptions.GetTimeoutError):
+                    ray.kill(engine, no_restart=False)
 
 
 def _epochs(engine: ActorHandle, assignment: Mapping[str, Any]) -> Generator[tuple[EpochMetrics, list[Standing]]]:
@@ -69,7 +93,7 @@ def _epochs(engine: ActorHandle, assignment: Mapping[str, Any]) -> Generator[tup
         while epoch := ray.get(engine.next_epoch.remote(trial_id), timeout=DEADLINE_S):
             yield epoch
     finally:
-        # not waited for: Ray Tune gives up a process that is slow to let its trial go
+        # not waited for: its checkpoints may take minutes to reach the store
         engine.leave.remote(trial_id)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+from ray.actor import ActorHandle
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler
@@ -37,9 +38,12 @@ class PassASHA(ASHAScheduler):
     judged: a trial at the cutoff may be judged differently.
     """
 
-    def __init__(self, *, known: Iterable[EpochMetrics] = (), **settings: Any) -> None:
-        """`known` are the epochs that earlier drivers recorded."""
+    def __init__(
+        self, *, known: Iterable[EpochMetrics] = (), engines: Sequence[ActorHandle] = (), **settings: Any
+    ) -> None:
+        """`known` are the epochs that earlier drivers recorded, `engines` those of the trials' cohorts, if any."""
         super().__init__(**settings)
+        self._engines = engines
         self._controller: TuneController | None = None
         self._ray_ids: dict[str, str] = {}
         """Ray Tune's ids of this driver's trials, by ours."""
@@ -56,7 +60,7 @@ class PassASHA(ASHAScheduler):
         controller = getattr(tune_controller, "_tune_controller", tune_controller)
         if self._controller is not controller:
             self._controller = controller
-            patch(controller)
+            patch(controller, self._engines)
         name = trial.config["trial_id"]
         self._ray_ids[name] = trial.trial_id
         for _, recorded in self._rungs():

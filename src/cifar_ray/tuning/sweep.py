@@ -32,7 +32,6 @@ from cifar_ray.tuning.engine import EnginePlan, start_engines
 from cifar_ray.tuning.engine_watch import EngineWatch
 from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE
 from cifar_ray.tuning.ledger import Ledger, summarise_sweep
-from cifar_ray.tuning.member import MEMBER_RESOURCES, run_member
 from cifar_ray.tuning.pass_asha import PassASHA
 from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
 from cifar_ray.tuning.pruner import Pruner
@@ -41,11 +40,9 @@ from cifar_ray.tuning.searchers import open_search
 from cifar_ray.tuning.signals import TimeLimit, ending_in_order
 from cifar_ray.tuning.trackers import Trackers
 from cifar_ray.tuning.trainable import TrialPlan, run_trial
-from cifar_ray.tuning.tune_patches import count_no_callbacks
+from cifar_ray.tuning.tune_patches import CohortTrial, count_no_callbacks
 from cifar_ray.tuning.watchdog import Watchdog
 
-SPARE_CPUS = 0.5
-"""CPUs that an engine does not reserve with Ray, though it uses them: for its trials' lightweight processes."""
 MAX_RETRIES = 2
 """How often a trial that raises is started again before it is recorded as failed."""
 
@@ -117,14 +114,14 @@ def run_trials(plan: SweepPlan, runs: RunStore, say: Callable[[str], None]) -> S
     stopping = threading.Event()
     try:
         if num_left:
-            scheduler = _build_scheduler(plan, runs.metrics(plan.sweep.sweep_id))
             # nobody reads what Ray Tune itself writes (docs/decisions/0011)
             with (
                 TemporaryDirectory(prefix="cifar-ray-tune-", ignore_cleanup_errors=True) as folder,
-                _trainable(plan, num_left) as (trainable, engines),
-                ending_in_order(scheduler.hurry, stopping),
+                _trainable(plan, num_left) as (trainable, watch),
             ):
-                _build_tuner(plan, ended, trainable, engines, scheduler, runs, folder, say, limit).fit()
+                scheduler = _build_scheduler(plan, runs.metrics(plan.sweep.sweep_id), watch)
+                with ending_in_order(scheduler.hurry, stopping):
+                    _build_tuner(plan, ended, trainable, watch, scheduler, runs, folder, say, limit).fit()
     except (OSError, TuneError, StorageError) as error:
         raise _broke_off(sweep_id, error) from error
     except KeyboardInterrupt as error:
@@ -164,7 +161,7 @@ def _build_tuner(
     plan: SweepPlan,
     ended: Collection[str],
     trainable: Any,
-    engines: EngineWatch | None,
+    watch: EngineWatch | None,
     scheduler: PassASHA,
     runs: RunStore,
     folder: str,
@@ -172,11 +169,11 @@ def _build_tuner(
     limit: TimeLimit,
 ) -> tune.Tuner:
     sweep = plan.sweep
-    ledger = Ledger(runs, sweep, say, engines=engines, num_together=plan.num_together)
+    ledger = Ledger(runs, sweep, say, engines=watch, num_together=plan.num_together)
     callbacks = [
         ledger,
         # a population's next generation is spread as it joins
-        Watchdog(say, engines, num_slots=None if sweep.searcher == "pbt" else plan.num_together),
+        Watchdog(say, watch, num_slots=None if sweep.searcher == "pbt" else plan.num_together),
         Trackers(runs, sweep, say),
         limit,
         # the next generation of a population starts from checkpoints of this one
@@ -192,6 +189,8 @@ def _build_tuner(
             name=sweep.sweep_id,
             storage_path=folder,
             failure_config=tune.FailureConfig(max_failures=MAX_RETRIES),
+            # checkpoints do not go through Ray Tune (docs/decisions/0002)
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             callbacks=callbacks,
             verbose=0,
         ),
@@ -214,15 +213,14 @@ def _trainable(plan: SweepPlan, num_left: int) -> Iterator[tuple[Any, EngineWatc
         num_slots=plan.num_together,
         num_trials=math.ceil(num_left / plan.num_cohorts),
     )
-    amounts = {"num_cpus": sweep.cpus_per_trial - SPARE_CPUS, "num_gpus": sweep.accelerators_per_trial}
+    amounts = {"num_cpus": sweep.cpus_per_trial, "num_gpus": sweep.accelerators_per_trial}
     # sent once to each node, however many start there; held for restarts, so lost only with this driver (ray#53727)
     data = ray.put(plan.data)
     engines = start_engines(plan.num_cohorts, data, engine_plan, {**amounts, "label_selector": where})
     watch = EngineWatch(engines)
     has_store = True
     try:
-        member = tune.with_parameters(run_member, engines=engines)
-        yield tune.with_resources(member, _reserve(MEMBER_RESOURCES, where)), watch
+        yield CohortTrial, watch
     except StoreUnavailableError:
         # the driver has waited for the store as long as the engines may
         has_store = False
@@ -263,13 +261,14 @@ def _listed(configs: Sequence[TrialConfig], ended: Collection[str]) -> Any:
     return tune.grid_search([assign(name, settings) for name, settings in trials.items() if name not in ended])
 
 
-def _build_scheduler(plan: SweepPlan, known: Iterable[EpochMetrics]) -> PassASHA:
+def _build_scheduler(plan: SweepPlan, known: Iterable[EpochMetrics], watch: EngineWatch | None) -> PassASHA:
     return PassASHA(
         time_attr=TIME_ATTRIBUTE,
         max_t=plan.sweep.max_epochs,
         grace_period=plan.sweep.grace_period,
         reduction_factor=plan.sweep.reduction_factor,
         known=known,
+        engines=watch.engines if watch else (),
     )
 
 
@@ -281,7 +280,8 @@ def _tune_config(plan: SweepPlan, search: ResumableSearch | None, scheduler: Pas
         mode="max",
         scheduler=scheduler,
         max_concurrent_trials=plan.max_concurrent_trials,
-        reuse_actors=True,
+        # those of cohorts start at once
+        reuse_actors=not plan.num_cohorts,
         trial_name_creator=_name_trial,
         trial_dirname_creator=_name_trial,
     )

@@ -10,6 +10,8 @@ from typing import Any
 
 from cifar_ray.data.split import TrainingData
 from cifar_ray.records import EpochMetrics
+from cifar_ray.storage.object_store import open_store
+from cifar_ray.storage.patient_store import PatientStore
 from cifar_ray.tuning.assignment import assigned_trial
 from cifar_ray.tuning.epoch_report import report_epoch
 from cifar_ray.tuning.patient_trainable import PatientTrainable
@@ -33,7 +35,7 @@ def run_trial(assignment: dict[str, Any], *, data: TrainingData, plan: TrialPlan
     from cifar_ray.training.trial import train_trial  # noqa: PLC0415
 
     _quieten_lightning()
-    trial = assigned_trial(assignment, plan.storage, plan.sweep_id)
+    trial = assigned_trial(assignment, PatientStore(open_store(plan.storage)), plan.sweep_id)
     num_threads = max(1, math.floor(plan.cpus_per_trial))
     data_seed = trial.config.seed if plan.data_seed is None else plan.data_seed
 

@@ -1,9 +1,12 @@
-"""Changes to Ray Tune that it has no settings for: lost nodes, full memory, slow exits, slow starts."""
+"""Changes to Ray Tune that it has no settings for: cohorts, lost nodes, full memory, slow exits, slow starts."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from ray import tune
+from ray.actor import ActorHandle
 from ray.air._internal import usage
 from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.execution.tune_controller import TuneController
@@ -11,10 +14,15 @@ from ray.tune.experiment import Trial
 
 from cifar_ray.tuning.epoch_report import TIME_ATTRIBUTE
 from cifar_ray.tuning.member import MAX_LOSSES
+from cifar_ray.tuning.member_manager import MemberManager
 from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
 
 NODE_LOST = ("its node has died", "The actor is temporarily unavailable")
 """Phrases in Ray's message for an actor that was lost with its node; one that dies by itself has other messages."""
+
+
+class CohortTrial(tune.Trainable):
+    """Stands for the trials of cohorts, since Ray Tune takes nothing else. What runs is a `Member`."""
 
 
 def count_no_callbacks() -> None:
@@ -25,11 +33,17 @@ def count_no_callbacks() -> None:
     usage.tag_callbacks = lambda callbacks: False
 
 
-def patch(tune_controller: TuneController) -> None:
-    """Apply all that concern the controller. Once per controller: each wraps a method that it finds there."""
+def patch(tune_controller: TuneController, engines: Sequence[ActorHandle] = ()) -> None:
+    """Apply all that concern the controller. Once per controller: each wraps a method that it finds there.
+
+    `engines` are those of its trials' cohorts; none where each trial trains by itself.
+    """
     # by default, a process that has not exited ten seconds after the end of a sweep is killed
     limit_exits(tune_controller, STOP_DEADLINE_S)
-    _retry_after_out_of_memory(tune_controller)
+    if engines:
+        tune_controller._actor_manager = MemberManager(engines)
+    else:
+        _retry_after_out_of_memory(tune_controller)
     handle_lost_processes(tune_controller)
 
 
