@@ -17,7 +17,7 @@ from cifar_ray.records import EpochMetrics
 from cifar_ray.studies import TrialConfig, get_study
 from cifar_ray.training import cohort
 from cifar_ray.training.learner import Trial
-from cifar_ray.tuning import engine, sweep
+from cifar_ray.tuning import engine_watch, sweep
 from cifar_ray.tuning.engine import CohortEngine, EnginePlan
 from cifar_ray.tuning.epoch_report import report_epoch
 from cifar_ray.tuning.trainable import TrialPlan
@@ -105,7 +105,7 @@ def run_sleeping(data: TrainingData, num_trials: int, seed: int, num_cpus: int, 
     with tempfile.TemporaryDirectory() as folder, local_ray(num_cpus):
         plan = make_plan(data, configs, seed, folder, is_cohort=is_cohort)
         began = time.time()
-        with patch.object(sweep, "run_trial", sleep_trial), patch.object(engine, "CohortEngine", SleepingEngine):
+        with patch.object(sweep, "run_trial", sleep_trial), patch.object(engine_watch, "CohortEngine", SleepingEngine):
             run = run_plan(plan)
         return SleepingSweep(
             run=run,

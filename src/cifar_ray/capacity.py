@@ -15,7 +15,7 @@ ACCELERATOR = "GPU"
 TYPE_LABEL = "ray.io/accelerator-type"
 """Ray's label of a node for the type of its accelerators."""
 COHORT_SIZE = 16
-"""Trials that train as one network: more gain little (docs/performance.md), and cost a process each."""
+"""Trials that train as one network: more gain little (docs/performance.md)."""
 TRIALS_PER_CPU = 2
 """Trials per core in a cohort, on a node with many cores."""
 

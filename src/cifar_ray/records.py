@@ -156,7 +156,7 @@ class EpochMetrics(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class TrialEvent(Record):
-    """What happened to a trial's process, as the driver saw it."""
+    """What happened to a trial, as the driver saw it."""
 
     what: Literal["started", "lost", "ended"]
     at: str

@@ -59,7 +59,6 @@ RAYS = (
     "[2026-11-28 07:29:15,779 E 23289 23289] core_worker.cc:2465: Actor with class name: 'CohortEngine' and ID: 'f6f5' "
     "has constructor arguments in the object store and max_restarts > 0. If the arguments in the object store go out "
     "of scope or are lost, the actor restart will fail. See https://github.com/ray-project/ray/issues/53727",
-    "\x1b[33m(raylet)\x1b[0m WARNING: 8 PYTHON worker processes have been started on node: c0d3 with address",
 )
 
 

@@ -84,7 +84,7 @@ def join(engine: CohortEngine, index: int) -> list[EpochMetrics]:
 
 
 def run_trial(engine: CohortEngine, index: int, stop_after: int = 3) -> list[EpochMetrics]:
-    """What a trial's process does, until Ray Tune stops it."""
+    """What a trial does, until Ray Tune stops it."""
     lines = join(engine, index)
     while len(lines) < stop_after and (epoch := engine.next_epoch(trial_id(index))):
         lines.append(epoch[0])
@@ -123,6 +123,14 @@ def test_a_later_generation_is_waited_for_like_the_first(
     time.sleep(1.0)
     late = callers.submit(run_trial, engine, 3)
     assert {line.num_sharing for lines in results([early, late]) for line in lines} == {2}
+
+
+def test_the_sweeps_last_trials_wait_for_no_further_ones(make_engine: MakeEngine, callers: ThreadPoolExecutor) -> None:
+    """With several cohorts, others may have got those that this one expected."""
+    engine = make_engine(4, patience_s=2 * DEADLINE_S)
+    waiting = [callers.submit(run_trial, engine, index) for index in range(2)]
+    engine.expect_none()
+    assert [len(lines) for lines in results(waiting)] == [3, 3]
 
 
 def test_a_stopped_trial_makes_room_for_the_next(
@@ -365,7 +373,7 @@ def test_a_trial_that_follows_one_that_was_sent_on_is_waited_for(
 def test_whoever_has_a_trial_leave_waits_for_its_uploads(
     make_engine: MakeEngine, callers: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may be on its way out, as where the process that had it leave has died."""
+    """It may be on its way out, as where whoever had it leave is gone."""
     engine = make_engine(1)
     join(engine, 0)
     uploaded = threading.Event()
@@ -399,9 +407,10 @@ def test_an_engine_of_dead_trials_is_idle(make_engine: MakeEngine) -> None:
 
 
 def test_an_epoch_says_on_which_node_it_was_trained(make_engine: MakeEngine) -> None:
-    """Not where the light process of its trial waits for it."""
-    (line, *_) = run_trial(make_engine(1), 0)
-    assert line.node == ray.util.get_node_ip_address()
+    """Or, where that is not known, read from a checkpoint: not the driver's, where its trial waits for it."""
+    here = ray.util.get_node_ip_address()
+    assert [line.node for line in run_trial(make_engine(1), 0)] == [here] * 3
+    assert [line.node for line in join(make_engine(1), 0)] == [here] * 3
 
 
 def test_draining_lets_all_trials_go(make_engine: MakeEngine, runs: RunStore) -> None:

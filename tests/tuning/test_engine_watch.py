@@ -29,9 +29,20 @@ from cifar_ray.tuning.engine_watch import EngineWatch
 def test_an_engine_gets_its_share(
     loads: list[int], num_live: int, shares: list[int | None] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watch = EngineWatch([])
+    watch = EngineWatch([], num_trials=num_live)
     watch._loads = {MagicMock(): load for load in loads}
     monkeypatch.setattr(watch, "up", lambda: list(watch._loads))
     watch.spread(num_live, num_slots=16)
     given = [[each.args for each in engine.set_share.remote.call_args_list] for engine in watch._loads]
     assert given == [[] if share is None else [(share,)] for share in shares or [None] * len(loads)]
+
+
+def test_engines_wait_for_no_more_once_all_trials_have_joined() -> None:
+    engines = [MagicMock(), MagicMock()]
+    watch = EngineWatch(engines, num_trials=2)
+    assert not watch.has_begun
+    for trial_id in ("t0000", "t0000", "t0001", "t0000"):
+        assert not any(engine.expect_none.remote.called for engine in engines) or trial_id == "t0000"
+        watch.note_joined(trial_id)
+    assert watch.has_begun
+    assert [engine.expect_none.remote.call_count for engine in engines] == [1, 1], "not at a trial's second try"

@@ -152,7 +152,7 @@ def test_what_is_held_is_counted_over_all_drivers(books: Books, epoch_metrics: l
     assert books.runs.use("cnn-1").held_s >= held_s
 
 
-def test_a_trial_without_a_process_or_an_engine_does_not_run(books: Books, sweep_record: SweepRecord) -> None:
+def test_a_trial_that_waits_for_a_process_or_an_engine_does_not_run(books: Books, sweep_record: SweepRecord) -> None:
     assert books.count() == 0
     for trial in ("t0000", "t0001"):
         books.tell("on_trial_start", trial)
@@ -197,7 +197,7 @@ def test_an_accelerator_that_torch_does_not_find_is_named_once(
 
 
 def test_an_epochs_node_is_the_one_that_trained_it(books: Books, epoch_metrics: list[EpochMetrics]) -> None:
-    """Ray Tune knows that of the trial's process alone, which in a cohort may be another."""
+    """Ray Tune knows that of a trial's process alone, and those of cohorts have none."""
     books.tell("on_trial_start", "t0000")
     books.tell("", "t0000", replace(epoch_metrics[0], node="10.0.0.9"), epoch_metrics[1])
     books.ledger._books.drain()

@@ -1,23 +1,19 @@
 """Trials of cohorts that have several engines, some without a node, under real Ray."""
 
 import json
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ray_scripts import run_script
 
-from cifar_ray.errors import NotAMemberError
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
-from cifar_ray.tuning import member
-from cifar_ray.tuning.assignment import assign
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 ENGINES = """
-import json, time
+import json, threading, time
 from dataclasses import replace
 
 import ray
@@ -35,7 +31,7 @@ LINE = EpochMetrics(trial_id="t0000", epoch=1, train_loss=1.0, train_accuracy=0.
 
 class Engine:
     def __init__(self, num_members):
-        self.num, self.share, self.drained, self.left = num_members, None, False, []
+        self.num, self.share, self.drained, self.left, self.expects = num_members, None, False, [], True
         # it dies after the first epoch, and is back
         self.answers = [LINE, NotAMemberError("no member"), replace(LINE, epoch=2), None]
 
@@ -63,15 +59,23 @@ class Engine:
     def last_share(self):
         return self.share
 
+    def expect_none(self):
+        self.expects = False
+
+    def is_told_to_expect_none(self):
+        return not self.expects
+
     def drain(self):
         self.drained = True
 
     def has_drained(self):
         return self.drained
 
-def choose(*names):
-    began = time.monotonic()
-    chosen = member._choose_engine([engines[name] for name in names], "t0000")
+def choose(*names, has_begun=True):
+    began, watch = time.monotonic(), EngineWatch([engines[name] for name in names], 2)
+    if has_begun:
+        watch.note_joined("t0001")
+    chosen = member.Member(assign("t0000", {}), watch, 0)._choose_engine()
     return next(name for name in names if engines[name] == chosen), time.monotonic() - began
 
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
@@ -86,7 +90,7 @@ engines = {
     "nowhere": actor.options(resources={"nowhere": 1}).remote(0),
 }
 ray.get([engines[name].num_members.remote() for name in ("full", "spot")])
-watch = EngineWatch(list(engines.values()))
+watch = EngineWatch(list(engines.values()), 7)
 
 def shares(num_live):
     watch.spread(num_live, 5)
@@ -101,14 +105,14 @@ def count(awaited, watch=watch):
 
 found = {"placed": choose("nowhere", "spot", "full"), "answering": choose("full", "spot")}
 found["elsewhere"] = ray.get([engines[name].all_left.remote() for name in ("full", "spot")])
-found["first"] = choose("nowhere", "spot")
+found["first"] = choose("nowhere", "spot", has_begun=False)
 found["up"] = [count(2)]
 found["shares"] = [shares(num_live) for num_live in (7, 6)]
 cluster.remove_node(spot)
 found["left"] = choose("nowhere", "spot", "full")
 found["up"].append(count(1))
 cluster.add_node(num_cpus=1, resources={"spot": 1})
-assert count(2, EngineWatch(list(engines.values()))) == 2
+assert count(2, EngineWatch(list(engines.values()), 7)) == 2
 
 # nobody has looked since: an answer of the time without a node is still to be read
 began = time.monotonic()
@@ -117,10 +121,16 @@ found["drained_s"] = time.monotonic() - began
 found["drained"] = ray.get([engines[name].has_drained.remote() for name in ("full", "spot")])
 found["up"].append(count(2))
 
-trial = member.Member(assign("t0000", {}), [engines["full"]])
+trial = member.Member(assign("t0000", {}), EngineWatch([engines["full"]], 1), 0)
 told = list(iter(trial.train, {"__duplicate__": True}))
+found["expects_none"] = ray.get(engines["full"].is_told_to_expect_none.remote())
 found["epochs"] = [result["epoch"] for result in told]
 found["standings"] = [[each.epoch for each in result["pass"]] for result in told]
+
+# a sweep that ends while its trial waits for an engine without a node
+waiting = EngineWatch([engines["nowhere"]], 1)
+threading.Timer(1.0, lambda: setattr(waiting, "has_ended", True)).start()
+assert member.Member(assign("t0000", {}), waiting, 0).train() == {"__duplicate__": True}
 print(json.dumps(found))
 """
 SWEEP = """
@@ -217,32 +227,9 @@ def test_a_trial_joins_an_engine_that_is_there(tmp_path: Path) -> None:
     assert found["shares"] == [[None, None], [3, 3]], "unless a seventh trial is on its way"
     assert found["drained"] == [True, True], "also the one that has come back"
     assert found["drained_s"] < 6, "nothing is to come from one without a node, and a job that is stopped has 20 s"
+    assert found["expects_none"], "the sweep's only trial has joined"
     assert found["epochs"] == [1, 2], "a stranger joins anew"
     assert found["standings"] == [[1], [2]], "of each pass"
-
-
-@pytest.mark.parametrize(("is_abandoned", "num_joined"), [(True, 1), (False, member.MAX_LOSSES + 1)])
-def test_an_abandoned_trial_joins_no_engine_again(
-    monkeypatch: pytest.MonkeyPatch, is_abandoned: bool, num_joined: int
-) -> None:
-    joined = []
-
-    def lose(engine: object, assignment: object) -> None:
-        joined.append(engine)
-        raise NotAMemberError("no member")
-
-    monkeypatch.setattr(member, "_choose_engine", lambda engines, trial_id: engines[0])
-    monkeypatch.setattr(member, "_epochs", lose)
-    monkeypatch.setattr(member, "closing", nullcontext)
-    engines: Any = ["an engine"]
-    trial = member.Member(assign("t0000", {}), engines)
-    if is_abandoned:
-        trial.abandon()
-        assert trial.train() == {"__duplicate__": True}
-    else:
-        with pytest.raises(NotAMemberError):
-            trial.train()
-    assert len(joined) == num_joined
 
 
 def test_all_trials_end_where_only_one_of_two_engines_has_a_node(tmp_path: Path) -> None:

@@ -26,8 +26,6 @@ _NOISE = re.compile(
     r"job_manager\.py:\d+ -- Runtime env is setting up"
     # the job holds them as long as it lives (tuning/sweep.py)
     r"|'CohortEngine' .* has constructor arguments in the object store"
-    # a cohort's trials are light processes, which start together
-    r"|PYTHON worker processes have been started on node"
 )
 """What Ray says in every job, or in every one with a cohort, and nobody need act on; `job logs` has it."""
 _CONTROL = re.compile(r"(\x1b\[[\d;:]*m|[\t\n])|[\x00-\x1f\x7f-\x9f]")

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import ray
-from ray.actor import ActorHandle
 
 from cifar_ray.errors import CifarRayError, DeviceError, NotAMemberError
 from cifar_ray.records import EpochMetrics
@@ -34,8 +33,6 @@ PATIENCE_S = 5.0
 """Seconds to wait before any other pass, for Ray Tune's decisions and the trials that replace those it stopped."""
 SHARE_VALID_S = 15.0
 """Seconds until a share lapses that the driver has not repeated: what it was computed from is then past."""
-MAX_CROWD = 8
-"""Cohorts whose trials may all wait in one engine, with a thread each: those of further ones wait for a thread."""
 
 EpochOfPass = tuple[EpochMetrics, list[Standing]]
 
@@ -61,7 +58,7 @@ class CohortEngine:
     The driver imports this class, too, so whatever needs torch is imported where it is used.
 
     A pass begins when all members have asked for their next epoch and the free slots are filled, or when patience
-    runs out: a late trial sits the pass out, and one whose process died is no longer waited for.
+    runs out: a late trial sits the pass out, and one that has not asked by then is no longer waited for.
     More trials than there are slots join while another engine waits for its node, and the end of a sweep leaves engines
     idle. So the driver may give each engine a share, beyond which it sends trials on to the others.
     """
@@ -69,7 +66,7 @@ class CohortEngine:
     def __init__(self, data: TrainingData, plan: EnginePlan) -> None:
         from cifar_ray.training.cohort import Cohort  # noqa: PLC0415  # loads torch
 
-        self._plan = plan
+        self._plan, self._num_trials = plan, plan.num_trials
         # one for all trials: a client of S3 takes a quarter of a second of a core to create
         self._store = PatientStore(open_store(plan.storage))
         self._cohort = Cohort(data, data_seed=plan.data_seed, num_threads=plan.num_threads)
@@ -92,7 +89,7 @@ class CohortEngine:
         threading.Thread(target=self._make_passes, name="passes", daemon=True).start()
 
     def num_members(self) -> int:
-        """Trials that it holds, without those whose process has died and joined another engine.
+        """Trials that it holds, without those that it no longer waits for: they may have joined another engine.
 
         Once its device has failed, it is `sys.maxsize`, so that trials choose another engine.
         """
@@ -105,7 +102,7 @@ class CohortEngine:
             # until the process exits, which is soon and does not count as a failure of the trial
             threading.Event().wait()
         with self._changed:
-            # where an earlier process of the same trial died in the middle of a pass
+            # where an earlier try of the same trial was cut off in the middle of a pass
             self._changed.wait_for(lambda: trial_id not in self._ready and trial_id not in self._outcomes)
         # wait for that one's uploads, too: `add` would remove them as the remains of a killed process
         self.leave(trial_id)
@@ -117,12 +114,13 @@ class CohortEngine:
             self._awaited.add(trial_id)
             self._seen.add(trial_id)
             self._changed.notify_all()
-        return list(learner.history)
+        # read from a checkpoint, they are of no node
+        return [replace(line, node=line.node or self._node) for line in learner.history]
 
     def next_epoch(self, trial_id: str) -> EpochOfPass | None:
         """Wait for the trial's next epoch and the standings of all trials in its pass; None where it has no more.
 
-        Raises the error that ended the pass; NotAMemberError where the trial has left, or joined an earlier process.
+        Raises the error that ended the pass; NotAMemberError where the trial has left, or joined before a restart.
         """
         with self._changed:
             # whoever goes on to another engine resumes from what this one stores
@@ -163,6 +161,12 @@ class CohortEngine:
         """
         with self._changed:
             self._share, self._share_lapses = share, time.monotonic() + SHARE_VALID_S
+            self._changed.notify_all()
+
+    def expect_none(self) -> None:
+        """Begin each pass with those that have joined: all trials of the sweep have."""
+        with self._changed:
+            self._num_trials = 0
             self._changed.notify_all()
 
     def drain(self) -> None:
@@ -227,12 +231,12 @@ class CohortEngine:
             try:
                 lines = self._cohort.train_epoch(trial_ids)
                 standings = [Standing.of(line) for line in lines]
-                # the epochs were trained on this node, not on those of the members' processes
+                # the epochs were trained on this node; the trials wait on the driver's
                 epochs = {line.trial_id: (replace(line, node=self._node), standings) for line in lines}
                 # a trial that left as the pass began has no epoch
                 absent = {trial_id: _not_a_member(trial_id) for trial_id in trial_ids}
                 outcomes = {**absent, **self._cohort.failures, **epochs}
-            except Exception as error:  # noqa: BLE001  # raised again in the process of every trial of the pass
+            except Exception as error:  # noqa: BLE001  # raised again in the driver, for every trial of the pass
                 # otherwise its frames would keep the device memory of this pass through the next one
                 traceback.clear_frames(error.__traceback__)
                 outcomes = dict.fromkeys(trial_ids, error)
@@ -259,7 +263,7 @@ class CohortEngine:
             while True:
                 self._changed.wait_for(lambda: self._members)
                 if not self._changed.wait_for(lambda: self._is_complete() or self._has_emptied, self._patience_s):
-                    # trials that should have joined by now will not join soon; others have lost their process
+                    # trials that should have joined by now will not join soon; others may have joined another engine
                     self._may_grow = False
                     self._awaited &= self._ready
                 self._changed.wait_for(lambda: self._ready or self._has_emptied)
@@ -280,20 +284,10 @@ class CohortEngine:
     def _is_complete(self) -> bool:
         """Whether waiting longer would bring no further trial."""
         num_free = (self._valid_share() or self._plan.num_slots) - len(self._members)
-        num_to_come = min(num_free, self._plan.num_trials - len(self._seen))
+        num_to_come = min(num_free, self._num_trials - len(self._seen))
         is_full = num_to_come <= 0 or not self._may_grow
         return is_full and bool(self._ready) and self._awaited <= self._ready
 
 
 def _not_a_member(trial_id: str) -> NotAMemberError:
     return NotAMemberError(f"{trial_id} is no member of its cohort", "join it again")
-
-
-def start_engines(
-    num_engines: int, data: ray.ObjectRef, plan: EnginePlan, demand: Mapping[str, Any]
-) -> list[ActorHandle]:
-    """Start actors on the connected cluster, which Ray restarts if they die, as long as the caller holds `data`."""
-    # a thread for each waiting trial, which may be all, for each that joins or leaves, and some for the driver
-    num_threads = 2 * min(num_engines + 1, MAX_CROWD) * plan.num_slots + 4
-    actor = ray.remote(CohortEngine).options(max_restarts=-1, max_concurrency=num_threads, **demand)
-    return [actor.remote(data, plan) for _ in range(num_engines)]

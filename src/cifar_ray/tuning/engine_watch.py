@@ -1,30 +1,62 @@
-"""Tells which of a sweep's engines are up, and spreads its trials over them: Ray Tune knows only their processes."""
+"""The driver's part of a sweep's engines: starts them, knows which are up, spreads the trials over them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 import ray
 from ray.actor import ActorHandle
 
 from cifar_ray.errors import CifarRayError, StorageError
 from cifar_ray.storage.uploading import DRAIN_DEADLINE_S
+from cifar_ray.tuning.engine import CohortEngine, EnginePlan
 
 ANSWER_DEADLINE_S = 1.0
 """Seconds for an engine to show that it is up, when all are drained."""
+MAX_CROWD = 8
+"""Cohorts whose trials may all wait in one engine, with a thread each: those of further ones wait for a thread."""
+
+
+def start_engines(
+    num_engines: int, data: ray.ObjectRef, plan: EnginePlan, demand: Mapping[str, Any]
+) -> list[ActorHandle]:
+    """Start actors on the connected cluster, which Ray restarts if they die, as long as the caller holds `data`."""
+    # a thread for each waiting trial, which may be all, for each that joins or leaves, and some for the driver
+    num_threads = 2 * min(num_engines + 1, MAX_CROWD) * plan.num_slots + 4
+    actor = ray.remote(CohortEngine).options(max_restarts=-1, max_concurrency=num_threads, **demand)
+    return [actor.remote(data, plan) for _ in range(num_engines)]
 
 
 class EngineWatch:
     """Polls each engine, and drains all at the end."""
 
-    def __init__(self, engines: Sequence[ActorHandle]) -> None:
+    def __init__(self, engines: Sequence[ActorHandle], num_trials: int) -> None:
+        """`num_trials` are those that this driver has to run."""
         self.engines = engines
+        self.has_ended = False
+        """Set at the end of the sweep, or of this driver: trials that still wait are to join no engine any more."""
+        self._num_trials = num_trials
+        self._joined: set[str] = set()
         self._asked = [engine.num_members.remote() for engine in engines]
         """Of each engine, the answer that is next."""
         self._loads: dict[ActorHandle, int] = {}
         """The members of each engine that is up."""
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether any trial has joined an engine."""
+        return bool(self._joined)
+
+    def note_joined(self, trial_id: str) -> None:
+        """A trial has joined an engine. Once all have, the engines wait for no more."""
+        is_new = trial_id not in self._joined
+        self._joined.add(trial_id)
+        if is_new and len(self._joined) == self._num_trials:
+            for engine in self.engines:
+                engine.expect_none.remote()
 
     def num_up(self) -> int:
         """How many are up."""

@@ -23,14 +23,17 @@ PASS_KEY = "pass"
 def report_epoch(metrics: EpochMetrics, standings: Sequence[Standing] = ()) -> None:
     """Report an epoch and block until Ray Tune wants the next; raises SystemExit where it stops the trial.
 
-    `standings` are those of all trials of its pass, whose own reports reach the scheduler one by one: of a cohort's,
-    or of the one that trains by itself. There are none where a resumed trial repeats the epoch without training it.
+    `standings` are as in `to_result`.
     """
     tune.report(to_result(metrics, standings))
 
 
 def to_result(metrics: EpochMetrics, standings: Sequence[Standing] = ()) -> dict[str, Any]:
-    """The result that Ray Tune is given."""
+    """The result that Ray Tune is given.
+
+    `standings` are those of all trials of its pass, whose own results reach the scheduler one by one: of a cohort's,
+    or of the one that trains by itself. There are none where a resumed trial repeats the epoch without training it.
+    """
     return {
         PASS_KEY: list(standings),
         TIME_ATTRIBUTE: metrics.epoch,

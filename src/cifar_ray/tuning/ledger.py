@@ -62,7 +62,7 @@ class Ledger(Callback):
         self._trials: dict[str, TrialRecord] = {}
         self._metrics: dict[tuple[str, int], EpochMetrics] = {}
         self._running: set[str] = set()
-        """The trials that train now: in the records a trial that has lost its process is running, too."""
+        """The trials that train now: in the records one that waits to be tried again is running, too."""
 
     def setup(self, *args: Any, **info: Any) -> None:
         """Read the records: Ray Tune calls this in each of the sweep's drivers."""
@@ -125,7 +125,7 @@ class Ledger(Callback):
         if self._meter.is_due():
             running = {each.config["trial_id"] for each in trials if each.status == Trial.RUNNING}
             num_held = len(running) if self._engines is None else self._engines.num_up()
-            # a trial of a cohort may have its process and still wait for an engine
+            # a trial of a cohort has started, and may still wait for an engine
             self._running = running if num_held else set()
             self._meter.count(num_held)
         if time.monotonic() - self._progress_said >= PROGRESS_PERIOD_S:
@@ -151,7 +151,7 @@ class Ledger(Callback):
         self._say(f"trial {record.trial_id} failed: {error}")
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """A trial lost its process and gets another."""
+        """A trial failed, or lost its process, and is tried again."""
         self._put(_with_event(self._record(trial), "lost"))
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:

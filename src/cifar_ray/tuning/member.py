@@ -14,6 +14,7 @@ from ray.tune.result import RESULT_DUPLICATE
 from cifar_ray.errors import NotAMemberError
 from cifar_ray.records import EpochMetrics
 from cifar_ray.storage.uploading import DRAIN_DEADLINE_S
+from cifar_ray.tuning.engine_watch import EngineWatch
 from cifar_ray.tuning.epoch_report import to_result
 from cifar_ray.tuning.standing import Standing
 
@@ -25,7 +26,7 @@ RETURN_PERIOD_S = 2.0
 ANSWER_DEADLINE_S = 1.0
 """Seconds for the other engines to answer, once one has."""
 START_DEADLINE_S = 20.0
-"""The same as long as none has a trial: they start together where their nodes are up."""
+"""The same before the sweep's first trial has joined: they start together where their nodes are up."""
 MAX_LOSSES = 5
 """Most losses of a node in a row, without an epoch in between: beyond that, the nodes are not to blame."""
 
@@ -36,11 +37,12 @@ _LOSSES = (*_GONE, ray.exceptions.GetTimeoutError, NotAMemberError)
 class Member:
     """A trial of a cohort, with those methods of Ray Tune's `Trainable` that Ray Tune calls."""
 
-    def __init__(self, assignment: Mapping[str, Any], engines: Sequence[ActorHandle]) -> None:
-        """`assignment` is what `assign` returns."""
+    def __init__(self, assignment: Mapping[str, Any], watch: EngineWatch, number: int) -> None:
+        """`assignment` is what `assign` returns; `number` counts the driver's trials, for these to spread evenly."""
+        self.trial_id: str = assignment["trial_id"]
         self._assignment = assignment
-        self._engines = engines
-        self._is_abandoned = False
+        self._watch = watch
+        self._number = number
         self._epochs = self._all_epochs()
 
     def train(self) -> dict[str, Any]:
@@ -52,10 +54,6 @@ class Member:
         """Let the trial go; not while another thread waits in `train`."""
         self._epochs.close()
 
-    def abandon(self) -> None:
-        """Have `train` return where its engine lets the trial go, instead of joining one again."""
-        self._is_abandoned = True
-
     def _all_epochs(self) -> Generator[tuple[EpochMetrics, list[Standing]]]:
         """The trial's epochs, each with the standings of its pass; none where a resumed trial repeats it.
 
@@ -64,70 +62,68 @@ class Member:
         An engine that hangs comes back, too: the first trial whose wait times out kills it.
         """
         num_reported = num_losses = 0
-        while True:
+        while engine := self._choose_engine():
             try:
-                engine = _choose_engine(self._engines, self._assignment["trial_id"])
-                with closing(_epochs(engine, self._assignment)) as epochs:
+                with closing(self._epochs_of(engine)) as epochs:
                     for metrics, standings in epochs:
                         if metrics.epoch > num_reported:
                             yield metrics, standings
                             num_reported, num_losses = metrics.epoch, 0
                 return
             except _LOSSES as error:
-                if self._is_abandoned:
-                    return
                 num_losses += 1
-                if num_losses > MAX_LOSSES:
+                if num_losses > MAX_LOSSES and not self._watch.has_ended:
                     raise
                 if isinstance(error, ray.exceptions.GetTimeoutError):
                     ray.kill(engine, no_restart=False)
 
+    def _epochs_of(self, engine: ActorHandle) -> Generator[tuple[EpochMetrics, list[Standing]]]:
+        """Join, then yield the trial's past and future epochs, the future ones with the standings of their pass."""
+        history: list[EpochMetrics] = ray.get(engine.join.remote(dict(self._assignment)), timeout=DEADLINE_S)
+        self._watch.note_joined(self.trial_id)
+        try:
+            for metrics in history:
+                yield metrics, []
+            while epoch := ray.get(engine.next_epoch.remote(self.trial_id), timeout=DEADLINE_S):
+                yield epoch
+        finally:
+            # not waited for: its checkpoints may take minutes to reach the store
+            engine.leave.remote(self.trial_id)
 
-def _epochs(engine: ActorHandle, assignment: Mapping[str, Any]) -> Generator[tuple[EpochMetrics, list[Standing]]]:
-    """Join, then yield the trial's past and future epochs, the future ones with the standings of their pass."""
-    trial_id = assignment["trial_id"]
-    history: list[EpochMetrics] = ray.get(engine.join.remote(dict(assignment)), timeout=DEADLINE_S)
-    try:
-        for metrics in history:
-            yield metrics, []
-        while epoch := ray.get(engine.next_epoch.remote(trial_id), timeout=DEADLINE_S):
-            yield epoch
-    finally:
-        # not waited for: its checkpoints may take minutes to reach the store
-        engine.leave.remote(trial_id)
+    def _choose_engine(self) -> ActorHandle | None:
+        """The engine with the fewest members, once the others have let the trial go; None once the sweep has ended.
 
+        Trials that start together spread over those that have equally few.
 
-def _choose_engine(engines: Sequence[ActorHandle], trial_id: str) -> ActorHandle:
-    """The engine with the fewest members, once the others have let the trial go.
-
-    Trials that start together spread over those that have equally few.
-
-    An engine whose node is not up yet does not answer, and one that is restarting answers with an error: where no other
-    is up they are waited for. Raises that error where none comes back in time, or none ever will.
-    """
-    first = int(trial_id.removeprefix("t")) % len(engines)
-    deadline = time.monotonic() + RETURN_DEADLINE_S
-    while True:
-        asked = [engine.num_members.remote() for engine in engines]
-        # for as long as it takes, as a trial that trains by itself waits
-        ray.wait(asked)
-        for patience_s in (ANSWER_DEADLINE_S, START_DEADLINE_S):
-            answered, silent = ray.wait(asked, num_returns=len(asked), timeout=patience_s)
-            loads, gone = _read({asked.index(answer): answer for answer in answered})
-            if not silent or any(loads.values()):
-                break
-        if loads:
-            chosen = min(loads, key=lambda index: (loads[index], (index - first) % len(engines)))
-            _leave([engines[index] for index in loads if index != chosen], trial_id)
-            return engines[chosen]
-        is_hopeless = not silent and all(isinstance(each, ray.exceptions.ActorDiedError) for each in gone)
-        if is_hopeless or time.monotonic() > deadline:
-            raise gone[0]
-        time.sleep(RETURN_PERIOD_S)
+        An engine whose node is not up yet does not answer, and one that is restarting answers with an error: where no
+        other is up they are waited for. Raises that error where none comes back in time, or none ever will.
+        """
+        engines = self._watch.engines
+        deadline = time.monotonic() + RETURN_DEADLINE_S
+        while not self._watch.has_ended:
+            asked = [engine.num_members.remote() for engine in engines]
+            # for as long as it takes, as a trial that trains by itself waits
+            while not ray.wait(asked, timeout=RETURN_PERIOD_S)[0]:
+                if self._watch.has_ended:
+                    return None
+            for patience_s in (ANSWER_DEADLINE_S, START_DEADLINE_S):
+                answered, silent = ray.wait(asked, num_returns=len(asked), timeout=patience_s)
+                loads, gone = _read({asked.index(answer): answer for answer in answered})
+                if not silent or self._watch.has_begun:
+                    break
+            if loads:
+                chosen = min(loads, key=lambda index: (loads[index], (index - self._number) % len(engines)))
+                _leave([engines[index] for index in loads if index != chosen], self.trial_id)
+                return None if self._watch.has_ended else engines[chosen]
+            is_hopeless = not silent and all(isinstance(each, ray.exceptions.ActorDiedError) for each in gone)
+            if is_hopeless or time.monotonic() > deadline:
+                raise gone[0]
+            time.sleep(RETURN_PERIOD_S)
+        return None
 
 
 def _leave(engines: Sequence[ActorHandle], trial_id: str) -> None:
-    """Have these engines let the trial go: an earlier process of it may have died there. Two would prune its epochs."""
+    """Have these engines let the trial go: one may have been out of reach only. Two would prune its epochs."""
     asked = [engine.leave.remote(trial_id) for engine in engines]
     if asked:
         # one that dies meanwhile has let it go, too

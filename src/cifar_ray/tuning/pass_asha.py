@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from ray.actor import ActorHandle
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler
 
 from cifar_ray.records import EpochMetrics
+from cifar_ray.tuning.engine_watch import EngineWatch
 from cifar_ray.tuning.epoch_report import PASS_KEY, TIME_ATTRIBUTE
 from cifar_ray.tuning.standing import Standing
 from cifar_ray.tuning.tune_patches import limit_exits, patch
@@ -39,11 +39,11 @@ class PassASHA(ASHAScheduler):
     """
 
     def __init__(
-        self, *, known: Iterable[EpochMetrics] = (), engines: Sequence[ActorHandle] = (), **settings: Any
+        self, *, known: Iterable[EpochMetrics] = (), watch: EngineWatch | None = None, **settings: Any
     ) -> None:
-        """`known` are the epochs that earlier drivers recorded, `engines` those of the trials' cohorts, if any."""
+        """`known` are the epochs that earlier drivers recorded; `watch` is that of the cohorts' engines, if any."""
         super().__init__(**settings)
-        self._engines = engines
+        self._watch = watch
         self._controller: TuneController | None = None
         self._ray_ids: dict[str, str] = {}
         """Ray Tune's ids of this driver's trials, by ours."""
@@ -60,7 +60,7 @@ class PassASHA(ASHAScheduler):
         controller = getattr(tune_controller, "_tune_controller", tune_controller)
         if self._controller is not controller:
             self._controller = controller
-            patch(controller, self._engines)
+            patch(controller, self._watch)
         name = trial.config["trial_id"]
         self._ray_ids[name] = trial.trial_id
         for _, recorded in self._rungs():
@@ -74,11 +74,11 @@ class PassASHA(ASHAScheduler):
         return str(super().on_trial_result(tune_controller, trial, result))
 
     def hurry(self) -> None:
-        """Wait for processes no longer than Ray Tune does by default: whoever stops a job kills it soon after.
+        """Wait for trials' processes no longer than Ray Tune does by default: whoever stops a job kills it soon after.
 
         An unfinished epoch, or one whose checkpoint takes longer to upload, is trained again on resume.
         """
-        if self._controller is not None:
+        if self._controller is not None and self._watch is None:
             limit_exits(self._controller, HURRY_S)
 
     def _announce(self, standings: Iterable[Standing], trial_id: str, epoch: int) -> None:

@@ -28,10 +28,11 @@ from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Study, TrialConfig
 from cifar_ray.studies.options import Keep
 from cifar_ray.tuning.assignment import assign
-from cifar_ray.tuning.engine import EnginePlan, start_engines
-from cifar_ray.tuning.engine_watch import EngineWatch
+from cifar_ray.tuning.engine import EnginePlan
+from cifar_ray.tuning.engine_watch import EngineWatch, start_engines
 from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE
 from cifar_ray.tuning.ledger import Ledger, summarise_sweep
+from cifar_ray.tuning.member_threads import CohortTrial
 from cifar_ray.tuning.pass_asha import PassASHA
 from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
 from cifar_ray.tuning.pruner import Pruner
@@ -40,7 +41,7 @@ from cifar_ray.tuning.searchers import open_search
 from cifar_ray.tuning.signals import TimeLimit, ending_in_order
 from cifar_ray.tuning.trackers import Trackers
 from cifar_ray.tuning.trainable import TrialPlan, run_trial
-from cifar_ray.tuning.tune_patches import CohortTrial, count_no_callbacks
+from cifar_ray.tuning.tune_patches import count_no_callbacks
 from cifar_ray.tuning.watchdog import Watchdog
 
 MAX_RETRIES = 2
@@ -54,8 +55,8 @@ _TUNE_ENVIRONMENT = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     # an error is in its trial's record and in one line of the log
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    # a stopped trial's thread gets this long to upload its last checkpoints: then Ray Tune gives up the actor, and the
-    # trial that was to follow in it, too
+    # in its process, a stopped trial's thread gets this long to upload its last checkpoints: then Ray Tune gives up the
+    # actor, and the trial that was to follow in it, too
     "TUNE_FUNCTION_THREAD_TIMEOUT_S": f"{STOP_DEADLINE_S:.0f}",
     # tuning/tune_patches.py subtracts lost nodes from the failures again, so preempted ones must be counted, too
     "RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE": "1",
@@ -217,7 +218,7 @@ def _trainable(plan: SweepPlan, num_left: int) -> Iterator[tuple[Any, EngineWatc
     # sent once to each node, however many start there; held for restarts, so lost only with this driver (ray#53727)
     data = ray.put(plan.data)
     engines = start_engines(plan.num_cohorts, data, engine_plan, {**amounts, "label_selector": where})
-    watch = EngineWatch(engines)
+    watch = EngineWatch(engines, num_left)
     has_store = True
     try:
         yield CohortTrial, watch
@@ -226,6 +227,7 @@ def _trainable(plan: SweepPlan, num_left: int) -> Iterator[tuple[Any, EngineWatc
         has_store = False
         raise
     finally:
+        watch.has_ended = True
         try:
             if has_store:
                 watch.drain()
@@ -268,7 +270,7 @@ def _build_scheduler(plan: SweepPlan, known: Iterable[EpochMetrics], watch: Engi
         grace_period=plan.sweep.grace_period,
         reduction_factor=plan.sweep.reduction_factor,
         known=known,
-        engines=watch.engines if watch else (),
+        watch=watch,
     )
 
 

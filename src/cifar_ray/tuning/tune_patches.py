@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from ray import tune
-from ray.actor import ActorHandle
 from ray.air._internal import usage
 from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 
+from cifar_ray.tuning.engine_watch import EngineWatch
 from cifar_ray.tuning.epoch_report import TIME_ATTRIBUTE
 from cifar_ray.tuning.member import MAX_LOSSES
-from cifar_ray.tuning.member_manager import MemberManager
+from cifar_ray.tuning.member_threads import MemberThreads
 from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
 
 NODE_LOST = ("its node has died", "The actor is temporarily unavailable")
 """Phrases in Ray's message for an actor that was lost with its node; one that dies by itself has other messages."""
-
-
-class CohortTrial(tune.Trainable):
-    """Stands for the trials of cohorts, since Ray Tune takes nothing else. What runs is a `Member`."""
 
 
 def count_no_callbacks() -> None:
@@ -33,22 +27,24 @@ def count_no_callbacks() -> None:
     usage.tag_callbacks = lambda callbacks: False
 
 
-def patch(tune_controller: TuneController, engines: Sequence[ActorHandle] = ()) -> None:
+def patch(tune_controller: TuneController, watch: EngineWatch | None) -> None:
     """Apply all that concern the controller. Once per controller: each wraps a method that it finds there.
 
-    `engines` are those of its trials' cohorts; none where each trial trains by itself.
+    `watch` is that of its cohorts' engines; None where each trial trains by itself.
     """
+    if watch is not None:
+        tune_controller._actor_manager = MemberThreads(watch)
+        # at the end of a sweep nobody wants the epochs that they wait for; the engines have a drain of their own
+        limit_exits(tune_controller, 0)
+        return
     # by default, a process that has not exited ten seconds after the end of a sweep is killed
     limit_exits(tune_controller, STOP_DEADLINE_S)
-    if engines:
-        tune_controller._actor_manager = MemberManager(engines)
-    else:
-        _retry_after_out_of_memory(tune_controller)
+    _retry_after_out_of_memory(tune_controller)
     handle_lost_processes(tune_controller)
 
 
 def limit_exits(tune_controller: TuneController, seconds: float) -> None:
-    """Kill processes of trials that have not exited so long after the end of a sweep."""
+    """Give up trials that have not ended so long after the end of a sweep."""
     tune_controller._actor_force_cleanup_timeout = seconds
 
 

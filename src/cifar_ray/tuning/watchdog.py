@@ -30,7 +30,7 @@ IDLE_DEADLINE_S = 300.0
 """Longer than a node takes to start and a trial to end."""
 
 WAITING_AFTER_S = 20.0
-"""Seconds without a running trial until that is reported: processes take that long to start."""
+"""Seconds without a running trial until that is reported: an engine, or a trial's process, takes that long to start."""
 WAITING_PERIOD_S = 30.0
 STUCK_AFTER_S = 600.0
 """Seconds without a starting node until a sweep is stuck: no autoscaler takes that long to request one it can get."""
@@ -57,7 +57,7 @@ class Watchdog(Callback):
         self._said_waiting = float("-inf")
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """A trial got its process."""
+        """A trial started."""
         self._heard[trial.trial_id] = time.monotonic()
 
     def on_trial_result(

@@ -32,8 +32,8 @@ function pauses(events, from, to, isFirst) {
 }
 
 const KINDS = {
-  waiting: "waiting for its turn or for a node", starting: "starting", training: "training", between: "between epochs",
-  lost: "lost: its process or node died", ending: "uploading, until it had ended",
+  waiting: "waiting for its turn or for a node", starting: "starting, or waiting for its cohort", training: "training", between: "between epochs",
+  lost: "lost: it failed, or its process or node died", ending: "uploading, until it had ended",
 };
 
 function timelineCard(onPick) {

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from ray.actor import ActorHandle
+from ray import tune
+from ray.exceptions import RayTaskError
 
+from cifar_ray.tuning.engine_watch import EngineWatch
 from cifar_ray.tuning.member import Member
 
 Handler = Callable[["MemberThread", Any], None]
+
+
+class CohortTrial(tune.Trainable):
+    """Stands for the trials of cohorts in Ray Tune, which takes nothing else. What runs is a `Member`."""
 
 
 class MemberThread(threading.Thread):
     """A trial's thread, which Ray Tune takes for an actor. It makes the calls that Ray Tune schedules, in order."""
 
     def __init__(self, member: Member, on_stop: Callable[[MemberThread], None]) -> None:
-        super().__init__(name="member", daemon=True)
+        super().__init__(name=f"member {member.trial_id}", daemon=True)
         self.member = member
         self.on_stop = on_stop
         self.is_awaited = True
@@ -32,7 +39,7 @@ class MemberThread(threading.Thread):
             call()
 
 
-class MemberManager:
+class MemberThreads:
     """Stands in for Ray Tune's `RayActorManager`, with those parts of it that Ray Tune's controller uses.
 
     `next`, in the controller's own thread, tells it of what happened in the others.
@@ -41,8 +48,9 @@ class MemberManager:
     num_pending_actors = 0
     """None waits for resources: only the engines do."""
 
-    def __init__(self, engines: Sequence[ActorHandle]) -> None:
-        self._engines = engines
+    def __init__(self, watch: EngineWatch) -> None:
+        self._watch = watch
+        self._num_started = 0
         self._live_actors_to_ray_actors_resources: dict[MemberThread, tuple[None, None]] = {}
         """Of each trial that Ray Tune has not removed, Ray's handle to its actor and its resources: it has neither."""
         self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -72,7 +80,8 @@ class MemberManager:
     ) -> MemberThread:
         """Start a trial; `kwargs` are those of a `Trainable`: "config" is the trial's assignment, with more notes."""
         assignment = {name: value for name, value in kwargs["config"].items() if not name.startswith("__")}
-        thread = MemberThread(Member(assignment, self._engines), on_stop)
+        thread = MemberThread(Member(assignment, self._watch, self._num_started), on_stop)
+        self._num_started += 1
         self._live_actors_to_ray_actors_resources[thread] = (None, None)
         thread.start()
         self._events.put(partial(self._tell, thread, on_start))
@@ -93,7 +102,7 @@ class MemberManager:
             try:
                 event = partial(self._tell, tracked_actor, on_result, getattr(tracked_actor.member, method_name)())
             except Exception as error:  # noqa: BLE001  # Ray Tune decides whether the trial is tried again
-                event = partial(self._tell, tracked_actor, on_error, error)
+                event = partial(self._tell, tracked_actor, on_error, _as_of_a_task(method_name, error))
             self._events.put(event)
 
         tracked_actor.calls.put(call)
@@ -106,11 +115,11 @@ class MemberManager:
         tracked_actor.is_awaited = False
 
     def remove_actor(self, tracked_actor: MemberThread, *, kill: bool = False, **_: object) -> bool:
-        """Forget a trial after its last call, or, to `kill` it, now."""
-        is_live = self.is_actor_started(tracked_actor)
+        """Forget a trial after its last call, or, to `kill` it, without waiting for that."""
         if kill:
-            self._forget(tracked_actor)
-        return is_live
+            # not here: the controller, which calls this, would remove it from its own list twice
+            self._events.put(partial(self._forget, tracked_actor))
+        return self.is_actor_started(tracked_actor)
 
     def next(self, timeout: float | None = None) -> bool:
         """Tell Ray Tune of the next event; whether there was one within `timeout` seconds."""
@@ -136,6 +145,9 @@ class MemberManager:
 
     def _forget(self, thread: MemberThread) -> None:
         if self._live_actors_to_ray_actors_resources.pop(thread, None) is not None:
-            # one that is still waiting is not to join another engine
-            thread.member.abandon()
             thread.on_stop(thread)
+
+
+def _as_of_a_task(method_name: str, error: Exception) -> RayTaskError:
+    """As an actor would raise it, with its type and its traceback, which the trial's record is made from."""
+    return error if isinstance(error, RayTaskError) else RayTaskError(method_name, traceback.format_exc(), error)

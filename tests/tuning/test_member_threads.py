@@ -1,17 +1,25 @@
 """Trials of cohorts as threads, in place of Ray Tune's actors. tests/tuning/test_member.py has real sweeps."""
 
 import inspect
+import math
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.exceptions import RayTaskError
 from ray.tune.execution.tune_controller import TuneController
 
-from cifar_ray.tuning import member_manager
-from cifar_ray.tuning.member_manager import MemberManager, MemberThread
+from cifar_ray.errors import NotAMemberError
+from cifar_ray.tuning import member_threads
+from cifar_ray.tuning.assignment import assign
+from cifar_ray.tuning.ledger import _reason
+from cifar_ray.tuning.member import MAX_LOSSES, Member
+from cifar_ray.tuning.member_threads import MemberThread, MemberThreads
 
+WATCH: Any = object()
 CONFIG = {"trial_id": "t0000", "__trial_info__": "of Ray Tune"}
 
 
@@ -20,9 +28,10 @@ class FakeMember:
 
     made: "list[FakeMember]"
 
-    def __init__(self, assignment: dict[str, Any], engines: object) -> None:
-        self.assignment, self.engines = assignment, engines
-        self.may_go_on, self.called, self.is_abandoned = threading.Event(), list[str](), False
+    def __init__(self, assignment: dict[str, Any], watch: object, number: int) -> None:
+        self.assignment, self.watch, self.number = assignment, watch, number
+        self.trial_id = assignment["trial_id"]
+        self.may_go_on, self.called = threading.Event(), list[str]()
         self.made.append(self)
 
     def train(self) -> str:
@@ -35,15 +44,12 @@ class FakeMember:
     def stop(self) -> None:
         self.called.append("stop")
 
-    def abandon(self) -> None:
-        self.is_abandoned = True
-
 
 class Controller:
     """As Ray Tune's: told of everything in its own thread."""
 
     def __init__(self) -> None:
-        self.manager, self.told = MemberManager(["an engine"]), list[Any]()  # type: ignore[list-item]
+        self.manager, self.told = MemberThreads(WATCH), list[Any]()
         self.actor: Any = self.manager.add_actor(
             cls=object,
             resource_request=None,
@@ -76,7 +82,7 @@ class Controller:
 @pytest.fixture
 def controller(monkeypatch: pytest.MonkeyPatch) -> Iterator[Controller]:
     FakeMember.made = []
-    monkeypatch.setattr(member_manager, "Member", FakeMember)
+    monkeypatch.setattr(member_threads, "Member", FakeMember)
     made = Controller()
     yield made
     made.member.may_go_on.set()
@@ -84,7 +90,7 @@ def controller(monkeypatch: pytest.MonkeyPatch) -> Iterator[Controller]:
 
 def test_a_trial_is_called_and_told_of_in_order(controller: Controller) -> None:
     assert controller.member.assignment == {"trial_id": "t0000"}, "without what Ray Tune adds"
-    assert controller.member.engines == ["an engine"]
+    assert controller.member.watch is WATCH
     controller.schedule("train")
     assert not controller.manager.next(timeout=0.1), "it waits"
     controller.member.may_go_on.set()
@@ -92,7 +98,11 @@ def test_a_trial_is_called_and_told_of_in_order(controller: Controller) -> None:
     controller.schedule("train")
     assert controller.manager.next(timeout=60)
     started, epoch, error = controller.told
-    assert (started, epoch, str(error)) == ("started", "epoch", "a bug")
+    assert (started, epoch) == ("started", "epoch")
+    # as from an actor: Ray Tune's file of the trial's failures has the type, and so has our record
+    assert isinstance(error, RayTaskError)
+    assert isinstance(error.as_instanceof_cause(), ValueError)
+    assert _reason(str(error)) == "ValueError: a bug"
     assert controller.manager.is_actor_started(controller.actor)
     assert controller.remove()
     controller.hear()
@@ -112,21 +122,24 @@ def test_a_trial_that_waits_is_stopped_after_that(controller: Controller) -> Non
     assert controller.told == ["started", "stopped"], "nothing of the epoch"
 
 
-@pytest.mark.parametrize(
-    "end",
-    [
-        lambda controller: controller.manager.remove_actor(controller.actor, kill=True),
-        lambda controller: controller.manager.cleanup(),
-    ],
-    ids=["killed", "cleaned up"],
-)
-def test_a_trial_that_waits_too_long_is_forgotten(controller: Controller, end: Callable[[Controller], object]) -> None:
+def test_a_trial_that_waits_at_the_end_of_a_sweep_is_given_up(controller: Controller) -> None:
+    """By Ray Tune's own code."""
     controller.schedule("train")
     controller.manager.clear_actor_task_futures(controller.actor)
-    controller.remove()
-    end(controller)
-    assert controller.told == ["started", "stopped"]
-    assert controller.member.is_abandoned, "or it would join another engine"
+    ending: Any = SimpleNamespace(
+        _actor_manager=controller.manager,
+        _stopping_actors={},
+        _earliest_stopping_actor=float("inf"),
+        _actor_cleanup_timeout=600,
+        _actor_force_cleanup_timeout=0,
+    )
+    controller.actor.on_stop = lambda actor: (
+        ending._stopping_actors.pop(actor, None),
+        controller.told.append("stopped"),
+    )
+    TuneController._remove_actor(ending, controller.actor)
+    TuneController._cleanup_stopping_actors(ending, force_all=True)
+    controller.manager.cleanup()
     assert controller.manager.num_total_actors == controller.manager.num_actor_tasks == 0
     controller.member.may_go_on.set()
     controller.hear()
@@ -138,6 +151,47 @@ def test_it_has_what_the_controller_uses() -> None:
     source = inspect.getsource(TuneController)
     used = set(re.findall(r"_actor_manager\s*\.(\w+)", source))
     # for the export of a model, which is not asked for
-    missing = {name for name in used if not hasattr(MemberManager([]), name)} - {"_actor_task_events"}
+    missing = {name for name in used if not hasattr(MemberThreads(WATCH), name)} - {"_actor_task_events"}
     assert len(used) > 10
     assert not missing
+
+
+def test_trials_are_numbered_to_spread_evenly(controller: Controller) -> None:
+    for trial_id in ("t0002", "t0004"):
+        controller.manager.add_actor(
+            kwargs={"config": {"trial_id": trial_id}}, on_start=lambda actor: None, on_stop=lambda actor: None
+        )
+    assert [each.number for each in FakeMember.made] == [0, 1, 2], "those that are left may all be even"
+
+
+class LosingWatch:
+    """Of an engine that loses each trial that joins it."""
+
+    def __init__(self, ends_after: float) -> None:
+        self.joined = list[str]()
+        self._ends_after = ends_after
+
+    @property
+    def has_ended(self) -> bool:
+        return len(self.joined) >= self._ends_after
+
+    def lose(self, engine: str) -> None:
+        self.joined.append(engine)
+        raise NotAMemberError("no member")
+
+
+@pytest.mark.parametrize("has_ended", [True, False])
+def test_a_trial_that_waits_as_its_sweep_ends_joins_no_engine_again(
+    monkeypatch: pytest.MonkeyPatch, has_ended: bool
+) -> None:
+    watch: Any = LosingWatch(ends_after=1 if has_ended else math.inf)
+    monkeypatch.setattr(Member, "_epochs_of", lambda each, engine: watch.lose(engine))
+    monkeypatch.setattr(Member, "_choose_engine", lambda each: None if watch.has_ended else "an engine")
+    trial = Member(assign("t0000", {}), watch, 0)
+    if has_ended:
+        assert trial.train() == {"__duplicate__": True}
+        assert len(watch.joined) == 1
+    else:
+        with pytest.raises(NotAMemberError):
+            trial.train()
+        assert len(watch.joined) == MAX_LOSSES + 1
