@@ -134,6 +134,8 @@ assert member.Member(assign("t0000", {}), waiting, 0).train() == {"__duplicate__
 print(json.dumps(found))
 """
 SWEEP = """
+import os
+import signal
 import sys
 import threading
 import time
@@ -146,6 +148,7 @@ from ray.cluster_utils import Cluster
 
 from cifar_ray.data.image_set import ImageSet
 from cifar_ray.data.split import split
+from cifar_ray.errors import InterruptedSweepError
 from cifar_ray.provenance import now
 from cifar_ray.records import SweepRecord
 from cifar_ray.cifar10 import CLASSES
@@ -162,7 +165,6 @@ running.mkdir()
 
 def wait_for_all_engines():
     # after the first passes of the one that is there; then there is time to move trials between two passes
-    import os
     from cifar_ray.tuning.engine import CohortEngine
 
     def wait_for_members(engine):
@@ -199,14 +201,20 @@ plan = SweepPlan(
 )
 runs = RunStore(FolderStore(Path(storage)))
 runs.create_sweep(record)
-# one engine takes 1.5 of them
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+# one engine takes both
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2 * min(1, num_nodes), "include_dashboard": False})
 hook = {"worker_process_setup_hook": wait_for_all_engines}
 ray.init(address=cluster.address, runtime_env=hook, log_to_driver=False, logging_level="ERROR")
 watchdog.PERIOD_S, member.START_DEADLINE_S = 0.5, 2.0
 if num_nodes == 2:
     threading.Thread(target=add_node_later, daemon=True).start()
-run_with_finals(plan, runs, lambda line: print(line, file=sys.stderr))
+if num_nodes == 0:
+    # as `job stop` does
+    threading.Timer(5.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
+try:
+    run_with_finals(plan, runs, lambda line: print(line, file=sys.stderr))
+except InterruptedSweepError as error:
+    print(error)
 # Ray Tune would count the callbacks of these
 assert not {"mlflow", "wandb"} & {*sys.modules}
 ray.shutdown()
@@ -251,3 +259,11 @@ def test_trials_go_on_in_an_engine_that_gets_its_node_late(tmp_path: Path) -> No
     assert [line.epoch for line in lines] == [*range(1, num_epochs + 1)] * 4
     assert max(line.num_sharing for line in lines) == 4, "beyond its two places"
     assert [line.num_sharing for line in lines if line.epoch == num_epochs - 4] == [2] * 4
+
+
+def test_a_sweep_whose_trials_wait_for_a_node_can_be_stopped(tmp_path: Path) -> None:
+    said = run_script(SWEEP, str(tmp_path), "2", "0", timeout_s=100)
+    assert "sweep two was interrupted before all trials had ended" in said
+    runs = RunStore(FolderStore(tmp_path))
+    assert runs.result("two") is None
+    assert [trial.outcome for trial in runs.trials("two")] == ["running"] * 4, "the last records have been written"
