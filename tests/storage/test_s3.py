@@ -2,7 +2,9 @@
 
 import pickle
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -267,3 +269,19 @@ def test_pickled_stores_hold_no_credentials(store: ObjectStore, cluster: LocalCl
     secret = next(line.partition("=")[2].strip() for line in text.splitlines() if "secret_access_key" in line)
     assert secret.encode() not in pickle.dumps(store)
     assert pickle.loads(pickle.dumps(store)).read("x") == b""  # noqa: S301  # our own bytes
+
+
+def test_threads_that_begin_together_share_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trials of a cohort do, and each client takes a quarter of a second of a core."""
+    made: list[object] = []
+
+    def make(store: S3Store) -> object:
+        time.sleep(0.2)
+        made.append(object())
+        return made[-1]
+
+    monkeypatch.setattr(S3Store, "_make_client", make)
+    store = S3Store("bucket", "", read_settings({}).s3)
+    with ThreadPoolExecutor(8) as threads:
+        clients = list(threads.map(lambda _: store._client, range(8)))
+    assert clients == made * 8

@@ -21,6 +21,7 @@ from cifar_ray.progress.sweep_log import budget_line
 from cifar_ray.records import SweepRecord, TrialRecord
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.tuning import sweep as sweep_module
+from cifar_ray.tuning.engine import EnginePlan
 from cifar_ray.tuning.engine_watch import EngineWatch
 from cifar_ray.tuning.ledger import Ledger
 from cifar_ray.tuning.pruner import Pruner
@@ -63,15 +64,19 @@ def test_finals_follow_each_trials_own_seed(plan: SweepPlan, monkeypatch: pytest
 
 
 def test_the_passes_of_a_cohort_follow_the_sweeps_seed(plan: SweepPlan, monkeypatch: pytest.MonkeyPatch) -> None:
-    seeds: list[int] = []
+    """And the cohort takes all cores that it was placed by."""
+    asked: list[tuple[int, float]] = []
+
+    def start(num: int, data: object, engine_plan: EnginePlan, demand: dict[str, Any]) -> list[Any]:
+        asked.append((engine_plan.data_seed, demand["num_cpus"]))
+        return []
+
     monkeypatch.setattr(ray, "put", lambda data: None)
-    monkeypatch.setattr(
-        sweep_module, "start_engines", lambda num, data, each, demand: seeds.append(each.data_seed) or []
-    )
+    monkeypatch.setattr(sweep_module, "start_engines", start)
     monkeypatch.setattr(EngineWatch, "drain", lambda watch: None)
     with _trainable(replace(plan, num_cohorts=1), 2):
         pass
-    assert seeds == [3]
+    assert asked == [(3, plan.sweep.cpus_per_trial)]
 
 
 def build(plan: SweepPlan, runs: RunStore, say: Callable[[str], None] = print) -> dict[str, Any]:
@@ -92,6 +97,15 @@ def test_ray_tune_is_given_the_sweeps_budget(plan: SweepPlan, runs: RunStore) ->
     assert asked.scheduler.set_search_properties(asked.metric, asked.mode)
     (bracket,) = asked.scheduler._brackets
     assert sorted(rung for rung, _ in bracket._rungs) == [3, 6, 12, 24]
+
+
+@pytest.mark.parametrize(("num_cohorts", "are_reused"), [(0, True), (2, False)])
+def test_the_processes_of_trials_are_reused(
+    plan: SweepPlan, runs: RunStore, num_cohorts: int, are_reused: bool
+) -> None:
+    """Those of cohorts have none: `MemberThreads` has not what Ray Tune needs to reuse one."""
+    given = build(replace(plan, max_concurrent_trials=15, num_cohorts=num_cohorts), runs)
+    assert given["tune_config"].reuse_actors == are_reused
 
 
 @pytest.mark.parametrize(("searcher", "is_pruned"), [("random", True), ("pbt", False)])

@@ -12,8 +12,10 @@ from ray.tune.trainable.metadata import _TrainingRunMetadata
 
 from cifar_ray.tuning.epoch_report import TIME_ATTRIBUTE
 from cifar_ray.tuning.member import MAX_LOSSES
+from cifar_ray.tuning.member_threads import MemberThreads
+from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
 from cifar_ray.tuning.sweep import _TUNE_ENVIRONMENT
-from cifar_ray.tuning.tune_patches import handle_lost_processes
+from cifar_ray.tuning.tune_patches import handle_lost_processes, patch
 
 LOST = ActorUnavailableError("The actor is temporarily unavailable", None)
 DIED = "The actor died unexpectedly before finishing this task.\nThe actor is dead because {}."
@@ -94,6 +96,15 @@ def test_a_lost_node_is_no_failure_of_its_trials(
     assert judged[-1] == max(judged) == 2 * MAX_LOSSES * counted, "Ray Tune judges by the sum there and then"
     lose(1)
     assert judged[-1] == 2 * MAX_LOSSES * counted + 1, "no epoch between so many"
+
+
+@pytest.mark.parametrize("watch", [None, SimpleNamespace(engines=[])])
+def test_trials_of_cohorts_are_threads(watch: Any) -> None:
+    own: Any = SimpleNamespace(_actor_task_failed=None)
+    controller: Any = SimpleNamespace(_actor_manager=own, _trial_task_failure=None, _actor_force_cleanup_timeout=10)
+    patch(controller, watch)
+    assert isinstance(controller._actor_manager, MemberThreads) == (watch is not None)
+    assert controller._actor_force_cleanup_timeout == (STOP_DEADLINE_S if watch is None else 0)
 
 
 @pytest.mark.parametrize(
