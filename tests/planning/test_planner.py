@@ -329,7 +329,7 @@ def test_a_plan_without_times_is_for_what_the_curves_were_trained_on(cohort: Fin
 def test_a_cohorts_assumed_times_are_said_to_be_those_of_two_cores(cohort: FinishedSweep) -> None:
     for sweeps, asked in (([], {}), ([cohort], {"epoch_s": 5.6})):
         said = " ".join(shown(make("cnn", sweeps, **FEW, **asked)).split())
-        assert "A pass of a cohort of n takes 0.91 + 0.28 n times as long, its set-up 40 s (ASSUMED" in said
+        assert "A pass of a cohort of n takes 0.91 + 0.28 n times as long, its set-up 5 s (ASSUMED" in said
         assert "caution: cohorts are timed as on 2 CPU cores" in said
     for plan in (make("cnn", [cohort], **FEW), make("cnn", no_cohort=True, **FEW)):
         assert "cores, whatever" not in " ".join(shown(plan).split())

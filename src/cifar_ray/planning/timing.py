@@ -14,10 +14,10 @@ from cifar_ray.planning.finished_sweep import FinishedSweep
 from cifar_ray.progress.asha import PASS_EACH, PASS_FIXED
 from cifar_ray.records import EpochMetrics, SweepRecord
 
-COHORT_SETUP_S = 40.0
-"""Seconds until a cohort's first pass, with the start of its members' processes."""
-COHORT_START_S = 2.3
-"""Seconds that a pass waits for its new trials: the median of the thirteen sweeps of sixty trials in docs/results."""
+COHORT_SETUP_S = 5.0
+"""Seconds until a cohort's first pass: its engine starts. Two sweeps of 32 trials on 2 CPU cores took 4.2 and 5.0."""
+COHORT_START_S = 0.0
+"""Seconds that a pass waits for its new trials, beyond its gap to the one before: none, in the same two sweeps."""
 DECISION_S, COHORT_DECISION_S = 0.023, 0.012
 """Driver seconds per result, for trials one by one and in cohorts: 1,000 trials in docs/performance.md."""
 
