@@ -128,9 +128,23 @@ def test_a_later_generation_is_waited_for_like_the_first(
 def test_the_sweeps_last_trials_wait_for_no_further_ones(make_engine: MakeEngine, callers: ThreadPoolExecutor) -> None:
     """With several cohorts, others may have got those that this one expected."""
     engine = make_engine(4, patience_s=2 * DEADLINE_S)
-    waiting = [callers.submit(run_trial, engine, index) for index in range(2)]
+    for index in range(2):
+        join(engine, index)
+    waiting = [callers.submit(engine.next_epoch, trial_id(index)) for index in range(2)]
     engine.expect_none()
-    assert [len(lines) for lines in results(waiting)] == [3, 3]
+    assert [call.result(DEADLINE_S)[0].num_sharing for call in waiting] == [2, 2]
+
+
+def test_an_engine_that_comes_late_waits_for_those_that_others_hand_over(
+    make_engine: MakeEngine, callers: ThreadPoolExecutor
+) -> None:
+    """They come one after the other, each when its uploads have ended."""
+    engine = make_engine(2)
+    engine.expect_none()
+    first = callers.submit(run_trial, engine, 0)
+    time.sleep(1.0)
+    second = callers.submit(run_trial, engine, 1)
+    assert {line.num_sharing for lines in results([first, second]) for line in lines} == {2}
 
 
 def test_a_stopped_trial_makes_room_for_the_next(

@@ -164,9 +164,13 @@ class CohortEngine:
             self._changed.notify_all()
 
     def expect_none(self) -> None:
-        """Begin each pass with those that have joined: all trials of the sweep have."""
+        """Begin each pass with those that have joined: all trials of the sweep have, here or elsewhere.
+
+        Where none has joined here yet, the first to come are waited for: they come from another engine.
+        """
         with self._changed:
-            self._num_trials = 0
+            if self._seen:
+                self._num_trials = 0
             self._changed.notify_all()
 
     def drain(self) -> None:

@@ -20,8 +20,6 @@ from cifar_ray.tuning.standing import Standing
 
 DEADLINE_S = 2 * 3600
 """Seconds until a pass, a minute or two on a slow CPU, counts as hung. Ray itself notices an engine that died."""
-RETURN_DEADLINE_S = 3600
-"""Seconds for any engine to come back, on a node that an autoscaler has yet to start."""
 RETURN_PERIOD_S = 2.0
 ANSWER_DEADLINE_S = 1.0
 """Seconds for the other engines to answer, once one has."""
@@ -96,10 +94,9 @@ class Member:
         Trials that start together spread over those that have equally few.
 
         An engine whose node is not up yet does not answer, and one that is restarting answers with an error: where no
-        other is up they are waited for. Raises that error where none comes back in time, or none ever will.
+        other is up they are waited for. Raises that error where none ever will come back.
         """
         engines = self._watch.engines
-        deadline = time.monotonic() + RETURN_DEADLINE_S
         while not self._watch.has_ended:
             asked = [engine.num_members.remote() for engine in engines]
             # for as long as it takes, as a trial that trains by itself waits
@@ -115,8 +112,7 @@ class Member:
                 chosen = min(loads, key=lambda index: (loads[index], (index - self._number) % len(engines)))
                 _leave([engines[index] for index in loads if index != chosen], self.trial_id)
                 return None if self._watch.has_ended else engines[chosen]
-            is_hopeless = not silent and all(isinstance(each, ray.exceptions.ActorDiedError) for each in gone)
-            if is_hopeless or time.monotonic() > deadline:
+            if not silent and all(isinstance(each, ray.exceptions.ActorDiedError) for each in gone):
                 raise gone[0]
             time.sleep(RETURN_PERIOD_S)
         return None
