@@ -238,7 +238,7 @@ def _trainable(plan: SweepPlan, num_left: int) -> Iterator[tuple[Any, EngineWatc
 
 
 def _alone(plan: SweepPlan, where: Mapping[str, str]) -> Any:
-    """What Ray Tune runs for a trial that trains by itself, in the trial's own process."""
+    """What Ray Tune runs for a trial that trains by itself, in its own process on a node with the labels `where`."""
     sweep = plan.sweep
     trial_plan = TrialPlan(
         sweep_id=sweep.sweep_id,
@@ -247,14 +247,9 @@ def _alone(plan: SweepPlan, where: Mapping[str, str]) -> Any:
         cpus_per_trial=sweep.cpus_per_trial,
     )
     demand = {"CPU": sweep.cpus_per_trial, "GPU": sweep.accelerators_per_trial}
-    trial = tune.with_parameters(run_trial, data=plan.data, plan=trial_plan)
-    return tune.with_resources(trial, _reserve(demand, where))
-
-
-def _reserve(amounts: Mapping[str, float], where: Mapping[str, str]) -> tune.PlacementGroupFactory:
-    """What Ray Tune asks of Ray for each trial, on a node with the labels `where`."""
     labels = {"bundle_label_selector": [dict(where)]} if where else {}
-    return tune.PlacementGroupFactory([dict(amounts)], **labels)
+    trial = tune.with_parameters(run_trial, data=plan.data, plan=trial_plan)
+    return tune.with_resources(trial, tune.PlacementGroupFactory([demand], **labels))
 
 
 def _listed(configs: Sequence[TrialConfig], ended: Collection[str]) -> Any:
