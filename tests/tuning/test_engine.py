@@ -101,7 +101,7 @@ def test_trials_make_their_passes_together(make_engine: MakeEngine, callers: Thr
     trials = results([callers.submit(run_trial, engine, index) for index in range(4)])
     assert [[line.epoch for line in lines] for lines in trials] == [[1, 2, 3]] * 4
     assert {line.num_sharing for lines in trials for line in lines} == {4}
-    assert engine.num_members() == 0
+    assert not engine._awaited
 
 
 def test_a_trial_gets_the_standings_of_its_pass(make_engine: MakeEngine, callers: ThreadPoolExecutor) -> None:
@@ -128,10 +128,11 @@ def test_a_later_generation_is_waited_for_like_the_first(
 def test_the_sweeps_last_trials_wait_for_no_further_ones(make_engine: MakeEngine, callers: ThreadPoolExecutor) -> None:
     """With several cohorts, others may have got those that this one expected."""
     engine = make_engine(4, patience_s=2 * DEADLINE_S)
-    for index in range(2):
-        join(engine, index)
-    waiting = [callers.submit(engine.next_epoch, trial_id(index)) for index in range(2)]
-    engine.expect_none()
+    join(engine, 0)
+    waiting = [callers.submit(engine.next_epoch, trial_id(0))]
+    engine.expect(2)
+    join(engine, 1)
+    waiting.append(callers.submit(engine.next_epoch, trial_id(1)))
     assert [call.result(DEADLINE_S)[0].num_sharing for call in waiting] == [2, 2]
 
 
@@ -140,11 +141,14 @@ def test_an_engine_that_comes_late_waits_for_those_that_others_hand_over(
 ) -> None:
     """They come one after the other, each when its uploads have ended."""
     engine = make_engine(2)
-    engine.expect_none()
-    first = callers.submit(run_trial, engine, 0)
-    time.sleep(1.0)
-    second = callers.submit(run_trial, engine, 1)
-    assert {line.num_sharing for lines in results([first, second]) for line in lines} == {2}
+    engine.set_share(2)
+    waiting = []
+    for index in range(2):
+        join(engine, index)
+        engine.expect(1 + index)
+        waiting.append(callers.submit(engine.next_epoch, trial_id(index)))
+        time.sleep(1.0)
+    assert [call.result(DEADLINE_S)[0].num_sharing for call in waiting] == [2, 2]
 
 
 def test_a_stopped_trial_makes_room_for_the_next(
@@ -313,7 +317,7 @@ def test_a_trial_is_sent_on_after_its_uploads(
     assert paused_upload.begun.wait(DEADLINE_S)
     engine.set_share(1)
     staying, going = [ask() for ask in asking]
-    while engine.num_members() > 1:
+    while len(engine._awaited) > 1:
         time.sleep(0.01)
     time.sleep(0.2)
     assert not going.done()
@@ -351,7 +355,7 @@ def test_a_trial_that_left_during_a_pass_goes_on_after_its_uploads(
     engine.next_epoch("t0000")
     assert paused_upload.begun.wait(DEADLINE_S)
     left = callers.submit(engine.leave, "t0000")
-    while engine.num_members():
+    while engine._awaited:
         time.sleep(0.01)
     asking = callers.submit(engine.next_epoch, "t0000")
     time.sleep(0.2)
@@ -406,16 +410,16 @@ def test_a_trial_whose_process_died_does_not_count(make_engine: MakeEngine, call
     for index in range(2):
         join(engine, index)
     assert engine.next_epoch("t0000") is not None
-    assert engine.num_members() == 1
+    assert len(engine._awaited) == 1
 
 
 def test_an_engine_of_dead_trials_is_idle(make_engine: MakeEngine) -> None:
     engine = make_engine(2, patience_s=0.2)
     join(engine, 0)
     started = time.monotonic()
-    while engine.num_members() and time.monotonic() - started < DEADLINE_S:
+    while engine._awaited and time.monotonic() - started < DEADLINE_S:
         time.sleep(0.05)
-    assert engine.num_members() == 0
+    assert not engine._awaited
     # one that was only slow is trained all the same
     assert engine.next_epoch("t0000") is not None
 
@@ -432,7 +436,7 @@ def test_draining_lets_all_trials_go(make_engine: MakeEngine, runs: RunStore) ->
     join(engine, 0)
     engine.next_epoch("t0000")
     engine.drain()
-    assert engine.num_members() == 0
+    assert not engine._awaited
     assert CheckpointStore(runs.objects, "cnn-1", "t0000").epochs() == [1]
 
 

@@ -30,13 +30,13 @@ LINE = EpochMetrics(trial_id="t0000", epoch=1, train_loss=1.0, train_accuracy=0.
                     validation_accuracy=0.5, learning_rate=0.1, seconds=1.0)
 
 class Engine:
-    def __init__(self, num_members):
-        self.num, self.share, self.drained, self.left, self.expects = num_members, None, False, [], True
+    def __init__(self):
+        self.drained, self.left, self.expected = False, [], None
         # it dies after the first epoch, and is back
         self.answers = [LINE, NotAMemberError("no member"), replace(LINE, epoch=2), None]
 
-    def num_members(self):
-        return self.num
+    def is_usable(self):
+        return True
 
     def join(self, assignment):
         return [] if self.answers[0] == LINE else [LINE]
@@ -53,17 +53,11 @@ class Engine:
     def all_left(self):
         return self.left
 
-    def set_share(self, share):
-        self.share = share
+    def expect(self, num_trials):
+        self.expected = num_trials
 
-    def last_share(self):
-        return self.share
-
-    def expect_none(self):
-        self.expects = False
-
-    def is_told_to_expect_none(self):
-        return not self.expects
+    def last_expected(self):
+        return self.expected
 
     def drain(self):
         self.drained = True
@@ -71,66 +65,67 @@ class Engine:
     def has_drained(self):
         return self.drained
 
-def choose(*names, has_begun=True):
-    began, watch = time.monotonic(), EngineWatch([engines[name] for name in names], 2)
-    if has_begun:
-        watch.note_joined("t0001")
-    chosen = member.Member(assign("t0000", {}), watch, 0)._choose_engine()
-    return next(name for name in names if engines[name] == chosen), time.monotonic() - began
+def open_watch(*names, num_trials=9):
+    watch = EngineWatch([engines[name] for name in names], num_trials)
+    watch.start()
+    return watch
+
+def place(watch, trial_id):
+    began, chosen = time.monotonic(), watch.place(trial_id)
+    return next(name for name in engines if engines[name] == chosen), time.monotonic() - began
+
+def count(awaited, watch):
+    for _ in range(120):
+        if watch.num_up() == awaited:
+            break
+        time.sleep(0.25)
+    return watch.num_up()
 
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
 spot = cluster.add_node(num_cpus=1, resources={"spot": 1})
 ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
-member.ANSWER_DEADLINE_S = engine_watch.ANSWER_DEADLINE_S = 3.0
-member.START_DEADLINE_S = 6.0
+engine_watch.ANSWER_DEADLINE_S, engine_watch.START_DEADLINE_S = 3.0, 6.0
 actor = ray.remote(max_restarts=-1, num_cpus=0)(Engine)
 engines = {
-    "full": actor.remote(6),
-    "spot": actor.options(resources={"spot": 1}).remote(0),
-    "nowhere": actor.options(resources={"nowhere": 1}).remote(0),
+    "one": actor.remote(),
+    "spot": actor.options(resources={"spot": 1}).remote(),
+    "nowhere": actor.options(resources={"nowhere": 1}).remote(),
 }
-ray.get([engines[name].num_members.remote() for name in ("full", "spot")])
-watch = EngineWatch(list(engines.values()), 7)
+both = [engines["one"], engines["spot"]]
+ray.get([engine.is_usable.remote() for engine in both])
 
-def shares(num_live):
-    watch.spread(num_live, 5)
-    return ray.get([engines[name].last_share.remote() for name in ("full", "spot")])
-
-def count(awaited, watch=watch):
-    for _ in range(60):
-        if watch.num_up() == awaited:
-            break
-        time.sleep(0.5)
-    return watch.num_up()
-
-found = {"placed": choose("nowhere", "spot", "full"), "answering": choose("full", "spot")}
-found["elsewhere"] = ray.get([engines[name].all_left.remote() for name in ("full", "spot")])
-found["first"] = choose("nowhere", "spot", has_begun=False)
-found["up"] = [count(2)]
-found["shares"] = [shares(num_live) for num_live in (7, 6)]
+watch = open_watch("one", "spot", "nowhere")
+found = {"placed": [place(watch, f"t000{index}") for index in range(4)], "up": [watch.num_up()]}
+found["together"] = place(open_watch("one", "spot"), "t0000")
 cluster.remove_node(spot)
-found["left"] = choose("nowhere", "spot", "full")
-found["up"].append(count(1))
+watch.release("t0001", engines["spot"])
+found["up"].append(count(1, watch))
+found["left"], _ = place(watch, "t0001")
 cluster.add_node(num_cpus=1, resources={"spot": 1})
-assert count(2, EngineWatch(list(engines.values()), 7)) == 2
+found["up"].append(count(2, watch))
+# it had moved to the one, of which it may not know yet
+watch.release("t0001", engines["one"])
+found["back"], _ = place(watch, "t0001")
+found["let_go"] = ray.get(engines["one"].all_left.remote())
+watch.doubt(engines["one"])
+found["up"] += [watch.num_up(), count(2, watch)]
 
-# nobody has looked since: an answer of the time without a node is still to be read
 began = time.monotonic()
 watch.drain()
 found["drained_s"] = time.monotonic() - began
-found["drained"] = ray.get([engines[name].has_drained.remote() for name in ("full", "spot")])
-found["up"].append(count(2))
+found["drained"] = ray.get([engine.has_drained.remote() for engine in both])
+assert watch.place("t0009") is None
 
-trial = member.Member(assign("t0000", {}), EngineWatch([engines["full"]], 1), 0)
+trial = member.Member(assign("t0000", {}), open_watch("one", num_trials=1))
 told = list(iter(trial.train, {"__duplicate__": True}))
-found["expects_none"] = ray.get(engines["full"].is_told_to_expect_none.remote())
+found["expected"] = ray.get(engines["one"].last_expected.remote())
 found["epochs"] = [result["epoch"] for result in told]
 found["standings"] = [[each.epoch for each in result["pass"]] for result in told]
 
 # a sweep that ends while its trial waits for an engine without a node
-waiting = EngineWatch([engines["nowhere"]], 1)
-threading.Timer(1.0, lambda: setattr(waiting, "has_ended", True)).start()
-assert member.Member(assign("t0000", {}), waiting, 0).train() == {"__duplicate__": True}
+waiting = open_watch("nowhere")
+threading.Timer(1.0, waiting.end).start()
+assert member.Member(assign("t0000", {}), waiting).train() == {"__duplicate__": True}
 print(json.dumps(found))
 """
 SWEEP = """
@@ -155,7 +150,7 @@ from cifar_ray.cifar10 import CLASSES
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import get_study
-from cifar_ray.tuning import member, watchdog
+from cifar_ray.tuning import engine_watch, watchdog
 from cifar_ray.tuning.finals import run_with_finals
 from cifar_ray.tuning.sweep import SweepPlan
 
@@ -205,7 +200,7 @@ runs.create_sweep(record)
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2 * min(1, num_nodes), "include_dashboard": False})
 hook = {"worker_process_setup_hook": wait_for_all_engines}
 ray.init(address=cluster.address, runtime_env=hook, log_to_driver=False, logging_level="ERROR")
-watchdog.PERIOD_S, member.START_DEADLINE_S = 0.5, 2.0
+watchdog.PERIOD_S, engine_watch.START_DEADLINE_S = 0.5, 2.0
 if num_nodes == 2:
     threading.Thread(target=add_node_later, daemon=True).start()
 if num_nodes == 0:
@@ -224,18 +219,20 @@ cluster.shutdown()
 
 def test_a_trial_joins_an_engine_that_is_there(tmp_path: Path) -> None:
     found: dict[str, Any] = json.loads(run_script(ENGINES, timeout_s=200).splitlines()[-1])
-    (placed, waited_s), (answering, at_once_s), (left, _) = found["placed"], found["answering"], found["left"]
-    assert (placed, answering) == ("spot", "spot"), "the emptiest of those that answer"
-    assert found["elsewhere"] == [["t0000"] * 2, []], "an earlier process may have died there"
-    assert at_once_s < 3 <= waited_s < 6, "a moment, for one that is there"
-    assert found["first"][0] == "spot"
-    assert found["first"][1] >= 6, "longer, where all engines are starting"
-    assert left == "full", "one that was lost is not the emptiest"
-    assert found["up"] == [2, 1, 2], "of three, one never has a node, and one loses its own for a while"
-    assert found["shares"] == [[None, None], [3, 3]], "unless a seventh trial is on its way"
-    assert found["drained"] == [True, True], "also the one that has come back"
+    names, waited_s = zip(*found["placed"], strict=True)
+    assert names == ("one", "spot", "one", "spot"), "the emptiest of those that are up"
+    assert waited_s[0] >= 6, "for some time, since engines start together"
+    assert max(waited_s[1:]) < 3
+    together, at_once_s = found["together"]
+    assert together == "one"
+    assert at_once_s < 3, "all are up"
+    assert found["left"] == "one", "one that was lost is not the emptiest"
+    assert found["back"] == "spot"
+    assert found["let_go"] == ["t0001"] * 2, "as it left, and before it joined another: two would prune its epochs"
+    assert found["up"] == [2, 1, 2, 1, 2], "one loses its node for a while, and the other is doubted until it answers"
+    assert found["drained"] == [True, True]
     assert found["drained_s"] < 6, "nothing is to come from one without a node, and a job that is stopped has 20 s"
-    assert found["expects_none"], "the sweep's only trial has joined"
+    assert found["expected"] == 1, "the sweep's only trial has joined"
     assert found["epochs"] == [1, 2], "a stranger joins anew"
     assert found["standings"] == [[1], [2]], "of each pass"
 

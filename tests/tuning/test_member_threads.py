@@ -28,8 +28,8 @@ class FakeMember:
 
     made: "list[FakeMember]"
 
-    def __init__(self, assignment: dict[str, Any], watch: object, number: int) -> None:
-        self.assignment, self.watch, self.number = assignment, watch, number
+    def __init__(self, assignment: dict[str, Any], watch: object) -> None:
+        self.assignment, self.watch = assignment, watch
         self.trial_id = assignment["trial_id"]
         self.may_go_on, self.called = threading.Event(), list[str]()
         self.made.append(self)
@@ -156,14 +156,6 @@ def test_it_has_what_the_controller_uses() -> None:
     assert not missing
 
 
-def test_trials_are_numbered_to_spread_evenly(controller: Controller) -> None:
-    for trial_id in ("t0002", "t0004"):
-        controller.manager.add_actor(
-            kwargs={"config": {"trial_id": trial_id}}, on_start=lambda actor: None, on_stop=lambda actor: None
-        )
-    assert [each.number for each in FakeMember.made] == [0, 1, 2], "those that are left may all be even"
-
-
 class LosingWatch:
     """Of an engine that loses each trial that joins it."""
 
@@ -174,6 +166,9 @@ class LosingWatch:
     @property
     def has_ended(self) -> bool:
         return len(self.joined) >= self._ends_after
+
+    def place(self, trial_id: str) -> str | None:
+        return None if self.has_ended else "an engine"
 
     def lose(self, engine: str) -> None:
         self.joined.append(engine)
@@ -186,8 +181,7 @@ def test_a_trial_that_waits_as_its_sweep_ends_joins_no_engine_again(
 ) -> None:
     watch: Any = LosingWatch(ends_after=1 if has_ended else math.inf)
     monkeypatch.setattr(Member, "_epochs_of", lambda each, engine: watch.lose(engine))
-    monkeypatch.setattr(Member, "_choose_engine", lambda each: None if watch.has_ended else "an engine")
-    trial = Member(assign("t0000", {}), watch, 0)
+    trial = Member(assign("t0000", {}), watch)
     if has_ended:
         assert trial.train() == {"__duplicate__": True}
         assert len(watch.joined) == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
 import traceback
@@ -88,12 +87,9 @@ class CohortEngine:
         self._patience_s = START_PATIENCE_S
         threading.Thread(target=self._make_passes, name="passes", daemon=True).start()
 
-    def num_members(self) -> int:
-        """Trials that it holds, without those that it no longer waits for: they may have joined another engine.
-
-        Once its device has failed, it is `sys.maxsize`, so that trials choose another engine.
-        """
-        return sys.maxsize if self._has_failed else len(self._awaited)
+    def is_usable(self) -> bool:
+        """Whether trials may join: its device has not failed. Until its process is up, nobody answers."""
+        return not self._has_failed
 
     def join(self, assignment: Mapping[str, Any]) -> list[EpochMetrics]:
         """Take a trial in; returns the metrics of the epochs that it already has. Raises what `Cohort.add` raises."""
@@ -163,14 +159,14 @@ class CohortEngine:
             self._share, self._share_lapses = share, time.monotonic() + SHARE_VALID_S
             self._changed.notify_all()
 
-    def expect_none(self) -> None:
-        """Begin each pass with those that have joined: all trials of the sweep have, here or elsewhere.
+    def expect(self, num_trials: int) -> None:
+        """Wait for this many trials in total, and no others: all of the sweep have joined, here or elsewhere.
 
-        Where none has joined here yet, the first to come are waited for: they come from another engine.
+        A share holds longer: it counts those that are yet to come from another engine.
         """
         with self._changed:
-            if self._seen:
-                self._num_trials = 0
+            if self._valid_share() is None:
+                self._num_trials = num_trials
             self._changed.notify_all()
 
     def drain(self) -> None:

@@ -50,7 +50,6 @@ class MemberThreads:
 
     def __init__(self, watch: EngineWatch) -> None:
         self._watch = watch
-        self._num_started = 0
         self._live_actors_to_ray_actors_resources: dict[MemberThread, tuple[None, None]] = {}
         """Of each trial that Ray Tune has not removed, Ray's handle to its actor and its resources: it has neither."""
         self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -80,8 +79,7 @@ class MemberThreads:
     ) -> MemberThread:
         """Start a trial; `kwargs` are those of a `Trainable`: "config" is the trial's assignment, with more notes."""
         assignment = {name: value for name, value in kwargs["config"].items() if not name.startswith("__")}
-        thread = MemberThread(Member(assignment, self._watch, self._num_started), on_stop)
-        self._num_started += 1
+        thread = MemberThread(Member(assignment, self._watch), on_stop)
         self._live_actors_to_ray_actors_resources[thread] = (None, None)
         thread.start()
         self._events.put(partial(self._tell, thread, on_start))

@@ -19,8 +19,6 @@ _CLASSES: Mapping[Searcher, type[ResumableSearch]] = {
 }
 
 
-def open_search(
-    study: Study, sweep: SweepRecord, first: Sequence[TrialConfig], runs: RunStore
-) -> ResumableSearch | None:
-    """The study's searcher, None for a random search; `first` are the configurations of a random sweep."""
-    return None if study.searcher == "random" else _CLASSES[study.searcher](study, sweep, first, runs)
+def open_search(study: Study, sweep: SweepRecord, first: Sequence[TrialConfig], runs: RunStore) -> ResumableSearch:
+    """The study's searcher, which is not random; `first` are the configurations of a random sweep."""
+    return _CLASSES[study.searcher](study, sweep, first, runs)

@@ -16,6 +16,7 @@ from typing import Any
 import ray
 from ray import tune
 from ray.tune.error import TuneError
+from ray.tune.search import Searcher
 
 from cifar_ray.capacity import TYPE_LABEL, Placement
 from cifar_ray.data.split import TrainingData
@@ -32,11 +33,11 @@ from cifar_ray.tuning.engine import EnginePlan
 from cifar_ray.tuning.engine_watch import EngineWatch, start_engines
 from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE
 from cifar_ray.tuning.ledger import Ledger, summarise_sweep
+from cifar_ray.tuning.listed_search import ListedSearch
 from cifar_ray.tuning.member_threads import CohortTrial
 from cifar_ray.tuning.pass_asha import PassASHA
 from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
 from cifar_ray.tuning.pruner import Pruner
-from cifar_ray.tuning.resumable_search import ResumableSearch
 from cifar_ray.tuning.searchers import open_search
 from cifar_ray.tuning.signals import TimeLimit, ending_in_order
 from cifar_ray.tuning.trackers import Trackers
@@ -181,11 +182,10 @@ def _build_tuner(
         *([Pruner(runs, sweep.sweep_id, ledger.trials)] if plan.keep == "winner" and sweep.searcher != "pbt" else []),
     ]
     # a sweep resumes from its records alone (docs/decisions/0011)
-    search = open_search(plan.study, sweep, plan.configs, runs) if plan.study else None
+    search = open_search(plan.study, sweep, plan.configs, runs) if plan.study else _listed(plan.configs, ended)
     return tune.Tuner(
         trainable,
-        param_space=_listed(plan.configs, ended) if search is None else None,
-        tune_config=_tune_config(plan, search, scheduler),
+        tune_config=_tune_config(plan, search, scheduler, sweep.num_trials - len(ended)),
         run_config=tune.RunConfig(
             name=sweep.sweep_id,
             storage_path=folder,
@@ -219,6 +219,7 @@ def _trainable(plan: SweepPlan, num_left: int) -> Iterator[tuple[Any, EngineWatc
     data = ray.put(plan.data)
     engines = start_engines(plan.num_cohorts, data, engine_plan, {**amounts, "label_selector": where})
     watch = EngineWatch(engines, num_left)
+    watch.start()
     has_store = True
     try:
         yield CohortTrial, watch
@@ -227,7 +228,7 @@ def _trainable(plan: SweepPlan, num_left: int) -> Iterator[tuple[Any, EngineWatc
         has_store = False
         raise
     finally:
-        watch.has_ended = True
+        watch.end()
         try:
             if has_store:
                 watch.drain()
@@ -252,10 +253,10 @@ def _alone(plan: SweepPlan, where: Mapping[str, str]) -> Any:
     return tune.with_resources(trial, tune.PlacementGroupFactory([demand], **labels))
 
 
-def _listed(configs: Sequence[TrialConfig], ended: Collection[str]) -> Any:
-    """All trials but those that have ended, as a grid of one parameter."""
+def _listed(configs: Sequence[TrialConfig], ended: Collection[str]) -> ListedSearch:
+    """All trials but those that have ended."""
     trials = {layout.trial_id(index): each.to_dict() for index, each in enumerate(configs)}
-    return tune.grid_search([assign(name, settings) for name, settings in trials.items() if name not in ended])
+    return ListedSearch(assign(name, settings) for name, settings in trials.items() if name not in ended)
 
 
 def _build_scheduler(plan: SweepPlan, known: Iterable[EpochMetrics], watch: EngineWatch | None) -> PassASHA:
@@ -269,10 +270,10 @@ def _build_scheduler(plan: SweepPlan, known: Iterable[EpochMetrics], watch: Engi
     )
 
 
-def _tune_config(plan: SweepPlan, search: ResumableSearch | None, scheduler: PassASHA) -> tune.TuneConfig:
+def _tune_config(plan: SweepPlan, search: Searcher, scheduler: PassASHA, num_left: int) -> tune.TuneConfig:
     return tune.TuneConfig(
         search_alg=search,
-        num_samples=1 if search is None else plan.sweep.num_trials,
+        num_samples=num_left,
         metric=METRIC,
         mode="max",
         scheduler=scheduler,
