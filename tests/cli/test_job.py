@@ -12,8 +12,9 @@ from fake_jobs import FakeJobs
 
 from cifar_ray.cli import job
 from cifar_ray.cli.main import main
-from cifar_ray.errors import UnreachableError
+from cifar_ray.errors import UnknownNameError, UnreachableError
 from cifar_ray.submission import waiting
+from cifar_ray.submission.job_spec import JobSpec
 
 PROGRESS = (
     "progress elapsed_s=1.0 trials=2 running=1 stopped=0 completed=0 diverged=0 failed=0 epochs=1 "
@@ -81,6 +82,27 @@ def test_a_second_interrupt_does_not_wait_for_the_stop_that_it_has_asked_for(mon
     assert (done.exit_code, client.num_stops) == (130, 1)
     assert "job job-1 was asked to stop" in done.stderr
     assert "`cifar-ray job status job-1`" in done.stderr
+    assert "Aborted" not in done.output
+
+
+@pytest.mark.parametrize("is_taken", [True, False])
+def test_a_job_is_stopped_that_was_taken_as_its_submission_was_interrupted(
+    monkeypatch: pytest.MonkeyPatch, is_taken: bool
+) -> None:
+    class Interrupted(FakeJobs):
+        def submit(self, spec: JobSpec) -> str:
+            raise KeyboardInterrupt
+
+        def stop(self, submission_id: str) -> bool:
+            if not is_taken:
+                raise UnknownNameError.of("job", submission_id, [])
+            return super().stop(submission_id)
+
+    client = Interrupted(("RUNNING", "one\n"))
+    done = run(monkeypatch, client, "submit", "cnn", "--sweep-id", "job-1")
+    assert (done.exit_code, client.num_stops) == (130, int(is_taken))
+    assert ("job job-1: STOPPED" in done.stderr) == is_taken
+    assert ("`cifar-ray job stop job-1` ends it" in done.stderr) == (not is_taken)
     assert "Aborted" not in done.output
 
 

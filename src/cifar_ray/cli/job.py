@@ -25,6 +25,7 @@ from cifar_ray.errors import (
     JobStoppedError,
     StorageError,
     StoreUnavailableError,
+    UnknownNameError,
     plain,
 )
 from cifar_ray.reporting.live_view import live_renderable
@@ -97,7 +98,7 @@ def submit(
         spec = _for_local_cluster(spec, study, options, cluster.storage)
     if study is not None and not options.resume:
         check_demand(study, options, release)
-    client.submit(spec)
+    _submit(client, spec)
     view = JsonView(spec.submission_id) if is_json else None
     if view:
         view.say("submitted", **spec.metadata)
@@ -187,6 +188,21 @@ def watch(
             _stop(client, submission_id)
         sys.exit(InterruptedSweepError.exit_code)
     check_succeeded(client, ended)
+
+
+def _submit(client: JobsClient, spec: JobSpec) -> None:
+    """Submit; where Ctrl-C comes before the cluster's answer, have it stop the job that it may have taken."""
+    try:
+        client.submit(spec)
+    except KeyboardInterrupt:
+        try:
+            _stop(client, spec.submission_id)
+        except UnknownNameError:
+            JobStoppedError(
+                f"interrupted before the cluster knew of job {spec.submission_id}",
+                f"should it run all the same, `cifar-ray job stop {spec.submission_id}{client.flags}` ends it",
+            ).show()
+        sys.exit(InterruptedSweepError.exit_code)
 
 
 def _stop(client: JobsClient, submission_id: str) -> None:
