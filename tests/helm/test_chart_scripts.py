@@ -17,7 +17,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from chart import STORE, Chart, Json, one
+from chart import FOLDER, STORE, Chart, Json, one
 
 from cifar_ray.cluster import local, s3_server
 from cifar_ray.cluster.ports import free_ports
@@ -132,6 +132,33 @@ def test_a_worker_that_is_told_to_stop_leaves_the_cluster(chart: Chart, address:
         worker.wait(30)
     done = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, timeout=10, check=False)
     assert (done.returncode, done.stderr) == (0, ""), "nothing is left to drain"
+
+
+@pytest.mark.parametrize(("num_refusals", "seconds"), [(2, "60"), (1000, "3")])
+def test_a_head_that_does_not_answer_is_asked_again(tmp_path: Path, num_refusals: int, seconds: str) -> None:
+    script = (FOLDER / "files" / "drain.sh").read_text()
+    raylet = tmp_path / "proc/7"
+    raylet.mkdir(parents=True)
+    (raylet / "comm").write_text("raylet\n")
+    (raylet / "cmdline").write_bytes(b"raylet\0--node_id=abc\0")
+    asked = tmp_path / "asked"
+    ray = tmp_path / "ray"
+    ray.write_text(
+        f'#!/bin/sh\necho "$*" >> {asked}\n[ $(wc -l < {asked}) -gt {num_refusals} ] || exit 1\nrm {raylet}/comm\n'
+    )
+    ray.chmod(0o755)
+    command = ["/bin/bash", "-c", script, "drain", seconds, str(tmp_path / "proc")]
+    env = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    assert subprocess.run(command, env=env, timeout=60, check=False).returncode == 0
+    lines = asked.read_text().splitlines()
+    assert all(line.startswith("drain-node --node-id abc ") for line in lines)
+    left = [int(line.partition("--deadline-remaining-seconds ")[2].split()[0]) for line in lines]
+    assert left == sorted(left, reverse=True)
+    assert left[-1] > 0
+    if num_refusals == 2:
+        assert len(lines) == 3
+    else:
+        assert 1 < len(lines) <= int(seconds), "not beyond the time that the pod has"
 
 
 def _workers_raylet(address: str) -> Path:
