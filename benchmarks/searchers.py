@@ -33,6 +33,7 @@ from cifar_ray.studies.study import Searcher
 from cifar_ray.training.cohort import Cohort
 from cifar_ray.tuning.assignment import assign, assigned_trial
 from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE, to_result
+from cifar_ray.tuning.listed_search import ListedSearch
 from cifar_ray.tuning.searchers import open_search
 
 
@@ -41,8 +42,8 @@ def sweep(
 ) -> None:
     """Run the sweep and store its metrics."""
     first = study.sample(record.seed)
-    search = open_search(study, record, first, runs)
-    listed = [assign(trial_id(index), each.to_dict()) for index, each in enumerate(first)]
+    listed = (assign(trial_id(index), each.to_dict()) for index, each in enumerate(first))
+    search = ListedSearch(listed) if study.searcher == "random" else open_search(study, record, first, runs)
     num_at_once = study.trials_at_once if study.searcher != "random" else study.with_searcher("tpe").trials_at_once
     scheduler = ASHAScheduler(
         time_attr=TIME_ATTRIBUTE,
@@ -60,7 +61,7 @@ def sweep(
     while alive or num_begun < record.num_trials:
         while len(alive) < num_at_once and num_begun < record.num_trials:
             name = trial_id(num_begun)
-            given: Any = search.suggest(name) if search else listed[num_begun]
+            given: Any = search.suggest(name)
             if given is None:
                 break
             cohort.add(assigned_trial(given, store, record.sweep_id))
@@ -72,13 +73,12 @@ def sweep(
             result = to_result(line)
             trial = SimpleNamespace(trial_id=line.trial_id)
             goes_on = scheduler.on_trial_result(None, trial, result) == TrialScheduler.CONTINUE and line.is_finite
-            if goes_on and search:
+            if goes_on:
                 search.on_trial_result(line.trial_id, result)
-            if not goes_on:
+            else:
                 cohort.remove(line.trial_id)
                 alive.discard(line.trial_id)
-                if search:
-                    search.on_trial_complete(line.trial_id, result)
+                search.on_trial_complete(line.trial_id, result)
     cohort.close()
     runs.write_metrics(record.sweep_id, metrics)
 

@@ -140,7 +140,7 @@ def test_an_engine_that_comes_late_waits_for_those_that_others_hand_over(
     make_engine: MakeEngine, callers: ThreadPoolExecutor
 ) -> None:
     """They come one after the other, each when its uploads have ended."""
-    engine = make_engine(2)
+    engine = make_engine(4, patience_s=2 * DEADLINE_S)
     engine.set_share(2)
     waiting = []
     for index in range(2):
@@ -149,6 +149,10 @@ def test_an_engine_that_comes_late_waits_for_those_that_others_hand_over(
         waiting.append(callers.submit(engine.next_epoch, trial_id(index)))
         time.sleep(1.0)
     assert [call.result(DEADLINE_S)[0].num_sharing for call in waiting] == [2, 2]
+    engine.leave("t0001")
+    engine.expect(1)
+    alone = callers.submit(engine.next_epoch, "t0000").result(DEADLINE_S)
+    assert alone[0].num_sharing == 1, "and then for no others"
 
 
 def test_a_stopped_trial_makes_room_for_the_next(
@@ -402,26 +406,6 @@ def test_whoever_has_a_trial_leave_waits_for_its_uploads(
     uploaded.set()
     for each in going:
         each.result(DEADLINE_S)
-
-
-def test_a_trial_whose_process_died_does_not_count(make_engine: MakeEngine, callers: ThreadPoolExecutor) -> None:
-    """Its next one, which has it leave, may be yet to come."""
-    engine = make_engine(2, patience_s=0.5)
-    for index in range(2):
-        join(engine, index)
-    assert engine.next_epoch("t0000") is not None
-    assert len(engine._awaited) == 1
-
-
-def test_an_engine_of_dead_trials_is_idle(make_engine: MakeEngine) -> None:
-    engine = make_engine(2, patience_s=0.2)
-    join(engine, 0)
-    started = time.monotonic()
-    while engine._awaited and time.monotonic() - started < DEADLINE_S:
-        time.sleep(0.05)
-    assert not engine._awaited
-    # one that was only slow is trained all the same
-    assert engine.next_epoch("t0000") is not None
 
 
 def test_an_epoch_says_on_which_node_it_was_trained(make_engine: MakeEngine) -> None:

@@ -1,11 +1,31 @@
 """How trials are spread over engines; the engines themselves, under real Ray, are in test_member.py."""
 
 import pickle
+import time
+from types import SimpleNamespace
+from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
+import ray
+from ray.exceptions import (
+    ActorDiedError,
+    ActorUnavailableError,
+    OutOfMemoryError,
+    RayError,
+    RayTaskError,
+    RuntimeEnvSetupError,
+)
 
-from cifar_ray.tuning.engine_watch import EngineWatch
+from cifar_ray.errors import StorageError
+from cifar_ray.tuning import engine_watch
+from cifar_ray.tuning.engine_watch import SILENT_S, EngineWatch
+
+
+def answering(watch: EngineWatch, *up: Any) -> None:
+    """These have answered, and the others not."""
+    watch._answers = {engine: f"process of {id(engine)}" for engine in up}
+    watch._sure, watch._opens = set(up), 0.0
 
 
 @pytest.mark.parametrize(
@@ -19,7 +39,7 @@ from cifar_ray.tuning.engine_watch import EngineWatch
         ([3, 0, 0, 0], 3, [1, 1, 1, None]),
         ([3, 0], 3, None),  # too few to be worth it
         ([14, 6], 20, None),  # neither is idle
-        ([16, 0], 32, None),  # the second's next are on their way
+        ([16, 0], 32, None),  # half have no engine yet
         ([0, 0], 0, None),
         ([32], 32, None),
         ([], 32, None),
@@ -29,7 +49,7 @@ def test_an_engine_gets_its_share(loads: list[int], num_live: int, shares: list[
     engines = [MagicMock() for _ in loads]
     # one without a node
     watch = EngineWatch([*engines, MagicMock()], num_trials=num_live)
-    watch._up = set(engines)
+    answering(watch, *engines)
     watch._members |= {engine: {*map(str, range(load))} for engine, load in zip(engines, loads, strict=True)}
     watch.spread(num_live, num_slots=16)
     given = [[each.args for each in engine.set_share.remote.call_args_list] for engine in engines]
@@ -39,28 +59,137 @@ def test_an_engine_gets_its_share(loads: list[int], num_live: int, shares: list[
 def test_engines_wait_for_no_more_once_all_trials_have_joined() -> None:
     first, second, *_ = engines = [MagicMock(), MagicMock(), MagicMock()]
     watch = EngineWatch(engines, num_trials=3)
-    watch._up = {first, second}
-    watch._opens = 0.0
 
-    def join(trial_id: str) -> None:
-        engine = watch.place(trial_id)
-        assert engine is not None
-        watch.note_joined(trial_id, engine)
+    def join(trial_id: str, *up: Any) -> None:
+        answering(watch, *up)
+        assert watch.place(trial_id) in up
+        # they are not asked, but gone
+        watch._places.clear()
+        watch.note_joined(trial_id)
 
-    def expected() -> list[list[int]]:
-        return [[each.args[0] for each in engine.expect.remote.call_args_list] for engine in engines]
+    def told() -> list[list[int]]:
+        given = [[each.args[0] for each in engine.expect.remote.call_args_list] for engine in engines]
+        for engine in engines:
+            engine.expect.remote.reset_mock()
+        return given
 
-    join("t0000")
-    join("t0001")
+    join("t0000", first, second)
+    join("t0001", first, second)
     watch.release("t0000", first)
-    join("t0000")
-    assert expected() == [[], [], []], "one is yet to come"
-    join("t0002")
-    assert expected() == [[2], [1], []], "an idle one waits for the first that come to it"
+    join("t0000", first, second)
+    assert told() == [[], [], []], "one is yet to come"
+    join("t0002", first, second)
+    assert told() == [[2], [1], [0]]
     watch.release("t0001", second)
-    watch._up = {first}
-    join("t0001")
-    assert expected() == [[2, 3], [1], []], "of one that was lost with its node, and tells a new process, too"
+    join("t0001", first)
+    assert told() == [[3], [0], []], "the one that it has left, and the one that it joins"
+    watch.release("t0001", first)
+    assert told() == [[2], [], []]
+
+
+def test_a_trial_is_placed_on_no_process_that_is_to_end() -> None:
+    """Its device has failed, or it hangs: it may answer until it is gone."""
+    failed, sound = engines = [MagicMock(), MagicMock()]
+    watch = EngineWatch(engines, num_trials=4)
+    answering(watch, *engines)
+    assert watch.place("t0000") == failed
+    watch.doubt(failed, is_ending=True)
+    answering(watch, *engines)
+    assert [watch.place(trial_id) for trial_id in ("t0001", "t0002")] == [sound, sound]
+    assert watch.num_up() == 2, "it still holds its device"
+    watch._answers[failed] = "the next process"
+    assert watch.place("t0003") == failed
+
+
+def test_after_a_loss_trials_are_placed_on_engines_that_have_answered_since() -> None:
+    """Nodes are often lost together: each that is yet to be noticed would cost a trial one of its losses."""
+    first, *_, third = engines = [MagicMock(), MagicMock(), MagicMock()]
+    watch = EngineWatch(engines, num_trials=4)
+    answering(watch, *engines)
+    watch.doubt(first, is_ending=False)
+    watch._sure.add(third)
+    assert watch.place("t0000") == third
+
+
+def test_a_trial_is_placed_on_no_engine_that_has_been_silent() -> None:
+    silent, sound = engines = [MagicMock(), MagicMock()]
+    watch = EngineWatch(engines, num_trials=4)
+    answering(watch, *engines)
+    watch._asked = {silent: time.monotonic() - SILENT_S - 1.0, sound: time.monotonic()}
+    assert watch.place("t0000") == sound
+    assert watch.num_up() == 1
+    watch.spread(1, num_slots=16)
+
+
+def test_all_that_a_trial_was_with_have_let_it_go_before_it_joins_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that is to end: it may be uploading and pruning."""
+    failed, sound = engines = [MagicMock(), MagicMock()]
+    watch, waited = EngineWatch(engines, num_trials=4), list[Any]()
+
+    def wait(answers: list[Any], **_: Any) -> tuple[list[Any], list[Any]]:
+        waited.extend(answers)
+        return answers, []
+
+    monkeypatch.setattr(engine_watch, "ray", SimpleNamespace(wait=wait))
+    failed.leave.remote.return_value = "left"
+    answering(watch, *engines)
+    assert watch.place("t0000") == failed
+    watch.doubt(failed, is_ending=True)
+    watch.release("t0000", failed)
+    answering(watch, *engines)
+    assert watch.place("t0000") == sound
+    assert waited == ["left"]
+    watch.release("t0000", sound)
+    answering(watch, sound)
+    assert watch.place("t0000") == sound
+    assert waited == ["left"], "once it has, it is not asked again"
+
+
+@pytest.mark.parametrize("error", [ActorDiedError(), RuntimeEnvSetupError("no working folder")])
+def test_a_trial_whose_engines_will_never_be_up_ends_with_their_error(error: RayError) -> None:
+    engines = [MagicMock(), MagicMock()]
+    watch = EngineWatch(engines, num_trials=1)
+    watch._answers = dict.fromkeys(engines, error)
+    with pytest.raises(type(error)):
+        watch.place("t0000")
+
+
+@pytest.mark.parametrize("error", [ActorUnavailableError("restarting", None), OutOfMemoryError("no memory"), None])
+def test_engines_that_may_come_back_are_waited_for(error: RayError | None) -> None:
+    engines = [MagicMock(), MagicMock()]
+    watch = EngineWatch(engines, num_trials=1)
+    watch._answers = {engines[0]: ActorDiedError()} | ({} if error is None else {engines[1]: error})
+    assert not watch._are_dead()
+
+
+def test_all_engines_store_their_last_checkpoints_whichever_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone, full, slow, nowhere = engines = [MagicMock(), MagicMock(), MagicMock(), MagicMock()]
+    outcomes: dict[Any, Any] = {
+        gone: ActorDiedError(),
+        full: RayTaskError("drain", "", StorageError("the disk is full")),
+        slow: None,
+    }
+    waited: list[Any] = []
+
+    def get(answer: Any, timeout: float | None = None) -> Any:
+        if isinstance(answer, Exception):
+            raise answer
+        return True
+
+    def wait(answers: list[Any], **_: Any) -> tuple[list[Any], list[Any]]:
+        waited.append(answers)
+        return [each for each in answers if each not in (slow.identify.remote(), nowhere.identify.remote())], []
+
+    for engine in engines:
+        engine.identify.remote.return_value = f"process of {id(engine)}"
+        engine.drain.remote.return_value = outcomes.get(engine)
+    monkeypatch.setattr(engine_watch, "ray", SimpleNamespace(get=get, wait=wait, exceptions=ray.exceptions))
+    watch = EngineWatch(engines, num_trials=1)
+    answering(watch, slow)
+    with pytest.raises(StorageError, match="the disk is full"):
+        watch.drain()
+    assert waited[1] == list(outcomes.values()), "at the first error their processes are ended"
+    assert not nowhere.drain.remote.called
 
 
 def test_ray_tune_pickles_it() -> None:

@@ -15,10 +15,10 @@ from cifar_ray.tuning.listed_search import ListedSearch
 
 NUM_TRIALS = 3000
 DEADLINE_S = 60.0
-"""In a grid, this many took two minutes; they take two seconds."""
+"""As a grid they took longer."""
 
 
-def test_trials_are_given_in_order_each_in_the_same_time(tmp_path: Path) -> None:
+def test_thousands_of_trials_are_given_in_order_within_a_minute(tmp_path: Path) -> None:
     configs = get_study("cnn").with_budget(num_trials=NUM_TRIALS, max_epochs=3).sample(0)
     listed = [assign(layout.trial_id(index), config.to_dict()) for index, config in enumerate(configs)]
     search = SearchGenerator(ConcurrencyLimiter(ListedSearch(listed), max_concurrent=NUM_TRIALS))

@@ -7,12 +7,15 @@ import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock, call
 
 import pytest
-from ray.exceptions import RayTaskError
+import ray
+from ray.exceptions import ActorDiedError, GetTimeoutError, RayTaskError
 from ray.tune.execution.tune_controller import TuneController
 
-from cifar_ray.errors import NotAMemberError
+from cifar_ray.errors import DeviceError, NotAMemberError
+from cifar_ray.tuning import member as member_module
 from cifar_ray.tuning import member_threads
 from cifar_ray.tuning.assignment import assign
 from cifar_ray.tuning.ledger import _reason
@@ -189,3 +192,37 @@ def test_a_trial_that_waits_as_its_sweep_ends_joins_no_engine_again(
         with pytest.raises(NotAMemberError):
             trial.train()
         assert len(watch.joined) == MAX_LOSSES + 1
+
+
+@pytest.mark.parametrize("method", ["join", "next_epoch"])
+@pytest.mark.parametrize(
+    ("error", "done"),
+    [
+        (NotAMemberError("sent on"), ["release"]),
+        (ValueError("a bug"), ["release"]),
+        (DeviceError("CUDA error"), ["doubt the process", "release"]),
+        (ActorDiedError(), ["doubt", "release"]),
+        (GetTimeoutError("no epoch"), ["kill", "doubt the process", "release"]),
+    ],
+)
+def test_an_engine_that_fails_a_trial_is_doubted(
+    monkeypatch: pytest.MonkeyPatch, method: str, error: Exception, done: list[str]
+) -> None:
+    """Unless the fault is not its own; one that hangs is killed before it is asked whether it is up."""
+
+    def get(called: str, timeout: float) -> list[Any]:
+        if called == method:
+            raise error
+        return []
+
+    engine = MagicMock()
+    engine.join.remote.return_value, engine.next_epoch.remote.return_value = "join", "next_epoch"
+    watch, called = MagicMock(), list[str]()
+    watch.doubt.side_effect = lambda engine, is_ending: called.append("doubt" + " the process" * is_ending)
+    watch.release.side_effect = lambda trial_id, engine: called.append("release")
+    kill = MagicMock(side_effect=lambda engine, no_restart: called.append("kill"))
+    monkeypatch.setattr(member_module, "ray", SimpleNamespace(get=get, kill=kill, exceptions=ray.exceptions))
+    with pytest.raises(type(error)):
+        list(Member(assign("t0000", {}), watch)._epochs_of(engine))
+    assert called == done
+    assert kill.call_args_list == [call(engine, no_restart=False)] * done.count("kill")

@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +20,9 @@ from cifar_ray.prices import Prices
 from cifar_ray.progress.sweep_log import budget_line
 from cifar_ray.records import SweepRecord, TrialRecord
 from cifar_ray.storage.runs import RunStore
+from cifar_ray.studies import get_study
 from cifar_ray.tuning import sweep as sweep_module
+from cifar_ray.tuning.assignment import assign
 from cifar_ray.tuning.engine import EnginePlan
 from cifar_ray.tuning.engine_watch import EngineWatch
 from cifar_ray.tuning.ledger import Ledger
@@ -79,12 +81,14 @@ def test_the_passes_of_a_cohort_follow_the_sweeps_seed(plan: SweepPlan, monkeypa
     assert asked == [(3, plan.sweep.cpus_per_trial)]
 
 
-def build(plan: SweepPlan, runs: RunStore, say: Callable[[str], None] = print) -> dict[str, Any]:
+def build(
+    plan: SweepPlan, runs: RunStore, say: Callable[[str], None] = print, ended: Collection[str] = ()
+) -> dict[str, Any]:
     """What Ray Tune would be given."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(tune, "Tuner", lambda trainable, **options: options)
         scheduler = _build_scheduler(plan, [], None)
-        given: Any = _build_tuner(plan, [], None, None, scheduler, runs, "/nowhere", say, TimeLimit(None))
+        given: Any = _build_tuner(plan, ended, None, None, scheduler, runs, "/nowhere", say, TimeLimit(None))
     return given
 
 
@@ -97,6 +101,15 @@ def test_ray_tune_is_given_the_sweeps_budget(plan: SweepPlan, runs: RunStore) ->
     assert asked.scheduler.set_search_properties(asked.metric, asked.mode)
     (bracket,) = asked.scheduler._brackets
     assert sorted(rung for rung, _ in bracket._rungs) == [3, 6, 12, 24]
+
+
+def test_a_resumed_sweep_lists_the_trials_that_are_left(plan: SweepPlan, runs: RunStore) -> None:
+    configs = get_study("cnn").with_budget(num_trials=3, max_epochs=2).sample(3)
+    plan = replace(plan, configs=configs, sweep=replace(plan.sweep, num_trials=3))
+    asked = build(plan, runs, ended={"t0000"})["tune_config"]
+    assert asked.num_samples == 2
+    given = [asked.search_alg.suggest("") for _ in range(3)]
+    assert given == [assign(f"t000{index}", configs[index].to_dict()) for index in (1, 2)] + ["FINISHED"]
 
 
 @pytest.mark.parametrize(("num_cohorts", "are_reused"), [(0, True), (2, False)])

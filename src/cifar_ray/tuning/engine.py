@@ -6,6 +6,7 @@ import os
 import threading
 import time
 import traceback
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -65,12 +66,13 @@ class CohortEngine:
     def __init__(self, data: TrainingData, plan: EnginePlan) -> None:
         from cifar_ray.training.cohort import Cohort  # noqa: PLC0415  # loads torch
 
-        self._plan, self._num_trials = plan, plan.num_trials
+        self._plan = plan
         # one for all trials: a client of S3 takes a quarter of a second of a core to create
         self._store = PatientStore(open_store(plan.storage))
         self._cohort = Cohort(data, data_seed=plan.data_seed, num_threads=plan.num_threads)
         self._changed = threading.Condition()
         self._members: dict[str, Learner] = {}
+        self._process = uuid.uuid4().hex
         self._node = ray.util.get_node_ip_address()
         self._awaited: set[str] = set()
         self._ready: set[str] = set()
@@ -80,6 +82,7 @@ class CohortEngine:
         self._seen: set[str] = set()
         self._share: int | None = None
         self._share_lapses = 0.0
+        self._num_expected: int | None = None
         self._may_grow = True
         self._has_emptied = False
         self._has_failed = False
@@ -87,9 +90,10 @@ class CohortEngine:
         self._patience_s = START_PATIENCE_S
         threading.Thread(target=self._make_passes, name="passes", daemon=True).start()
 
-    def is_usable(self) -> bool:
-        """Whether trials may join: its device has not failed. Until its process is up, nobody answers."""
-        return not self._has_failed
+    @ray.method(concurrency_group="control")
+    def identify(self) -> str:
+        """Which process this is: Ray starts another after one that has ended. Until it is up, nobody answers."""
+        return self._process
 
     def join(self, assignment: Mapping[str, Any]) -> list[EpochMetrics]:
         """Take a trial in; returns the metrics of the epochs that it already has. Raises what `Cohort.add` raises."""
@@ -150,6 +154,7 @@ class CohortEngine:
         finally:
             self._let_go(trial_id, outcome)
 
+    @ray.method(concurrency_group="control")
     def set_share(self, share: int) -> None:
         """Begin the next pass with at most so many trials, and without waiting for more.
 
@@ -159,14 +164,11 @@ class CohortEngine:
             self._share, self._share_lapses = share, time.monotonic() + SHARE_VALID_S
             self._changed.notify_all()
 
-    def expect(self, num_trials: int) -> None:
-        """Wait for this many trials in total, and no others: all of the sweep have joined, here or elsewhere.
-
-        A share holds longer: it counts those that are yet to come from another engine.
-        """
+    @ray.method(concurrency_group="control")
+    def expect(self, num_members: int) -> None:
+        """Wait until it has so many trials, and for no others: all of the sweep have joined, here or elsewhere."""
         with self._changed:
-            if self._valid_share() is None:
-                self._num_trials = num_trials
+            self._num_expected = num_members
             self._changed.notify_all()
 
     def drain(self) -> None:
@@ -283,10 +285,13 @@ class CohortEngine:
 
     def _is_complete(self) -> bool:
         """Whether waiting longer would bring no further trial."""
-        num_free = (self._valid_share() or self._plan.num_slots) - len(self._members)
-        num_to_come = min(num_free, self._num_trials - len(self._seen))
-        is_full = num_to_come <= 0 or not self._may_grow
+        is_full = self._num_to_come() <= 0 or not self._may_grow
         return is_full and bool(self._ready) and self._awaited <= self._ready
+
+    def _num_to_come(self) -> int:
+        if (expected := self._valid_share() or self._num_expected) is not None:
+            return expected - len(self._members)
+        return min(self._plan.num_slots - len(self._members), self._plan.num_trials - len(self._seen))
 
 
 def _not_a_member(trial_id: str) -> NotAMemberError:

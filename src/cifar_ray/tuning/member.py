@@ -68,15 +68,16 @@ class Member:
         """Join, then yield the trial's past and future epochs, the future ones with the standings of their pass."""
         try:
             history: list[EpochMetrics] = ray.get(engine.join.remote(dict(self._assignment)), timeout=DEADLINE_S)
-            self._watch.note_joined(self.trial_id, engine)
+            self._watch.note_joined(self.trial_id)
             for metrics in history:
                 yield metrics, []
             while epoch := ray.get(engine.next_epoch.remote(self.trial_id), timeout=DEADLINE_S):
                 yield epoch
         except (*_LOST, DeviceError) as error:
-            if isinstance(error, ray.exceptions.GetTimeoutError):
+            is_hung = isinstance(error, ray.exceptions.GetTimeoutError)
+            if is_hung:
                 ray.kill(engine, no_restart=False)
-            self._watch.doubt(engine)
+            self._watch.doubt(engine, is_ending=is_hung or isinstance(error, DeviceError))
             raise
         finally:
             self._watch.release(self.trial_id, engine)
