@@ -74,15 +74,16 @@ class Breakable:
     def start_store(self) -> None:
         environ = joined(os.environ, self.cluster.environment())
         s3_server.start(s3_server.binary(), self.cluster, self.state, environ)
-        wait_for(lambda: num_objects(self.runs) >= 0)
+        wait_for(lambda: is_serving(self.runs))
 
 
-def num_objects(runs: RunStore) -> int:
-    """-1 while the store does not answer."""
+def is_serving(runs: RunStore) -> bool:
+    """Whether the store gives what it lists: what is on its volumes may be there later."""
     try:
-        return len(runs.objects.keys())
+        keys = runs.objects.keys()
+        return all(runs.objects.read(key) is not None for key in keys)
     except Exception:  # noqa: BLE001 - whatever it says of itself
-        return -1
+        return False
 
 
 @contextmanager

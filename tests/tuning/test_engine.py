@@ -141,11 +141,10 @@ def test_an_engine_that_comes_late_waits_for_those_that_others_hand_over(
 ) -> None:
     """They come one after the other, each when its uploads have ended."""
     engine = make_engine(4, patience_s=2 * DEADLINE_S)
-    engine.set_share(2)
+    engine.expect(2)
     waiting = []
     for index in range(2):
         join(engine, index)
-        engine.expect(1 + index)
         waiting.append(callers.submit(engine.next_epoch, trial_id(index)))
         time.sleep(1.0)
     assert [call.result(DEADLINE_S)[0].num_sharing for call in waiting] == [2, 2]

@@ -4,7 +4,7 @@ import pickle
 import time
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import MagicMock
+from unittest.mock import MagicMock, call
 
 import pytest
 import ray
@@ -62,10 +62,10 @@ def test_engines_wait_for_no_more_once_all_trials_have_joined() -> None:
 
     def join(trial_id: str, *up: Any) -> None:
         answering(watch, *up)
+        for engines_of_it in watch._places.values():
+            # they have let it go
+            engines_of_it.clear()
         assert watch.place(trial_id) in up
-        # they are not asked, but gone
-        watch._places.clear()
-        watch.note_joined(trial_id)
 
     def told() -> list[list[int]]:
         given = [[each.args[0] for each in engine.expect.remote.call_args_list] for engine in engines]
@@ -108,6 +108,10 @@ def test_after_a_loss_trials_are_placed_on_engines_that_have_answered_since() ->
     answering(watch, *engines)
     watch.doubt(first, is_ending=False)
     watch._sure.add(third)
+    assert watch._free() == [], "the others may have answered in a moment, and all would go to one"
+    watch._sure.add(first)
+    watch._opens = 0.0
+    del watch._answers[first]
     assert watch.place("t0000") == third
 
 
@@ -118,7 +122,28 @@ def test_a_trial_is_placed_on_no_engine_that_has_been_silent() -> None:
     watch._asked = {silent: time.monotonic() - SILENT_S - 1.0, sound: time.monotonic()}
     assert watch.place("t0000") == sound
     assert watch.num_up() == 1
-    watch.spread(1, num_slots=16)
+
+
+def test_an_engine_waits_for_those_that_are_on_their_way_to_it() -> None:
+    full, idle = engines = [MagicMock(), MagicMock()]
+    watch = EngineWatch(engines, num_trials=8)
+    answering(watch, full)
+    for index in range(8):
+        watch.place(f"t{index}")
+    answering(watch, *engines)
+    told = idle.expect.remote.call_args_list
+    watch.spread(8, num_slots=16)
+    assert (full.set_share.remote.call_args, told[-1]) == (call(4), call(4))
+    assert full.expect.remote.call_args == call(8), "it waits for none, and parts with the last ones"
+    watch.release("t0", full)
+    watch._places["t0"].clear()
+    assert watch.place("t0") == idle
+    assert told[-1] == call(4)
+    # the others have ended
+    for index in range(1, 6):
+        watch.release(f"t{index}", full)
+    watch.spread(3, num_slots=16)
+    assert told[-1] == call(1)
 
 
 def test_all_that_a_trial_was_with_have_let_it_go_before_it_joins_another(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,8 +155,13 @@ def test_all_that_a_trial_was_with_have_let_it_go_before_it_joins_another(monkey
         waited.extend(answers)
         return answers, []
 
-    monkeypatch.setattr(engine_watch, "ray", SimpleNamespace(wait=wait))
-    failed.leave.remote.return_value = "left"
+    def get(answer: str) -> str:
+        if len(waited) == 1:
+            raise ActorUnavailableError("out of reach", None)
+        return answer
+
+    monkeypatch.setattr(engine_watch, "ray", SimpleNamespace(wait=wait, get=get, exceptions=ray.exceptions))
+    failed.leave.remote.return_value, sound.leave.remote.return_value = "left", "left, too"
     answering(watch, *engines)
     assert watch.place("t0000") == failed
     watch.doubt(failed, is_ending=True)
@@ -139,10 +169,11 @@ def test_all_that_a_trial_was_with_have_let_it_go_before_it_joins_another(monkey
     answering(watch, *engines)
     assert watch.place("t0000") == sound
     assert waited == ["left"]
-    watch.release("t0000", sound)
-    answering(watch, sound)
-    assert watch.place("t0000") == sound
-    assert waited == ["left"], "once it has, it is not asked again"
+    for _ in range(2):
+        watch.release("t0000", sound)
+        answering(watch, sound)
+        assert watch.place("t0000") == sound
+        assert waited == ["left", "left"], "again, since it was out of reach; once it has let it go, no more"
 
 
 @pytest.mark.parametrize("error", [ActorDiedError(), RuntimeEnvSetupError("no working folder")])

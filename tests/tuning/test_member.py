@@ -231,7 +231,7 @@ def test_a_trial_joins_an_engine_that_is_there(tmp_path: Path) -> None:
     assert found["back"] == "spot"
     assert found["let_go"] == ["t0001"] * 2, "as it left, and before it joined another: two would prune its epochs"
     assert found["up"] == [2, 1, 2], "one loses its node for a while"
-    assert found["again"][1] < 3, "after a loss all are asked at once"
+    assert 3 <= found["again"][1] < 6, "all are asked at once, and one without a node is waited for for a moment"
     assert found["drained"] == [True, True]
     assert found["drained_s"] < 6, "nothing is to come from one without a node, and a job that is stopped has 20 s"
     assert found["expected"] == [1, 0, 1, 0], "the sweep's only trial has joined, and joins anew"

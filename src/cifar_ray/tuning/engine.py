@@ -166,7 +166,7 @@ class CohortEngine:
 
     @ray.method(concurrency_group="control")
     def expect(self, num_members: int) -> None:
-        """Wait until it has so many trials, and for no others: all of the sweep have joined, here or elsewhere."""
+        """Wait until it has so many trials, and for no others: the driver has placed all of the sweep."""
         with self._changed:
             self._num_expected = num_members
             self._changed.notify_all()
@@ -289,9 +289,10 @@ class CohortEngine:
         return is_full and bool(self._ready) and self._awaited <= self._ready
 
     def _num_to_come(self) -> int:
-        if (expected := self._valid_share() or self._num_expected) is not None:
-            return expected - len(self._members)
-        return min(self._plan.num_slots - len(self._members), self._plan.num_trials - len(self._seen))
+        if self._num_expected is not None:
+            return self._num_expected - len(self._members)
+        num_free = (self._valid_share() or self._plan.num_slots) - len(self._members)
+        return min(num_free, self._plan.num_trials - len(self._seen))
 
 
 def _not_a_member(trial_id: str) -> NotAMemberError:

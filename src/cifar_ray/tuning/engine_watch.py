@@ -61,7 +61,7 @@ class EngineWatch:
         self._answers: dict[ActorHandle, str | ray.exceptions.RayError] = {}
         """Each engine's last: which process it is, or the error of one that is not up."""
         self._sure: set[ActorHandle] = set()
-        """Those that have answered since the last loss of any: nodes are often lost together."""
+        """Those that have answered, if by an error, since the last loss of any: nodes are often lost together."""
         self._ending: dict[ActorHandle, str] = {}
         """Each engine's last process that is to end, and may answer until it has."""
         self._urgent = {engine: threading.Event() for engine in engines}
@@ -70,9 +70,10 @@ class EngineWatch:
         """The trials that have been placed on each engine."""
         self._places: defaultdict[str, set[ActorHandle]] = defaultdict(set)
         """The engines that may hold a trial: its own, and those that have not confirmed yet that they let it go."""
-        self._joined: set[str] = set()
+        self._shares: dict[ActorHandle, int] = {}
+        """The trials that an engine is to have, while some are on their way to it."""
         self._opens = math.inf
-        """From when on trials join without waiting for engines that are not up; -inf once the first has been placed."""
+        """From when on trials join without waiting for the answers of all engines."""
 
     def start(self) -> None:
         """Begin to ask the engines, each in a thread, until the sweep ends."""
@@ -99,17 +100,19 @@ class EngineWatch:
         ever be up again.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self.has_ended or self._is_open() or self._are_dead())
+            while not (free := self._free()) and not self.has_ended:
+                if self._are_dead():
+                    raise next(each for each in self._answers.values() if isinstance(each, ray.exceptions.RayError))
+                wait_s = self._opens - time.monotonic()
+                self._changed.wait(wait_s if 0 < wait_s < math.inf else None)
             if self.has_ended:
                 return None
-            if not (free := self._open()):
-                raise next(each for each in self._answers.values() if isinstance(each, ray.exceptions.RayError))
-            self._opens = -math.inf
             chosen = min(free, key=lambda engine: len(self._members[engine]))
             self._members[chosen].add(trial_id)
-            self._expect(chosen)
+            is_new = trial_id not in self._places
             others = self._places[trial_id] - {chosen}
             self._places[trial_id].add(chosen)
+            self._expect(self._engines if is_new else [chosen])
         if others:
             self._part(trial_id, others)
         return None if self.has_ended else chosen
@@ -118,25 +121,18 @@ class EngineWatch:
         """Have its engine let a trial go. That is not waited for: its checkpoints may take minutes to be stored."""
         with self._changed:
             self._members[engine].discard(trial_id)
-            self._expect(engine)
+            self._expect([engine])
         engine.leave.remote(trial_id)
 
     def doubt(self, engine: ActorHandle, *, is_ending: bool) -> None:
         """After a loss: place trials only on engines that answer from now on, and not on a process that is to end."""
         with self._changed:
             self._sure.clear()
+            self._opens = time.monotonic() + ANSWER_DEADLINE_S
             process = self._answers.get(engine)
             if is_ending and isinstance(process, str):
                 self._ending[engine] = process
-        self._ask_all()
-
-    def note_joined(self, trial_id: str) -> None:
-        """A trial has joined an engine. Once all have, one here, one there, the engines wait for no others."""
-        with self._changed:
-            is_last = trial_id not in self._joined and len(self._joined) == self._num_trials - 1
-            self._joined.add(trial_id)
-            for engine in self._engines if is_last else ():
-                self._expect(engine)
+            self._ask_all()
 
     def spread(self, num_live: int, num_slots: int) -> None:
         """Give each engine its share of the live trials, where one of them is idle or holds more than its slots.
@@ -145,16 +141,18 @@ class EngineWatch:
         was until its uploads end, so shares are repeated until then.
         """
         with self._changed:
-            loads = {engine: len(self._members[engine]) for engine in self._open()}
-        # the fullest keep what is left over
-        engines = sorted(loads, key=loads.__getitem__, reverse=True)
-        if not engines or sum(loads.values()) != num_live or 0 < loads[engines[-1]] <= loads[engines[0]] <= num_slots:
-            return
-        shares = [math.ceil((num_live - index) / len(engines)) for index in range(len(engines))]
-        if loads[engines[0]] > shares[0] + 1:
-            for engine, share in zip(engines, shares, strict=True):
-                if share:
-                    engine.set_share.remote(share)
+            loads = {engine: len(self._members[engine]) for engine in self._free()}
+            # the fullest keep what is left over
+            engines = sorted(loads, key=loads.__getitem__, reverse=True)
+            filled, self._shares = [*self._shares], {}
+            if _is_uneven([loads[engine] for engine in engines], num_live, num_slots):
+                shares = {engine: math.ceil((num_live - index) / len(engines)) for index, engine in enumerate(engines)}
+                if loads[engines[0]] > shares[engines[0]] + 1:
+                    self._shares = {engine: share for engine, share in shares.items() if share > loads[engine]}
+                    for engine in engines:
+                        if shares[engine]:
+                            engine.set_share.remote(shares[engine])
+            self._expect({*filled, *self._shares})
 
     def drain(self) -> None:
         """Wait until every checkpoint is in the store; StorageError where that fails.
@@ -191,35 +189,33 @@ class EngineWatch:
         is_silent = time.monotonic() - self._asked.get(engine, math.inf) > SILENT_S
         return isinstance(self._answers.get(engine), str) and not is_silent
 
-    def _open(self) -> list[ActorHandle]:
-        """The engines that trials may join, with the lock held."""
+    def _free(self) -> list[ActorHandle]:
+        """The engines that a trial may join now, with the lock held; none as long as others are waited for."""
+        if len(self._sure) < len(self._engines) and time.monotonic() < self._opens:
+            return []
         return [
             engine
             for engine in self._engines
             if engine in self._sure and self._is_up(engine) and self._answers[engine] != self._ending.get(engine)
         ]
 
-    def _is_open(self) -> bool:
-        """Whether a trial may join one of them now, with the lock held."""
-        num_open = len(self._open())
-        return num_open > 0 and (num_open == len(self._engines) or time.monotonic() >= self._opens)
-
     def _are_dead(self) -> bool:
         """Whether no engine will be up again, with the lock held."""
         return all(_is_final(self._answers.get(engine)) for engine in self._engines)
 
-    def _expect(self, engine: ActorHandle) -> None:
-        """Tell an engine for how many trials to wait, where all of the sweep have joined, with the lock held."""
-        if len(self._joined) == self._num_trials:
-            engine.expect.remote(len(self._members[engine]))
+    def _expect(self, engines: Iterable[ActorHandle]) -> None:
+        """Tell engines for how many trials to wait, where all of the sweep have been placed, with the lock held."""
+        for engine in engines if len(self._places) == self._num_trials else ():
+            engine.expect.remote(max(len(self._members[engine]), self._shares.get(engine, 0)))
 
     def _part(self, trial_id: str, others: Iterable[ActorHandle]) -> None:
         """Have engines let a trial go that was with them: one may only have been out of reach."""
         asked = {engine.leave.remote(trial_id): engine for engine in others}
-        # one that is gone answers with an error
         parted, _ = ray.wait([*asked], num_returns=len(asked), timeout=DRAIN_DEADLINE_S)
+        # one that has ended holds none; one that is out of reach is asked again, when the trial moves again
+        away = {answer for answer in parted if isinstance(_read(answer), ray.exceptions.ActorUnavailableError)}
         with self._changed:
-            self._places[trial_id] -= {asked[answer] for answer in parted}
+            self._places[trial_id] -= {asked[answer] for answer in parted if answer not in away}
 
     def _keep_asking(self, engine: ActorHandle) -> None:
         while not self.has_ended:
@@ -234,7 +230,7 @@ class EngineWatch:
                     self._sure.add(engine)
                 if isinstance(answer, str):
                     self._opens = min(self._opens, time.monotonic() + START_DEADLINE_S)
-                if self._is_open() or self._are_dead():
+                if self._free() or self._are_dead():
                     self._changed.notify_all()
             self._urgent[engine].wait(ASK_PERIOD_S)
 
@@ -253,6 +249,11 @@ def _read(answer: ray.ObjectRef) -> str | ray.exceptions.RayError:
         return str(ray.get(answer))
     except ray.exceptions.RayError as error:
         return error
+
+
+def _is_uneven(loads: Sequence[int], num_live: int, num_slots: int) -> bool:
+    """Whether all live trials are with engines of these loads, the fullest first, and one is idle or over its slots."""
+    return bool(loads) and sum(loads) == num_live and (loads[-1] == 0 or loads[0] > num_slots)
 
 
 def _is_final(answer: str | ray.exceptions.RayError | None) -> bool:

@@ -68,7 +68,6 @@ class Member:
         """Join, then yield the trial's past and future epochs, the future ones with the standings of their pass."""
         try:
             history: list[EpochMetrics] = ray.get(engine.join.remote(dict(self._assignment)), timeout=DEADLINE_S)
-            self._watch.note_joined(self.trial_id)
             for metrics in history:
                 yield metrics, []
             while epoch := ray.get(engine.next_epoch.remote(self.trial_id), timeout=DEADLINE_S):
