@@ -31,7 +31,7 @@ from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Study, get_study
 from cifar_ray.studies.study import Searcher
 from cifar_ray.training.cohort import Cohort
-from cifar_ray.tuning.assignment import assign, assigned_trial
+from cifar_ray.tuning.assignment import assigned_trial
 from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE, to_result
 from cifar_ray.tuning.listed_search import ListedSearch
 from cifar_ray.tuning.searchers import open_search
@@ -42,8 +42,7 @@ def sweep(
 ) -> None:
     """Run the sweep and store its metrics."""
     first = study.sample(record.seed)
-    listed = (assign(trial_id(index), each.to_dict()) for index, each in enumerate(first))
-    search = ListedSearch(listed) if study.searcher == "random" else open_search(study, record, first, runs)
+    search = ListedSearch(first) if study.searcher == "random" else open_search(study, record, first, runs)
     num_at_once = study.trials_at_once if study.searcher != "random" else study.with_searcher("tpe").trials_at_once
     scheduler = ASHAScheduler(
         time_attr=TIME_ATTRIBUTE,

@@ -128,12 +128,11 @@ def test_a_later_generation_is_waited_for_like_the_first(
 def test_the_sweeps_last_trials_wait_for_no_further_ones(make_engine: MakeEngine, callers: ThreadPoolExecutor) -> None:
     """With several cohorts, others may have got those that this one expected."""
     engine = make_engine(4, patience_s=2 * DEADLINE_S)
-    join(engine, 0)
-    waiting = [callers.submit(engine.next_epoch, trial_id(0))]
+    waiting = [callers.submit(run_trial, engine, index) for index in range(2)]
     engine.expect(2)
-    join(engine, 1)
-    waiting.append(callers.submit(engine.next_epoch, trial_id(1)))
-    assert [call.result(DEADLINE_S)[0].num_sharing for call in waiting] == [2, 2]
+    trials = results(waiting)
+    assert [len(lines) for lines in trials] == [3, 3]
+    assert {line.num_sharing for lines in trials for line in lines} == {2}
 
 
 def test_an_engine_that_comes_late_waits_for_those_that_others_hand_over(
@@ -405,6 +404,26 @@ def test_whoever_has_a_trial_leave_waits_for_its_uploads(
     uploaded.set()
     for each in going:
         each.result(DEADLINE_S)
+
+
+def test_a_trial_whose_process_died_does_not_count(make_engine: MakeEngine, callers: ThreadPoolExecutor) -> None:
+    """Its next one, which has it leave, may be yet to come."""
+    engine = make_engine(2, patience_s=0.5)
+    for index in range(2):
+        join(engine, index)
+    assert engine.next_epoch("t0000") is not None
+    assert len(engine._awaited) == 1
+
+
+def test_an_engine_of_dead_trials_is_idle(make_engine: MakeEngine) -> None:
+    engine = make_engine(2, patience_s=0.2)
+    join(engine, 0)
+    started = time.monotonic()
+    while engine._awaited and time.monotonic() - started < DEADLINE_S:
+        time.sleep(0.05)
+    assert not engine._awaited
+    # one that was only slow is trained all the same
+    assert engine.next_epoch("t0000") is not None
 
 
 def test_an_epoch_says_on_which_node_it_was_trained(make_engine: MakeEngine) -> None:

@@ -21,7 +21,7 @@ DEADLINE_S = 60.0
 def test_thousands_of_trials_are_given_in_order_within_a_minute(tmp_path: Path) -> None:
     configs = get_study("cnn").with_budget(num_trials=NUM_TRIALS, max_epochs=3).sample(0)
     listed = [assign(layout.trial_id(index), config.to_dict()) for index, config in enumerate(configs)]
-    search = SearchGenerator(ConcurrencyLimiter(ListedSearch(listed), max_concurrent=NUM_TRIALS))
+    search = SearchGenerator(ConcurrencyLimiter(ListedSearch(configs), max_concurrent=NUM_TRIALS))
     search.add_configurations([Experiment("cnn-1", tune.Trainable, num_samples=NUM_TRIALS, storage_path=str(tmp_path))])
     started = time.monotonic()
     given = []
@@ -33,7 +33,8 @@ def test_thousands_of_trials_are_given_in_order_within_a_minute(tmp_path: Path) 
 
 
 def test_ray_tune_pickles_it() -> None:
-    search = ListedSearch([{"trial_id": "t0000"}])
+    (config,) = get_study("cnn").with_budget(num_trials=1, max_epochs=3).sample(0)
+    search = ListedSearch([config])
     again = pickle.loads(pickle.dumps(search))  # noqa: S301  # what it has just written
-    assert again.suggest("of Ray Tune") == {"trial_id": "t0000"}
+    assert again.suggest("of Ray Tune") == assign("t0000", config.to_dict())
     assert again.suggest("of Ray Tune") == "FINISHED"

@@ -23,10 +23,10 @@ START_DEADLINE_S = 20.0
 SILENT_S = 10.0
 """Seconds without an answer until an engine counts as not up: frozen, or on a node whose loss nobody has noticed."""
 ANSWER_DEADLINE_S = 1.0
-"""Seconds for an engine to show that it is up, when all are drained."""
+"""Seconds for an engine to show that it is up, after the loss of any, and when all are drained."""
 MAX_CROWD = 8
 """Cohorts whose trials may all wait in one engine, with a thread each: those of further ones wait for a thread."""
-_LOST = (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError)
+LOST = (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError)
 """The errors of an engine that has died, and mostly comes back."""
 
 
@@ -36,7 +36,7 @@ def start_engines(
     """Start actors on the connected cluster, which Ray restarts if they die, as long as the caller holds `data`."""
     # a thread for each waiting trial, which may be all, for each that joins or leaves, and some to drain it
     num_threads = 2 * min(num_engines + 1, MAX_CROWD) * plan.num_slots + 4
-    # in order, and never behind trials that wait
+    # its calls are never behind trials that wait
     control = ray.remote(concurrency_groups={"control": 1})
     actor = control(CohortEngine).options(max_restarts=-1, max_concurrency=num_threads, **demand)
     return [actor.remote(data, plan) for _ in range(num_engines)]
@@ -176,7 +176,7 @@ class EngineWatch:
                 if isinstance(error.cause, CifarRayError):
                     raise error.cause from error
                 raise
-            except _LOST:
+            except LOST:
                 continue
             except ray.exceptions.GetTimeoutError as error:
                 raise StorageError(
@@ -244,7 +244,7 @@ class EngineWatch:
 
 
 def _read(answer: ray.ObjectRef) -> str | ray.exceptions.RayError:
-    """Which process an engine is, or the error of one that is not up."""
+    """What an engine answers, such as which process it is, or the error of one that is not up."""
     try:
         return str(ray.get(answer))
     except ray.exceptions.RayError as error:
@@ -258,5 +258,5 @@ def _is_uneven(loads: Sequence[int], num_live: int, num_slots: int) -> bool:
 
 def _is_final(answer: str | ray.exceptions.RayError | None) -> bool:
     """Whether an engine will not be up again: no process of it could start, as where its working folder is missing."""
-    is_lost = isinstance(answer, _LOST) and not isinstance(answer, ray.exceptions.ActorDiedError)
+    is_lost = isinstance(answer, LOST) and not isinstance(answer, ray.exceptions.ActorDiedError)
     return isinstance(answer, ray.exceptions.RayError) and not is_lost

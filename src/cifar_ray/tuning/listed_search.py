@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ray.tune.search import Searcher
 
+from cifar_ray.storage import layout
+from cifar_ray.studies import TrialConfig
+from cifar_ray.tuning.assignment import assign
 from cifar_ray.tuning.epoch_report import METRIC
 
 
 class ListedSearch(Searcher):
-    """Suggests assignments in order. For each trial of a grid Ray Tune would copy the whole grid."""
+    """Suggests the trials in order. For each trial of a grid Ray Tune would copy the whole grid."""
 
-    def __init__(self, assignments: Iterable[Mapping[str, Any]]) -> None:
+    def __init__(self, configs: Sequence[TrialConfig], ended: Collection[str] = ()) -> None:
+        """`configs` are those of all trials; the trials of the ids `ended` are left out."""
         super().__init__(metric=METRIC, mode="max")
-        # an iterator that Ray Tune can pickle
-        self._left = iter(list(assignments))
+        trials = {layout.trial_id(index): each.to_dict() for index, each in enumerate(configs)}
+        # a list's iterator, which Ray Tune can pickle
+        self._left = iter([assign(name, settings) for name, settings in trials.items() if name not in ended])
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        """The next assignment; FINISHED where none is left."""
-        assignment = next(self._left, None)
-        return str(Searcher.FINISHED) if assignment is None else dict(assignment)
+        """The next trial's assignment; FINISHED where none is left."""
+        return next(self._left, str(Searcher.FINISHED))
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
         """Does nothing: the list is fixed."""

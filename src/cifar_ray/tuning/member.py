@@ -12,7 +12,7 @@ from ray.tune.result import RESULT_DUPLICATE
 
 from cifar_ray.errors import DeviceError, NotAMemberError
 from cifar_ray.records import EpochMetrics
-from cifar_ray.tuning.engine_watch import EngineWatch
+from cifar_ray.tuning.engine_watch import LOST, EngineWatch
 from cifar_ray.tuning.epoch_report import to_result
 from cifar_ray.tuning.standing import Standing
 
@@ -21,7 +21,7 @@ DEADLINE_S = 2 * 3600
 MAX_LOSSES = 5
 """Most losses of a node in a row, without an epoch in between: beyond that, the nodes are not to blame."""
 
-_LOST = (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError, ray.exceptions.GetTimeoutError)
+_LOST = (*LOST, ray.exceptions.GetTimeoutError)
 
 
 class Member:

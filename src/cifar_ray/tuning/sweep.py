@@ -7,7 +7,7 @@ import math
 import os
 import threading
 import traceback
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
@@ -24,11 +24,9 @@ from cifar_ray.errors import InterruptedSweepError, StorageError, StoreUnavailab
 from cifar_ray.prices import Prices
 from cifar_ray.provenance import now
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult
-from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Study, TrialConfig
 from cifar_ray.studies.options import Keep
-from cifar_ray.tuning.assignment import assign
 from cifar_ray.tuning.engine import EnginePlan
 from cifar_ray.tuning.engine_watch import EngineWatch, start_engines
 from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE
@@ -182,7 +180,7 @@ def _build_tuner(
         *([Pruner(runs, sweep.sweep_id, ledger.trials)] if plan.keep == "winner" and sweep.searcher != "pbt" else []),
     ]
     # a sweep resumes from its records alone (docs/decisions/0011)
-    search = open_search(plan.study, sweep, plan.configs, runs) if plan.study else _listed(plan.configs, ended)
+    search = open_search(plan.study, sweep, plan.configs, runs) if plan.study else ListedSearch(plan.configs, ended)
     return tune.Tuner(
         trainable,
         tune_config=_tune_config(plan, search, scheduler, sweep.num_trials - len(ended)),
@@ -251,12 +249,6 @@ def _alone(plan: SweepPlan, where: Mapping[str, str]) -> Any:
     labels = {"bundle_label_selector": [dict(where)]} if where else {}
     trial = tune.with_parameters(run_trial, data=plan.data, plan=trial_plan)
     return tune.with_resources(trial, tune.PlacementGroupFactory([demand], **labels))
-
-
-def _listed(configs: Sequence[TrialConfig], ended: Collection[str]) -> ListedSearch:
-    """All trials but those that have ended."""
-    trials = {layout.trial_id(index): each.to_dict() for index, each in enumerate(configs)}
-    return ListedSearch(assign(name, settings) for name, settings in trials.items() if name not in ended)
 
 
 def _build_scheduler(plan: SweepPlan, known: Iterable[EpochMetrics], watch: EngineWatch | None) -> PassASHA:
