@@ -19,6 +19,7 @@ from cifar_ray.reporting.formats import (
     caution,
     chosen_by,
     cost_text,
+    counted,
     data_name,
     interval_text,
     percent,
@@ -29,6 +30,7 @@ from cifar_ray.reporting.formats import (
 from cifar_ray.reporting.score_rows import SETTINGS, report_note, score_columns
 from cifar_ray.storage.runs import SweepSummary
 from cifar_ray.studies import Choice, Study
+from cifar_ray.studies.space import Domain
 from cifar_ray.studies.trial_config import DESCRIPTIONS
 
 SHORT = {name: described.short for name, described in DESCRIPTIONS.items() if described.short}
@@ -174,33 +176,36 @@ def studies_renderable(studies: Sequence[Study]) -> RenderableType:
 
 
 def study_renderable(study: Study) -> RenderableType:
-    """A study's space, fixed settings and budget, with what the report found.
+    """A study's space, fixed settings and budget, with what the report found if it has the study.
 
     Settings, and words among their values, have the names that `job submit --setting` takes, where it takes them.
     """
-    winner = study.published.winner if study.published else {}
-    table = narrow_table("setting", "values", "report's winner")
-    for name, domain in study.space.items():
-        values = " or ".join(map(_as_set, domain.values)) if isinstance(domain, Choice) else str(domain)
-        table.add_row(name, verbatim(values), setting(name, winner))
-    for name, value in study.fixed.items():
-        table.add_row(name, verbatim(f"always {_as_set(value)}"), setting(name, winner))
+    published = study.published
+    table = narrow_table("setting", "values", *["report's winner"] * (published is not None))
+    rows = {name: _domain_text(domain) for name, domain in study.space.items()}
+    rows |= {name: f"always {_as_set(value)}" for name, value in study.fixed.items()}
+    for name, values in rows.items():
+        table.add_row(name, verbatim(values), *([setting(name, published.winner)] if published else []))
     budget = study.budget
+    asha = f"ASHA: grace period {budget.grace_period}, reduction factor {budget.reduction_factor}"
     lines = [
         f"{study.name}: {study.title} (jobs/{' '.join(study.job)})",
-        f"{budget.num_trials} trials of at most {budget.max_epochs} epochs; ASHA: grace period {budget.grace_period}, "
-        f"reduction factor {budget.reduction_factor}; searcher: {study.searcher}; "
-        f"{study.accelerators_per_trial:g} accelerators a trial",
+        f"{counted(budget.num_trials, 'trial')} of at most {counted(budget.max_epochs, 'epoch')}; "
+        f"{asha if budget.grace_period < budget.max_epochs else 'none is stopped early'}; "
+        f"searcher: {study.searcher}; accelerators per trial: {study.accelerators_per_trial:g}",
     ]
     if study.finalists:
         length = f", {study.final_epochs} epochs" if study.final_epochs else ""
         lines.append(f"finals: the best {study.finalists} retrained on {study.seeds} seeds each{length}")
-    if study.published:
+    if published:
         lines.append(
-            f"report: validation {percent(study.published.validation_accuracy)} %, "
-            f"test {100 * study.published.test_accuracy:.4g} %"
+            f"report: validation {percent(published.validation_accuracy)} %, test {100 * published.test_accuracy:.4g} %"
         )
     return Group(*(verbatim(line) for line in lines), Text(), table)
+
+
+def _domain_text(domain: Domain) -> str:
+    return " or ".join(map(_as_set, domain.values)) if isinstance(domain, Choice) else str(domain)
 
 
 def _as_set(value: object) -> str:
