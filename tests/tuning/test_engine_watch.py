@@ -176,6 +176,36 @@ def test_all_that_a_trial_was_with_have_let_it_go_before_it_joins_another(monkey
         assert waited == ["left", "left"], "again, since it was out of reach; once it has let it go, no more"
 
 
+def test_an_engine_that_is_in_reach_again_lets_those_go_that_went_on_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would go on to upload and prune their epochs."""
+    away, sound = engines = [MagicMock(), MagicMock()]
+    watch = EngineWatch(engines, num_trials=3)
+    answers: list[Any] = ["process", ActorUnavailableError("out of reach", None), "process", "process"]
+
+    def wait(asked: list[Any], **_: Any) -> tuple[list[Any], list[Any]]:
+        return [], asked
+
+    def get(_: Any) -> str:
+        answer = answers.pop(0)
+        watch.has_ended = not answers
+        if isinstance(answer, RayError):
+            raise answer
+        return str(answer)
+
+    monkeypatch.setattr(engine_watch, "ray", SimpleNamespace(wait=wait, get=get, exceptions=ray.exceptions))
+    monkeypatch.setattr(engine_watch, "ASK_PERIOD_S", 0.0)
+    answering(watch, away)
+    for trial_id in ("moved", "ended", "stayed"):
+        assert watch.place(trial_id) == away
+    for trial_id in ("moved", "ended"):
+        watch.release(trial_id, away)
+    answering(watch, sound)
+    assert watch.place("moved") == sound
+    away.leave.remote.reset_mock()
+    watch._keep_asking(away)
+    assert away.leave.remote.call_args_list == [call("moved"), call("ended")], "once, when it is back"
+
+
 @pytest.mark.parametrize("error", [ActorDiedError(), RuntimeEnvSetupError("no working folder")])
 def test_a_trial_whose_engines_will_never_be_up_ends_with_their_error(error: RayError) -> None:
     engines = [MagicMock(), MagicMock()]

@@ -212,7 +212,7 @@ class EngineWatch:
         """Have engines let a trial go that was with them: one may only have been out of reach."""
         asked = {engine.leave.remote(trial_id): engine for engine in others}
         parted, _ = ray.wait([*asked], num_returns=len(asked), timeout=DRAIN_DEADLINE_S)
-        # one that has ended holds none; one that is out of reach is asked again, when the trial moves again
+        # one that has ended holds none; one that is out of reach is asked again once it is back
         away = {answer for answer in parted if isinstance(_read(answer), ray.exceptions.ActorUnavailableError)}
         with self._changed:
             self._places[trial_id] -= {asked[answer] for answer in parted if answer not in away}
@@ -225,6 +225,7 @@ class EngineWatch:
             answer = _read(engine.identify.remote())
             with self._changed:
                 del self._asked[engine]
+                was_away = isinstance(self._answers.get(engine), ray.exceptions.RayError)
                 self._answers[engine] = answer
                 if not self._urgent[engine].is_set():
                     self._sure.add(engine)
@@ -232,7 +233,15 @@ class EngineWatch:
                     self._opens = min(self._opens, time.monotonic() + START_DEADLINE_S)
                 if self._free() or self._are_dead():
                     self._changed.notify_all()
+                if was_away and isinstance(answer, str):
+                    self._recall(engine)
             self._urgent[engine].wait(ASK_PERIOD_S)
+
+    def _recall(self, engine: ActorHandle) -> None:
+        """Have an engine that was out of reach let those trials go that have left it, with the lock held."""
+        for trial_id, places in self._places.items():
+            if engine in places and trial_id not in self._members[engine]:
+                engine.leave.remote(trial_id)
 
     def _ask_all(self) -> None:
         for urgent in self._urgent.values():
