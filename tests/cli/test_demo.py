@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from cifar_ray.cli.main import main
 from cifar_ray.cluster import local
+from cifar_ray.cluster.state import StateFolder
 from cifar_ray.errors import ClusterError
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
@@ -90,13 +91,24 @@ def test_a_folder_that_cannot_take_the_results_is_told_before_anything_starts(
 
 def test_a_second_demo_leaves_the_first_alone(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    stopped: list[Path] = []
+    monkeypatch.setattr(local, "up", lambda options, say: pytest.fail("it has started"))
+    monkeypatch.setattr(local, "down", lambda home, say: pytest.fail("it stops the first one's"))
+    state = StateFolder(home=home / "demo")
+    state.prepare()
+    with state.owned():
+        done = CliRunner().invoke(main, ["demo"])
+    assert (done.exit_code, "another demo is at work" in done.output) == (ClusterError.exit_code, True), done.output
 
-    def refuse(*arguments: object) -> None:
-        raise ClusterError("a cluster runs already at http://127.0.0.1:1")
 
-    monkeypatch.setattr(local, "up", refuse)
-    monkeypatch.setattr(local, "down", lambda home, say: stopped.append(home))
-    done = CliRunner().invoke(main, ["demo"])
-    assert (done.exit_code, "runs already" in done.output) == (ClusterError.exit_code, True)
-    assert stopped == []
+def test_what_a_killed_demo_left_is_stopped_and_not_what_another_runs(home: Path, tmp_path: Path) -> None:
+    with subprocess.Popen([*DEMO, "--to", str(tmp_path)], stdout=subprocess.PIPE, text=True) as demo:
+        assert demo.stdout is not None
+        assert any("see it live: " in line for line in demo.stdout)
+        down = CliRunner().invoke(main, ["local", "down"])
+        assert "no local cluster is running" in down.output
+        assert demo.poll() is None
+        demo.kill()
+    assert processes_of(home)
+    down = CliRunner().invoke(main, ["local", "down"])
+    assert (down.exit_code, "stopping Ray and the S3 server" in down.output) == (0, True), down.output
+    assert processes_of(home) == []

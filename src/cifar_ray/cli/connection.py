@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 LOCAL_FOLDER = "local"
 """Below the settings' home: the one-machine cluster's state."""
+DEMO_FOLDER = "demo"
+"""The same of the demo's own."""
 
 storage_option = click.option(
     "--storage",

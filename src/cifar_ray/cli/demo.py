@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from cifar_ray.cli.connection import connect_jobs, connect_runs, enter
+from cifar_ray.cli.connection import DEMO_FOLDER, connect_jobs, connect_runs, enter
 from cifar_ray.cli.interrupts import end_as_at_ctrl_c
 from cifar_ray.cli.job import watch, with_absolute_folders
 from cifar_ray.cluster import local
@@ -20,11 +20,9 @@ from cifar_ray.settings import read_settings
 from cifar_ray.storage.object_store import open_store
 from cifar_ray.storage.probe import check_write_read_delete
 from cifar_ray.storage.pulling import pull_sweep
-from cifar_ray.studies import get_study
+from cifar_ray.studies import Study, get_study
 from cifar_ray.studies.options import SweepOptions
 from cifar_ray.submission.job_spec import evaluation_job, find_jobs, tuning_job
-
-DEMO_FOLDER = "demo"
 
 
 @click.command()
@@ -48,7 +46,8 @@ def demo(trials: int, max_epochs: int, data: str, folder: Path) -> None:
     """Try everything on this machine in under five minutes.
 
     Starts a cluster of its own, sweeps a small `cnn`, scores the winner on the test set and stops everything. Ctrl-C
-    stops what was started; results so far stay in the store's folder.
+    stops what was started; results so far stay in the store's folder. What a killed demo left running is stopped by the
+    next one, or by `local down`.
     """
     study = get_study("cnn").with_budget(num_trials=trials, max_epochs=max_epochs)
     options = with_absolute_folders(SweepOptions(trials=trials, max_epochs=max_epochs, data=data))
@@ -57,29 +56,32 @@ def demo(trials: int, max_epochs: int, data: str, folder: Path) -> None:
     check_write_read_delete(open_store(str(folder)))
     home = read_settings().home / DEMO_FOLDER
     end_as_at_ctrl_c()
-    # where one runs already, it is another demo's
-    cluster = local.up(local.LocalClusterOptions(home=home), click.echo)
-    try:
+    with local.temporary(local.LocalClusterOptions(home=home), click.echo) as cluster:
         enter(cluster)
-        client = connect_jobs()
-        sweep = tuning_job(study, options, jobs)
-        sweep_id = sweep.metadata["sweep_id"]
-        client.submit(sweep)
-        page = PageServer(connect_runs(None))
-        threading.Thread(target=page.serve_forever, name="page", daemon=True).start()
-        click.echo(f"see it live: {page.sweep_url(sweep_id)}")
-        watch(client, sweep.submission_id)
-        evaluation = evaluation_job([sweep_id], None, jobs)
-        client.submit(evaluation)
-        watch(client, evaluation.submission_id)
-        pull_sweep(connect_runs(None), sweep_id, folder)
-    except KeyboardInterrupt:
-        # between two jobs; during one, `watch` exits so
-        sys.exit(InterruptedSweepError.exit_code)
-    finally:
-        local.down(home, click.echo)
+        try:
+            sweep_id = _run(study, options, jobs)
+            pull_sweep(connect_runs(None), sweep_id, folder)
+        except KeyboardInterrupt:
+            # before or after a job; during one, `watch` exits so
+            sys.exit(InterruptedSweepError.exit_code)
     click.echo(
         f"results: {folder / sweep_id}/report/index.html (and table.md, figures/); checkpoints stay in {home}/s3"
     )
     command = "cifar-ray" if shutil.which("cifar-ray") else shlex.quote(sys.argv[0])
     click.echo(f"next: {command} local up; {command} job submit cnn")
+
+
+def _run(study: Study, options: SweepOptions, jobs: Path) -> str:
+    """Run the sweep and its evaluation, with the page beside them; returns the sweep's id."""
+    client = connect_jobs()
+    sweep = tuning_job(study, options, jobs)
+    sweep_id = sweep.metadata["sweep_id"]
+    client.submit(sweep)
+    page = PageServer(connect_runs(None))
+    threading.Thread(target=page.serve_forever, name="page", daemon=True).start()
+    click.echo(f"see it live: {page.sweep_url(sweep_id)}")
+    watch(client, sweep.submission_id)
+    evaluation = evaluation_job([sweep_id], None, jobs)
+    client.submit(evaluation)
+    watch(client, evaluation.submission_id)
+    return sweep_id

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
 from cifar_ray.capacity import NodeKind
-from cifar_ray.cli.connection import LOCAL_FOLDER
+from cifar_ray.cli.connection import DEMO_FOLDER, LOCAL_FOLDER
 from cifar_ray.cli.interrupts import end_as_at_ctrl_c
 from cifar_ray.cluster import local as cluster
 from cifar_ray.cluster import s3_server
@@ -101,10 +102,13 @@ def up(
 
 @local.command()
 def down() -> None:
-    """Stop the cluster and the jobs that run on it. Results stay."""
+    """Stop the cluster and the jobs that run on it, and what a killed demo left. Results stay."""
     home = read_settings().home / LOCAL_FOLDER
     running = _running_jobs(home)
-    if not cluster.down(home, click.echo):
+    was_running = cluster.down(home, click.echo)
+    with suppress(ClusterError):  # a demo is at work, which stops its own
+        was_running |= cluster.stop_abandoned(read_settings().home / DEMO_FOLDER, click.echo)
+    if not was_running:
         click.echo("no local cluster is running")
     for each in running:
         resume = resume_command(each.metadata)

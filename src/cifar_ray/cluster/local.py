@@ -6,8 +6,8 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -109,6 +109,32 @@ def down(home: Path, say: Callable[[str], None] = lambda line: None) -> bool:
             with suppress(OSError):
                 say("stopping Ray and the S3 server")
         return _clear(state)
+
+
+@contextmanager
+def temporary(options: LocalClusterOptions, say: Callable[[str], None]) -> Iterator[LocalCluster]:
+    """A cluster for the caller alone, which is stopped afterwards.
+
+    What a process left that was killed meanwhile is stopped first. ClusterError as `up`, and where another has it.
+    """
+    state = StateFolder(home=options.home.expanduser().absolute())
+    state.prepare()
+    with state.owned():
+        down(options.home, say)
+        cluster = up(options, say)
+        try:
+            yield cluster
+        finally:
+            down(options.home, say)
+
+
+def stop_abandoned(home: Path, say: Callable[[str], None]) -> bool:
+    """Stop a temporary cluster whose process has been killed; returns whether there was one."""
+    state = StateFolder(home=home.expanduser().absolute())
+    if state.read() is None:
+        return False
+    with state.owned():
+        return down(home, say)
 
 
 def _check_ours(state: StateFolder) -> None:

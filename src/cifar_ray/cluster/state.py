@@ -18,7 +18,7 @@ from cifar_ray.json_record import Record
 
 OWN_FOLDER = "let CIFAR_RAY_HOME name a folder of your own"
 LOCK_PATIENCE_S = 3.0
-"""Seconds to wait for a server killed a moment ago: its last thread still holds its files, and so the lock."""
+"""Seconds to wait for a process killed a moment ago: its last thread still holds its files, and so the lock."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +136,13 @@ class StateFolder:
             "stop that one where it runs, or give this machine a folder of its own by CIFAR_RAY_HOME",
         )
         return _locked(self.home / "s3.lock", held, patience_s=LOCK_PATIENCE_S)
+
+    def owned(self) -> AbstractContextManager[int]:
+        """Have the cluster to oneself until this process ends, however it does; ClusterError where another has it."""
+        held = ClusterError(
+            f"another demo is at work in {self.home}", "wait until it has ended, or stop it with Ctrl-C"
+        )
+        return _locked(self.home / "owner.lock", held, patience_s=LOCK_PATIENCE_S)
 
     def locked(self) -> AbstractContextManager[int]:
         """Keep other starts and stops out; ClusterError where one is in progress."""
