@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from cifar_ray.cli import job
 from cifar_ray.cli import local as command
-from cifar_ray.cli.connection import LOCAL_FOLDER, connect_runs, local_cluster_end
+from cifar_ray.cli.connection import LOCAL_FOLDER, connect_runs, find_store, local_cluster_end
 from cifar_ray.cli.main import main
 from cifar_ray.cluster import local, processes
 from cifar_ray.cluster.credentials import make_secrets
@@ -82,6 +82,31 @@ def cluster(state: StateFolder, dashboard: str) -> LocalCluster:
     made = replace(made, dashboard_url=dashboard, ray=me, s3=me, ready_at="2026-01-01T00:00:00+00:00")
     state.write(made)
     return made
+
+
+@pytest.mark.parametrize(
+    ("storage", "endpoint", "expected"),
+    [
+        ("s3://cifar-ray/results/cnn-1", None, "local"),  # finals of a sweep, by the address that `local up` prints
+        ("s3://cifar-ray/mine", None, "local"),
+        ("s3://cifar-ray-2/results", None, None),
+        ("s3://cifar-ray/results", "http://127.0.0.1:9", "http://127.0.0.1:9"),
+    ],
+)
+def test_an_address_in_the_local_clusters_bucket_is_of_its_server(
+    monkeypatch: pytest.MonkeyPatch, cluster: LocalCluster, storage: str, endpoint: str | None, expected: str | None
+) -> None:
+    """Elsewhere it would be a bucket of AWS, asked with the user's own keys."""
+    for name in {*os.environ, *cluster.environment()}:
+        if name.startswith(("AWS_", "RAY_", "CIFAR_RAY_STORAGE")):
+            monkeypatch.setenv(name, "restored at the end")
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "mine")
+    if endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+    find_store(storage)
+    assert os.environ.get("AWS_ENDPOINT_URL_S3") == (cluster.s3_endpoint_url if expected == "local" else expected)
+    assert ("AWS_ACCESS_KEY_ID" in os.environ) == (expected != "local")
 
 
 @pytest.mark.parametrize(("number", "is_of_disk"), [(errno.ENOSPC, True), (errno.EMFILE, False)])

@@ -13,7 +13,7 @@ from fakes import checkpoint
 from cifar_ray.cli import removal
 from cifar_ray.cli.main import main
 from cifar_ray.cli.removal import remove_unheld
-from cifar_ray.errors import CifarRayError, SweepHeldError, UnknownNameError
+from cifar_ray.errors import CifarRayError, ConfigurationError, SweepHeldError, UnknownNameError
 from cifar_ray.finals import Finalist, Finals, Retraining
 from cifar_ray.records import SweepRecord, SweepResult, TrialRecord
 from cifar_ray.storage import layout
@@ -217,6 +217,17 @@ def test_a_deletion_that_breaks_off_anywhere_leaves_a_sweep_to_resume_or_to_dele
         assert kept.objects.keys() == []
         for key, content in objects.items():
             kept.objects.write(key, content)
+
+
+def test_of_finals_by_themselves_nothing_is_removed(kept: RunStore, with_finals: str) -> None:
+    """Their best training may be of a configuration that lost by its mean."""
+    nested = kept.finals("cnn-1")
+    before = nested.objects.sizes()
+    with pytest.raises(ConfigurationError, match="the finals of 'cnn-1'"):
+        surplus(nested, with_finals)
+    done = CliRunner().invoke(main, ["results", "gc", with_finals, "--remove", "--storage", nested.objects.uri])
+    assert (done.exit_code, "name that sweep" in done.output) == (2, True), done.output
+    assert nested.objects.sizes() == before
 
 
 def test_a_sweep_is_deleted_with_its_finals_and_no_other(

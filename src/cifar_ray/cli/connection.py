@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import click
 
@@ -15,7 +16,7 @@ from cifar_ray.cluster import environment, local
 from cifar_ray.cluster.on_kubernetes.head_access import reach_head
 from cifar_ray.cluster.state import LocalCluster, find
 from cifar_ray.errors import ClusterError, ConfigurationError
-from cifar_ray.settings import read_settings
+from cifar_ray.settings import Settings, read_settings
 from cifar_ray.storage.object_store import ObjectStore, open_store
 from cifar_ray.storage.runs import RunStore
 
@@ -106,11 +107,22 @@ def _found(home: Path, *, is_whole: bool = True) -> LocalCluster | None:
 
 
 def find_store(storage: str | None) -> ObjectStore:
-    """The store of results: the option's, the environment's, the local cluster's, else the default folder."""
-    if storage is None and read_settings().storage is None:
+    """The store of results: the option's, the environment's, the local cluster's, else the default folder.
+
+    An address in the local cluster's bucket is of its S3 server, unless the environment names another cluster or S3.
+    """
+    before = read_settings()
+    if (storage is None and before.storage is None) or _is_in_local_cluster(storage, before):
         use_local_cluster()
     settings = read_settings()
     return open_store(storage or settings.storage or settings.default_storage, settings.s3)
+
+
+def _is_in_local_cluster(storage: str | None, settings: Settings) -> bool:
+    if not (storage or "").startswith("s3://") or settings.s3.endpoint_url is not None:
+        return False
+    cluster = _found(settings.home / LOCAL_FOLDER)
+    return cluster is not None and urlsplit(storage).netloc == urlsplit(cluster.storage).netloc
 
 
 def connect_runs(storage: str | None, *, may_be_new: bool = False) -> RunStore:

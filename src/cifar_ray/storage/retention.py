@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from cifar_ray.errors import ConfigurationError
 from cifar_ray.storage import layout
 from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.runs import RunStore
@@ -15,13 +16,16 @@ _FIRST = ("test_scores.json", layout.RESULT, "trial.json", layout.MANIFEST)
 
 
 def surplus(runs: RunStore, sweep_id: str) -> dict[str, int]:
-    """Keys and bytes of what may be removed; UnknownNameError where there is no such sweep.
+    """Keys and bytes of what may be removed.
 
     In a finished sweep, all checkpoints but the best of its winner and, if it had finals, of each training of their
     winner. In any other, what neither a resumed trial nor a future winner needs: all checkpoints but each trial's best
-    and two newest. Incomplete ones may go, too.
+    and two newest. Incomplete ones may go, too. UnknownNameError where there is no such sweep; ConfigurationError for
+    finals, which go with their sweep.
     """
-    runs.sweep(sweep_id)
+    if parent := runs.sweep(sweep_id).parent:
+        # the best training may be of a configuration that lost, and a driver at work holds the lease of the parent
+        raise ConfigurationError(f"{sweep_id!r} are the finals of {parent!r}", "name that sweep, which they belong to")
     result = runs.result(sweep_id)
     winner = result.winner if result else None
     chosen = result.finals.winner if result and result.finals else None
