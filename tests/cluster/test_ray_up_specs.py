@@ -43,6 +43,7 @@ def test_every_node_asks_for_the_token_and_says_nothing_home(name: str) -> None:
     spec = prepare_config(_spec(name))
     assert not {"head_image", "worker_image"} & set(spec["docker"]), "one image for all"
     assert {"--env RAY_AUTH_MODE=token", "--env RAY_USAGE_STATS_ENABLED=0"} <= set(spec["docker"]["run_options"])
+    assert "--env RAY_JOB_STOP_WAIT_TIME_S=20" in spec["docker"]["run_options"], "its jobs would be killed after 3 s"
     # where `ray get-auth-token` writes it, and where Ray looks for it
     assert spec["file_mounts"]["/home/ray/.ray/auth_token"] == "~/.ray/auth_token"
     assert "RAY_AUTH_TOKEN" not in yaml.safe_dump(spec)

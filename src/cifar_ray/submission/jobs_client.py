@@ -18,6 +18,9 @@ from cifar_ray.submission.job_status import JobStatus
 
 _TAKEN = re.compile(r"Job with submission_id (\S+) already exists")
 _STATUS = re.compile(r"Request failed with status code (\d{3})\b")
+_STOP_WAIT = {"RAY_JOB_STOP_WAIT_TIME_S": "20"}
+"""For Ray's supervisor of the job: by default it kills a job 3 s after telling it to stop, before it has written its
+records."""
 
 
 class JobsClient:
@@ -51,7 +54,7 @@ class JobsClient:
             submission_id: str = self._client.submit_job(
                 entrypoint=shlex.join(spec.entrypoint),
                 submission_id=spec.submission_id,
-                runtime_env={"working_dir": spec.working_dir, "env_vars": dict(spec.environment)},
+                runtime_env={"working_dir": spec.working_dir, "env_vars": {**_STOP_WAIT, **spec.environment}},
                 metadata=dict(spec.metadata),
             )
             return submission_id
