@@ -59,14 +59,14 @@ def test_followed_logs_have_the_exit_code_of_a_watched_status(
         assert run(monkeypatch, FakeJobs((state, "error: no bucket\n")), *command).exit_code == code
 
 
-def test_a_cluster_that_is_lost_after_the_end_leaves_a_success_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_that_is_lost_after_the_end_leaves_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
     class LostClient(FakeJobs):
         def logs(self, submission_id: str) -> str:
             if len(self.looks) == 1:
                 raise UnreachableError("no Ray cluster answers")
             return super().logs(submission_id)
 
-    for state, code in (("SUCCEEDED", 0), ("STOPPED", 3), ("FAILED", 4)):
+    for state, code in (("SUCCEEDED", 0), ("STOPPED", 3), ("FAILED", 1)):
         client = LostClient((state, "bye\n"), UnreachableError)
         assert run(monkeypatch, client, "logs", "--follow").exit_code == code
 
