@@ -117,7 +117,7 @@ LOGLESS = "the log of job job-1 cannot be read: no agent answers"
 
 
 def test_a_job_that_has_ended_does_so_without_its_log() -> None:
-    seen = watch(LoglessJobs(("RUNNING", ""), ("FAILED", "")))
+    seen = watch(LoglessJobs(("RUNNING", ""), ("FAILED", "")), lost_deadline_s=20)
     assert [(each.state, each.new_lines, each.all_lines) for each in seen] == [
         ("LOST", (), ()),
         ("FAILED", (LOGLESS,), (LOGLESS,)),
