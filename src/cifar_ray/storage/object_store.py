@@ -43,6 +43,10 @@ class ObjectStore(Protocol):
     def folders(self) -> list[str]:
         """The names of the top folders, sorted."""
 
+    def hurried(self) -> ObjectStore:
+        """The same objects, for calls that are of no use late: one that hangs fails within seconds."""
+        return self
+
 
 def open_store(uri: str, s3: S3Settings | None = None, *, has_links: bool = False) -> ObjectStore:
     """The store that `uri` names; ConfigurationError where it is malformed. Nothing is contacted.
