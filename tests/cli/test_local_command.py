@@ -5,8 +5,13 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
+import signal
+import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -17,10 +22,11 @@ from click.testing import CliRunner
 
 from cifar_ray.cli import job
 from cifar_ray.cli import local as command
-from cifar_ray.cli.connection import LOCAL_FOLDER, connect_runs, local_cluster_end
+from cifar_ray.cli.connection import DEMO_FOLDER, LOCAL_FOLDER, connect_runs, local_cluster_end
 from cifar_ray.cli.main import main
 from cifar_ray.cluster import local, processes
 from cifar_ray.cluster.credentials import make_secrets
+from cifar_ray.cluster.environment import MARK
 from cifar_ray.cluster.state import LocalCluster, StateFolder
 from cifar_ray.settings import read_settings
 from cifar_ray.submission.job_spec import JobSpec
@@ -138,6 +144,60 @@ def test_down_says_which_jobs_were_running(
         "job evaluate-1 was running\njob bare was running\n"
     )
     assert done.output == (told if answers else "")
+
+
+@contextmanager
+def cluster_without_record(home: Path) -> Iterator[tuple[Path, list[subprocess.Popen[bytes]]]]:
+    """The temp dir and the processes of a cluster whose state.json no version of today has written."""
+    state = StateFolder(home=home)
+    state.prepare()
+    make_secrets(state.secrets)
+    (home / "state.json").write_text('{"of": "another version"}')
+    folder = Path(tempfile.mkdtemp(prefix=local._TEMP_PREFIX, dir=local._TEMP_ROOT))
+    known = os.environ | {"AWS_SHARED_CREDENTIALS_FILE": str(state.secrets.credentials)}
+    servers = [
+        subprocess.Popen(["sleep", "600"], env=known | {MARK: f"{folder}:{part}"}, start_new_session=True)
+        for part in ("ray", "s3")
+    ]
+    try:
+        yield folder, servers
+    finally:
+        for each in servers:
+            each.kill()
+            each.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_down_stops_a_cluster_whose_record_it_cannot_read(tmp_path: Path) -> None:
+    """And no other: the file of keys in its processes' environment tells whose they are."""
+    home = read_settings().home
+    with (
+        cluster_without_record(home / LOCAL_FOLDER) as (folder, servers),
+        cluster_without_record(home / DEMO_FOLDER) as (demo, of_demo),
+        cluster_without_record(tmp_path / "another") as (another, others),
+    ):
+        refused = CliRunner().invoke(main, ["local", "up"])
+        assert (refused.exit_code, "hint: `cifar-ray local down` stops" in refused.stderr) == (2, True), refused.output
+        done = CliRunner().invoke(main, ["local", "down"])
+        assert done.exit_code == 0, done.output
+        assert done.output.count("LocalCluster.dashboard_url: Field required") == 2
+        assert "no local cluster is running" not in done.output
+        assert [each.wait(20) for each in (*servers, *of_demo)] == [-signal.SIGTERM] * 4
+        assert [each.poll() for each in others] == [None, None]
+        assert [each.exists() for each in (folder, demo, another)] == [False, False, True]
+    for name in (LOCAL_FOLDER, DEMO_FOLDER):
+        left = StateFolder(home=home / name)
+        assert (left.read(), left.secrets.token.exists()) == (None, False)
+    assert "no local cluster is running" in CliRunner().invoke(main, ["local", "down"]).output
+
+
+def test_down_leaves_a_record_that_it_cannot_read_to_the_machine_whose_cluster_runs(state: StateFolder) -> None:
+    record = state.home / "state.json"
+    record.write_text("{}")
+    with state.s3_locked():
+        done = CliRunner().invoke(main, ["local", "down"])
+    assert (done.exit_code, "a cluster of another machine" in done.stderr) == (2, True), done.output
+    assert (record.exists(), state.secrets.token.exists()) == (True, True)
 
 
 @pytest.mark.parametrize(

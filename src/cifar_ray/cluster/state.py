@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from cifar_ray.cluster.credentials import SecretFiles
 from cifar_ray.cluster.processes import Lineage, Process, is_alive
-from cifar_ray.errors import ClusterError, RecordError
+from cifar_ray.errors import ClusterError, DamagedStateError, RecordError
 from cifar_ray.json_record import Record
 
 OWN_FOLDER = "let CIFAR_RAY_HOME name a folder of your own"
@@ -24,6 +24,9 @@ LOCK_PATIENCE_S = 3.0
 @dataclass(frozen=True, kw_only=True)
 class LocalCluster(Record):
     """A one-machine cluster: where it answers and what it consists of. It holds no secrets."""
+
+    # another version's may have more fields, and its cluster is to be stopped all the same
+    __pydantic_config__: ClassVar[dict[str, Any]] = {**Record.__pydantic_config__, "extra": "ignore"}
 
     dashboard_url: str
     """Ray's dashboard and Jobs API: `http://127.0.0.1:<port>`."""
@@ -106,7 +109,7 @@ class StateFolder:
             raise ClusterError(f"{self.home} cannot be made: {error.strerror}", OWN_FOLDER) from error
 
     def read(self) -> LocalCluster | None:
-        """state.json; None where there is none. ClusterError where it is damaged or cannot be read."""
+        """state.json; None where there is none. DamagedStateError where it is none, ClusterError if it is not ours."""
         try:
             return LocalCluster.from_json(self._record.read_bytes())
         except FileNotFoundError:
@@ -114,7 +117,10 @@ class StateFolder:
         except OSError as error:
             raise ClusterError(f"{self._record} cannot be read: {error.strerror}", OWN_FOLDER) from error
         except RecordError as error:
-            raise ClusterError(f"{self._record} is damaged: {error.message}", f"remove {self._record}") from error
+            raise DamagedStateError(
+                f"{self._record} is damaged, or another version's: {error.message}",
+                "`cifar-ray local down` stops what it may be the record of, and removes it",
+            ) from error
 
     def write(self, cluster: LocalCluster) -> None:
         """Write state.json atomically."""
