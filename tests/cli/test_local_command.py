@@ -168,7 +168,7 @@ def cluster_without_record(home: Path) -> Iterator[tuple[Path, list[subprocess.P
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_down_stops_a_cluster_whose_record_it_cannot_read(tmp_path: Path) -> None:
+def test_down_stops_a_cluster_whose_record_it_cannot_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And no other: the file of keys in its processes' environment tells whose they are."""
     home = read_settings().home
     with (
@@ -176,6 +176,9 @@ def test_down_stops_a_cluster_whose_record_it_cannot_read(tmp_path: Path) -> Non
         cluster_without_record(home / DEMO_FOLDER) as (demo, of_demo),
         cluster_without_record(tmp_path / "another") as (another, others),
     ):
+        # a `down` that is broken must not stop the clusters that others run on this machine
+        ours = [each.pid for each in (*servers, *of_demo, *others)]
+        monkeypatch.setattr(processes, "_table", lambda: filter(None, map(processes._entry, ours)))
         refused = CliRunner().invoke(main, ["local", "up"])
         assert (refused.exit_code, "hint: `cifar-ray local down` stops" in refused.stderr) == (2, True), refused.output
         done = CliRunner().invoke(main, ["local", "down"])

@@ -103,17 +103,14 @@ def down(home: Path, say: Callable[[str], None] = lambda line: None) -> bool:
     if not state.home.is_dir():
         return False
     with state.locked():
-        clear = _clear
         try:
             _check_ours(state)
-            doing = "stopping Ray and the S3 server" if state.read() else ""
         except DamagedStateError as error:
-            clear, doing = _clear_marked, f"{error.message}: stopping what is marked as its cluster's"
-        # whatever reads the output may be gone, as `tee` is after Ctrl-C
-        with suppress(OSError):
-            if doing:
-                say(doing)
-        return clear(state)
+            _say_if_heard(say, f"{error.message}: stopping what is marked as its cluster's")
+            return _clear_marked(state)
+        if state.read() is not None:
+            _say_if_heard(say, "stopping Ray and the S3 server")
+        return _clear(state)
 
 
 @contextmanager
@@ -141,6 +138,12 @@ def stop_abandoned(home: Path, say: Callable[[str], None]) -> bool:
             return False
     with state.owned():
         return down(home, say)
+
+
+def _say_if_heard(say: Callable[[str], None], line: str) -> None:
+    """Whatever reads the output may be gone, as `tee` is after Ctrl-C."""
+    with suppress(OSError):
+        say(line)
 
 
 def _check_ours(state: StateFolder) -> None:
