@@ -168,7 +168,15 @@ def cluster_without_record(home: Path) -> Iterator[tuple[Path, list[subprocess.P
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_down_stops_a_cluster_whose_record_it_cannot_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The processes that `down` sees: one that is broken must not stop the clusters that others run on this machine."""
+    pids: list[int] = []
+    monkeypatch.setattr(processes, "_table", lambda: filter(None, map(processes._entry, pids)))
+    return pids
+
+
+def test_down_stops_a_cluster_whose_record_it_cannot_read(tmp_path: Path, seen: list[int]) -> None:
     """And no other: the file of keys in its processes' environment tells whose they are."""
     home = read_settings().home
     with (
@@ -176,9 +184,7 @@ def test_down_stops_a_cluster_whose_record_it_cannot_read(tmp_path: Path, monkey
         cluster_without_record(home / DEMO_FOLDER) as (demo, of_demo),
         cluster_without_record(tmp_path / "another") as (another, others),
     ):
-        # a `down` that is broken must not stop the clusters that others run on this machine
-        ours = [each.pid for each in (*servers, *of_demo, *others)]
-        monkeypatch.setattr(processes, "_table", lambda: filter(None, map(processes._entry, ours)))
+        seen.extend(each.pid for each in (*servers, *of_demo, *others))
         refused = CliRunner().invoke(main, ["local", "up"])
         assert (refused.exit_code, "hint: `cifar-ray local down` stops" in refused.stderr) == (2, True), refused.output
         done = CliRunner().invoke(main, ["local", "down"])
@@ -194,7 +200,9 @@ def test_down_stops_a_cluster_whose_record_it_cannot_read(tmp_path: Path, monkey
     assert "no local cluster is running" in CliRunner().invoke(main, ["local", "down"]).output
 
 
-def test_down_leaves_a_record_that_it_cannot_read_to_the_machine_whose_cluster_runs(state: StateFolder) -> None:
+def test_down_leaves_a_record_that_it_cannot_read_to_the_machine_whose_cluster_runs(
+    state: StateFolder, seen: list[int]
+) -> None:
     record = state.home / "state.json"
     record.write_text("{}")
     with state.s3_locked():
