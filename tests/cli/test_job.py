@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from fake_jobs import FakeJobs
 
 from cifar_ray.cli import job
+from cifar_ray.cli import main as main_module
 from cifar_ray.cli.main import main
 from cifar_ray.errors import UnknownNameError, UnreachableError
 from cifar_ray.submission import waiting
@@ -58,14 +59,14 @@ def test_followed_logs_have_the_exit_code_of_a_watched_status(
         assert run(monkeypatch, FakeJobs((state, "error: no bucket\n")), *command).exit_code == code
 
 
-def test_a_cluster_that_is_lost_after_the_end_leaves_a_success_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_that_is_lost_after_the_end_leaves_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
     class LostClient(FakeJobs):
         def logs(self, submission_id: str) -> str:
             if len(self.looks) == 1:
                 raise UnreachableError("no Ray cluster answers")
             return super().logs(submission_id)
 
-    for state, code in (("SUCCEEDED", 0), ("STOPPED", 3), ("FAILED", 4)):
+    for state, code in (("SUCCEEDED", 0), ("STOPPED", 3), ("FAILED", 1)):
         client = LostClient((state, "bye\n"), UnreachableError)
         assert run(monkeypatch, client, "logs", "--follow").exit_code == code
 
@@ -154,3 +155,19 @@ def test_a_folder_of_an_unknown_user_is_refused(flag: str) -> None:
 def test_an_empty_storage_is_not_the_folder_that_we_are_in() -> None:
     done = CliRunner().invoke(main, ["job", "submit", "cnn", "--storage", "", "--dry-run"])
     assert (done.exit_code, "storage '' is empty" in done.output) == (2, True), done.output
+
+
+def test_the_help_says_where_the_jobs_scripts_are_taken_from(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def folder() -> str:
+        done = CliRunner().invoke(main, ["job", "submit", "cnn", "--dry-run"])
+        return str(json.loads(done.stdout)["working_dir"])
+
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    assert folder() == str(Path(main_module.__file__).parents[3] / "jobs"), "of the checkout of the code"
+    (tmp_path / "jobs").mkdir()
+    for name in ("tune_cnn.py", "evaluate_best.py"):
+        (tmp_path / "jobs" / name).touch()
+    assert folder() == str(tmp_path / "jobs")
+    said = " ".join(CliRunner().invoke(main, ["job", "submit", "--help"]).output.split())
+    assert "[default: the nearest jobs/ here or above, else that of the code's checkout]" in said

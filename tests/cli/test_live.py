@@ -54,6 +54,16 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
     assert last.startswith("j SUCCEEDED progress elapsed_s=2.0 trials=2 ")
 
 
+def test_plain_lines_on_a_dumb_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of Emacs' shell, or of a CI job with a pty."""
+    monkeypatch.setenv("TERM", "dumb")
+    file = io.StringIO()
+    view = LiveView(Console(file=file, width=80, force_terminal=True), "j")
+    with view.screen:
+        view.observe(Observation(state="RUNNING", board=Board()))
+        assert file.getvalue().startswith("j RUNNING"), "while the job runs"
+
+
 RAYS = (
     "2026-11-28 07:29:00,054 INFO job_manager.py:581 -- Runtime env is setting up.",
     "[2026-11-28 07:29:15,779 E 23289 23289] core_worker.cc:2465: Actor with class name: 'CohortEngine' and ID: 'f6f5' "

@@ -1,7 +1,11 @@
 """What state.json may be when it is read."""
 
+import json
+from pathlib import Path
+
 import pytest
 
+from cifar_ray.cluster import local
 from cifar_ray.cluster.state import StateFolder
 from cifar_ray.errors import ClusterError
 
@@ -11,7 +15,18 @@ def test_a_damaged_record_is_told_with_what_to_do(tmp_path, found):
     (tmp_path / "state.json").write_bytes(found)
     with pytest.raises(ClusterError, match="is damaged") as caught:
         StateFolder(home=tmp_path).read()
-    assert caught.value.hint == f"remove {tmp_path / 'state.json'}"
+    assert (caught.value.hint or "").endswith(f"'ray start|{tmp_path / 's3'}'`), then remove it")
+
+
+def test_what_a_newer_version_has_written_is_read(tmp_path):
+    """Else a cluster that ran while the package was replaced could not be stopped."""
+    state = StateFolder(home=tmp_path)
+    state.prepare()
+    made = local._plan(local.LocalClusterOptions(home=tmp_path), state)
+    Path(made.temp_dir).rmdir()
+    newer = json.loads(made.to_json()) | {"of_a_later_version": {"port": 1}}
+    (tmp_path / "state.json").write_text(json.dumps(newer))
+    assert state.read() == made
 
 
 def test_a_folder_that_is_another_users_is_told_with_what_to_do(tmp_path):

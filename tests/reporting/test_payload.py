@@ -9,7 +9,7 @@ import pytest
 from cifar_ray.errors import RecordError
 from cifar_ray.finals import Finals
 from cifar_ray.records import EpochMetrics, Interruption, SweepRecord, SweepResult, TestScores, TrialRecord
-from cifar_ray.reporting.payload import page_payload, sweep_payload, to_json
+from cifar_ray.reporting.payload import page_payload, sweep_payload, sweep_rows, to_json
 from cifar_ray.statistics import wilson_interval
 from cifar_ray.storage import layout
 from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
@@ -177,6 +177,13 @@ def test_a_sweep_that_cannot_be_read_is_a_row_of_its_own(running: RunStore) -> N
     assert rows["broken-1"]["state"] == "unreadable"
     assert rows["broken-1"]["problem"].startswith("broken-1/sweep.json: SweepRecord: Invalid JSON")
     assert rows["cnn-1"]["num_trials"] == 2
+
+
+def test_a_sweep_that_is_deleted_while_all_are_read_has_no_row(
+    running: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "sweep_ids", lambda: ["a-1", "cnn-1"])
+    assert [row["id"] for row in sweep_rows(running)] == ["cnn-1"]
 
 
 def test_what_is_not_finite_becomes_null(running: RunStore, epoch_metrics: list[EpochMetrics]) -> None:

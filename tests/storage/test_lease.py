@@ -8,9 +8,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from loopback_s3 import loopback_s3
 
 from cifar_ray.errors import StorageError, SweepHeldError
 from cifar_ray.storage import lease as leases
+from cifar_ray.storage import s3
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.lease import Lease, LeaseRecord
 from cifar_ray.storage.object_store import ObjectStore
@@ -213,6 +215,63 @@ def test_it_outlasts_a_store_that_is_down(tmp_path: Path) -> None:
         time.sleep(4 * PERIOD_S)
         assert store.read("cnn-1/lease.json") != before, "renewed again"
     assert not lost.is_set()
+
+
+def test_a_renewal_that_fails_is_tried_again_sooner_than_the_next_is_due(tmp_path: Path) -> None:
+    """A busy store refuses some of a client's calls."""
+    fails = iter((True, True, False, True, False))
+
+    class Busy(FolderStore):
+        def hurried(self) -> Busy:
+            return Busy(tmp_path)
+
+        def read(self, key: str) -> bytes:
+            if next(fails):
+                raise StorageError("SlowDown")
+            return super().read(key)
+
+    waits: list[float] = []
+
+    def wait(seconds: float) -> bool:
+        waits.append(seconds)
+        return len(waits) > 5
+
+    store = Busy(tmp_path)
+    lease = _lease(store)
+    lease._write(store)
+    lease._ended.wait = wait  # type: ignore[method-assign, assignment]
+    lease._renew()
+    assert waits == [PERIOD_S, PERIOD_S / 5, PERIOD_S / 5, PERIOD_S, PERIOD_S / 5, PERIOD_S]
+
+
+@pytest.mark.fault("two drivers")
+def test_a_renewal_that_is_never_answered_leaves_time_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a connection that a firewall has forgotten: not even a reset comes back."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "any")
+    hangs, is_over = threading.Event(), threading.Event()
+
+    def hang_once() -> None:
+        if not hangs.is_set():
+            hangs.set()
+            is_over.wait(120)
+
+    key = "/bucket/p/cnn-1/lease.json"
+    with loopback_s3() as server:
+        store = server.store()
+        with Lease(store, "cnn-1", say=print, on_loss=print, period_s=PERIOD_S):
+            server.before = hang_once
+            try:
+                assert hangs.wait(20)
+                last = server.objects[key]
+                until = time.monotonic() + leases.PATIENCE_S
+                while server.objects[key] == last and time.monotonic() < until:
+                    time.sleep(PERIOD_S)
+                assert server.objects[key] != last, "renewed before it counts as dead"
+            finally:
+                is_over.set()
+        assert key not in server.objects
+    assert store._client.meta.config.read_timeout == s3.READ_TIMEOUT_S, "whoever else uses the store has its patience"
 
 
 def test_the_name_of_a_holders_host_steers_no_terminal(store: FolderStore) -> None:

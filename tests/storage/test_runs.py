@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from cifar_ray.errors import ConfigurationError, RecordError, SweepExistsError, UnknownNameError
+from cifar_ray.errors import (
+    ConfigurationError,
+    RecordError,
+    StorageError,
+    StoreUnavailableError,
+    SweepExistsError,
+    UnknownNameError,
+)
 from cifar_ray.records import EpochMetrics, Interruption, SweepRecord, SweepResult, TrialRecord
 from cifar_ray.storage import layout
 from cifar_ray.storage.folder import FolderStore
@@ -79,6 +86,62 @@ def test_a_record_that_is_none_is_named(
     found: list[RecordError] = []
     assert [each.sweep.sweep_id for each in runs.summaries(found.append)] == ["cnn-1"]
     assert [each.message.partition(":")[0] for each in found] == ["cnn-2/result.json"]
+
+
+class Shared(FolderStore):
+    """Has another user's sweep, b-1, which it does not give: permissions do not bind root, who may run this test."""
+
+    def folders(self) -> list[str]:
+        return ["b-1", *super().folders()]
+
+    def read(self, key: str) -> bytes:
+        if key.startswith("b-1/"):
+            raise StorageError(f"cannot read {key!r}: Permission denied")
+        return super().read(key)
+
+
+def test_another_users_sweep_leaves_the_others(tmp_path: Path, sweep_record: SweepRecord) -> None:
+    runs = RunStore(Shared(tmp_path))
+    runs.create_sweep(sweep_record)
+    assert runs.sweep_ids() == ["b-1", "cnn-1"]
+    with pytest.raises(UnknownNameError) as mistyped:
+        runs.sweep("cnn-2")
+    assert mistyped.value.hint == "did you mean cnn-1?"
+    found: list[StorageError] = []
+    assert [each.sweep.sweep_id for each in runs.summaries(found.append)] == ["cnn-1"]
+    assert [each.message for each in found] == ["cannot read 'b-1/sweep.json': Permission denied"]
+    theirs = replace(sweep_record, sweep_id="b-1")
+    for refused in (runs.summaries, lambda: runs.sweep("b-1"), lambda: runs.create_sweep(theirs)):
+        with pytest.raises(StorageError, match="Permission denied"):
+            refused()
+
+
+def test_a_sweep_that_is_deleted_while_all_are_read_is_passed_over(
+    tmp_path: Path, sweep_record: SweepRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = RunStore(FolderStore(tmp_path))
+    runs.create_sweep(sweep_record)
+    monkeypatch.setattr(runs, "sweep_ids", lambda: ["a-1", "cnn-1"])
+    found: list[StorageError] = []
+    assert [each.sweep.sweep_id for each in runs.summaries(found.append)] == ["cnn-1"]
+    assert found == []
+
+
+def test_a_store_that_does_not_answer_has_no_unreadable_sweep(
+    runs: RunStore, sweep_record: SweepRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(key: str) -> bytes:
+        raise StoreUnavailableError("no answer")
+
+    runs.create_sweep(sweep_record)
+    monkeypatch.setattr(runs.objects, "read", fail)
+    with pytest.raises(StoreUnavailableError):
+        runs.sweep_ids()
+    monkeypatch.setattr(runs, "sweep_ids", lambda: ["cnn-1"])
+    found: list[StorageError] = []
+    with pytest.raises(StoreUnavailableError):
+        runs.summaries(found.append)
+    assert found == []
 
 
 def test_a_sweep_that_ends_between_two_reads_is_not_told_as_interrupted(

@@ -12,11 +12,12 @@ import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import CredentialRetrievalError, EndpointConnectionError, MetadataRetrievalError
+from loopback_s3 import loopback_s3
 
 from cifar_ray.cluster.local import LocalCluster
-from cifar_ray.errors import ObjectNotFoundError, StorageError, StoreUnavailableError
+from cifar_ray.errors import ObjectNotFoundError, RecordError, StorageError, StoreUnavailableError
 from cifar_ray.settings import read_settings
-from cifar_ray.storage.object_store import ObjectStore, open_store
+from cifar_ray.storage.object_store import MAX_BYTES, ObjectStore, open_store
 from cifar_ray.storage.probe import check_marker, check_write_read_delete, leave_marker
 from cifar_ray.storage.s3 import MULTIPART_BYTES, S3Store
 
@@ -132,10 +133,14 @@ def test_what_a_busy_store_or_proxy_says_is_passing(store: ObjectStore, status: 
 
 
 @pytest.fixture
-def silent(monkeypatch: pytest.MonkeyPatch) -> S3Store:
-    """One of a bucket that is nowhere: tests answer for it."""
+def any_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "any")
+
+
+@pytest.fixture
+def silent(any_keys: None) -> S3Store:
+    """One of a bucket that is nowhere: tests answer for it."""
     return S3Store("bucket", "p", read_settings({}).s3)
 
 
@@ -188,6 +193,24 @@ def test_no_checksum_is_sent_or_wanted_that_only_some_servers_know(store: Object
     store.write("x", b"new")
     assert not [name for headers in sent for name in headers if "checksum" in name.lower() or "trailer" in name.lower()]
     assert store._client.meta.config.response_checksum_validation == "when_required"  # type: ignore[attr-defined]
+
+
+def test_an_answer_in_chunks_which_tells_no_length_is_read_no_further_than_a_record_goes(
+    any_keys: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(MAX_BYTES, ".json", 9)
+    whole = {"a.json": b"123456789", "b.json": b"12", "weights": b"1234567890"}
+    is_over = threading.Event()
+    calls = iter((lambda: None, lambda: is_over.wait(120)))
+    with loopback_s3() as server:
+        server.is_chunked = True
+        server.objects = {f"/bucket/p/{key}": content for key, content in (*whole.items(), ("c.json", b"1" * 99))}
+        store = server.store()
+        assert {key: store.read(key) for key in whole} == whole
+        server.before = lambda: next(calls)()  # the first half of the answer is too long already
+        with pytest.raises(RecordError, match=r"'c.json' in s3://bucket/p has"):
+            store.read("c.json")
+        is_over.set()
 
 
 def test_another_threads_refused_call_takes_no_client_away() -> None:

@@ -10,7 +10,8 @@ from fake_jobs import FakeJobs, job_status
 from cifar_ray.errors import JobFailedError, JobStoppedError, UnreachableError
 from cifar_ray.progress.sweep_progress import SweepProgress
 from cifar_ray.submission import waiting
-from cifar_ray.submission.waiting import Observation, check_succeeded, stop_and_wait, wait_for_job
+from cifar_ray.submission.job_status import JobStatus
+from cifar_ray.submission.waiting import Observation, check_succeeded, observe_job, stop_and_wait, wait_for_job
 
 PROGRESS = (
     "progress elapsed_s=1.0 trials=2 running={} stopped=0 completed=0 diverged=0 failed=0 epochs=1 "
@@ -97,6 +98,62 @@ def test_only_success_is_success() -> None:
     with pytest.raises(JobFailedError) as silent:
         fail("")
     assert "job logs job-1" in str(silent.value.hint)
+
+
+class LoglessJobs(FakeJobs):
+    """The node of the log is gone, as of a pod that the autoscaler has removed; the head answers."""
+
+    message = ""
+
+    def status(self, submission_id: str) -> JobStatus:
+        return replace(super().status(submission_id), message=self.message)
+
+    def logs(self, submission_id: str) -> str:
+        super().logs(submission_id)
+        raise UnreachableError("no agent answers")
+
+
+LOGLESS = "the log of job job-1 cannot be read: no agent answers"
+
+
+def test_a_job_that_has_ended_does_so_without_its_log() -> None:
+    seen = watch(LoglessJobs(("RUNNING", ""), ("FAILED", "")), lost_deadline_s=20)
+    assert [(each.state, each.new_lines, each.all_lines) for each in seen] == [
+        ("LOST", (), ()),
+        ("FAILED", (LOGLESS,), (LOGLESS,)),
+    ]
+    jobs = LoglessJobs(("SUCCEEDED", ""))
+    assert observe_job(jobs, "job-1").message == LOGLESS
+    jobs.message = "it has exited"
+    assert observe_job(jobs, "job-1").message == f"it has exited\n{LOGLESS}"
+
+
+def test_the_log_of_a_job_that_has_ended_is_read_once_its_cluster_answers_again() -> None:
+    class Lost(FakeJobs):
+        def logs(self, submission_id: str) -> str:
+            if len(self.looks) == 3:
+                super().logs(submission_id)
+                raise UnreachableError("no Ray cluster answers")
+            return super().logs(submission_id)
+
+    seen = watch(Lost(("SUCCEEDED", "a\n"), UnreachableError, ("SUCCEEDED", "a\nb")))
+    assert [(each.state, each.new_lines) for each in seen] == [("LOST", ()), ("SUCCEEDED", ("a", "b"))]
+
+
+def test_what_a_job_whose_log_is_lost_said_last_is_in_the_clusters_message() -> None:
+    def fail(message: str, exit_code: int = 1) -> JobFailedError | JobStoppedError:
+        with pytest.raises((JobFailedError, JobStoppedError)) as caught:
+            check_succeeded(
+                LoglessJobs(("FAILED", "")), replace(job_status("FAILED"), message=message, exit_code=exit_code)
+            )
+        return caught.value
+
+    unsaid = fail("the node is gone")
+    assert (type(unsaid), unsaid.message) == (JobFailedError, "job job-1 failed: the node is gone")
+    assert unsaid.hint == "its log cannot be read: no agent answers"
+    quoted = fail("failed with exit code 2, last available logs:\nx\nerror: no bucket\nhint: make one")
+    assert (quoted.message, quoted.hint) == ("job job-1: no bucket", "make one")
+    assert type(fail("error: it reached its time limit", 124)) is JobStoppedError
 
 
 def test_stop_waits_for_the_end() -> None:

@@ -66,7 +66,7 @@ def job() -> None:
     "--jobs",
     "jobs_folder",
     type=click.Path(path_type=Path),
-    help="Folder of the jobs' scripts. [default: the checkout's]",
+    help="Folder of the jobs' scripts. [default: the nearest jobs/ here or above, else that of the code's checkout]",
 )
 @click.option("--dry-run", is_flag=True, help="Print the job instead of submitting it.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Follow the job until it has ended.")

@@ -46,7 +46,9 @@ class LiveView:
     def __init__(self, console: Console, job: str) -> None:
         self._console = console
         self._job = job
-        self.screen = Live(console=console, refresh_per_second=4) if console.is_terminal else nullcontext()
+        # on a dumb terminal, such as Emacs' shell, rich draws nothing before the end
+        is_drawable = console.is_terminal and not console.is_dumb_terminal
+        self.screen = Live(console=console, refresh_per_second=4) if is_drawable else nullcontext()
         """To be entered while `observe` is called."""
         self._said_at = 0.0
         self._state = ""

@@ -65,7 +65,7 @@ def list_sweeps(is_json: bool, storage: str | None) -> None:
             runs.check_is_store()
         click.echo(to_json(rows))
         return
-    unreadable: list[RecordError] = []
+    unreadable: list[StorageError] = []
     summaries = runs.summaries(unreadable.append)
     if summaries:
         Console().print(sweeps_renderable(summaries))
@@ -261,5 +261,5 @@ def _newest(runs: RunStore) -> str:
     return summaries[0].sweep.sweep_id
 
 
-def _tell_unreadable(error: RecordError) -> None:
+def _tell_unreadable(error: StorageError) -> None:
     click.echo(plain(f"unreadable: {error.message}{f' ({error.hint})' if error.hint else ''}"), err=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from cifar_ray.cluster.credentials import SecretFiles
 from cifar_ray.cluster.processes import Lineage, Process, is_alive
@@ -24,6 +24,9 @@ LOCK_PATIENCE_S = 3.0
 @dataclass(frozen=True, kw_only=True)
 class LocalCluster(Record):
     """A one-machine cluster: where it answers and what it consists of. It holds no secrets."""
+
+    # another version's may have more fields, and its cluster is to be stopped all the same
+    __pydantic_config__: ClassVar[dict[str, Any]] = {**Record.__pydantic_config__, "extra": "ignore"}
 
     dashboard_url: str
     """Ray's dashboard and Jobs API: `http://127.0.0.1:<port>`."""
@@ -114,7 +117,10 @@ class StateFolder:
         except OSError as error:
             raise ClusterError(f"{self._record} cannot be read: {error.strerror}", OWN_FOLDER) from error
         except RecordError as error:
-            raise ClusterError(f"{self._record} is damaged: {error.message}", f"remove {self._record}") from error
+            raise ClusterError(
+                f"{self._record} is damaged: {error.message}",
+                f"end the processes of its cluster (`pgrep -af 'ray start|{self.s3_data}'`), then remove it",
+            ) from error
 
     def write(self, cluster: LocalCluster) -> None:
         """Write state.json atomically."""

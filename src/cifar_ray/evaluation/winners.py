@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from cifar_ray.errors import CheckpointError, ConfigurationError, RecordError
+from cifar_ray.errors import CheckpointError, ConfigurationError, StorageError
 from cifar_ray.finals import Finalist, Retraining
 from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
 from cifar_ray.storage import layout
@@ -44,7 +44,7 @@ def newest_finished_sweeps(runs: RunStore) -> list[str]:
     return [newest[study] for study in sorted(newest)]
 
 
-def _warn_of_unreadable(error: RecordError) -> None:
+def _warn_of_unreadable(error: StorageError) -> None:
     logger.warning("passed over, since it cannot be read: %s", error.message)
 
 

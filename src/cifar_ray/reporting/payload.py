@@ -9,7 +9,7 @@ from typing import Any
 
 import pydantic_core
 
-from cifar_ray.errors import CifarRayError
+from cifar_ray.errors import CifarRayError, UnknownNameError
 from cifar_ray.finals import Finals, describe
 from cifar_ray.progress.asha import milestones
 from cifar_ray.progress.ranking import best_first, best_of
@@ -107,12 +107,12 @@ def sweep_document(runs: RunStore, sweep_id: str) -> dict[str, Any]:
 
 
 def _overviews(runs: RunStore, sweep_ids: Iterable[str]) -> list[tuple[dict[str, Any], SweepSummary | None]]:
-    found = [_overview(runs, sweep_id) for sweep_id in sweep_ids]
+    found = [each for sweep_id in sweep_ids if (each := _overview(runs, sweep_id))]
     return sorted(found, key=lambda each: str(each[0].get("started_at")), reverse=True)
 
 
-def _overview(runs: RunStore, sweep_id: str) -> tuple[dict[str, Any], SweepSummary | None]:
-    """The sweep's row and summary; where it cannot be read, a row that says why, and None."""
+def _overview(runs: RunStore, sweep_id: str) -> tuple[dict[str, Any], SweepSummary | None] | None:
+    """The sweep's row and summary; where it cannot be read, a row that says why, and None. None if it is gone."""
     try:
         summary = runs.summary(sweep_id)
         sweep = summary.sweep
@@ -120,6 +120,8 @@ def _overview(runs: RunStore, sweep_id: str) -> tuple[dict[str, Any], SweepSumma
         is_over = summary.result is not None
         search, finals = (None, None) if is_over else (_so_far(runs, sweep), _finals_so_far(runs, sweep))
         return _row(summary, search, finals), summary
+    except UnknownNameError:
+        return None
     except CifarRayError as error:
         return {"id": sweep_id, "state": "unreadable", "problem": error.message, "hint": error.hint}, None
 

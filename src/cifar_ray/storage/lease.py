@@ -62,14 +62,14 @@ class Lease:
         self.is_lost = False
 
     def __enter__(self) -> Lease:
-        found = self._read()
+        found = self._read(self._store)
         if found is not None:
             self._watch(found)
         try:
-            self._write()
+            self._write(self._store)
             # if two find it free at once, the later write wins
             time.sleep(self._period_s / 5)
-            if (found := self._read()) is None or found.holder != self._mine.holder:
+            if (found := self._read(self._store)) is None or found.holder != self._mine.holder:
                 raise SweepHeldError.of(self._sweep_id, found.host if found else "another")
         except BaseException:
             # a Ctrl-C, too: what is left of a lease looks as if its holder lived
@@ -90,7 +90,7 @@ class Lease:
         # if this fails, the next driver watches the lease once, then takes it
         with suppress(StorageError):
             # another may have taken it since the last renewal
-            if (found := self._read()) is not None and found.holder == self._mine.holder:
+            if (found := self._read(self._store)) is not None and found.holder == self._mine.holder:
                 self._store.delete(self._key)
 
     def _watch(self, found: LeaseRecord) -> None:
@@ -100,29 +100,33 @@ class Lease:
         deadline = time.monotonic() + self._patience_s
         while time.monotonic() < deadline:
             time.sleep(self._period_s / 5)
-            current = self._read()
+            current = self._read(self._store)
             if current is None:
                 return
             if current != found:
                 raise SweepHeldError.of(self._sweep_id, current.host)
 
     def _renew(self) -> None:
-        while not self._ended.wait(self._period_s):
+        # one that hangs, as on a connection that was dropped silently, must fail while there is time for another
+        store, pause_s = self._store.hurried(), self._period_s
+        while not self._ended.wait(pause_s):
+            pause_s = self._period_s
             try:
-                found = self._read()
+                found = self._read(store)
                 # if the lease is gone, another driver took it and removed it at its end
                 if found is None or found.holder != self._mine.holder:
                     self.is_lost = True
                     self._on_loss()
                     return
                 self._mine = replace(self._mine, num_renewals=self._mine.num_renewals + 1)
-                self._write()
+                self._write(store)
             except StorageError:
-                continue  # a store that is down is down for the others, too
+                # a store that is down is down for the others, too; a connection or a request is not
+                pause_s = self._period_s / 5
 
-    def _read(self) -> LeaseRecord | None:
+    def _read(self, store: ObjectStore) -> LeaseRecord | None:
         try:
-            content = self._store.read(self._key)
+            content = store.read(self._key)
         except ObjectNotFoundError:
             return None
         try:
@@ -131,5 +135,5 @@ class Lease:
             # nobody renews a damaged lease, but a driver of another version does its own
             return LeaseRecord(holder=hashlib.sha256(content).hexdigest(), host="unknown", num_renewals=0)
 
-    def _write(self) -> None:
-        self._store.write(self._key, replace(self._mine, renewed_at=now()).to_json().encode())
+    def _write(self, store: ObjectStore) -> None:
+        store.write(self._key, replace(self._mine, renewed_at=now()).to_json().encode())

@@ -43,6 +43,10 @@ class ObjectStore(Protocol):
     def folders(self) -> list[str]:
         """The names of the top folders, sorted."""
 
+    def hurried(self) -> ObjectStore:
+        """The same objects, for calls that are of no use late: one that hangs fails within seconds."""
+        return self
+
 
 def open_store(uri: str, s3: S3Settings | None = None, *, has_links: bool = False) -> ObjectStore:
     """The store that `uri` names; ConfigurationError where it is malformed. Nothing is contacted.
@@ -79,9 +83,14 @@ def open_store(uri: str, s3: S3Settings | None = None, *, has_links: bool = Fals
     return S3Store(bucket, "/".join(parts), s3 or read_settings().s3)
 
 
+def max_bytes(key: str) -> int | None:
+    """Of the largest record of such a key; None where it is none of a record."""
+    return MAX_BYTES.get(Path(key).suffix)
+
+
 def check_size(key: str, num_bytes: int, uri: str) -> None:
     """RecordError where no record of such a key is that large: each look at a store reads its records whole."""
-    most = MAX_BYTES.get(Path(key).suffix)
+    most = max_bytes(key)
     if most is not None and num_bytes > most:
         raise RecordError(
             f"{key!r} in {uri} has {num_bytes / 2**20:.0f} MiB, and a record at most {most // 2**20}",

@@ -7,7 +7,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
-from cifar_ray.errors import ConfigurationError, ObjectNotFoundError, RecordError, SweepExistsError, UnknownNameError
+from cifar_ray.errors import (
+    ConfigurationError,
+    ObjectNotFoundError,
+    RecordError,
+    StorageError,
+    StoreUnavailableError,
+    SweepExistsError,
+    UnknownNameError,
+)
 from cifar_ray.json_record import Record
 from cifar_ray.progress.counting import recounted
 from cifar_ray.provenance import now, seconds_between
@@ -104,18 +112,29 @@ class RunStore:
             raise ConfigurationError(what, f"name the store {store}, and in it {sweep_id}")
 
     def sweep_ids(self) -> list[str]:
-        """The ids of all sweeps, sorted."""
+        """The ids of all sweeps, sorted; also of those whose records the store refuses to give."""
         folders = [name for name in self.objects.folders() if layout.SWEEP_ID.fullmatch(name)]
-        return [name for name in folders if self.has_sweep(name)]
+        return [name for name in folders if self._may_be_sweep(name)]
 
-    def summaries(self, on_unreadable: Callable[[RecordError], None] | None = None) -> list[SweepSummary]:
+    def _may_be_sweep(self, name: str) -> bool:
+        try:
+            return self.has_sweep(name)
+        except StoreUnavailableError:
+            raise
+        except StorageError:
+            # such as another user's; whoever reads it gets the error
+            return True
+
+    def summaries(self, on_unreadable: Callable[[StorageError], None] | None = None) -> list[SweepSummary]:
         """All sweeps, the newest first. Errors of unreadable ones go to `on_unreadable` or, without it, are raised."""
         found = []
         for sweep_id in self.sweep_ids():
             try:
                 found.append(self.summary(sweep_id))
-            except RecordError as error:
-                if on_unreadable is None:
+            except UnknownNameError:
+                continue  # deleted meanwhile
+            except StorageError as error:
+                if on_unreadable is None or isinstance(error, StoreUnavailableError):
                     raise
                 on_unreadable(error)
         return sorted(found, key=lambda summary: summary.sweep.started_at, reverse=True)

@@ -24,11 +24,14 @@ from botocore.exceptions import (
 
 from cifar_ray.errors import ObjectNotFoundError, StorageError, StoreUnavailableError, without_user
 from cifar_ray.settings import S3Settings
-from cifar_ray.storage.object_store import ObjectStore, check_key, check_size
+from cifar_ray.storage.object_store import ObjectStore, check_key, check_size, max_bytes
 
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
 MAX_ATTEMPTS = 5
+HURRIED_TIMEOUT_S = 4
+"""Of a hurried store, to connect and to read, at the only attempt: a call that hangs and then the two of a renewal take
+less than a lease lasts."""
 MAX_CONNECTIONS = 64
 """Kept open: the trials of a cohort upload at once, a large object in several parts."""
 MULTIPART_BYTES = 16 * 2**20
@@ -79,15 +82,16 @@ _MAKING = threading.Lock()
 class S3Store(ObjectStore):
     """Objects under a prefix of a bucket."""
 
-    def __init__(self, bucket: str, prefix: str, settings: S3Settings) -> None:
+    def __init__(self, bucket: str, prefix: str, settings: S3Settings, is_hurried: bool = False) -> None:
         self._bucket = bucket
         self._prefix = prefix
         self._settings = settings
+        self._is_hurried = is_hurried
         self._made_client: Any = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the address alone: a client holds credentials, which never travel."""
-        return S3Store, (self._bucket, self._prefix, self._settings)
+        return S3Store, (self._bucket, self._prefix, self._settings, self._is_hurried)
 
     @property
     def uri(self) -> str:
@@ -99,9 +103,14 @@ class S3Store(ObjectStore):
         with self._translated("GetObject", key):
             found = self._client.get_object(Bucket=self._bucket, Key=self._key(key))
             with closing(found["Body"]) as body:
-                check_size(key, found["ContentLength"], self.uri)
-                content: bytes = body.read()
-            return content
+                if (num_bytes := found.get("ContentLength")) is not None:
+                    check_size(key, num_bytes, self.uri)
+                    return bytes(body.read())
+                # a gateway that answers in chunks
+                most = max_bytes(key)
+                content = bytes(body.read(None if most is None else most + 1))
+                check_size(key, len(content), self.uri)
+                return content
 
     def write(self, key: str, content: bytes) -> None:
         """One PutObject, or one multipart upload: S3 makes the object of either visible whole or not at all.
@@ -142,6 +151,10 @@ class S3Store(ObjectStore):
             folders = [item["Prefix"] for page in pages for item in page.get("CommonPrefixes", ())]
         return sorted(folder.removeprefix(self._root).rstrip("/") for folder in folders)
 
+    def hurried(self) -> S3Store:
+        """The same objects through a client, and so connections, of its own."""
+        return S3Store(self._bucket, self._prefix, self._settings, is_hurried=True)
+
     @property
     def _root(self) -> str:
         return f"{self._prefix}/" if self._prefix else ""
@@ -161,9 +174,9 @@ class S3Store(ObjectStore):
 
     def _make_client(self) -> Any:
         config = Config(
-            connect_timeout=CONNECT_TIMEOUT_S,
-            read_timeout=READ_TIMEOUT_S,
-            retries={"mode": "standard", "total_max_attempts": MAX_ATTEMPTS},
+            connect_timeout=HURRIED_TIMEOUT_S if self._is_hurried else CONNECT_TIMEOUT_S,
+            read_timeout=HURRIED_TIMEOUT_S if self._is_hurried else READ_TIMEOUT_S,
+            retries={"mode": "standard", "total_max_attempts": 1 if self._is_hurried else MAX_ATTEMPTS},
             max_pool_connections=MAX_CONNECTIONS,
             s3={"addressing_style": "path" if self._settings.endpoint_url else "auto"},
             # some servers refuse the checksums that boto3 adds by default; manifests have digests of their own

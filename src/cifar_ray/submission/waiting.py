@@ -36,7 +36,7 @@ class Observation:
     all_lines: tuple[str, ...] = ()
     """Those and the lines of the events, in the order of the log."""
     message: str = ""
-    """What the cluster says of the state."""
+    """What the cluster says of the state, and whether the log of a job that has ended cannot be read."""
 
 
 class _Observer:
@@ -50,7 +50,12 @@ class _Observer:
     def look(self) -> tuple[JobStatus, Observation]:
         """The status, and what is new; UnreachableError where the cluster does not answer."""
         status = self._jobs.status(self._submission_id)
-        log = self._jobs.logs(self._submission_id)
+        try:
+            log = self._jobs.logs(self._submission_id)
+        except UnreachableError as error:
+            if not status.is_ended:
+                raise
+            return self._look_without_log(error)
         # an unfinished last line is left for the next look, unless the job has ended
         end = len(log) if status.is_ended else log.rfind("\n") + 1
         lines = log[self._num_read : end].splitlines()
@@ -67,6 +72,19 @@ class _Observer:
             new_lines=others,
             all_lines=tuple(lines),
             message=status.message,
+        )
+
+    def _look_without_log(self, error: UnreachableError) -> tuple[JobStatus, Observation]:
+        """Of a job that has ended: its log's node may be gone for good."""
+        # asked again: where it is the cluster that does not answer, it may have the log later
+        status = self._jobs.status(self._submission_id)
+        note = f"the log of job {self._submission_id} cannot be read: {error.message}"
+        return status, Observation(
+            state=status.state,
+            board=self.board,
+            new_lines=(note,),
+            all_lines=(note,),
+            message="\n".join(filter(None, (status.message, note))),
         )
 
 
@@ -128,20 +146,22 @@ def check_succeeded(jobs: JobsClient, status: JobStatus) -> None:
         return
     if status.state == "STOPPED":
         raise JobStoppedError(f"job {status.submission_id} was stopped", resume_hint(status.metadata, jobs.flags))
-    # asked only now: a connection that is lost here would make a success look unreachable
-    log = jobs.logs(status.submission_id)
+    hint = f"see `cifar-ray job logs {status.submission_id}{jobs.flags}`"
+    try:
+        # asked only now: a success needs no log
+        log = jobs.logs(status.submission_id)
+    except UnreachableError as error:
+        # the message quotes the end of it
+        log, hint = status.message, f"its log cannot be read: {error.message}"
     said = [line for line in log.splitlines() if line.startswith(("error: ", "hint: "))]
     if said:
         message = next((line for line in reversed(said) if line.startswith("error: ")), said[-1])
-        hint = said[-1].removeprefix("hint: ") if said[-1].startswith("hint: ") else None
+        next_step = said[-1].removeprefix("hint: ") if said[-1].startswith("hint: ") else None
         # a time limit is an end that the user asked for
         kind = JobStoppedError if status.exit_code == TimeLimitError.exit_code else JobFailedError
-        raise kind(f"job {status.submission_id}: {message.removeprefix('error: ')}", hint)
+        raise kind(f"job {status.submission_id}: {message.removeprefix('error: ')}", next_step)
     last = status.message.strip().splitlines()
-    raise JobFailedError(
-        f"job {status.submission_id} failed{': ' + last[-1] if last else ''}",
-        f"see `cifar-ray job logs {status.submission_id}{jobs.flags}`",
-    )
+    raise JobFailedError(f"job {status.submission_id} failed{': ' + last[-1] if last else ''}", hint)
 
 
 def stop_and_wait(jobs: JobsClient, submission_id: str, *, deadline_s: float = STOP_DEADLINE_S) -> JobStatus:
