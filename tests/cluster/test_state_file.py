@@ -15,7 +15,7 @@ def test_a_damaged_record_is_told_with_what_to_do(tmp_path, found):
     (tmp_path / "state.json").write_bytes(found)
     with pytest.raises(ClusterError, match="is damaged") as caught:
         StateFolder(home=tmp_path).read()
-    assert (caught.value.hint or "").endswith(f"'ray start|{tmp_path / 's3'}'`), then remove it")
+    assert (caught.value.hint or "").endswith(f"'start --head|{tmp_path / 's3'}'`), then remove it")
 
 
 def test_what_a_newer_version_has_written_is_read(tmp_path):

@@ -119,7 +119,7 @@ class StateFolder:
         except RecordError as error:
             raise ClusterError(
                 f"{self._record} is damaged: {error.message}",
-                f"end the processes of its cluster (`pgrep -af 'ray start|{self.s3_data}'`), then remove it",
+                f"end the processes of its cluster (`pgrep -af 'start --head|{self.s3_data}'`), then remove it",
             ) from error
 
     def write(self, cluster: LocalCluster) -> None:
