@@ -36,7 +36,6 @@ from cifar_ray.training.trial_step import TrialStep
 pytestmark = [
     pytest.mark.gpu,
     # torch's own, of its own
-    pytest.mark.filterwarnings("ignore:.*LeafSpec.*"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*"),
     pytest.mark.filterwarnings("ignore::FutureWarning:torch.*"),
     pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device here"),
