@@ -15,12 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 from benchmarks.s3 import running_s3
-from cifar_ray.planning.counted_asha import METRIC, TIME_ATTRIBUTE, CountedASHA, asha_settings
+from cifar_ray.planning.counted_asha import CountedASHA
 from cifar_ray.records import EpochMetrics
 from cifar_ray.settings import S3Settings
 from cifar_ray.storage.object_store import ObjectStore, open_store
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Budget
+from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE, asha_settings
 
 NUM_IMAGES = 5000
 ROUNDS = 5

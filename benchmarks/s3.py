@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cifar_ray.cluster import s3_server, server
 from cifar_ray.cluster.credentials import make_secrets, remove_secrets
 from cifar_ray.cluster.environment import joined
-from cifar_ray.cluster.ports import HOST, free_ports
-from cifar_ray.cluster.state import LocalCluster, StateFolder
+from cifar_ray.cluster.local import LocalClusterOptions, plan
+from cifar_ray.cluster.ports import HOST
+from cifar_ray.cluster.state import StateFolder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,14 +34,13 @@ class RunningS3:
 def running_s3() -> Iterator[RunningS3]:
     """Run it on a free port for the block, with its objects in a temporary folder."""
     program = s3_server.binary()
-    with (
-        tempfile.TemporaryDirectory(prefix="cifar-ray-", dir="/tmp") as home,
-        tempfile.TemporaryDirectory(prefix="cifar-ray-", dir="/tmp") as temp_dir,
-    ):
-        state = StateFolder(home=Path(home))
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cifar-ray-", dir="/tmp")))
+        state = StateFolder(home=home)
         state.prepare()
         make_secrets(state.secrets)
-        cluster = _plan(state, temp_dir)
+        cluster = plan(LocalClusterOptions(home=home), state)
+        stack.callback(shutil.rmtree, cluster.temp_dir)
         environ = cluster.environment()
         started = s3_server.start(program, cluster, state, joined(os.environ, environ))
         cluster = replace(cluster, s3=started.process)
@@ -57,18 +58,3 @@ def running_s3() -> Iterator[RunningS3]:
             os.waitid(os.P_PID, started.process.pid, os.WEXITED | os.WNOWAIT)
             server.reap()
             remove_secrets(state.secrets)
-
-
-def _plan(state: StateFolder, temp_dir: str) -> LocalCluster:
-    port, *internal = free_ports(1 + len(s3_server.PORTS))
-    return LocalCluster(
-        dashboard_url="",
-        s3_endpoint_url=f"http://{HOST}:{port}",
-        s3_internal_ports=tuple(internal),
-        storage=s3_server.STORAGE,
-        token_path=str(state.secrets.token),
-        credentials_path=str(state.secrets.credentials),
-        temp_dir=temp_dir,
-        ray_log_path=str(state.log("ray")),
-        s3_log_path=str(state.log("s3")),
-    )

@@ -29,11 +29,13 @@ from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.layout import trial_id
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Study, get_study
+from cifar_ray.studies.options import SweepOptions
 from cifar_ray.studies.study import Searcher
 from cifar_ray.training.cohort import Cohort
 from cifar_ray.tuning.assignment import assigned_trial
-from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE, to_result
+from cifar_ray.tuning.epoch_report import asha_settings, to_result
 from cifar_ray.tuning.listed_search import ListedSearch
+from cifar_ray.tuning.resuming import search_fields
 from cifar_ray.tuning.searchers import open_search
 
 
@@ -44,14 +46,7 @@ def sweep(
     first = study.sample(record.seed)
     search = ListedSearch(first) if study.searcher == "random" else open_search(study, record, first, runs)
     num_at_once = study.trials_at_once if study.searcher != "random" else study.with_searcher("tpe").trials_at_once
-    scheduler = ASHAScheduler(
-        time_attr=TIME_ATTRIBUTE,
-        metric=METRIC,
-        mode="max",
-        max_t=record.max_epochs,
-        grace_period=record.grace_period,
-        reduction_factor=record.reduction_factor,
-    )
+    scheduler = ASHAScheduler(**asha_settings(record.budget))
     store = FolderStore(checkpoints)
     cohort = Cohort(data, data_seed=record.seed, num_threads=num_threads)
     metrics: list[EpochMetrics] = []
@@ -103,16 +98,11 @@ def main(
     name: str, searcher: Searcher, seed: int, trials: int, max_epochs: int, images: int, threads: int, folder: Path
 ) -> None:
     """Run one sweep and store its record and metrics."""
-    study = get_study(name).with_budget(num_trials=trials, max_epochs=max_epochs).with_searcher(searcher)
+    study = get_study(name).with_budget(num_trials=trials, max_epochs=max_epochs).with_searcher(searcher).with_seeds(0)
     data = _thinned(resolve_source(None, read_settings()), images, seed)
     record = SweepRecord(
         sweep_id=f"{name}-{searcher}-{seed}",
-        study=name,
-        seed=seed,
-        num_trials=study.trial_budget.num_trials,
-        max_epochs=study.trial_budget.max_epochs,
-        grace_period=study.trial_budget.grace_period,
-        reduction_factor=study.trial_budget.reduction_factor,
+        **search_fields(study, SweepOptions(seed=seed)),
         accelerators_per_trial=0.0,
         cpus_per_trial=float(threads),
         dataset=data.record,
@@ -121,7 +111,6 @@ def main(
         hardware={"cpu_model": cpu_model(), "cpus": str(threads)},
         started_at=now(),
         is_cohort=True,
-        searcher=searcher,
     )
     runs = RunStore(FolderStore(folder.absolute()))
     runs.create_sweep(record)

@@ -1,3 +1,5 @@
+from epoch_lines import make_line
+
 from benchmarks.halving import choose_survivors, run_halving
 from cifar_ray.records import EpochMetrics
 from cifar_ray.studies import get_study
@@ -22,17 +24,8 @@ class FakeCohort:
         for trial_id in trial_ids:
             self.epochs[trial_id] += 1
         return [
-            EpochMetrics(
-                trial_id=trial_id,
-                epoch=self.epochs[trial_id],
-                train_loss=None if trial_id == "t0003" else 1.0,
-                train_accuracy=0.1,
-                validation_loss=1.0,
-                validation_accuracy=int(trial_id[1:]) / 10,
-                learning_rate=0.1,
-                seconds=1.0,
-            )
-            for trial_id in trial_ids
+            make_line(each, self.epochs[each], int(each[1:]) / 10, loss=None if each == "t0003" else 1.0)
+            for each in trial_ids
         ]
 
 

@@ -55,7 +55,7 @@ def test_it_trains_our_network_in_its_own_memory_format() -> None:
         assert theirs.is_contiguous()
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning", "ignore:.*LeafSpec.*")
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("has_defaults", [False, True])
 def test_an_epoch_is_timed(training_data: TrainingData, has_defaults: bool) -> None:
     variant = Variant(num_workers=0, has_defaults=has_defaults)

@@ -77,7 +77,7 @@ def state() -> StateFolder:
 def cluster(state: StateFolder, dashboard: str) -> LocalCluster:
     """Its processes are this test's own, which nothing may stop."""
     me = processes.identify(os.getpid())
-    made = local._plan(local.LocalClusterOptions(home=state.home), state)
+    made = local.plan(local.LocalClusterOptions(home=state.home), state)
     Path(made.temp_dir).rmdir()
     made = replace(made, dashboard_url=dashboard, ray=me, s3=me, ready_at="2026-01-01T00:00:00+00:00")
     state.write(made)

@@ -15,27 +15,13 @@ from cifar_ray.records import SweepRecord, SweepResult, TrialRecord
 from cifar_ray.storage.runs import RunStore
 
 
-def finished(sweep_id: str, winner: TrialRecord) -> SweepResult:
-    return SweepResult(
-        sweep_id=sweep_id,
-        study="cnn",
-        ranking=(winner.trial_id,),
-        winner=winner,
-        outcomes={"completed": 1},
-        num_epochs=4,
-        wall_s=1.0,
-        accelerator_seconds=0.0,
-        finished_at="2026-01-01T01:00:00+00:00",
-    )
-
-
 def wait(storage: str, *arguments: str) -> Result:
     return CliRunner().invoke(main, ["results", "wait", *arguments, "--storage", storage])
 
 
-def test_waits_until_the_last_has_finished(runs: RunStore, trial_record: TrialRecord) -> None:
-    runs.write_result(finished("cnn-1", trial_record))
-    late = threading.Timer(0.4, lambda: runs.write_result(finished("cnn-2", trial_record)))
+def test_waits_until_the_last_has_finished(runs: RunStore, sweep_result: SweepResult) -> None:
+    runs.write_result(sweep_result)
+    late = threading.Timer(0.4, lambda: runs.write_result(replace(sweep_result, sweep_id="cnn-2")))
     started = time.monotonic()
     late.start()
     wait_for_results(runs, ["cnn-1", "cnn-2"], 20, period_s=0.05)
@@ -44,10 +30,10 @@ def test_waits_until_the_last_has_finished(runs: RunStore, trial_record: TrialRe
 
 
 def test_gives_up_in_time_and_says_who_is_missing(
-    runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord
+    runs: RunStore, sweep_record: SweepRecord, sweep_result: SweepResult
 ) -> None:
     runs.create_sweep(sweep_record)
-    runs.write_result(finished("cnn-0", trial_record))
+    runs.write_result(replace(sweep_result, sweep_id="cnn-0"))
     started = time.monotonic()
     result = wait(runs.objects.uri, "cnn-0", "cnn-1", "cnn-2", "--timeout-s", "0.3")
     assert time.monotonic() - started < 10
@@ -61,8 +47,8 @@ def test_the_folder_to_wait_for_need_not_be_there(tmp_path: Path) -> None:
     assert (result.exit_code, "cnn-1: not started" in result.output) == (1, True)
 
 
-def test_exits_0_at_once_where_all_have_finished(runs: RunStore, trial_record: TrialRecord) -> None:
-    runs.write_result(finished("cnn-1", trial_record))
+def test_exits_0_at_once_where_all_have_finished(runs: RunStore, sweep_result: SweepResult) -> None:
+    runs.write_result(sweep_result)
     result = wait(runs.objects.uri, "cnn-1", "cnn-1", "--timeout-s", "0")
     assert (result.exit_code, result.output) == (0, "cnn-1 has finished\n")
 
@@ -98,13 +84,13 @@ class Flaky:
         return self._runs.has_sweep(sweep_id)
 
 
-def test_a_store_that_fails_first_is_a_mistake_later_a_disturbance(runs: RunStore, trial_record: TrialRecord) -> None:
+def test_a_store_that_fails_first_is_a_mistake_later_a_disturbance(runs: RunStore, sweep_result: SweepResult) -> None:
     with pytest.raises(StorageError, match="SlowDown"):
         wait_for_results(Flaky(runs, {0}), ["cnn-1"], 5, period_s=0.01)  # type: ignore[arg-type]
     with pytest.raises(CifarRayError, match="cnn-1: SlowDown") as caught:
         wait_for_results(Flaky(runs, set(range(1, 999))), ["cnn-1"], 0.1, period_s=0.02)  # type: ignore[arg-type]
     assert type(caught.value) is CifarRayError
-    late = threading.Timer(0.2, lambda: runs.write_result(finished("cnn-1", trial_record)))
+    late = threading.Timer(0.2, lambda: runs.write_result(sweep_result))
     late.start()
     wait_for_results(Flaky(runs, {1, 2}), ["cnn-1"], 10, period_s=0.02)  # type: ignore[arg-type]
     late.join()
@@ -152,7 +138,7 @@ def test_an_interrupted_sweep_is_told_as_one(
 
 
 def test_list_and_show_as_one_json_document(
-    runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord
+    runs: RunStore, sweep_record: SweepRecord, sweep_result: SweepResult, trial_record: TrialRecord
 ) -> None:
     def printed(*arguments: str) -> Any:
         done = CliRunner().invoke(main, ["results", *arguments, "--json", "--storage", runs.objects.uri])
@@ -164,7 +150,7 @@ def test_list_and_show_as_one_json_document(
     runs.create_sweep(sweep_record)
     runs.create_sweep(replace(sweep_record, sweep_id="cnn-2", started_at="2026-01-02T00:00:00+00:00"))
     runs.write_trial("cnn-2", trial_record)
-    runs.write_result(finished("cnn-2", trial_record))
+    runs.write_result(replace(sweep_result, sweep_id="cnn-2", ranking=("t0000",)))
     runs.objects.write("cnn-3/sweep.json", b"{")
     rows = {row["id"]: row for row in printed("list")}
     assert {name: row["state"] for name, row in rows.items()} == {
@@ -244,10 +230,10 @@ def test_pull_fetches_weights_where_it_is_told_to(
 
 
 def test_names_and_records_of_others_steer_no_terminal(
-    runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord
+    runs: RunStore, sweep_record: SweepRecord, sweep_result: SweepResult
 ) -> None:
     runs.create_sweep(sweep_record)
-    runs.write_result(finished("cnn-1", trial_record))
+    runs.write_result(sweep_result)
     runs.objects.write("cnn-1/trials/t0000/checkpoints/epoch-0009/\x1b]0;pwned\x07", b"")
     odd = json.loads(sweep_record.to_json()) | {"\x1b]0;pwned\x07": 1}
     runs.objects.write("cnn-2/sweep.json", json.dumps(odd).encode())

@@ -292,7 +292,7 @@ def test_an_interrupt_while_it_starts_is_undone(home, monkeypatch):
 
 def test_stale_state_of_processes_long_gone_is_no_cluster(home):
     state = StateFolder(home=home)
-    made = local._plan(LocalClusterOptions(home=home), state)
+    made = local.plan(LocalClusterOptions(home=home), state)
     me = local.processes.identify(os.getpid())
     stale = replace(me, start_ticks=1)
     state.write(replace(made, ray=stale, s3=stale, ready_at="2026-01-01T00:00:00+00:00"))
@@ -306,7 +306,7 @@ def test_a_cluster_of_another_machine_with_the_same_home_is_left_alone(home):
     """Its processes are none here, so it looks like one that has died; but its server has the objects."""
     state = StateFolder(home=home)
     state.prepare()
-    made = local._plan(LocalClusterOptions(home=home), state)
+    made = local.plan(LocalClusterOptions(home=home), state)
     elsewhere = replace(local.processes.identify(os.getpid()), boot="of another machine")
     state.write(replace(made, ray=elsewhere, s3=elsewhere, ready_at="2026-01-01T00:00:00+00:00"))
     make_secrets(state.secrets)
@@ -334,7 +334,7 @@ def test_what_is_left_of_a_cluster_is_told_as_broken(home):
     """Not as none: starting another would end the job that its Ray may still run."""
     state = StateFolder(home=home)
     state.prepare()
-    made = local._plan(LocalClusterOptions(home=home), state)
+    made = local.plan(LocalClusterOptions(home=home), state)
     me = local.processes.identify(os.getpid())
     state.write(replace(made, ray=me, s3=replace(me, start_ticks=1), ready_at="2026-01-01T00:00:00+00:00"))
     try:
@@ -357,7 +357,7 @@ def test_it_is_stopped_also_where_nobody_hears_of_it(home):
 
     state = StateFolder(home=home)
     state.prepare()
-    made = local._plan(LocalClusterOptions(home=home), state)
+    made = local.plan(LocalClusterOptions(home=home), state)
     state.write(replace(made, ready_at="2026-01-01T00:00:00+00:00"))
     down(home, broken)
     assert not (home / "state.json").exists()

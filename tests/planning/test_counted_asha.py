@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ray.tune.schedulers import ASHAScheduler
 
-from cifar_ray.planning.counted_asha import CountedASHA, CountedRung, asha_settings
+from cifar_ray.planning.counted_asha import CountedASHA, CountedRung
 from cifar_ray.studies import Budget
+from cifar_ray.tuning.epoch_report import asha_settings
 from cifar_ray.tuning.pass_asha import PassASHA
 from cifar_ray.tuning.standing import Standing
 

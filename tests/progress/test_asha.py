@@ -7,7 +7,7 @@ import pytest
 from progress_line import PROGRESS
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler, async_hyperband
 
-from cifar_ray.planning.counted_asha import METRIC, TIME_ATTRIBUTE, CountedASHA
+from cifar_ray.planning.counted_asha import CountedASHA
 from cifar_ray.progress.asha import (
     PASS_EACH,
     PASS_FIXED,
@@ -21,6 +21,7 @@ from cifar_ray.progress.asha import (
 from cifar_ray.progress.board import Board, Curve
 from cifar_ray.progress.sweep_log import Cohorts, FinalsAhead, LogEvent, TrialEpoch, TrialState
 from cifar_ray.studies import Budget
+from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE
 
 BUDGET = Budget(num_trials=8, max_epochs=10, grace_period=2, reduction_factor=4)
 

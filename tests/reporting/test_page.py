@@ -11,6 +11,7 @@ from statistics import median
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browser import REAL, RESULTS, copied_sweeps, option_of, points_by_trial, save_page, write_large_sweep
+from epoch_lines import make_line
 from playwright.sync_api import Page
 
 from cifar_ray.finals import Finals
@@ -99,18 +100,7 @@ def test_the_time_line_tells_waiting_from_lost(
         events=tuple(TrialEvent(what=what, at=at(second)) for what, second in events),  # type: ignore[arg-type]
     )
     runs.write_trial("cnn-1", trial)
-    line = EpochMetrics(
-        trial_id="t0000",
-        epoch=1,
-        train_loss=1.0,
-        train_accuracy=0.5,
-        validation_loss=1.0,
-        validation_accuracy=0.5,
-        learning_rate=0.1,
-        seconds=4.0,
-        node="10.0.0.1",
-        ended_at=at(12),
-    )
+    line = make_line("t0000", 1, 0.5, seconds=4.0, node="10.0.0.1", ended_at=at(12))
     runs.write_metrics("cnn-1", [line, replace(line, epoch=2, seconds=10.0, ended_at=at(40))])
     page.goto(f"{save_page(runs, tmp_path / 'index.html')}#/sweep/cnn-1")
     (bars,) = option_of(page, "chart-timeline")["series"]

@@ -28,8 +28,6 @@ from cifar_ray.training.fused_group import FusedGroup
 from cifar_ray.training.learner import Learner, Trial
 from cifar_ray.training.state import unpack_weights
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*")
-
 CONFIG = TrialConfig(
     model="classic_cnn",
     max_epochs=3,

@@ -30,7 +30,6 @@ from cifar_ray.training.objective import Objective
 from cifar_ray.training.trial_step import TrialStep
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*LeafSpec.*"),
     # torch's own, of its own
     pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*"),
     pytest.mark.filterwarnings("ignore::FutureWarning:torch.*"),

@@ -20,8 +20,6 @@ from cifar_ray.training.feeds import sample_images
 from cifar_ray.training.learner import Learner, Trial
 from cifar_ray.training.state import pack_trainer_state, unpack_trainer_state, unpack_weights
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*")
-
 CONFIG = TrialConfig(
     model="classic_cnn",
     max_epochs=2,

@@ -13,15 +13,14 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from trials import make_trial, train
 
 from benchmarks.peaks import Convolution, convolution_rate, product_rate
 from cifar_ray.cifar10 import CLASSES
 from cifar_ray.data.image_set import ImageSet
 from cifar_ray.data.split import TrainingData, split
 from cifar_ray.models import build_model
-from cifar_ray.records import EpochMetrics
 from cifar_ray.settings import read_settings
-from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import STUDIES, TrialConfig
 from cifar_ray.studies.trial_config import Averaging
@@ -29,16 +28,14 @@ from cifar_ray.training import cohort
 from cifar_ray.training.clipping import clip_gradients, clipped_parameters
 from cifar_ray.training.feeds import image_size, training_feed
 from cifar_ray.training.fused_group import FusedGroup
-from cifar_ray.training.learner import Learner, Trial
+from cifar_ray.training.learner import Learner
 from cifar_ray.training.muon import Muon
 from cifar_ray.training.objective import Objective
-from cifar_ray.training.trial import train_trial
 from cifar_ray.training.trial_step import TrialStep
 
 pytestmark = [
     pytest.mark.gpu,
     # torch's own, of its own
-    pytest.mark.filterwarnings("ignore:.*LeafSpec.*"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*"),
     pytest.mark.filterwarnings("ignore::FutureWarning:torch.*"),
     pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device here"),
@@ -114,8 +111,7 @@ def test_a_recorded_pass_is_a_plain_one(runs: RunStore) -> None:
         for records in (False, True):
             learners = []
             for index, each in enumerate(settings):
-                store = CheckpointStore(runs.objects, f"cnn-{records:d}", f"t{index:04d}")
-                trial = Trial(trial_id=f"t{index:04d}", config=replace(CONFIG, **each), checkpoints=store)  # type: ignore[arg-type]  # the test's own settings
+                trial = make_trial(runs, replace(CONFIG, **each), f"t{index:04d}", f"cnn-{records:d}")  # type: ignore[arg-type]  # the test's own settings
                 learners.append(Learner(trial, device=device, steps_per_epoch=NUM_BATCHES, executor=executor))
             group = FusedGroup(learners, device, "32-true", records=records)
             for images, labels in draw_batches(device):
@@ -136,23 +132,6 @@ def gpu_data() -> TrainingData:
     labels = np.arange(4096, dtype=np.int64) % 10
     images = rng.integers(0, 20, (4096, 3, 32, 32)) + labels[:, None, None, None] * 23
     return split(ImageSet(source="r", name="r", images=images.astype(np.uint8), labels=labels, classes=CLASSES), seed=0)
-
-
-def train(runs: RunStore, data: TrainingData, config: TrialConfig, sweep: str, stop_at: int = 0) -> list[EpochMetrics]:
-    """Stopped within the report of an epoch, as Ray Tune does it."""
-    lines: list[EpochMetrics] = []
-
-    def report(line: EpochMetrics) -> None:
-        lines.append(line)
-        if line.epoch == stop_at:
-            raise InterruptedError
-
-    trial = Trial(trial_id="t0000", config=config, checkpoints=CheckpointStore(runs.objects, sweep, "t0000"))
-    try:
-        train_trial(trial, data, report, data_seed=0)
-    except InterruptedError:
-        assert stop_at
-    return lines
 
 
 def test_batches_are_those_of_a_cpu(gpu_data: TrainingData) -> None:
@@ -224,7 +203,7 @@ def test_trials_of_one_process_hold_no_more_than_one_does(runs: RunStore, gpu_da
     gc.disable()
     try:
         for index in range(3):
-            train(runs, gpu_data, replace(CONFIG, model="resnet"), f"cnn-{index}")
+            train(make_trial(runs, replace(CONFIG, model="resnet"), sweep_id=f"cnn-{index}"), gpu_data)
             held.append(torch.cuda.memory_allocated())
     finally:
         gc.enable()
@@ -241,12 +220,12 @@ def test_every_study_trains_and_goes_on(
     # with small rates, so that rounding does not grow from step to step
     rates = {"learning_rate": drawn.learning_rate / 20, "filter_rate": drawn.filter_rate / 20}
     config = replace(drawn, max_epochs=3, dropout=0.0, **rates)
-    compiled = train(runs, gpu_data, config, "whole")
+    compiled = train(make_trial(runs, config, sweep_id="whole"), gpu_data)
     assert not [record for record in caplog.records if record.name.startswith("cifar_ray")]
-    train(runs, gpu_data, config, "parts", stop_at=2)
-    continued = train(runs, gpu_data, config, "parts")
+    train(make_trial(runs, config, sweep_id="parts"), gpu_data, until=2)
+    continued = train(make_trial(runs, config, sweep_id="parts"), gpu_data)
     monkeypatch.setenv("CIFAR_RAY_COMPILE", "off")
-    plain = train(runs, gpu_data, config, "plain")
+    plain = train(make_trial(runs, config, sweep_id="plain"), gpu_data)
     assert len(compiled) == len(continued) == len(plain) == config.max_epochs
     for lines in (continued, plain):
         losses = [[line.train_loss for line in each] for each in (lines, compiled)]
@@ -269,9 +248,7 @@ def test_streams_change_nothing(runs: RunStore, gpu_data: TrainingData, monkeypa
                 dropout=0.1 * (index % 3),
                 averaging=averages[index % 3],
             )
-            name = f"t{index:04d}"
-            store = CheckpointStore(runs.objects, f"turn-{turn}", name)
-            members.add(Trial(trial_id=name, config=config, checkpoints=store))
+            members.add(make_trial(runs, config, f"t{index:04d}", f"turn-{turn}"))
         lines = [line for _ in range(2) for line in members.train_epoch([f"t{index:04d}" for index in range(8)])]
         members.close()
         losses.append([(line.train_loss, line.validation_loss) for line in lines])

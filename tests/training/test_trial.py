@@ -19,8 +19,6 @@ from cifar_ray.training.learner import Trial
 from cifar_ray.training.state import unpack_trainer_state, unpack_weights
 from cifar_ray.training.trial import train_trial
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*")
-
 CONFIG = TrialConfig(
     model="classic_cnn",
     max_epochs=4,

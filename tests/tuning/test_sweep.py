@@ -96,10 +96,11 @@ def test_ray_tune_is_given_the_sweeps_budget(plan: SweepPlan, runs: RunStore) ->
     """And to keep those whose accuracy is high."""
     given = build(replace(plan, sweep=replace(plan.sweep, max_epochs=30, grace_period=3, reduction_factor=2)), runs)
     asked = given["tune_config"]
-    assert (asked.scheduler._time_attr, asked.metric, asked.mode) == ("epoch", "validation_accuracy", "max")
+    scheduler = asked.scheduler
+    assert (scheduler._time_attr, scheduler.metric, scheduler._mode) == ("epoch", "validation_accuracy", "max")
     assert given["run_config"].failure_config.max_failures == 2
-    assert asked.scheduler.set_search_properties(asked.metric, asked.mode)
-    (bracket,) = asked.scheduler._brackets
+    assert scheduler.set_search_properties(asked.metric, asked.mode)
+    (bracket,) = scheduler._brackets
     assert sorted(rung for rung, _ in bracket._rungs) == [3, 6, 12, 24]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from cifar_ray.cli.completion import study_names, sweep_ids
 from cifar_ray.cli.connection import connect_runs
+from cifar_ray.cli.figure_file import check_figure, write_figure
 from cifar_ray.cli.flag_types import Duration, Numbers, Positive
 from cifar_ray.cli.own_studies import own_studies
 from cifar_ray.errors import ConfigurationError
@@ -161,7 +161,7 @@ def plan(study: str, figure: Path, storage: str | None, sweeps: tuple[str, ...],
     from cifar_ray.planning.plan_view import plan_renderable  # noqa: PLC0415
     from cifar_ray.planning.planner import make_plan  # noqa: PLC0415
 
-    _check_figure(figure)
+    check_figure(figure)
     request = _request(study, **asked)
     prices = _prices(request.accelerator, is_spot=request.is_spot)
     finished = list(_finished(sweeps, storage, request.study))
@@ -171,24 +171,9 @@ def plan(study: str, figure: Path, storage: str | None, sweeps: tuple[str, ...],
     # matplotlib takes half a second to load: the table comes first
     from cifar_ray.planning.plan_figure import plan_figure  # noqa: PLC0415
 
-    try:
-        figure.write_bytes(plan_figure(made))
-    except OSError as error:
-        raise ConfigurationError(f"{figure}: {error.strerror}", "take another --figure") from error
+    write_figure(figure, plan_figure(made))
     click.echo(f"figure: {figure}")
     click.echo(f"next: {plan_command(made)}")
-
-
-def _check_figure(path: Path) -> None:
-    """ConfigurationError where it cannot be written, which after minutes of simulation would be late."""
-    if not os.path.isdir(path.parent):
-        raise ConfigurationError(f"{path}: there is no folder {path.parent}", "make it, or take another --figure")
-    try:
-        target = path if path.exists() else path.parent
-    except OSError as error:  # such as a name that is too long
-        raise ConfigurationError(f"{path}: {error.strerror}", "take another --figure") from error
-    if not os.access(target, os.W_OK):
-        raise ConfigurationError(f"the figure {path} cannot be written", "name a file elsewhere with --figure")
 
 
 def _finished(sweeps: Sequence[str], storage: str | None, study: Study) -> Iterator[FinishedSweep]:

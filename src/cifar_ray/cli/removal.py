@@ -11,7 +11,7 @@ from cifar_ray.cli.completion import sweep_ids
 from cifar_ray.cli.connection import connect_runs, storage_option
 from cifar_ray.cli.interrupts import end_as_at_ctrl_c
 from cifar_ray.errors import CifarRayError, ConfigurationError, RecordError, plain
-from cifar_ray.reporting.formats import counted
+from cifar_ray.reporting.formats import counted, usage_text
 from cifar_ray.storage.lease import Lease
 from cifar_ray.storage.retention import everything, remove_keys, surplus
 from cifar_ray.storage.runs import RunStore
@@ -37,7 +37,7 @@ def gc(sweep: str, remove: bool, storage: str | None) -> None:
     found = surplus(runs, sweep)
     for key in found:
         click.echo(plain(key))
-    click.echo(f"would remove {_amount(found)}; add --remove to do it")
+    click.echo(f"would remove {usage_text(found)}; add --remove to do it")
 
 
 @click.command()
@@ -52,7 +52,7 @@ def delete(sweeps: tuple[str, ...], is_sure: bool, storage: str | None) -> None:
     """
     runs = connect_runs(storage)
     for sweep in dict.fromkeys(sweeps):
-        click.echo(f"{sweep}: {_state(runs, sweep)}, {_amount(everything(runs, sweep))}")
+        click.echo(f"{sweep}: {_state(runs, sweep)}, {usage_text(everything(runs, sweep))}")
     if not is_sure:
         click.confirm(f"Delete from {runs.objects.uri}, for good?", abort=True)
     end_as_at_ctrl_c()  # the lease is given back
@@ -79,7 +79,3 @@ def _state(runs: RunStore, sweep: str) -> str:
     except RecordError:
         # such a sweep is to be deleted, too
         return "unreadable"
-
-
-def _amount(sizes: Mapping[str, int]) -> str:
-    return f"{counted(len(sizes), 'object')}, {sum(sizes.values()) / 2**20:.1f} MiB"

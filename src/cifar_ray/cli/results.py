@@ -12,6 +12,7 @@ from rich.console import Console
 
 from cifar_ray.cli.completion import sweep_ids
 from cifar_ray.cli.connection import connect_runs, storage_option
+from cifar_ray.cli.figure_file import write_figure
 from cifar_ray.cli.flag_types import Positive
 from cifar_ray.cli.removal import delete, gc
 from cifar_ray.errors import CifarRayError, ConfigurationError, RecordError, StorageError, UnknownNameError, plain
@@ -180,10 +181,7 @@ def compare(sweeps: tuple[str, ...], figure: Path | None, is_json: bool, storage
     # matplotlib takes half a second to load
     from cifar_ray.reporting.comparison_figure import comparison_figure  # noqa: PLC0415
 
-    try:
-        figure.write_bytes(comparison_figure(comparison))
-    except OSError as error:
-        raise ConfigurationError(f"{figure}: {error.strerror}", "take another --figure") from error
+    write_figure(figure, comparison_figure(comparison))
     click.echo(f"figure: {figure}", err=is_json)
 
 

@@ -157,7 +157,7 @@ def _check_ours(state: StateFolder) -> None:
 def _start(options: LocalClusterOptions, state: StateFolder, program: str, environ: Mapping[str, str]) -> LocalCluster:
     """Start both servers at once, then wait for both. Each step is written to state.json before the next."""
     make_secrets(state.secrets)
-    cluster = _plan(options, state)
+    cluster = plan(options, state)
     state.write(cluster)
     inherited = joined(environ, cluster.environment())
     s3 = s3_server.start(program, cluster, state, inherited)
@@ -175,7 +175,7 @@ def _start(options: LocalClusterOptions, state: StateFolder, program: str, envir
     return cluster
 
 
-def _plan(options: LocalClusterOptions, state: StateFolder) -> LocalCluster:
+def plan(options: LocalClusterOptions, state: StateFolder) -> LocalCluster:
     """The cluster before its first process starts: its ports and its temp dir."""
     first, second, *internal = free_ports(2 + len(s3_server.PORTS))
     return LocalCluster(

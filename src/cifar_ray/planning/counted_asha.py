@@ -11,9 +11,7 @@ from ray.tune.schedulers.async_hyperband import _Bracket
 
 from cifar_ray.statistics import between
 from cifar_ray.studies import Budget
-
-TIME_ATTRIBUTE, METRIC = "epoch", "validation_accuracy"
-"""Keys in the results that the scheduler is given."""
+from cifar_ray.tuning.epoch_report import asha_settings
 
 
 class CountedRung(dict[str, float]):
@@ -101,15 +99,3 @@ class CountedASHA(ASHAScheduler):
         self.on_trial_remove(tune_controller, trial)
         for recorded in self._rungs.values():
             recorded.pop(trial.trial_id, None)
-
-
-def asha_settings(budget: Budget) -> dict[str, Any]:
-    """The arguments of Ray Tune's ASHA, as in a real sweep."""
-    return {
-        "time_attr": TIME_ATTRIBUTE,
-        "metric": METRIC,
-        "mode": "max",
-        "max_t": budget.max_epochs,
-        "grace_period": budget.grace_period,
-        "reduction_factor": budget.reduction_factor,
-    }

@@ -149,12 +149,10 @@ def _fleet(plan: Plan) -> str:
 
 def _forecasts(plan: Plan) -> RenderableType:
     wall_unit, wall_name = plan.wall_unit
-    table = narrow_table()
     factor = ["fac-\ntor"] if plan.cuts_trials else []
     cost = [f"cost\n{plan.rate.currency}"] if plan.rate else []
     names = ["work-\ners", "trials", *factor, f"wall time\n{wall_name}", f"{plan.shape.unit}-\nhours", *cost]
-    for name in (*names, "used\n%", "winner\nval. %", f"within\n{POINTS}", ""):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = narrow_table(numbers=(*names, "used\n%", "winner\nval. %", f"within\n{POINTS}", ""))
     for each in plan.shown:
         cells = [
             f"{each.setup.num_workers:,}",

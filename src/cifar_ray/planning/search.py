@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 
 from ray.tune.schedulers import TrialScheduler
 
-from cifar_ray.planning.counted_asha import METRIC, TIME_ATTRIBUTE, CountedASHA
+from cifar_ray.planning.counted_asha import CountedASHA
 from cifar_ray.planning.curve_bank import CurveBank, TrialCurve
 from cifar_ray.progress.asha import milestones
 from cifar_ray.studies import Budget
+from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE
 
 
 @dataclass(eq=False, slots=True)

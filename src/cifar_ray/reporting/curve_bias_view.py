@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from cifar_ray.reporting.curve_bias import NUM_ORDERS, REDUCTION_FACTORS, CurveBias, Cut, EpochBias
@@ -55,11 +55,7 @@ def _ladders(epochs: Sequence[EpochBias]) -> Table:
 
 
 def _table(*headings: str) -> Table:
-    table = narrow_table()
-    table.add_column("epoch", no_wrap=True)
-    for heading in headings:
-        table.add_column(heading, justify="right", no_wrap=True)
-    return table
+    return narrow_table(Column("epoch", no_wrap=True), numbers=headings)
 
 
 def _fitting(table: Table) -> FittingTable:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 
@@ -40,9 +40,10 @@ class FittingTable:
             yield Text(f"columns left out: {len(columns) - number}; {self.elsewhere} has them", style="dim")
 
 
-def narrow_table(*headings: str) -> Table:
-    """A table with a single blank, the box's own divider, between its columns."""
-    return Table(*headings, box=box.SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False)
+def narrow_table(*headings: Column | str, numbers: Iterable[str] = ()) -> Table:
+    """A table with a single blank, the box's own divider, between its columns; those of `numbers` come last."""
+    right = [Column(heading, justify="right", no_wrap=True) for heading in numbers]
+    return Table(*headings, *right, box=box.SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False)
 
 
 def _span(console: Console, options: ConsoleOptions, column: Column) -> Measurement:

@@ -87,7 +87,7 @@ def budget_text(sweep: SweepRecord) -> str:
 
 def usage_text(sizes: Mapping[str, int]) -> str:
     """How many objects a sweep has in the store, and how large they are together."""
-    return f"{len(sizes):,} objects, {sum(sizes.values()) / 2**20:,.1f} MiB"
+    return f"{counted(len(sizes), 'object')}, {sum(sizes.values()) / 2**20:,.1f} MiB"
 
 
 _DEFAULTS = {field.name: field.default for field in fields(TrialConfig)}

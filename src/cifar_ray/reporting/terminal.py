@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
+from rich.table import Column
 from rich.text import Text
 
 from cifar_ray.errors import plain
@@ -59,12 +60,8 @@ def scores_renderable(scores: Sequence[TestScores]) -> RenderableType:
 
 def sweeps_renderable(summaries: Sequence[SweepSummary]) -> RenderableType:
     """All sweeps: each id, below it study, seed, data and any sweep whose best it trains; and how far it has got."""
-    table = narrow_table()
     # an id is there to be copied: it stays on one line
-    table.add_column("sweep", overflow="fold")
-    table.add_column("state")
-    for name in ("trials", "val. %", "test %"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = narrow_table(Column("sweep", overflow="fold"), "state", numbers=("trials", "val. %", "test %"))
     table.add_column("started\n(UTC)", no_wrap=True)
     for summary in summaries:
         sweep = summary.sweep
@@ -120,13 +117,8 @@ def trials_renderable(summary: SweepSummary, trials: Sequence[TrialRecord]) -> R
     ranked = best_first(trials)
     used = [name for name in SETTINGS if len({str(trial.config.get(name)) for trial in trials}) > 1]
     has_heirs = any(trial.parent for trial in trials)
-    table = narrow_table()
-    table.add_column("trial", overflow="fold")
-    if has_heirs:
-        table.add_column("parent", overflow="fold")
-    table.add_column("outcome", no_wrap=True)
-    for name in ("val. %", "epoch"):
-        table.add_column(name, justify="right", no_wrap=True)
+    ids = [Column(name, overflow="fold") for name in ("trial", *["parent"] * has_heirs)]
+    table = narrow_table(*ids, Column("outcome", no_wrap=True), numbers=("val. %", "epoch"))
     num_kept = len(table.columns)
     for name in used:
         table.add_column(SHORT.get(name, SETTINGS[name]), justify="right")
@@ -163,9 +155,7 @@ def finals_renderable(finals: Finals) -> RenderableType:
 
 def studies_renderable(studies: Sequence[Study]) -> RenderableType:
     """The studies, a row each."""
-    table = narrow_table("study", "what")
-    for name in ("trials", "epochs", "report: test %"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = narrow_table("study", "what", numbers=("trials", "epochs", "report: test %"))
     for study in studies:
         published = f"{100 * study.published.test_accuracy:.4g}" if study.published else MISSING
         budget = study.budget

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from datetime import datetime
+from datetime import UTC, datetime
 
 from cifar_ray.errors import ConfigurationError
 
@@ -20,9 +20,9 @@ TRAINER_STATE = "trainer.pt"
 MANIFEST = "manifest.json"
 
 
-def new_id(name: str, at: datetime) -> str:
-    """A name, a time and four random bytes, so that two of the same second differ."""
-    return f"{name}-{at:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
+def new_id(name: str) -> str:
+    """A name, the time and four random bytes, so that two of the same second differ."""
+    return f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
 
 
 def check_sweep_id(sweep_id: str) -> str:

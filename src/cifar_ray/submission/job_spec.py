@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from cifar_ray.errors import ConfigurationError
@@ -33,14 +32,14 @@ class JobSpec:
 
 def tuning_job(study: Study, options: SweepOptions, jobs: Path) -> JobSpec:
     """The job that sweeps `study`. A new sweep gets its id here, so that the submitter knows it."""
-    sweep_id = check_sweep_id(options.sweep_id or new_id(study.name, datetime.now(UTC)))
+    sweep_id = check_sweep_id(options.sweep_id or new_id(study.name))
     check_no_user("--data", options.data)
     if options.storage is not None:
         # refuses a malformed one here, and names in full a folder that is yet to be made: the job runs elsewhere
         options = replace(options, storage=open_store(options.storage).uri)
     options = replace(options, sweep_id=sweep_id)
     # a resumed sweep is a second job of the same sweep
-    submission_id = new_id(sweep_id, datetime.now(UTC)) if options.resume or options.start_or_resume else sweep_id
+    submission_id = new_id(sweep_id) if options.resume or options.start_or_resume else sweep_id
     return JobSpec(
         submission_id=submission_id,
         entrypoint=("python", *study.job, *options.to_arguments()),
@@ -61,7 +60,7 @@ def evaluation_job(sweep_ids: Sequence[str], storage: str | None, jobs: Path) ->
         # as for a sweep's job; an empty one would mean the default, whose winners nobody asked to score
         arguments += ["--storage", open_store(storage).uri]
     return JobSpec(
-        submission_id=new_id("evaluate", datetime.now(UTC)),
+        submission_id=new_id("evaluate"),
         entrypoint=("python", EVALUATION_JOB, *arguments),
         working_dir=_check_jobs(jobs, EVALUATION_JOB),
         metadata={"study": "evaluate"},

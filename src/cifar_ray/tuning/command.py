@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -86,7 +85,7 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
     ends_at = None if options.time_limit_s is None else time.monotonic() + options.time_limit_s
     if not options.resume:
         options.adapt(study)  # rejects values out of range before the cluster or the store is asked
-    sweep_id = check_sweep_id(options.sweep_id or new_id(study.name, datetime.now(UTC)))
+    sweep_id = check_sweep_id(options.sweep_id or new_id(study.name))
     check_trackers(settings)
     prices = read_prices(settings.prices) if settings.prices else None
     kinds = read_node_kinds(settings.worker_pools)

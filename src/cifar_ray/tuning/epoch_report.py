@@ -10,6 +10,7 @@ from ray import tune
 from ray.tune.result import TRAINING_ITERATION
 
 from cifar_ray.records import EpochMetrics
+from cifar_ray.studies import Budget
 from cifar_ray.tuning.standing import Standing
 
 TIME_ATTRIBUTE = "epoch"
@@ -18,6 +19,18 @@ METRICS_KEY = "metrics"
 """Key of the whole EpochMetrics, as plain values; nested, since Ray Tune adds a `trial_id` of its own."""
 PASS_KEY = "pass"
 """Key of the standings of all trials of the epoch's pass; empty for an epoch that is repeated from a checkpoint."""
+
+
+def asha_settings(budget: Budget) -> dict[str, Any]:
+    """The arguments of Ray Tune's ASHA, or of a class derived from it, which is to judge these epochs."""
+    return {
+        "time_attr": TIME_ATTRIBUTE,
+        "metric": METRIC,
+        "mode": "max",
+        "max_t": budget.max_epochs,
+        "grace_period": budget.grace_period,
+        "reduction_factor": budget.reduction_factor,
+    }
 
 
 def report_epoch(metrics: EpochMetrics, standings: Sequence[Standing] = ()) -> None:

@@ -66,14 +66,10 @@ class Ledger(Callback):
 
     def setup(self, *args: Any, **info: Any) -> None:
         """Read the records: Ray Tune calls this in each of the sweep's drivers."""
-        self._metrics = {(line.trial_id, line.epoch): line for line in self._runs.metrics(self._sweep.sweep_id)}
+        lines = self._runs.metrics(self._sweep.sweep_id)
+        self._metrics = {(line.trial_id, line.epoch): line for line in lines}
         # metrics are written more often than records, so those of a killed driver are newer
-        self._trials = {
-            trial.trial_id: recounted(trial, self._metrics.values(), self._sweep.accelerators_per_trial)
-            if trial.outcome == "running"
-            else trial
-            for trial in self._runs.trials(self._sweep.sweep_id)
-        }
+        self._trials = {each.trial_id: each for each in self._runs.trials_so_far(self._sweep.sweep_id, lines)}
         self._say(budget_line(self._sweep.budget))
         if self._num_together > 1:
             self._say(Cohorts(num_together=self._num_together).to_line())

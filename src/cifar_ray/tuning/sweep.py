@@ -29,7 +29,7 @@ from cifar_ray.studies import Study, TrialConfig
 from cifar_ray.studies.options import Keep
 from cifar_ray.tuning.engine import EnginePlan
 from cifar_ray.tuning.engine_watch import EngineWatch, start_engines
-from cifar_ray.tuning.epoch_report import METRIC, TIME_ATTRIBUTE
+from cifar_ray.tuning.epoch_report import asha_settings
 from cifar_ray.tuning.ledger import Ledger, summarise_sweep
 from cifar_ray.tuning.listed_search import ListedSearch
 from cifar_ray.tuning.member_threads import CohortTrial
@@ -252,22 +252,13 @@ def _alone(plan: SweepPlan, where: Mapping[str, str]) -> Any:
 
 
 def _build_scheduler(plan: SweepPlan, known: Iterable[EpochMetrics], watch: EngineWatch | None) -> PassASHA:
-    return PassASHA(
-        time_attr=TIME_ATTRIBUTE,
-        max_t=plan.sweep.max_epochs,
-        grace_period=plan.sweep.grace_period,
-        reduction_factor=plan.sweep.reduction_factor,
-        known=known,
-        watch=watch,
-    )
+    return PassASHA(**asha_settings(plan.sweep.budget), known=known, watch=watch)
 
 
 def _tune_config(plan: SweepPlan, search: Searcher, scheduler: PassASHA, num_left: int) -> tune.TuneConfig:
     return tune.TuneConfig(
         search_alg=search,
         num_samples=num_left,
-        metric=METRIC,
-        mode="max",
         scheduler=scheduler,
         max_concurrent_trials=plan.max_concurrent_trials,
         # those of cohorts start at once
