@@ -22,7 +22,7 @@ def test_what_a_newer_version_has_written_is_read(tmp_path):
     """Else a cluster that ran while the package was replaced could not be stopped."""
     state = StateFolder(home=tmp_path)
     state.prepare()
-    made = local._plan(local.LocalClusterOptions(home=tmp_path), state)
+    made = local.plan(local.LocalClusterOptions(home=tmp_path), state)
     Path(made.temp_dir).rmdir()
     newer = json.loads(made.to_json()) | {"of_a_later_version": {"port": 1}}
     (tmp_path / "state.json").write_text(json.dumps(newer))
