@@ -250,13 +250,63 @@ def test_the_temperature_is_fitted_on_what_the_sweep_held_out_and_nothing_else(
     assert fitted == data.validation.labels.tolist()
 
 
-def test_without_its_training_images_a_winner_is_not_calibrated(finished: RunStore, sweep_record: SweepRecord) -> None:
-    sweep = finished.sweep("cnn-1")
-    changed = replace(sweep, dataset=replace(sweep.dataset, fingerprint="ab" * 32))
-    finished.objects.write("cnn-1/sweep.json", changed.to_json().encode())
+def recorded_otherwise(runs: RunStore, **changes: str) -> None:
+    sweep = runs.sweep("cnn-1")
+    changed = replace(sweep, dataset=replace(sweep.dataset, **changes))
+    runs.objects.write("cnn-1/sweep.json", changed.to_json().encode())
+
+
+def watch_loads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Each source and part that is loaded from now on."""
+    loaded: list[tuple[str, str]] = []
+
+    def load(source: str, part: Any, settings: Any) -> ImageSet:
+        loaded.append((source, part))
+        return load_images(source, part, settings)
+
+    monkeypatch.setattr(scoring, "load_images", load)
+    return loaded
+
+
+@pytest.mark.parametrize("elsewhere", ["", "shapes:500", "shapes:600"])
+def test_other_images_in_their_place_leave_the_test_set_closed(
+    finished: RunStore, monkeypatch: pytest.MonkeyPatch, elsewhere: str
+) -> None:
+    """As their scores would be kept, for good, under the name of those that the sweep was trained on."""
+    recorded_otherwise(finished, fingerprint="ab" * 32)
+    monkeypatch.setenv("CIFAR_RAY_DATA", elsewhere)
+    loaded = watch_loads(monkeypatch)
+    with pytest.raises(DataError, match="shapes:500 has other images than sweep cnn-1 was trained on") as refused:
+        score_sweep(finished.objects.uri, "cnn-1")
+    assert "name a copy of them by CIFAR_RAY_DATA" in str(refused.value.hint)
+    assert loaded == [(source, "train") for source in dict.fromkeys(["shapes:500", elsewhere or "shapes:500"])]
+    assert finished.test_scores("cnn-1") is None
+
+
+@pytest.mark.parametrize("recorded", ["/nowhere/images", "shapes:600"])
+def test_images_that_have_been_moved_are_found_by_the_variable(
+    finished: RunStore, monkeypatch: pytest.MonkeyPatch, recorded: str
+) -> None:
+    """Where they were recorded are none, or others. A sweep can be resumed with moved ones, so it can be scored."""
+    recorded_otherwise(finished, source=recorded)
+    monkeypatch.setenv("CIFAR_RAY_DATA", "shapes:500")
+    loaded = watch_loads(monkeypatch)
     scores = score_sweep(finished.objects.uri, "cnn-1")
-    assert scores.calibration is None
-    assert scores.remarks == ("not calibrated: the training images are no longer those of the sweep",)
+    assert loaded == [(recorded, "train"), ("shapes:500", "train"), ("shapes:500", "test")]
+    assert scores.test_fingerprint == load_images("shapes:500", "test", read_settings()).fingerprint()
+    assert scores.calibration is not None
+    assert scores.remarks == (f"scored with the images of shapes:500: {recorded} does not have them any more",)
+
+
+@pytest.mark.parametrize("elsewhere", ["", "shapes:600"])
+def test_where_neither_place_has_the_images_the_variable_is_named(
+    finished: RunStore, monkeypatch: pytest.MonkeyPatch, elsewhere: str
+) -> None:
+    recorded_otherwise(finished, source="/nowhere/images")
+    monkeypatch.setenv("CIFAR_RAY_DATA", elsewhere)
+    with pytest.raises(DataError, match="there is no folder /nowhere/images") as refused:
+        score_sweep(finished.objects.uri, "cnn-1")
+    assert "CIFAR_RAY_DATA" in str(refused.value.hint)
 
 
 def test_a_winner_whose_training_images_are_gone_is_scored(finished: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,11 +344,11 @@ def test_a_test_part_that_lacks_a_class_is_refused_before_anything_is_scored(
 ) -> None:
     """Scores without an accuracy for each class could not be read again."""
 
-    def load_first_class(*arguments: Any) -> ImageSet:
-        images = load_images(*arguments)
-        return replace(images, labels=np.zeros_like(images.labels))
+    def load(source: str, part: Any, settings: Any) -> ImageSet:
+        images = load_images(source, part, settings)
+        return replace(images, labels=np.zeros_like(images.labels)) if part == "test" else images
 
-    monkeypatch.setattr(scoring, "load_images", load_first_class)
+    monkeypatch.setattr(scoring, "load_images", load)
     with pytest.raises(DataError, match="has no image of"):
         score_sweep(finished.objects.uri, "cnn-1")
     assert finished.test_scores("cnn-1") is None
