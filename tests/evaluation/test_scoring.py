@@ -1,7 +1,12 @@
 """A winner scored in the one opening of the test set: an untrained network on drawn shapes."""
 
 import base64
+import threading
+import time
 from dataclasses import replace
+from functools import partial
+from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,17 +19,30 @@ from cifar_ray.cifar10 import CLASSES
 from cifar_ray.data.image_set import ImageSet
 from cifar_ray.data.sources import load_images
 from cifar_ray.data.split import split
-from cifar_ray.errors import ConfigurationError, DataError, StorageError, StoreUnavailableError
+from cifar_ray.errors import (
+    ConfigurationError,
+    DataError,
+    StorageError,
+    StoreUnavailableError,
+    SweepHeldError,
+    UnknownNameError,
+)
 from cifar_ray.evaluation import judge, scoring
 from cifar_ray.evaluation.corruptions import CORRUPTIONS, corrupt
 from cifar_ray.evaluation.scoring import score_sweep
+from cifar_ray.evaluation.winners import Winner
 from cifar_ray.finals import Finalist, Finals, Retraining
 from cifar_ray.models import build_model
-from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
+from cifar_ray.records import EpochMetrics, SweepRecord, TestScores, TrialRecord
 from cifar_ray.settings import read_settings
 from cifar_ray.statistics import summarise_classes, wilson_interval
+from cifar_ray.storage import lease as leases
+from cifar_ray.storage.answers import TestAnswers
 from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.folder import FolderStore
+from cifar_ray.storage.lease import Lease, LeaseRecord
+from cifar_ray.storage.patient_store import PatientStore
+from cifar_ray.storage.retention import everything, remove_keys
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig, get_study
 from cifar_ray.training.state import load_weights
@@ -248,6 +266,135 @@ def test_the_temperature_is_fitted_on_what_the_sweep_held_out_and_nothing_else(
     score_sweep(finished.objects.uri, "cnn-1")
     assert sorted(fitted) == list(range(10)), "one image of each class"
     assert fitted == data.validation.labels.tolist()
+
+
+@pytest.fixture
+def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever watches a lease moves its clock on by that."""
+    now = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr(leases, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
+
+
+def lease_of(holder: str, num_renewals: int = 0) -> bytes:
+    return LeaseRecord(holder=holder, host="elsewhere", num_renewals=num_renewals).to_json().encode()
+
+
+@pytest.mark.usefixtures("no_waits")
+def test_an_evaluation_leaves_a_sweep_to_another_that_is_at_work_on_it(
+    finished: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renewals = count()
+
+    def read(store: FolderStore, key: str) -> bytes:
+        return lease_of("first", next(renewals)) if key == "cnn-1/lease.json" else read_plainly(store, key)
+
+    read_plainly = FolderStore.read
+    monkeypatch.setattr(FolderStore, "read", read)
+    loaded = watch_loads(monkeypatch)
+    with pytest.raises(SweepHeldError, match="elsewhere"):
+        score_sweep(finished.objects.uri, "cnn-1")
+    assert (loaded, finished.test_scores("cnn-1")) == ([], None)
+    assert next(renewals) > scoring.WAIT_S, "a second each"
+
+
+@pytest.mark.usefixtures("no_waits")
+def test_scores_of_an_evaluation_that_ended_meanwhile_are_taken(
+    finished: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score_sweep(finished.objects.uri, "cnn-1")
+    first = finished.objects.read("cnn-1/evaluation/test_scores.json")
+    finished.objects.delete("cnn-1/evaluation/test_scores.json")
+    finished.objects.write("cnn-1/lease.json", lease_of("first"))
+    reads = count()
+
+    def read(store: FolderStore, key: str) -> bytes:
+        if key == "cnn-1/lease.json" and next(reads) == 1:
+            store.write("cnn-1/evaluation/test_scores.json", first)
+            store.delete(key)
+        return read_plainly(store, key)
+
+    read_plainly = FolderStore.read
+    monkeypatch.setattr(FolderStore, "read", read)
+    loaded = watch_loads(monkeypatch)
+    assert score_sweep(finished.objects.uri, "cnn-1").to_json().encode() == first
+    assert loaded == []
+
+
+@pytest.mark.usefixtures("no_waits")
+def test_a_killed_evaluations_lease_is_watched_then_taken(
+    finished: RunStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finished.objects.write("cnn-1/lease.json", lease_of("killed", 7))
+    states = [finished.summary("cnn-1").state]
+
+    def score(winner: Winner) -> tuple[TestScores, TestAnswers]:
+        states.append(finished.summary("cnn-1").state)
+        assert b"killed" not in finished.objects.read("cnn-1/lease.json"), "another would be refused"
+        return score_plainly(winner)
+
+    score_plainly = scoring._score
+    monkeypatch.setattr(scoring, "_score", score)
+    score_sweep(finished.objects.uri, "cnn-1")
+    assert "sweep cnn-1 has a driver on elsewhere: looking for 20 s if it lives" in capsys.readouterr().out
+    assert states == ["finished", "finished"], "nobody trains it"
+    assert "cnn-1/lease.json" not in finished.objects.keys("cnn-1")
+
+
+def test_an_evaluation_that_was_suspended_writes_nothing_once_another_has_taken_over(
+    finished: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = threading.Event()
+
+    def retire(store: PatientStore) -> None:
+        retire_plainly(store)
+        lost.set()
+
+    def score(winner: Winner) -> tuple[TestScores, TestAnswers]:
+        found = score_plainly(winner)
+        until = time.monotonic() + 60
+        while not lost.wait(0.01):
+            assert time.monotonic() < until
+            # a renewal that had begun may have written over it
+            finished.objects.write("cnn-1/lease.json", lease_of("another"))
+        return found
+
+    retire_plainly, score_plainly = PatientStore.retire, scoring._score
+    monkeypatch.setattr(PatientStore, "retire", retire)
+    monkeypatch.setattr(scoring, "_score", score)
+    monkeypatch.setattr(scoring, "Lease", partial(Lease, period_s=0.1))
+    with pytest.raises(SweepHeldError, match="which took it over"):
+        score_sweep(finished.objects.uri, "cnn-1")
+    assert not [key for key in finished.objects.keys("cnn-1") if "/evaluation/" in key]
+    assert finished.objects.read("cnn-1/lease.json") == lease_of("another")
+
+
+def test_a_sweep_that_is_deleted_before_its_turn_gets_no_scores(
+    finished: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Late(Lease):
+        def __enter__(self) -> Lease:
+            remove_keys(finished, everything(finished, "cnn-1"))
+            return super().__enter__()
+
+    monkeypatch.setattr(scoring, "Lease", Late)
+    with pytest.raises(UnknownNameError):
+        score_sweep(finished.objects.uri, "cnn-1")
+    assert finished.objects.keys() == []
+
+
+def test_a_sweep_that_has_not_finished_gets_no_lease_of_an_evaluation(
+    finished: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would wait for the driver, or read as if it ran."""
+    finished.objects.delete("cnn-1/result.json")
+    monkeypatch.setattr(scoring, "Lease", None)
+    with pytest.raises(ConfigurationError, match="cnn-1 has not finished"):
+        score_sweep(finished.objects.uri, "cnn-1")
 
 
 def recorded_otherwise(runs: RunStore, **changes: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import click
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from cifar_ray.data.image_set import ImageSet
 from cifar_ray.data.packing import PackedImages, pack
 from cifar_ray.data.sources import load_images, resolve_source
 from cifar_ray.data.split import split
-from cifar_ray.errors import DataError, StorageError
+from cifar_ray.errors import DataError, StorageError, SweepHeldError
 from cifar_ray.evaluation.calibration import calibrate, cross_entropy, probabilities
 from cifar_ray.evaluation.confidence import confident_mistakes, reliability_bins
 from cifar_ray.evaluation.judge import Judge
@@ -23,19 +24,23 @@ from cifar_ray.scrutiny import SeedScore
 from cifar_ray.settings import Settings, read_settings
 from cifar_ray.statistics import summarise_classes, wilson_interval
 from cifar_ray.storage.answers import TestAnswers
+from cifar_ray.storage.lease import Lease
 from cifar_ray.storage.object_store import open_store
 from cifar_ray.storage.patient_store import PatientStore
 from cifar_ray.storage.probe import check_write_read_delete
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.training.device import choose_device
 
+WAIT_S = 600.0
+"""Seconds to wait for a driver that removes checkpoints after its sweep, or for another evaluation."""
 _COPY_HINT = "put back those that the sweep was trained on, or name a copy of them by CIFAR_RAY_DATA"
 
 
 def score_sweep(storage: str, sweep_id: str) -> TestScores:
     """The test scores of a finished sweep's winner.
 
-    The test set is opened once: scores already in the store are returned as they are, new ones are stored.
+    The test set is opened once: scores already in the store are returned as they are, new ones are stored, by whoever
+    holds the sweep's lease. SweepHeldError where another evaluation, or the sweep's driver, holds it for WAIT_S longer.
     An accelerator only makes this faster. Scoring takes two forward passes over the test images, one of them mirrored,
     and one more for each further training of the finals' winner; one over the validation images; and one over 1,000
     test images for each of 15 corruptions.
@@ -43,14 +48,21 @@ def score_sweep(storage: str, sweep_id: str) -> TestScores:
     runs = RunStore(open_store(storage))
     if (scores := runs.test_scores(sweep_id)) is not None:
         return scores
-    winner = load_winner(runs, sweep_id)
+    load_winner(runs, sweep_id)  # a sweep without one gets no lease
     # lost scores would have the test set opened again
     check_write_read_delete(runs.objects)
-    scores, answers = _score(winner)
-    patient = RunStore(PatientStore(runs.objects))
-    # answers first: a sweep that has scores is complete
-    patient.write_answers(answers)
-    patient.write_test_scores(scores)
+    patient = PatientStore(runs.objects)
+    with Lease(runs.objects, sweep_id, say=click.echo, on_loss=patient.retire, wait_s=WAIT_S) as lease:
+        # of another evaluation, which held it until now
+        if (scores := runs.test_scores(sweep_id)) is not None:
+            return scores
+        # loaded now: the sweep may have been deleted before
+        scores, answers = _score(load_winner(runs, sweep_id))
+        # answers first: a sweep that has scores is complete
+        RunStore(patient).write_answers(answers)
+        RunStore(patient).write_test_scores(scores)
+    if lease.is_lost:
+        raise SweepHeldError.of(sweep_id, "another node, which took it over")
     return scores
 
 
