@@ -115,7 +115,7 @@ def test_records_that_cannot_be_read_hide_no_scores_and_keep_no_other_from_its_r
     assert (b'"b-1"' in page, b'"c-1"' in page) == (True, False)
 
 
-def test_a_store_that_takes_no_report_hides_no_scores(
+def test_a_store_that_takes_no_report_hides_no_scores_and_no_failure(
     three_sweeps: RunStore, command: click.Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def write(store: FolderStore, key: str, content: bytes) -> None:
@@ -125,11 +125,11 @@ def test_a_store_that_takes_no_report_hides_no_scores(
 
     write_plainly = FolderStore.write
     monkeypatch.setattr(FolderStore, "write", write)
-    done = CliRunner().invoke(command, ["b-1", "--storage", three_sweeps.objects.uri])
-    assert done.exit_code == 2, done.output
+    done = CliRunner().invoke(command, ["a-1", "b-1", "--storage", three_sweeps.objects.uri])
+    assert done.exit_code == 1, done.output
     assert "cnn-depth" in done.stdout
     assert "report: " not in done.stdout
-    assert done.stderr == "error: no room\n"
+    assert done.stderr == "error: no room\nerror: trial t0000 of sweep a-1 has no complete checkpoint left\n"
 
 
 def test_a_report_waits_for_the_store(
