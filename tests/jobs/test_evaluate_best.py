@@ -148,3 +148,12 @@ def test_a_report_waits_for_the_store(
     done = CliRunner().invoke(command, ["b-1", "--storage", three_sweeps.objects.uri])
     assert done.exit_code == 0, done.output
     assert three_sweeps.objects.read(refused[0])
+
+
+def test_scores_are_told_in_any_locale(three_sweeps: RunStore, command: click.Command) -> None:
+    """The report's column lacks figures, and Latin-1 the dash that stands for them."""
+    give_weights(three_sweeps, "a-1")
+    done = CliRunner(charset="latin-1").invoke(command, ["a-1", "--storage", three_sweeps.objects.uri])
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "report: " in done.stdout
+    assert "?" in done.stdout
