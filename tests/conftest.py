@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 from collections.abc import Iterator
@@ -43,6 +44,12 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
         ):
             monkeypatch.delenv(name)
     monkeypatch.setenv("CIFAR_RAY_HOME", str(tmp_path_factory.mktemp("home")))
+
+
+@pytest.fixture
+def ascii_locale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths are read and written as ASCII unless told otherwise, as in the locale POSIX."""
+    monkeypatch.setattr(io, "text_encoding", lambda encoding, stacklevel=2: encoding or "ascii")
 
 
 @pytest.fixture(autouse=True)

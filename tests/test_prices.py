@@ -22,6 +22,13 @@ def test_a_table(tmp_path: Path) -> None:
     assert found == [4.0, 1.5, None, None]
 
 
+@pytest.mark.usefixtures("ascii_locale")
+def test_a_table_is_utf_8_whatever_the_locale(tmp_path: Path) -> None:
+    path = tmp_path / "prices.toml"
+    path.write_bytes(f"# je Stunde, für 1 €\n{GOOD}".encode())
+    assert read_prices(path).rate("CPU", "on_demand") == 0.05
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -31,7 +31,7 @@ class Prices:
 def read_prices(path: Path) -> Prices:
     """The table in a TOML file; ConfigurationError, which names the key, where it is not one."""
     try:
-        table = tomllib.loads(path.read_text())
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(
             f"CIFAR_RAY_PRICES: {path} cannot be read: {error.strerror}", "correct CIFAR_RAY_PRICES, or unset it"

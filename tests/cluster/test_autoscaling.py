@@ -44,6 +44,13 @@ def test_the_public_file_is_read_as_the_workers_that_it_starts() -> None:
     assert read_pool_file(SPEC) == (WORKERS,)
 
 
+@pytest.mark.usefixtures("ascii_locale")
+def test_a_file_of_pools_is_utf_8_whatever_the_locale(tmp_path: Path) -> None:
+    file = tmp_path / "pools.yaml"
+    file.write_bytes("# für uns\n".encode() + SPEC.read_bytes())
+    assert read_pool_file(file) == (WORKERS,)
+
+
 def test_pools_of_a_file_are_told_to_ray_and_to_jobs(tmp_path: Path) -> None:
     file = tmp_path / "pools.yaml"
     spec = yaml.safe_load(SPEC.read_text())

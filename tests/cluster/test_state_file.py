@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cifar_ray.cluster import local
-from cifar_ray.cluster.state import StateFolder
+from cifar_ray.cluster.state import LocalCluster, StateFolder
 from cifar_ray.errors import ClusterError
 
 
@@ -27,6 +27,16 @@ def test_what_a_newer_version_has_written_is_read(tmp_path):
     newer = json.loads(made.to_json()) | {"of_a_later_version": {"port": 1}}
     (tmp_path / "state.json").write_text(json.dumps(newer))
     assert state.read() == made
+
+
+@pytest.mark.usefixtures("ascii_locale")
+def test_a_home_of_any_name_is_read_back_whatever_the_locale(tmp_path):
+    state = StateFolder(home=tmp_path / "Größe")
+    state.prepare()
+    names = ("dashboard_url", "s3_endpoint_url", "storage", "token_path", "credentials_path", "temp_dir")
+    paths = dict.fromkeys((*names, "ray_log_path", "s3_log_path"), str(state.home))
+    state.write(cluster := LocalCluster(s3_internal_ports=(), **paths))
+    assert state.read() == cluster
 
 
 def test_a_folder_that_is_another_users_is_told_with_what_to_do(tmp_path):

@@ -1,7 +1,12 @@
 """A winner scored in the one opening of the test set: an untrained network on drawn shapes."""
 
 import base64
+import threading
+import time
 from dataclasses import replace
+from functools import partial
+from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,17 +19,30 @@ from cifar_ray.cifar10 import CLASSES
 from cifar_ray.data.image_set import ImageSet
 from cifar_ray.data.sources import load_images
 from cifar_ray.data.split import split
-from cifar_ray.errors import ConfigurationError, DataError, StorageError, StoreUnavailableError
+from cifar_ray.errors import (
+    ConfigurationError,
+    DataError,
+    StorageError,
+    StoreUnavailableError,
+    SweepHeldError,
+    UnknownNameError,
+)
 from cifar_ray.evaluation import judge, scoring
 from cifar_ray.evaluation.corruptions import CORRUPTIONS, corrupt
 from cifar_ray.evaluation.scoring import score_sweep
+from cifar_ray.evaluation.winners import Winner
 from cifar_ray.finals import Finalist, Finals, Retraining
 from cifar_ray.models import build_model
-from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
+from cifar_ray.records import EpochMetrics, SweepRecord, TestScores, TrialRecord
 from cifar_ray.settings import read_settings
 from cifar_ray.statistics import summarise_classes, wilson_interval
+from cifar_ray.storage import lease as leases
+from cifar_ray.storage.answers import TestAnswers
 from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.folder import FolderStore
+from cifar_ray.storage.lease import Lease, LeaseRecord
+from cifar_ray.storage.patient_store import PatientStore
+from cifar_ray.storage.retention import everything, remove_keys
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig, get_study
 from cifar_ray.training.state import load_weights
@@ -250,13 +268,192 @@ def test_the_temperature_is_fitted_on_what_the_sweep_held_out_and_nothing_else(
     assert fitted == data.validation.labels.tolist()
 
 
-def test_without_its_training_images_a_winner_is_not_calibrated(finished: RunStore, sweep_record: SweepRecord) -> None:
-    sweep = finished.sweep("cnn-1")
-    changed = replace(sweep, dataset=replace(sweep.dataset, fingerprint="ab" * 32))
-    finished.objects.write("cnn-1/sweep.json", changed.to_json().encode())
+@pytest.fixture
+def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever watches a lease moves its clock on by that."""
+    now = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr(leases, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
+
+
+def lease_of(holder: str, num_renewals: int = 0) -> bytes:
+    return LeaseRecord(holder=holder, host="elsewhere", num_renewals=num_renewals).to_json().encode()
+
+
+@pytest.mark.usefixtures("no_waits")
+def test_an_evaluation_leaves_a_sweep_to_another_that_is_at_work_on_it(
+    finished: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renewals = count()
+
+    def read(store: FolderStore, key: str) -> bytes:
+        return lease_of("first", next(renewals)) if key == "cnn-1/lease.json" else read_plainly(store, key)
+
+    read_plainly = FolderStore.read
+    monkeypatch.setattr(FolderStore, "read", read)
+    loaded = watch_loads(monkeypatch)
+    with pytest.raises(SweepHeldError, match="elsewhere"):
+        score_sweep(finished.objects.uri, "cnn-1")
+    assert (loaded, finished.test_scores("cnn-1")) == ([], None)
+    assert next(renewals) > scoring.WAIT_S, "a second each"
+
+
+@pytest.mark.usefixtures("no_waits")
+def test_scores_of_an_evaluation_that_ended_meanwhile_are_taken(
+    finished: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score_sweep(finished.objects.uri, "cnn-1")
+    first = finished.objects.read("cnn-1/evaluation/test_scores.json")
+    finished.objects.delete("cnn-1/evaluation/test_scores.json")
+    finished.objects.write("cnn-1/lease.json", lease_of("first"))
+    reads = count()
+
+    def read(store: FolderStore, key: str) -> bytes:
+        if key == "cnn-1/lease.json" and next(reads) == 1:
+            store.write("cnn-1/evaluation/test_scores.json", first)
+            store.delete(key)
+        return read_plainly(store, key)
+
+    read_plainly = FolderStore.read
+    monkeypatch.setattr(FolderStore, "read", read)
+    loaded = watch_loads(monkeypatch)
+    assert score_sweep(finished.objects.uri, "cnn-1").to_json().encode() == first
+    assert loaded == []
+
+
+@pytest.mark.usefixtures("no_waits")
+def test_a_killed_evaluations_lease_is_watched_then_taken(
+    finished: RunStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finished.objects.write("cnn-1/lease.json", lease_of("killed", 7))
+    states = [finished.summary("cnn-1").state]
+
+    def score(winner: Winner) -> tuple[TestScores, TestAnswers]:
+        states.append(finished.summary("cnn-1").state)
+        assert b"killed" not in finished.objects.read("cnn-1/lease.json"), "another would be refused"
+        return score_plainly(winner)
+
+    score_plainly = scoring._score
+    monkeypatch.setattr(scoring, "_score", score)
+    score_sweep(finished.objects.uri, "cnn-1")
+    assert "sweep cnn-1 has a driver on elsewhere: looking for 20 s if it lives" in capsys.readouterr().out
+    assert states == ["finished", "finished"], "nobody trains it"
+    assert "cnn-1/lease.json" not in finished.objects.keys("cnn-1")
+
+
+def test_an_evaluation_that_was_suspended_writes_nothing_once_another_has_taken_over(
+    finished: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = threading.Event()
+
+    def retire(store: PatientStore) -> None:
+        retire_plainly(store)
+        lost.set()
+
+    def score(winner: Winner) -> tuple[TestScores, TestAnswers]:
+        found = score_plainly(winner)
+        until = time.monotonic() + 60
+        while not lost.wait(0.01):
+            assert time.monotonic() < until
+            # a renewal that had begun may have written over it
+            finished.objects.write("cnn-1/lease.json", lease_of("another"))
+        return found
+
+    retire_plainly, score_plainly = PatientStore.retire, scoring._score
+    monkeypatch.setattr(PatientStore, "retire", retire)
+    monkeypatch.setattr(scoring, "_score", score)
+    monkeypatch.setattr(scoring, "Lease", partial(Lease, period_s=0.1))
+    with pytest.raises(SweepHeldError, match="which took it over"):
+        score_sweep(finished.objects.uri, "cnn-1")
+    assert not [key for key in finished.objects.keys("cnn-1") if "/evaluation/" in key]
+    assert finished.objects.read("cnn-1/lease.json") == lease_of("another")
+
+
+def test_a_sweep_that_is_deleted_before_its_turn_gets_no_scores(
+    finished: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Late(Lease):
+        def __enter__(self) -> Lease:
+            remove_keys(finished, everything(finished, "cnn-1"))
+            return super().__enter__()
+
+    monkeypatch.setattr(scoring, "Lease", Late)
+    with pytest.raises(UnknownNameError):
+        score_sweep(finished.objects.uri, "cnn-1")
+    assert finished.objects.keys() == []
+
+
+def test_a_sweep_that_has_not_finished_gets_no_lease_of_an_evaluation(
+    finished: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would wait for the driver, or read as if it ran."""
+    finished.objects.delete("cnn-1/result.json")
+    monkeypatch.setattr(scoring, "Lease", None)
+    with pytest.raises(ConfigurationError, match="cnn-1 has not finished"):
+        score_sweep(finished.objects.uri, "cnn-1")
+
+
+def recorded_otherwise(runs: RunStore, **changes: str) -> None:
+    sweep = runs.sweep("cnn-1")
+    changed = replace(sweep, dataset=replace(sweep.dataset, **changes))
+    runs.objects.write("cnn-1/sweep.json", changed.to_json().encode())
+
+
+def watch_loads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Each source and part that is loaded from now on."""
+    loaded: list[tuple[str, str]] = []
+
+    def load(source: str, part: Any, settings: Any) -> ImageSet:
+        loaded.append((source, part))
+        return load_images(source, part, settings)
+
+    monkeypatch.setattr(scoring, "load_images", load)
+    return loaded
+
+
+@pytest.mark.parametrize("elsewhere", ["", "shapes:500", "shapes:600"])
+def test_other_images_in_their_place_leave_the_test_set_closed(
+    finished: RunStore, monkeypatch: pytest.MonkeyPatch, elsewhere: str
+) -> None:
+    """As their scores would be kept, for good, under the name of those that the sweep was trained on."""
+    recorded_otherwise(finished, fingerprint="ab" * 32)
+    monkeypatch.setenv("CIFAR_RAY_DATA", elsewhere)
+    loaded = watch_loads(monkeypatch)
+    with pytest.raises(DataError, match="shapes:500 has other images than sweep cnn-1 was trained on") as refused:
+        score_sweep(finished.objects.uri, "cnn-1")
+    assert "name a copy of them by CIFAR_RAY_DATA" in str(refused.value.hint)
+    assert loaded == [(source, "train") for source in dict.fromkeys(["shapes:500", elsewhere or "shapes:500"])]
+    assert finished.test_scores("cnn-1") is None
+
+
+@pytest.mark.parametrize("recorded", ["/nowhere/images", "shapes:600"])
+def test_images_that_have_been_moved_are_found_by_the_variable(
+    finished: RunStore, monkeypatch: pytest.MonkeyPatch, recorded: str
+) -> None:
+    """Where they were recorded are none, or others. A sweep can be resumed with moved ones, so it can be scored."""
+    recorded_otherwise(finished, source=recorded)
+    monkeypatch.setenv("CIFAR_RAY_DATA", "shapes:500")
+    loaded = watch_loads(monkeypatch)
     scores = score_sweep(finished.objects.uri, "cnn-1")
-    assert scores.calibration is None
-    assert scores.remarks == ("not calibrated: the training images are no longer those of the sweep",)
+    assert loaded == [(recorded, "train"), ("shapes:500", "train"), ("shapes:500", "test")]
+    assert scores.test_fingerprint == load_images("shapes:500", "test", read_settings()).fingerprint()
+    assert scores.calibration is not None
+    assert scores.remarks == (f"scored with the images of shapes:500: {recorded} does not have them any more",)
+
+
+@pytest.mark.parametrize("elsewhere", ["", "shapes:600"])
+def test_where_neither_place_has_the_images_the_variable_is_named(
+    finished: RunStore, monkeypatch: pytest.MonkeyPatch, elsewhere: str
+) -> None:
+    recorded_otherwise(finished, source="/nowhere/images")
+    monkeypatch.setenv("CIFAR_RAY_DATA", elsewhere)
+    with pytest.raises(DataError, match="there is no folder /nowhere/images") as refused:
+        score_sweep(finished.objects.uri, "cnn-1")
+    assert "CIFAR_RAY_DATA" in str(refused.value.hint)
 
 
 def test_a_winner_whose_training_images_are_gone_is_scored(finished: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,11 +491,11 @@ def test_a_test_part_that_lacks_a_class_is_refused_before_anything_is_scored(
 ) -> None:
     """Scores without an accuracy for each class could not be read again."""
 
-    def load_first_class(*arguments: Any) -> ImageSet:
-        images = load_images(*arguments)
-        return replace(images, labels=np.zeros_like(images.labels))
+    def load(source: str, part: Any, settings: Any) -> ImageSet:
+        images = load_images(source, part, settings)
+        return replace(images, labels=np.zeros_like(images.labels)) if part == "test" else images
 
-    monkeypatch.setattr(scoring, "load_images", load_first_class)
+    monkeypatch.setattr(scoring, "load_images", load)
     with pytest.raises(DataError, match="has no image of"):
         score_sweep(finished.objects.uri, "cnn-1")
     assert finished.test_scores("cnn-1") is None

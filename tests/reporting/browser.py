@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
 from cifar_ray.reporting.html import file_page
-from cifar_ray.reporting.payload import page_payload
+from cifar_ray.reporting.payload import page_payload, sweep_payload
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import get_study
@@ -66,8 +66,8 @@ def copied_sweeps(folder: Path, *sweep_ids: str) -> RunStore:
 
 def save_page(runs: RunStore, path: Path) -> str:
     """The page of all sweeps as a file; returns its address."""
-    ids = runs.sweep_ids()
-    path.write_text(file_page(page_payload(runs, ids)))
+    details = {sweep_id: sweep_payload(runs, sweep_id) for sweep_id in runs.sweep_ids()}
+    path.write_text(file_page(page_payload(runs, details)))
     return path.as_uri()
 
 

@@ -1,3 +1,6 @@
+import pytest
+
+from cifar_ray.errors import RecordError
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TestScores
 from cifar_ray.reporting.document import render_report
 from cifar_ray.storage.runs import RunStore
@@ -23,3 +26,16 @@ def test_every_link_of_the_document_is_a_file_of_the_report(
         assert f"(../../{key})" in document
         assert files[key].startswith(b"\x89PNG")
     assert "5 epochs" in document
+
+
+def test_a_sweep_that_cannot_be_read_is_left_out_with_its_error(
+    runs: RunStore, sweep_record: SweepRecord, result: SweepResult, scores: TestScores
+) -> None:
+    runs.create_sweep(sweep_record)
+    runs.write_result(result)
+    runs.objects.write("cnn-1/metrics.jsonl", b"damaged\n")
+    found: list[RecordError] = []
+    assert render_report(runs, [scores], found.append) == {}
+    assert found[0].message.startswith("no report of sweep cnn-1: cnn-1/metrics.jsonl, line 1: ")
+    with pytest.raises(RecordError, match=r"metrics\.jsonl"):
+        render_report(runs, [scores])

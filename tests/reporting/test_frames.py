@@ -66,6 +66,13 @@ def test_export_writes_what_is_read_back(real: SweepFrames, kind: str, tmp_path:
             assert list(back[column]) == list(frame[column]), column
 
 
+@pytest.mark.usefixtures("ascii_locale")
+def test_a_record_is_exported_in_utf_8_whatever_the_locale(real: SweepFrames, tmp_path: Path) -> None:
+    named = replace(real.sweep, dataset=replace(real.sweep.dataset, name="Größe"))
+    export_frames(replace(real, sweep=named), tmp_path, "json")
+    assert SweepRecord.from_json((tmp_path / "sweep.json").read_bytes()) == named
+
+
 def test_a_sweep_without_a_trial_or_with_those_that_run(
     runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord, epoch_metrics: list[EpochMetrics]
 ) -> None:

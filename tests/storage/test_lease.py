@@ -118,6 +118,61 @@ def test_a_holder_of_which_two_renewals_fail_is_seen_to_live(tmp_path: Path, mon
         pytest.fail("two at once")
 
 
+@pytest.mark.parametrize("ends_at_s", [60, None])
+def test_a_holder_that_lives_can_be_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends_at_s: float | None
+) -> None:
+    """Longer than one that is dead, but not for ever."""
+    now = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    class Held(FolderStore):
+        def read(self, key: str) -> bytes:
+            if ends_at_s is not None and now >= ends_at_s:
+                return super().read(key)
+            num_renewals = int(now // leases.PERIOD_S)
+            return LeaseRecord(holder="first", host="h", num_renewals=num_renewals).to_json().encode()
+
+    monkeypatch.setattr(leases, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
+    said: list[str] = []
+    lease = Lease(Held(tmp_path), "cnn-1", say=said.append, on_loss=threading.Event().set, wait_s=100)
+    if ends_at_s is None:
+        with pytest.raises(SweepHeldError), lease:
+            pytest.fail("two at once")
+        assert 100 <= now < 100 + 2 * leases.PERIOD_S
+    else:
+        with lease:
+            assert ends_at_s <= now < ends_at_s + leases.PERIOD_S
+    assert said == ["sweep cnn-1 has a driver on h: looking for 20 s if it lives, waiting up to 100 s if so"]
+
+
+def test_a_holder_that_dies_while_it_is_waited_for_loses_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    class Dying(FolderStore):
+        is_taken = False
+
+        def read(self, key: str) -> bytes:
+            num_renewals = int(min(now, 30.0) // leases.PERIOD_S)
+            held = LeaseRecord(holder="first", host="h", num_renewals=num_renewals).to_json().encode()
+            return super().read(key) if self.is_taken else held
+
+        def write(self, key: str, content: bytes) -> None:
+            self.is_taken = True
+            super().write(key, content)
+
+    monkeypatch.setattr(leases, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
+    with Lease(Dying(tmp_path), "cnn-1", say=print, on_loss=threading.Event().set, wait_s=600):
+        assert 30 + leases.PATIENCE_S <= now < 30 + leases.PATIENCE_S + 2 * leases.PERIOD_S
+
+
 def test_a_damaged_one_is_taken_over(store: FolderStore) -> None:
     store.write("cnn-1/lease.json", b"\xff not json")
     with _lease(store) as lease:

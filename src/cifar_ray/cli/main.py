@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import io
-import sys
 from importlib.metadata import version
 from typing import Any
 
 import click
+
+from cifar_ray.output import replace_unknown_characters
 
 _GROUPS = {
     "demo": "Try everything on this machine in under five minutes.",
@@ -27,8 +27,7 @@ class LazyGroup(click.Group):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """As a program: a terminal or pipe that cannot show a character gets a question mark."""
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="replace")
+        replace_unknown_characters()
         return super().__call__(*args, **kwargs)
 
     def list_commands(self, ctx: click.Context) -> list[str]:

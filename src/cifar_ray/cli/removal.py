@@ -26,7 +26,7 @@ def gc(sweep: str, remove: bool, storage: str | None) -> None:
 
     A finished sweep keeps its winner's best checkpoint alone (if it had finals, also the best of each training of
     their winner), any other sweep those that resuming it needs. Records, metrics and reports stay. A sweep that a
-    driver is working on is refused.
+    driver or an evaluation is working on is refused.
     """
     runs = connect_runs(storage)
     if remove:
@@ -48,7 +48,7 @@ def delete(sweeps: tuple[str, ...], is_sure: bool, storage: str | None) -> None:
     """Delete sweeps, with everything that the store has of them.
 
     Records, metrics, checkpoints, finals, test scores and reports: nothing of it can be restored. A sweep that a
-    driver is working on is refused. A deletion that broke off is completed by the same command.
+    driver or an evaluation is working on is refused. A deletion that broke off is completed by the same command.
     """
     runs = connect_runs(storage)
     for sweep in dict.fromkeys(sweeps):

@@ -22,7 +22,7 @@ def read_pool_file(path: Path) -> tuple[LocalPool, ...]:
     workers of one machine do not have.
     """
     try:
-        spec = yaml.safe_load(path.read_text())
+        spec = yaml.safe_load(path.read_text(encoding="utf-8"))
         head = spec["head_node_type"]
         pools = tuple(_pool(str(name), each) for name, each in spec["available_node_types"].items() if name != head)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

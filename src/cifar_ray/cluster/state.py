@@ -125,7 +125,7 @@ class StateFolder:
     def write(self, cluster: LocalCluster) -> None:
         """Write state.json atomically."""
         draft = self._record.with_suffix(".new")
-        draft.write_text(cluster.to_json())
+        draft.write_text(cluster.to_json(), encoding="utf-8")
         draft.replace(self._record)
 
     def forget(self) -> None:

@@ -97,7 +97,7 @@ def _export(frames: SweepFrames, folder: Path, kind: ExportFormat) -> list[Path]
             rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
             path.write_text(json.dumps(rows, indent=2, allow_nan=False))
     paths.append(record := folder / "sweep.json")
-    record.write_text(frames.sweep.to_json())
+    record.write_text(frames.sweep.to_json(), encoding="utf-8")
     return paths
 
 

@@ -36,15 +36,15 @@ from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore, SweepSummary
 
 
-def page_payload(runs: RunStore, sweep_ids: Sequence[str] | None = None) -> dict[str, Any]:
-    """Rows of these sweeps, their means over seeds and their details; without `sweep_ids`, of all, but no details."""
-    found = _overviews(runs, runs.sweep_ids() if sweep_ids is None else sweep_ids)
+def page_payload(runs: RunStore, details: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Rows of the sweeps that have details (by id, what `sweep_payload` gives), and means over seeds; else of all."""
+    found = _overviews(runs, runs.sweep_ids() if details is None else details)
     return {
         "generated_at": now(),
         "store": runs.objects.uri,
         "sweeps": [row for row, _ in found],
         "seed_means": seed_means(summary for _, summary in found if summary),
-        "details": {sweep_id: sweep_payload(runs, sweep_id) for sweep_id in sweep_ids or ()},
+        "details": details or {},
     }
 
 

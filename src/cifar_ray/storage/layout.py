@@ -51,7 +51,7 @@ def sweep_record(sweep_id: str) -> str:
 
 
 def lease(sweep_id: str) -> str:
-    """lease.json: present while a driver is at work."""
+    """lease.json: present while a driver or an evaluation is at work."""
     return f"{check_sweep_id(sweep_id)}/lease.json"
 
 

@@ -1,4 +1,4 @@
-"""Keeps a second driver from a sweep that another is at work on.
+"""Keeps a second driver, such as an evaluation, from a sweep that another is at work on.
 
 The driver renews an object, its lease, as long as it lives. Another that wants the sweep first watches that object:
 if it changes, its holder lives; if not, its holder is gone. Only the order of writes decides, no clock.
@@ -51,11 +51,15 @@ class Lease:
         on_loss: Callable[[], None],
         period_s: float = PERIOD_S,
         patience_s: float = PATIENCE_S,
+        wait_s: float = 0.0,
     ) -> None:
-        """`on_loss` is called from a thread if another driver takes over the sweep while this one is suspended."""
+        """`on_loss` is called from a thread if another driver takes over the sweep while this one is suspended.
+
+        A holder that lives is waited for, for `wait_s` seconds.
+        """
         self._store, self._sweep_id, self._key = store, sweep_id, layout.lease(sweep_id)
         self._say, self._on_loss = say, on_loss
-        self._period_s, self._patience_s = period_s, patience_s
+        self._period_s, self._patience_s, self._wait_s = period_s, patience_s, wait_s
         self._mine = LeaseRecord(holder=secrets.token_hex(8), host=socket.gethostname(), num_renewals=0)
         self._ended = threading.Event()
         self._renewing = threading.Thread(target=self._renew, name="lease", daemon=True)
@@ -94,17 +98,21 @@ class Lease:
                 self._store.delete(self._key)
 
     def _watch(self, found: LeaseRecord) -> None:
-        """Return once the holder is known to be gone; SweepHeldError if it lives."""
-        host = plain(found.host)
-        self._say(f"sweep {self._sweep_id} has a driver on {host}: looking for {self._patience_s:g} s if it lives")
-        deadline = time.monotonic() + self._patience_s
+        """Return once the holder is known to be gone; SweepHeldError if it still lives after `wait_s`."""
+        waiting = f", waiting up to {self._wait_s:g} s if so" if self._wait_s else ""
+        looking = f"looking for {self._patience_s:g} s if it lives{waiting}"
+        self._say(f"sweep {self._sweep_id} has a driver on {plain(found.host)}: {looking}")
+        began = time.monotonic()
+        deadline = began + self._patience_s
         while time.monotonic() < deadline:
             time.sleep(self._period_s / 5)
             current = self._read(self._store)
             if current is None:
                 return
             if current != found:
-                raise SweepHeldError.of(self._sweep_id, current.host)
+                if time.monotonic() >= began + self._wait_s:
+                    raise SweepHeldError.of(self._sweep_id, current.host)
+                found, deadline = current, time.monotonic() + self._patience_s
 
     def _renew(self) -> None:
         # one that hangs, as on a connection that was dropped silently, must fail while there is time for another

@@ -7,6 +7,8 @@ import os
 
 import ray
 
+from cifar_ray.output import replace_unknown_characters
+
 VARIABLES = {
     # a trial trains in one of Ray Tune's threads, and from a thread's own arena glibc returns each block above 64 MiB
     # to the system as soon as it is freed (docs/performance.md)
@@ -18,6 +20,7 @@ VARIABLES = {
 
 
 def connect() -> None:
-    """Connect to the cluster that this job runs on."""
+    """Connect to the cluster that this job runs on; whatever its node's locale, the job can then print anything."""
+    replace_unknown_characters()
     variables = {name: value for name, value in VARIABLES.items() if name not in os.environ}
     ray.init(logging_level=logging.ERROR, runtime_env={"env_vars": variables})
