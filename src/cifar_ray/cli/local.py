@@ -102,7 +102,10 @@ def up(
 
 @local.command()
 def down() -> None:
-    """Stop the cluster and the jobs that run on it, and what a killed demo left. Results stay."""
+    """Stop the cluster and the jobs that run on it.
+
+    Results stay. What a killed demo left running is stopped, too.
+    """
     home = read_settings().home / LOCAL_FOLDER
     running = _running_jobs(home)
     was_running = cluster.down(home, click.echo)
