@@ -1,5 +1,3 @@
-import pytest
-
 from cifar_ray.errors import RecordError
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TestScores
 from cifar_ray.reporting.document import render_report
@@ -16,7 +14,7 @@ def test_every_link_of_the_document_is_a_file_of_the_report(
     runs.create_sweep(sweep_record)
     runs.write_metrics("cnn-1", epoch_metrics)
     runs.write_result(result)
-    files = render_report(runs, [scores])
+    files = render_report(runs, [scores], lambda error: error.show())
     assert set(files) == {
         f"cnn-1/report/{name}" for name in ("index.html", "table.md", "figures/curves.png", "figures/confusion.png")
     }
@@ -37,5 +35,3 @@ def test_a_sweep_that_cannot_be_read_is_left_out_with_its_error(
     found: list[RecordError] = []
     assert render_report(runs, [scores], found.append) == {}
     assert found[0].message.startswith("no report of sweep cnn-1: cnn-1/metrics.jsonl, line 1: ")
-    with pytest.raises(RecordError, match=r"metrics\.jsonl"):
-        render_report(runs, [scores])

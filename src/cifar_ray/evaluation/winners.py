@@ -34,13 +34,17 @@ def newest_finished_sweeps(runs: RunStore) -> list[str]:
     """The ids of each study's newest finished sweep that has a winner, sorted by study name.
 
     Leaves out sweeps of `--best-of`, whose settings may be changed, and finals, which are scored with their sweep.
-    A sweep whose records cannot be read is skipped with a warning.
+    A sweep whose records cannot be read is skipped with a warning. ConfigurationError where none is left.
     """
     newest: dict[str, str] = {}
     for summary in runs.summaries(_warn_of_unreadable):
         sweep, result = summary.sweep, summary.result
         if sweep.best_of is None and sweep.parent is None and result is not None and result.winner is not None:
             newest.setdefault(sweep.study, sweep.sweep_id)
+    if not newest:
+        raise ConfigurationError(
+            f"no finished sweep in {runs.objects.uri}", "finish one first, such as `cifar-ray job submit cnn`"
+        )
     return [newest[study] for study in sorted(newest)]
 
 
