@@ -22,6 +22,8 @@ from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig
 from cifar_ray.training.averaging import WeightAverage
+from cifar_ray.training import cohort as cohort_module
+from cifar_ray.training import trial as trial_module
 from cifar_ray.training.cohort import Cohort, _is_of_device
 from cifar_ray.training.feeds import validation_feed
 from cifar_ray.training.fused_group import FusedGroup
@@ -214,9 +216,14 @@ def test_what_a_cohort_says_of_a_member_its_checkpoint_scores(runs: RunStore, tr
     ("first", "averaging"), [("alone", "none"), ("together", "none"), ("alone", "ema"), ("together", "lookahead")]
 )
 def test_checkpoints_are_interchangeable(
-    runs: RunStore, training_data: TrainingData, first: str, averaging: str
+    runs: RunStore, training_data: TrainingData, first: str, averaging: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A trial that changes between the two modes ends where one ends that does not."""
+    """A trial that changes between the two modes ends where one ends that does not.
+
+    In float32: kernels for bfloat16 may round differently in the two, those of AMX by 1.4e-3 of the loss in the end.
+    """
+    for module in (cohort_module, trial_module):
+        monkeypatch.setattr(module, "choose_precision", lambda device: "32-true")
     settings = {
         "batch_norm": True,
         "augmentation": True,
@@ -239,8 +246,8 @@ def test_checkpoints_are_interchangeable(
         lines = trials.train(trial, training_data)
     assert [line.epoch for line in lines] == [1, 2, 3]
     for line, expected in zip(lines, undisturbed, strict=True):
-        assert line.train_loss == pytest.approx(expected.train_loss, rel=1e-3)
-        assert line.validation_loss == pytest.approx(expected.validation_loss, rel=1e-2)
+        assert line.train_loss == pytest.approx(expected.train_loss, rel=1e-4)
+        assert line.validation_loss == pytest.approx(expected.validation_loss, rel=1e-4)
 
 
 @pytest.mark.fault("a trial's loss is not finite")
