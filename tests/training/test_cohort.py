@@ -21,9 +21,9 @@ from cifar_ray.records import EpochMetrics
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import TrialConfig
-from cifar_ray.training.averaging import WeightAverage
 from cifar_ray.training import cohort as cohort_module
 from cifar_ray.training import trial as trial_module
+from cifar_ray.training.averaging import WeightAverage
 from cifar_ray.training.cohort import Cohort, _is_of_device
 from cifar_ray.training.feeds import validation_feed
 from cifar_ray.training.fused_group import FusedGroup
