@@ -15,7 +15,6 @@ CifarRayError                    an error that a person can act on; carries a hi
 ├── NotAMemberError              a trial asks an engine's process of which it is no member
 ├── CheckpointError              a checkpoint is not whole or not ours
 ├── ClusterError                 a cluster cannot be started, found, looked at or stopped
-│   ├── DamagedStateError        the record of the one-machine cluster is none, or another version's
 │   ├── RefusedError             the Kubernetes API has answered, and refused
 │   └── UnreachableError         no answer from the cluster
 ├── JobFailedError               a submitted job failed
@@ -157,10 +156,6 @@ class ClusterError(CifarRayError):
     """A cluster cannot be started, found, looked at or stopped."""
 
     exit_code: ClassVar[int] = 2
-
-
-class DamagedStateError(ClusterError):
-    """The record of the one-machine cluster is none, or that of a version whose records this one cannot read."""
 
 
 class RefusedError(ClusterError):

@@ -173,11 +173,11 @@ def examine(found: LocalCluster) -> tuple[dict[str, str | None], list[NodeKind] 
 
 
 def _running_jobs(home: Path) -> list[RunningJob]:
-    """The cluster's running jobs; none where it or its record does not tell, since it is stopped anyway."""
+    """The cluster's running jobs; none where it does not answer, since it is stopped anyway."""
+    found = find(home)
+    if found is None:
+        return []
     try:
-        found = find(home)
-        if found is None:
-            return []
         return running_jobs(found.dashboard_url, read_token(Path(found.token_path)))
     except ClusterError:
         return []

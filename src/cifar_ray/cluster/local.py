@@ -17,7 +17,7 @@ from cifar_ray.cluster.credentials import make_secrets, read_token, remove_secre
 from cifar_ray.cluster.environment import joined
 from cifar_ray.cluster.ports import HOST, check_port_free, free_ports, release_ports
 from cifar_ray.cluster.state import LocalCluster, StateFolder, find
-from cifar_ray.errors import ClusterError, DamagedStateError
+from cifar_ray.errors import ClusterError
 from cifar_ray.provenance import now
 
 # Ray's sockets are below it and a Unix socket's path has at most 107 bytes: the user's TMPDIR may be too long
@@ -103,13 +103,11 @@ def down(home: Path, say: Callable[[str], None] = lambda line: None) -> bool:
     if not state.home.is_dir():
         return False
     with state.locked():
-        try:
-            _check_ours(state)
-        except DamagedStateError as error:
-            _say_if_heard(say, f"{error.message}: stopping what is marked as its cluster's")
-            return _clear_marked(state)
+        _check_ours(state)
         if state.read() is not None:
-            _say_if_heard(say, "stopping Ray and the S3 server")
+            # whatever reads the output may be gone, as `tee` is after Ctrl-C
+            with suppress(OSError):
+                say("stopping Ray and the S3 server")
         return _clear(state)
 
 
@@ -133,17 +131,10 @@ def temporary(options: LocalClusterOptions, say: Callable[[str], None]) -> Itera
 def stop_abandoned(home: Path, say: Callable[[str], None]) -> bool:
     """Stop a temporary cluster whose process has been killed; returns whether there was one."""
     state = StateFolder(home=home.expanduser().absolute())
-    with suppress(DamagedStateError):  # it may be of one
-        if state.read() is None:
-            return False
+    if state.read() is None:
+        return False
     with state.owned():
         return down(home, say)
-
-
-def _say_if_heard(say: Callable[[str], None], line: str) -> None:
-    """Whatever reads the output may be gone, as `tee` is after Ctrl-C."""
-    with suppress(OSError):
-        say(line)
 
 
 def _check_ours(state: StateFolder) -> None:
@@ -206,26 +197,3 @@ def _clear(state: StateFolder, *, keeps_ray_logs: bool = False) -> bool:
     remove_secrets(state.secrets)
     state.forget()
     return stopped
-
-
-def _clear_marked(state: StateFolder) -> bool:
-    """Stop what the environment of processes tells of a cluster without a record; returns whether any was running.
-
-    ClusterError where it runs on another machine that shares the home.
-    """
-    marks = processes.marks_beside(f"AWS_SHARED_CREDENTIALS_FILE={state.secrets.credentials}")
-    folders = {mark: Path(mark.rpartition(":")[0]) for mark in sorted(marks)}
-    # sorted, Ray comes before the store that its jobs write to
-    stopped = [
-        processes.stop(processes.Lineage(root=None, mark=mark, folder=folder), ray_head.STOP_DEADLINE_S)
-        for mark, folder in folders.items()
-    ]
-    server.reap()
-    with state.s3_locked():
-        pass
-    for folder in folders.values():
-        if folder.parent == Path(_TEMP_ROOT) and folder.name.startswith(_TEMP_PREFIX):
-            shutil.rmtree(folder, ignore_errors=True)
-    remove_secrets(state.secrets)
-    state.forget()
-    return any(stopped)

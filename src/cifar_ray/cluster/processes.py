@@ -94,16 +94,6 @@ def family(lineage: Lineage) -> set[Process]:
     return {table[pid].process for pid in found - {os.getpid()}}
 
 
-def marks_beside(variable: str) -> set[str]:
-    """The marks of this user's processes that have `variable`, a NAME=value, in their environment, too."""
-    found: set[str] = set()
-    for entry in _table():
-        environ = _environment(entry.process.pid)
-        if os.fsencode(variable) in environ:
-            found |= {os.fsdecode(each).partition("=")[2] for each in environ if each.startswith(f"{MARK}=".encode())}
-    return found
-
-
 def stop(lineage: Lineage, deadline_s: float) -> bool:
     """Ask the root to end, wait, then kill what is left of its family; returns whether there was any.
 
@@ -173,15 +163,11 @@ def _entry(pid: int, *, even_ended: bool = False) -> _Entry | None:
 
 
 def _has_mark(pid: int, mark: str) -> bool:
-    return f"{MARK}={mark}".encode() in _environment(pid)
-
-
-def _environment(pid: int) -> list[bytes]:
-    """Its variables, each NAME=value; none where the process has ended or is not ours."""
     try:
-        return (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
+        environ = (_PROC / str(pid) / "environ").read_bytes()
     except OSError:
-        return []
+        return False
+    return f"{MARK}={mark}".encode() in environ.split(b"\0")
 
 
 def _uses(pid: int, folder: Path) -> bool:
