@@ -107,7 +107,7 @@ def test_cpu_in_small_letters_is_no_accelerator(tmp_path: Path) -> None:
         (["cnn", "--curves", f"{RESULTS}/nope"], "unknown sweep 'nope'"),
         (
             ["cnn", "--curves", f"{RESULTS}/"],
-            f"is a store of sweeps, and no sweep\nhint: name one of them: {RESULTS}/fast-",
+            f"is a store of sweeps, and no sweep\nhint: name one of them: {RESULTS}/resnet18-",
         ),
         (["resnet", "--curves", ALONE, "--storage", RESULTS], "is of the study cnn"),
         (["cnn", "--curves", ALONE, "--storage", RESULTS], "trained individually"),
