@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -97,70 +98,65 @@ def test_a_holder_that_ends_in_order_while_it_is_watched_leaves_it(tmp_path: Pat
     assert not lease.is_lost
 
 
-def test_a_holder_of_which_two_renewals_fail_is_seen_to_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the periods that drivers have, on a clock that whoever sleeps moves on."""
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[], float]:
+    """Tells the seconds on a lease's clock, which whoever sleeps moves on."""
     now = 0.0
 
     def sleep(seconds: float) -> None:
         nonlocal now
         now += seconds
 
+    monkeypatch.setattr(leases, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
+    return lambda: now
+
+
+def test_a_holder_of_which_two_renewals_fail_is_seen_to_live(tmp_path: Path, clock: Callable[[], float]) -> None:
+    """By the periods that drivers have."""
+
     class Held(FolderStore):
         def read(self, key: str) -> bytes:
-            num_renewals = int(now // (3 * leases.PERIOD_S))
+            num_renewals = int(clock() // (3 * leases.PERIOD_S))
             return LeaseRecord(holder="first", host="h", num_renewals=num_renewals).to_json().encode()
 
         def write(self, key: str, content: bytes) -> None:
             pytest.fail("taken from one that lives")
 
-    monkeypatch.setattr(leases, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
     with pytest.raises(SweepHeldError), Lease(Held(tmp_path), "cnn-1", say=print, on_loss=threading.Event().set):
         pytest.fail("two at once")
 
 
 @pytest.mark.parametrize("ends_at_s", [60, None])
 def test_a_holder_that_lives_can_be_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends_at_s: float | None
+    tmp_path: Path, clock: Callable[[], float], ends_at_s: float | None
 ) -> None:
     """Longer than one that is dead, but not for ever."""
-    now = 0.0
-
-    def sleep(seconds: float) -> None:
-        nonlocal now
-        now += seconds
 
     class Held(FolderStore):
         def read(self, key: str) -> bytes:
-            if ends_at_s is not None and now >= ends_at_s:
+            if ends_at_s is not None and clock() >= ends_at_s:
                 return super().read(key)
-            num_renewals = int(now // leases.PERIOD_S)
+            num_renewals = int(clock() // leases.PERIOD_S)
             return LeaseRecord(holder="first", host="h", num_renewals=num_renewals).to_json().encode()
 
-    monkeypatch.setattr(leases, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
     said: list[str] = []
     lease = Lease(Held(tmp_path), "cnn-1", say=said.append, on_loss=threading.Event().set, wait_s=100)
     if ends_at_s is None:
         with pytest.raises(SweepHeldError), lease:
             pytest.fail("two at once")
-        assert 100 <= now < 100 + 2 * leases.PERIOD_S
+        assert 100 <= clock() < 100 + 2 * leases.PERIOD_S
     else:
         with lease:
-            assert ends_at_s <= now < ends_at_s + leases.PERIOD_S
+            assert ends_at_s <= clock() < ends_at_s + leases.PERIOD_S
     assert said == ["sweep cnn-1 has a driver on h: looking for 20 s if it lives, waiting up to 100 s if so"]
 
 
-def test_a_holder_that_dies_while_it_is_waited_for_loses_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 0.0
-
-    def sleep(seconds: float) -> None:
-        nonlocal now
-        now += seconds
-
+def test_a_holder_that_dies_while_it_is_waited_for_loses_it(tmp_path: Path, clock: Callable[[], float]) -> None:
     class Dying(FolderStore):
         is_taken = False
 
         def read(self, key: str) -> bytes:
-            num_renewals = int(min(now, 30.0) // leases.PERIOD_S)
+            num_renewals = int(min(clock(), 30.0) // leases.PERIOD_S)
             held = LeaseRecord(holder="first", host="h", num_renewals=num_renewals).to_json().encode()
             return super().read(key) if self.is_taken else held
 
@@ -168,9 +164,8 @@ def test_a_holder_that_dies_while_it_is_waited_for_loses_it(tmp_path: Path, monk
             self.is_taken = True
             super().write(key, content)
 
-    monkeypatch.setattr(leases, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
     with Lease(Dying(tmp_path), "cnn-1", say=print, on_loss=threading.Event().set, wait_s=600):
-        assert 30 + leases.PATIENCE_S <= now < 30 + leases.PATIENCE_S + 2 * leases.PERIOD_S
+        assert 30 + leases.PATIENCE_S <= clock() < 30 + leases.PATIENCE_S + 2 * leases.PERIOD_S
 
 
 def test_a_damaged_one_is_taken_over(store: FolderStore) -> None:
