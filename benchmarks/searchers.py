@@ -99,6 +99,8 @@ def main(
 ) -> None:
     """Run one sweep and store its record and metrics."""
     study = get_study(name).with_budget(num_trials=trials, max_epochs=max_epochs).with_searcher(searcher).with_seeds(0)
+    if not study.is_cohort:
+        raise click.UsageError(f"the trials of {name} do not train in a cohort, as those here do: take `cnn`")
     data = _thinned(resolve_source(None, read_settings()), images, seed)
     record = SweepRecord(
         sweep_id=f"{name}-{searcher}-{seed}",

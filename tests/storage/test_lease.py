@@ -246,6 +246,27 @@ def test_of_two_that_come_at_once_at_most_one_gets_it(store: FolderStore) -> Non
     assert outcomes.count("held") == 1
 
 
+def test_of_two_that_come_at_once_one_waits_for_the_other(tmp_path: Path, clock: Callable[[], float]) -> None:
+    """The other writes last, holds it for half a minute and ends in order."""
+
+    class Raced(FolderStore):
+        was_raced = False
+
+        def read(self, key: str) -> bytes:
+            if self.was_raced and clock() < 30:
+                num_renewals = int(clock() // leases.PERIOD_S)
+                return LeaseRecord(holder="another", host="there", num_renewals=num_renewals).to_json().encode()
+            return super().read(key)
+
+        def write(self, key: str, content: bytes) -> None:
+            if self.was_raced:
+                super().write(key, content)
+            self.was_raced = True
+
+    with Lease(Raced(tmp_path), "cnn-1", say=print, on_loss=threading.Event().set, wait_s=600):
+        assert 30 <= clock() < 30 + 2 * leases.PERIOD_S
+
+
 def test_it_outlasts_a_store_that_is_down(tmp_path: Path) -> None:
     class Flaky(FolderStore):
         is_down = False

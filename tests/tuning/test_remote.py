@@ -56,6 +56,31 @@ def test_all_calls_share_one_deadline_and_none_is_made_after_it(tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
+ON_ALL_CORES = """
+import json
+
+import ray
+import torch
+
+from cifar_ray.capacity import NodeKind
+from cifar_ray.tuning import remote
+
+ray.init(address="local", num_cpus=3, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+
+def count(_):
+    return torch.get_num_threads(), ray.get_runtime_context().get_assigned_resources()["CPU"]
+
+kinds = [NodeKind(name="head", resources={"CPU": 3.0}, max_nodes=1)]
+print(json.dumps(remote.run_each_on_best_node(kinds, count, [("sweep",)])[0]))
+"""
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+def test_a_call_computes_on_every_core_of_its_node_and_reserves_one() -> None:
+    assert json.loads(run_script(ON_ALL_CORES).splitlines()[-1]) == [[3, 1.0]]
+
+
 @pytest.mark.parametrize(
     "error", [ray.exceptions.WorkerCrashedError(), ray.exceptions.OutOfMemoryError("no memory\nfor it")]
 )
@@ -67,7 +92,7 @@ def test_a_call_whose_process_dies_costs_the_others_nothing(error: Exception, mo
 
     monkeypatch.setattr(ray, "get", lambda call, timeout: call())
     monkeypatch.setattr(
-        ray, "remote", lambda **_: lambda function: SimpleNamespace(remote=lambda name: lambda: function(name))
+        ray, "remote", lambda **_: lambda _: SimpleNamespace(remote=lambda _, name: lambda: work(name))
     )
     results, failure = run_each_on_best_node([], work, [("a",), ("b",), ("c",)])
     assert results == ["a", "c"]

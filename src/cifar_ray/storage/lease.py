@@ -55,7 +55,7 @@ class Lease:
     ) -> None:
         """`on_loss` is called from a thread if another driver takes over the sweep while this one is suspended.
 
-        A holder that lives is waited for, for `wait_s` seconds.
+        A holder that lives, also one that came at the same time, is waited for, for `wait_s` seconds.
         """
         self._store, self._sweep_id, self._key = store, sweep_id, layout.lease(sweep_id)
         self._say, self._on_loss = say, on_loss
@@ -66,15 +66,10 @@ class Lease:
         self.is_lost = False
 
     def __enter__(self) -> Lease:
-        found = self._read(self._store)
-        if found is not None:
-            self._watch(found)
         try:
-            self._write(self._store)
-            # if two find it free at once, the later write wins
-            time.sleep(self._period_s / 5)
-            if (found := self._read(self._store)) is None or found.holder != self._mine.holder:
-                raise SweepHeldError.of(self._sweep_id, found.host if found else "another")
+            while (found := self._claim()) is None or found.holder != self._mine.holder:
+                if not self._wait_s:
+                    raise SweepHeldError.of(self._sweep_id, found.host if found else "another")
         except BaseException:
             # a Ctrl-C, too: what is left of a lease looks as if its holder lived
             self._give_back()
@@ -89,6 +84,14 @@ class Lease:
         self._renewing.join()
         if not self.is_lost:
             self._give_back()
+
+    def _claim(self) -> LeaseRecord | None:
+        """The lease that stands once this one has been written: if two find it free at once, the later one."""
+        if (found := self._read(self._store)) is not None:
+            self._watch(found)
+        self._write(self._store)
+        time.sleep(self._period_s / 5)
+        return self._read(self._store)
 
     def _give_back(self) -> None:
         # if this fails, the next driver watches the lease once, then takes it
