@@ -91,9 +91,7 @@ def test_a_call_whose_process_dies_costs_the_others_nothing(error: Exception, mo
         return name
 
     monkeypatch.setattr(ray, "get", lambda call, timeout: call())
-    monkeypatch.setattr(
-        ray, "remote", lambda **_: lambda _: SimpleNamespace(remote=lambda _, name: lambda: work(name))
-    )
+    monkeypatch.setattr(ray, "remote", lambda **_: lambda _: SimpleNamespace(remote=lambda _, name: lambda: work(name)))
     results, failure = run_each_on_best_node([], work, [("a",), ("b",), ("c",)])
     assert results == ["a", "c"]
     assert isinstance(failure, CifarRayError)
