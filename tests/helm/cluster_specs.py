@@ -20,8 +20,9 @@ _COMMENT = """# kubectl apply --filename cluster/{name}
 # Rendered from helm/cifar-ray by `make specs`. Edit the image (registry.example.com/cifar-ray, of the Dockerfile),
 # the place of the results (s3://my-bucket/cifar-ray) and {more}.
 """
-_CLUSTER = """A Ray cluster with GPU workers. Its store's keys first, or take envFrom out where the nodes have a role:
-# kubectl create secret generic s3-keys --from-literal=AWS_ACCESS_KEY_ID=... --from-literal=AWS_SECRET_ACCESS_KEY=..."""
+_CLUSTER = """A Ray cluster with GPU workers. Its store's keys first:
+# kubectl create secret generic s3-keys --from-literal=AWS_ACCESS_KEY_ID=... --from-literal=AWS_SECRET_ACCESS_KEY=...
+# Where the pods or nodes have a role, take envFrom out; if a metadata server gives it, let cifar-ray-all out to that."""
 _SWEEP = "Sweeps the study {study} on the cluster of raycluster.gpu.yaml; tried again, goes on where it was."
 _EVALUATE = "Waits for the sweeps, scores their winners on the test set once, writes the report."
 _HELMS_OWN = ("helm.sh/chart", "app.kubernetes.io/managed-by")

@@ -80,7 +80,7 @@ workerGroupSpecs:
 {{- $env = append $env (dict "name" "CIFAR_RAY_POOLS" "value" .) -}}
 {{- end -}}
 {{- $container := dict "name" "ray-head" "resources" .resources "ports" $ports -}}
-{{- include "cifar-ray.pod" (dict "root" $ "component" "head" "container" $container "sharedMemory" .sharedMemory
+{{- include "cifar-ray.pod" (dict "root" $ "component" "head" "container" $container "sharedMemory" .resources.memory
   "scheduling" . "apiAccess" $.Values.autoscaler.enabled "env" $env) -}}
 {{- end -}}
 {{- end }}
@@ -134,6 +134,6 @@ workerGroupSpecs:
     {{- gt (int .accelerators) 0 | ternary dict (dict "num-gpus" "0") | toYaml | nindent 4 }}
   template:
     {{- include "cifar-ray.pod" (dict "root" $.root "component" "worker" "container" $container
-      "sharedMemory" .sharedMemory "scheduling" . "terminationGracePeriodSeconds" .terminationGracePeriodSeconds) | nindent 4 }}
+      "sharedMemory" .resources.memory "scheduling" . "terminationGracePeriodSeconds" .terminationGracePeriodSeconds) | nindent 4 }}
 {{- end }}
 {{- end }}

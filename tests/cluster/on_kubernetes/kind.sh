@@ -28,7 +28,7 @@ helm install kuberay-operator kuberay-operator --repo https://ray-project.github
 
 # small enough for a laptop: 4 cores, of which kind's own pods ask for one; a worker that comes when the sweep asks for it
 export CIFAR_RAY_TEST_HELM_ARGS="--values helm/cifar-ray/examples/cpu.yaml --set image.repository=${image%:*},image.tag=${image#*:}\
- --set head.resources.memory=3Gi,head.sharedMemory=1Gi,workerGroups.cpu.resources.memory=3Gi,workerGroups.cpu.sharedMemory=1Gi\
+ --set head.resources.memory=3Gi,workerGroups.cpu.resources.memory=3Gi\
  --set head.resources.cpu=500m,objectStore.embedded.resources.cpu=250m,workerGroups.cpu.resources.cpu=1000m\
  --set workerGroups.cpu.max=1"
 .venv/bin/python -m pytest -m cluster tests/cluster/on_kubernetes/test_real_cluster.py "$@"
