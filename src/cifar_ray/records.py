@@ -48,6 +48,17 @@ class Interruption(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Resumption(Record):
+    """What a later driver continued the sweep with."""
+
+    at: str
+    """ISO 8601, UTC."""
+    commit: str | None
+    versions: Mapping[str, str]
+    hardware: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class SweepRecord(Record):
     """What a sweep set out to do, and on what."""
 
@@ -66,7 +77,7 @@ class SweepRecord(Record):
     versions: Mapping[str, str]
     """Of Python and the packages that numbers depend on."""
     commit: str | None
-    """Of the source that ran, where it is known."""
+    """Of the source that began it, where it is known."""
     hardware: Mapping[str, str]
     started_at: str
     """ISO 8601, UTC."""
@@ -92,6 +103,8 @@ class SweepRecord(Record):
     """In finals: the parent's trials that are retrained, each `num_seeds` times in a row."""
     interruptions: tuple[Interruption, ...] = ()
     """In order; resuming the sweep keeps them."""
+    resumptions: tuple[Resumption, ...] = ()
+    """In order; also after a driver whose end left no interruption."""
 
     @property
     def budget(self) -> Budget:
@@ -102,6 +115,16 @@ class SweepRecord(Record):
             grace_period=self.grace_period,
             reduction_factor=self.reduction_factor,
         )
+
+    @property
+    def has_pauses(self) -> bool:
+        """Whether a driver ended before it, so that its time may include some without one."""
+        return bool(self.interruptions or self.resumptions)
+
+    @property
+    def commits(self) -> frozenset[str | None]:
+        """Of all source that ran it."""
+        return frozenset({self.commit, *(each.commit for each in self.resumptions)})
 
     @property
     def device(self) -> Device:

@@ -22,7 +22,7 @@ _COMMENT = """# kubectl apply --filename cluster/{name}
 """
 _CLUSTER = """A Ray cluster with GPU workers. Its store's keys first:
 # kubectl create secret generic s3-keys --from-literal=AWS_ACCESS_KEY_ID=... --from-literal=AWS_SECRET_ACCESS_KEY=...
-# Where the pods or nodes have a role, take envFrom out; if a metadata server gives it, let cifar-ray-all out to that."""
+# Where the pods or nodes have a role, take envFrom out; if a metadata server gives it, open cifar-ray-all to that."""
 _SWEEP = "Sweeps the study {study} on the cluster of raycluster.gpu.yaml; tried again, goes on where it was."
 _EVALUATE = "Waits for the sweeps, scores their winners on the test set once, writes the report."
 _HELMS_OWN = ("helm.sh/chart", "app.kubernetes.io/managed-by")

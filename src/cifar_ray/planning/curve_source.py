@@ -155,7 +155,7 @@ def _measured_times(timed_on: FinishedSweep | None, *, is_cohort: bool, accelera
     cautions = []
     model = sweep.hardware.get("cpu_model", "")
     where = f"{timed_on.accelerator}{f' ({model})' if timed_on.accelerator == CPU and model else ''}"
-    if sweep.interruptions:
+    if sweep.has_pauses:
         cautions.append(
             f"{sweep.sweep_id} was interrupted and resumed: its set-up and its end count for no more than is usual"
         )

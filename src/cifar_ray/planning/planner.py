@@ -77,7 +77,7 @@ def make_plan(
     )
     grid = _grid(request, shape)
     # the simulation does not model the time in which an interrupted sweep had no driver
-    is_comparable = request.epoch_s is None and timed_on is not None and not timed_on.sweep.interruptions
+    is_comparable = request.epoch_s is None and timed_on is not None and not timed_on.sweep.has_pauses
     market = "spot" if request.is_spot else "on_demand"
     rate = prices.rate(accelerator, market) if prices and accelerator else None
     return Plan(

@@ -72,7 +72,7 @@ def measured_timing(finished: FinishedSweep) -> Timing:
         found = replace(usual, setup_s=setup_s, trial_start_s=0.0, gap_s=0.0, teardown_s=0.0)
     else:
         found = _observed(finished, ends, usual)
-    if sweep.interruptions:
+    if sweep.has_pauses:
         setup_s, teardown_s = min(found.setup_s, usual.setup_s), min(found.teardown_s, usual.teardown_s)
         found = replace(found, setup_s=setup_s, teardown_s=teardown_s)
     if not sweep.is_cohort:
@@ -102,7 +102,7 @@ def _observed(finished: FinishedSweep, ends: Mapping[tuple[str, int], float], us
     gap_s = max(0.0, median(gaps)) if gaps else usual.gap_s
     if sweep.is_cohort:
         # several cohorts' passes overlap, and in an interrupted sweep a wait may include time without a driver
-        is_plain = num_places(sweep) == 1 and not sweep.interruptions
+        is_plain = num_places(sweep) == 1 and not sweep.has_pauses
         starts = [wait_s - gap_s for wait_s in _waits_for_new(metrics, ends)] if is_plain else []
     trial_start_s = max(0.0, median(starts)) if starts else usual.trial_start_s
     return replace(

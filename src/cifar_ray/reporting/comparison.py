@@ -202,6 +202,7 @@ def _cautions(comparison: Comparison) -> dict[str, bool]:
     alone = [each.sweep.sweep_id for each in comparison.alone if comparison.groups]
     seed_sets = {frozenset(sweep.seed for sweep in members) for members in alike_sweeps(sweeps)}
     hardware = {(s.hardware.get("cpu_model"), s.hardware.get("accelerator_types")) for s in sweeps}
+    studies = {sweep.study for sweep in sweeps}
     return {
         "the training images differ (SHA-256): a difference may be the data's, so no sweep is called the better one": (
             not comparison.has_verdict
@@ -219,13 +220,21 @@ def _cautions(comparison: Comparison) -> dict[str, bool]:
         "budgets differ: more trials or epochs, or fewer cuts, alone may win": (
             len({(sweep.budget, *_finals_budget(sweep)) for sweep in sweeps}) > 1
         ),
+        "their studies have one name and different definitions": len(studies)
+        < len({(s.study, s.definition) for s in sweeps}),
+        "some trained in cohorts, on shared batches, the others individually": (
+            len(studies) < len({(s.study, s.is_cohort) for s in sweeps})
+        ),
         "some search by trainings shorter than their finals: how far those get says little of the winners": any(
             map(_searches_short, sweeps)
         ),
         "not all train the same given configurations (`--best-of`): what the search took is not in what they spent": (
             len({sweep.best_of for sweep in sweeps}) > 1
         ),
-        "versions of the code differ (commit): a difference may be theirs": len({sweep.commit for sweep in sweeps}) > 1,
+        "versions of the code differ (commit): a difference may be theirs": len(
+            frozenset().union(*(sweep.commits for sweep in sweeps))
+        )
+        > 1,
         "machines differ: seconds of one are not seconds of another": len(hardware) > 1,
         "some count in accelerator-seconds, some in core-seconds: no same spend to compare at": (
             len({each.unit for each in comparison.contenders}) > 1

@@ -161,7 +161,7 @@ def _row(summary: SweepSummary, search: SoFar | None, finals: SoFar | None) -> d
         "test": {"accuracy": scores.accuracy, "interval": scores.accuracy_interval} if scores else None,
         "wall_s": result.wall_s if result else _seconds_so_far(sweep.started_at, now() if has_driver else last_sign),
         # the last interruption is no pause until the sweep is resumed
-        "has_pauses": len(sweep.interruptions) > (summary.state == "interrupted"),
+        "has_pauses": bool(sweep.resumptions) or len(sweep.interruptions) > (summary.state == "interrupted"),
         "accelerator_s": (
             result.accelerator_seconds if result else sum(trial.accelerator_seconds for trial in all_trials)
         ),

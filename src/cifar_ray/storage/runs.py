@@ -19,7 +19,7 @@ from cifar_ray.errors import (
 from cifar_ray.json_record import Record
 from cifar_ray.progress.counting import recounted
 from cifar_ray.provenance import now, seconds_between
-from cifar_ray.records import EpochMetrics, Interruption, SweepRecord, SweepResult, TestScores, TrialRecord
+from cifar_ray.records import EpochMetrics, Interruption, Resumption, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.resource_use import ResourceUse
 from cifar_ray.settings import check_no_user
 from cifar_ray.storage import layout
@@ -86,6 +86,11 @@ class RunStore:
         """Put sweep.json with one more interruption."""
         sweep = self.sweep(sweep_id)
         self._write(layout.sweep_record(sweep_id), replace(sweep, interruptions=(*sweep.interruptions, interruption)))
+
+    def add_resumption(self, sweep_id: str, resumption: Resumption) -> None:
+        """Put sweep.json with one more resumption."""
+        sweep = self.sweep(sweep_id)
+        self._write(layout.sweep_record(sweep_id), replace(sweep, resumptions=(*sweep.resumptions, resumption)))
 
     def has_sweep(self, sweep_id: str) -> bool:
         """Whether the sweep id is taken."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -28,7 +29,7 @@ from cifar_ray.errors import (
 from cifar_ray.finals import describe
 from cifar_ray.prices import read_prices
 from cifar_ray.provenance import cpu_model, now, package_versions, source_commit
-from cifar_ray.records import DatasetRecord, Interruption, SweepRecord, SweepResult
+from cifar_ray.records import DatasetRecord, Interruption, Resumption, SweepRecord, SweepResult
 from cifar_ray.settings import Settings, read_settings
 from cifar_ray.storage.layout import check_sweep_id, new_id
 from cifar_ray.storage.lease import Lease
@@ -115,6 +116,7 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
             runs.create_sweep(plan.sweep)
         else:
             check_drawn(recorded, runs.trials(sweep_id), configs)
+            runs.add_resumption(sweep_id, Resumption(at=now(), **_provenance(fitting)))
         _say_plan(plan)
         _say_result(run_with_finals(plan, runs, click.echo), storage, options)
 
@@ -199,12 +201,15 @@ def _describe_sweep(
         accelerators_per_trial=placement.accelerators,
         cpus_per_trial=placement.cpus,
         dataset=dataset,
-        versions=package_versions(),
-        commit=source_commit(),
-        hardware=_hardware(kinds),
+        **_provenance(kinds),
         started_at=now(),
         is_cohort=placement.num_cohorts > 0,
     )
+
+
+def _provenance(kinds: list[NodeKind]) -> dict[str, Any]:
+    """The fields of a record that say by what source and packages, and on what, this driver runs."""
+    return {"versions": package_versions(), "commit": source_commit(), "hardware": _hardware(kinds)}
 
 
 def _load_training_images(options: SweepOptions, settings: Settings, recorded: SweepRecord | None) -> ImageSet:
