@@ -58,6 +58,15 @@ def test_is_the_three_layers(dtype: torch.dtype, tolerance: float, is_training: 
     torch.testing.assert_close(ours, plain, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_mean_far_above_the_deviation_leaves_the_variance_its_digits(dtype: torch.dtype) -> None:
+    layers = Layers(dtype)
+    layers.values = 100 + layers.values
+    exact = layers.values[:, NORMED].double().var((0, 2, 3))
+    expected = torch.lerp(layers.running_var.double(), exact, 0.1)
+    torch.testing.assert_close(layers.run(layers.ours)["var"], expected, rtol=1e-6, atol=0, check_dtype=False)
+
+
 def test_bfloat16_is_rounded_once() -> None:
     layers = Layers(torch.bfloat16)
     ours = layers.run(layers.ours)

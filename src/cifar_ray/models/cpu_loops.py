@@ -57,12 +57,12 @@ _narrow: Any = intrinsic(_type_narrow)
 
 
 @_compiled
-def sum_columns(rows: Any, totals: Any, squares: Any) -> None:
-    """Add the rows (R, N), and the squares of their values, to (N,) totals."""
+def sum_columns(rows: Any, origin: Any, totals: Any, squares: Any) -> None:
+    """Add the rows (R, N), less the (N,) origin, and the squares of that, to (N,) totals."""
     for row in range(len(rows)):
         values = rows[row]
         for i in range(len(totals)):
-            value = _widen(values[i])
+            value = _widen(values[i]) - origin[i]
             totals[i] += value
             squares[i] += value * value
 

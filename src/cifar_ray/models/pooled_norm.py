@@ -116,10 +116,15 @@ class _NormPoolRelu(torch.autograd.Function):
 def _batch_statistics(rows: NDArray[Any], norm: Norm, width: int, kind: Kind) -> tuple[Vector, Vector]:
     """Mean and standard deviation of the normalised channels; also updates the running statistics."""
     sums = np.zeros((2, rows.shape[1]), kind)
-    cpu_loops.sum_columns(rows, *sums)
+    # of the distances to some value, since a mean far above the deviation would leave few digits to its square
+    origin = _widened(rows[0], kind)
+    cpu_loops.sum_columns(rows, origin, *sums)
     num_channels = rows.shape[1] // width
     num_values = len(rows) * width
-    mean, mean_square = _by_channel(sums, num_channels)[:, norm.channels] / num_values
+    total, square = sums.astype(np.float64)
+    start = len(rows) * origin.astype(np.float64)
+    sums_from_zero = np.stack([total + start, square + origin * (2 * total + start)])
+    mean, mean_square = _by_channel(sums_from_zero, num_channels)[:, norm.channels] / num_values
     variance = np.maximum(mean_square - mean**2, 0)
     unbiased = variance * num_values / (num_values - 1)
     for running, current in ((norm.running_mean, mean), (norm.running_var, unbiased)):
@@ -141,6 +146,12 @@ def _by_channel(sums: NDArray[Any], num_channels: int) -> NDArray[np.float64]:
 def _kind(values: Tensor) -> Kind:
     """The type to compute in."""
     return np.float64 if values.dtype == torch.float64 else np.float32
+
+
+def _widened(row: NDArray[Any], kind: Kind) -> NDArray[Any]:
+    """A row of `_rows` as numbers."""
+    values = torch.from_numpy(row)
+    return (values.view(torch.bfloat16).float() if row.dtype == np.uint16 else values).numpy().astype(kind)
 
 
 def _rows(values: Tensor) -> NDArray[Any]:
