@@ -107,7 +107,10 @@ def judge(figure: Figure, series: Mapping[str, Sequence[float]]) -> Verdict | No
     if not measured:
         spread = Spread.of(ours)
         return Verdict(figure=figure, ours=spread, num_rounds=len(ours), is_met=figure.is_met(spread))
-    opponent = min(measured, key=lambda name: statistics.median(series[name]))
+    # in all the rounds that there were: the opponent of one of them is only tried out
+    most = max(len(series[name]) for name in measured)
+    whole = [name for name in measured if len(series[name]) == most]
+    opponent = min(whole, key=lambda name: statistics.median(series[name]))
     pairs = list(zip(ours, series[opponent], strict=False))  # an interrupted round has one side alone
     is_speed_up = figure.ratio == "opponent / ours"
     ratio = Spread.of([theirs / mine if is_speed_up else mine / theirs for mine, theirs in pairs])

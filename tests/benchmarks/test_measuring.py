@@ -43,6 +43,12 @@ def test_the_faster_opponent_counts_and_the_ratio_says_how_many_times_faster_we_
     assert verdict.is_met
 
 
+def test_an_opponent_that_was_only_tried_out_is_not_the_faster_one() -> None:
+    verdict = judge(FASTER, {"a/ours": [1.0, 1.0, 1.0], "a/one": [4.1], "a/other": [4.0, 5.0, 6.0]})
+    assert verdict is not None
+    assert (verdict.opponent_series, verdict.num_rounds) == ("a/other", 3)
+
+
 @pytest.mark.parametrize(("opponent", "is_met"), [(3.0, True), (2.9, False)])
 def test_at_least_is_met_from_its_value_on(opponent: float, is_met: bool) -> None:
     verdict = judge(FASTER, {"a/ours": [1.0], "a/one": [opponent]})

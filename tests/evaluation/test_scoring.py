@@ -67,7 +67,12 @@ def finished(
             )
         )
     runs.finals("cnn-1").write_metrics(
-        "cnn-1-finals", [replace(line, trial_id="t0001") for line in epoch_metrics if line.trial_id == "t0000"]
+        "cnn-1-finals",
+        [
+            replace(line, trial_id="t0001", validation_accuracy=0.4 if line.epoch == 3 else 0.0)
+            for line in epoch_metrics
+            if line.trial_id == "t0000"
+        ],
     )
     runs.write_trial("cnn-1", trial_record)
     finalist = Finalist(trial_id="t0000", searched_accuracy=0.5, retrainings=tuple(retrainings))
@@ -182,6 +187,17 @@ def test_scores_are_those_of_a_plain_pass(finished: RunStore) -> None:
     assert answers.test_fingerprint == test.fingerprint()
     assert base64.b64decode(answers.labels) == bytes(test.labels.tolist())
     assert base64.b64decode(answers.predicted) == bytes(predicted.tolist())
+
+
+def test_the_recorded_loss_of_other_weights_is_not_told(finished: RunStore) -> None:
+    """As after a loss: the epoch is trained again, and its first metrics stay."""
+    nested = finished.finals("cnn-1")
+    lines = [
+        replace(line, validation_accuracy=line.validation_accuracy + 0.01) for line in nested.metrics("cnn-1-finals")
+    ]
+    nested.write_metrics("cnn-1-finals", lines)
+    scores = score_sweep(finished.objects.uri, "cnn-1")
+    assert (scores.validation_accuracy, scores.validation_loss) == (0.4, None)
 
 
 def test_animals_and_vehicles_are_told_apart(image_set: ImageSet) -> None:

@@ -47,8 +47,22 @@ def checkpoints(
 
 def test_the_best_epoch_on_validation_wins(runs: RunStore, checkpoints: CheckpointStore) -> None:
     winner = load_winner(runs, "cnn-1")
-    assert (winner.checkpoint.epoch, winner.remarks) == (4, ())
+    assert winner.checkpoint.epoch == 4
     assert {line.trial_id for line in winner.metrics} == {"t0000"}
+
+
+def test_weights_of_another_training_of_the_best_epoch_are_said_so(
+    runs: RunStore, checkpoints: CheckpointStore, trial_record: TrialRecord
+) -> None:
+    """As after a loss: the epoch is trained again, and its first metrics stay."""
+    result = runs.result("cnn-1")
+    assert result is not None
+    for recorded in (0.4, 0.45):
+        runs.write_result(replace(result, winner=replace(trial_record, best_validation_accuracy=recorded)))
+        remarks = load_winner(runs, "cnn-1").remarks
+        assert [text.partition(": ")[2] for text in remarks] == (
+            [] if recorded == 0.4 else ["scored with weights that have 40.00 % on validation; by 45.00 % it was chosen"]
+        )
 
 
 def test_a_damaged_best_checkpoint_is_passed_over_and_said_so(runs: RunStore, checkpoints: CheckpointStore) -> None:

@@ -53,6 +53,8 @@ def test_a_stopped_sweep_is_resumed_where_it_was(cluster: LocalCluster, record_p
     assert (stopped.exit_code, stopped.output) == (0, f"{resumed} STOPPED\n")
     # both had the time to write why they ended, and to leave the sweep to the next
     assert len(runs.sweep("stop-1").interruptions) == 2
+    (resumption,) = runs.sweep("stop-1").resumptions
+    assert (resumption.commit, resumption.hardware) == (runs.sweep("stop-1").commit, runs.sweep("stop-1").hardware)
     assert layout.lease("stop-1") not in runs.objects.keys("stop-1")
 
     submit(*options, "--start-or-resume")

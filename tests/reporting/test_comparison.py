@@ -14,7 +14,7 @@ from rich.console import Console
 from cifar_ray.cli.main import main
 from cifar_ray.errors import ConfigurationError, RecordError
 from cifar_ray.finals import Finals
-from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult
+from cifar_ray.records import EpochMetrics, Resumption, SweepRecord, SweepResult
 from cifar_ray.reporting.comparison import Comparison, Contender, Score, compare
 from cifar_ray.reporting.comparison_figure import BAND, comparison_figure
 from cifar_ray.reporting.comparison_view import PAIRED, SELECTED, SINGLE, UNPAIRED, comparison_renderable, verdicts
@@ -91,6 +91,9 @@ def test_a_clear_lead_is_called_one(runs: RunStore, put: Put) -> None:
     assert len(lines) == 5
 
 
+RESUMED = Resumption(at="2026-01-01T00:00:00+00:00", commit="def", versions={}, hardware={})
+
+
 @pytest.mark.parametrize(
     ("changes", "says", "has_verdict"),
     [
@@ -99,6 +102,9 @@ def test_a_clear_lead_is_called_one(runs: RunStore, put: Put) -> None:
         ({"grace_period": 2}, "budgets differ", True),
         ({"reduction_factor": 2}, "budgets differ", True),
         ({"commit": "def"}, "versions of the code differ", True),
+        ({"resumptions": (RESUMED,)}, "versions of the code differ", True),
+        ({"definition": "[fixed]"}, "different definitions", True),
+        ({"is_cohort": True}, "some trained in cohorts", True),
         ({"validation_share": 0.02}, "no validation accuracy is set against another", True),
         ({"num_trials": 3}, "budgets differ", True),
         ({"num_finalists": 2, "num_seeds": 2}, "budgets differ", True),

@@ -38,13 +38,16 @@ def test_at_as_many_epochs_as_all_have_trained(sweep_record: SweepRecord, epoch_
     ]
 
 
-def test_not_where_the_training_images_differ(sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics]) -> None:
-    other = replace(sweep_record, dataset=replace(sweep_record.dataset, fingerprint="f" * 64))
-    contenders = [
-        contender(sweep_record, epoch_metrics[0], "random", 0, [0.5]),
-        contender(other, epoch_metrics[0], "tpe", 0, [0.6]),
-    ]
-    assert searcher_verdicts(contenders) == []
+def test_not_where_images_studies_or_trainings_differ(
+    sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics]
+) -> None:
+    data = replace(sweep_record.dataset, fingerprint="f" * 64)
+    for changes in ({"dataset": data}, {"study": "own"}, {"definition": "[fixed]"}, {"is_cohort": True}):
+        contenders = [
+            contender(sweep_record, epoch_metrics[0], "random", 0, [0.5]),
+            contender(replace(sweep_record, **changes), epoch_metrics[0], "tpe", 0, [0.6]),
+        ]
+        assert searcher_verdicts(contenders) == []
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from cifar_ray.finals import Finals
-from cifar_ray.records import Interruption, SweepRecord, SweepResult, TestScores
+from cifar_ray.records import Interruption, Resumption, SweepRecord, SweepResult, TestScores
 from cifar_ray.reporting.tables import confusion_table, report_markdown, scores_table
 from cifar_ray.scrutiny import SeedScore
 
@@ -63,6 +63,20 @@ def test_a_wall_time_in_which_it_lay_still_says_so(
     resumed = replace(sweep_record, interruptions=(Interruption(at="2026-01-01T00:30:00+00:00", why="a signal"),))
     text = report_markdown([scores], {"cnn-1": resumed}, {"cnn-1": result})
     assert "3 min 07 s of wall time with pauses, 1 h 05 min of accelerators" in text
+
+
+def test_what_a_resumed_sweep_went_on_with_is_told(scores: TestScores, sweep_record: SweepRecord) -> None:
+    same = Resumption(
+        at="2026-01-02T00:00:00+00:00",
+        commit=sweep_record.commit,
+        versions=sweep_record.versions,
+        hardware=sweep_record.hardware,
+    )
+    newer = {**sweep_record.versions, "torch": "9.9"}
+    other = replace(same, commit="def", versions=newer, hardware={**sweep_record.hardware, "cpus": "64"})
+    text = report_markdown([scores], {"cnn-1": replace(sweep_record, resumptions=(same, other))}, {})
+    assert "- resumed at 2026-01-02T00:00:00+00:00\n" in text
+    assert "- resumed at 2026-01-02T00:00:00+00:00: commit def, torch 9.9, cpus 64\n" in text
 
 
 def test_document_warns_of_other_data(scores: TestScores, shapes_scores: TestScores, sweep_record: SweepRecord) -> None:

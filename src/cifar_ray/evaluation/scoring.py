@@ -196,4 +196,7 @@ def _score_seeds(winner: Winner, test: ImageSet, accuracy: float, device: torch.
 
 
 def _validation_loss(winner: Winner) -> float | None:
-    return next((line.validation_loss for line in winner.metrics if line.epoch == winner.checkpoint.epoch), None)
+    """Of the scored weights; None where the records' are of others, as after a loss."""
+    scored = winner.checkpoint.epoch, winner.checkpoint.validation_accuracy
+    lines = [line for line in winner.metrics if (line.epoch, line.validation_accuracy) == scored]
+    return lines[0].validation_loss if lines else None

@@ -76,7 +76,7 @@ def load_winner(runs: RunStore, sweep_id: str) -> Winner:
         return _load_finalist(runs, sweep, finalist)
     trial = result.winner
     remarks = ["no training of its finals can be scored: this is the sweep's own best"] if result.finals else []
-    checkpoint = _load_best(runs, sweep_id, trial.trial_id, trial.best_epoch, remarks)
+    checkpoint = _load_best(runs, sweep_id, trial, remarks)
     if checkpoint is None:
         raise CheckpointError(f"trial {trial.trial_id} of sweep {sweep_id} has no complete checkpoint left")
     return Winner(
@@ -92,11 +92,7 @@ def _load_finalist(runs: RunStore, sweep: SweepRecord, finalist: Finalist) -> Wi
     nested, finals_id = runs.finals(sweep.sweep_id), layout.finals(sweep.sweep_id)
     ranked = sorted(finalist.retrainings, key=lambda each: -(each.best_validation_accuracy or 0.0))
     remarks: list[str] = []
-    found = [
-        (each, _load_best(nested, finals_id, each.trial_id, each.best_epoch, remarks))
-        for each in ranked
-        if each.best_epoch is not None
-    ]
+    found = [(each, _load_best(nested, finals_id, each, remarks)) for each in ranked if each.best_epoch is not None]
     whole = tuple((each, checkpoint) for each, checkpoint in found if checkpoint is not None)
     if not whole:
         raise CheckpointError(f"no training of {finalist.trial_id} of {finals_id} has a complete checkpoint left")
@@ -114,12 +110,18 @@ def _load_finalist(runs: RunStore, sweep: SweepRecord, finalist: Finalist) -> Wi
     )
 
 
-def _load_best(
-    runs: RunStore, sweep_id: str, trial_id: str, best_epoch: int | None, remarks: list[str]
-) -> Checkpoint | None:
-    checkpoint = CheckpointStore(runs.objects, sweep_id, trial_id).load_best(remarks.append)
-    if checkpoint is not None and checkpoint.epoch != best_epoch:
-        remarks.append(f"scored with the weights of epoch {checkpoint.epoch}, not {best_epoch}")
+def _load_best(runs: RunStore, sweep_id: str, trial: TrialRecord | Retraining, remarks: list[str]) -> Checkpoint | None:
+    checkpoint = CheckpointStore(runs.objects, sweep_id, trial.trial_id).load_best(remarks.append)
+    if checkpoint is None:
+        return None
+    found, recorded = checkpoint.validation_accuracy, trial.best_validation_accuracy or 0.0
+    if checkpoint.epoch != trial.best_epoch:
+        remarks.append(f"scored with the weights of epoch {checkpoint.epoch}, not {trial.best_epoch}")
+    elif found != recorded:
+        remarks.append(
+            f"epoch {checkpoint.epoch} of {trial.trial_id} was trained again after a loss: scored with weights that "
+            f"have {100 * found:.2f} % on validation; by {100 * recorded:.2f} % it was chosen"
+        )
     return checkpoint
 
 

@@ -66,8 +66,9 @@ def leads(comparison: Comparison) -> list[Lead]:
 def compare_searchers(comparison: Comparison) -> tuple[list[str], list[Lead]]:
     """A line for each searcher, and the lead of the best over each other one, all after the same number of epochs.
 
-    Empty where the training images or the studies differ, only some trained in cohorts, or all used the same searcher. Sweeps that train another
-    sweep's configurations have no searcher, and are left out, as are those without an epoch of finite losses by then.
+    Empty where the training images or the studies differ, only some trained in cohorts, or all used the same searcher.
+    Sweeps that train another sweep's configurations have no searcher, and are left out, as are those without an epoch
+    of finite losses by then.
     """
     contenders = [each for each in comparison.contenders if each.sweep.best_of is None]
     studies = {(each.sweep.study, each.sweep.definition, each.sweep.is_cohort) for each in contenders}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -85,12 +85,12 @@ def cost_of(
 ) -> Cost:
     """The cost of a sweep that has ended."""
     failed = {trial.trial_id for trial in trials if trial.outcome == "failed"}
-    seconds: Counter[bool] = Counter()
-    kinds: Counter[str] = Counter()
+    seconds: defaultdict[bool, float] = defaultdict(float)
+    kinds: defaultdict[str, float] = defaultdict(float)
     for line in metrics:
         share = line.share_s * sweep.num_held
-        seconds[line.trial_id in failed] += share  # type: ignore[assignment]  # a Counter of floats
-        kinds[use.nodes.get(str(line.node), UNKNOWN)] += share  # type: ignore[assignment]
+        seconds[line.trial_id in failed] += share
+        kinds[use.nodes.get(str(line.node), UNKNOWN)] += share
     trained_s = seconds[False] + seconds[True] + use.repeated_s
     cost = Cost(
         device=sweep.device,

@@ -24,7 +24,7 @@ from cifar_ray.tuning.ledger import summarise_sweep
 from cifar_ray.tuning.sweep import SweepPlan, run_trials
 
 SEEDS = range(1_000, 1_000_000)
-"""Far from the seeds that a study may search."""
+"""Far from those that the package's studies search."""
 
 
 def run_with_finals(plan: SweepPlan, runs: RunStore, say: Callable[[str], None]) -> SweepResult:
@@ -62,7 +62,7 @@ def _run_both(plan: SweepPlan, placement: Placement, runs: RunStore, say: Callab
 
 
 def finals_seeds(sweep: SweepRecord) -> list[int]:
-    """The same for every finalist, so that all share the same luck; none that the sweep itself used.
+    """The same for every finalist, so that all share the same luck.
 
     With `best_of`, not those of that sweep's finals either: the configurations were chosen by them.
     """
