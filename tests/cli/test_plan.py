@@ -104,7 +104,10 @@ def test_cpu_in_small_letters_is_no_accelerator(tmp_path: Path) -> None:
         (["cnn", "--max-epochs", "0"], "max epochs: 0 is out of range"),
         (["cnn", "--grace-period", "31"], "grace period: 31"),
         (["cnn", "--curves", "nope", "--storage", RESULTS], "unknown sweep 'nope'"),
-        (["cnn", "--curves", f"{RESULTS}/nope"], "unknown sweep 'nope'"),
+        (
+            ["cnn", "--curves", f"{RESULTS}/nope"],
+            f"unknown sweep 'nope'\nhint: `cifar-ray results list --storage {RESULTS}` shows what there is",
+        ),
         (
             ["cnn", "--curves", f"{RESULTS}/"],
             f"is a store of sweeps, and no sweep\nhint: name one of them: {RESULTS}/resnet18-",
@@ -126,6 +129,13 @@ def test_a_figure_without_a_folder_is_refused_before_anything_is_simulated(monke
     done = plan("cnn", *SMALL, "--figure", "/no/such/folder/p.png")
     assert done.exit_code == 2
     assert "there is no folder /no/such/folder\nhint: make it, or take another --figure" in done.output
+
+
+def test_a_figure_of_another_kind_is_refused_before_anything_is_simulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planner, "make_plan", lambda *_: pytest.fail("it was simulated"))
+    done = plan("cnn", *SMALL, "--figure", "p.svg")
+    assert done.exit_code == 2
+    assert "p.svg: figures are PNG files\nhint: take another --figure, whose name ends in .png" in done.output
 
 
 def test_a_figure_whose_name_is_too_long_is_refused_before_anything_is_simulated(
