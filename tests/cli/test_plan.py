@@ -57,6 +57,16 @@ def test_the_rungs_are_of_the_sweep_that_is_planned(factor: str, rungs: list[int
     assert rows[0][-1] == "8.0", "all begin"
 
 
+def test_a_seed_changes_no_forecast_and_its_help_says_so(tmp_path: Path) -> None:
+    def shown(seed: str) -> list[str]:
+        done = plan("cnn", *SMALL, "--seed", seed, "--figure", str(tmp_path / "plan.png"))
+        return done.stdout[done.stdout.index("ASHA's rungs") :].splitlines()
+
+    first, second = shown("0"), shown("7")
+    assert second == [*first[:-1], f"{first[-1]} --seed 7"]
+    assert "No forecast depends on it" in " ".join(plan("--help").output.split())
+
+
 def test_a_deadline_and_prices_are_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prices = tmp_path / "prices.toml"
     prices.write_text('currency = "EUR"\n[A100]\non_demand = 3.0\n')
