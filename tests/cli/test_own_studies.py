@@ -61,7 +61,10 @@ def test_hints_for_a_population_can_be_followed_in_its_file(jobs: Path) -> None:
     assert hint.startswith("take 20 trials and 5 epochs, or more: by --trials and --max-epochs or, where a study file ")
     enough = OWN.replace("num_trials = 4, max_epochs = 2", "num_trials = 20, max_epochs = 5")
     (jobs / "sizes.toml").write_text(f'searcher = "pbt"\nfinalists = 1\nseeds = 1\n{enough}')
-    assert "hint: leave out finalists and seeds" in run("study", "show", "sizes").output
+    assert (
+        "hint: add --seeds 0 or, where a study file sets pbt, leave out its finalists and seeds"
+        in run("study", "show", "sizes").output
+    )
 
 
 def test_it_is_planned(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ class Study:
         if self.finalists:
             raise ConfigurationError(
                 f"study {self.name}: a population has no finals, since no one configuration gave its weights",
-                "leave out finalists and seeds",
+                "add --seeds 0 or, where a study file sets pbt, leave out its finalists and seeds",
             )
         if not ADJUSTABLE & set(self.space):
             raise ConfigurationError(
