@@ -43,6 +43,30 @@ def test_it_is_listed_and_shown() -> None:
     assert "32 or 64 or 128" in shown
 
 
+def test_any_number_of_a_populations_draws_is_shown(jobs: Path) -> None:
+    searched = OWN.replace("space = {", "space = { learning_rate = [0.01, 0.02],").replace("learning_rate = 0.01, ", "")
+    text = searched.replace("num_trials = 4, max_epochs = 2", "num_trials = 20, max_epochs = 5")
+    shown = []
+    for searcher in ("random", "pbt"):
+        (jobs / "sizes.toml").write_text(f'searcher = "{searcher}"\n{text}')
+        done = run("study", "show", "sizes", "--sample", "23", "--seed", "3")
+        shown.append([line for line in done.output.splitlines() if line.startswith("t00")])
+    assert len(shown[0]) == 23
+    assert shown[0] == shown[1], "draws are the seed's"
+
+
+def test_hints_for_a_population_can_be_followed_in_its_file(jobs: Path) -> None:
+    (jobs / "sizes.toml").write_text(f'searcher = "pbt"\n{OWN}')
+    hint = run("study", "show", "sizes").output.partition("hint: ")[2]
+    assert hint.startswith("take 20 trials and 5 epochs, or more: by --trials and --max-epochs or, where a study file ")
+    enough = OWN.replace("num_trials = 4, max_epochs = 2", "num_trials = 20, max_epochs = 5")
+    (jobs / "sizes.toml").write_text(f'searcher = "pbt"\nfinalists = 1\nseeds = 1\n{enough}')
+    assert (
+        "hint: add --seeds 0 or, where a study file sets pbt, leave out its finalists and seeds"
+        in run("study", "show", "sizes").output
+    )
+
+
 def test_it_is_planned(tmp_path: Path) -> None:
     words = ("--workers", "1", "--trials", "4,8", "--reduction-factor", "4", "--simulations", "3", "--epoch-s", "1")
     done = run("plan", "sizes", *words, "--deadline", "1h", "--figure", str(tmp_path / "plan.png"))

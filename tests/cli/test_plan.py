@@ -57,6 +57,16 @@ def test_the_rungs_are_of_the_sweep_that_is_planned(factor: str, rungs: list[int
     assert rows[0][-1] == "8.0", "all begin"
 
 
+def test_a_seed_changes_no_forecast_and_its_help_says_so(tmp_path: Path) -> None:
+    def shown(seed: str) -> list[str]:
+        done = plan("cnn", *SMALL, "--seed", seed, "--figure", str(tmp_path / "plan.png"))
+        return done.stdout[done.stdout.index("ASHA's rungs") :].splitlines()
+
+    first, second = shown("0"), shown("7")
+    assert second == [*first[:-1], f"{first[-1]} --seed 7"]
+    assert "No forecast depends on it" in " ".join(plan("--help").output.split())
+
+
 def test_a_deadline_and_prices_are_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prices = tmp_path / "prices.toml"
     prices.write_text('currency = "EUR"\n[A100]\non_demand = 3.0\n')
@@ -104,7 +114,10 @@ def test_cpu_in_small_letters_is_no_accelerator(tmp_path: Path) -> None:
         (["cnn", "--max-epochs", "0"], "max epochs: 0 is out of range"),
         (["cnn", "--grace-period", "31"], "grace period: 31"),
         (["cnn", "--curves", "nope", "--storage", RESULTS], "unknown sweep 'nope'"),
-        (["cnn", "--curves", f"{RESULTS}/nope"], "unknown sweep 'nope'"),
+        (
+            ["cnn", "--curves", f"{RESULTS}/nope"],
+            f"unknown sweep 'nope'\nhint: `cifar-ray results list --storage {RESULTS}` shows what there is",
+        ),
         (
             ["cnn", "--curves", f"{RESULTS}/"],
             f"is a store of sweeps, and no sweep\nhint: name one of them: {RESULTS}/resnet18-",
@@ -126,6 +139,13 @@ def test_a_figure_without_a_folder_is_refused_before_anything_is_simulated(monke
     done = plan("cnn", *SMALL, "--figure", "/no/such/folder/p.png")
     assert done.exit_code == 2
     assert "there is no folder /no/such/folder\nhint: make it, or take another --figure" in done.output
+
+
+def test_a_figure_of_another_kind_is_refused_before_anything_is_simulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planner, "make_plan", lambda *_: pytest.fail("it was simulated"))
+    done = plan("cnn", *SMALL, "--figure", "p.svg")
+    assert done.exit_code == 2
+    assert "p.svg: figures are PNG files\nhint: take another --figure, whose name ends in .png" in done.output
 
 
 def test_a_figure_whose_name_is_too_long_is_refused_before_anything_is_simulated(

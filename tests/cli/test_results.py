@@ -190,6 +190,20 @@ def test_the_answer_stands_last() -> None:
     assert shown.splitlines()[-1] == answer
 
 
+@pytest.mark.parametrize(
+    ("figure", "says"), [("/no/such/folder/x.png", "there is no folder /no/such/folder"), ("x.pdf", "PNG files")]
+)
+def test_a_figure_that_cannot_be_written_is_refused_before_anything_is_compared(
+    figure: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    results = Path(__file__).parents[2] / "docs" / "results"
+    sweeps = ("cnn-24-seed-0", "cnn-24-seed-1", "--storage", str(results))
+    refused = CliRunner().invoke(main, ["results", "compare", *sweeps, "--figure", figure])
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert says in refused.stderr
+
+
 def test_pull_names_its_own_folder_where_that_fails_and_says_what_is_not_there(
     runs: RunStore, sweep_record: SweepRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,7 +45,9 @@ def one(study: Study, trials: int, factor: int, **asked: Any) -> Plan:
         ("cnn", 20, 8, {}, "cnn --trials 20 --reduction-factor 8"),
         ("cnn", 30, 4, {"no_cohort": True}, "cnn --no-cohort"),
         ("resnet", 10, 4, {"accelerator": "A100"}, "resnet --trials 10 --accelerator A100"),
-        ("fast", 4, 4, {"accelerator": "CPU"}, "fast --trials 4"),
+        ("fast", 4, 4, {"accelerator": "CPU"}, "fast --trials 4 --accelerators-per-trial 0"),
+        ("cnn", 30, 4, {"accelerator": "CPU", "no_cohort": True}, "cnn --accelerators-per-trial 0 --no-cohort"),
+        ("cnn", 30, 4, {"accelerator": "CPU"}, "cnn"),
         ("cnn", 30, 4, {"seed": 7}, "cnn --seed 7"),
     ],
 )
@@ -81,4 +83,4 @@ def test_trials_get_the_cores_that_they_had_in_the_sweep_whose_times_these_are(a
     for sweep, cpus in ((alone, None), (wide, 2.0)):
         plan = make(get_study("cnn"), [sweep], no_cohort=True, trials=[8], reduction_factors=[4])
         options = options_of(plan_command(plan))
-        assert (options.no_cohort, options.cpus_per_trial) == (True, cpus)
+        assert (options.no_cohort, options.cpus_per_trial, options.accelerators_per_trial) == (True, cpus, 0)

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from cifar_ray.errors import ConfigurationError
+from cifar_ray.planning import space_preview
 from cifar_ray.planning.advice import Wish, advise
 from cifar_ray.planning.curve_source import measured
 from cifar_ray.planning.finished_sweep import FinishedSweep, read_finished
@@ -373,6 +374,24 @@ def test_learning_rates_that_come_down_over_other_epochs_are_told(
     study = get_study("cnn-depth").with_budget(max_epochs=planned)
     source = measured([deep, deep_short], study, is_cohort=False, accelerator=None, epoch_s=None)
     assert any(f"come down over {other} epochs, the plan's over {planned}:" in each for each in source.cautions)
+
+
+def test_a_preview_says_how_many_it_compares(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "of 30 sampled, no two are the same" in " ".join(shown(make("cnn", **FEW)).split())
+    monkeypatch.setattr(space_preview, "MAX_COMPARED", 20)
+    assert "of 30 sampled, the first 20 compared: no two are" in " ".join(shown(make("cnn", **FEW)).split())
+
+
+def test_curves_that_end_with_a_shorter_sweep_are_not_told_as_cut(
+    deep: FinishedSweep, deep_short: FinishedSweep
+) -> None:
+    study = get_study("cnn-depth").with_budget(max_epochs=12)
+    num_cut = sum(trial.outcome == "stopped" for trial in deep.trials)
+    for sweeps, says in (
+        ([deep, deep_short], f"ASHA cut {num_cut} of them off and 16 ended with a shorter sweep before epoch 12: they"),
+        ([deep], f"ASHA cut {num_cut} of them off before epoch 12: they"),
+    ):
+        assert says in measured(sweeps, study, is_cohort=False, accelerator=None, epoch_s=None).statement
 
 
 def test_more_trials_than_curves_are_told(alone: FinishedSweep) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from cifar_ray.planning import space_preview
 from cifar_ray.planning.space_preview import MAX_CORNERS, preview_space
 from cifar_ray.studies import STUDIES, Choice, LogUniform, Range, get_study
 
@@ -43,6 +44,14 @@ def test_repeats_and_near_ones_are_counted() -> None:
     assert (preview.num_repeated, preview.num_near, preview.num_combinations) == (8, 0, 2)
     narrow = replace(few, space={"learning_rate": LogUniform(0.1, 0.1001)}, fixed=FIXED)
     assert preview_space(narrow.with_budget(num_trials=10), seed=0).num_near == 9
+
+
+def test_of_many_configurations_the_first_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each with all before it: the time of a study of 100,000 trials would be hours."""
+    monkeypatch.setattr(space_preview, "MAX_COMPARED", 5)
+    few = replace(get_study("resnet"), space={"batch_size": Choice((64, 128))}, fixed={**FIXED, "learning_rate": 0.1})
+    preview = preview_space(few.with_budget(num_trials=10), seed=0)
+    assert (len(preview.configs), preview.num_compared, preview.num_repeated) == (10, 5, 4)
 
 
 def test_in_a_uniform_range_near_is_a_share_of_it() -> None:

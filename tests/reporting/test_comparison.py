@@ -141,17 +141,15 @@ def test_one_sweep_is_no_comparison(runs: RunStore, put: Put) -> None:
         compare(runs, ["cnn-1", "cnn-1"])
 
 
-def test_sweeps_without_an_epoch_and_hostile_names_are_drawn(runs: RunStore, put: Put) -> None:
+def test_sweeps_without_an_epoch_and_hostile_names_are_drawn(runs: RunStore, put: Put, tmp_path: Path) -> None:
     put("cnn-1", 0.6)
     put("cnn-2", study="$x^$[red]\x1b[31m", commit="$")
     runs.write_metrics("cnn-2", [])
-    done = CliRunner().invoke(
-        main, ["results", "compare", "cnn-1", "cnn-2", "--storage", runs.objects.uri, "--figure", "/nowhere/c.png"]
-    )
+    figure = tmp_path / "c.png"
+    arguments = ["cnn-1", "cnn-2", "--storage", runs.objects.uri, "--figure", str(figure)]
+    done = CliRunner().invoke(main, ["results", "compare", *arguments])
     assert "$x^$[red] [31m" in done.output
-    assert (done.exit_code, "error: /nowhere/c.png: No such file" in done.output) == (2, True)
-    found = compare(runs, ["cnn-1", "cnn-2"])
-    assert comparison_figure(found).startswith(b"\x89PNG")
+    assert figure.read_bytes().startswith(b"\x89PNG")
 
 
 def test_answers_by_image_are_compared_in_pairs(runs: RunStore, put: Put, answer: Put) -> None:
@@ -207,7 +205,7 @@ def test_a_winner_of_several_seeds_shows_their_mean(runs: RunStore, put: Put) ->
         for index, accuracy in enumerate((0.61, 0.60, 0.59))
     )
     runs.write_test_scores(replace(found, seeds=seeds))
-    arguments = ["cnn-1", "cnn-2", "--storage", runs.objects.uri, "--figure", "/nowhere/c.png"]
+    arguments = ["cnn-1", "cnn-2", "--storage", runs.objects.uri]
     output = " ".join(CliRunner().invoke(main, ["results", "compare", *arguments]).output.split())
     assert "test %, mean of seeds – 60.00 (n = 3)" in output
 

@@ -7,13 +7,15 @@ from cifar_ray.records import DatasetRecord
 from cifar_ray.reporting.formats import MISSING, caution, data_name, percent, seconds, setting
 
 
-@pytest.mark.parametrize(("duration_s", "text"), [(7.4, "7 s"), (59.6, "1 min 00 s"), (187, "3 min 07 s")])
+@pytest.mark.parametrize(
+    ("duration_s", "text"),
+    [
+        *((7.4, "7 s"), (59.6, "1 min 00 s"), (187, "3 min 07 s"), (59.6 * 60, "59 min 36 s"), (3599.7, "1 h 00 min")),
+        *((68.9 * 60, "1 h 09 min"), (119.7 * 60, "2 h 00 min"), (125.2 * 60, "2 h 05 min")),
+    ],
+)
 def test_seconds(duration_s: float, text: str) -> None:
     assert seconds(duration_s) == text
-
-
-def test_hours_drop_their_seconds() -> None:
-    assert seconds(2 * 3600 + 5 * 60 + 9) == "2 h 05 min"
 
 
 def test_percent() -> None:

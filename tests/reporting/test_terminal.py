@@ -126,7 +126,7 @@ def test_who_won_or_what_to_do_next_with_a_sweep(
     assert state_text(replace(gone, heartbeat="{}")).startswith("running: a driver holds its lease")
     silent = state_text(replace(gone, heartbeat=LONG_AGO))
     assert silent.startswith("its driver has been silent for ")
-    two_hours_ago = (datetime.now(UTC) - timedelta(hours=2, minutes=5, seconds=30)).isoformat()
+    two_hours_ago = (datetime.now(UTC) - timedelta(hours=2, minutes=5)).isoformat()
     lately = LeaseRecord(holder="1", host="head", num_renewals=9, renewed_at=two_hours_ago).to_json()
     assert "silent for 2 h 05 min by" in state_text(replace(gone, heartbeat=lately))
     assert silent.endswith("--sweep-id cnn-1 --resume")
@@ -269,3 +269,10 @@ def test_a_study_that_stops_no_trial_names_no_rungs() -> None:
     text = show(study_renderable(STUDIES["cnn"].with_budget(num_trials=1, max_epochs=9, grace_period=9)))
     assert "1 trial of at most 9 epochs; none is stopped early; searcher: random" in text
     assert "reduction factor" not in text
+
+
+def test_a_studys_population_is_told_as_it_trains() -> None:
+    study = STUDIES["cnn"].with_budget(num_trials=22, max_epochs=8).with_searcher("pbt")
+    text = " ".join(show(study_renderable(study)).split())
+    assert "20 trials; a population of 4, 5 generations of 1 epoch; searcher: pbt" in text
+    assert "ASHA" not in text

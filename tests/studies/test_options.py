@@ -152,8 +152,11 @@ def test_a_study_may_be_of_a_population_and_its_options_are_those_of_any_other()
     assert SweepOptions(searcher="random").adapt(study).trial_budget == STUDIES["cnn"].budget
     assert SweepOptions(best_of="cnn-1").adapt(study).trial_budget.num_trials == 1
     assert SweepOptions(searcher="pbt", trials=20).adapt(STUDIES["cnn-depth"]).trial_budget.num_trials == 20
-    with pytest.raises(ConfigurationError, match="no finals"):
-        SweepOptions(seeds=2).adapt(study)
+    for asked in (SweepOptions(seeds=2), SweepOptions(grace_period=2), SweepOptions(reduction_factor=3)):
+        with pytest.raises(ConfigurationError, match=r"no finals|nothing cuts") as error:
+            asked.adapt(study)
+        assert str(error.value.hint).startswith("leave out --"), "as with --searcher pbt"
+        replace(asked, searcher="random").adapt(study)
 
 
 def test_another_reduction_factor_is_refused_where_nothing_is_cut() -> None:

@@ -11,7 +11,9 @@ from cifar_ray.errors import ConfigurationError
 
 
 def check_figure(path: Path) -> None:
-    """ConfigurationError where it cannot be written, which after minutes of simulation would be late."""
+    """ConfigurationError where it cannot be written, which after minutes of simulation would be late, or is no PNG."""
+    if path.suffix.lower() not in ("", ".png"):
+        raise ConfigurationError(f"{path}: figures are PNG files", "take another --figure, whose name ends in .png")
     if not os.path.isdir(path.parent):
         raise ConfigurationError(f"{path}: there is no folder {path.parent}", "make it, or take another --figure")
     with _translated(path):  # such as a name that is too long

@@ -129,13 +129,19 @@ if TYPE_CHECKING:
     metavar="N",
     help="Simulated sweeps per set-up. [default: 50, fewer if that would take minutes]",
 )
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Seed of the trials.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    help="Seed of the sampled configurations that are shown, and of the command. No forecast depends on it.",
+)
 @click.option(
     "--figure",
     type=click.Path(path_type=Path, dir_okay=False),
     default=Path("plan.png"),
     show_default=True,
-    help="Where to write the figure.",
+    help="PNG file to write the figure to.",
 )
 @click.option(
     "--storage",

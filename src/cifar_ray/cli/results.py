@@ -12,7 +12,7 @@ from rich.console import Console
 
 from cifar_ray.cli.completion import sweep_ids
 from cifar_ray.cli.connection import connect_runs, storage_option
-from cifar_ray.cli.figure_file import write_figure
+from cifar_ray.cli.figure_file import check_figure, write_figure
 from cifar_ray.cli.flag_types import Positive
 from cifar_ray.cli.removal import delete, gc
 from cifar_ray.errors import CifarRayError, ConfigurationError, RecordError, StorageError, UnknownNameError, plain
@@ -156,7 +156,7 @@ def export(sweep: str | None, kind: ExportFormat, folder: Path, storage: str | N
 @click.option(
     "--figure",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Also draw the best accuracy so far against what was spent, as a PNG.",
+    help="Also draw the best accuracy so far against what was spent, in this PNG file.",
 )
 @_json
 @storage_option
@@ -171,6 +171,8 @@ def compare(sweeps: tuple[str, ...], figure: Path | None, is_json: bool, storage
     from cifar_ray.reporting.comparison import compare as compare_sweeps  # noqa: PLC0415
     from cifar_ray.reporting.comparison_view import comparison_document, comparison_renderable  # noqa: PLC0415
 
+    if figure is not None:
+        check_figure(figure)
     comparison = compare_sweeps(connect_runs(storage), sweeps)
     if is_json:
         click.echo(to_json(comparison_document(comparison)))

@@ -45,6 +45,8 @@ def show(name: str, sample: int, seed: int) -> None:
     console = Console()
     console.print(study_renderable(chosen))
     if sample:
-        for index, config in enumerate(chosen.with_budget(num_trials=sample).sample(seed)):
+        # a population asks for more trials; its searcher changes no draw
+        drawing = chosen.with_searcher("random").with_budget(num_trials=sample)
+        for index, config in enumerate(drawing.sample(seed)):
             settings = {key: value for key, value in config.to_dict().items() if key in chosen.space}
             console.print(f"t{index:04d} {settings}", markup=False, soft_wrap=True)

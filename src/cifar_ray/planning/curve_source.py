@@ -81,7 +81,7 @@ def measured(
     return CurveSource(
         bank=CurveBank(curves, max_epochs=max_epochs, num_images=first.dataset.num_validation),
         timing=times.timing,
-        statement=f"{_describe(sweeps, curves, max_epochs)}. {times.statement}",
+        statement=f"{_describe(sweeps, max_epochs)}. {times.statement}",
         basis=f"curves of {first.sweep_id}{more}; {times.basis}",
         cautions=(*_cautions(sweeps, study), *times.cautions),
         timed_on=timed_on,
@@ -168,12 +168,16 @@ def _measured_times(timed_on: FinishedSweep | None, *, is_cohort: bool, accelera
     )
 
 
-def _describe(sweeps: Sequence[FinishedSweep], curves: Sequence[TrialCurve], max_epochs: int) -> str:
-    num_cut = sum(not curve.has_diverged and len(curve.accuracies) < max_epochs for curve in curves)
-    names = ", ".join(each.sweep.sweep_id for each in sweeps)
-    text = f"curves of {len(curves)} trials of {names}"
-    if num_cut:
-        text += f"; ASHA cut {num_cut} of them off before epoch {max_epochs}: they go on as the nearest longer ones did"
+def _describe(sweeps: Sequence[FinishedSweep], max_epochs: int) -> str:
+    own = [(curve, each.sweep.max_epochs) for each in sweeps for curve in each.curves()]
+    short = [each for each in own if not each[0].has_diverged and len(each[0].accuracies) < max_epochs]
+    num_whole = sum(len(curve.accuracies) >= its_most for curve, its_most in short)
+    num_cut = len(short) - num_whole
+    ends = [f"ASHA cut {num_cut} of them off"] if num_cut else []
+    ends += [f"{num_whole} ended with a shorter sweep"] if num_whole else []
+    text = f"curves of {len(own)} trials of {', '.join(each.sweep.sweep_id for each in sweeps)}"
+    if ends:
+        text += f"; {' and '.join(ends)} before epoch {max_epochs}: they go on as the nearest longer ones did"
     return text
 
 

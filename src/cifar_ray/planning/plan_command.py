@@ -41,12 +41,16 @@ def _option(flag: str, value: object, usual: object) -> list[str]:
 
 
 def _share(plan: Plan) -> list[str]:
-    """The flag for a trial's cores or accelerators in the sweep whose times are used, if unusual."""
+    """The flags for a trial's cores or accelerators in the sweep whose times are used, if unusual.
+
+    A trial that is to train on cores asks for no accelerator, which it would get on a cluster that has some.
+    """
     shape = plan.shape
-    usual = worker_shape(
-        plan.study, is_cohort=shape.is_cohort, has_accelerators=shape.unit == "accelerator", timed_on=None
-    )
-    if shape.is_cohort or shape == usual:
+    if shape.is_cohort:
         return []
-    flag = "--accelerators-per-trial" if shape.unit == "accelerator" else "--cpus-per-trial"
-    return [flag, f"{shape.units / shape.places:g}"]
+    on_cores = shape.unit == "core"
+    words = ["--accelerators-per-trial", "0"] if on_cores else []
+    if shape == worker_shape(plan.study, is_cohort=False, has_accelerators=not on_cores, timed_on=None):
+        return words
+    flag = "--cpus-per-trial" if on_cores else "--accelerators-per-trial"
+    return [*words, flag, f"{shape.units / shape.places:g}"]

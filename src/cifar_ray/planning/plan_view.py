@@ -85,7 +85,10 @@ def _repeats(space: SpacePreview) -> str:
     repeated = f"{space.num_repeated:,} repeat an earlier one" if space.num_repeated else "no two are the same"
     alike = "equal choices, numbers within 10 %, of their range if uniform"
     near = f", {space.num_near:,} near an earlier one ({alike})" if space.num_near else ""
-    return f"{rest}of {num:,} sampled, {repeated}{near}; {space.num_combinations:,.0f} combinations of choices"
+    compared = f"the first {space.num_compared:,} compared: " if space.num_compared < num else ""
+    return (
+        f"{rest}of {num:,} sampled, {compared}{repeated}{near}; {space.num_combinations:,.0f} combinations of choices"
+    )
 
 
 def _rungs(plan: Plan) -> RenderableType:

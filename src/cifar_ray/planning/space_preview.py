@@ -10,9 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.studies import Choice, Range, Study, TrialConfig
 
+MAX_COMPARED = 10_000
+"""Of more configurations, this many are compared with one another, in a second; the time grows with the square."""
 MAX_CORNERS = 20_000
 """Of a space with more corners, this many are drawn at random."""
 NEAR = 0.1
@@ -26,10 +30,12 @@ class SpacePreview:
 
     configs: Sequence[Mapping[str, Any]]
     """The searched settings of each sampled configuration, in the sweep's order."""
+    num_compared: int
+    """The first so many are compared with the earlier ones."""
     num_repeated: int
-    """Configurations that are the same as an earlier one."""
+    """Of these, the configurations that are the same as an earlier one."""
     num_near: int
-    """Configurations that are near an earlier one, but not the same."""
+    """Of these, those that are near an earlier one, but not the same."""
     num_combinations: float
     """Combinations of the choices alone; ranges are left out."""
     num_corners: int
@@ -50,10 +56,11 @@ def preview_space(study: Study, seed: int) -> SpacePreview:
             configs.append({name: getattr(config, name) for name in study.space})
     except ConfigurationError as error:
         sample_error = _text(error)
-    num_repeated, num_near = _count_repeats(configs, study)
+    num_repeated, num_near = _count_repeats(configs[:MAX_COMPARED], study)
     corners, is_every_corner = _corners(study, seed)
     return SpacePreview(
         configs=configs,
+        num_compared=min(len(configs), MAX_COMPARED),
         num_repeated=num_repeated,
         num_near=num_near,
         num_combinations=math.prod(len(each.values) for each in study.space.values() if isinstance(each, Choice)),
@@ -67,15 +74,17 @@ def preview_space(study: Study, seed: int) -> SpacePreview:
 def _count_repeats(configs: Sequence[Mapping[str, Any]], study: Study) -> tuple[int, int]:
     ranges = {name: domain for name, domain in study.space.items() if isinstance(domain, Range)}
     alike: defaultdict[tuple[Any, ...], list[list[float]]] = defaultdict(list)
-    num_repeated = num_near = 0
     for config in configs:
         others = alike[tuple(repr(value) for name, value in config.items() if name not in ranges)]
-        own = [_position(domain, config[name]) for name, domain in ranges.items()]
-        distances = [max((abs(a - b) for a, b in zip(own, other, strict=True)), default=0.0) for other in others]
-        nearest = min(distances, default=math.inf)
-        num_repeated += nearest == 0
-        num_near += 0 < nearest <= 1
-        others.append(own)
+        others.append([_position(domain, config[name]) for name, domain in ranges.items()])
+    num_repeated = num_near = 0
+    for others in alike.values():
+        # a row for each range
+        positions = np.ascontiguousarray(np.array(others).T)
+        for index in range(1, len(others)):
+            nearest = np.abs(positions[:, :index] - positions[:, index : index + 1]).max(axis=0, initial=0).min()
+            num_repeated += int(nearest == 0)
+            num_near += int(0 < nearest <= 1)
     return num_repeated, num_near
 
 

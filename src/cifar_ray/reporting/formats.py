@@ -12,7 +12,7 @@ from cifar_ray.records import DatasetRecord, SweepRecord
 from cifar_ray.resource_use import Cost
 from cifar_ray.studies import STUDIES
 from cifar_ray.studies.options import PUBLISHED
-from cifar_ray.studies.study import GENERATIONS
+from cifar_ray.studies.study import GENERATIONS, Budget
 from cifar_ray.studies.trial_config import DESCRIPTIONS, Setting, TrialConfig
 
 MISSING = "–"
@@ -42,7 +42,8 @@ def seconds(duration_s: float) -> str:
         return f"{whole} s"
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    minutes = round(duration_s / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def cost_text(cost: Cost) -> str:
@@ -76,13 +77,18 @@ def chosen_by(sweep: SweepRecord) -> str:
 def budget_text(sweep: SweepRecord) -> str:
     """How long the sweep's trials may train, and what its finals train anew."""
     if sweep.searcher == "pbt":
-        size = sweep.num_trials // GENERATIONS
-        return f"a population of {size}, {GENERATIONS} generations of {sweep.max_epochs} epochs"
+        return population_text(sweep.budget)
     budget = f"ASHA: grace period {sweep.grace_period}, reduction factor {sweep.reduction_factor}"
     finals = (
         f"; finals: the best {sweep.num_finalists} on {sweep.num_seeds} seeds each, {sweep.epochs_of_finals} epochs"
     )
     return f"{budget}, at most {sweep.max_epochs} epochs{finals if sweep.num_finalists else ''}"
+
+
+def population_text(budget: Budget) -> str:
+    """The size of a population whose trials have this budget, and how long its generations are."""
+    size = budget.num_trials // GENERATIONS
+    return f"a population of {size}, {GENERATIONS} generations of {counted(budget.max_epochs, 'epoch')}"
 
 
 def usage_text(sizes: Mapping[str, int]) -> str:

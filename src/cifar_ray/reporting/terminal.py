@@ -24,6 +24,7 @@ from cifar_ray.reporting.formats import (
     data_name,
     interval_text,
     percent,
+    population_text,
     seconds,
     setting,
     value_text,
@@ -176,13 +177,9 @@ def study_renderable(study: Study) -> RenderableType:
     rows |= {name: f"always {_as_set(value)}" for name, value in study.fixed.items()}
     for name, values in rows.items():
         table.add_row(name, verbatim(values), *([setting(name, published.winner)] if published else []))
-    budget = study.budget
-    asha = f"ASHA: grace period {budget.grace_period}, reduction factor {budget.reduction_factor}"
     lines = [
         f"{study.name}: {study.title} (jobs/{' '.join(study.job)})",
-        f"{counted(budget.num_trials, 'trial')} of at most {counted(budget.max_epochs, 'epoch')}; "
-        f"{asha if budget.grace_period < budget.max_epochs else 'none is stopped early'}; "
-        f"searcher: {study.searcher}; accelerators per trial: {study.accelerators_per_trial:g}",
+        f"{_trials_text(study)}; searcher: {study.searcher}; accelerators per trial: {study.accelerators_per_trial:g}",
     ]
     if study.finalists:
         length = f", {study.final_epochs} epochs" if study.final_epochs else ""
@@ -192,6 +189,17 @@ def study_renderable(study: Study) -> RenderableType:
             f"report: validation {percent(published.validation_accuracy)} %, test {100 * published.test_accuracy:.4g} %"
         )
     return Group(*(verbatim(line) for line in lines), Text(), table)
+
+
+def _trials_text(study: Study) -> str:
+    """How many trials it has, how long they may train and what cuts them."""
+    budget = study.trial_budget
+    trials = counted(budget.num_trials, "trial")
+    if study.searcher == "pbt":
+        return f"{trials}; {population_text(budget)}"
+    asha = f"ASHA: grace period {budget.grace_period}, reduction factor {budget.reduction_factor}"
+    how = asha if budget.grace_period < budget.max_epochs else "none is stopped early"
+    return f"{trials} of at most {counted(budget.max_epochs, 'epoch')}; {how}"
 
 
 def _domain_text(domain: Domain) -> str:

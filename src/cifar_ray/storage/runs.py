@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
@@ -248,7 +249,7 @@ def open_sweep(address: str | os.PathLike[str]) -> tuple[RunStore, str]:
     store, separator, sweep_id = uri.rstrip("/").rpartition("/")
     if separator and store in ("", "s3:/"):
         raise ConfigurationError(f"{uri!r} names no sweep", "write s3://bucket/prefix/SWEEP or FOLDER/SWEEP")
-    runs = RunStore(open_store(store or "."))
+    runs = RunStore(open_store(store or "."), f" --storage {shlex.quote(store or '.')}")
     if not layout.SWEEP_ID.fullmatch(sweep_id) or not runs.has_sweep(sweep_id):
         inner = RunStore(open_store(uri)).sweep_ids()
         if inner:

@@ -68,7 +68,7 @@ class SweepOptions:
 
     def __post_init__(self) -> None:
         self._check_trials()
-        self._check_population()
+        self._check_population(self.searcher)
         self._check_best_of()
         self._check_resumption()
 
@@ -91,12 +91,12 @@ class SweepOptions:
         if self.time_limit is not None:
             read_duration("time limit", self.time_limit)
 
-    def _check_population(self) -> None:
-        if self.searcher == "pbt" and self.seeds:
+    def _check_population(self, searcher: Searcher | None) -> None:
+        if searcher == "pbt" and self.seeds:
             raise ConfigurationError(
                 "a population has no finals, since no one configuration gave its weights", "leave out --seeds"
             )
-        if self.searcher == "pbt" and (self.grace_period is not None or self.reduction_factor is not None):
+        if searcher == "pbt" and (self.grace_period is not None or self.reduction_factor is not None):
             flag = "--reduction-factor" if self.grace_period is None else "--grace-period"
             raise ConfigurationError("nothing cuts the trials of a population", f"leave out {flag}")
 
@@ -165,6 +165,7 @@ class SweepOptions:
             if grace_period is None:
                 grace_period = study.budget.max_epochs if max_epochs is None else max_epochs
             searcher = "random"
+        self._check_population(searcher or study.searcher)
         if searcher != "pbt":
             # pbt is set after the budget, of which a population asks more
             study = study.with_searcher(searcher)

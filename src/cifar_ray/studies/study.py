@@ -159,12 +159,13 @@ class Study:
             raise ConfigurationError(
                 f"{self.budget.num_trials} trials of {self.budget.max_epochs} epochs do not make {GENERATIONS} "
                 f"generations of a population of {MIN_POPULATION} or more",
-                f"take --trials {fewest} and --max-epochs {GENERATIONS}, or more",
+                f"take {fewest} trials and {GENERATIONS} epochs, or more: by --trials and --max-epochs or, where a "
+                "study file sets pbt, in that file",
             )
         if self.finalists:
             raise ConfigurationError(
                 f"study {self.name}: a population has no finals, since no one configuration gave its weights",
-                "take --seeds 0",
+                "add --seeds 0 or, where a study file sets pbt, leave out its finalists and seeds",
             )
         if not ADJUSTABLE & set(self.space):
             raise ConfigurationError(
