@@ -6,6 +6,7 @@ from cifar_ray.capacity import (
     COHORT_SIZE,
     NodeKind,
     has_accelerator,
+    most_cpus,
     place,
     place_cohorts,
     place_trials,
@@ -47,6 +48,15 @@ def test_a_cohort_for_each_accelerator_as_many_as_are_needed(num_trials: int, nu
     assert (placement.cpus, placement.accelerators) == (1, 1)
     assert placement.num_cohorts == num_cohorts
     assert placement.num_slots == num_cohorts * COHORT_SIZE
+
+
+@pytest.mark.parametrize(("num_trials", "cpus"), [(1, 16), (2, 8), (3, 5), (4, 4), (6, 4), (8, 2), (24, 1), (25, 0)])
+def test_as_many_cores_as_let_all_trials_train_at_once(num_trials: int, cpus: int) -> None:
+    kinds = [
+        NodeKind(name="large", resources={"CPU": 16.0}, max_nodes=1),
+        NodeKind(name="small", resources={"CPU": 4.0}, max_nodes=2),
+    ]
+    assert most_cpus(kinds, num_trials) == cpus
 
 
 def test_without_accelerators_a_cohort_has_the_cores_of_a_node() -> None:

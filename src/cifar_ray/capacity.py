@@ -162,9 +162,19 @@ def max_cohort_size(cpus: float) -> int:
     return max(COHORT_SIZE, TRIALS_PER_CPU * int(cpus))
 
 
+def most_cpus(kinds: Sequence[NodeKind], num_trials: int) -> int:
+    """The most cores that each of so many trials can have, all at once; 0 where not all have one."""
+    largest = math.floor(max((kind.resources.get("CPU", 0.0) for kind in kinds), default=0))
+    return next((cpus for cpus in range(largest, 0, -1) if _num_fitting(kinds, {"CPU": cpus}) >= num_trials), 0)
+
+
+def _num_fitting(kinds: Sequence[NodeKind], demand: Mapping[str, float]) -> int:
+    return sum(kind.trials_per_node(demand) * kind.max_nodes for kind in kinds)
+
+
 def _count_fitting(kinds: Sequence[NodeKind], demand: Mapping[str, float]) -> int:
     """How often the demand fits the cluster; CapacityError where no node can ever meet it."""
-    total = sum(kind.trials_per_node(demand) * kind.max_nodes for kind in kinds)
+    total = _num_fitting(kinds, demand)
     if total < 1:
         asked = ", ".join(f"{amount:g} {name}" for name, amount in demand.items() if amount > 0)
         raise CapacityError(

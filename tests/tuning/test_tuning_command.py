@@ -101,3 +101,21 @@ def test_a_setting_without_effect_is_refused(planned: Planned, monkeypatch: pyte
     monkeypatch.setattr(command, "read_best", lambda *arguments: [adam])
     with pytest.raises(ConfigurationError, match="nesterov"):
         planned("cnn", best_of="cnn-1", setting=("nesterov=true",))
+
+
+@pytest.mark.parametrize(
+    ("study", "options", "says"),
+    [
+        ("fast", {"seeds": 0}, "each trial has 1, with --cpus-per-trial 2 it has 2"),
+        ("fast", {"seeds": 0, "cpus_per_trial": 1.0}, None),
+        ("fast", {"seeds": 0, "trials": 9}, None),
+        ("cnn", {"no_cohort": True, "trials": 2}, None),
+    ],
+)
+def test_cores_that_stand_idle_are_named(
+    study: str, options: dict[str, object], says: str | None, planned: Planned, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planned(study, **options)
+    said = capsys.readouterr().out
+    assert ("cores stand idle" in said) == (says is not None)
+    assert says is None or says in said

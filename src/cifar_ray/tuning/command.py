@@ -14,7 +14,15 @@ from typing import Any
 
 import click
 
-from cifar_ray.capacity import ACCELERATOR, NodeKind, Placement, place, place_without_cohorts, with_accelerator
+from cifar_ray.capacity import (
+    ACCELERATOR,
+    NodeKind,
+    Placement,
+    most_cpus,
+    place,
+    place_without_cohorts,
+    with_accelerator,
+)
 from cifar_ray.data.image_set import ImageSet
 from cifar_ray.data.sources import load_images, resolve_source
 from cifar_ray.data.split import split
@@ -118,6 +126,8 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
             check_drawn(recorded, runs.trials(sweep_id), configs)
             runs.add_resumption(sweep_id, Resumption(at=now(), **_provenance(fitting)))
         _say_plan(plan)
+        if options.cpus_per_trial is None and not study.is_cohort:
+            _say_idle_cores(plan, fitting)
         _say_result(run_with_finals(plan, runs, click.echo), storage, options)
 
 
@@ -252,6 +262,16 @@ def _say_plan(plan: SweepPlan) -> None:
         f"at most {_counted(sweep.max_epochs, 'epoch')}, {at_once}, data {sweep.dataset.name}, "
         f"results in {plan.storage}"
     )
+
+
+def _say_idle_cores(plan: SweepPlan, kinds: list[NodeKind]) -> None:
+    """A line where each trial could have more cores. Those of a cohort's study are too small to gain by them."""
+    sweep = plan.sweep
+    cpus = most_cpus(kinds, min(plan.max_concurrent_trials, sweep.num_trials))
+    if sweep.device == "core" and cpus > sweep.cpus_per_trial:
+        click.echo(
+            f"cores stand idle: each trial has {sweep.cpus_per_trial:g}, with --cpus-per-trial {cpus} it has {cpus}"
+        )
 
 
 def _counted(number: int, noun: str) -> str:
