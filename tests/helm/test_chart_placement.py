@@ -42,6 +42,12 @@ def _disk(group: Json) -> int:
     return int(container["resources"]["requests"]["ephemeral-storage"].removesuffix("Gi"))
 
 
+def test_a_null_that_removes_a_group_may_stay_among_the_values(chart: Chart) -> None:
+    """As one does with `helm upgrade --reuse-values`; here helm keeps it since the chart has no such group."""
+    spare = STORE | {"workerGroups": {"spare": None}}
+    assert chart.render(spare) == chart.render(STORE)
+
+
 def test_rays_autoscaler_gives_up_pods_that_find_no_node(chart: Chart) -> None:
     """Those of a pool without capacity, for another's, and those that nobody waits for any more."""
     options = one(chart.render(STORE), "RayCluster")["spec"]["autoscalerOptions"]

@@ -36,6 +36,7 @@ def gpu(**values: Any) -> dict[str, Any]:
         (STORE | {"workerDefaults": {"resources": {"cpu": None}}}, "workerGroups.gpu.resources.cpu"),
         (gpu(priority=1) | {"rayVersion": "2.55.0"}, "workerGroups.gpu.priority"),
         (STORE | {"workerGroups": {"gpu": None}}, "/workerGroups"),
+        (STORE | {"workerGroups": {"gpu": None, "spare": None}}, "workerGroups: all are null"),
         (STORE | {"workerGroups": {"GPU_1": {}}}, "GPU_1"),
         (STORE | {"rayVersion": "2.51.0"}, "rayVersion"),
         (STORE | {"rayVersion": "latest"}, "/rayVersion"),

@@ -24,11 +24,14 @@
 {{- fail (printf "objectStore.%s: the embedded store has its own; leave it empty, or set objectStore.embedded.enabled=false" $name) -}}
 {{- end -}}
 {{- end -}}
+{{- $groups := include "cifar-ray.workerGroups" . | fromYaml -}}
+{{- if not $groups -}}
+{{- fail "workerGroups: all are null; name one" -}}
+{{- end -}}
 {{- if and $values.kueue.queueName $values.autoscaler.enabled -}}
 {{- fail "kueue.queueName: Kueue admits clusters of fixed size; set autoscaler.enabled=false, and every worker group has `max` pods" -}}
 {{- end -}}
-{{- range $name, $own := $values.workerGroups -}}
-{{- $group := include "cifar-ray.over" (dict "defaults" $values.workerDefaults "own" $own) | fromYaml -}}
+{{- range $name, $group := $groups -}}
 {{- if gt (int $group.min) (int $group.max) -}}
 {{- fail (printf "workerGroups.%s.min: %d is above max, which is %d" $name (int $group.min) (int $group.max)) -}}
 {{- end -}}
@@ -86,8 +89,7 @@
 {{- if not $values.autoscaler.enabled -}}
 {{- fail "studies.evaluate.ownCluster: its cluster would hold all its workers while it waits for the sweeps; enable it in an upgrade once they have ended, or set studies.evaluate.ownCluster=false" -}}
 {{- end -}}
-{{- range $name, $own := $values.workerGroups -}}
-{{- $group := include "cifar-ray.over" (dict "defaults" $values.workerDefaults "own" $own) | fromYaml -}}
+{{- range $name, $group := $groups -}}
 {{- if gt (int $group.min) 0 -}}
 {{- fail (printf "studies.evaluate.ownCluster: its cluster would hold the %d workers of workerGroups.%s.min while it waits for the sweeps; set that to 0, enable evaluate in an upgrade once they have ended, or set studies.evaluate.ownCluster=false" (int $group.min) $name) -}}
 {{- end -}}

@@ -1,6 +1,7 @@
 {{- /* The spec of a RayCluster: the release's, or a study's own. */}}
 {{- define "cifar-ray.cluster" -}}
 {{- $values := .Values -}}
+{{- $groups := include "cifar-ray.workerGroups" . | fromYaml -}}
 rayVersion: {{ $values.rayVersion | quote }}
 authOptions:
   mode: {{ $values.auth.enabled | ternary "token" "disabled" }}
@@ -25,7 +26,7 @@ autoscalerOptions:
       value: "1200"
     # seconds until its group is tried again: once all others were. With Ray's default of ten minutes, the third of three never was
     - name: RAY_AUTOSCALER_AVAILABILITY_RECOVERY_S
-      value: {{ mul 1200 (add1 (len $values.workerGroups)) | quote }}
+      value: {{ mul 1200 (add1 (len $groups)) | quote }}
     # seconds until a pending pod that no trial waits for is given up; Ray's default is never
     - name: RAY_AUTOSCALER_PENDING_NODE_IDLE_TIMEOUT_S
       value: "120"
@@ -59,8 +60,7 @@ headGroupSpec:
   template:
     {{- include "cifar-ray.headPod" . | nindent 4 }}
 workerGroupSpecs:
-  {{- range $name, $own := $values.workerGroups }}
-  {{- $group := include "cifar-ray.over" (dict "defaults" $values.workerDefaults "own" $own) | fromYaml }}
+  {{- range $name, $group := $groups }}
   {{- include "cifar-ray.workerGroup" (dict "root" $ "name" $name "group" $group) | nindent 2 }}
   {{- end }}
 {{- end }}
@@ -89,8 +89,7 @@ workerGroupSpecs:
 {{- define "cifar-ray.pools" -}}
 {{- $pools := list -}}
 {{- if .Values.autoscaler.enabled -}}
-{{- range $name, $own := .Values.workerGroups -}}
-{{- $group := include "cifar-ray.over" (dict "defaults" $.Values.workerDefaults "own" $own) | fromYaml -}}
+{{- range $name, $group := include "cifar-ray.workerGroups" . | fromYaml -}}
 {{- $cpu := $group.resources.cpu | toString -}}
 {{- $cpus := hasSuffix "m" $cpu | ternary (divf (trimSuffix "m" $cpu | float64) 1000) (float64 $cpu) | ceil | int -}}
 {{- $type := empty $group.accelerator | ternary "" (printf ",accelerator=%s" $group.accelerator) -}}

@@ -64,6 +64,17 @@ http://{{ include "cifar-ray.fullname" . }}-head-svc.{{ .Release.Namespace }}.sv
 {{- toYaml $result -}}
 {{- end }}
 
+{{- /* The worker groups by name, each over the defaults, as YAML. A null removes a group, and stays with --reuse-values. */}}
+{{- define "cifar-ray.workerGroups" -}}
+{{- $groups := dict -}}
+{{- range $name, $own := .Values.workerGroups -}}
+{{- if not (kindIs "invalid" $own) -}}
+{{- $_ := include "cifar-ray.over" (dict "defaults" $.Values.workerDefaults "own" $own) | fromYaml | set $groups $name -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $groups -}}
+{{- end }}
+
 {{- /* The study `name`: its values over the defaults, its RayJob and, for a sweep, its id. */}}
 {{- define "cifar-ray.study" -}}
 {{- $study := include "cifar-ray.over" (dict "defaults" .root.Values.studyDefaults "own" (index .root.Values.studies .name)) | fromYaml -}}

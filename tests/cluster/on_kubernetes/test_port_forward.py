@@ -147,6 +147,10 @@ def test_tunnels_through_tls_and_checks_the_servers_certificate(
             assert get(f"{forward.url}/big") == dashboard.big
             assert get(f"{forward.url}/upload", b"y" * 1_000_000) == b"1000000"
             check_conversation(forward, fake)
+        use_kubeconfig(fake.write_kubeconfig(tmp_path / "trusting", **{"insecure-skip-tls-verify": True}))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert open_api().get("version")["gitVersion"] == "v1.33.1"
         use_kubeconfig(unknown)
         for ask in (lambda: open_api().get("version"), lambda: open_api().open_tunnel("team", HEAD, 8265)):
             with pytest.raises(ClusterError, match="CERTIFICATE_VERIFY_FAILED"):

@@ -51,6 +51,12 @@ def cifar_ray(*arguments: str, namespace: str) -> subprocess.CompletedProcess[st
 def test_install_submit_evaluate_upgrade_uninstall(namespace: str) -> None:
     given = shlex.split(os.environ.get("CIFAR_RAY_TEST_HELM_ARGS", ""))
     install = ["helm", "install", RELEASE, str(CHART), "--namespace", namespace, "--create-namespace"]
+    version = subprocess.run(
+        ["helm", "version", "--template", "{{.Version}}"], capture_output=True, text=True, check=True
+    )
+    if not version.stdout.startswith("v3."):
+        # else the autoscaler's numbers of workers are a conflict in the upgrade (docs/kubernetes.md)
+        install.append("--server-side=false")
     subprocess.run([*install, "--set", "objectStore.embedded.enabled=true", *given], timeout=300, check=True)
 
     deadline = time.monotonic() + INSTALL_DEADLINE_S
@@ -71,12 +77,6 @@ def test_install_submit_evaluate_upgrade_uninstall(namespace: str) -> None:
 
     studies = {"cnn": {"enabled": True, "args": small}, "evaluate": {"enabled": True}}
     upgrade = ["helm", "upgrade", RELEASE, str(CHART), "--namespace", namespace, "--reuse-values"]
-    version = subprocess.run(
-        ["helm", "version", "--template", "{{.Version}}"], capture_output=True, text=True, check=True
-    )
-    if not version.stdout.startswith("v3."):
-        # the autoscaler's numbers of workers would be a conflict (docs/kubernetes.md, 6)
-        upgrade.append("--server-side=false")
     subprocess.run([*upgrade, "--set-json", f"studies={json.dumps(studies)}"], timeout=300, check=True)
     for study in studies:
         job = f"rayjob/{RELEASE}-cifar-ray-{study}"

@@ -41,8 +41,12 @@ class KubernetesApi:
     """The API of one cluster, reached by the settings of a kubeconfig's context."""
 
     def __init__(self, configuration: Configuration, namespace: str) -> None:
+        import urllib3  # noqa: PLC0415 - comes with the kubernetes client
         from kubernetes.client.rest import RESTClientObject  # noqa: PLC0415 - takes half a second to load
 
+        if not configuration.verify_ssl:
+            # the kubeconfig asks for it, and two lines before every answer say nothing new
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         self.namespace = namespace
         self.url: str = configuration.host.rstrip("/")
         self._configuration = configuration
