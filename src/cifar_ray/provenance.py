@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from cifar_ray.json_record import Record
 from cifar_ray.settings import read_settings
 
 PACKAGES = ("cifar-ray", "torch", "torchvision", "pytorch-lightning", "ray", "numpy", "pillow")
 GIT_TIMEOUT_S = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resumption(Record):
+    """What a later driver continued the sweep with."""
+
+    at: str
+    """ISO 8601, UTC."""
+    commit: str | None
+    versions: Mapping[str, str]
+    hardware: Mapping[str, str]
 
 
 def now(timespec: str = "seconds") -> str:

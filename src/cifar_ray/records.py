@@ -10,6 +10,7 @@ from typing import Any, Literal
 from cifar_ray.errors import RecordError
 from cifar_ray.finals import Finals
 from cifar_ray.json_record import Amount, Count, PositiveCount, Record, Share
+from cifar_ray.provenance import Resumption
 from cifar_ray.resource_use import Cost, Device
 from cifar_ray.scrutiny import Calibration, Mistake, ReliabilityBin, Robustness, SeedScore
 from cifar_ray.studies.study import VALIDATION_SHARE, Budget, Searcher
@@ -45,17 +46,6 @@ class Interruption(Record):
     at: str
     """ISO 8601, UTC."""
     why: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Resumption(Record):
-    """What a later driver continued the sweep with."""
-
-    at: str
-    """ISO 8601, UTC."""
-    commit: str | None
-    versions: Mapping[str, str]
-    hardware: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,8 @@ from rich.console import Console
 from cifar_ray.cli.main import main
 from cifar_ray.errors import ConfigurationError, RecordError
 from cifar_ray.finals import Finals
-from cifar_ray.records import EpochMetrics, Resumption, SweepRecord, SweepResult
+from cifar_ray.provenance import Resumption
+from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult
 from cifar_ray.reporting.comparison import Comparison, Contender, Score, compare
 from cifar_ray.reporting.comparison_figure import BAND, comparison_figure
 from cifar_ray.reporting.comparison_view import PAIRED, SELECTED, SINGLE, UNPAIRED, comparison_renderable, verdicts

@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from cifar_ray.errors import plain
-from cifar_ray.records import Resumption, SweepRecord, SweepResult, TestScores
+from cifar_ray.provenance import Resumption
+from cifar_ray.records import SweepRecord, SweepResult, TestScores
 from cifar_ray.reporting.finals_rows import HEADING, NOTE, finals_rows
 from cifar_ray.reporting.formats import MISSING, budget_text, caution, chosen_by, cost_text, percent, seconds
 from cifar_ray.reporting.score_rows import report_note, score_columns

@@ -36,8 +36,8 @@ from cifar_ray.errors import (
 )
 from cifar_ray.finals import describe
 from cifar_ray.prices import read_prices
-from cifar_ray.provenance import cpu_model, now, package_versions, source_commit
-from cifar_ray.records import DatasetRecord, Interruption, Resumption, SweepRecord, SweepResult
+from cifar_ray.provenance import Resumption, cpu_model, now, package_versions, source_commit
+from cifar_ray.records import DatasetRecord, Interruption, SweepRecord, SweepResult
 from cifar_ray.settings import Settings, read_settings
 from cifar_ray.storage.layout import check_sweep_id, new_id
 from cifar_ray.storage.lease import Lease
