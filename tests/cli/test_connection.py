@@ -1,10 +1,13 @@
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
+import click
 import pytest
 
 from cifar_ray.cli import connection
+from cifar_ray.cluster.on_kubernetes.head_access import HeadAccess
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.reporting.comparison import compare
 
@@ -30,3 +33,12 @@ def test_the_command_that_lists_the_sweeps_names_the_store_that_was_named(tmp_pa
         with pytest.raises(ConfigurationError) as error:
             ask()
         assert f"`cifar-ray results list --storage '{store}'`" in str(error.value.hint)
+
+
+def test_a_release_without_a_token_gets_no_other_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {"RAY_AUTH_TOKEN": "another's", "RAY_AUTH_TOKEN_PATH": "/home/me/token"})
+    monkeypatch.setattr(connection, "reach_head", lambda release: nullcontext(HeadAccess(url="http://h:1", token=None)))
+    with click.Context(click.Command("x")):
+        connection.use_release(SimpleNamespace(find=lambda: None))  # type: ignore[arg-type]
+    assert os.environ["RAY_AUTH_MODE"] == "disabled"
+    assert not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ)

@@ -15,7 +15,7 @@ from cifar_ray.cli import main as main_module
 from cifar_ray.cli.main import main
 from cifar_ray.errors import UnknownNameError, UnreachableError
 from cifar_ray.submission import waiting
-from cifar_ray.submission.job_spec import JobSpec
+from cifar_ray.submission.job_spec import JobSpec, find_jobs
 
 PROGRESS = (
     "progress elapsed_s=1.0 trials=2 running=1 stopped=0 completed=0 diverged=0 failed=0 epochs=1 "
@@ -105,6 +105,32 @@ def test_a_job_is_stopped_that_was_taken_as_its_submission_was_interrupted(
     assert ("job job-1: STOPPED" in done.stderr) == is_taken
     assert ("`cifar-ray job stop job-1` ends it" in done.stderr) == (not is_taken)
     assert "Aborted" not in done.output
+
+
+def test_an_interrupt_while_the_cluster_is_lost_says_that_the_job_may_run_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Lost(FakeJobs):
+        def stop(self, submission_id: str) -> bool:
+            raise UnreachableError("no Ray cluster answers at head")
+
+    client = Lost(("RUNNING", "one\n"), KeyboardInterrupt)
+    done = run(monkeypatch, client, "submit", "cnn", "--sweep-id", "job-1")
+    assert done.exit_code == 130
+    assert "job job-1 may still run: no Ray cluster answers at head" in done.stderr
+    assert "`cifar-ray job stop job-1`" in done.stderr
+
+
+def test_the_last_object_after_an_interrupt_is_the_jobs_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = FakeJobs(("RUNNING", "one\n"), KeyboardInterrupt, ("RUNNING", "one\n"))
+    done = run(monkeypatch, client, "submit", "cnn", "--sweep-id", "job-1", "--json")
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert (done.exit_code, last["event"], last["state"]) == (130, "state", "STOPPED")
+
+
+def test_the_folder_of_the_jobs_goes_with_a_job_that_named_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = str(find_jobs())
+    for given, expected in (((), None), (("--jobs", folder), folder)):
+        done = run(monkeypatch, FakeJobs(("RUNNING", "")), "submit", "cnn", "--dry-run", *given)
+        assert json.loads(done.stdout)["metadata"].get("jobs") == expected
 
 
 def test_an_interrupt_while_a_job_stops_says_that_it_may_go_on(monkeypatch: pytest.MonkeyPatch) -> None:

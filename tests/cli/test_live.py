@@ -8,7 +8,7 @@ import pytest
 from fake_jobs import FakeJobs, job_status
 from rich.console import Console
 
-from cifar_ray.cli import job
+from cifar_ray.cli import watching
 from cifar_ray.cli.live import JsonView, LiveView, LogView, tame
 from cifar_ray.progress.board import Board
 from cifar_ray.submission.waiting import Observation, wait_for_job
@@ -28,13 +28,13 @@ ENDED = ("SUCCEEDED", LOG)
 def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
     view = JsonView("j")
     with view.screen:
-        wait_for_job(FakeJobs(ENDED), "j", view.observe)
+        wait_for_job(FakeJobs(("RUNNING", LOG), ENDED), "j", view.observe, period_s=0.001)
     said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {each["job"] for each in said} == {"j"}
     assert [each["event"] for each in said] == [
-        *("log", "log", "budget", "cohorts", "finals", "trial", "epoch", "epoch", "trial", "progress", "state")
+        *("log", "log", "budget", "cohorts", "finals", "trial", "epoch", "epoch", "trial", "progress", "state", "state")
     ]
-    assert said[10]["state"] == "SUCCEEDED"
+    assert [each["state"] for each in said[10:]] == ["RUNNING", "SUCCEEDED"]
     assert said[1]["line"] == "bye"
     assert said[3] == {"event": "cohorts", "job": "j", "num_together": 2}
     assert said[4] == {"event": "finals", "job": "j", "num_trainings": 2, "num_epochs": 4}
@@ -113,11 +113,11 @@ def test_an_interrupt_asks_the_job_to_stop_also_where_nobody_reads(monkeypatch: 
         asked.append(submission_id)
         return job_status("SUCCEEDED")
 
-    monkeypatch.setattr(job, "wait_for_job", interrupted)
-    monkeypatch.setattr(job, "stop_and_wait", stop)
-    monkeypatch.setattr(job.click, "echo", broken)
+    monkeypatch.setattr(watching, "wait_for_job", interrupted)
+    monkeypatch.setattr(watching, "stop_and_wait", stop)
+    monkeypatch.setattr(watching.click, "echo", broken)
     with pytest.raises(SystemExit) as ended:
-        job.watch(FakeJobs(ENDED), "j", JsonView("j"))  # type: ignore[arg-type]  # as much of a client as it needs
+        watching.watch(FakeJobs(ENDED), "j", JsonView("j"))  # type: ignore[arg-type]  # as much of a client as it needs
     assert (asked, ended.value.code) == (["j"], 130)
 
 

@@ -148,9 +148,11 @@ def test_one_plain_line_with_what_is_left() -> None:
     line = plain_progress(board(), state="RUNNING", job="j")
     assert line.startswith("j RUNNING progress elapsed_s=3725.0 trials=30 ")
     assert "eta_s" not in line
-    assert " eta_s=" in plain_progress(
-        board(replace(PROGRESS, elapsed_s=1.0, epochs=0), *some_trials(8)), state="RUNNING", job="j"
-    )
+    running = board(replace(PROGRESS, elapsed_s=1.0, epochs=0), *some_trials(8))
+    assert " eta_s=" in plain_progress(running, state="RUNNING", job="j")
+    for state in ("LOST", "STOPPED", "FAILED"):
+        assert "eta_s" not in plain_progress(running, state=state, job="j")
+        assert " left" not in "".join(show(running, state=state))
 
 
 def test_it_says_what_a_sweep_waits_for_until_a_trial_runs() -> None:

@@ -1,5 +1,6 @@
 """What Ray's errors become."""
 
+import socket
 from types import SimpleNamespace
 
 import pytest
@@ -38,7 +39,7 @@ def test_the_status_alone_decides(
 
 
 def test_the_command_that_lists_the_jobs_names_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs_client, "JobSubmissionClient", lambda address: None)
+    monkeypatch.setattr(jobs_client, "_Client", lambda address: None)
     client = JobsClient("http://127.0.0.1:1", " --release r")
     monkeypatch.setattr(client, "list", lambda: [SimpleNamespace(submission_id="cnn-1")])
     found = client._explain(RuntimeError("Request failed with status code 404: Job zzz does not exist"), "zzz")
@@ -51,6 +52,17 @@ def test_a_job_whose_id_is_taken_is_named() -> None:
     found = client._explain(RuntimeError(text), None)
     assert str(found) == f"the cluster has had a job {JOB}"
     assert "--start-or-resume" in str(found.hint)
+
+
+def test_a_cluster_that_takes_connections_and_never_answers_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs_client, "ANSWER_DEADLINES_S", (5.0, 0.2))
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        client = JobsClient.__new__(JobsClient)
+        client._address, client.flags = f"http://127.0.0.1:{mute.getsockname()[1]}", ""
+        client._client = jobs_client._Client.__new__(jobs_client._Client)
+        vars(client._client).update(_address=client._address, _cookies=None, _headers={}, _verify=True)
+        with pytest.raises(UnreachableError, match="no Ray cluster answers"):
+            client.status(JOB)
 
 
 @pytest.mark.parametrize("address", ["head:8265", "127.0.0.1:9", "ray://head:10001", "htp:/foo"])

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from fake_jobs import FakeJobs, job_status
 
-from cifar_ray.errors import JobFailedError, JobStoppedError, UnreachableError
+from cifar_ray.errors import JobFailedError, JobStoppedError, UnknownNameError, UnreachableError
 from cifar_ray.progress.sweep_progress import SweepProgress
 from cifar_ray.submission import waiting
-from cifar_ray.submission.job_status import JobStatus
+from cifar_ray.submission.job_status import JobStatus, resume_command
 from cifar_ray.submission.waiting import Observation, check_succeeded, observe_job, stop_and_wait, wait_for_job
 
 PROGRESS = (
@@ -158,3 +158,23 @@ def test_what_a_job_whose_log_is_lost_said_last_is_in_the_clusters_message() -> 
 
 def test_stop_waits_for_the_end() -> None:
     assert stop_and_wait(FakeJobs(("RUNNING", "")), "job-1", deadline_s=5).state == "STOPPED"
+
+
+def test_stop_waits_out_an_answer_that_does_not_come() -> None:
+    jobs = FakeJobs(UnreachableError, ("RUNNING", ""))
+    assert stop_and_wait(jobs, "job-1", deadline_s=5).state == "STOPPED"
+
+
+def test_a_job_that_a_restarted_cluster_has_forgotten_can_go_on() -> None:
+    jobs = FakeJobs(("RUNNING", "a\n"), UnreachableError, UnknownNameError, study="cnn", sweep_id="cnn-1")
+    with pytest.raises(JobStoppedError, match="knows it no more") as caught:
+        watch(jobs)
+    assert caught.value.exit_code == 3
+    assert caught.value.hint == "continue with `cifar-ray job submit cnn --sweep-id cnn-1 --resume`"
+    with pytest.raises(UnknownNameError):
+        watch(FakeJobs(UnknownNameError))
+
+
+def test_the_jobs_folder_of_a_study_of_ones_own_is_in_the_command_that_resumes_it() -> None:
+    metadata = {"study": "mine", "sweep_id": "mine-1", "jobs": "/home/me/my jobs"}
+    assert str(resume_command(metadata)).endswith("--sweep-id mine-1 --resume --jobs '/home/me/my jobs'")

@@ -81,6 +81,25 @@ def test_a_call_computes_on_every_core_of_its_node_and_reserves_one() -> None:
     assert json.loads(run_script(ON_ALL_CORES).splitlines()[-1]) == [[3, 1.0]]
 
 
+def test_a_call_that_fails_costs_the_others_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work(name: str) -> str:
+        if name == "b":
+            raise ray.exceptions.RayTaskError(
+                "work", "Traceback ...\nRuntimeError: no memory", RuntimeError("no memory")
+            )
+        return name
+
+    monkeypatch.setattr(ray, "get", lambda call, timeout: call())
+    monkeypatch.setattr(ray, "remote", lambda **_: lambda _: SimpleNamespace(remote=lambda _, name: lambda: work(name)))
+    results, failure = run_each_on_best_node([], work, [("a",), ("b",), ("c",)])
+    assert results == ["a", "c"]
+    assert failure is not None
+    assert failure.message == "the work on b failed: RuntimeError: no memory"
+    assert "Traceback" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "error", [ray.exceptions.WorkerCrashedError(), ray.exceptions.OutOfMemoryError("no memory\nfor it")]
 )

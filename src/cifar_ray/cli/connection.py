@@ -55,9 +55,12 @@ def enter(cluster: LocalCluster) -> None:
 def use_release(release: ReleaseChoice) -> None:
     """Make this process a client of the release's head, through a port-forward that ends with the command.
 
-    The rest of the environment stays: the kubeconfig's plugin may renew its credentials with it.
+    The rest of the environment but another cluster's token stays: the kubeconfig's plugin may renew its credentials
+    with it.
     """
     head = click.get_current_context().with_resource(reach_head(release.find()))
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        os.environ.pop(name, None)
     os.environ.update(environment.past_proxy(os.environ))
     os.environ.update({"RAY_API_SERVER_ADDRESS": head.url, "RAY_AUTH_MODE": "token" if head.token else "disabled"})
     if head.token:

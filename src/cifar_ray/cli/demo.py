@@ -6,15 +6,17 @@ import shlex
 import shutil
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from cifar_ray.cli.connection import DEMO_FOLDER, connect_jobs, connect_runs, enter
 from cifar_ray.cli.interrupts import end_as_at_ctrl_c
-from cifar_ray.cli.job import watch, with_absolute_folders
+from cifar_ray.cli.job import with_absolute_folders
+from cifar_ray.cli.watching import watch
 from cifar_ray.cluster import local
-from cifar_ray.errors import InterruptedSweepError
+from cifar_ray.errors import InterruptedSweepError, JobFailedError
 from cifar_ray.reporting.page_server import PageServer
 from cifar_ray.settings import read_settings
 from cifar_ray.storage.object_store import open_store
@@ -59,7 +61,7 @@ def demo(trials: int, max_epochs: int, data: str, folder: Path) -> None:
     with local.temporary(local.LocalClusterOptions(home=home), click.echo) as cluster:
         enter(cluster)
         try:
-            sweep_id = _run(study, options, jobs)
+            sweep_id = _run(study, options, jobs, home)
             pull_sweep(connect_runs(None), sweep_id, folder)
         except KeyboardInterrupt:
             # before or after a job; during one, `watch` exits so
@@ -71,17 +73,20 @@ def demo(trials: int, max_epochs: int, data: str, folder: Path) -> None:
     click.echo(f"next: {command} local up; {command} job submit cnn")
 
 
-def _run(study: Study, options: SweepOptions, jobs: Path) -> str:
+def _run(study: Study, options: SweepOptions, jobs: Path, home: Path) -> str:
     """Run the sweep and its evaluation, with the page beside them; returns the sweep's id."""
     client = connect_jobs()
     sweep = tuning_job(study, options, jobs)
     sweep_id = sweep.metadata["sweep_id"]
-    client.submit(sweep)
     page = PageServer(connect_runs(None))
     threading.Thread(target=page.serve_forever, name="page", daemon=True).start()
     click.echo(f"see it live: {page.sweep_url(sweep_id)}")
-    watch(client, sweep.submission_id)
-    evaluation = evaluation_job([sweep_id], None, jobs)
-    client.submit(evaluation)
-    watch(client, evaluation.submission_id)
+    for job in (sweep, evaluation_job([sweep_id], None, jobs)):
+        # without what hints tell how to resume it by: the cluster ends with the demo
+        client.submit(replace(job, metadata={}))
+        try:
+            watch(client, job.submission_id)
+        except JobFailedError as error:
+            (log := home / f"{job.submission_id}.log").write_text(client.logs(job.submission_id), encoding="utf-8")
+            raise JobFailedError(error.message, f"its log is kept in {log}") from error
     return sweep_id

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,19 +13,12 @@ from rich.console import Console
 
 from cifar_ray.capacity import is_in_cohorts
 from cifar_ray.cli.completion import study_names, sweep_ids
-from cifar_ray.cli.connection import connect_jobs, joined_local_cluster, local_cluster_end
+from cifar_ray.cli.connection import connect_jobs, joined_local_cluster
 from cifar_ray.cli.demand import check_demand
-from cifar_ray.cli.live import JsonView, LiveView, LogView, last, tame
+from cifar_ray.cli.live import JsonView, LogView, last, tame
 from cifar_ray.cli.release_flags import ReleaseChoice, release_flags
-from cifar_ray.errors import (
-    ConfigurationError,
-    InterruptedSweepError,
-    JobStoppedError,
-    StorageError,
-    StoreUnavailableError,
-    UnknownNameError,
-    plain,
-)
+from cifar_ray.cli.watching import stop_job, submit_job, watch
+from cifar_ray.errors import ConfigurationError, StorageError, StoreUnavailableError, plain
 from cifar_ray.reporting.live_view import live_renderable
 from cifar_ray.settings import absolute, check_no_user, read_settings
 from cifar_ray.storage.object_store import open_store
@@ -36,8 +27,7 @@ from cifar_ray.studies import Study, get_study, study_files
 from cifar_ray.studies.flags import sweep_flags
 from cifar_ray.studies.options import SweepOptions
 from cifar_ray.submission.job_spec import JobSpec, evaluation_job, find_jobs, tuning_job
-from cifar_ray.submission.job_status import JobStatus, resume_hint
-from cifar_ray.submission.waiting import check_succeeded, observe_job, stop_and_wait, wait_for_job
+from cifar_ray.submission.waiting import observe_job
 from cifar_ray.tuning.best_of import read_best
 
 if TYPE_CHECKING:
@@ -87,9 +77,11 @@ def submit(
     of each study's newest finished sweep, not counting sweeps with --best-of. The command follows the job and shows
     learning curves, rungs and the estimated time left; Ctrl-C asks the job to stop.
     """
-    jobs_folder = jobs_folder or find_jobs()
     options = with_absolute_folders(options)
-    spec, study = _make_spec(what, sweeps, options, jobs_folder)
+    spec, study = _make_spec(what, sweeps, options, jobs_folder or find_jobs())
+    if jobs_folder is not None:
+        # for the command that resumes it
+        spec = replace(spec, metadata={**spec.metadata, "jobs": str(jobs_folder.absolute())})
     if dry_run:
         click.echo(json.dumps(asdict(spec), indent=2))
         return
@@ -98,7 +90,7 @@ def submit(
         spec = _for_local_cluster(spec, study, options, cluster.storage)
     if study is not None and not options.resume:
         check_demand(study, options, release)
-    _submit(client, spec)
+    submit_job(client, spec)
     view = JsonView(spec.submission_id) if is_json else None
     if view:
         view.say("submitted", **spec.metadata)
@@ -160,7 +152,7 @@ def logs(submission_id: str | None, follow: bool, tail: int | None, release: Rel
 @release_flags
 def stop(submission_id: str, release: ReleaseChoice) -> None:
     """Stop a job and wait until it has ended. Its sweep can be resumed."""
-    ended = _stop_and_wait(connect_jobs(release), submission_id)
+    ended = stop_job(connect_jobs(release), submission_id)
     click.echo(f"{submission_id} {ended.state}")
 
 
@@ -170,62 +162,6 @@ def list_jobs(release: ReleaseChoice) -> None:
     """List the cluster's jobs, newest first."""
     for each in connect_jobs(release).list():
         click.echo(f"{each.submission_id:44} {each.state:10} {plain(each.entrypoint)}")
-
-
-def watch(
-    client: JobsClient, submission_id: str, view: JsonView | LogView | None = None, *, stop_on_interrupt: bool = True
-) -> None:
-    """Show the job until it has ended, in the view for people unless told another; raise unless it succeeded.
-
-    Ctrl-C asks it to stop.
-    """
-    shown = view or LiveView(Console(), submission_id)
-    try:
-        with shown.screen:
-            ended = wait_for_job(client, submission_id, shown.observe, is_gone=local_cluster_end())
-    except KeyboardInterrupt:
-        if stop_on_interrupt:
-            _stop(client, submission_id)
-        sys.exit(InterruptedSweepError.exit_code)
-    check_succeeded(client, ended)
-
-
-def _submit(client: JobsClient, spec: JobSpec) -> None:
-    """Submit; where Ctrl-C comes before the cluster's answer, have it stop the job that it may have taken."""
-    try:
-        client.submit(spec)
-    except KeyboardInterrupt:
-        try:
-            _stop(client, spec.submission_id)
-        except UnknownNameError:
-            JobStoppedError(
-                f"interrupted before the cluster knew of job {spec.submission_id}",
-                f"should it run all the same, `cifar-ray job stop {spec.submission_id}{client.flags}` ends it",
-            ).show()
-        sys.exit(InterruptedSweepError.exit_code)
-
-
-def _stop(client: JobsClient, submission_id: str) -> None:
-    """Have it stop, and say how it ended."""
-    # who reads it may be gone, as `tee` is after Ctrl-C
-    with suppress(OSError):
-        click.echo(f"\nstopping {submission_id}", err=True)
-    stopped = _stop_and_wait(client, submission_id)
-    with suppress(OSError):
-        JobStoppedError(f"job {submission_id}: {stopped.state}", resume_hint(stopped.metadata, client.flags)).show()
-
-
-def _stop_and_wait(client: JobsClient, submission_id: str) -> JobStatus:
-    """Have it stop and wait for its end; Ctrl-C exits at once and says that the end is unknown."""
-    try:
-        return stop_and_wait(client, submission_id)
-    except KeyboardInterrupt:
-        with suppress(OSError):
-            JobStoppedError(
-                f"job {submission_id} was asked to stop, and may not have stopped yet",
-                f"`cifar-ray job status {submission_id}{client.flags}` tells whether it has",
-            ).show()
-        sys.exit(InterruptedSweepError.exit_code)
 
 
 def _make_spec(

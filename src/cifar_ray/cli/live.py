@@ -14,10 +14,9 @@ import click
 from rich.console import Console
 from rich.live import Live
 
-from cifar_ray.progress.asha import seconds_left
 from cifar_ray.progress.sweep_log import Cohorts, FinalsAhead, TrialEpoch, TrialState, Waiting
 from cifar_ray.progress.sweep_progress import SweepProgress
-from cifar_ray.reporting.live_view import live_renderable, plain_progress
+from cifar_ray.reporting.live_view import live_renderable, plain_progress, time_left
 from cifar_ray.studies import Budget
 from cifar_ray.submission.waiting import Observation
 
@@ -128,7 +127,7 @@ class JsonView:
             if not isinstance(event, SweepProgress):
                 self.say(_EVENTS[type(event)], **asdict(event))
             elif event is seen.board.progress:
-                self.say("progress", **asdict(event), eta_s=seconds_left(seen.board))
+                self.say("progress", **asdict(event), eta_s=time_left(seen.board, seen.state))
         if seen.state != self._state:
             self._state = seen.state
             self.say("state", state=seen.state)

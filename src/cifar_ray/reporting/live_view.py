@@ -40,7 +40,7 @@ def live_renderable(board: Board, *, state: str, job: str, height: int = 40) -> 
         return heading
     # what is waited for may take several
     height -= sum(len(line) // 80 for line in heading.plain.split("\n"))
-    parts: list[RenderableType] = [heading, _progress(board, board.progress)]
+    parts: list[RenderableType] = [heading, _progress(board, board.progress, state)]
     all_rungs = rungs(board.budget, board.curves.values()) if board.budget else []
     num_curves = min(MAX_CURVES, height - _OTHER_LINES - len(all_rungs))
     if board.budget and board.curves and num_curves > 0:
@@ -62,9 +62,14 @@ def sparkline(accuracies: dict[int, float], *, num_epochs: int, low: float, high
     return "".join(BARS[levels[column]] if column in levels else " " for column in range(columns)).rstrip()
 
 
-def _progress(board: Board, progress: SweepProgress) -> RenderableType:
+def time_left(board: Board, state: str) -> float | None:
+    """Seconds until the search or the finals end; None where that is unknown, or the job does not run."""
+    return seconds_left(board) if state == "RUNNING" else None
+
+
+def _progress(board: Board, progress: SweepProgress, state: str) -> RenderableType:
     bar = Table.grid(padding=(0, 2))
-    left = seconds_left(board)
+    left = time_left(board, state)
     after = f", some {seconds(left)} left" if left is not None and progress.ended < progress.trials else ""
     bar.add_row(
         ProgressBar(total=max(1, progress.trials), completed=progress.ended, width=BAR_WIDTH, complete_style="cyan"),
@@ -134,7 +139,7 @@ def plain_progress(board: Board, *, state: str, job: str) -> str:
         return plain(f"{job} {state} {_waiting(board.waiting)}")
     if board.progress is None:
         return f"{job} {state}"
-    left = seconds_left(board)
+    left = time_left(board, state)
     after = "" if left is None or board.progress.ended == board.progress.trials else f" eta_s={left:.0f}"
     then = f", then {_finals(board.finals)}" if board.finals else ""
     return plain(f"{job} {state} {board.progress.to_line()}{after}{then}")

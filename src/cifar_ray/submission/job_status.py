@@ -18,7 +18,8 @@ def resume_command(metadata: Mapping[str, str], flags: str = "") -> str | None:
     if not (study and sweep_id):
         return None
     store = f" --storage {shlex.quote(metadata['storage'])}" if "storage" in metadata else ""
-    return f"cifar-ray job submit {study} --sweep-id {sweep_id} --resume{store}{flags}"
+    jobs = f" --jobs {shlex.quote(metadata['jobs'])}" if "jobs" in metadata else ""
+    return f"cifar-ray job submit {study} --sweep-id {sweep_id} --resume{store}{jobs}{flags}"
 
 
 def resume_hint(metadata: Mapping[str, str], flags: str = "") -> str | None:

@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import requests
 from ray.exceptions import AuthenticationError
@@ -21,6 +22,18 @@ _STATUS = re.compile(r"Request failed with status code (\d{3})\b")
 _STOP_WAIT = {"RAY_JOB_STOP_WAIT_TIME_S": "20"}
 """For Ray's supervisor of the job: by default it kills a job 3 s after telling it to stop, before it has written its
 records."""
+
+
+ANSWER_DEADLINES_S = 10.0, 60.0
+"""For a connection, and between two parts of an answer."""
+
+
+class _Client(JobSubmissionClient):  # type: ignore[misc]  # Ray has no type for it
+    """Ray's own, which would wait for ever for a cluster that takes connections and does not answer."""
+
+    def _do_request(self, *arguments: Any, **options: Any) -> requests.Response:
+        response: requests.Response = super()._do_request(*arguments, timeout=ANSWER_DEADLINES_S, **options)
+        return response
 
 
 class JobsClient:
@@ -46,7 +59,7 @@ class JobsClient:
         for name in ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging"):
             logging.getLogger(name).setLevel(logging.WARNING)
         with self._translated():
-            self._client = JobSubmissionClient(address)
+            self._client = _Client(address)
 
     def submit(self, spec: JobSpec) -> str:
         """Upload the jobs and start the command; returns the submission id."""

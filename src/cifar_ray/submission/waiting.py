@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cifar_ray.errors import JobFailedError, JobStoppedError, TimeLimitError, UnreachableError
+from cifar_ray.errors import JobFailedError, JobStoppedError, TimeLimitError, UnknownNameError, UnreachableError
 from cifar_ray.progress.board import Board
 from cifar_ray.progress.sweep_log import LogEvent, read_line
 from cifar_ray.submission.job_status import JobStatus, resume_command, resume_hint
@@ -105,18 +106,18 @@ def wait_for_job(
     """Look at the job until it has ended; returns its last status.
 
     Raises UnreachableError where the cluster has not answered for `lost_deadline_s`; JobStoppedError, at once, where
-    it does not answer and `is_gone` says that it was stopped.
+    it does not answer and `is_gone` says that it was stopped, or where it knows the job no more.
     """
     observer = _Observer(jobs, submission_id)
     answered = time.monotonic()
-    metadata: Mapping[str, str] = {}
+    metadata: Mapping[str, str] | None = None
     while True:
         try:
             status, seen = observer.look()
         except UnreachableError as error:
             if is_gone():
                 observe(Observation(state="STOPPED", board=observer.board))
-                raise _stopped_with_cluster(submission_id, metadata) from error
+                raise _stopped_with_cluster(submission_id, metadata or {}) from error
             silent_s = time.monotonic() - answered
             if silent_s > lost_deadline_s:
                 raise UnreachableError(
@@ -124,6 +125,13 @@ def wait_for_job(
                     f"look again with `cifar-ray job status {submission_id}{jobs.flags}`",
                 ) from error
             observe(Observation(state="LOST", board=observer.board))
+        except UnknownNameError as error:
+            if metadata is None:
+                raise
+            # a new head without the old one's memory
+            observe(Observation(state="STOPPED", board=observer.board))
+            message = f"job {submission_id}: its cluster was restarted, and knows it no more"
+            raise JobStoppedError(message, resume_hint(metadata, jobs.flags)) from error
         else:
             answered, metadata = time.monotonic(), status.metadata
             observe(seen)
@@ -165,13 +173,14 @@ def check_succeeded(jobs: JobsClient, status: JobStatus) -> None:
 
 
 def stop_and_wait(jobs: JobsClient, submission_id: str, *, deadline_s: float = STOP_DEADLINE_S) -> JobStatus:
-    """Ask the job to stop and wait until it has ended; UnreachableError where it has not by then."""
+    """Ask the job to stop and wait until it has ended; UnreachableError where that is not seen by then."""
     jobs.stop(submission_id)
     until = time.monotonic() + deadline_s
     while time.monotonic() < until:
-        status = jobs.status(submission_id)
-        if status.is_ended:
-            return status
+        with suppress(UnreachableError):
+            status = jobs.status(submission_id)
+            if status.is_ended:
+                return status
         time.sleep(POLL_PERIOD_S / 2)
     raise UnreachableError(
         f"job {submission_id} has not stopped within {deadline_s:.0f} s",

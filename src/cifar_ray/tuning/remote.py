@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+import click
 import ray
 import torch
 
 from cifar_ray.capacity import NodeKind, has_accelerator
-from cifar_ray.errors import CifarRayError, first_line
+from cifar_ray.errors import CifarRayError, first_line, last_line
 
 Result = TypeVar("Result")
 
@@ -58,7 +59,10 @@ def _run_on_best_node(
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, CifarRayError):
             raise error.cause from error
-        raise
+        click.echo(str(error), err=True)
+        raise CifarRayError(
+            f"the work on {arguments[-1]} failed: {last_line(error)}", "where it failed stands above"
+        ) from error
     except ray.exceptions.RayError as error:
         raise CifarRayError(
             f"the work on {arguments[-1]} was lost with its process: {first_line(error)}",
