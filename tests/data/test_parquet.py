@@ -313,6 +313,23 @@ def test_a_long_value_that_every_row_has_stays_one(tmp_path: Path, at: str) -> N
     assert pool.max_memory() < 50e6
 
 
+def test_images_that_unpack_to_more_than_images_are_refused_before_they_do(tmp_path: Path) -> None:
+    """Ten of 40 MB each, of zeros, are a file of 13 kB."""
+    contents = [encode(GREY, "PNG") + bytes(40_000_000 + number) for number in range(10)]
+    table = pa.table({"img": contents, "label": [0] * 10})
+    pyarrow.parquet.write_table(table, tmp_path / "train-0.parquet", compression="zstd", use_dictionary=False)
+    del contents, table
+    plain = pa.default_memory_pool()
+    pool = pa.proxy_memory_pool(plain)
+    pa.set_memory_pool(pool)
+    try:
+        with pytest.raises(DataError, match=r"img unpacks to 400,\d\d\d,\d\d\d bytes"):
+            read(FolderStore(tmp_path))
+    finally:
+        pa.set_memory_pool(plain)
+    assert pool.max_memory() < 50e6
+
+
 @pytest.mark.parametrize("options", [{}, {"use_dictionary": False}, {"dictionary_pagesize_limit": 1_000}])
 @pytest.mark.parametrize("is_struct", [True, False])
 def test_columns_however_they_are_encoded(tmp_path: Path, options: dict[str, Any], *, is_struct: bool) -> None:

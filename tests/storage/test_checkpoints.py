@@ -139,6 +139,16 @@ def test_prune_keeps_what_it_is_told(store: CheckpointStore, objects: ObjectStor
     assert not any("epoch-0001" in key for key in objects.keys("cnn-1"))
 
 
+def test_a_damaged_best_checkpoint_leaves_its_place_to_the_best_whole_one(
+    store: CheckpointStore, objects: ObjectStore
+) -> None:
+    objects.write(key(2, layout.WEIGHTS), b"cut")
+    assert store.remove_damaged_best({1: 0.3, 2: 0.5, 3: 0.4}) == {1: 0.3, 3: 0.4}
+    assert store.epochs() == [1, 3]
+    assert store.remove_damaged_best({1: 0.3, 3: 0.4}) == {1: 0.3, 3: 0.4}
+    assert store.remove_damaged_best({}) == {}
+
+
 def test_no_checkpoint_is_no_error(runs: RunStore) -> None:
     empty = CheckpointStore(runs.objects, "cnn-1", "t0005")
     assert (empty.epochs(), empty.load_newest(print), empty.load_best(print)) == ([], None, None)

@@ -1,6 +1,7 @@
+import errno
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -154,6 +155,32 @@ def test_what_is_no_file_of_the_store_is_neither_listed_nor_read(tmp_path: Path)
     for key in ("cnn-1/report", "cnn-1/result.json"):
         with pytest.raises(StorageError):
             store.read(key)
+
+
+def test_what_others_have_named_oddly_is_no_object(tmp_path: Path) -> None:
+    """It could be neither copied nor deleted, and the sweep around it neither."""
+    store = FolderStore(tmp_path)
+    store.write("cnn-1/sweep.json", b"{}")
+    (tmp_path / "cnn-1" / "a\\b.txt").touch()
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/cnn-1/caf\xe9.txt")).touch()
+    assert list(store.sizes()) == list(store.sizes("cnn-1")) == ["cnn-1/sweep.json"]
+
+
+def test_only_a_folder_of_anothers_beside_the_sweeps_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As root, who runs the tests of some, may look into any."""
+    denied = ["lost+found"]
+
+    def walk(start: Path, onerror: Callable[[OSError], None]) -> Iterator[object]:
+        onerror(PermissionError(errno.EACCES, "Permission denied", str(tmp_path / denied[0])))
+        return iter(())
+
+    monkeypatch.setattr(os, "walk", walk)
+    assert FolderStore(tmp_path).sizes() == {}
+    for denied[0], prefix in (("cnn-1/trials", ""), ("cnn-1/trials", "cnn-1"), ("cnn-1", "cnn-1")):
+        with pytest.raises(StorageError, match="Permission denied"):
+            FolderStore(tmp_path).sizes(prefix)
 
 
 def test_the_store_itself_may_be_a_link(tmp_path: Path) -> None:

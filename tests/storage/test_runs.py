@@ -99,6 +99,24 @@ def test_a_record_that_is_none_is_named(
     assert [each.message.partition(":")[0] for each in found] == ["cnn-2/result.json"]
 
 
+def test_a_sweep_in_a_folder_of_another_name_is_refused(runs: RunStore, sweep_record: SweepRecord) -> None:
+    """Its lease would be in one folder and its scores in the other: the test set would be opened again and again."""
+    runs.create_sweep(sweep_record)
+    runs.objects.write("copy/sweep.json", runs.objects.read("cnn-1/sweep.json"))
+    unreadable: list[StorageError] = []
+    assert [each.sweep.sweep_id for each in runs.summaries(unreadable.append)] == ["cnn-1"]
+    assert [error.message.partition(" in ")[0] for error in unreadable] == ["folder copy"]
+    with pytest.raises(RecordError, match="holds sweep cnn-1"):
+        runs.sweep("copy")
+
+
+def test_trials_come_by_their_number(runs: RunStore, trial_record: TrialRecord) -> None:
+    """A population finds parents by their places: the ten thousandth trial stands behind all before it."""
+    for name in ("t9999", "t10000", "t1000"):
+        runs.write_trial("cnn-1", replace(trial_record, trial_id=name))
+    assert [each.trial_id for each in runs.trials("cnn-1")] == ["t1000", "t9999", "t10000"]
+
+
 class Shared(FolderStore):
     """Has another user's sweep, b-1, which it does not give: permissions do not bind root, who may run this test."""
 

@@ -10,8 +10,10 @@ from typing import Any
 
 import boto3
 import pytest
+import urllib3
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import CredentialRetrievalError, EndpointConnectionError, MetadataRetrievalError
+from botocore.response import StreamingBody
 from loopback_s3 import loopback_s3
 
 from cifar_ray.cluster.local import LocalCluster
@@ -308,3 +310,18 @@ def test_threads_that_begin_together_share_a_client(monkeypatch: pytest.MonkeyPa
     with ThreadPoolExecutor(8) as threads:
         clients = list(threads.map(lambda _: store._client, range(8)))
     assert clients == made * 8
+
+
+def test_a_body_that_breaks_off_in_the_middle_is_passing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As at a broken TLS record, of which botocore makes no error of its own."""
+
+    def read(*_: object) -> bytes:
+        raise urllib3.exceptions.SSLError("decryption failed or bad record mac")
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "any")
+    with loopback_s3() as server:
+        server.objects["/bucket/p/x"] = b"content"
+        monkeypatch.setattr(StreamingBody, "read", read)
+        with pytest.raises(StoreUnavailableError, match="bad record mac"):
+            server.store().read("x")

@@ -171,6 +171,11 @@ GOOD = {
         {"momentum": 1.0},
         {"seed": -1},
         {"batch_size": 1},
+        {"batch_size": 10**20},
+        {"width": 32.5},
+        {"width": True},
+        {"nesterov": 1},
+        {"dropout": "0.1"},
     ],
 )
 def test_trial_settings_out_of_range_are_named(change: dict[str, object]) -> None:

@@ -1,3 +1,4 @@
+import collections
 import io
 import json
 import pickle
@@ -65,6 +66,26 @@ def test_a_hostile_checkpoint_runs_no_code(tmp_path: Path) -> None:
     assert not trap.exists()
 
 
+def test_a_state_changes_nothing_of_the_process() -> None:
+    """BUILD sets attributes of whatever stands on the stack, such as a class that the whole process uses."""
+    asks, sets = b"ccollections\nCounter\n", b"N}(X\x06\x00\x00\x00updateX\x04\x00\x00\x00evilu\x86b"
+    with zipfile.ZipFile(io.BytesIO(saved({"optimizer": {}, "scheduler": None, "history": []}))) as archive:
+        members = {each: archive.read(each) for each in archive.namelist()}
+    (name,) = [each for each in members if each.endswith("/data.pkl")]
+    # in front of the state: the class, the change of it, and away with both
+    members[name] = members[name][:2] + asks + sets + b"0" + members[name][2:]
+    changed = io.BytesIO()
+    with zipfile.ZipFile(changed, "w") as archive:
+        for each, part in members.items():
+            archive.writestr(each, part)
+    update = collections.Counter.update
+    try:
+        assert unpack_trainer_state(changed.getvalue()).history == []
+        assert collections.Counter.update is update
+    finally:
+        collections.Counter.update = update  # type: ignore[method-assign]
+
+
 def test_an_archive_that_grows_is_refused_before_it_is_unpacked() -> None:
     stored = zipfile.ZipFile(io.BytesIO(saved({"optimizer": {}, "scheduler": None, "history": []})))
     bomb = io.BytesIO()
@@ -82,6 +103,8 @@ def test_an_archive_that_grows_is_refused_before_it_is_unpacked() -> None:
         {"a": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 1 << 42]}},
         {"a": {"dtype": "F32", "shape": [1 << 62, 4], "data_offsets": [0, 16]}},
         {"a": {"dtype": "F32", "shape": [4], "data_offsets": [-16, 0]}},
+        {"a": {"dtype": "F8_E8M0", "shape": [16], "data_offsets": [0, 16]}},
+        {"a": {"dtype": "F32", "shape": [0, (1 << 64) - 1], "data_offsets": [0, 0]}},
         {name: {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]} for name in "ab"},
     ],
 )

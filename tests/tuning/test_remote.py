@@ -97,7 +97,7 @@ def test_a_call_that_fails_costs_the_others_nothing(
     assert results == ["a", "c"]
     assert failure is not None
     assert failure.message == "the work on b failed: RuntimeError: no memory"
-    assert "Traceback" in capsys.readouterr().err
+    assert "RuntimeError: no memory" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ MAX_ROWS = 1_000_000
 MAX_IMAGE_BYTES = 1 << 16
 """Of a 32x32 image file: a column that repeats one value can hold it any number of times in a few bytes."""
 
+_TOO_LARGE = f"an image of 32x32 has at most {MAX_IMAGE_BYTES:,} bytes"
 _AGAIN = "download it again, whole, or write it anew by pyarrow's defaults: not every encoding is read"
 _SPELLINGS = {"plane": "airplane", "car": "automobile"}
 """Other names for CIFAR-10's classes."""
@@ -100,6 +101,10 @@ def _read_table(content: bytes, where: str, max_rows: int) -> tuple[NDArray[np.u
     leaves = map(file.schema.column, range(len(file.schema)))
     if (leaf, "BYTE_ARRAY") not in [(each.path, each.physical_type) for each in leaves]:
         raise DataError(f"{where}: {column} holds no image bytes", "it needs PNG or JPEG files, or a struct with bytes")
+    for group in map(file.metadata.row_group, range(file.num_row_groups)):
+        (part,) = (each for each in map(group.column, range(group.num_columns)) if each.path_in_schema == leaf)
+        if part.total_uncompressed_size > (group.num_rows + 1) * MAX_IMAGE_BYTES:
+            raise DataError(f"{where}: {column} unpacks to {part.total_uncompressed_size:,} bytes", _TOO_LARGE)
     # as a dictionary, so that a value that many rows share is held once
     file = pyarrow.parquet.ParquetFile(pa.BufferReader(content), read_dictionary=[leaf])
     images, labels = np.empty((num_rows, SIZE, SIZE, 3), dtype=np.uint8), np.empty(num_rows, dtype=np.int64)
@@ -161,7 +166,7 @@ def _read_contents(column: pa.Array, where: str) -> list[Any]:
         (column,) = column.flatten()
     longest = pyarrow.compute.max(pyarrow.compute.binary_length(column.dictionary)).as_py()
     if longest is not None and longest > MAX_IMAGE_BYTES:
-        raise DataError(f"{where}: an image of {longest:,} bytes", f"one of 32x32 has at most {MAX_IMAGE_BYTES:,}")
+        raise DataError(f"{where}: an image of {longest:,} bytes", _TOO_LARGE)
     contents: list[Any] = column.to_pylist()
     return contents
 

@@ -133,6 +133,23 @@ class CheckpointStore:
                 self._store.delete(key)
         return _epochs(keys)
 
+    def remove_damaged_best(self, accuracies: Mapping[int, float]) -> dict[int, float]:
+        """The accuracies without the best epochs whose checkpoints are damaged, which are removed.
+
+        Otherwise such a one would take the place of the best whole one, which would be removed instead.
+        """
+        left = dict(accuracies)
+        while left:
+            best = min(left, key=lambda epoch: (-left[epoch], epoch))
+            try:
+                self.load(best)
+            except CheckpointError:
+                self.prune((), (best,))
+                del left[best]
+            else:
+                break
+        return left
+
     def _first_whole(self, epochs: list[int], on_damaged: Callable[[str], None]) -> Checkpoint | None:
         for epoch in epochs:
             try:

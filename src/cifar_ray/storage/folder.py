@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 import uuid
@@ -10,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cifar_ray.errors import ObjectNotFoundError, RecordError, StorageError
-from cifar_ray.storage.object_store import ObjectStore, check_key, check_size
+from cifar_ray.storage.object_store import ObjectStore, check_key, check_size, is_key
 
 PARTIAL = ".partial-"
 """Prefix of files that are still being written; no key of the layout starts with it."""
@@ -72,14 +73,15 @@ class FolderStore(ObjectStore):
             start = self._path(prefix) if prefix else self._root
             if prefix and start.is_symlink() and not self._has_links:
                 raise self._odd(prefix, "a symbolic link")
+            skip_or_raise = functools.partial(_raise_unless_gone, None if prefix else self._root)
             # not rglob, which fails if a folder is removed meanwhile
-            for folder, _, names in os.walk(start, onerror=_raise_unless_gone):
+            for folder, _, names in os.walk(start, onerror=skip_or_raise):
                 for path in (Path(folder, name) for name in names if not name.startswith(PARTIAL)):
                     with suppress(FileNotFoundError):
                         what = path.stat() if self._has_links else path.lstat()
                         if stat.S_ISREG(what.st_mode):
                             found[path.relative_to(self._root).as_posix()] = what.st_size
-        return dict(sorted(found.items()))
+        return {key: found[key] for key in sorted(found) if is_key(key)}
 
     def folders(self) -> list[str]:
         """The folders directly below the root."""
@@ -135,7 +137,8 @@ def _write_beside(partial: Path, content: bytes) -> None:
             return
 
 
-def _raise_unless_gone(error: OSError) -> None:
-    """Skip what `os.walk` cannot list if it is gone, no folder or not ours to read, such as `lost+found`."""
-    if not isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError):
+def _raise_unless_gone(root: Path | None, error: OSError) -> None:
+    """Skip what `os.walk` cannot list if it is gone, no folder or, directly below `root`, not ours, as `lost+found`."""
+    is_anothers = isinstance(error, PermissionError) and Path(error.filename).parent == root
+    if not (is_anothers or isinstance(error, FileNotFoundError | NotADirectoryError)):
         raise error

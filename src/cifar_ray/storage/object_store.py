@@ -100,10 +100,15 @@ def check_size(key: str, num_bytes: int, uri: str) -> None:
 
 def check_key(key: str) -> str:
     """`key`, or ConfigurationError where it would leave the store's prefix."""
-    is_climbing = any(part in ("", ".", "..") for part in key.split("/"))
-    if is_climbing or "\\" in key or not _is_encodable(key):
+    if not is_key(key):
         raise ConfigurationError(f"object key {key!r} is malformed")
     return key
+
+
+def is_key(text: str) -> bool:
+    """Whether it may be a key: listings leave out what others have put there under a name that is none."""
+    is_climbing = any(part in ("", ".", "..") for part in text.split("/"))
+    return not is_climbing and "\\" not in text and _is_encodable(text)
 
 
 def _is_encodable(text: str) -> bool:

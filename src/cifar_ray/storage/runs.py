@@ -108,6 +108,12 @@ class RunStore:
             if not (known := self.sweep_ids()):
                 self.check_is_store()
             raise UnknownNameError.of("sweep", sweep_id, known, self.flags)
+        if record.sweep_id != sweep_id:
+            # its lease and its records would be in two folders
+            raise RecordError(
+                f"folder {sweep_id} in {self.objects.uri} holds sweep {record.sweep_id}",
+                f"a copied or renamed sweep is read in another store, in a folder named {record.sweep_id}",
+            )
         return record
 
     def check_is_store(self) -> None:
@@ -165,6 +171,8 @@ class RunStore:
     def trials(self, sweep_id: str) -> list[TrialRecord]:
         """All trials that have started, by trial id."""
         keys = [key for key in self.objects.keys(layout.trials(sweep_id)) if key.endswith("/trial.json")]
+        # t10000 comes after t9999
+        keys.sort(key=lambda key: (len(key), key))
         return [_decoded(TrialRecord, self.objects.read(key), key) for key in keys]
 
     def trials_so_far(self, sweep_id: str, metrics: Sequence[EpochMetrics] | None = None) -> list[TrialRecord]:

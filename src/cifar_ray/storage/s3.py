@@ -9,6 +9,7 @@ from io import BytesIO
 from typing import Any
 
 import boto3
+import urllib3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import (
@@ -24,7 +25,7 @@ from botocore.exceptions import (
 
 from cifar_ray.errors import ObjectNotFoundError, StorageError, StoreUnavailableError, without_user
 from cifar_ray.settings import S3Settings
-from cifar_ray.storage.object_store import ObjectStore, check_key, check_size, max_bytes
+from cifar_ray.storage.object_store import ObjectStore, check_key, check_size, is_key, max_bytes
 
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
@@ -139,8 +140,9 @@ class S3Store(ObjectStore):
         with self._translated("ListObjectsV2", prefix):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=folder)
             found = {item["Key"]: int(item["Size"]) for page in pages for item in page.get("Contents", ())}
-        # other tools mark folders by empty objects with such keys
-        return {key.removeprefix(self._root): found[key] for key in sorted(found) if not key.endswith("/")}
+        # other tools mark folders by empty objects, whose names are no keys
+        sizes = {key.removeprefix(self._root): found[key] for key in sorted(found)}
+        return {key: size for key, size in sizes.items() if is_key(key)}
 
     def folders(self) -> list[str]:
         """The common prefixes directly below the store's own."""
@@ -216,6 +218,9 @@ class S3Store(ObjectStore):
             kind = StoreUnavailableError if isinstance(error, _PASSING_ERRORS) else StorageError
             # the message may quote a profile's endpoint, password included
             raise kind(f"{where}: {without_user(str(error))}", hint) from error
+        except urllib3.exceptions.HTTPError as error:
+            # in the middle of a body botocore leaves some of them as they are, such as a broken TLS record
+            raise StoreUnavailableError(f"{where}: {without_user(str(error))}", "try again") from error
         except OSError as error:
             # of the chain of credentials: a program or a token's file is not there, or not now
             raise StoreUnavailableError(f"{where}: {error}", _CREDENTIALS) from error

@@ -147,7 +147,7 @@ class TrialConfig:
         if self.model in DEPTHS:
             _check_choice("depth", self.depth, tuple(DEPTHS[self.model]))
         _check(self.max_epochs >= 1, "max_epochs", self.max_epochs, "at least 1")
-        _check(self.batch_size >= 2, "batch_size", self.batch_size, "at least 2")
+        _check(2 <= self.batch_size <= 50_000, "batch_size", self.batch_size, "in [2, 50000]")
         _check(0 < self.learning_rate < float("inf"), "learning_rate", self.learning_rate, "above 0")
         _check(0 <= self.weight_decay < float("inf"), "weight_decay", self.weight_decay, "0 or above")
         _check(0 <= self.dropout < 1, "dropout", self.dropout, "in [0, 1)")
@@ -206,12 +206,19 @@ class TrialConfig:
         names = {field.name for field in fields(cls)}
         if unknown := sorted(set(values) - names):
             raise ConfigurationError(f"unknown trial settings: {', '.join(unknown)}")
+        for name, value in values.items():
+            # a bool is an int, too
+            if (kind := _KINDS[name]) in (bool, int, float):
+                is_kind = type(value) is kind or (kind is float and type(value) is int)
+                _check(is_kind, name, value, _WANTED[kind])
         try:
             return cls(**values)
         except TypeError as error:
             raise ConfigurationError(f"not a trial configuration: {error}") from error
 
 
+_KINDS = get_type_hints(TrialConfig)
+_WANTED = {bool: "true, yes, false or no", int: "a whole number", float: "a number"}
 DESCRIPTIONS: Mapping[str, Setting] = {
     name: hint.__metadata__[0] for name, hint in get_type_hints(TrialConfig, include_extras=True).items()
 }
@@ -233,13 +240,12 @@ def parse_setting(text: str) -> tuple[str, Any]:
     The configuration that takes the value checks its range.
     """
     name, equals, value = text.partition("=")
-    kinds = get_type_hints(TrialConfig)
-    known = sorted(set(kinds) - NOT_SETTABLE)
+    known = sorted(set(_KINDS) - NOT_SETTABLE)
     if name in NOT_SETTABLE or not equals:
         raise ConfigurationError(f"{text!r} sets nothing", f"take name=value, of {', '.join(known)}")
     if name not in known:
         raise UnknownNameError.of("setting", name, known)
-    kind = kinds[name]
+    kind = _KINDS[name]
     if get_origin(kind) is Literal:
         _check_choice(name, value, get_args(kind))
     try:
@@ -247,8 +253,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
             return name, {"true": True, "yes": True, "false": False, "no": False}[value.lower()]
         return name, kind(value) if kind in (int, float) else value
     except (KeyError, ValueError):
-        wanted = {bool: "true, yes, false or no", int: "a whole number", float: "a number"}[kind]
-        raise ConfigurationError(f"{name} is {value!r}", f"{name} must be {wanted}") from None
+        raise ConfigurationError(f"{name} is {value!r}", f"{name} must be {_WANTED[kind]}") from None
 
 
 def _check_choice(name: str, value: object, allowed: tuple[object, ...]) -> None:

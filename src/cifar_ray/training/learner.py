@@ -86,10 +86,9 @@ class Learner:
         if state is not None:
             self._take_up(state)
         stored = set(trial.checkpoints.remove_partial())
+        accuracies = {each.epoch: each.validation_accuracy for each in self.history if each.epoch in stored}
         self._uploader = CheckpointUploader(
-            trial.checkpoints,
-            executor,
-            {each.epoch: each.validation_accuracy for each in self.history if each.epoch in stored},
+            trial.checkpoints, executor, trial.checkpoints.remove_damaged_best(accuracies)
         )
 
     @property

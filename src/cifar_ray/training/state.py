@@ -13,7 +13,6 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from cifar_ray.errors import CheckpointError, first_line
@@ -47,8 +46,8 @@ def unpack_weights(content: bytes) -> dict[str, Tensor]:
     """The `state_dict()`; CheckpointError where the bytes are not in safetensors format."""
     try:
         return safetensors.torch.load(content)
-    except (SafetensorError, ValueError) as error:
-        raise CheckpointError(f"the weights are not safetensors: {error}") from error
+    except Exception as error:  # of a type or size that torch lacks, too
+        raise CheckpointError(f"the weights are not safetensors: {first_line(error)}") from error
 
 
 def load_weights(network: nn.Module, content: bytes) -> None:
@@ -119,10 +118,12 @@ class _StateUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if module == "torch" and name in _STORAGES:
             return _STORAGES[name]
+        # made anew each time, since a file can set attributes of what it gets: those of Counter would be everybody's
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _rebuild
+            return lambda *values: _rebuild(*values)
         if (module, name) in (("collections", "OrderedDict"), ("collections", "Counter")):
-            return getattr(collections, name)
+            kind = getattr(collections, name)
+            return lambda *values: kind(*values)
         raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no trainer state needs")
 
     def persistent_load(self, pid: Any) -> Tensor:
