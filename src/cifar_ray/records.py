@@ -112,9 +112,9 @@ class SweepRecord(Record):
         return bool(self.interruptions or self.resumptions)
 
     @property
-    def commits(self) -> frozenset[str | None]:
-        """Of all source that ran it."""
-        return frozenset({self.commit, *(each.commit for each in self.resumptions)})
+    def commits(self) -> tuple[str | None, ...]:
+        """Of all source that ran it, each once, in order."""
+        return tuple(dict.fromkeys([self.commit, *(each.commit for each in self.resumptions)]))
 
     @property
     def device(self) -> Device:

@@ -93,6 +93,7 @@ def test_a_clear_lead_is_called_one(runs: RunStore, put: Put) -> None:
 
 
 RESUMED = Resumption(at="2026-01-01T00:00:00+00:00", commit="def", versions={}, hardware={})
+ELSEWHERE = replace(RESUMED, commit="abc", hardware={"cpu_model": "another"})
 
 
 @pytest.mark.parametrize(
@@ -104,6 +105,7 @@ RESUMED = Resumption(at="2026-01-01T00:00:00+00:00", commit="def", versions={}, 
         ({"reduction_factor": 2}, "budgets differ", True),
         ({"commit": "def"}, "versions of the code differ", True),
         ({"resumptions": (RESUMED,)}, "versions of the code differ", True),
+        ({"resumptions": (ELSEWHERE,)}, "machines differ", True),
         ({"definition": "[fixed]"}, "different definitions", True),
         ({"is_cohort": True}, "some trained in cohorts", True),
         ({"validation_share": 0.02}, "no validation accuracy is set against another", True),

@@ -111,6 +111,17 @@ def test_a_sweep_that_cut_is_refused_with_the_way_out(
     assert "cifar-ray job submit cnn --max-epochs 3 --grace-period 3" in str(refused.value.hint)
 
 
+def test_a_sweep_that_has_not_begun_all_its_trials_is_refused(
+    runs: RunStore, sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics], trial_record: TrialRecord
+) -> None:
+    """What its regret says of a grace period is that of a part."""
+    put(runs, sweep_record, epoch_metrics[0], trial_record)
+    runs.objects.delete("cnn-1/trials/t0003/trial.json")
+    with pytest.raises(ConfigurationError, match="has begun 3 of its 4 trials") as refused:
+        measure_curve_bias(runs, "cnn-1")
+    assert "--sweep-id cnn-1 --resume" in str(refused.value.hint)
+
+
 def test_a_population_is_refused(
     runs: RunStore, sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics], trial_record: TrialRecord
 ) -> None:

@@ -225,6 +225,11 @@ def test_a_sweep_whose_driver_is_silent_is_not_drawn_again(
             pass
     page.wait_for_timeout(100)
     assert page.evaluate("getSelection().toString()") == "cnn-1"
+    assert page.locator("#liveness").inner_text() == "driver silent since 2026-01-01 00:00 UTC"
+    assert page.locator("main .tag.state").first.inner_text() == "running, silent"
+    advice = page.locator("main").inner_text()
+    assert "Its driver has been silent since 2026-01-01 00:00 UTC." in advice
+    assert "cifar-ray job submit cnn --sweep-id cnn-1 --resume" in advice
 
 
 def test_a_comparison_has_the_mean_of_what_is_evaluated_meanwhile(

@@ -8,6 +8,7 @@ import pytest
 
 from cifar_ray.errors import RecordError
 from cifar_ray.finals import Finals
+from cifar_ray.provenance import Resumption
 from cifar_ray.records import EpochMetrics, Interruption, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.reporting.payload import page_payload, sweep_payload, sweep_rows, to_json
 from cifar_ray.statistics import wilson_interval
@@ -88,6 +89,22 @@ def test_a_sweep_that_went_on_has_pauses(running: RunStore, result: SweepResult)
     assert has_pauses()
     running.write_result(result)
     assert has_pauses()
+
+
+def test_what_a_resumed_sweep_went_on_with_is_told(running: RunStore, trial_record: TrialRecord) -> None:
+    sweep = running.sweep("cnn-1")
+    hardware = {**sweep.hardware, "cpu_model": "another"}
+    later = Resumption(at="2026-01-02T00:00:00+00:00", commit="def", versions=sweep.versions, hardware=hardware)
+    running.add_resumption("cnn-1", later)
+    # by a version that has one more setting
+    running.write_trial(
+        "cnn-1", replace(trial_record, trial_id="t0001", config={**trial_record.config, "first_size": 32})
+    )
+    detail = sweep_payload(running, "cnn-1")
+    assert detail["row"]["has_pauses"]
+    assert detail["sweep"]["commits"] == [sweep.commit, "def"]
+    assert detail["sweep"]["resumed"] == ["at 2026-01-02T00:00:00+00:00: commit def, cpu_model another"]
+    assert "first_size" not in [each["name"] for each in detail["parameters"]], "the others have its default"
 
 
 def test_finals_are_told_while_they_run(

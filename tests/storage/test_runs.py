@@ -67,12 +67,12 @@ def test_interruptions_are_added_to_the_sweeps_record(runs: RunStore, sweep_reco
 
 def test_a_resumption_is_added_to_the_sweeps_record(runs: RunStore, sweep_record: SweepRecord) -> None:
     runs.create_sweep(sweep_record)
-    assert (runs.sweep("cnn-1").has_pauses, runs.sweep("cnn-1").commits) == (False, {sweep_record.commit})
+    assert (runs.sweep("cnn-1").has_pauses, runs.sweep("cnn-1").commits) == (False, (sweep_record.commit,))
     with_card = {"accelerator_types": "T4"}
     resumption = Resumption(at="2026-01-01T00:00:00+00:00", commit="def", versions={}, hardware=with_card)
     runs.add_resumption("cnn-1", resumption)
     assert runs.sweep("cnn-1") == replace(sweep_record, resumptions=(resumption,))
-    assert (runs.sweep("cnn-1").has_pauses, runs.sweep("cnn-1").commits) == (True, {sweep_record.commit, "def"})
+    assert (runs.sweep("cnn-1").has_pauses, runs.sweep("cnn-1").commits) == (True, (sweep_record.commit, "def"))
 
 
 def test_other_folders_are_no_sweeps(runs: RunStore) -> None:

@@ -201,7 +201,8 @@ def _cautions(comparison: Comparison) -> dict[str, bool]:
     scores = [each.scores for each in comparison.contenders if each.scores]
     alone = [each.sweep.sweep_id for each in comparison.alone if comparison.groups]
     seed_sets = {frozenset(sweep.seed for sweep in members) for members in alike_sweeps(sweeps)}
-    hardware = {(s.hardware.get("cpu_model"), s.hardware.get("accelerator_types")) for s in sweeps}
+    nodes = [each for sweep in sweeps for each in (sweep.hardware, *(later.hardware for later in sweep.resumptions))]
+    hardware = {(each.get("cpu_model"), each.get("accelerator_types")) for each in nodes}
     studies = {sweep.study for sweep in sweeps}
     return {
         "the training images differ (SHA-256): a difference may be the data's, so no sweep is called the better one": (
@@ -231,10 +232,9 @@ def _cautions(comparison: Comparison) -> dict[str, bool]:
         "not all train the same given configurations (`--best-of`): what the search took is not in what they spent": (
             len({sweep.best_of for sweep in sweeps}) > 1
         ),
-        "versions of the code differ (commit): a difference may be theirs": len(
-            frozenset().union(*(sweep.commits for sweep in sweeps))
-        )
-        > 1,
+        "versions of the code differ (commit): a difference may be theirs": (
+            len({commit for sweep in sweeps for commit in sweep.commits}) > 1
+        ),
         "machines differ: seconds of one are not seconds of another": len(hardware) > 1,
         "some count in accelerator-seconds, some in core-seconds: no same spend to compare at": (
             len({each.unit for each in comparison.contenders}) > 1

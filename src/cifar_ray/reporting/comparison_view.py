@@ -83,6 +83,8 @@ def _contender_numbers(contender: Contender) -> dict[str, Any]:
         "data_sha256": sweep.dataset.fingerprint,
         "seed": sweep.seed,
         "commit": sweep.commit,
+        "commits": list(sweep.commits),
+        "has_pauses": sweep.has_pauses,
         "chosen_by": chosen_by(sweep),
         **asdict(sweep.budget),
         "num_epochs": len(contender.metrics),
@@ -168,11 +170,11 @@ def _rows(contenders: Sequence[Contender], common: float | None) -> list[Row]:
         row("trials × epochs", [f"{sweep.num_trials} × {sweep.max_epochs}" for sweep in sweeps]),
         row("grace, reduction", [f"{sweep.grace_period}, {sweep.reduction_factor}" for sweep in sweeps]),
         row("epochs trained", map(_epochs, contenders)),
-        row("wall time", [seconds(each.result.wall_s) if each.result else MISSING for each in contenders]),
+        row("wall time", map(_wall_time, contenders)),
         row("trained for", map(_spent, contenders)),
         row("price", map(_price, contenders)),
         row("searcher", map(chosen_by, sweeps)),
-        row("commit", [_commit(sweep.commit) for sweep in sweeps]),
+        row("commit", [", ".join(map(_commit, sweep.commits)) for sweep in sweeps]),
         row("data", [data_name(sweep.dataset) for sweep in sweeps]),
         row("data SHA-256", [sweep.dataset.fingerprint[:12] for sweep in sweeps]),
     ]
@@ -183,6 +185,12 @@ def _score_rows(label: str, scores: Sequence[Score | None]) -> list[Row]:
         (label, [percent(each.accuracy if each else None, 2) for each in scores]),
         ("95 % interval", [interval_text(each.interval if each else None) for each in scores]),
     ]
+
+
+def _wall_time(contender: Contender) -> str:
+    if contender.result is None:
+        return MISSING
+    return f"{seconds(contender.result.wall_s)}{' with pauses' if contender.sweep.has_pauses else ''}"
 
 
 def _commit(commit: str | None) -> str:

@@ -82,6 +82,11 @@ def measure_curve_bias(runs: RunStore, sweep_id: str) -> CurveBias:
             f"sweep {sweep_id} is of a population, whose trials do not start from scratch",
             f"run one that cuts nothing: cifar-ray job submit {sweep.study} --grace-period EPOCHS",
         )
+    if len(trials) < sweep.num_trials:
+        raise ConfigurationError(
+            f"sweep {sweep_id} has begun {len(trials)} of its {sweep.num_trials} trials",
+            f"finish it first: cifar-ray job submit {sweep.study} --sweep-id {sweep_id} --resume",
+        )
     used = [trial.trial_id for trial in trials if trial.outcome in ("completed", "diverged")]
     cut = [trial.trial_id for trial in trials if trial.outcome in ("stopped", "running")]
     if cut or len(used) < 3:

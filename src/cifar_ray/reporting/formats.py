@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING as REQUIRED
+from dataclasses import fields, replace
 from typing import Any
 
 from cifar_ray.cifar10 import CLASSES
 from cifar_ray.errors import plain
-from cifar_ray.records import DatasetRecord, SweepRecord
+from cifar_ray.provenance import Resumption
+from cifar_ray.records import DatasetRecord, SweepRecord, TrialRecord
 from cifar_ray.resource_use import Cost
 from cifar_ray.studies import STUDIES
 from cifar_ray.studies.options import PUBLISHED
@@ -91,12 +93,28 @@ def population_text(budget: Budget) -> str:
     return f"a population of {size}, {GENERATIONS} generations of {counted(budget.max_epochs, 'epoch')}"
 
 
+def resumed_text(resumption: Resumption, sweep: SweepRecord) -> str:
+    """When the sweep was resumed, and in what that run differed from its first one."""
+    found, first = {**resumption.versions, **resumption.hardware}, {**sweep.versions, **sweep.hardware}
+    changes = [f"{name} {value}" for name, value in found.items() if value != first.get(name)]
+    if resumption.commit != sweep.commit:
+        changes.insert(0, f"commit {resumption.commit or 'unknown'}")
+    return f"at {resumption.at}{': ' if changes else ''}{', '.join(changes)}"
+
+
 def usage_text(sizes: Mapping[str, int]) -> str:
     """How many objects a sweep has in the store, and how large they are together."""
     return f"{counted(len(sizes), 'object')}, {sum(sizes.values()) / 2**20:,.1f} MiB"
 
 
-_DEFAULTS = {field.name: field.default for field in fields(TrialConfig)}
+_DEFAULTS = {field.name: field.default for field in fields(TrialConfig) if field.default is not REQUIRED}
+
+
+def with_defaults(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """The trials, with the default of each setting that only others have: a later version may have resumed."""
+    names = {name for trial in trials for name in trial.config} & set(_DEFAULTS)
+    usual = {name: _DEFAULTS[name] for name in names}
+    return [replace(trial, config=usual | dict(trial.config)) for trial in trials]
 
 
 def setting(name: str, config: Mapping[str, Any], digits: int = 3) -> str:
@@ -104,7 +122,7 @@ def setting(name: str, config: Mapping[str, Any], digits: int = 3) -> str:
     model, value, described = config.get("model"), config.get(name), DESCRIPTIONS.get(name, Setting())
     is_unused = bool(described.optimizers) and config.get("optimizer") not in described.optimizers
     is_of_others = model is not None and bool(described.models) and model not in described.models
-    is_off = described.is_method and value == _DEFAULTS[name]
+    is_off = described.is_method and value == _DEFAULTS.get(name)
     if is_unused or is_of_others or is_off:
         return MISSING
     return value_text(value, digits)

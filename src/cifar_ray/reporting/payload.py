@@ -25,7 +25,9 @@ from cifar_ray.reporting.formats import (
     cost_text,
     is_cifar10,
     percent,
+    resumed_text,
     setting,
+    with_defaults,
 )
 from cifar_ray.reporting.parameters import METHOD, varied_parameters
 from cifar_ray.reporting.score_rows import SETTINGS, report_note, score_columns
@@ -63,7 +65,7 @@ def sweep_payload(runs: RunStore, sweep_id: str) -> dict[str, Any]:
     summary = runs.summary(sweep_id)
     sweep, result, scores = summary.sweep, summary.result, summary.scores
     search, finals = _so_far(runs, sweep), None if result else _finals_so_far(runs, sweep)
-    trials = search.trials
+    trials = with_defaults(search.trials)
     checkpoints: dict[str, list[int]] = defaultdict(list)
     for key in runs.objects.keys(layout.trials(sweep_id)):
         if (found := layout.checkpoint_of(key)) and key.endswith(f"/{layout.MANIFEST}"):
@@ -72,7 +74,13 @@ def sweep_payload(runs: RunStore, sweep_id: str) -> dict[str, Any]:
     same_settings, settings = _without_repetition([_settings(trial) for trial in trials])
     return {
         "row": _row(summary, search, finals),
-        "sweep": asdict(sweep) | {"chosen_by": chosen_by(sweep), "budget": budget_text(sweep)},
+        "sweep": asdict(sweep)
+        | {
+            "chosen_by": chosen_by(sweep),
+            "budget": budget_text(sweep),
+            "commits": [commit or "unknown" for commit in sweep.commits],
+            "resumed": [resumed_text(each, sweep) for each in sweep.resumptions],
+        },
         "rungs": milestones(sweep.budget),
         "settings": [{"name": name, "label": label} for name, label in SETTINGS.items()],
         "parameters": varied_parameters(sweep, trials),

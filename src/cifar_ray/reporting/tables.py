@@ -6,10 +6,18 @@ import re
 from collections.abc import Mapping, Sequence
 
 from cifar_ray.errors import plain
-from cifar_ray.provenance import Resumption
 from cifar_ray.records import SweepRecord, SweepResult, TestScores
 from cifar_ray.reporting.finals_rows import HEADING, NOTE, finals_rows
-from cifar_ray.reporting.formats import MISSING, budget_text, caution, chosen_by, cost_text, percent, seconds
+from cifar_ray.reporting.formats import (
+    MISSING,
+    budget_text,
+    caution,
+    chosen_by,
+    cost_text,
+    percent,
+    resumed_text,
+    seconds,
+)
 from cifar_ray.reporting.score_rows import report_note, score_columns
 
 CURVES = "figures/curves.png"
@@ -63,7 +71,7 @@ def _section(scores: TestScores, sweep: SweepRecord, result: SweepResult | None,
         f"seed {sweep.seed}; searcher: {chosen_by(sweep)}; {budget_text(sweep)}",
         f"commit {sweep.commit or 'unknown'} (sweep), {scores.commit or 'unknown'} (test); {versions}",
         f"hardware: {hardware}",
-        *(_resumed_text(each, sweep) for each in sweep.resumptions),
+        *(f"resumed {resumed_text(each, sweep)}" for each in sweep.resumptions),
     ]
     if result is not None:
         outcomes = ", ".join(f"{count} {name}" for name, count in sorted(result.outcomes.items()))
@@ -85,15 +93,6 @@ def _section(scores: TestScores, sweep: SweepRecord, result: SweepResult | None,
         f"![Predicted by true class](../../{scores.sweep_id}/report/{CONFUSION})",
         confusion_table(scores),
     ]
-
-
-def _resumed_text(resumption: Resumption, sweep: SweepRecord) -> str:
-    """When the sweep was resumed, and in what that run differed from its first one."""
-    found, first = {**resumption.versions, **resumption.hardware}, {**sweep.versions, **sweep.hardware}
-    changes = [f"{name} {value}" for name, value in found.items() if value != first.get(name)]
-    if resumption.commit != sweep.commit:
-        changes.insert(0, f"commit {resumption.commit or 'unknown'}")
-    return f"resumed at {resumption.at}{': ' if changes else ''}{', '.join(changes)}"
 
 
 def _and_finals(result: SweepResult) -> str:

@@ -28,6 +28,7 @@ from cifar_ray.reporting.formats import (
     seconds,
     setting,
     value_text,
+    with_defaults,
 )
 from cifar_ray.reporting.score_rows import SETTINGS, report_note, score_columns
 from cifar_ray.storage.runs import SweepSummary
@@ -115,6 +116,7 @@ def trials_renderable(summary: SweepSummary, trials: Sequence[TrialRecord]) -> R
     """
     sweep, cost = summary.sweep, summary.result.cost if summary.result else None
     is_interrupted = summary.state == "interrupted" and not sweep.parent
+    trials = with_defaults(trials)
     ranked = best_first(trials)
     used = [name for name in SETTINGS if len({str(trial.config.get(name)) for trial in trials}) > 1]
     has_heirs = any(trial.parent for trial in trials)

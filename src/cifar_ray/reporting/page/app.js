@@ -118,7 +118,7 @@ function showState(view) {
   const running = rows.filter(({ state }) => state === "running");
   const silent = running.filter((row) => !isAlive(row));
   const [mood, text] = failure ? ["bad", failure instanceof TypeError ? "server does not answer" : failure.message]
-    : !app.isLive ? ["", ""] : silent.length ? ["warn", "driver silent for 25 s"] : ["good", "live"];
+    : !app.isLive ? ["", ""] : silent.length ? ["warn", silent[0].silent_since ? `driver silent since ${moment(silent[0].silent_since)} UTC` : "driver silent for 25 s"] : ["good", "live"];
   live.className = `liveness ${mood}`;
   live.textContent = text;
   const notes = rows.map(({ caution }) => caution).filter(Boolean);
@@ -126,6 +126,7 @@ function showState(view) {
 }
 
 function isAlive(row) {
+  if (row.silent_since) return false;
   const known = pulses.get(row.id);
   if (!known || known.heartbeat !== row.heartbeat) pulses.set(row.id, { heartbeat: row.heartbeat, at: Date.now() });
   return Date.now() - pulses.get(row.id).at < QUIET_MS;

@@ -45,7 +45,7 @@ function sideBySide(found) {
     ["95 % interval", ...rows.map((row) => (row.test ? intervalText(row.test.interval) : MISSING))],
     ["epochs trained", ...rows.map((row) => count(row.num_epochs))],
     ["wall time", ...rows.map((row) => duration(row.wall_s) + withPauses(row))], ["cost", ...rows.map((row) => row.cost?.text ?? MISSING)],
-    ["commit", ...sweeps.map((sweep) => sweep.commit ?? "unknown")],
+    ["commit", ...sweeps.map((sweep) => sweep.commits.join(", "))],
     ...settingNames(found).map(([name, label]) => [`winner: ${label}`, ...found.map((each) => winnerOf(each)?.settings[name] ?? MISSING)]),
   ];
 }

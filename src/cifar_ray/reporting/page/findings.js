@@ -51,6 +51,7 @@ function findings(detail) {
 /** What a sweep without test scores needs first; null for one that has them. */
 function nextStep({ row, sweep }) {
   if (sweep.parent) return `These are the finals of ${sweep.parent}: they are resumed and scored with it.`;
+  if (row.silent_since) return [`Its driver has been silent since ${moment(row.silent_since)} UTC. If it is gone, resume the sweep: `, submit(`${row.study} --sweep-id ${row.id} --resume`)];
   if (row.state === "running") return "Wait: the sweep is still running.";
   if (row.state === "interrupted") return ["Resume it: ", submit(`${row.study} --sweep-id ${row.id} --resume`)];
   if (!row.winner) return "There is no winner to score: look at the failures, mend the cause, then start another sweep.";

@@ -59,7 +59,7 @@ const outcomeTag = (outcome, row) =>
   el("span", { class: `tag outcome ${OUTCOMES.includes(outcome) ? outcome : ""}` },
     el("span", { "aria-hidden": "true", class: "mark" }, MARKS[outcome] ?? "■"), outcomeName(outcome, row));
 
-const stateTag = (row) => el("span", { class: `tag state ${row.state}` }, row.state);
+const stateTag = (row) => el("span", { class: `tag state ${row.state}` }, row.state, row.silent_since ? ", silent" : "");
 
 const dataTag = (row) =>
   el("span", { class: row.is_cifar10 ? "data" : "data other" }, row.data, row.is_cifar10 ? "" : el("b", {}, " NOT CIFAR-10"));

@@ -34,7 +34,7 @@ function sweepHead(detail, tab) {
       el("a", { href: sweepAddress(row.id), "aria-current": tab === "sweep" ? "page" : null }, "Sweep"),
       el("a", { href: sweepAddress(row.id, "test"), "aria-current": tab === "test" ? "page" : null }, "Test scores")),
     el("div", { class: "tiles" },
-      tile("best validation", percentSign(row.best_validation), !row.best_trial ? "no epoch yet" : row.is_retrained ? `trial ${row.winner}, retrained in the finals` : `trial ${row.best_trial}`),
+      tile("best validation", percentSign(row.best_validation), !row.best_trial ? noEpoch(detail).toLowerCase() : row.is_retrained ? `trial ${row.winner}, retrained in the finals` : `trial ${row.best_trial}`),
       tile("test accuracy", percentSign(row.test?.accuracy), row.test ? `95 %: ${intervalText(row.test.interval)}` : sweep.parent ? `scored with ${sweep.parent}` : "not evaluated"),
       tile("trials ended", `${ended} of ${row.num_trials}`, outcomeBar(row)),
       tile(`wall time${withPauses(row)}`, duration(row.wall_s), `${count(row.num_epochs)} epochs trained`),
@@ -107,5 +107,6 @@ function provenanceFacts({ sweep }) {
     ["a trial asks for", `${sweep.accelerators_per_trial} accelerators, ${sweep.cpus_per_trial} CPUs${sweep.is_cohort ? ", as a cohort" : ""}`],
     ["hardware", Object.entries(sweep.hardware).filter(([, value]) => value).map(([name, value]) => `${name.replaceAll("_", " ")}: ${value}`).join(", ")],
     ["versions", Object.entries(sweep.versions).map((pair) => pair.join(" ")).join(", ")], ["started (UTC)", moment(sweep.started_at)],
+    ...sweep.resumed.map((text) => ["resumed", text]),
   ]);
 }
