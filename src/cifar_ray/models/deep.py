@@ -7,6 +7,7 @@ from collections import OrderedDict
 from torch import nn
 
 from cifar_ray.cifar10 import CLASSES
+from cifar_ray.models.convolution import Conv2d
 from cifar_ray.models.dropout import Dropout
 
 CONVOLUTIONS_PER_STAGE = 2
@@ -45,7 +46,7 @@ def _stage(num_in: int, num_out: int, batch_norm: bool) -> nn.Sequential:
     layers: list[nn.Module] = []
     for index in range(CONVOLUTIONS_PER_STAGE):
         source = num_in if index == 0 else num_out
-        layers.append(nn.Conv2d(source, num_out, kernel_size=3, padding=1, bias=not batch_norm))
+        layers.append(Conv2d(source, num_out, kernel_size=3, padding=1, bias=not batch_norm))
         if batch_norm:
             layers.append(nn.BatchNorm2d(num_out))
         if index == CONVOLUTIONS_PER_STAGE - 1:

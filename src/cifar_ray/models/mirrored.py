@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+
+from cifar_ray.models.convolution import convolution
 
 
 class MirroredConv2d(nn.Module):
@@ -32,7 +33,7 @@ class MirroredConv2d(nn.Module):
         """The outputs of the filters, then those of their mirror images."""
         # indexing the channels would lose the channels-last layout and gather the gradients one by one
         mirrored = torch.cat([self.weight[:, start:end] for start, end in self._partners], dim=1).flip(3)
-        return functional.conv2d(values, torch.cat([self.weight, mirrored]), padding=1)
+        return convolution(values, torch.cat([self.weight, mirrored]))
 
 
 class MirroredBatchNorm2d(nn.BatchNorm2d):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cifar_ray.cifar10 import CLASSES
+from cifar_ray.models.convolution import Conv2d
 from cifar_ray.models.dropout import Dropout
 
 WIDTHS = (64, 128, 256, 512)
@@ -49,7 +50,7 @@ class NfResNet(nn.Module):
         return cast("Tensor", self.head(values.mean(dim=(2, 3))))
 
 
-class StandardisedConv2d(nn.Conv2d):
+class StandardisedConv2d(Conv2d):
     """A convolution whose filters have mean zero and, times the fan-in, variance one, before a gain of their own."""
 
     def __init__(self, num_in: int, num_out: int, *, kernel_size: int, stride: int = 1, padding: int = 0) -> None:
@@ -66,7 +67,7 @@ class StandardisedConv2d(nn.Conv2d):
 
     def forward(self, values: Tensor) -> Tensor:
         """The convolution."""
-        return functional.conv2d(values, self.standardised_weight(), self.bias, self.stride, self.padding)
+        return self._conv_forward(values, self.standardised_weight(), self.bias)
 
 
 class _Block(nn.Module):

@@ -7,6 +7,7 @@ from typing import cast
 from torch import nn
 
 from cifar_ray.cifar10 import CLASSES
+from cifar_ray.models.convolution import Conv2d
 from cifar_ray.models.dropout import Dropout
 from cifar_ray.studies.trial_config import Stem
 from cifar_ray.torchvision_import import torchvision
@@ -24,5 +25,8 @@ def resnet(*, depth: int, dropout: float, stem: Stem) -> nn.Module:
         model.conv1 = nn.Conv2d(3, 64, kernel_size=3, stride=1, padding=1, bias=False)
         nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
         model.maxpool = nn.Identity()
+    for layer in model.modules():
+        if type(layer) is nn.Conv2d:
+            layer.__class__ = Conv2d
     model.fc = nn.Sequential(Dropout(dropout), model.fc)
     return cast("nn.Module", model)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cifar_ray.cifar10 import CLASSES
+from cifar_ray.models.convolution import Conv2d
 from cifar_ray.models.mirrored import MirroredBatchNorm2d, MirroredConv2d, pool_pairs
 
 WIDTHS = (64, 256, 256)
@@ -112,7 +113,7 @@ class _Block(nn.Module):
 
 def _convolution(num_in: int, num_out: int, is_mirrored: bool) -> nn.Module:
     if not is_mirrored:
-        layer = nn.Conv2d(num_in, num_out, kernel_size=3, padding=1, bias=False)
+        layer = Conv2d(num_in, num_out, kernel_size=3, padding=1, bias=False)
         nn.init.dirac_(layer.weight[:num_in])
         return layer
     # only the whitening gives as few channels: no block does, even at half the usual width
