@@ -21,7 +21,7 @@ from cifar_ray.tuning.remote import run_each_on_best_node
 
 @click.command(help=__doc__)
 @click.argument("sweeps", nargs=-1)
-@click.option("--storage", metavar="URI", help="s3://bucket/prefix or a folder. [default: CIFAR_RAY_STORAGE]")
+@click.option("--storage", metavar="URI", help="s3://bucket/prefix or a folder. [default: as for sweeps]")
 def evaluate_best(sweeps: tuple[str, ...], storage: str | None) -> None:
     connect()
     settings = read_settings()

@@ -81,6 +81,13 @@ def test_images_are_joined_in_autocasts_bfloat16(monkeypatch):
         assert not convolution._is_faster_joined(images, weight)
 
 
+def test_code_with_it_can_be_compiled_as_a_whole():
+    images, weight = torch.randn(16, 64, 4, 4).bfloat16(), torch.randn(64, 64, 3, 3).bfloat16()
+    compiled = torch.compile(convolution.convolution, backend="eager", fullgraph=True)
+
+    torch.testing.assert_close(compiled(images, weight), functional.conv2d(images, weight, padding=1))
+
+
 SPEED_NET = {"model": "speed_net", "optimizer": "muon"}
 MODELS = [
     ({"model": "resnet"}, {(256, 8, 8), (512, 4, 4)}),
