@@ -75,6 +75,28 @@ def test_it_is_planned(tmp_path: Path) -> None:
     assert "next: cifar-ray job submit sizes" in done.stdout
 
 
+def test_a_population_is_planned_as_the_sweep_of_another_searcher(jobs: Path) -> None:
+    population = OWN.replace("num_trials = 4, max_epochs = 2", "num_trials = 20, max_epochs = 5")
+    searched = population.replace("space = {", "space = { learning_rate = [0.01, 0.02],")
+    (jobs / "sizes.toml").write_text('searcher = "pbt"\n' + searched.replace("learning_rate = 0.01, ", ""))
+    words = ["--searcher", "random", "--max-epochs", "3", "--trials", "4", "--reduction-factor", "4"]
+    done = run("plan", "sizes", *words, "--workers", "1", "--simulations", "3", "--epoch-s", "1", "--deadline", "1h")
+    assert done.exit_code == 0, done.output
+    command = done.stdout.partition("next: ")[2].split()
+    assert command[:4] == ["cifar-ray", "job", "submit", "sizes"]
+    assert "--searcher random" in " ".join(command)
+    assert run("job", "submit", *command[3:], "--dry-run").exit_code == 0
+
+
+def test_a_study_is_shown_with_all_digits_of_its_values(jobs: Path) -> None:
+    exact = OWN.replace("space = {", "space = { momentum = [0.12345, 0.12349], seed = { uniform = [0, 4294967295] },")
+    (jobs / "sizes.toml").write_text(exact.replace("0.01", "0.0123456"))
+    shown = run("study", "show", "sizes").output
+    assert "0.12345 or 0.12349" in shown
+    assert "0 to 4294967295, uniform, whole numbers" in shown
+    assert "always 0.0123456" in shown
+
+
 def test_it_is_submitted_with_its_file(jobs: Path) -> None:
     done = run("job", "submit", "sizes", "--trials", "2", "--dry-run")
     spec = json.loads(done.output)

@@ -97,6 +97,7 @@ def test_what_a_file_may_say_beyond_that() -> None:
         ("batch_size = 32", "batch_size = 32\nfilter_rate = 0.2", "filter_rate=0.2 would do nothing"),
         ("batch_size = 32", "batch_size = 32\nlr = 0.2", "unknown setting 'lr'"),
         ('optimizer = "sgd"', 'optimizer = "sdg"', "optimizer: Input should be 'adam'"),
+        ('model = "classic_cnn"', 'model = ["classic_cnn"]', "model: Input should be 'classic_cnn'"),
     ],
 )
 def test_what_is_wrong_is_named(line: str, instead: str, says: str, tmp_path: Path) -> None:
@@ -105,6 +106,30 @@ def test_what_is_wrong_is_named(line: str, instead: str, says: str, tmp_path: Pa
     with pytest.raises(ConfigurationError, match=says) as refused:
         read_study(tmp_path / "mine.toml")
     assert refused.value.message.startswith(f"study file {tmp_path / 'mine.toml'}: ")
+
+
+@pytest.mark.parametrize("model", ['["classic_cnn"]', "3", "{ of = 3 }"])
+def test_a_cohorts_model_is_checked_like_any_other(model: str) -> None:
+    with pytest.raises(ConfigurationError, match="model: Input should be 'classic_cnn'"):
+        parse_study("mine", "is_cohort = true\n" + OWN.replace('"classic_cnn"', model))
+
+
+MANY = [each / 50 for each in range(41)]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "says"),
+    [
+        (("nesterov", ["true", "false"]), ("momentum", MANY[:40]), "nesterov is True"),
+        (("nesterov", ["false", "true"]), ("momentum", MANY[:40][::-1]), "nesterov is True"),
+        (("alternating_flip", ["false", "true"]), ("augmentation", ["true"] * 99 + ["false"]), "alternating_flip is"),
+    ],
+)
+@pytest.mark.parametrize("is_first", [True, False])
+def test_two_values_that_exclude_each_other_are_found(first, second, says: str, is_first: bool) -> None:
+    lines = [f"{name} = [{', '.join(map(str, values))}]" for name, values in (first, second)[:: 1 if is_first else -1]]
+    with pytest.raises(ConfigurationError, match=says):
+        parse_study("mine", OWN.replace("dropout = [0.0, 0.25]", "\n".join(["dropout = [0.0, 0.25]", *lines])))
 
 
 @pytest.mark.parametrize(

@@ -215,7 +215,7 @@ def _request(
     if (searcher or planned.searcher) == "pbt":
         raise ConfigurationError("plans simulate ASHA, not the training of a population", "take another --searcher")
     return Request(
-        study=planned.with_budget(max_epochs=max_epochs, grace_period=grace_period).with_searcher(searcher),
+        study=planned.with_searcher(searcher).with_budget(max_epochs=max_epochs, grace_period=grace_period),
         # `cpu` would be planned as a type of accelerator
         accelerator=CPU if accelerator and accelerator.upper() == CPU else accelerator,
         wish=Wish(chance=None if chance is None else chance / 100, budget=budget, deadline_s=deadline_s),

@@ -19,12 +19,12 @@ def plan_command(plan: Plan) -> str:
     budget = setup.budget(plan.grid.budget)
     # --max-epochs sets the epochs of the finals, too
     has_own_epochs = (planned.budget.max_epochs, planned.final_epochs) == (own.budget.max_epochs, own.final_epochs)
+    # a population's own budget may allow fewer epochs than the plan has
+    usual = own.with_searcher(planned.searcher).with_budget(max_epochs=budget.max_epochs).budget
     words = [
         *_option("--trials", budget.num_trials, own.budget.num_trials),
         *_option("--max-epochs", budget.max_epochs, budget.max_epochs if has_own_epochs else None),
-        *_option(
-            "--grace-period", budget.grace_period, own.with_budget(max_epochs=budget.max_epochs).budget.grace_period
-        ),
+        *_option("--grace-period", budget.grace_period, usual.grace_period),
         *_option("--reduction-factor", budget.reduction_factor, own.budget.reduction_factor),
         *_option("--searcher", planned.searcher, own.searcher),
         *_option("--seed", plan.seed, 0),

@@ -209,7 +209,7 @@ def _domain_text(domain: Domain) -> str:
 
 
 def _as_set(value: object) -> str:
-    return value if isinstance(value, str) else value_text(value)
+    return value if isinstance(value, str) else value_text(value, digits=12)
 
 
 def verbatim(text: str, style: str = "") -> Text:

@@ -91,7 +91,7 @@ class Range:
 
     def __str__(self) -> str:
         scale = "log-uniform" if self.is_log else "uniform"
-        return f"{self.low:g} to {self.high:g}, {scale}{', whole numbers' if self.is_whole else ''}"
+        return f"{self.low:.12g} to {self.high:.12g}, {scale}{', whole numbers' if self.is_whole else ''}"
 
 
 LogUniform = partial(Range, is_log=True)

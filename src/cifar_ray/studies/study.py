@@ -179,7 +179,9 @@ class Study:
         optimizers, models = (
             getattr(self.space.get(name), "values", (self.fixed.get(name),)) for name in ("optimizer", "model")
         )
-        return alone + ["muon"] * ("muon" in optimizers) + sorted({*models} - {"classic_cnn", None})
+        # a file's values are not checked yet, and may be of any type
+        others = {each for each in models if isinstance(each, str)} - {"classic_cnn"}
+        return alone + ["muon"] * ("muon" in optimizers) + sorted(others)
 
     def with_budget(
         self,

@@ -6,11 +6,12 @@ import random
 import re
 import tomllib
 from dataclasses import asdict
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from cifar_ray.errors import ConfigurationError, UnknownNameError
-from cifar_ray.studies.space import Range, sample_space
+from cifar_ray.studies.space import Choice, Range, sample_space
 from cifar_ray.studies.study import SETTINGS, Budget, Study
 from cifar_ray.studies.trial_config import TrialConfig, check_effects
 
@@ -19,6 +20,8 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,37}")
 _MAX_BYTES = 65_536
 _NUM_DRAWS = 64
 """Configurations that are drawn to see whether they are valid, besides one with each value or bound of each setting."""
+_FEW = 8
+"""Values of a setting that are tried with each value of every other one."""
 
 
 def study_files(folder: Path) -> dict[str, Path]:
@@ -81,9 +84,14 @@ def parse_study(name: str, text: str) -> Study:
 
 
 def _draw(study: Study) -> list[dict[str, Any]]:
-    """Some of the configurations that it may draw, then one with each value of each choice, then with each bound."""
+    """Some of the configurations that it may draw, then some with each pair of values, with each value, each bound."""
     rng, given = random.Random(0), {**study.fixed, "max_epochs": study.trial_budget.max_epochs}
     drawn = [given | sample_space(study.space, rng) for _ in range(_NUM_DRAWS)]
+    choices = {setting: domain.values for setting, domain in study.space.items() if isinstance(domain, Choice)}
+    # few draws, perhaps none, have both of two values that exclude each other, such as Nesterov and no momentum
+    for (one, some), (other, others) in combinations(choices.items(), 2):
+        if min(len(some), len(others)) <= _FEW:
+            drawn += [drawn[0] | {one: first, other: second} for first, second in product(some, others)]
     for setting, domain in sorted(study.space.items(), key=lambda each: isinstance(each[1], Range)):
         drawn += [drawn[0] | {setting: value} for value in domain.ends]
     return drawn
