@@ -38,6 +38,8 @@ pytestmark = [
     # torch's own, of its own
     pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.*"),
     pytest.mark.filterwarnings("ignore::FutureWarning:torch.*"),
+    # its advice on float32 products, which as an error would leave networks uncompiled
+    pytest.mark.filterwarnings("ignore:TensorFloat32 tensor cores:UserWarning"),
     pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device here"),
 ]
 CONFIG = TrialConfig(
