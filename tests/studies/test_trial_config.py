@@ -47,6 +47,12 @@ def test_what_sets_nothing_is_refused_with_what_would(text: str, says: str) -> N
     assert says in (caught.value.hint or "")
 
 
+@pytest.mark.parametrize(("name", "value"), [("learning_rate", 10**400), ("mixup", 2**53 + 1), ("max_epochs", 10**400)])
+def test_a_record_has_no_number_that_could_not_be_shown(name: str, value: int) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{name} is 1|^{name} is 9"):
+        TrialConfig.from_dict(SPEED_NET.to_dict() | {name: value})
+
+
 SPEED_NET = TrialConfig(
     model="speed_net", max_epochs=3, learning_rate=1.0, optimizer="muon", weight_decay=0.0, dropout=0.0
 )

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.studies.space import SearchSpace, sample_space
-from cifar_ray.studies.trial_config import TrialConfig, settings_where
+from cifar_ray.studies.trial_config import MAX_EPOCHS, TrialConfig, settings_where
 
 Searcher = Literal["random", "tpe", "bohb-style", "pbt"]
 """What chooses the configurations: chance, a model of how earlier trials did, or a population that hands on its best
@@ -27,7 +27,6 @@ VALIDATION_SHARE = 0.1
 LEAST_SHARE = 0.0001
 """Of an accelerator or core: Ray takes less for none, and a plan for more trials at once than it can simulate."""
 MAX_TRIALS = 100_000
-MAX_EPOCHS = 10_000
 MAX_FINALISTS = MAX_SEEDS = 100
 FINALISTS = 2
 """Finalists of a study that has no finals of its own and is given some."""

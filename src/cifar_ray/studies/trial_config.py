@@ -16,6 +16,8 @@ Border = Literal["black", "reflected"]
 RateScaling = Literal["none", "linear", "square_root"]
 Averaging = Literal["none", "ema", "lookahead"]
 
+MAX_EPOCHS = 10_000
+
 DEPTHS: Mapping[str, Sequence[int]] = {"deep_cnn": (2, 4, 6, 8), "resnet": (18, 34, 50), "nf_resnet": (18, 34)}
 """The depths that a model may have; models that are not named ignore it."""
 
@@ -146,7 +148,7 @@ class TrialConfig:
         _check_choice("averaging", self.averaging, get_args(Averaging))
         if self.model in DEPTHS:
             _check_choice("depth", self.depth, tuple(DEPTHS[self.model]))
-        _check(self.max_epochs >= 1, "max_epochs", self.max_epochs, "at least 1")
+        _check(1 <= self.max_epochs <= MAX_EPOCHS, "max_epochs", self.max_epochs, f"in [1, {MAX_EPOCHS}]")
         _check(2 <= self.batch_size <= 50_000, "batch_size", self.batch_size, "in [2, 50000]")
         _check(0 < self.learning_rate < float("inf"), "learning_rate", self.learning_rate, "above 0")
         _check(0 <= self.weight_decay < float("inf"), "weight_decay", self.weight_decay, "0 or above")
@@ -209,7 +211,7 @@ class TrialConfig:
         for name, value in values.items():
             # a bool is an int, too
             if (kind := _KINDS[name]) in (bool, int, float):
-                is_kind = type(value) is kind or (kind is float and type(value) is int)
+                is_kind = type(value) is kind or (kind is float and type(value) is int and abs(value) <= _MAX_WHOLE)
                 _check(is_kind, name, value, _WANTED[kind])
         try:
             return cls(**values)
@@ -218,6 +220,8 @@ class TrialConfig:
 
 
 _KINDS = get_type_hints(TrialConfig)
+_MAX_WHOLE = 2**53
+"""A greater whole number may be no float at all, and would fail wherever it is written as one."""
 _WANTED = {bool: "true, yes, false or no", int: "a whole number", float: "a number"}
 DESCRIPTIONS: Mapping[str, Setting] = {
     name: hint.__metadata__[0] for name, hint in get_type_hints(TrialConfig, include_extras=True).items()
