@@ -187,8 +187,12 @@ def test_epochs_together_are_epochs_alone(
     assert any(line.train_accuracy != line.validation_accuracy for line in itertools.chain(*alone.values()))
 
 
-def test_what_a_cohort_says_of_a_member_its_checkpoint_scores(runs: RunStore, training_data: TrainingData) -> None:
+def test_what_a_cohort_says_of_a_member_its_checkpoint_scores(
+    runs: RunStore, training_data: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On the images that validate, which a training of one epoch tells from those that train."""
+    # one of twenty images could change sides in bfloat16
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
     cohort = Cohort(training_data, data_seed=5)
     members = [
         make_trial(runs, f"t{index:04d}", max_epochs=1, learning_rate=rate) for index, rate in enumerate((0.003, 0.03))

@@ -8,11 +8,14 @@ from cifar_ray.tuning.connecting import VARIABLES
 
 # the first convolution of a wide speed net has activations of 90 MiB
 IN_A_THREAD = """
-import resource, statistics, threading, torch
+import ctypes, resource, statistics, threading, torch
 from cifar_ray.training.device import keep_freed_memory
 
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+# PR_SET_THP_DISABLE: huge pages would hide that all is asked for anew
+assert ctypes.CDLL(None).prctl(41, 1, 0, 0, 0) == 0
 
 def train():
     keep_freed_memory()

@@ -131,8 +131,10 @@ def test_images_grow_within_a_training(make_trial: MakeTrial, monkeypatch: pytes
     assert seen == trained
 
 
-def test_what_is_validated_is_what_is_kept(make_trial: MakeTrial) -> None:
+def test_what_is_validated_is_what_is_kept(make_trial: MakeTrial, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not the weights that are trained, where an average of them is validated."""
+    # one of twenty images could change sides in bfloat16
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
     run_of_trial = make_trial(averaging="ema", max_epochs=2)
     lines = run(run_of_trial)
     checkpoint = run_of_trial.trial.checkpoints.load_newest(print)

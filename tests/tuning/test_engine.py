@@ -12,12 +12,14 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import ray
 import torch
 
 from cifar_ray.data.split import TrainingData
 from cifar_ray.errors import DeviceError, NotAMemberError, StorageError
+from cifar_ray.models.pooled_norm import Norm, norm_pool_relu
 from cifar_ray.records import EpochMetrics
 from cifar_ray.storage import layout
 from cifar_ray.storage.checkpoints import CheckpointStore
@@ -34,6 +36,16 @@ from cifar_ray.tuning.standing import Standing
 SETTINGS = get_study("cnn").with_budget(num_trials=4, max_epochs=3).sample(0)
 DEADLINE_S = 60
 MakeEngine = Callable[..., CohortEngine]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_loops() -> None:
+    """Compiles the CPU's loops before anything is timed: that takes longer than some have patience here."""
+    weight, variance, bias, mean = torch.ones(3), torch.ones(3), torch.zeros(3), torch.zeros(3)
+    norm = Norm(weight=weight, bias=bias, running_mean=mean, running_var=variance, channels=np.arange(3))
+    for dtype in (torch.float32, torch.bfloat16):
+        images = torch.randn(2, 3, 4, 4, dtype=dtype, requires_grad=True)
+        norm_pool_relu(images, norm, is_training=True).sum().backward()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import math
 import re
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock, call
@@ -15,6 +16,7 @@ from ray.exceptions import ActorDiedError, GetTimeoutError, RayTaskError
 from ray.tune.execution.tune_controller import TuneController
 
 from cifar_ray.errors import DeviceError, NotAMemberError
+from cifar_ray.records import EpochMetrics
 from cifar_ray.tuning import member as member_module
 from cifar_ray.tuning import member_threads
 from cifar_ray.tuning.assignment import assign
@@ -194,6 +196,24 @@ def test_a_trial_that_waits_as_its_sweep_ends_joins_no_engine_again(
         assert len(watch.joined) == MAX_LOSSES + 1
 
 
+def test_an_epoch_ends_a_row_of_lost_nodes(monkeypatch: pytest.MonkeyPatch, epoch_metrics: list[EpochMetrics]) -> None:
+    num_epochs = 2 * MAX_LOSSES
+    lines = [replace(epoch_metrics[0], epoch=number) for number in range(1, num_epochs + 1)]
+    watch: Any = LosingWatch(ends_after=math.inf)
+
+    def epochs_of(member: Member, engine: object) -> Iterator[tuple[EpochMetrics, list[Any]]]:
+        """Those that there are from its checkpoints, and one more before its node is lost."""
+        num_joined = len(watch.joined)
+        for line in lines[: num_joined + 1]:
+            yield line, []
+        if num_joined < num_epochs:
+            watch.lose(engine)
+
+    monkeypatch.setattr(Member, "_epochs_of", epochs_of)
+    trial = Member(assign("t0000", {}), watch)
+    assert [trial.train()["training_iteration"] for _ in lines] == [line.epoch for line in lines]
+
+
 @pytest.mark.parametrize("method", ["join", "next_epoch"])
 @pytest.mark.parametrize(
     ("error", "done"),
@@ -211,6 +231,7 @@ def test_an_engine_that_fails_a_trial_is_doubted(
     """Unless the fault is not its own; one that hangs is killed before it is asked whether it is up."""
 
     def get(called: str, timeout: float) -> list[Any]:
+        assert timeout == member_module.DEADLINE_S
         if called == method:
             raise error
         return []

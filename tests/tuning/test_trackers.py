@@ -11,11 +11,13 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,6 +31,7 @@ from cifar_ray.records import EpochMetrics, SweepRecord
 from cifar_ray.settings import read_settings
 from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore
+from cifar_ray.tuning import trackers
 from cifar_ray.tuning.epoch_report import to_result
 from cifar_ray.tuning.trackers import Trackers, check_trackers
 
@@ -233,6 +236,18 @@ def test_a_server_that_does_not_answer_costs_a_line_without_its_password(
     assert said.startswith("MLflow gets nothing more, the sweep goes on: MlflowException: ")
     assert SECRET not in said
     assert accuracies(runs, "cnn-1", "t0000") == expected(epoch_metrics[:4], "t0000"), "the others go on"
+
+
+def test_one_that_hangs_keeps_no_sweep_from_ending(
+    runs: RunStore, sweep_record: SweepRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trackers, "CLOSE_DEADLINE_S", 0.1)
+    monkeypatch.setattr(Trackers, "_event_files", lambda own: SimpleNamespace(setup=released.wait))
+    released = threading.Event()
+    try:
+        assert Driver(runs, sweep_record, tmp_path).stops() == ["TensorBoard has not taken the last epochs within 0 s"]
+    finally:
+        released.set()
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,32 @@ def test_repeated_epochs_do_not_shorten_the_deadline(
     assert ended == [actor]
 
 
+@pytest.mark.parametrize(("num_epochs", "deadline_s"), [(0, 7200.0), (3, 600.0)])
+def test_a_hanging_trial_has_two_hours_for_its_first_epoch_and_ten_minutes_later(
+    clock: Callable[[float], None],
+    epoch_metrics: list[EpochMetrics],
+    monkeypatch: pytest.MonkeyPatch,
+    num_epochs: int,
+    deadline_s: float,
+) -> None:
+    ended: list[object] = []
+    monkeypatch.setattr(ray, "kill", ended.append)
+    dog, actor = Watchdog(print), object()
+    trial: Any = SimpleNamespace(
+        trial_id="1", status=Trial.RUNNING, temporary_state=SimpleNamespace(ray_actor=actor), config={}
+    )
+    dog.on_trial_start(0, [trial], trial)
+    for line in epoch_metrics[:num_epochs]:
+        clock(1.0)
+        dog.on_trial_result(0, [trial], trial, to_result(replace(line, seconds=1.0)))
+    clock(deadline_s - 1)
+    dog.on_step_end(0, [trial])
+    assert not ended
+    clock(watchdog.PERIOD_S)
+    dog.on_step_end(0, [trial])
+    assert ended == [actor]
+
+
 def test_a_head_that_does_not_answer_is_asked_again(
     clock: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
