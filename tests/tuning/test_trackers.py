@@ -242,7 +242,7 @@ def test_one_that_hangs_keeps_no_sweep_from_ending(
     runs: RunStore, sweep_record: SweepRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trackers, "CLOSE_DEADLINE_S", 0.1)
-    monkeypatch.setattr(Trackers, "_event_files", lambda own: SimpleNamespace(setup=released.wait))
+    monkeypatch.setattr(Trackers, "_event_files", lambda own: SimpleNamespace(setup=lambda: released.wait(20)))
     released = threading.Event()
     try:
         assert Driver(runs, sweep_record, tmp_path).stops() == ["TensorBoard has not taken the last epochs within 0 s"]
