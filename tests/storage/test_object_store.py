@@ -139,7 +139,7 @@ class Client:
     [
         (ClientError({"Error": {"Code": "ExpiredToken"}}, "DeleteObject"), StoreUnavailableError),
         (ClientError({"Error": {"Code": "InvalidAccessKeyId"}}, "DeleteObject"), StoreUnavailableError),
-        (NoCredentialsError(), StorageError),
+        (NoCredentialsError(), StoreUnavailableError),
     ],
     ids=["expired", "withdrawn", "none yet"],
 )

@@ -1,5 +1,6 @@
 """The books, fed by hand with what Ray Tune would tell."""
 
+import traceback
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from ray.tune.experiment import Trial
 
+from cifar_ray.errors import StorageError, StoreUnavailableError
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.tuning.assignment import assign
@@ -137,6 +139,22 @@ def test_a_failed_trial_has_its_last_reason(books: Books, tmp_path: Path, failur
     books.tell("on_trial_start", "t0000")
     (record,) = books.runs.trials("cnn-1")
     assert (record.outcome, record.error) == ("running", None)
+
+
+@pytest.mark.parametrize("kind", [StorageError, StoreUnavailableError])
+def test_a_trial_that_the_store_failed_has_not_failed_itself(books: Books, tmp_path: Path, kind: type) -> None:
+    trial: Any = FakeTrial("t0000")
+    books.ledger.on_trial_start(0, [], trial)
+    trial.error_file = tmp_path / "error.txt"
+    raised = "".join(traceback.format_exception_only(kind("no room in /mnt", "make some")))
+    trial.error_file.write_text(f"Failure # 3 (occurred at …)\nray::Func.train() (pid=1)\n  File …\n{raised}")
+    with pytest.raises(StorageError, match="trial t0000: no room in /mnt") as broke_off:
+        books.ledger.on_trial_error(0, [], trial)
+    assert "every node" in broke_off.value.hint
+    books.ledger._books.drain()
+    (record,) = books.runs.trials("cnn-1")
+    assert (record.outcome, [event.what for event in record.events]) == ("running", ["started", "lost"])
+    assert summarise_sweep(books.runs, replace(books.sweep, num_trials=1), "2026-01-01T00:01:00+00:00") is None
 
 
 def test_what_is_held_is_counted_over_all_drivers(books: Books, epoch_metrics: list[EpochMetrics]) -> None:

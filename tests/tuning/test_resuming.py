@@ -8,7 +8,7 @@ from cifar_ray.errors import ConfigurationError, DataError, UnknownNameError
 from cifar_ray.records import SweepRecord, TrialRecord
 from cifar_ray.settings import read_settings
 from cifar_ray.storage.runs import RunStore
-from cifar_ray.studies import get_study
+from cifar_ray.studies import Choice, Range, get_study
 from cifar_ray.studies.options import SweepOptions
 from cifar_ray.tuning.command import _load_training_images
 from cifar_ray.tuning.resuming import as_begun, check_drawn, check_finished, check_same, find_begun
@@ -35,7 +35,7 @@ def test_the_same_sweep_may_be_resumed(begun: SweepRecord, trials: list[TrialRec
     uncut = replace(begun, grace_period=4)
     check_same(begun, replace(begun, started_at="later", commit="another"))
     check_same(uncut, replace(uncut, reduction_factor=9))
-    check_drawn(begun, trials, STUDY.sample(0))
+    check_drawn(begun, trials, STUDY.sample(0), STUDY)
 
 
 def test_what_differs_is_named(begun: SweepRecord) -> None:
@@ -139,20 +139,35 @@ def test_a_cohort_may_resume_on_other_cores_but_not_on_another_kind_of_device(be
 def test_a_study_that_draws_other_trials_now_is_refused(begun: SweepRecord, trials: list[TrialRecord]) -> None:
     changed = [replace(config, dropout=0.77) for config in STUDY.sample(0)]
     with pytest.raises(ConfigurationError, match=r"of t0000: dropout was 0\.\d, now 0\.77"):
-        check_drawn(begun, trials, changed)
-    check_drawn(replace(begun, searcher="tpe"), trials, changed)
+        check_drawn(begun, trials, changed, STUDY)
     ended = [replace(trials[0], trial_id=f"t000{index}") for index in range(3)]
-    check_drawn(begun, ended, changed)
+    check_drawn(begun, ended, changed, STUDY)
+
+
+def test_a_study_that_allows_what_a_searcher_chose_no_longer_is_refused(
+    begun: SweepRecord, trials: list[TrialRecord]
+) -> None:
+    chosen, drawn = replace(begun, searcher="tpe"), STUDY.sample(1)
+    check_drawn(chosen, trials, drawn, STUDY)
+    for space, says in (
+        ({"dropout": Choice((0.77,))}, r"of t0000: dropout was 0\.\d, now one of 0\.77"),
+        ({"learning_rate": Range(5.0, 6.0)}, r"learning_rate was .*, now 5 to 6, uniform"),
+        ({"weight_decay": Choice((0.5,))}, r"weight_decay was .*, now one of 0\.5"),
+    ):
+        with pytest.raises(ConfigurationError, match=says):
+            check_drawn(chosen, trials, drawn, replace(STUDY, space={**STUDY.space, **space}))
+    with pytest.raises(ConfigurationError, match="averaging was none, now ema"):
+        check_drawn(chosen, trials, drawn, replace(STUDY, fixed={**STUDY.fixed, "averaging": "ema"}, is_cohort=False))
 
 
 def test_a_setting_that_the_record_lacks_has_its_default(begun: SweepRecord, trials: list[TrialRecord]) -> None:
     old = [replace(trial, config={**trial.config}) for trial in trials]
     for trial in old:
         del trial.config["averaging"]  # type: ignore[attr-defined]  # a dictionary, made above
-    check_drawn(begun, old, STUDY.sample(0))
+    check_drawn(begun, old, STUDY.sample(0), STUDY)
     averaged = [replace(config, averaging="ema") for config in STUDY.sample(0)]
     with pytest.raises(ConfigurationError, match="averaging was none, now ema"):
-        check_drawn(begun, old, averaged)
+        check_drawn(begun, old, averaged, STUDY)
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,10 @@ def remove_unheld(runs: RunStore, sweep: str, choose: Callable[[RunStore, str], 
         keys = choose(runs, sweep)
         number = remove_keys(runs, keys, lost.is_set)
     if number < len(keys):
-        raise CifarRayError(f"a driver took over sweep {sweep!r}; {number} of {len(keys)} objects were removed")
+        raise CifarRayError(
+            f"a driver took over sweep {sweep!r}; {number} of {len(keys)} objects were removed",
+            "it trains what is missing; stop it, and repeat the command",
+        )
     return number
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cifar_ray.cifar10 import SIZE
 from cifar_ray.data.packing import pack
-from cifar_ray.errors import CheckpointError, ConfigurationError
+from cifar_ray.errors import ConfigurationError
 from cifar_ray.evaluation.calibration import probabilities
 from cifar_ray.evaluation.judge import Judge
 from cifar_ray.evaluation.winners import Winner, load_winner
@@ -50,8 +50,4 @@ def load_model(uri: str | PathLike[str]) -> WinnerModel:
     A folder that `results pull` made must have been pulled with `--checkpoints`. Errors are those of `load_sweep`;
     ConfigurationError where the sweep has no winner yet, CheckpointError where its weights are gone.
     """
-    try:
-        return WinnerModel(load_winner(*open_sweep(uri)))
-    except CheckpointError as error:
-        hint = error.hint or "a copy has weights where `cifar-ray results pull` was told --checkpoints"
-        raise CheckpointError(error.message, hint) from error
+    return WinnerModel(load_winner(*open_sweep(uri)))

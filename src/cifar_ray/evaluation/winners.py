@@ -14,6 +14,11 @@ from cifar_ray.storage.runs import RunStore
 
 logger = logging.getLogger(__name__)
 
+_NO_WEIGHTS = (
+    "a copy has weights where `cifar-ray results pull` was told --checkpoints; if they are gone from the store, train "
+    "again: `cifar-ray job submit STUDY --best-of SWEEP`"
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Winner:
@@ -78,7 +83,9 @@ def load_winner(runs: RunStore, sweep_id: str) -> Winner:
     remarks = ["no training of its finals can be scored: this is the sweep's own best"] if result.finals else []
     checkpoint = _load_best(runs, sweep_id, trial, remarks)
     if checkpoint is None:
-        raise CheckpointError(f"trial {trial.trial_id} of sweep {sweep_id} has no complete checkpoint left")
+        raise CheckpointError(
+            f"trial {trial.trial_id} of sweep {sweep_id} has no complete checkpoint left", _NO_WEIGHTS
+        )
     return Winner(
         sweep=sweep,
         trial=trial,
@@ -95,7 +102,9 @@ def _load_finalist(runs: RunStore, sweep: SweepRecord, finalist: Finalist) -> Wi
     found = [(each, _load_best(nested, finals_id, each, remarks)) for each in ranked if each.best_epoch is not None]
     whole = tuple((each, checkpoint) for each, checkpoint in found if checkpoint is not None)
     if not whole:
-        raise CheckpointError(f"no training of {finalist.trial_id} of {finals_id} has a complete checkpoint left")
+        raise CheckpointError(
+            f"no training of {finalist.trial_id} of {finals_id} has a complete checkpoint left", _NO_WEIGHTS
+        )
     if len(whole) < len(ranked):
         remarks.append(f"{len(whole)} of {len(ranked)} trainings of {finalist.trial_id} could be scored")
     scored, checkpoint = whole[0]

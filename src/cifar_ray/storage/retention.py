@@ -11,8 +11,9 @@ from cifar_ray.storage.runs import RunStore
 from cifar_ray.storage.uploading import epochs_to_keep
 
 # scores before the result: otherwise that of a resumed sweep would be given those of another winner. Records of trials
-# before their checkpoints: otherwise a resumed sweep would count them, and not train them again
-_FIRST = ("test_scores.json", layout.RESULT, "trial.json", layout.MANIFEST)
+# before their checkpoints: otherwise a resumed sweep would count them, and not train them again. Their epochs next:
+# otherwise they would be counted as those of other trials of the same number, which a searcher chooses anew
+_FIRST = ("test_scores.json", layout.RESULT, "trial.json", "metrics.jsonl", layout.MANIFEST)
 
 
 def surplus(runs: RunStore, sweep_id: str) -> dict[str, int]:

@@ -210,9 +210,9 @@ class S3Store(ObjectStore):
             kind = StoreUnavailableError if is_passing else StorageError
             raise kind(f"{where}: {code or status}", hint) from error
         except NoCredentialsError as error:
-            # a node's role may become available late
+            # a node's role, or a file that is being replaced, may be there a moment later
             self._made_client = None
-            raise StorageError(f"{where}: no credentials", _CREDENTIALS) from error
+            raise StoreUnavailableError(f"{where}: no credentials", _CREDENTIALS) from error
         except (BotoCoreError, ValueError) as error:
             hint = "check AWS_ENDPOINT_URL_S3, AWS_REGION and that the store runs"
             kind = StoreUnavailableError if isinstance(error, _PASSING_ERRORS) else StorageError

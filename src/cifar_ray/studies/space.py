@@ -27,6 +27,9 @@ class Choice:
         """Its values."""
         return self.values
 
+    def __contains__(self, value: object) -> bool:
+        return value in self.values
+
     def sample(self, rng: random.Random) -> Any:
         """One draw."""
         return self.values[rng.randrange(len(self.values))]
@@ -65,6 +68,9 @@ class Range:
     def ends(self) -> tuple[float, float]:
         """Its bounds as they are drawn."""
         return (int(self.low), int(self.high)) if self.is_whole else (self.low, self.high)
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
 
     def sample(self, rng: random.Random) -> float:
         """One draw, within the bounds."""

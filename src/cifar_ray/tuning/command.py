@@ -39,6 +39,7 @@ from cifar_ray.prices import read_prices
 from cifar_ray.provenance import Resumption, cpu_model, now, package_versions, source_commit
 from cifar_ray.records import DatasetRecord, Interruption, SweepRecord, SweepResult
 from cifar_ray.settings import Settings, read_settings
+from cifar_ray.storage import layout
 from cifar_ray.storage.layout import check_sweep_id, new_id
 from cifar_ray.storage.lease import Lease
 from cifar_ray.storage.object_store import ObjectStore, open_store
@@ -123,7 +124,9 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
             check_effects(configs, options.settings)
             runs.create_sweep(plan.sweep)
         else:
-            check_drawn(recorded, runs.trials(sweep_id), configs)
+            # finals take their settings from the records
+            if not runs.finals(sweep_id).has_sweep(layout.finals(sweep_id)):
+                check_drawn(recorded, runs.trials(sweep_id), configs, study)
             runs.add_resumption(sweep_id, Resumption(at=now(), **_provenance(fitting)))
         _say_plan(plan)
         if options.cpus_per_trial is None and not study.is_cohort:

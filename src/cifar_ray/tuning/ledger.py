@@ -13,6 +13,7 @@ from typing import Any, Literal
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from cifar_ray.errors import StorageError
 from cifar_ray.prices import Prices
 from cifar_ray.progress.counting import recounted, with_epoch
 from cifar_ray.progress.ranking import best_first, best_of
@@ -38,6 +39,7 @@ from cifar_ray.tuning.gauges import SweepGauges
 PROGRESS_PERIOD_S = 2.0
 MAX_ERROR_LENGTH = 500
 MAX_EVENTS = 100
+_OF_STORE = re.compile(r"cifar_ray\.errors\.(StorageError|StoreUnavailableError): ")
 
 
 class Ledger(Callback):
@@ -139,10 +141,19 @@ class Ledger(Callback):
         self._put(_with_event(replace(record, outcome=outcome), "ended"))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """A trial failed for good, after its retries."""
+        """A trial failed for good, after its retries.
+
+        Raises StorageError where the store refused it, which is no fault of the trial's: others would fail one after
+        another, and the sweep would end with those results. A resumed sweep trains it again.
+        """
         record = self._record(trial)
         # it may quote a file name that is not valid UTF-8, which no record can hold
         error = _reason(_last_failure(trial))[:MAX_ERROR_LENGTH].encode("utf-8", "backslashreplace").decode()
+        if refusal := _OF_STORE.match(error):
+            self._put(_with_event(record, "lost"))
+            raise StorageError(
+                f"trial {record.trial_id}: {error[refusal.end() :]}", "see whether every node can write to the store"
+            )
         self._put(_with_event(replace(record, outcome="failed", error=error), "ended"))
         self._say(f"trial {record.trial_id} failed: {error}")
 

@@ -105,15 +105,24 @@ def check_definition(recorded: SweepRecord, definition: str | None) -> None:
         )
 
 
-def check_drawn(recorded: SweepRecord, trials: Sequence[TrialRecord], configs: Sequence[TrialConfig]) -> None:
-    """Raise ConfigurationError unless trials would train what their records say: a changed study draws otherwise."""
-    if recorded.searcher != "random" or sum(trial.has_ended for trial in trials) == recorded.num_trials:
+def check_drawn(
+    recorded: SweepRecord, trials: Sequence[TrialRecord], configs: Sequence[TrialConfig], study: Study
+) -> None:
+    """Raise ConfigurationError unless trials would train what their records say: a changed study draws otherwise.
+
+    Where a searcher has chosen their settings, the study must still allow these.
+    """
+    if sum(trial.has_ended for trial in trials) == recorded.num_trials:
         return
     drawn = {layout.trial_id(index): config.to_dict() for index, config in enumerate(configs)}
     for trial in trials:
         # a setting that the record does not know yet has its default
         was = TrialConfig.from_dict(trial.config).to_dict()
-        pairs = {name: (was[name], value) for name, value in drawn[trial.trial_id].items()}
+        if recorded.searcher == "random":
+            pairs = {name: (was[name], value) for name, value in drawn[trial.trial_id].items()}
+        else:
+            pairs = {name: (was[name], value) for name, value in study.fixed.items()}
+            pairs |= {name: (was[name], space) for name, space in study.space.items() if was[name] not in space}
         changed = [f"{name} was {old}, now {new}" for name, (old, new) in pairs.items() if old != new]
         if changed:
             raise ConfigurationError(

@@ -16,6 +16,7 @@ from ray.tune.experiment import Trial
 
 from cifar_ray.capacity import ACCELERATOR
 from cifar_ray.progress.sweep_log import Waiting
+from cifar_ray.storage.uploading import DRAIN_DEADLINE_S
 from cifar_ray.tuning.engine_watch import EngineWatch
 from cifar_ray.tuning.epoch_report import from_result
 
@@ -23,7 +24,8 @@ PERIOD_S = 5.0
 """Seconds between two checks."""
 FIRST_EPOCH_DEADLINE_S = 2 * 3600.0
 """Until the sweep has an epoch there is nothing to compare with: a CPU may take half an hour for a ResNet's."""
-LEAST_DEADLINE_S = 600.0
+LEAST_DEADLINE_S = 2 * DRAIN_DEADLINE_S
+"""Twice as long as a trial may wait for the store, after its last epoch or before its first."""
 HANG_FACTOR = 10
 """A trial counts as hung when its epoch takes this many times the sweep's slowest so far, process starts included."""
 IDLE_DEADLINE_S = 300.0
