@@ -34,7 +34,7 @@ def gradients(run, *tensors):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 5), (5, 3), (8, 8)])
-@pytest.mark.parametrize("num_images", [16, 32, 12, 2, 7])
+@pytest.mark.parametrize("num_images", [16, 32, 12, 2, 7, 0])
 def test_joined_images_give_the_values_and_gradients_of_torchs_convolution(joined_sizes, num_images, size):
     torch.manual_seed(0)
     images = torch.randn(num_images, 3, *size, dtype=torch.float64).to(memory_format=torch.channels_last)

@@ -197,6 +197,7 @@ def test_a_deletion_that_breaks_off_anywhere_leaves_a_sweep_to_resume_or_to_dele
     kept: RunStore, with_finals: str, trial_record: TrialRecord
 ) -> None:
     kept.write_trial("cnn-1", replace(trial_record, trial_id="t0001"))
+    kept.objects.write(layout.metrics("cnn-1"), b"")
     for name in ("test_scores.json", "answers.json"):
         kept.objects.write(f"cnn-1/evaluation/{name}", b"{}")
     objects = {key: kept.objects.read(key) for key in everything(kept, "cnn-1")}
@@ -210,6 +211,8 @@ def test_a_deletion_that_breaks_off_anywhere_leaves_a_sweep_to_resume_or_to_dele
         assert recorded == ["t0000", "t0001"][: len(recorded)]
         assert all(_epochs(kept)[each] == [*range(1, 1 + len(ACCURACIES[each]))] for each in recorded)
         gone = [key for key in objects if key not in left and key.startswith("cnn-1/trials/")]
+        # nor are there epochs of trials that would be trained otherwise
+        assert layout.metrics("cnn-1") not in left or not [key for key in gone if "/checkpoints/" in key]
         if gone:
             # finals' record says that the search is over: it must not outlive a part of the search
             assert not any(key.startswith(f"cnn-1/{with_finals}/") for key in left)

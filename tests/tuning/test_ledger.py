@@ -11,6 +11,7 @@ from ray.tune.experiment import Trial
 
 from cifar_ray.errors import StorageError, StoreUnavailableError
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult
+from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.tuning.assignment import assign
 from cifar_ray.tuning.cost import PERIOD_S
@@ -261,6 +262,21 @@ def test_epochs_whose_trial_has_no_record_are_counted(books: Books, epoch_metric
     books.tell("on_trial_complete", "t0000", epoch_metrics[0])
     (trial,) = books.runs.trials("cnn-1")
     assert (trial.num_epochs, trial.best_epoch, trial.seconds) == (2, 2, pytest.approx(3.0))
+
+
+def test_epochs_of_a_deleted_trial_are_not_those_of_the_one_that_a_searcher_chooses_in_its_place(
+    books: Books, epoch_metrics: list[EpochMetrics]
+) -> None:
+    books.sweep = replace(books.sweep, searcher="tpe")
+    books.tell("on_trial_complete", "t0000", *epoch_metrics[:2])
+    books.runs.objects.delete(layout.trial_record("cnn-1", "t0000"))
+    books.reopen()
+    worse = replace(epoch_metrics[0], validation_accuracy=0.01)
+    books.tell("on_trial_start", "t0000")
+    books.tell("on_trial_complete", "t0000", worse)
+    assert books.metrics() == [worse]
+    (record,) = books.runs.trials("cnn-1")
+    assert (record.num_epochs, record.best_validation_accuracy) == (1, 0.01)
 
 
 def test_epochs_trained_again_are_part_of_the_cost(books: Books, epoch_metrics: list[EpochMetrics]) -> None:

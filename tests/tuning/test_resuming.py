@@ -156,8 +156,12 @@ def test_a_study_that_allows_what_a_searcher_chose_no_longer_is_refused(
     ):
         with pytest.raises(ConfigurationError, match=says):
             check_drawn(chosen, trials, drawn, replace(STUDY, space={**STUDY.space, **space}))
+    averaged = [replace(config, averaging="ema") for config in drawn]
     with pytest.raises(ConfigurationError, match="averaging was none, now ema"):
-        check_drawn(chosen, trials, drawn, replace(STUDY, fixed={**STUDY.fixed, "averaging": "ema"}, is_cohort=False))
+        check_drawn(chosen, trials, averaged, replace(STUDY, fixed={**STUDY.fixed, "averaging": "ema"}))
+    smoothed = [replace(trial, config={**trial.config, "label_smoothing": 0.2}) for trial in trials]
+    with pytest.raises(ConfigurationError, match=r"label_smoothing was 0\.2, now 0\.0"):
+        check_drawn(chosen, smoothed, drawn, STUDY)
 
 
 def test_a_setting_that_the_record_lacks_has_its_default(begun: SweepRecord, trials: list[TrialRecord]) -> None:

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
@@ -245,6 +246,25 @@ def test_a_sweep_that_is_stopped_before_ray_tune_has_begun_is_an_interrupted_one
     runs.create_sweep(plan.sweep)
     with pytest.raises(InterruptedSweepError, match="was interrupted"):
         run_trials(plan, runs, print)
+
+
+def test_what_a_callback_says_of_the_store_is_what_the_sweep_says(
+    plan: SweepPlan, runs: RunStore, in_place_of_ray_tune: Fit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ray Tune makes a TuneError, with the text of a traceback, of what is raised as it handles a trial's error."""
+
+    def fit() -> None:
+        try:
+            raise StorageError("trial t0000: No space left on device, says OSError", "look at the nodes")
+        except StorageError:
+            raise TuneError(traceback.format_exc())  # noqa: B904 - as Ray Tune has it
+
+    in_place_of_ray_tune(fit)
+    runs.create_sweep(plan.sweep)
+    with pytest.raises(StorageError, match="cnn-1 broke off: trial t0000: No space left") as caught:
+        run_trials(plan, runs, print)
+    assert caught.value.hint.startswith("look at the nodes; then resume it: ")
+    assert "Traceback" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def convolution(images: Tensor, weight: Tensor, bias: Tensor | None = None) -> T
     up to 16 small images are joined side by side first, each followed by a column of zeros (docs/performance.md).
     """
     num_in_row = math.gcd(len(images), MAX_IN_ROW)
-    if num_in_row == 1 or not _is_faster_joined(images, weight):
+    if num_in_row == 1 or not len(images) or not _is_faster_joined(images, weight):
         return functional.conv2d(images, weight, bias, padding=1)
     _, num_channels, height, width = images.shape
     rows = images.permute(0, 2, 3, 1).reshape(-1, num_in_row, height, width, num_channels).transpose(1, 2)

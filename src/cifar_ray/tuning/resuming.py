@@ -121,7 +121,8 @@ def check_drawn(
         if recorded.searcher == "random":
             pairs = {name: (was[name], value) for name, value in drawn[trial.trial_id].items()}
         else:
-            pairs = {name: (was[name], value) for name, value in study.fixed.items()}
+            others = configs[0].to_dict().items()
+            pairs = {name: (was[name], value) for name, value in others if name not in study.space}
             pairs |= {name: (was[name], space) for name, space in study.space.items() if was[name] not in space}
         changed = [f"{name} was {old}, now {new}" for name, (old, new) in pairs.items() if old != new]
         if changed:

@@ -20,7 +20,7 @@ from ray.tune.search import Searcher
 
 from cifar_ray.capacity import TYPE_LABEL, Placement
 from cifar_ray.data.split import TrainingData
-from cifar_ray.errors import InterruptedSweepError, StorageError, StoreUnavailableError, TimeLimitError, last_line
+from cifar_ray.errors import InterruptedSweepError, StorageError, TimeLimitError, last_line
 from cifar_ray.prices import Prices
 from cifar_ray.provenance import now
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult
@@ -120,7 +120,7 @@ def run_trials(plan: SweepPlan, runs: RunStore, say: Callable[[str], None]) -> S
                 _trainable(plan, num_left) as (trainable, watch),
             ):
                 scheduler = _build_scheduler(plan, runs.metrics(plan.sweep.sweep_id), watch)
-                with ending_in_order(scheduler.hurry, stopping):
+                with ending_in_order(scheduler.hurry, stopping), _own_errors():
                     _build_tuner(plan, ended, trainable, watch, scheduler, runs, folder, say, limit).fit()
     except (OSError, TuneError, StorageError) as error:
         raise _broke_off(sweep_id, error) from error
@@ -134,6 +134,15 @@ def run_trials(plan: SweepPlan, runs: RunStore, say: Callable[[str], None]) -> S
     if result is None or (stopping.is_set() and plan.finals is not None):
         raise _interruption(sweep_id, limit)
     return result
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    """Raises what a callback of ours said of the store: Ray Tune makes a TuneError of it."""
+    try:
+        yield
+    except TuneError as error:
+        raise (error.__context__ if isinstance(error.__context__, StorageError) else error) from error.__cause__
 
 
 def _broke_off(sweep_id: str, error: Exception) -> StorageError:
@@ -221,8 +230,8 @@ def _trainable(plan: SweepPlan, num_left: int) -> Iterator[tuple[Any, EngineWatc
     has_store = True
     try:
         yield CohortTrial, watch
-    except StoreUnavailableError:
-        # the driver has waited for the store as long as the engines may
+    except StorageError:
+        # the driver, or a trial, has waited for the store as long as the engines may
         has_store = False
         raise
     finally:
