@@ -268,6 +268,7 @@ def test_epochs_of_a_deleted_trial_are_not_those_of_the_one_that_a_searcher_choo
     books: Books, epoch_metrics: list[EpochMetrics]
 ) -> None:
     books.sweep = replace(books.sweep, searcher="tpe")
+    books.tell("on_trial_start", "t0000")
     books.tell("on_trial_complete", "t0000", *epoch_metrics[:2])
     books.runs.objects.delete(layout.trial_record("cnn-1", "t0000"))
     books.reopen()
