@@ -54,13 +54,13 @@ def test_joined_images_stay_channels_last(joined_sizes):
 @pytest.mark.parametrize(
     ("cpu", "dtype", "side", "channels", "is_joined"),
     [
-        (AMX, torch.bfloat16, 8, 64, True),
+        (AMX, torch.bfloat16, 8, 128, True),
         (AMX, torch.bfloat16, 1, 512, True),
-        (AMX, torch.bfloat16, 9, 64, False),
-        (AMX, torch.bfloat16, 8, 63, False),
-        (AMX, torch.float32, 8, 64, False),
-        ({"amx_bf16": False}, torch.bfloat16, 8, 64, False),
-        ({}, torch.bfloat16, 8, 64, False),
+        (AMX, torch.bfloat16, 9, 128, False),
+        (AMX, torch.bfloat16, 8, 127, False),
+        (AMX, torch.float32, 8, 128, False),
+        ({"amx_bf16": False}, torch.bfloat16, 8, 128, False),
+        ({}, torch.bfloat16, 8, 128, False),
     ],
 )
 def test_images_are_joined_only_where_it_is_faster(monkeypatch, cpu, dtype, side, channels, is_joined):
@@ -72,7 +72,7 @@ def test_images_are_joined_only_where_it_is_faster(monkeypatch, cpu, dtype, side
 
 def test_images_are_joined_in_autocasts_bfloat16(monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: AMX)
-    images, weight = torch.zeros(16, 64, 4, 4), torch.zeros(64, 64, 3, 3)
+    images, weight = torch.zeros(16, 128, 4, 4), torch.zeros(128, 128, 3, 3)
 
     with torch.autocast("cpu", torch.bfloat16):
         assert convolution._is_faster_joined(images, weight)
@@ -82,7 +82,7 @@ def test_images_are_joined_in_autocasts_bfloat16(monkeypatch):
 
 
 def test_code_with_it_can_be_compiled_as_a_whole():
-    images, weight = torch.randn(16, 64, 4, 4).bfloat16(), torch.randn(64, 64, 3, 3).bfloat16()
+    images, weight = torch.randn(16, 128, 4, 4).bfloat16(), torch.randn(128, 128, 3, 3).bfloat16()
     compiled = torch.compile(convolution.convolution, backend="eager", fullgraph=True)
 
     torch.testing.assert_close(compiled(images, weight), functional.conv2d(images, weight, padding=1))

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 MAX_SIDE = 8
 """Of images that are joined, in pixels. Larger ones gain nothing by it, nor do those of fewer channels."""
-MIN_CHANNELS = 64
+MIN_CHANNELS = 128
 MAX_IN_ROW = 16
 
 

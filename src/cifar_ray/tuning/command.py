@@ -40,7 +40,6 @@ from cifar_ray.provenance import Resumption, cpu_model, now, package_versions, s
 from cifar_ray.records import DatasetRecord, Interruption, SweepRecord, SweepResult
 from cifar_ray.settings import Settings, read_settings
 from cifar_ray.storage import layout
-from cifar_ray.storage.layout import check_sweep_id, new_id
 from cifar_ray.storage.lease import Lease
 from cifar_ray.storage.object_store import ObjectStore, open_store
 from cifar_ray.storage.patient_store import PatientStore
@@ -95,7 +94,7 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
     ends_at = None if options.time_limit_s is None else time.monotonic() + options.time_limit_s
     if not options.resume:
         options.adapt(study)  # rejects values out of range before the cluster or the store is asked
-    sweep_id = check_sweep_id(options.sweep_id or new_id(study.name))
+    sweep_id = layout.check_sweep_id(options.sweep_id or layout.new_id(study.name))
     check_trackers(settings)
     prices = read_prices(settings.prices) if settings.prices else None
     kinds = read_node_kinds(settings.worker_pools)
