@@ -140,6 +140,7 @@ def test_a_study_that_draws_other_trials_now_is_refused(begun: SweepRecord, tria
     changed = [replace(config, dropout=0.77) for config in STUDY.sample(0)]
     with pytest.raises(ConfigurationError, match=r"of t0000: dropout was 0\.\d, now 0\.77"):
         check_drawn(begun, trials, changed, STUDY)
+    check_drawn(replace(begun, searcher="tpe"), trials, changed, STUDY)
     ended = [replace(trials[0], trial_id=f"t000{index}") for index in range(3)]
     check_drawn(begun, ended, changed, STUDY)
 

@@ -81,16 +81,25 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return pass_time
 
 
+@pytest.fixture
+def running() -> Any:
+    """A trial, as Ray Tune has it."""
+    state = SimpleNamespace(ray_actor=object())
+    return SimpleNamespace(trial_id="1", status=Trial.RUNNING, temporary_state=state, config={})
+
+
+@pytest.fixture
+def ended(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """The actors that were killed."""
+    killed: list[object] = []
+    monkeypatch.setattr(ray, "kill", killed.append)
+    return killed
+
+
 def test_repeated_epochs_do_not_shorten_the_deadline(
-    clock: Callable[[float], None], epoch_metrics: list[EpochMetrics], monkeypatch: pytest.MonkeyPatch
+    clock: Callable[[float], None], epoch_metrics: list[EpochMetrics], running: Any, ended: list[object]
 ) -> None:
-    ended: list[object] = []
-    monkeypatch.setattr(ray, "kill", ended.append)
-    dog, epoch_s = Watchdog(print), LEAST_DEADLINE_S * 2
-    actor = object()
-    trial: Any = SimpleNamespace(
-        trial_id="1", status=Trial.RUNNING, temporary_state=SimpleNamespace(ray_actor=actor), config={}
-    )
+    dog, epoch_s, trial = Watchdog(print), LEAST_DEADLINE_S * 2, running
     dog.on_trial_start(0, [trial], trial)
     for line in epoch_metrics[:3]:
         clock(0.1)
@@ -100,23 +109,19 @@ def test_repeated_epochs_do_not_shorten_the_deadline(
     assert not ended
     clock(epoch_s * HANG_FACTOR)
     dog.on_step_end(0, [trial])
-    assert ended == [actor]
+    assert ended == [trial.temporary_state.ray_actor]
 
 
 @pytest.mark.parametrize(("num_epochs", "deadline_s"), [(0, 7200.0), (3, 1200.0)])
 def test_a_hanging_trial_has_two_hours_for_its_first_epoch_and_twenty_minutes_later(
     clock: Callable[[float], None],
     epoch_metrics: list[EpochMetrics],
-    monkeypatch: pytest.MonkeyPatch,
+    running: Any,
+    ended: list[object],
     num_epochs: int,
     deadline_s: float,
 ) -> None:
-    ended: list[object] = []
-    monkeypatch.setattr(ray, "kill", ended.append)
-    dog, actor = Watchdog(print), object()
-    trial: Any = SimpleNamespace(
-        trial_id="1", status=Trial.RUNNING, temporary_state=SimpleNamespace(ray_actor=actor), config={}
-    )
+    dog, trial = Watchdog(print), running
     dog.on_trial_start(0, [trial], trial)
     for line in epoch_metrics[:num_epochs]:
         clock(1.0)
@@ -126,7 +131,7 @@ def test_a_hanging_trial_has_two_hours_for_its_first_epoch_and_twenty_minutes_la
     assert not ended
     clock(watchdog.PERIOD_S)
     dog.on_step_end(0, [trial])
-    assert ended == [actor]
+    assert ended == [trial.temporary_state.ray_actor]
 
 
 def test_a_head_that_does_not_answer_is_asked_again(

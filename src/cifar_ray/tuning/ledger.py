@@ -69,13 +69,12 @@ class Ledger(Callback):
     def setup(self, *args: Any, **info: Any) -> None:
         """Read the records: Ray Tune calls this in each of the sweep's drivers."""
         lines = self._runs.metrics(self._sweep.sweep_id)
-        if self._sweep.searcher != "random":
-            # a searcher records a trial before its first epoch: without a record they are of one that has been deleted
-            begun = {each.trial_id for each in self._runs.trials(self._sweep.sweep_id)}
-            lines = [line for line in lines if line.trial_id in begun]
-        self._metrics = {(line.trial_id, line.epoch): line for line in lines}
         # metrics are written more often than records, so those of a killed driver are newer
         self._trials = {each.trial_id: each for each in self._runs.trials_so_far(self._sweep.sweep_id, lines)}
+        if self._sweep.searcher != "random":
+            # a searcher records a trial before its first epoch: without a record they are of one that has been deleted
+            lines = [line for line in lines if line.trial_id in self._trials]
+        self._metrics = {(line.trial_id, line.epoch): line for line in lines}
         self._say(budget_line(self._sweep.budget))
         if self._num_together > 1:
             self._say(Cohorts(num_together=self._num_together).to_line())

@@ -115,14 +115,14 @@ def check_drawn(
     if sum(trial.has_ended for trial in trials) == recorded.num_trials:
         return
     drawn = {layout.trial_id(index): config.to_dict() for index, config in enumerate(configs)}
+    fixed = {name: value for name, value in configs[0].to_dict().items() if name not in study.space}
     for trial in trials:
         # a setting that the record does not know yet has its default
         was = TrialConfig.from_dict(trial.config).to_dict()
         if recorded.searcher == "random":
             pairs = {name: (was[name], value) for name, value in drawn[trial.trial_id].items()}
         else:
-            others = configs[0].to_dict().items()
-            pairs = {name: (was[name], value) for name, value in others if name not in study.space}
+            pairs = {name: (was[name], value) for name, value in fixed.items()}
             pairs |= {name: (was[name], space) for name, space in study.space.items() if was[name] not in space}
         changed = [f"{name} was {old}, now {new}" for name, (old, new) in pairs.items() if old != new]
         if changed:

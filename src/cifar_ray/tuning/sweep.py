@@ -142,7 +142,9 @@ def _own_errors() -> Iterator[None]:
     try:
         yield
     except TuneError as error:
-        raise (error.__context__ if isinstance(error.__context__, StorageError) else error) from error.__cause__
+        if isinstance(error.__context__, StorageError):
+            raise error.__context__ from None
+        raise
 
 
 def _broke_off(sweep_id: str, error: Exception) -> StorageError:
