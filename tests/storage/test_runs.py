@@ -1,3 +1,4 @@
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -55,6 +56,25 @@ def test_records_there_and_back(
     assert runs.metrics("cnn-1") == epoch_metrics
     assert (runs.result("cnn-1"), runs.test_scores("cnn-1")) == (None, None)
     assert [summary.sweep.sweep_id for summary in runs.summaries()] == ["cnn-1"]
+
+
+def test_the_records_of_many_trials_are_read_together(
+    runs: RunStore, trial_record: TrialRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In turn, ten thousand would take minutes."""
+    records = [replace(trial_record, trial_id=layout.trial_id(index)) for index in range(20)]
+    for record in records:
+        runs.write_trial("cnn-1", record)
+    together = threading.Barrier(8)
+    read = FolderStore.read
+
+    def wait_and_read(store: FolderStore, key: str) -> bytes:
+        if key < layout.trial_record("cnn-1", layout.trial_id(8)):
+            together.wait(20)
+        return read(store, key)
+
+    monkeypatch.setattr(FolderStore, "read", wait_and_read)
+    assert runs.trials("cnn-1") == records
 
 
 def test_interruptions_are_added_to_the_sweeps_record(runs: RunStore, sweep_record: SweepRecord) -> None:

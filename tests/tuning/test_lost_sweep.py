@@ -2,7 +2,9 @@
 
 import signal
 import time
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,7 +15,8 @@ from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.lease import Lease
 from cifar_ray.storage.patient_store import PatientStore
 from cifar_ray.storage.runs import RunStore
-from cifar_ray.tuning.command import _only_driver
+from cifar_ray.tuning import signals
+from cifar_ray.tuning.signals import only_driver
 
 
 @pytest.mark.parametrize("is_in_ray_tune", [True, False])
@@ -33,7 +36,7 @@ def test_a_driver_that_has_lost_its_sweep_leaves_the_books_to_the_other(
     runs.write_metrics("cnn-1", epoch_metrics)
 
     def drive() -> None:
-        with _only_driver(store, "cnn-1", runs, patient.retire):
+        with only_driver(store, "cnn-1", runs, patient.retire):
             store.delete(layout.lease("cnn-1"))
             try:
                 time.sleep(20)
@@ -52,3 +55,38 @@ def test_a_driver_that_has_lost_its_sweep_leaves_the_books_to_the_other(
         signal.signal(signal.SIGINT, before)
     assert runs.metrics("cnn-1") == epoch_metrics
     assert runs.sweep("cnn-1").interruptions == ()
+
+
+@pytest.mark.parametrize("signalled", [KeyboardInterrupt(), SystemExit(15)])
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_a_driver_that_is_stopped_before_or_after_its_training_says_so(
+    tmp_path: Path, sweep_record: SweepRecord, signalled: BaseException, has_begun: bool
+) -> None:
+    """SIGTERM has a handler of Ray's, which exits."""
+    store = FolderStore(tmp_path)
+    runs = RunStore(store)
+    if has_begun:
+        runs.create_sweep(sweep_record)
+    with (
+        pytest.raises(InterruptedSweepError, match="sweep cnn-1 was interrupted"),
+        only_driver(store, "cnn-1", runs, lambda: None),
+    ):
+        raise signalled
+    if has_begun:
+        assert [each.why for each in runs.sweep("cnn-1").interruptions] == ["sweep cnn-1 was interrupted"]
+    assert layout.lease("cnn-1") not in store.keys("")
+
+
+def test_a_sweep_that_ends_as_it_is_lost_is_not_this_drivers(tmp_path: Path, sweep_record: SweepRecord) -> None:
+    """Ray Tune may swallow the interrupt as it cleans up, and the result was not written: the store was retired."""
+    store = FolderStore(tmp_path)
+
+    def lose() -> None:
+        with only_driver(store, "cnn-1", RunStore(store), lambda: None):
+            lease.is_lost = True
+
+    with pytest.MonkeyPatch.context() as patched:
+        lease = SimpleNamespace(is_lost=False)
+        patched.setattr(signals, "Lease", lambda *arguments, **options: nullcontext(lease))
+        with pytest.raises(SweepHeldError, match="took it over"):
+            lose()

@@ -1,11 +1,10 @@
 """What Ray Tune is given of a sweep, without Ray."""
 
 import signal
-import threading
 import traceback
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ from cifar_ray.errors import InterruptedSweepError, StorageError
 from cifar_ray.prices import Prices
 from cifar_ray.progress.sweep_log import budget_line
 from cifar_ray.records import SweepRecord, TrialRecord
+from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import get_study
 from cifar_ray.tuning import sweep as sweep_module
@@ -27,8 +27,9 @@ from cifar_ray.tuning.assignment import assign
 from cifar_ray.tuning.engine import EnginePlan
 from cifar_ray.tuning.engine_watch import EngineWatch
 from cifar_ray.tuning.ledger import Ledger
+from cifar_ray.tuning.pass_asha import HURRY_S
 from cifar_ray.tuning.pruner import Pruner
-from cifar_ray.tuning.signals import TimeLimit, ending_in_order
+from cifar_ray.tuning.signals import Stopping, TimeLimit, ending_in_order
 from cifar_ray.tuning.sweep import (
     _TUNE_ENVIRONMENT,
     SweepPlan,
@@ -61,7 +62,7 @@ def test_finals_follow_each_trials_own_seed(plan: SweepPlan, monkeypatch: pytest
     seeds: list[int | None] = []
     monkeypatch.setattr(tune, "with_parameters", keep_seed)
     for parent in (None, "cnn-1"):
-        with _trainable(replace(plan, sweep=replace(plan.sweep, parent=parent)), 2):
+        with _trainable(replace(plan, sweep=replace(plan.sweep, parent=parent)), 2, Stopping()):
             pass
     assert seeds == [3, None]
 
@@ -77,7 +78,7 @@ def test_the_passes_of_a_cohort_follow_the_sweeps_seed(plan: SweepPlan, monkeypa
     monkeypatch.setattr(ray, "put", lambda data: None)
     monkeypatch.setattr(sweep_module, "start_engines", start)
     monkeypatch.setattr(EngineWatch, "drain", lambda watch: None)
-    with _trainable(replace(plan, num_cohorts=1), 2):
+    with _trainable(replace(plan, num_cohorts=1), 2, Stopping()):
         pass
     assert asked == [(3, plan.sweep.cpus_per_trial)]
 
@@ -89,7 +90,9 @@ def build(
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(tune, "Tuner", lambda trainable, **options: options)
         scheduler = _build_scheduler(plan, [], None)
-        given: Any = _build_tuner(plan, ended, None, None, scheduler, runs, "/nowhere", say, TimeLimit(None))
+        given: Any = _build_tuner(
+            plan, ended, None, None, scheduler, runs, "/nowhere", say, TimeLimit(None), Stopping()
+        )
     return given
 
 
@@ -188,6 +191,17 @@ def in_place_of_ray_tune(own_handlers: None, tune_environment: None, monkeypatch
     return set_fit
 
 
+def end_trials(
+    runs: RunStore, trial_record: TrialRecord, saved: Mapping[str, int] = MappingProxyType({"t0000": 4})
+) -> None:
+    """Both end, with their best validation at epoch 4; `saved` are the epochs of checkpoints by trial."""
+    for trial_id in ("t0000", "t0001"):
+        runs.write_trial("cnn-1", replace(trial_record, trial_id=trial_id))
+    for trial_id, epoch in saved.items():
+        whole = Checkpoint(epoch=epoch, validation_accuracy=0.4, config={}, weights=b"w", trainer_state=b"s")
+        CheckpointStore(runs.objects, "cnn-1", trial_id).save(whole)
+
+
 def test_the_signal_after_the_last_trial_is_not_swallowed(
     plan: SweepPlan,
     runs: RunStore,
@@ -199,8 +213,7 @@ def test_the_signal_after_the_last_trial_is_not_swallowed(
 
     def fit() -> None:
         _setup_signal_catching()
-        for trial_id in ("t0000", "t0001"):
-            runs.write_trial("cnn-1", replace(trial_record, trial_id=trial_id))
+        end_trials(runs, trial_record)
 
     in_place_of_ray_tune(fit)
     at_drain: list[list[Any]] = []
@@ -220,19 +233,19 @@ def test_the_signal_after_the_last_trial_is_not_swallowed(
 @pytest.mark.usefixtures("own_handlers", "tune_environment")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_ends_ray_tune_in_order_and_soon(number: signal.Signals) -> None:
-    before, stopping = handlers(), threading.Event()
+    before, stopping = handlers(), Stopping()
     hurried: list[int] = []
     with ending_in_order(lambda: hurried.append(1), stopping):
         # nothing is to be ended yet
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(number)
         assert handlers() == before, "a second one ends the driver, as if there were no sweep"
-    stopping.clear()
+    stopping = Stopping()
     with ending_in_order(lambda: hurried.append(2), stopping):
         ended = _setup_signal_catching()
         signal.raise_signal(number)
         assert ended.is_set()
-        assert stopping.is_set()
+        assert stopping.is_set
         assert handlers() == before
     assert hurried == [1, 2]
     assert handlers() == before
@@ -305,8 +318,7 @@ def test_a_search_that_is_told_to_stop_as_it_ends_has_no_finals(
 
     def fit() -> None:
         _setup_signal_catching()
-        for trial_id in ("t0000", "t0001"):
-            runs.write_trial("cnn-1", replace(trial_record, trial_id=trial_id))
+        end_trials(runs, trial_record)
         signal.raise_signal(signal.SIGTERM)
 
     in_place_of_ray_tune(fit)
@@ -316,3 +328,60 @@ def test_a_search_that_is_told_to_stop_as_it_ends_has_no_finals(
         return
     with pytest.raises(InterruptedSweepError):
         run_trials(replace(plan, finals=Placement(num_slots=1, num_cohorts=0, cpus=1.0, accelerators=0.0)), runs, print)
+
+
+def test_a_winner_whose_weights_have_not_arrived_is_trained_on(
+    plan: SweepPlan, runs: RunStore, trial_record: TrialRecord, in_place_of_ray_tune: Fit
+) -> None:
+    """ASHA had stopped it, or its node died as it was uploading: Ray Tune looks after no trial that has ended."""
+    in_place_of_ray_tune(lambda: end_trials(runs, trial_record, {"t0000": 3, "t0001": 4}))
+    runs.create_sweep(plan.sweep)
+    with pytest.raises(
+        StorageError, match="epoch 4 of trial t0000, the best of sweep cnn-1, has not reached"
+    ) as caught:
+        run_trials(plan, runs, print)
+    assert "--sweep-id cnn-1 --resume" in caught.value.hint
+    assert [trial.outcome for trial in runs.trials("cnn-1")] == ["running", "completed"]
+    in_place_of_ray_tune(lambda: end_trials(runs, trial_record))
+    winner = run_trials(plan, runs, print).winner
+    assert winner is not None
+    assert winner.trial_id == "t0000"
+
+
+@pytest.mark.parametrize(("searcher", "saved"), [("pbt", {}), ("random", {"t0000": 5})])
+def test_a_winner_that_training_on_would_not_bring_back_is_one_without_weights(
+    plan: SweepPlan,
+    runs: RunStore,
+    trial_record: TrialRecord,
+    in_place_of_ray_tune: Fit,
+    searcher: Any,
+    saved: dict[str, int],
+) -> None:
+    in_place_of_ray_tune(lambda: end_trials(runs, trial_record, saved))
+    sweep = replace(plan.sweep, searcher=searcher)
+    runs.create_sweep(sweep)
+    assert run_trials(replace(plan, sweep=sweep), runs, print).winner
+
+
+def test_a_cohort_that_is_told_to_stop_waits_briefly_for_the_store(
+    plan: SweepPlan, runs: RunStore, in_place_of_ray_tune: Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever stops a job kills it soon after, and then nothing would say that the sweep was interrupted."""
+    waited: list[float] = []
+
+    def drain(watch: EngineWatch, deadline_s: float = 600.0) -> None:
+        waited.append(deadline_s)
+        raise StorageError("the last checkpoints have not arrived")
+
+    def fit() -> None:
+        _setup_signal_catching()
+        signal.raise_signal(signal.SIGTERM)
+
+    in_place_of_ray_tune(fit)
+    monkeypatch.setattr(ray, "put", lambda data: None)
+    monkeypatch.setattr(sweep_module, "start_engines", lambda *arguments: [])
+    monkeypatch.setattr(EngineWatch, "drain", drain)
+    runs.create_sweep(plan.sweep)
+    with pytest.raises(InterruptedSweepError):
+        run_trials(replace(plan, num_cohorts=1), runs, print)
+    assert waited == [HURRY_S]

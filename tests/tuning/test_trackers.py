@@ -33,6 +33,7 @@ from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.tuning import trackers
 from cifar_ray.tuning.epoch_report import to_result
+from cifar_ray.tuning.signals import Stopping
 from cifar_ray.tuning.trackers import Trackers, check_trackers
 
 ROOT = Path(__file__).parents[2]
@@ -59,7 +60,7 @@ class Driver:
     def __init__(self, runs: RunStore, sweep: SweepRecord, folder: Path) -> None:
         self.said: list[str] = []
         self._folder = folder
-        self.trackers: Trackers = pickle.loads(pickle.dumps(Trackers(runs, sweep, print)))  # noqa: S301  # our own
+        self.trackers: Trackers = pickle.loads(pickle.dumps(Trackers(runs, sweep, print, Stopping())))  # noqa: S301  # our own
         self.trackers._say = self.said.append
         self.trackers.setup()
 
@@ -238,14 +239,24 @@ def test_a_server_that_does_not_answer_costs_a_line_without_its_password(
     assert accuracies(runs, "cnn-1", "t0000") == expected(epoch_metrics[:4], "t0000"), "the others go on"
 
 
+@pytest.mark.parametrize(("is_told_to", "deadline"), [(False, "CLOSE_DEADLINE_S"), (True, "HURRIED_DEADLINE_S")])
 def test_one_that_hangs_keeps_no_sweep_from_ending(
-    runs: RunStore, sweep_record: SweepRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    runs: RunStore,
+    sweep_record: SweepRecord,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    is_told_to: bool,
+    deadline: str,
 ) -> None:
-    monkeypatch.setattr(trackers, "CLOSE_DEADLINE_S", 0.1)
+    """Less so one that is told to stop."""
+    assert trackers.HURRIED_DEADLINE_S < 5
+    monkeypatch.setattr(trackers, deadline, 0.1)
     monkeypatch.setattr(Trackers, "_event_files", lambda own: SimpleNamespace(setup=lambda: released.wait(20)))
     released = threading.Event()
     try:
-        assert Driver(runs, sweep_record, tmp_path).stops() == ["TensorBoard has not taken the last epochs within 0 s"]
+        driver = Driver(runs, sweep_record, tmp_path)
+        driver.trackers._stopping.is_set = is_told_to
+        assert driver.stops() == ["TensorBoard has not taken the last epochs within 0.1 s"]
     finally:
         released.set()
 

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
+from ray.tune.execution import class_cache
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
+from ray.tune.trainable import Trainable
 from ray.tune.trainable.metadata import _TrainingRunMetadata
 
 from cifar_ray.tuning.epoch_report import TIME_ATTRIBUTE
@@ -15,7 +17,7 @@ from cifar_ray.tuning.member import MAX_LOSSES
 from cifar_ray.tuning.member_threads import MemberThreads
 from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
 from cifar_ray.tuning.sweep import _TUNE_ENVIRONMENT
-from cifar_ray.tuning.tune_patches import handle_lost_processes, patch
+from cifar_ray.tuning.tune_patches import handle_lost_processes, pass_on_no_keys, patch
 
 LOST = ActorUnavailableError("The actor is temporarily unavailable", None)
 DIED = "The actor died unexpectedly before finishing this task.\nThe actor is dead because {}."
@@ -117,3 +119,20 @@ def test_trials_of_cohorts_are_threads(watch: Any) -> None:
 def test_the_controller_has_the_patched_attributes(name: str) -> None:
     """Ray's private names: to set one that it no longer has would do nothing, and say nothing."""
     assert f"self.{name}" in inspect.getsource(TuneController)
+
+
+def test_keys_are_not_in_the_runtime_environment_of_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray writes it to its logs, and shows it in its dashboard."""
+    names = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "RAY_CHDIR_TO_TRIAL_DIR"}
+    for name in names:
+        assert name in inspect.getsource(class_cache) or name.startswith("RAY_"), "then this is no longer needed"
+        monkeypatch.setenv(name, "0")
+    # another test may have taken them out
+    monkeypatch.setattr(class_cache, "ENV_VARS_TO_PROPAGATE", names)
+
+    def passed_on() -> set[str]:
+        return set(class_cache._ActorClassCache().get(Trainable)._default_options["runtime_env"]["env_vars"])
+
+    assert passed_on() == names | {"PL_DISABLE_FORK"}
+    pass_on_no_keys()
+    assert passed_on() == {"RAY_CHDIR_TO_TRIAL_DIR", "PL_DISABLE_FORK"}

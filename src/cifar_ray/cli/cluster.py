@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 import tempfile
 import time
@@ -15,6 +14,7 @@ import click
 from cifar_ray.cli.interrupts import end_as_at_ctrl_c
 from cifar_ray.cli.release_flags import ReleaseChoice, release_flags
 from cifar_ray.cluster.credentials import write_private
+from cifar_ray.cluster.environment import shell_lines
 from cifar_ray.cluster.on_kubernetes.doctor import examine
 from cifar_ray.cluster.on_kubernetes.findings import Finding, exit_code
 from cifar_ray.cluster.on_kubernetes.head_access import reach_head
@@ -24,6 +24,8 @@ from cifar_ray.errors import ClusterError, plain
 from cifar_ray.settings import read_settings
 
 LOOK_PERIOD_S = 5.0
+_ANY_CLUSTER = {"RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}
+"""Variables by which a shell may still name another cluster."""
 
 
 @click.group()
@@ -72,8 +74,8 @@ def connect(release: ReleaseChoice, port: int | None) -> None:
     with reach_head(found, port or 0) as head, tempfile.TemporaryDirectory(dir=_private_folder()) as folder:
         token_path = Path(folder) / "ray-token"
         _write_token(token_path, head.token)
-        for name, value in head.environment(token_path).items():
-            click.echo(f"export {name}={shlex.quote(value)}")
+        variables = head.environment(token_path)
+        click.echo("\n".join(shell_lines(variables, _ANY_CLUSTER - set(variables))))
         click.echo(f"# {found.name} answers at {head.url}; Ctrl-C ends this", err=True)
         try:
             _follow(found, token_path, head.token)

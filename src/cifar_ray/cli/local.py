@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,8 +11,8 @@ import click
 from cifar_ray.capacity import NodeKind
 from cifar_ray.cli.connection import DEMO_FOLDER, LOCAL_FOLDER
 from cifar_ray.cli.interrupts import end_as_at_ctrl_c
+from cifar_ray.cluster import environment, s3_server
 from cifar_ray.cluster import local as cluster
-from cifar_ray.cluster import s3_server
 from cifar_ray.cluster.autoscaling import LocalPool
 from cifar_ray.cluster.credentials import read_token
 from cifar_ray.cluster.dashboard_api import RunningJob, living_nodes, running_jobs
@@ -129,8 +128,9 @@ def env() -> None:
     found = find(read_settings().home / LOCAL_FOLDER)
     if found is None:
         raise ClusterError("no local cluster is running", "start one with `cifar-ray local up`")
-    for name, value in found.environment().items():
-        click.echo(f"export {name}={shlex.quote(value)}")
+    variables = found.environment()
+    shadowing = set(os.environ) - set(environment.joined(os.environ, variables))
+    click.echo("\n".join(environment.shell_lines(variables, shadowing)))
 
 
 @local.command()

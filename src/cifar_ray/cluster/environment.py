@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 MARK = "CIFAR_RAY_LOCAL_CLUSTER"
@@ -36,6 +37,19 @@ def joined(environ: Mapping[str, str], variables: Mapping[str, str]) -> dict[str
     if os.path.isdir(data):  # else it is a word or a URI
         folders[_DATA] = str(Path(data).absolute())
     return kept | folders | past_proxy(kept) | dict(variables)
+
+
+def shell_lines(variables: Mapping[str, str], shadowing: Iterable[str]) -> list[str]:
+    """Lines for a shell whose programs are to be the cluster's clients, as those of an environment that is `joined`.
+
+    `shadowing`: the names, not among `variables`, that would lead them elsewhere.
+    """
+    return [
+        *(f"unset {name}" for name in sorted(shadowing)),
+        f'export NO_PROXY="${{NO_PROXY:-${{no_proxy:-}}}},{_NO_PROXY}"',
+        'export no_proxy="$NO_PROXY"',
+        *(f"export {name}={shlex.quote(value)}" for name, value in variables.items()),
+    ]
 
 
 def past_proxy(environ: Mapping[str, str]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
@@ -28,6 +29,9 @@ from cifar_ray.storage.answers import TestAnswers
 from cifar_ray.storage.lease import LeaseRecord
 from cifar_ray.storage.nested_store import NestedStore
 from cifar_ray.storage.object_store import ObjectStore, open_store
+
+NUM_READERS = 16
+"""Records of trials that are read at once: there may be ten thousand, and a store takes 20 ms or more for each."""
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 State = Literal["running", "interrupted", "finished", "evaluated"]
@@ -173,7 +177,9 @@ class RunStore:
         keys = [key for key in self.objects.keys(layout.trials(sweep_id)) if key.endswith("/trial.json")]
         # t10000 comes after t9999
         keys.sort(key=lambda key: (len(key), key))
-        return [_decoded(TrialRecord, self.objects.read(key), key) for key in keys]
+        with ThreadPoolExecutor(NUM_READERS) as readers:
+            contents = readers.map(self.objects.read, keys)
+            return [_decoded(TrialRecord, content, key) for key, content in zip(keys, contents, strict=True)]
 
     def trials_so_far(self, sweep_id: str, metrics: Sequence[EpochMetrics] | None = None) -> list[TrialRecord]:
         """As `trials`, but running ones count the epochs of metrics.jsonl: their own records are updated at their end.

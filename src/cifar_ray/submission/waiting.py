@@ -16,7 +16,9 @@ from cifar_ray.submission.job_status import JobStatus, resume_command, resume_hi
 if TYPE_CHECKING:
     from cifar_ray.submission.jobs_client import JobsClient
 
-POLL_PERIOD_S = 1.0
+POLL_PERIOD_S, LONGEST_PERIOD_S = 1.0, 15.0
+LOOKING_SHARE = 0.25
+"""The most of the time that looks at a job may take: each reads the whole log, which grows by megabytes a day."""
 LOST_DEADLINE_S = 300.0
 """Seconds that the cluster may stay silent before we stop waiting. The job goes on without us."""
 STOP_DEADLINE_S = 30.0
@@ -112,6 +114,7 @@ def wait_for_job(
     answered = time.monotonic()
     metadata: Mapping[str, str] | None = None
     while True:
+        began = time.monotonic()
         try:
             status, seen = observer.look()
         except UnreachableError as error:
@@ -137,7 +140,8 @@ def wait_for_job(
             observe(seen)
             if status.is_ended:
                 return status
-        time.sleep(period_s)
+        looked_s = time.monotonic() - began
+        time.sleep(max(period_s, min(looked_s / LOOKING_SHARE - looked_s, LONGEST_PERIOD_S)))
 
 
 def _stopped_with_cluster(submission_id: str, metadata: Mapping[str, str]) -> JobStoppedError:

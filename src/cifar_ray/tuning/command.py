@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,19 +26,16 @@ from cifar_ray.data.split import split
 from cifar_ray.errors import (
     CifarRayError,
     DataError,
-    InterruptedSweepError,
     StorageError,
     SweepExistsError,
-    SweepHeldError,
 )
 from cifar_ray.finals import describe
 from cifar_ray.prices import read_prices
 from cifar_ray.provenance import Resumption, cpu_model, now, package_versions, source_commit
-from cifar_ray.records import DatasetRecord, Interruption, SweepRecord, SweepResult
+from cifar_ray.records import DatasetRecord, SweepRecord, SweepResult
 from cifar_ray.settings import Settings, read_settings
 from cifar_ray.storage import layout
-from cifar_ray.storage.lease import Lease
-from cifar_ray.storage.object_store import ObjectStore, open_store
+from cifar_ray.storage.object_store import open_store
 from cifar_ray.storage.patient_store import PatientStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import VALIDATION_SHARE, Study, TrialConfig, fits_cohort, get_study, study_files
@@ -54,6 +48,7 @@ from cifar_ray.tuning.finals import keep_chosen, run_with_finals
 from cifar_ray.tuning.nodes import read_node_kinds
 from cifar_ray.tuning.preflight import check_store_from_every_node, choose_storage
 from cifar_ray.tuning.resuming import as_begun, check_drawn, check_finished, check_same, find_begun, search_fields
+from cifar_ray.tuning.signals import only_driver
 from cifar_ray.tuning.sweep import SweepPlan
 from cifar_ray.tuning.trackers import check_trackers
 
@@ -104,7 +99,7 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
     patient = PatientStore(store)
     runs = RunStore(patient)
     check_store_from_every_node(storage)
-    with _only_driver(store, sweep_id, runs, patient.retire):
+    with only_driver(store, sweep_id, runs, patient.retire):
         recorded = _find_recorded(runs, sweep_id, study, options, storage)
         if recorded and (result := runs.result(sweep_id)):
             check_finished(recorded, study, options)
@@ -131,29 +126,6 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
         if options.cpus_per_trial is None and not study.is_cohort:
             _say_idle_cores(plan, fitting)
         _say_result(run_with_finals(plan, runs, click.echo), storage, options)
-
-
-@contextmanager
-def _only_driver(store: ObjectStore, sweep_id: str, runs: RunStore, retire: Callable[[], None]) -> Iterator[None]:
-    """Hold the sweep's lease; SweepHeldError where another driver holds it, or takes it from this one.
-
-    An InterruptedSweepError is noted in the sweep's record.
-    """
-
-    def interrupt() -> None:
-        """Interrupt as Ctrl-C does, so that Ray Tune ends its trials in order. Records are the other driver's now."""
-        retire()
-        os.kill(os.getpid(), signal.SIGINT)
-
-    with Lease(store, sweep_id, say=click.echo, on_loss=interrupt) as lease:
-        try:
-            yield
-        except (InterruptedSweepError, KeyboardInterrupt) as error:
-            if lease.is_lost:
-                raise SweepHeldError.of(sweep_id, "another node, which took it over") from error
-            if isinstance(error, InterruptedSweepError):
-                runs.add_interruption(sweep_id, Interruption(at=now(), why=error.message))
-            raise
 
 
 def _find_recorded(

@@ -154,8 +154,8 @@ class EngineWatch:
                             engine.set_share.remote(shares[engine])
             self._expect({*filled, *self._shares})
 
-    def drain(self) -> None:
-        """Wait until every checkpoint is in the store; StorageError where that fails.
+    def drain(self, deadline_s: float = DRAIN_DEADLINE_S) -> None:
+        """Wait until every checkpoint is in the store; StorageError where that fails or takes too long.
 
         An engine that died has none left to upload, and one whose node never came up has had none.
         """
@@ -168,7 +168,7 @@ class EngineWatch:
             if isinstance(self._answers.get(engine), str) or (answer in answered and isinstance(_read(answer), str))
         ]
         # for all of them: the caller ends the engines at the first error
-        ray.wait(drains, num_returns=len(drains), timeout=DRAIN_DEADLINE_S)
+        ray.wait(drains, num_returns=len(drains), timeout=deadline_s)
         for drain in drains:
             try:
                 ray.get(drain, timeout=0)
@@ -180,7 +180,7 @@ class EngineWatch:
                 continue
             except ray.exceptions.GetTimeoutError as error:
                 raise StorageError(
-                    f"the last checkpoints have not arrived within {DRAIN_DEADLINE_S:.0f} s",
+                    f"the last checkpoints have not arrived within {deadline_s:.0f} s",
                     "check the store, then resume",
                 ) from error
 

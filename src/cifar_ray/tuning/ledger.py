@@ -75,6 +75,8 @@ class Ledger(Callback):
             # a searcher records a trial before its first epoch: without a record they are of one that has been deleted
             lines = [line for line in lines if line.trial_id in self._trials]
         self._metrics = {(line.trial_id, line.epoch): line for line in lines}
+        # a driver killed between the two writes has left a trial's first metrics without a record
+        self._orphans = [line for line in lines if line.trial_id not in self._trials]
         self._say(budget_line(self._sweep.budget))
         if self._num_together > 1:
             self._say(Cohorts(num_together=self._num_together).to_line())
@@ -201,8 +203,7 @@ class Ledger(Callback):
         fresh = TrialRecord(
             trial_id=trial_id, config=trial.config["settings"], outcome="running", parent=trial.config["parent"]
         )
-        # a driver killed between the two writes has left the trial's first metrics without a record
-        return recounted(fresh, self._metrics.values(), self._sweep.accelerators_per_trial)
+        return recounted(fresh, self._orphans, self._sweep.accelerators_per_trial)
 
     def _say_progress(self) -> None:
         self._progress_said = time.monotonic()

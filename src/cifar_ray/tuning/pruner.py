@@ -62,8 +62,8 @@ class Pruner(Callback):
             self._removing = self._executor.submit(self._remove, lost)
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
-        """Wait for what is being removed."""
-        self._executor.shutdown()
+        """Begin no more: whatever is left is removed at the end of the whole sweep."""
+        self._executor.shutdown(wait=False)
 
     def _remove(self, trial_ids: list[str]) -> None:
         for trial_id in trial_ids:

@@ -1,4 +1,4 @@
-"""Checks that a sweep to resume is the one that was begun."""
+"""Checks that a sweep to resume is the one that was begun, and that one that has ended need not be resumed."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from cifar_ray.errors import ConfigurationError, UnknownNameError
-from cifar_ray.records import SweepRecord, TrialRecord
+from cifar_ray.errors import ConfigurationError, StorageError, UnknownNameError
+from cifar_ray.records import SweepRecord, SweepResult, TrialRecord
 from cifar_ray.storage import layout
+from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import VALIDATION_SHARE, Study, TrialConfig
 from cifar_ray.studies.options import SweepOptions
 from cifar_ray.studies.study import GENERATIONS
+from cifar_ray.tuning.signals import resume_hint
 
 
 def find_begun(runs: RunStore, sweep_id: str, study: Study) -> SweepRecord:
@@ -151,3 +153,23 @@ def _options_of(sweep: SweepRecord) -> SweepOptions:
         cpus_per_trial=None if sweep.is_cohort else sweep.cpus_per_trial,
         no_cohort=not sweep.is_cohort,
     )
+
+
+def check_weights(runs: RunStore, sweep: SweepRecord, result: SweepResult) -> None:
+    """StorageError where the weights to be scored have not reached the store: a resumed sweep trains them again.
+
+    A trial that ASHA stops has ended for Ray Tune, whatever becomes of its last uploads.
+    """
+    winner = result.winner
+    # in a population, the next generation may have begun from the winner
+    if winner is None or sweep.searcher == "pbt":
+        return
+    newest = max(CheckpointStore(runs.objects, sweep.sweep_id, winner.trial_id).epochs(), default=0)
+    # one that is gone though a later one is not was there, and training cannot bring it back
+    if newest < (winner.best_epoch or 0):
+        runs.write_trial(sweep.sweep_id, replace(winner, outcome="running"))
+        raise StorageError(
+            f"the checkpoint of epoch {winner.best_epoch} of trial {winner.trial_id}, the best of sweep "
+            f"{sweep.sweep_id}, has not reached the store",
+            f"see whether every node can write to it; then {resume_hint(sweep.parent or sweep.sweep_id)}",
+        )

@@ -1,21 +1,42 @@
-"""Ends a running sweep in order, on a signal or at its time limit: it can be resumed."""
+"""Ends a running sweep in order, on a signal, at its time limit or with its lease: it can be resumed."""
 
 from __future__ import annotations
 
+import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+import click
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from cifar_ray.errors import InterruptedSweepError, SweepHeldError
+from cifar_ray.provenance import now
+from cifar_ray.records import Interruption
+from cifar_ray.storage.lease import Lease
+from cifar_ray.storage.object_store import ObjectStore
+from cifar_ray.storage.runs import RunStore
+
+TAKER = "another node, which took it over"
+
+
+def resume_hint(sweep_id: str) -> str:
+    """How an interrupted sweep goes on."""
+    return f"resume it: --sweep-id {sweep_id} --resume"
+
+
+class Stopping:
+    """Whether this driver was told to stop. Not an Event: Ray Tune pickles whatever its callbacks hold."""
+
+    is_set = False
+
 
 @contextmanager
-def ending_in_order(hurry: Callable[[], None], stopping: threading.Event) -> Iterator[None]:
+def ending_in_order(hurry: Callable[[], None], stopping: Stopping) -> Iterator[None]:
     """On the first SIGINT or SIGTERM have Ray Tune end its trials in order, and `hurry`; a second has its usual effect.
 
     Ray Tune ends them on SIGUSR1, too, with a handler that stays when all trials have ended.
@@ -27,7 +48,7 @@ def ending_in_order(hurry: Callable[[], None], stopping: threading.Event) -> Ite
             signal.signal(number, previous[number])
 
     def end(number: int, frame: FrameType | None) -> None:
-        stopping.set()
+        stopping.is_set = True
         hurry()
         try:
             signal.raise_signal(signal.SIGUSR1)
@@ -44,6 +65,35 @@ def ending_in_order(hurry: Callable[[], None], stopping: threading.Event) -> Ite
     finally:
         restore()
         signal.signal(signal.SIGUSR1, previous[signal.SIGUSR1])
+
+
+@contextmanager
+def only_driver(store: ObjectStore, sweep_id: str, runs: RunStore, retire: Callable[[], None]) -> Iterator[None]:
+    """Hold the sweep's lease; SweepHeldError where another driver holds it, or takes it from this one.
+
+    Whatever told this driver to stop becomes an InterruptedSweepError, which is noted in the sweep's record.
+    """
+
+    def interrupt() -> None:
+        """Interrupt as Ctrl-C does, so that Ray Tune ends its trials in order. Records are the other driver's now."""
+        retire()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with Lease(store, sweep_id, say=click.echo, on_loss=interrupt) as lease:
+        try:
+            yield
+        # outside of Ray Tune's loop signals raise these: SIGINT and, by Ray's own handler, SIGTERM
+        except (InterruptedSweepError, KeyboardInterrupt, SystemExit) as error:
+            if lease.is_lost:
+                raise SweepHeldError.of(sweep_id, TAKER) from error
+            ended = error
+            if not isinstance(ended, InterruptedSweepError):
+                ended = InterruptedSweepError(f"sweep {sweep_id} was interrupted", resume_hint(sweep_id))
+            if runs.has_sweep(sweep_id):
+                runs.add_interruption(sweep_id, Interruption(at=now(), why=ended.message))
+            raise ended from error
+        if lease.is_lost:
+            raise SweepHeldError.of(sweep_id, TAKER)
 
 
 class TimeLimit(Callback):

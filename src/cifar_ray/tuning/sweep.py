@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import os
-import threading
 import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -33,14 +32,14 @@ from cifar_ray.tuning.epoch_report import asha_settings
 from cifar_ray.tuning.ledger import Ledger, summarise_sweep
 from cifar_ray.tuning.listed_search import ListedSearch
 from cifar_ray.tuning.member_threads import CohortTrial
-from cifar_ray.tuning.pass_asha import PassASHA
-from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
+from cifar_ray.tuning.pass_asha import HURRY_S, PassASHA
 from cifar_ray.tuning.pruner import Pruner
+from cifar_ray.tuning.resuming import check_weights
 from cifar_ray.tuning.searchers import open_search
-from cifar_ray.tuning.signals import TimeLimit, ending_in_order
+from cifar_ray.tuning.signals import Stopping, TimeLimit, ending_in_order, resume_hint
 from cifar_ray.tuning.trackers import Trackers
 from cifar_ray.tuning.trainable import TrialPlan, run_trial
-from cifar_ray.tuning.tune_patches import count_no_callbacks
+from cifar_ray.tuning.tune_patches import count_no_callbacks, pass_on_no_keys
 from cifar_ray.tuning.watchdog import Watchdog
 
 MAX_RETRIES = 2
@@ -54,9 +53,6 @@ _TUNE_ENVIRONMENT = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     # an error is in its trial's record and in one line of the log
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    # in its process, a stopped trial's thread gets this long to upload its last checkpoints: then Ray Tune gives up the
-    # actor, and the trial that was to follow in it, too
-    "TUNE_FUNCTION_THREAD_TIMEOUT_S": f"{STOP_DEADLINE_S:.0f}",
     # tuning/tune_patches.py subtracts lost nodes from the failures again, so preempted ones must be counted, too
     "RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE": "1",
     # nobody reads its saved state (docs/decisions/0011); writing it took a third of the driver's time at 500 trials
@@ -108,31 +104,35 @@ def run_trials(plan: SweepPlan, runs: RunStore, say: Callable[[str], None]) -> S
     # it warns of missing result files, which our ledger replaces
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     count_no_callbacks()
+    pass_on_no_keys()
     limit = TimeLimit(plan.ends_at)
     ended = {trial.trial_id for trial in runs.trials(plan.sweep.sweep_id) if trial.has_ended}
     num_left = plan.sweep.num_trials - len(ended)
-    stopping = threading.Event()
+    stopping = Stopping()
     try:
         if num_left:
             # nobody reads what Ray Tune itself writes (docs/decisions/0011)
             with (
                 TemporaryDirectory(prefix="cifar-ray-tune-", ignore_cleanup_errors=True) as folder,
-                _trainable(plan, num_left) as (trainable, watch),
+                _trainable(plan, num_left, stopping) as (trainable, watch),
             ):
                 scheduler = _build_scheduler(plan, runs.metrics(plan.sweep.sweep_id), watch)
                 with ending_in_order(scheduler.hurry, stopping), _own_errors():
-                    _build_tuner(plan, ended, trainable, watch, scheduler, runs, folder, say, limit).fit()
+                    _build_tuner(plan, ended, trainable, watch, scheduler, runs, folder, say, limit, stopping).fit()
     except (OSError, TuneError, StorageError) as error:
         raise _broke_off(sweep_id, error) from error
     except KeyboardInterrupt as error:
-        if not stopping.is_set():
+        if not stopping.is_set:
             raise
         # Ray Tune had not begun yet, or a second signal did not let it end
         raise _interruption(sweep_id, limit) from error
     result = summarise_sweep(runs, plan.sweep, now(), plan.prices)
     # a search that was told to stop as its last trials ended does not go on to its finals
-    if result is None or (stopping.is_set() and plan.finals is not None):
+    if result is None or (stopping.is_set and plan.finals is not None):
         raise _interruption(sweep_id, limit)
+    # finals train anew
+    if plan.finals is None:
+        check_weights(runs, plan.sweep, result)
     return result
 
 
@@ -156,13 +156,11 @@ def _broke_off(sweep_id: str, error: Exception) -> StorageError:
         # not the fault of the disk or the store, perhaps ours
         traceback.print_exception(error)
         what, hint = last_line(error), "how it came to that stands in the job's log"
-    return StorageError(
-        f"sweep {sweep_id} broke off: {what}", f"{hint}; then resume it: --sweep-id {sweep_id} --resume"
-    )
+    return StorageError(f"sweep {sweep_id} broke off: {what}", f"{hint}; then {resume_hint(sweep_id)}")
 
 
 def _interruption(sweep_id: str, limit: TimeLimit) -> InterruptedSweepError:
-    hint = f"resume it: --sweep-id {sweep_id} --resume"
+    hint = resume_hint(sweep_id)
     if limit.is_over:
         return TimeLimitError(f"sweep {sweep_id} reached its time limit before all trials had ended", hint)
     return InterruptedSweepError(f"sweep {sweep_id} was interrupted before all trials had ended", hint)
@@ -178,6 +176,7 @@ def _build_tuner(
     folder: str,
     say: Callable[[str], None],
     limit: TimeLimit,
+    stopping: Stopping,
 ) -> tune.Tuner:
     sweep = plan.sweep
     ledger = Ledger(runs, sweep, say, engines=watch, num_together=plan.num_together)
@@ -185,7 +184,7 @@ def _build_tuner(
         ledger,
         # a population's next generation is spread as it joins
         Watchdog(say, watch, num_slots=None if sweep.searcher == "pbt" else plan.num_together),
-        Trackers(runs, sweep, say),
+        Trackers(runs, sweep, say, stopping),
         limit,
         # the next generation of a population starts from checkpoints of this one
         *([Pruner(runs, sweep.sweep_id, ledger.trials)] if plan.keep == "winner" and sweep.searcher != "pbt" else []),
@@ -208,7 +207,7 @@ def _build_tuner(
 
 
 @contextmanager
-def _trainable(plan: SweepPlan, num_left: int) -> Iterator[tuple[Any, EngineWatch | None]]:
+def _trainable(plan: SweepPlan, num_left: int, stopping: Stopping) -> Iterator[tuple[Any, EngineWatch | None]]:
     """What Ray Tune runs for each trial, and a watch on the engines behind it, if there are any."""
     sweep = plan.sweep
     where = {TYPE_LABEL: plan.accelerator} if plan.accelerator else {}
@@ -239,7 +238,11 @@ def _trainable(plan: SweepPlan, num_left: int) -> Iterator[tuple[Any, EngineWatc
     finally:
         watch.end()
         try:
-            if has_store:
+            if has_store and stopping.is_set:
+                # whoever stops a job kills it soon after, and what has not arrived is trained again
+                with suppress(StorageError):
+                    watch.drain(HURRY_S)
+            elif has_store:
                 watch.drain()
         finally:
             # Ray Tune keeps their handles until the driver exits: finals would wait for the resources that they hold

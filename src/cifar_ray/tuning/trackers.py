@@ -22,9 +22,10 @@ from cifar_ray.settings import Settings, read_settings
 from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.tuning.epoch_report import from_result
+from cifar_ray.tuning.signals import Stopping
 
-CLOSE_DEADLINE_S = 60.0
-"""Seconds for a tracker to take what is left when the sweep has ended."""
+CLOSE_DEADLINE_S, HURRIED_DEADLINE_S = 60.0, 3.0
+"""Seconds for the trackers to take what is left when the sweep has ended, and when it was told to stop."""
 
 
 def check_trackers(settings: Settings) -> None:
@@ -73,10 +74,11 @@ class Trackers(Callback):
     which includes this object, contains none of their state.
     """
 
-    def __init__(self, runs: RunStore, sweep: SweepRecord, say: Callable[[str], None]) -> None:
+    def __init__(self, runs: RunStore, sweep: SweepRecord, say: Callable[[str], None], stopping: Stopping) -> None:
         self._runs = runs
         self._sweep = sweep
         self._say = say
+        self._stopping = stopping
 
     def setup(self, *args: Any, **info: Any) -> None:
         """Ray Tune calls this in each of the sweep's drivers."""
@@ -106,11 +108,13 @@ class Trackers(Callback):
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
         """The sweep ended, or was interrupted: let the trackers take what is left."""
-        deadline = time.monotonic() + CLOSE_DEADLINE_S
+        seconds = HURRIED_DEADLINE_S if self._stopping.is_set else CLOSE_DEADLINE_S
+        deadline = time.monotonic() + seconds
         for feed in self._feeds:
             feed.end()
         for feed in self._feeds:
-            feed.join(deadline)
+            if not feed.join(deadline):
+                self._say(f"{feed.name} has not taken the last epochs within {seconds:g} s")
         if trials and read_settings().wandb_project:
             self._keep_offline_runs(Path(trials[0].local_path).parent)
 
@@ -174,7 +178,7 @@ class _Feed:
     """One tracker in a thread of its own, fed by a queue."""
 
     def __init__(self, name: str, make: Callable[[], Any], say: Callable[[str], None]) -> None:
-        self._name, self._make, self._say = name, make, say
+        self.name, self._make, self._say = name, make, say
         self._calls: queue.SimpleQueue[tuple[str, tuple[Any, ...]] | None] = queue.SimpleQueue()
         # a daemon: a server that does not answer must not keep the driver from ending
         self._thread = threading.Thread(target=self._work, name=f"tracker {name}", daemon=True)
@@ -189,11 +193,10 @@ class _Feed:
         """Tell the tracker that nothing more will come."""
         self._calls.put(None)
 
-    def join(self, deadline: float) -> None:
-        """Wait until it has taken everything, or until `deadline`, by the monotonic clock."""
+    def join(self, deadline: float) -> bool:
+        """Wait until it has taken everything, or until `deadline`, by the monotonic clock; returns whether it has."""
         self._thread.join(max(0.0, deadline - time.monotonic()))
-        if self._thread.is_alive():
-            self._say(f"{self._name} has not taken the last epochs within {CLOSE_DEADLINE_S:.0f} s")
+        return not self._thread.is_alive()
 
     def _work(self) -> None:
         try:
@@ -204,7 +207,7 @@ class _Feed:
                 getattr(tracker, method)(*arguments)
             tracker.on_experiment_end(trials=[])
         except Exception as error:  # noqa: BLE001  # whatever it is, it is the tracker's, and reported
-            self._say(f"{self._name} gets nothing more, the sweep goes on: {_one_line(error)}")
+            self._say(f"{self.name} gets nothing more, the sweep goes on: {_one_line(error)}")
 
 
 def _one_line(error: Exception) -> str:

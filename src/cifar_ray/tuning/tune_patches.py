@@ -1,4 +1,4 @@
-"""Changes to Ray Tune that it has no settings for: cohorts, lost nodes, full memory, slow exits, slow starts."""
+"""Changes to Ray Tune that it has no settings for: cohorts, lost nodes, full memory, slow exits, slow starts, keys."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from ray.air._internal import usage
 from ray.exceptions import OutOfMemoryError, RayActorError
+from ray.tune.execution import class_cache
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 
@@ -25,6 +26,15 @@ def count_no_callbacks() -> None:
     They take 1.3 s of CPU time before the first trial, and the count is for Ray's own statistics.
     """
     usage.tag_callbacks = lambda callbacks: False
+
+
+def pass_on_no_keys() -> None:
+    """Keep Ray Tune from copying this process's AWS keys into its trials' runtime environment: Ray logs and shows it.
+
+    Each node has credentials of its own, and the variables that a job was submitted with reach all its processes.
+    """
+    names = class_cache.ENV_VARS_TO_PROPAGATE
+    class_cache.ENV_VARS_TO_PROPAGATE = {name for name in names if not name.startswith("AWS_")}
 
 
 def patch(tune_controller: TuneController, watch: EngineWatch | None) -> None:

@@ -16,6 +16,7 @@ from cifar_ray.storage.object_store import open_store
 from cifar_ray.storage.probe import check_write_read_delete
 
 STORAGE_VARIABLE = "CIFAR_RAY_STORAGE"
+ENDPOINT_VARIABLE = "AWS_ENDPOINT_URL_S3"
 
 
 def check_head(release: Release) -> Iterator[Finding]:
@@ -66,4 +67,12 @@ def check_store(release: Release | None, settings: Settings) -> Iterator[Finding
         todo = f"set {STORAGE_VARIABLE}={theirs} here, or the values' store to {storage}"
         yield warning(checked, f"{storage} here, {theirs} on the cluster", todo)
     check_write_read_delete(open_store(storage, settings.s3))
+    if release and theirs and storage.startswith("s3://"):
+        here, there = settings.s3.endpoint_url or "", release.head_variable(ENDPOINT_VARIABLE)
+        if here.rstrip("/") != there.rstrip("/"):
+            todo = (
+                "well if the one here is a port forwarded to the other; else set AWS_ENDPOINT_URL_S3 to the cluster's"
+            )
+            yield warning(checked, f"{storage} is at {here or 'AWS'} here, at {there or 'AWS'} on the cluster", todo)
+            return
     yield ok(checked, f"{storage} takes, gives back and removes an object")
