@@ -63,6 +63,8 @@ def test_a_stopped_sweep_is_resumed_where_it_was(cluster: LocalCluster, record_p
     assert runs.metrics("stop-1")[: len(before)] == before
 
 
+@pytest.mark.fault("a sweep is told to stop")
+@pytest.mark.chaos
 def test_a_sweep_of_long_epochs_has_stopped_in_order_before_ray_kills_it(cluster: LocalCluster) -> None:
     """Each epoch takes longer than Ray gives a job: none is waited for."""
     options = ["fast", "--trials", "2", "--max-epochs", "2", "--data", "shapes:20000", "--sweep-id", "long-1"]

@@ -91,7 +91,11 @@ def test_a_trial_that_fails_does_not_end_the_sweep(cluster: LocalCluster) -> Non
     assert "t0001" not in result.ranking
 
 
-@pytest.mark.parametrize(("sweep_id", "how"), [("refused-1", []), ("refused-2", ["--no-cohort"])])
+@pytest.mark.fault("the store refuses trials alone")
+@pytest.mark.parametrize(
+    ("sweep_id", "how"),
+    [("refused-1", []), pytest.param("refused-2", ["--no-cohort"], marks=pytest.mark.chaos)],
+)
 def test_a_store_that_refuses_the_trials_alone_ends_the_sweep_for_a_later_resume(
     cluster: LocalCluster, tmp_path: Path, sweep_id: str, how: list[str]
 ) -> None:

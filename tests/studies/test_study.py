@@ -150,6 +150,7 @@ GOOD = {
         {"crop_padding": 5},
         {"cutout": 33},
         {"mixup": -0.1},
+        {"mixup": 1e39},
         {"label_smoothing": 1.0},
         {"bias_rate": 0.0},
         {"gradient_clipping": -1.0},

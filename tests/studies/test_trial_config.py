@@ -86,6 +86,9 @@ CNN, RESNET, NF_RESNET = (replace(SPEED_NET, model=each) for each in ("classic_c
         (CNN, {"bias_rate": 64.0}, "there is no batch norm"),
         (RESNET, {"crop_padding": 2}, "there is no augmentation"),
         (RESNET, {"rotation": False}, "there is no augmentation"),
+        (replace(RESNET, max_epochs=1), {"first_size": 24}, "a single epoch's images are not shrunk"),
+        (replace(CNN, weight_decay=0.0), {"decays_all": False}, "there is no weight decay"),
+        (replace(CNN, batch_size=64), {"rate_scaling": "linear"}, "the rate is for a batch of 64"),
     ],
     ids=lambda each: "-".join(each) if isinstance(each, dict) else "",
 )

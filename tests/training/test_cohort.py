@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from cifar_ray.data.split import TrainingData
+from cifar_ray.errors import DeviceError
 from cifar_ray.models import build_model
 from cifar_ray.models.classic import PooledConvolution
 from cifar_ray.records import EpochMetrics
@@ -332,6 +333,25 @@ def test_a_pass_that_fails_leaves_no_thread_at_work(
     with pytest.raises(MemoryError, match="no room"):
         cohort.train_epoch(["t0000", "t0001"])
     assert not at_work.is_set()
+
+
+@pytest.mark.parametrize("first", ["t0000", "t0001"])
+def test_a_failed_device_is_not_hidden_by_full_memory(
+    runs: RunStore, training_data: TrainingData, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    """After full memory the process goes on, after the other it must not."""
+    cohort = Cohort(training_data, data_seed=0, num_threads=2)
+    cohort.add(make_trial(runs, "t0000", batch_size=16))
+    cohort.add(make_trial(runs, "t0001", batch_size=32))
+
+    def fail(learners: Sequence[Learner]) -> FusedGroup:
+        if learners[0].trial.trial_id == first:
+            raise torch.OutOfMemoryError("full")
+        raise DeviceError("a step was not recorded")
+
+    monkeypatch.setattr(cohort, "_train", fail)
+    with pytest.raises(DeviceError, match="not recorded"):
+        cohort.train_epoch(["t0000", "t0001"])
 
 
 @pytest.mark.parametrize(

@@ -306,6 +306,17 @@ def test_lookahead_draws_the_weights_to_the_slow_ones() -> None:
         assert torch.allclose(average.average[name], slow[name], atol=1e-5)
 
 
+@pytest.mark.parametrize("num_steps", [1, 4, 5, 9])
+def test_lookahead_of_a_few_steps_does_not_keep_the_initial_weights(num_steps: int) -> None:
+    network = nn.Linear(1, 1)
+    initial = network.weight.item()
+    average = WeightAverage(config(averaging="lookahead"), network, num_steps)
+    for step in range(1, num_steps + 1):
+        network.weight.data += 1.0
+        average.update(step)
+    assert average.average["weight"].item() - initial > num_steps / 30
+
+
 def test_an_average_is_swapped_in_and_out() -> None:
     network = build_model(config())
     average = WeightAverage(config(averaging="ema"), network, num_steps=10)

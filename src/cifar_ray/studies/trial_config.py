@@ -17,6 +17,8 @@ RateScaling = Literal["none", "linear", "square_root"]
 Averaging = Literal["none", "ema", "lookahead"]
 
 MAX_EPOCHS = 10_000
+BASE_BATCH_SIZE = 64
+"""The report's batch size, to which rate scaling is relative."""
 
 DEPTHS: Mapping[str, Sequence[int]] = {"deep_cnn": (2, 4, 6, 8), "resnet": (18, 34, 50), "nf_resnet": (18, 34)}
 """The depths that a model may have; models that are not named ignore it."""
@@ -78,7 +80,7 @@ class TrialConfig:
     learning_rate: Annotated[float, Setting("learning rate", short="rate", is_adjustable=True, in_cohorts=True)]
     """The initial rate; for `one_cycle` and `triangular` the peak."""
     schedule: Annotated[Schedule, Setting("schedule", short="sched.", in_cohorts=True)] = "none"
-    batch_size: Annotated[int, Setting("batch size", in_cohorts=True)] = 64
+    batch_size: Annotated[int, Setting("batch size", in_cohorts=True)] = BASE_BATCH_SIZE
     rate_scaling: Annotated[RateScaling, Setting("rate scaling", is_method=True, in_cohorts=True)] = "none"
     """How the rate scales with batch size / 64: not at all, in proportion, or with its square root."""
     filter_rate: Annotated[float, Setting("filter rate", optimizers=("muon",), is_method=True, is_adjustable=True)] = (
@@ -158,7 +160,7 @@ class TrialConfig:
         _check(0 <= self.seed < 2**32, "seed", self.seed, "in [0, 2^32)")
         _check(0 <= self.crop_padding <= 4, "crop_padding", self.crop_padding, "in [0, 4]")
         _check(0 <= self.cutout <= 32, "cutout", self.cutout, "in [0, 32]")
-        _check(0 <= self.mixup < float("inf"), "mixup", self.mixup, "0 or above")
+        _check(0 <= self.mixup <= 1000, "mixup", self.mixup, "in [0, 1000]")
         _check(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "in [0, 1)")
         _check(0 < self.filter_rate < float("inf"), "filter_rate", self.filter_rate, "above 0")
         _check(0 < self.bias_rate < float("inf"), "bias_rate", self.bias_rate, "above 0")
@@ -196,6 +198,12 @@ class TrialConfig:
             return "there is no augmentation"
         if name == "bias_rate" and self.model in DESCRIPTIONS["batch_norm"].models and not self.batch_norm:
             return "there is no batch norm"
+        if name == "first_size" and self.first_size < 32 and self.max_epochs == 1:
+            return "a single epoch's images are not shrunk"
+        if name == "decays_all" and not self.decays_all and self.weight_decay == 0:
+            return "there is no weight decay"
+        if name == "rate_scaling" and self.rate_scaling != "none" and self.batch_size == BASE_BATCH_SIZE:
+            return f"the rate is for a batch of {BASE_BATCH_SIZE}, and scales from there"
         return ""
 
     def to_dict(self) -> dict[str, Any]:

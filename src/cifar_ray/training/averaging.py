@@ -11,7 +11,7 @@ from cifar_ray.studies import TrialConfig
 
 EMA_DECAY = 0.999
 EVERY = 5
-"""Steps of the fast weights between two updates of lookahead's slow ones."""
+"""Steps of the fast weights between two updates of lookahead's slow ones; 1 in trainings of fewer than ten."""
 LOOKAHEAD_DECAY = 0.95
 
 
@@ -26,6 +26,8 @@ class WeightAverage:
     def __init__(self, config: TrialConfig, network: nn.Module, num_steps: int) -> None:
         self._is_lookahead = config.averaging == "lookahead"
         self._num_steps = num_steps
+        # trainings of a few steps would keep their initial weights, or nearly
+        self._every = EVERY if num_steps >= 2 * EVERY else 1
         self.follow(network)
         self._average = {name: each.clone() for name, each in self._live.items()}
 
@@ -39,8 +41,8 @@ class WeightAverage:
         live, average = list(self._live.values()), list(self._average.values())
         if not self._is_lookahead:
             torch._foreach_lerp_(average, live, 1 - min(EMA_DECAY, (1 + step) / (10 + step)))
-        elif step % EVERY == 0:
-            decay = LOOKAHEAD_DECAY**EVERY * (step / self._num_steps) ** 3
+        elif step % self._every == 0:
+            decay = LOOKAHEAD_DECAY**self._every * (step / self._num_steps) ** 3
             torch._foreach_lerp_(average, live, 1 - decay)
             torch._foreach_copy_(live, average)
 

@@ -106,6 +106,10 @@ class Cohort:
         training = [self._threads.submit(self._train, group) for group in self._cut(learners)]
         # for all, even if one fails: the next pass must not find threads still at work on this one
         wait(training)
+        errors = [error for each in training if (error := each.exception()) is not None]
+        if errors:
+            # one that means the end of the process, whatever else went wrong beside it
+            raise next(filter(_ends_process, errors), errors[0])
         groups = [each.result() for each in training]
         seconds = time.perf_counter() - started
         metrics = [line for group in groups for line in self._read(group, seconds, len(learners))]
@@ -171,6 +175,11 @@ class Cohort:
                 num_sharing=num_sharing,
                 device=name_device(self._device, group.precision),
             )
+
+
+def _ends_process(error: BaseException) -> bool:
+    """Whether no later pass can succeed in this process."""
+    return isinstance(error, DeviceError) or (isinstance(error, RuntimeError) and _is_of_device(error))
 
 
 def _is_of_device(error: RuntimeError) -> bool:

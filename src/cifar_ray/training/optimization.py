@@ -11,10 +11,9 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, MultiStepLR, OneCycleLR
 
 from cifar_ray.studies import TrialConfig
+from cifar_ray.studies.trial_config import BASE_BATCH_SIZE
 from cifar_ray.training.muon import Muon
 
-BASE_BATCH_SIZE = 64
-"""The report's batch size, to which rate scaling is relative."""
 TRIANGLE = ((0.0, 0.23, 1.0), (0.2, 1.0, 0.07))
 """Fractions of the training, and of the peak rate there; linear in between (Jordan, arXiv 2404.00498)."""
 

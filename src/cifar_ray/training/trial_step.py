@@ -80,7 +80,7 @@ class TrialStep:
         statistics = [each.clone() for each in self._network.buffers()]
         try:
             outcome = self._step(*inputs)
-        except torch.OutOfMemoryError:
+        except (torch.OutOfMemoryError, torch.AcceleratorError):
             raise
         except Exception as error:  # noqa: BLE001 - compilers raise anything; plain code repeats the step's own errors
             logger.warning("training goes on without compilation, which failed: %s", first_line(error))
