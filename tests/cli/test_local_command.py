@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.request import proxy_bypass_environment
 
 import pytest
 from click.testing import CliRunner
@@ -107,6 +110,20 @@ def test_an_address_in_the_local_clusters_bucket_is_of_its_server(
     find_store(storage)
     assert os.environ.get("AWS_ENDPOINT_URL_S3") == (cluster.s3_endpoint_url if expected == "local" else expected)
     assert ("AWS_ACCESS_KEY_ID" in os.environ) == (expected != "local")
+
+
+def test_a_shell_with_the_exports_is_a_client_of_the_cluster_and_nothing_else(cluster: LocalCluster) -> None:
+    """Another cluster's token would be refused, other keys too, and a proxy would be sent this one's token."""
+    others = {"RAY_AUTH_TOKEN": "x", "RAY_ADDRESS": "10.0.0.1:6379", "AWS_ACCESS_KEY_ID": "x", "AWS_PROFILE": "x"}
+    environ = {name: value for name, value in os.environ.items() if name.upper() != "NO_PROXY"}
+    environ |= {"no_proxy": "intern", "http_proxy": "http://127.0.0.1:9", **others}
+    program = f'eval "$({sys.executable} -m cifar_ray.cli.main local env)" && env -0'
+    done = subprocess.run(["sh", "-euc", program], capture_output=True, text=True, check=True, env=environ)
+    left = dict(line.split("=", 1) for line in done.stdout.strip("\0").split("\0"))
+    assert left.items() >= cluster.environment().items()
+    assert not others.keys() & left.keys()
+    assert left["no_proxy"] == left["NO_PROXY"] == "intern,127.0.0.1,localhost"
+    assert proxy_bypass_environment("127.0.0.1", {"no": left["no_proxy"]})
 
 
 @pytest.mark.parametrize(("number", "is_of_disk"), [(errno.ENOSPC, True), (errno.EMFILE, False)])

@@ -39,6 +39,18 @@ def test_a_lost_connection_is_waited_out() -> None:
     assert seen[-1].new_lines == ("b",)
 
 
+def test_a_log_that_takes_long_to_read_is_not_read_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look reads it from its beginning."""
+    slept: list[float] = []
+    clock = iter(range(100))
+    monkeypatch.setattr(waiting, "time", SimpleNamespace(monotonic=lambda: 2.0 * next(clock), sleep=slept.append))
+    jobs = FakeJobs(*[("RUNNING", "")] * 3, ("SUCCEEDED", ""))
+    wait_for_job(jobs, "job-1", lambda seen: None)
+    assert len(slept) == 3
+    # from the look's beginning to its answer, and on to the pause, are two steps of the clock
+    assert set(slept) == {4 / waiting.LOOKING_SHARE - 4}
+
+
 def test_only_silence_counts_not_how_long_the_job_has_run(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
     minutes = SimpleNamespace(monotonic=lambda: 60.0 * len(slept), sleep=slept.append)

@@ -1,5 +1,6 @@
 """What goes while a sweep runs."""
 
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -80,6 +81,15 @@ def test_a_trial_that_has_just_ended_keeps_its_checkpoints(sweep: Sweep, monkeyp
     sweep.tell("t0001", make_line("t0001", 1, 0.4))
     sweep.tell("t0001")
     assert sweep.left() == ["t0000", "t0001", "t0002"]
+
+
+def test_the_end_of_a_sweep_does_not_wait_for_removals(sweep: Sweep) -> None:
+    """A store that is away would keep a driver that was told to stop from saying so."""
+    may_end = threading.Event()
+    removal = sweep.callback._executor.submit(may_end.wait, 20)
+    sweep.callback.on_experiment_end([])
+    assert not removal.done()
+    may_end.set()
 
 
 def test_a_later_driver_knows_which_trials_have_ended(sweep: Sweep, trial_record: TrialRecord) -> None:

@@ -14,7 +14,11 @@ from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import VALIDATION_SHARE, Study, TrialConfig
 from cifar_ray.studies.options import SweepOptions
 from cifar_ray.studies.study import GENERATIONS
-from cifar_ray.tuning.signals import resume_hint
+
+
+def resume_hint(sweep_id: str) -> str:
+    """How an interrupted sweep goes on."""
+    return f"resume it: --sweep-id {sweep_id} --resume"
 
 
 def find_begun(runs: RunStore, sweep_id: str, study: Study) -> SweepRecord:

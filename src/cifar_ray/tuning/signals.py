@@ -20,13 +20,9 @@ from cifar_ray.records import Interruption
 from cifar_ray.storage.lease import Lease
 from cifar_ray.storage.object_store import ObjectStore
 from cifar_ray.storage.runs import RunStore
+from cifar_ray.tuning.resuming import resume_hint
 
 TAKER = "another node, which took it over"
-
-
-def resume_hint(sweep_id: str) -> str:
-    """How an interrupted sweep goes on."""
-    return f"resume it: --sweep-id {sweep_id} --resume"
 
 
 class Stopping:

@@ -34,9 +34,9 @@ from cifar_ray.tuning.listed_search import ListedSearch
 from cifar_ray.tuning.member_threads import CohortTrial
 from cifar_ray.tuning.pass_asha import HURRY_S, PassASHA
 from cifar_ray.tuning.pruner import Pruner
-from cifar_ray.tuning.resuming import check_weights
+from cifar_ray.tuning.resuming import check_weights, resume_hint
 from cifar_ray.tuning.searchers import open_search
-from cifar_ray.tuning.signals import Stopping, TimeLimit, ending_in_order, resume_hint
+from cifar_ray.tuning.signals import Stopping, TimeLimit, ending_in_order
 from cifar_ray.tuning.trackers import Trackers
 from cifar_ray.tuning.trainable import TrialPlan, run_trial
 from cifar_ray.tuning.tune_patches import count_no_callbacks, pass_on_no_keys

@@ -10,6 +10,7 @@ from aiohttp import web
 from fake_kubernetes import FakeDashboard, FakeKubernetes, refusal
 from recorded import CLUSTERS, TEAM, node, operator, pod, secret
 
+from cifar_ray.cluster.on_kubernetes import head_checks
 from cifar_ray.cluster.on_kubernetes.api import KubernetesApi
 from cifar_ray.cluster.on_kubernetes.doctor import examine
 from cifar_ray.cluster.on_kubernetes.findings import Finding, Severity, exit_code
@@ -276,6 +277,21 @@ def test_stores_that_are_not_set_not_the_same_or_do_not_work(kubernetes: FakeKub
     assert f"CIFAR_RAY_STORAGE={doctor.settings.storage}" in str(unset[0].todo)
     assert [finding.severity for finding in elsewhere] == [Severity.WARNING, Severity.ERROR]
     assert elsewhere[0].found == f"/proc/x here, {doctor.settings.storage} on the cluster"
+
+
+@pytest.mark.parametrize(("there", "is_well"), [("http://127.0.0.1:8333/", True), ("http://store.svc:8333", False)])
+def test_one_bucket_at_two_addresses_may_be_two_stores(
+    kubernetes: FakeKubernetes, doctor: Doctor, monkeypatch: pytest.MonkeyPatch, there: str, is_well: bool
+) -> None:
+    """The one-machine cluster's store and the chart's embedded one have the same bucket."""
+    monkeypatch.setattr(head_checks, "check_write_read_delete", lambda store: None)
+    environ = {"CIFAR_RAY_STORAGE": "s3://cifar-ray/results", "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:8333"}
+    (head,) = kubernetes.objects[CLUSTERS][0]["spec"]["headGroupSpec"]["template"]["spec"]["containers"]
+    head["env"][0]["value"] = environ["CIFAR_RAY_STORAGE"]
+    head["env"] = [*head["env"], {"name": "AWS_ENDPOINT_URL_S3", "value": there}]
+    found = replace(doctor, settings=read_settings(environ)).problems()
+    said = [f"s3://cifar-ray/results is at http://127.0.0.1:8333 here, at {there} on the cluster"]
+    assert [finding.found for finding in found] == ([] if is_well else said)
 
 
 def test_one_broken_answer_does_not_end_the_rest(kubernetes: FakeKubernetes, doctor: Doctor) -> None:
