@@ -135,9 +135,8 @@ def trial_lines(events: Sequence[TrialLogEvent]) -> Iterator[str]:
 def read_line(line: str) -> list[LogEvent] | None:
     """The events in a line of the log; None for any other line, also for one that is damaged."""
     kind, _, rest = line.partition(" ")
-    if kind == "progress":
-        progress = SweepProgress.from_line(line)
-        return None if progress is None else [progress]
+    if progress := SweepProgress.from_line(line):
+        return [progress]
     if kind == "asha":
         budget = _read_budget(rest)
         return None if budget is None else [budget]

@@ -141,13 +141,8 @@ class TrialConfig:
     """Seeds the initial weights and the dropout masks."""
 
     def __post_init__(self) -> None:
-        _check_choice("model", self.model, get_args(Model))
-        _check_choice("optimizer", self.optimizer, get_args(Optimizer))
-        _check_choice("schedule", self.schedule, get_args(Schedule))
-        _check_choice("stem", self.stem, get_args(Stem))
-        _check_choice("crop_border", self.crop_border, get_args(Border))
-        _check_choice("rate_scaling", self.rate_scaling, get_args(RateScaling))
-        _check_choice("averaging", self.averaging, get_args(Averaging))
+        for name, allowed in _CHOICES.items():
+            _check_choice(name, getattr(self, name), allowed)
         if self.model in DEPTHS:
             _check_choice("depth", self.depth, tuple(DEPTHS[self.model]))
         _check(1 <= self.max_epochs <= MAX_EPOCHS, "max_epochs", self.max_epochs, f"in [1, {MAX_EPOCHS}]")
@@ -228,6 +223,7 @@ class TrialConfig:
 
 
 _KINDS = get_type_hints(TrialConfig)
+_CHOICES = {name: get_args(kind) for name, kind in _KINDS.items() if get_origin(kind) is Literal}
 _MAX_WHOLE = 2**53
 """A greater whole number may be no float at all, and would fail wherever it is written as one."""
 _WANTED = {bool: "true, yes, false or no", int: "a whole number", float: "a number"}
@@ -242,7 +238,6 @@ def settings_where(is_so: Callable[[Setting], bool]) -> frozenset[str]:
     return frozenset(name for name, setting in DESCRIPTIONS.items() if is_so(setting))
 
 
-METHODS = settings_where(lambda setting: setting.is_method)
 NOT_SETTABLE = settings_where(lambda setting: not setting.is_settable)
 
 
@@ -258,8 +253,8 @@ def parse_setting(text: str) -> tuple[str, Any]:
     if name not in known:
         raise UnknownNameError.of("setting", name, known)
     kind = _KINDS[name]
-    if get_origin(kind) is Literal:
-        _check_choice(name, value, get_args(kind))
+    if name in _CHOICES:
+        _check_choice(name, value, _CHOICES[name])
     try:
         if kind is bool:
             return name, {"true": True, "yes": True, "false": False, "no": False}[value.lower()]

@@ -32,6 +32,3 @@ class ListedSearch(Searcher):
 
     def save(self, checkpoint_path: str) -> None:
         """Does nothing: the records hold the state."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Does nothing: the records hold the state."""

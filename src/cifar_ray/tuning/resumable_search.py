@@ -53,9 +53,6 @@ class ResumableSearch(Searcher):
     def save(self, checkpoint_path: str) -> None:
         """Does nothing: the records hold the state."""
 
-    def restore(self, checkpoint_path: str) -> None:
-        """Does nothing: the records hold the state."""
-
     @abstractmethod
     def _choose(self, index: int, trial_id: str) -> tuple[str | None, Mapping[str, Any]] | None:
         """Parent and settings of new trial number `index`; None where they depend on results that are still to come.

@@ -51,16 +51,11 @@ class TrackedTrial:
     config: dict[str, Any] = field(compare=False)
     local_path: str = field(compare=False)
     """Ray Tune's folder for it, on the driver's node."""
-    experiment_dir_name: str = field(compare=False)
 
     @property
     def evaluated_params(self) -> dict[str, Any]:
         """The settings, as TensorBoard's table of them has it."""
         return self.config
-
-    def init_local_path(self) -> None:
-        """Make the folder."""
-        Path(self.local_path).mkdir(parents=True, exist_ok=True)
 
     def __str__(self) -> str:
         return self.name
@@ -160,7 +155,6 @@ class Trackers(Callback):
             name=name,
             config=dict(trial.config["settings"]),
             local_path=str(trial.local_path),
-            experiment_dir_name=self._sweep.sweep_id,
         )
 
     def _feed(self, method: str, *arguments: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -26,5 +27,5 @@ class WandbRuns(WandbLoggerCallback):
 
     def log_trial_start(self, trial: Any) -> None:
         """Start the trial's run, in the trial's folder."""
-        trial.init_local_path()
+        Path(trial.local_path).mkdir(parents=True, exist_ok=True)
         super().log_trial_start(trial)
