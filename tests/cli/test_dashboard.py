@@ -8,6 +8,7 @@ import sys
 import urllib.request
 
 from click.testing import CliRunner
+from interrupts import heed_interrupts
 
 from cifar_ray.cli.main import main
 from cifar_ray.records import SweepRecord
@@ -30,11 +31,6 @@ def test_it_says_where_the_page_is_and_ends_with_ctrl_c(runs: RunStore, sweep_re
         dashboard.send_signal(signal.SIGINT)
         dashboard.communicate(timeout=20)
     assert dashboard.returncode == 0
-
-
-def heed_interrupts() -> None:
-    """A test run that was started in the background ignores SIGINT, and so would its children."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_a_store_that_cannot_be_read_is_told_at_once() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from interrupts import heed_interrupts
 
 from cifar_ray.cli.main import main
 from cifar_ray.cluster import local
@@ -31,11 +32,6 @@ def processes_of(home: Path) -> list[str]:
         if str(home) in command:
             found.append(command)
     return found
-
-
-def heed_interrupts() -> None:
-    """A test run that was started in the background ignores SIGINT, and so would its children."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture

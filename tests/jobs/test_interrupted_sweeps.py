@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from interrupts import heed_interrupts
 from job_commands import BIN, RecordProperty, Recovery, check_books, num_epochs, run, submit, wait_for
 from node_processes import children_of, raylets
 
@@ -172,8 +173,3 @@ def processes_with(*words: str) -> list[int]:
             if arguments[0].endswith("python") and all(word in arguments for word in words):
                 found.append(int(path.parent.name))
     return found
-
-
-def heed_interrupts() -> None:
-    """A test run that was started in the background ignores SIGINT, and so would its children."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)

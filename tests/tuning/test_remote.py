@@ -1,6 +1,8 @@
 """Work on a node of a real Ray that has room for none of it, and work whose process dies."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -81,18 +83,33 @@ def test_a_call_computes_on_every_core_of_its_node_and_reserves_one() -> None:
     assert json.loads(run_script(ON_ALL_CORES).splitlines()[-1]) == [[3, 1.0]]
 
 
-def test_a_call_that_fails_costs_the_others_nothing(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def work(name: str) -> str:
-        if name == "b":
-            raise ray.exceptions.RayTaskError(
-                "work", "Traceback ...\nRuntimeError: no memory", RuntimeError("no memory")
-            )
-        return name
+Work = Callable[[str], str]
+
+
+@pytest.fixture
+def failing_on_b(monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], Work]:
+    """Work that raises an error for "b", which Ray would do elsewhere."""
+
+    def failing(error: Exception) -> Work:
+        def work(name: str) -> str:
+            if name == "b":
+                raise error
+            return name
+
+        monkeypatch.setattr(
+            ray, "remote", lambda **_: lambda _: SimpleNamespace(remote=lambda _, name: partial(work, name))
+        )
+        return work
 
     monkeypatch.setattr(ray, "get", lambda call, timeout: call())
-    monkeypatch.setattr(ray, "remote", lambda **_: lambda _: SimpleNamespace(remote=lambda _, name: lambda: work(name)))
+    return failing
+
+
+def test_a_call_that_fails_costs_the_others_nothing(
+    failing_on_b: Callable[[Exception], Work], capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = RuntimeError("no memory")
+    work = failing_on_b(ray.exceptions.RayTaskError("work", "Traceback ...\nRuntimeError: no memory", error))
     results, failure = run_each_on_best_node([], work, [("a",), ("b",), ("c",)])
     assert results == ["a", "c"]
     assert failure is not None
@@ -103,14 +120,10 @@ def test_a_call_that_fails_costs_the_others_nothing(
 @pytest.mark.parametrize(
     "error", [ray.exceptions.WorkerCrashedError(), ray.exceptions.OutOfMemoryError("no memory\nfor it")]
 )
-def test_a_call_whose_process_dies_costs_the_others_nothing(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    def work(name: str) -> str:
-        if name == "b":
-            raise error
-        return name
-
-    monkeypatch.setattr(ray, "get", lambda call, timeout: call())
-    monkeypatch.setattr(ray, "remote", lambda **_: lambda _: SimpleNamespace(remote=lambda _, name: lambda: work(name)))
+def test_a_call_whose_process_dies_costs_the_others_nothing(
+    error: Exception, failing_on_b: Callable[[Exception], Work]
+) -> None:
+    work = failing_on_b(error)
     results, failure = run_each_on_best_node([], work, [("a",), ("b",), ("c",)])
     assert results == ["a", "c"]
     assert isinstance(failure, CifarRayError)

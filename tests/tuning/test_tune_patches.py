@@ -1,6 +1,7 @@
 """Each change to Ray Tune's controller, on the parts of it that are concerned. `make chaos` has real nodes."""
 
 import inspect
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -136,3 +137,10 @@ def test_keys_are_not_in_the_runtime_environment_of_trials(monkeypatch: pytest.M
     assert passed_on() == names | {"PL_DISABLE_FORK"}
     pass_on_no_keys()
     assert passed_on() == {"RAY_CHDIR_TO_TRIAL_DIR", "PL_DISABLE_FORK"}
+
+
+def test_ray_tune_reads_the_variables_that_we_set() -> None:
+    """Of its own, those that it still knows; the others are read where its processes start."""
+    sources = "".join(path.read_text() for path in Path(inspect.getfile(TuneController)).parents[1].rglob("*.py"))
+    for name in _TUNE_ENVIRONMENT:
+        assert name in sources or not name.startswith("TUNE_"), name

@@ -33,6 +33,7 @@ from cifar_ray.tuning.ledger import Ledger, summarise_sweep
 from cifar_ray.tuning.listed_search import ListedSearch
 from cifar_ray.tuning.member_threads import CohortTrial
 from cifar_ray.tuning.pass_asha import HURRY_S, PassASHA
+from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
 from cifar_ray.tuning.pruner import Pruner
 from cifar_ray.tuning.resuming import check_weights, resume_hint
 from cifar_ray.tuning.searchers import open_search
@@ -53,6 +54,8 @@ _TUNE_ENVIRONMENT = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     # an error is in its trial's record and in one line of the log
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    # the process of a stopped trial uploads its last checkpoints; by default it is killed a minute too soon
+    "TUNE_FORCE_TRIAL_CLEANUP_S": f"{STOP_DEADLINE_S:.0f}",
     # tuning/tune_patches.py subtracts lost nodes from the failures again, so preempted ones must be counted, too
     "RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE": "1",
     # nobody reads its saved state (docs/decisions/0011); writing it took a third of the driver's time at 500 trials
