@@ -22,7 +22,7 @@ from cifar_ray.storage.object_store import ObjectStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.tuning.resuming import resume_hint
 
-TAKER = "another node, which took it over"
+_TAKER = "another node, which took it over"
 
 
 class Stopping:
@@ -77,19 +77,19 @@ def only_driver(store: ObjectStore, sweep_id: str, runs: RunStore, retire: Calla
 
     with Lease(store, sweep_id, say=click.echo, on_loss=interrupt) as lease:
         try:
-            yield
-        # outside of Ray Tune's loop signals raise these: SIGINT and, by Ray's own handler, SIGTERM
-        except (InterruptedSweepError, KeyboardInterrupt, SystemExit) as error:
+            try:
+                yield
+            # outside of Ray Tune's loop signals raise these: SIGINT and, by Ray's own handler, SIGTERM
+            except (KeyboardInterrupt, SystemExit) as error:
+                raise InterruptedSweepError(f"sweep {sweep_id} was interrupted", resume_hint(sweep_id)) from error
+        except InterruptedSweepError as error:
             if lease.is_lost:
-                raise SweepHeldError.of(sweep_id, TAKER) from error
-            ended = error
-            if not isinstance(ended, InterruptedSweepError):
-                ended = InterruptedSweepError(f"sweep {sweep_id} was interrupted", resume_hint(sweep_id))
+                raise SweepHeldError.of(sweep_id, _TAKER) from error
             if runs.has_sweep(sweep_id):
-                runs.add_interruption(sweep_id, Interruption(at=now(), why=ended.message))
-            raise ended from error
+                runs.add_interruption(sweep_id, Interruption(at=now(), why=error.message))
+            raise
         if lease.is_lost:
-            raise SweepHeldError.of(sweep_id, TAKER)
+            raise SweepHeldError.of(sweep_id, _TAKER)
 
 
 class TimeLimit(Callback):
