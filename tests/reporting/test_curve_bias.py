@@ -1,6 +1,6 @@
 import itertools
-import math
 import random
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +11,7 @@ from ray.tune.schedulers.async_hyperband import _Bracket
 from cifar_ray.cli.main import main
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
-from cifar_ray.reporting.curve_bias import _passing, cut_by_asha, measure_curve_bias
+from cifar_ray.reporting.curve_bias import Cut, _passing, cuts_by_asha, measure_curve_bias
 from cifar_ray.storage.runs import RunStore
 
 CURVES = {"t0000": [0.5, 0.6, 0.6], "t0001": [0.2, 0.4, 0.9], "t0002": [0.3, 0.3, 0.5], "t0003": [0.1, 0.7, 0.8]}
@@ -31,36 +31,68 @@ def put(runs: RunStore, sweep: SweepRecord, line: EpochMetrics, trial: TrialReco
     runs.write_trial("cnn-1", replace(trial, trial_id="t0003", outcome=outcome))
 
 
+def passing(trials: Sequence[str], curves: Mapping[str, Sequence[float]], rung: int, factor: int) -> list[str]:
+    """One trial after another, by numpy's own quantile."""
+    seen = [curves[trial][rung - 1] for trial in trials]
+    shares = [np.quantile(seen[:place] or [0.0], 1 - 1 / factor) for place in range(len(seen))]
+    return [trial for trial, accuracy, least in zip(trials, seen, shares, strict=True) if accuracy >= least]
+
+
+def plainly(curves: Mapping[str, Sequence[float]], rungs: Sequence[int], factor: int, num_orders: int) -> Cut:
+    """What `cuts_by_asha` ends with, order by order."""
+    rng, order = random.Random(0), sorted(curves)
+    best = max(order, key=lambda trial: curves[trial][-1])
+    num_cut, regret, num_epochs = 0, 0.0, 0
+    for _ in range(num_orders):
+        rng.shuffle(order)
+        left = [*order]
+        for rung in rungs:
+            before, left = left, passing(left, curves, rung, factor)
+            num_epochs += (len(before) - len(left)) * rung
+        num_epochs += len(left) * len(curves[best])
+        num_cut += best not in left
+        regret += curves[best][-1] - max(curves[trial][-1] for trial in left)
+    share = num_epochs / (num_orders * len(order) * len(curves[best]))
+    return Cut(reduction_factor=factor, chance=num_cut / num_orders, regret=regret / num_orders, epochs=share)
+
+
 @pytest.mark.parametrize("factor", [2, 3, 4])
 def test_chance_and_regret_over_every_order(factor: int) -> None:
     orders = list(itertools.permutations(CURVES))
-    passing = [_passing(order, CURVES, 1, factor) for order in orders]
-    chance = sum("t0001" not in left for left in passing) / len(orders)
-    regret = sum(0.9 - max(CURVES[trial][-1] for trial in left) for left in passing) / len(orders)
-    cut = cut_by_asha(CURVES, [1], factor, num_orders=4000)
-    assert cut.chance == pytest.approx(chance, abs=4 * math.sqrt(0.25 / 4000))
+    left = [passing(order, CURVES, 1, factor) for order in orders]
+    chance = sum("t0001" not in each for each in left) / len(orders)
+    regret = sum(0.9 - max(CURVES[trial][-1] for trial in each) for each in left) / len(orders)
+    (cut,) = cuts_by_asha(CURVES, [1], factor, num_orders=4000)
+    assert cut.chance == pytest.approx(chance, abs=4 * (0.25 / 4000) ** 0.5)
     assert cut.regret == pytest.approx(regret, abs=0.01)
     assert 0 < chance < 1
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_all_orders_at_once_are_as_one_by_one(factor: int) -> None:
+    """Of few values, so that many are equal, and of trials whose names are not in the order of their places."""
+    rng = random.Random(factor)
+    curves = {f"t{index}": [rng.randrange(9) / 8 for _ in range(9)] for index in reversed(range(13))}
+    found = list(cuts_by_asha(curves, [1, 3, 8], factor, num_orders=60))
+    for rungs, cut in zip(([1], [1, 3], [1, 3, 8]), found, strict=True):
+        by_hand = plainly(curves, rungs, factor, 60)
+        assert replace(cut, regret=0.0) == replace(by_hand, regret=0.0)
+        assert cut.regret == pytest.approx(by_hand.regret)
 
 
 def test_the_cuts_are_those_of_ray_tunes_own_rung() -> None:
     rng = random.Random(0)
     for factor in (2, 3, 4):
         # few values: many ties
-        curves = {f"t{index:04d}": [rng.randrange(8) / 8] for index in range(60)}
+        accuracies = [rng.randrange(8) / 8 for _ in range(60)]
         bracket = _Bracket(min_t=1, max_t=9, reduction_factor=factor, s=0)
-        theirs = []
-        for name, curve in curves.items():
-            trial = type("Trial", (), {"trial_id": name})()
-            if bracket.on_result(trial, 1, curve[0]) == "CONTINUE":
-                theirs.append(name)
-        assert _passing(list(curves), curves, 1, factor) == theirs
-
-
-def test_without_rungs_nothing_is_lost_and_every_epoch_is_trained() -> None:
-    cut = cut_by_asha(CURVES, [], 4)
-    assert (cut.chance, cut.regret, cut.epochs) == (0, 0, 1)
-    assert cut_by_asha(CURVES, [1], 2).epochs == pytest.approx(np.mean([1 / 3, 1]), abs=0.2)
+        trials = [type("Trial", (), {"trial_id": f"t{index:04d}"})() for index in range(60)]
+        theirs = [
+            bracket.on_result(trial, 1, accuracy) == "CONTINUE"
+            for trial, accuracy in zip(trials, accuracies, strict=True)
+        ]
+        column = np.array(accuracies)[:, None]
+        assert _passing(column, np.ones_like(column, dtype=bool), factor)[:, 0].tolist() == theirs
 
 
 def test_of_a_whole_sweep(
@@ -72,9 +104,9 @@ def test_of_a_whole_sweep(
     assert (bias.num_trials, bias.num_left_out, first.rank_of_best, second.rank_of_best) == (4, 0, 3, 3)
     # ranks 4 2 3 1 against 2 4 1 3: squared differences 4 + 4 + 4 + 4
     assert first.spearman == pytest.approx(1 - 6 * 16 / (4 * 15))
-    assert first.alone[2] == cut_by_asha(CURVES, [1], 4)
-    assert first.ladder[0] == cut_by_asha(CURVES, [1, 2], 2)
-    assert second.ladder[0] == cut_by_asha(CURVES, [2], 2)
+    assert [first.alone[2]] == list(cuts_by_asha(CURVES, [1], 4))
+    assert [first.alone[0], first.ladder[0]] == list(cuts_by_asha(CURVES, [1, 2], 2))
+    assert [second.ladder[0]] == list(cuts_by_asha(CURVES, [2], 2))
     done = CliRunner().invoke(main, ["results", "curves-bias", "cnn-1", "--storage", runs.objects.uri])
     assert done.exit_code == 0, done.output
     assert "4 full curves of 3 epochs" in done.output

@@ -16,8 +16,6 @@ from cifar_ray.cli.figure_file import check_figure, write_figure
 from cifar_ray.cli.flag_types import Positive
 from cifar_ray.cli.removal import delete, gc
 from cifar_ray.errors import CifarRayError, ConfigurationError, RecordError, StorageError, UnknownNameError, plain
-from cifar_ray.reporting.curve_bias import measure_curve_bias
-from cifar_ray.reporting.curve_bias_view import curve_bias_renderable
 from cifar_ray.reporting.formats import usage_text
 from cifar_ray.reporting.payload import sweep_document, sweep_rows, to_json
 from cifar_ray.reporting.terminal import (
@@ -197,6 +195,10 @@ def curves_bias(sweep: str, storage: str | None) -> None:
     with `job submit STUDY --grace-period EPOCHS`. The rungs are those of trials that train individually. In a cohort,
     ASHA ranks the trials of an epoch together and promotes fewer; `plan --curves SWEEP` simulates that.
     """
+    # numpy takes a tenth of a second to load
+    from cifar_ray.reporting.curve_bias import measure_curve_bias  # noqa: PLC0415
+    from cifar_ray.reporting.curve_bias_view import curve_bias_renderable  # noqa: PLC0415
+
     Console().print(curve_bias_renderable(measure_curve_bias(connect_runs(storage), sweep)))
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import random
-from bisect import insort
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.progress.asha import milestones
-from cifar_ray.statistics import between, kendall, spearman
+from cifar_ray.statistics import kendall, spearman
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Budget
 
@@ -110,49 +112,68 @@ def measure_curve_bias(runs: RunStore, sweep_id: str) -> CurveBias:
     )
 
 
-def cut_by_asha(curves: Curves, rungs: Sequence[int], reduction_factor: int, num_orders: int = NUM_ORDERS) -> Cut:
-    """Simulate Ray Tune's ASHA with rungs after those epochs, over seeded random orders of the trials.
+def cuts_by_asha(
+    curves: Curves, rungs: Sequence[int], reduction_factor: int, num_orders: int = NUM_ORDERS
+) -> Iterator[Cut]:
+    """Simulate Ray Tune's ASHA with a rung after the first of these epochs alone, then with the first two, to all.
 
-    Trials reach a rung one by one. Those of a cohort's pass are judged together, which `cifar-ray plan` simulates.
+    Over seeded random orders in which the trials reach a rung, one by one. Those of a cohort's pass are judged
+    together, which `cifar-ray plan` simulates.
     """
-    rng, order = random.Random(0), sorted(curves)
-    max_epochs = len(curves[order[0]])
-    best = max(order, key=lambda trial: curves[trial][-1])
-    num_cut, regret, num_epochs = 0, 0.0, 0
+    accuracies = np.array([curves[trial] for trial in sorted(curves)]).T
+    max_epochs, num_trials = accuracies.shape
+    orders, best = _orders(num_trials, num_orders), accuracies[-1].argmax()
+    is_left, num_epochs = np.ones(orders.shape, dtype=bool), 0
+    for rung in rungs:
+        is_passing = _passing(accuracies[rung - 1][orders], is_left, reduction_factor)
+        num_epochs += rung * int(is_left.sum() - is_passing.sum())
+        is_left = is_passing
+        best_left = np.where(is_left, accuracies[-1][orders], 0).max(axis=0)
+        yield Cut(
+            reduction_factor=reduction_factor,
+            chance=(num_orders - int((is_left & (orders == best)).sum())) / num_orders,
+            regret=float((accuracies[-1, best] - best_left).mean()),
+            epochs=(num_epochs + max_epochs * int(is_left.sum())) / (max_epochs * orders.size),
+        )
+
+
+@cache
+def _orders(num_trials: int, num_orders: int) -> NDArray[np.int64]:
+    """Random orders of so many trials, a column each."""
+    rng, order, orders = random.Random(0), list(range(num_trials)), []
     for _ in range(num_orders):
         rng.shuffle(order)
-        left = order
-        for rung in rungs:
-            passed = _passing(left, curves, rung, reduction_factor)
-            num_epochs += (len(left) - len(passed)) * rung
-            left = passed
-        num_epochs += len(left) * max_epochs
-        num_cut += best not in left
-        regret += curves[best][-1] - max(curves[trial][-1] for trial in left)
-    return Cut(
-        reduction_factor=reduction_factor,
-        chance=num_cut / num_orders,
-        regret=regret / num_orders,
-        epochs=num_epochs / (num_orders * len(order) * max_epochs),
-    )
+        orders.append([*order])
+    return np.stack(orders, axis=1)
 
 
-def _passing(trials: Sequence[str], curves: Curves, rung: int, reduction_factor: int) -> list[str]:
-    """The trials at or above the 1 - 1/r quantile of those before them; the first always passes."""
-    seen: list[float] = []
-    passing = []
-    for trial in trials:
-        accuracy = curves[trial][rung - 1]
-        if not seen or accuracy >= _quantile(seen, 1 - 1 / reduction_factor):
-            passing.append(trial)
-        insort(seen, accuracy)
-    return passing
+def _passing(accuracies: NDArray[np.float64], is_here: NDArray[np.bool_], reduction_factor: int) -> NDArray[np.bool_]:
+    """Which trials are at or above the 1 - 1/r quantile of those before them; the first always passes.
+
+    A row for each place and a column for each order; those that are not here neither pass nor count.
+    """
+    seen = np.ones_like(accuracies)  # in order; no accuracy comes after these
+    num_seen = np.zeros(accuracies.shape[1], dtype=np.int64)
+    is_passing = np.zeros_like(is_here)
+    for place, (accuracy, is_in) in enumerate(zip(accuracies, is_here, strict=True)):
+        is_passing[place] = is_in & (
+            (num_seen == 0) | (accuracy >= _quantile(seen, num_seen, 1 - 1 / reduction_factor))
+        )
+        new = np.where(is_in, accuracy, 1)
+        seen[1 : place + 1] = np.maximum(seen[:place], np.minimum(seen[1 : place + 1], new))
+        seen[0] = np.minimum(seen[0], new)
+        num_seen += is_in
+    return is_passing
 
 
-def _quantile(ordered: Sequence[float], share: float) -> float:
-    """As `numpy.quantile` computes it, to the last bit."""
-    position = (len(ordered) - 1) * share
-    return between(ordered[math.floor(position)], ordered[math.ceil(position)], position % 1)
+def _quantile(ordered: NDArray[np.float64], number: NDArray[np.int64], share: float) -> NDArray[np.float64]:
+    """Of the first so many of each column; as `numpy.quantile` computes it, to the last bit."""
+    position = np.maximum(number - 1, 0) * share
+    ends = (side(position).astype(np.int64)[None] for side in (np.floor, np.ceil))
+    low, high, part = *(np.take_along_axis(ordered, end, 0)[0] for end in ends), position % 1
+    # as `statistics.between`
+    value: NDArray[np.float64] = np.where(part >= 0.5, high - (high - low) * (1 - part), low + (high - low) * part)
+    return value
 
 
 def _epoch_bias(curves: Curves, epoch: int, max_epochs: int) -> EpochBias:
@@ -160,16 +181,16 @@ def _epoch_bias(curves: Curves, epoch: int, max_epochs: int) -> EpochBias:
     last = {trial: curve[-1] for trial, curve in curves.items()}
     best = max(sorted(last), key=lambda trial: last[trial])
 
-    def ladder(factor: int) -> Sequence[int]:
-        return milestones(
-            Budget(num_trials=len(curves), max_epochs=max_epochs, grace_period=epoch, reduction_factor=factor)
-        )
+    def cut_by(factor: int) -> list[Cut]:
+        asha = Budget(num_trials=len(curves), max_epochs=max_epochs, grace_period=epoch, reduction_factor=factor)
+        return list(cuts_by_asha(curves, milestones(asha), factor))
 
+    by_factor = [cut_by(factor) for factor in REDUCTION_FACTORS]
     return EpochBias(
         epoch=epoch,
         spearman=spearman(list(here.values()), list(last.values())),
         kendall=kendall(list(here.values()), list(last.values())),
         rank_of_best=1 + sum(accuracy > here[best] for accuracy in here.values()),
-        alone=tuple(cut_by_asha(curves, [epoch], factor) for factor in REDUCTION_FACTORS),
-        ladder=tuple(cut_by_asha(curves, ladder(factor), factor) for factor in REDUCTION_FACTORS),
+        alone=tuple(cuts[0] for cuts in by_factor),
+        ladder=tuple(cuts[-1] for cuts in by_factor),
     )
