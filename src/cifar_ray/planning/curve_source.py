@@ -169,10 +169,9 @@ def _measured_times(timed_on: FinishedSweep | None, *, is_cohort: bool, accelera
 
 
 def _describe(sweeps: Sequence[FinishedSweep], max_epochs: int) -> str:
-    own = [(curve, each.sweep.max_epochs) for each in sweeps for curve in each.curves()]
-    short = [each for each in own if not each[0].has_diverged and len(each[0].accuracies) < max_epochs]
-    num_whole = sum(len(curve.accuracies) >= its_most for curve, its_most in short)
-    num_cut = len(short) - num_whole
+    own = [curve for each in sweeps for curve in each.curves()]
+    num_cut = _num_cut(sweeps, max_epochs)
+    num_whole = sum(not curve.has_diverged and len(curve.accuracies) < max_epochs for curve in own) - num_cut
     ends = [f"ASHA cut {num_cut} of them off"] if num_cut else []
     ends += [f"{num_whole} ended with a shorter sweep"] if num_whole else []
     text = f"curves of {len(own)} trials of {', '.join(each.sweep.sweep_id for each in sweeps)}"
@@ -181,8 +180,25 @@ def _describe(sweeps: Sequence[FinishedSweep], max_epochs: int) -> str:
     return text
 
 
+def _num_cut(sweeps: Sequence[FinishedSweep], max_epochs: int) -> int:
+    """How many curves ASHA cut before that epoch."""
+    return sum(
+        not curve.has_diverged and len(curve.accuracies) < min(each.sweep.max_epochs, max_epochs)
+        for each in sweeps
+        for curve in each.curves()
+    )
+
+
 def _cautions(sweeps: Sequence[FinishedSweep], study: Study) -> Iterator[str]:
     planned = study.budget.max_epochs
+    num_finite = sum(not curve.has_diverged for each in sweeps for curve in each.curves())
+    if 2 * (num_cut := _num_cut(sweeps, planned)) > num_finite:
+        # completed curves go on like those that were kept, which takes their sweep's decisions for right
+        yield (
+            f"ASHA cut {num_cut} of the {num_finite} curves, and they are completed like those that it kept: the "
+            "chances of set-ups that cut likewise may be far too high, and the full search's winner too low. Curves of "
+            f"a sweep that cuts nothing (--grace-period {planned}) would tell"
+        )
     others = sorted({each.sweep.max_epochs for each in sweeps} - {planned})
     has_schedule = study.fixed.get("schedule", "none") != "none" or "schedule" in study.space
     if has_schedule and others:
