@@ -43,8 +43,8 @@ def make(
     return make_plan(request, sweeps, prices, lambda done, num_all: None)
 
 
-def shown(plan: Plan) -> str:
-    console = Console(width=80, record=True, file=io.StringIO())
+def shown(plan: Plan, width: int = 80) -> str:
+    console = Console(width=width, record=True, file=io.StringIO())
     console.print(plan_renderable(plan))
     return console.export_text()
 
@@ -114,6 +114,38 @@ def test_the_full_search_is_advised_where_it_alone_is_what_was_asked_for(by_coho
     in_a_hurry = replace(by_cohort, wish=Wish(deadline_s=min(each.wall_s.mean for each in by_cohort.forecasts)))
     said = " ".join(shown(in_a_hurry).split())
     assert re.search("none of these set-ups stays within [^:]* in 97.5 % of its simulations; the nearest: ", said)
+
+
+def test_the_likeliest_of_those_that_cut_keeps_the_bounds_too(by_cohort: Plan) -> None:
+    def advised(factor: float, *slower: Forecast) -> str:
+        forecasts = [
+            replace(each, wall_s=each.wall_s.times(factor)) if each in slower else each for each in by_cohort.forecasts
+        ]
+        bounded = replace(by_cohort, forecasts=forecasts, wish=Wish(chance=1.0, deadline_s=by_cohort.full.wall_s.high))
+        assert bounded.advice.forecast.setup == by_cohort.full.setup
+        return " ".join(shown(bounded).split()).partition("of those that cut trials: ")[2]
+
+    likeliest = max(by_cohort.combinations, key=lambda each: (each.chance, -each.hours.mean))
+    setup = likeliest.setup
+    words = f"{setup.num_workers} worker, {setup.num_trials} trials, reduction factor {setup.reduction_factor}"
+    assert not advised(100, likeliest).startswith(words)
+    assert advised(1, likeliest).startswith(words)
+    assert advised(100, *by_cohort.combinations) == ""
+
+
+@pytest.mark.parametrize("width", [40, 50, 60])
+def test_a_narrow_terminal_shows_fewer_columns_and_breaks_no_number(by_cohort: Plan, width: int) -> None:
+    lines = [line.rstrip() for line in shown(by_cohort, width).splitlines()]
+    assert max(map(len, lines)) <= width
+    assert "…" not in "".join(lines)
+    (row,) = (line.split() for line in lines if line.startswith("t0003"))
+    assert row[:4] == ["t0003", "0.00011", "adam", "0.0013"]
+    rows = {line.split()[1] for line in lines if re.match(r"epoch \d", line)}
+    assert {each.rstrip(",") for each in rows} == {"1", "4", "16", "30"}
+    base = by_cohort.base
+    (row,) = (line.split() for line in lines if line.split()[:3] == ["1", "30", "4"])
+    assert row[3] == f"{base.wall_s.mean / 60:.1f}"
+    assert f"({base.wall_s.low / 60:.1f}–{base.wall_s.high / 60:.1f})" in " ".join(lines).split()
 
 
 @pytest.mark.parametrize("name", ["fast", "cnn-depth"])
@@ -348,7 +380,8 @@ def test_curves_of_a_studys_former_form_are_told_by_their_settings(
     for change in ("cutout 0 (today 10)", "block_depth 2 (today 3)", "widening 1.0 (today 1.25)"):
         assert change in former
     assert "learning_rate" not in former
-    assert cautions(speed_runs_today) == cautions(alone) == ""
+    assert cautions(speed_runs_today) == ""
+    assert "former form" not in cautions(alone)
 
 
 def test_curves_of_another_definition_of_an_own_study_are_told(alone: FinishedSweep) -> None:
@@ -392,6 +425,24 @@ def test_curves_that_end_with_a_shorter_sweep_are_not_told_as_cut(
         ([deep], f"ASHA cut {num_cut} of them off before epoch 12: they"),
     ):
         assert says in measured(sweeps, study, is_cohort=False, accelerator=None, epoch_s=None).statement
+
+
+def test_curves_most_of_which_asha_cut_are_told(results: RunStore, alone: FinishedSweep) -> None:
+    """They go on as those that it kept did, so that a plan takes its decisions for right."""
+    uncut = read_finished(results, "cnn-20261126-151517-035ef72f", get_study("cnn"))
+    num_cut = sum(trial.outcome == "stopped" for trial in alone.trials)
+    lost = replace(alone, trials=[replace(each, outcome="diverged") for each in alone.trials[:2]] + alone.trials[2:])
+    for sweeps, says in (
+        ([alone], f"ASHA cut {num_cut} of the 30 curves, and "),
+        ([lost], " of the 28 curves, and "),
+        ([uncut], ""),
+        ([uncut, alone], ""),
+    ):
+        source = measured(sweeps, get_study("cnn"), is_cohort=False, accelerator=None, epoch_s=10.0)
+        told = " ".join(each for each in source.cautions if "likewise may be far too high" in each)
+        assert says in told
+        assert bool(told) == bool(says)
+        assert not says or "(--grace-period 30)" in told
 
 
 def test_more_trials_than_curves_are_told(alone: FinishedSweep) -> None:

@@ -286,6 +286,26 @@ def test_more_than_three_sweeps_stand_below_each_other(tmp_path: Path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("width", ["40", "50", "60"])
+@pytest.mark.parametrize("num_sweeps", [2, 4])
+def test_a_narrow_terminal_breaks_no_number(width: str, num_sweeps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    sweeps = [COHORT, ALONE, "cnn-24-seed-0", "cnn-24-seed-1"][:num_sweeps]
+    done = CliRunner().invoke(main, ["results", "compare", *sweeps, "--storage", str(RESULTS)])
+    assert done.exit_code == 0, done.output
+    table = done.output.partition("caution")[0]
+    assert max(map(len, table.splitlines())) <= int(width)
+    assert "…" not in table
+    for number in ("65.08", "63.94", "64.14", "62.99", *["66.20"] * (num_sweeps == 4)):
+        assert number in table.split()
+
+
+def test_ids_stay_whole_where_labels_can_give_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "66")
+    done = CliRunner().invoke(main, ["results", "compare", ALONE, COHORT, "--storage", str(RESULTS)])
+    assert done.output.split()[:2] == [ALONE, COHORT]
+
+
 def test_a_comparison_for_a_program(runs: RunStore, put: Put, answer: Put, tmp_path: Path) -> None:
     put("cnn-1", 0.60, commit="0123456789ab-dirty")
     put("cnn-2", 0.64)

@@ -238,6 +238,13 @@ def test_studies() -> None:
     ]
 
 
+def test_a_narrow_list_of_studies_has_their_names_whole() -> None:
+    text = show(studies_renderable(list(STUDIES.values())), 40)
+    assert {line.split()[0] for line in text.splitlines() if line[:1].isalpha()} >= set(STUDIES)
+    assert "…" not in text
+    assert "`cifar-ray study show` has them" in " ".join(text.split())
+
+
 def test_a_study_shows_space_budget_and_what_the_report_found() -> None:
     text = show(study_renderable(STUDIES["cnn"]))
     assert "30 trials of at most 30 epochs" in text

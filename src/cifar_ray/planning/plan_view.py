@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Column
 from rich.text import Text
 
 from cifar_ray.planning.advice import excess
@@ -14,7 +14,7 @@ from cifar_ray.planning.plan import Plan
 from cifar_ray.planning.simulation import FinalsPlan
 from cifar_ray.planning.space_preview import SpacePreview
 from cifar_ray.progress.asha import milestones, shares_passing
-from cifar_ray.reporting.fitting_table import narrow_table
+from cifar_ray.reporting.fitting_table import FittingTable, narrow_table
 from cifar_ray.reporting.formats import counted, percent, seconds, setting
 from cifar_ray.reporting.score_rows import setting_label
 from cifar_ray.reporting.terminal import SHORT, study_renderable, verbatim
@@ -25,6 +25,7 @@ NUM_SAMPLED = 6
 WAITS_FOR_DRIVER = 0.5
 """A note says so if the driver is busy for more than this share of the wall time."""
 POINTS = f"{100 * CLOSE:g} points"
+WIDER = "a wider terminal"
 
 
 def plan_renderable(plan: Plan) -> RenderableType:
@@ -69,14 +70,16 @@ def _space(plan: Plan) -> Iterator[RenderableType]:
         yield verbatim(f"  {count:,}: {text}; such as {dict(example)}", "red")
 
 
-def _sample(plan: Plan) -> Table:
-    table = narrow_table("trial")
-    for name in plan.study.space:
-        table.add_column(SHORT.get(name, setting_label(name)), justify="right", overflow="fold")
+def _sample(plan: Plan) -> RenderableType:
+    table = narrow_table("trial", *map(_number, (SHORT.get(name, setting_label(name)) for name in plan.study.space)))
     for index, config in enumerate(plan.space.configs[:NUM_SAMPLED]):
         described = {**plan.study.fixed, **config}
         table.add_row(f"t{index:04d}", *(Text(setting(name, described, digits=2)) for name in plan.study.space))
-    return table
+    return FittingTable(table, 1, WIDER)
+
+
+def _number(heading: str) -> Column:
+    return Column(heading, justify="right")
 
 
 def _repeats(space: SpacePreview) -> str:
@@ -94,9 +97,8 @@ def _repeats(space: SpacePreview) -> str:
 def _rungs(plan: Plan) -> RenderableType:
     base = plan.base
     budget = base.setup.budget(plan.grid.budget)
-    table = narrow_table("ASHA's rungs")
-    for name in ("trials that come so far", "of the rung before", "if all were equally good"):
-        table.add_column(name, justify="right")
+    headings = ("trials that come so far", "of the rung before", "if all were equally good")
+    table = narrow_table("ASHA's rungs", *map(_number, headings))
     num_together = plan.grid.fleet_of(base.setup).num_together(plan.grid.most_at_once(base.setup))
     shares = shares_passing(budget, [], budget.num_trials, num_together)
     expected, before = 1.0, None
@@ -106,7 +108,7 @@ def _rungs(plan: Plan) -> RenderableType:
         name = f"epoch {epoch}" + (", the last" if epoch == budget.max_epochs else "")
         table.add_row(name, _range(reached, 1), share, f"{expected * budget.num_trials:.1f}")
         expected, before = expected * shares.get(epoch, 1.0), reached.mean
-    return table
+    return FittingTable(table, 2, WIDER)
 
 
 def _source(plan: Plan) -> Iterator[RenderableType]:
@@ -171,7 +173,7 @@ def _forecasts(plan: Plan) -> RenderableType:
         ]
         style = "bold" if cells[-1] else "dim" if each is plan.full else None
         table.add_row(*map(Text, cells), style=style)
-    return table
+    return FittingTable(table, 3 + len(factor), WIDER)
 
 
 def _legend(plan: Plan) -> Iterator[RenderableType]:
@@ -231,8 +233,9 @@ def _advice(plan: Plan) -> Iterator[RenderableType]:
     full = plan.full
     if plan.grid.is_full(advised.setup):
         yield verbatim(f"{spent}: this is the full search")
-        if plan.cuts_trials:
-            cut = max(plan.combinations, key=lambda each: (each.chance, -each.hours.mean))
+        fitting = [each for each in plan.combinations if excess(each, plan.wish, plan.cost) <= 1]
+        if plan.cuts_trials and fitting:
+            cut = max(fitting, key=lambda each: (each.chance, -each.hours.mean))
             yield verbatim(
                 f"  the likeliest of those that cut trials: {_setup(cut)}, {seconds(cut.wall_s.mean)}, "
                 f"{_spend(plan, cut)}, within {POINTS} of it with {percent(cut.chance, 0)} %"

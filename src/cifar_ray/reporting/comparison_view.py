@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.console import Group, RenderableType
+from rich.table import Column
 from rich.text import Text
 
 from cifar_ray.finals import Finals
@@ -127,18 +128,16 @@ def _notes(comparison: Comparison) -> list[str]:
 
 
 def _side_by_side(ids: Sequence[str], rows: Sequence[Row]) -> RenderableType:
-    table = narrow_table()
-    table.add_column("", no_wrap=True)
+    table = narrow_table("")
     for sweep_id in ids:
         table.add_column(verbatim(sweep_id), justify="right", overflow="fold")
     for label, cells in rows:
         table.add_row(Text(label), *map(verbatim, cells), style=_style(label))
-    return table
+    return FittingTable(table, len(table.columns), "a wider terminal")
 
 
 def _below_each_other(ids: Sequence[str], rows: Sequence[Row]) -> RenderableType:
-    table = narrow_table()
-    table.add_column("sweep", no_wrap=True)
+    table = narrow_table(Column("sweep", overflow="fold"))
     for label, cells in rows:
         heading = textwrap.fill(label, max(8, *map(len, cells)), break_long_words=False)
         table.add_column(Text(heading), justify="right", no_wrap=True, style=_style(label))

@@ -165,7 +165,7 @@ def studies_renderable(studies: Sequence[Study]) -> RenderableType:
         table.add_row(
             verbatim(study.name), verbatim(study.title), str(budget.num_trials), str(budget.max_epochs), published
         )
-    return table
+    return FittingTable(table, 2, "a wider terminal or `cifar-ray study show`")
 
 
 def study_renderable(study: Study) -> RenderableType:
