@@ -103,6 +103,38 @@ def test_a_damaged_record_is_named(trial_record: TrialRecord, change: dict[str, 
     assert "another version" in str(caught.value.hint)
 
 
+@pytest.mark.parametrize("at", ["", "later", "2026-01-01T00:00:00", "2026-13-01T00:00:00+00:00", "12"])
+def test_a_time_that_is_no_instant_is_damage(at: str, sweep_record: SweepRecord, sweep_result: SweepResult) -> None:
+    """One without a zone is none either: no other can be subtracted from it."""
+    for record, field in ((sweep_record, "started_at"), (sweep_result, "finished_at")):
+        values = json.loads(record.to_json())
+        with pytest.raises(RecordError, match=f"{field}.*is_instant"):
+            type(record).from_json(json.dumps(values | {field: at}))
+    for event in ({"interruptions": [{"at": at, "why": ""}]}, {"resumptions": [{"at": at}]}):
+        with pytest.raises(RecordError, match="is_instant"):
+            SweepRecord.from_json(json.dumps(json.loads(sweep_record.to_json()) | event))
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        *(({name: 0}, name) for name in ("num_trials", "max_epochs", "grace_period")),
+        ({"reduction_factor": 1}, "reduction_factor"),
+        *(({"hardware": {"cpus": number}}, "hardware") for number in ("many", "nan", "inf", "-1", "")),
+        ({"hardware": {"cpus": "2", "accelerators": "A100"}}, "hardware"),
+    ],
+)
+def test_a_sweep_that_cannot_be_is_damage(sweep_record: SweepRecord, change: dict[str, object], names: str) -> None:
+    with pytest.raises(RecordError, match=names):
+        SweepRecord.from_json(json.dumps(json.loads(sweep_record.to_json()) | change))
+
+
+@pytest.mark.parametrize("change", [{"epoch": 0}, {"ended_at": "soon"}])
+def test_a_line_that_cannot_be_is_damage(epoch_metrics: list[EpochMetrics], change: dict[str, object]) -> None:
+    with pytest.raises(RecordError, match=next(iter(change))):
+        EpochMetrics.from_json(json.dumps(json.loads(epoch_metrics[0].to_json()) | change))
+
+
 def test_a_data_set_has_images_to_validate_on(sweep_record: SweepRecord) -> None:
     """Every interval divides by their number."""
     text = sweep_record.to_json().replace(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from annotated_types import Ge, Interval
+from annotated_types import Ge, Interval, Predicate
 
 from cifar_ray.errors import RecordError
 
@@ -12,11 +13,21 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 
+def is_instant(text: str) -> bool:
+    """Whether it is a time in ISO 8601 that says its zone, so that others can be subtracted from it."""
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
+
+
 # bounds of a record's field, checked when it is read
 Share = Annotated[float, Interval(ge=0, le=1)]
 Amount = Annotated[float, Ge(0)]
 Count = Annotated[int, Interval(ge=0, le=2**53)]
 PositiveCount = Annotated[int, Interval(ge=1, le=2**53)]
+Factor = Annotated[int, Interval(ge=2, le=2**53)]
+Instant = Annotated[str, Predicate(is_instant)]
 
 
 class Record:

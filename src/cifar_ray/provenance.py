@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -9,23 +10,38 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Annotated
 
-from cifar_ray.json_record import Record
+from annotated_types import Predicate
+
+from cifar_ray.json_record import Instant, Record
 from cifar_ray.settings import read_settings
 
 PACKAGES = ("cifar-ray", "torch", "torchvision", "pytorch-lightning", "ray", "numpy", "pillow")
 GIT_TIMEOUT_S = 10
 
 
+def has_numbers(hardware: Mapping[str, str]) -> bool:
+    """Whether its cores and accelerators are numbers."""
+    try:
+        return all(0 <= float(hardware.get(name, "0")) < math.inf for name in ("cpus", "accelerators"))
+    except ValueError:
+        return False
+
+
+Hardware = Annotated[Mapping[str, str], Predicate(has_numbers)]
+"""What a sweep's nodes have, by name."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Resumption(Record):
     """What a later driver continued the sweep with."""
 
-    at: str
+    at: Instant
     """ISO 8601, UTC."""
     commit: str | None
     versions: Mapping[str, str]
-    hardware: Mapping[str, str]
+    hardware: Hardware
 
 
 def now(timespec: str = "seconds") -> str:

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from cifar_ray.errors import RecordError
 from cifar_ray.finals import Finals
-from cifar_ray.json_record import Amount, Count, PositiveCount, Record, Share
-from cifar_ray.provenance import Resumption
+from cifar_ray.json_record import Amount, Count, Factor, Instant, PositiveCount, Record, Share
+from cifar_ray.provenance import Hardware, Resumption
 from cifar_ray.resource_use import Cost, Device
 from cifar_ray.scrutiny import Calibration, Mistake, ReliabilityBin, Robustness, SeedScore
 from cifar_ray.studies.study import VALIDATION_SHARE, Budget, Searcher
@@ -43,7 +43,7 @@ class DatasetRecord(Record):
 class Interruption(Record):
     """A driver's end before its sweep had ended, where the driver could still record it."""
 
-    at: str
+    at: Instant
     """ISO 8601, UTC."""
     why: str
 
@@ -56,10 +56,10 @@ class SweepRecord(Record):
     study: str
     seed: int
     """Of the sampled configurations, the split, the batches and the augmentation."""
-    num_trials: Count
-    max_epochs: Count
-    grace_period: Count
-    reduction_factor: Count
+    num_trials: PositiveCount
+    max_epochs: PositiveCount
+    grace_period: PositiveCount
+    reduction_factor: Factor
     accelerators_per_trial: Amount
     cpus_per_trial: Amount
     """As the accelerators, of a trial or of the cohort that it trains in."""
@@ -68,8 +68,8 @@ class SweepRecord(Record):
     """Of Python and the packages that numbers depend on."""
     commit: str | None
     """Of the source that began it, where it is known."""
-    hardware: Mapping[str, str]
-    started_at: str
+    hardware: Hardware
+    started_at: Instant
     """ISO 8601, UTC."""
     searcher: Searcher = "random"
     """Who chose the configurations."""
@@ -137,7 +137,7 @@ class EpochMetrics(Record):
     """One epoch of one trial. Losses are mean cross-entropies (None: not finite), accuracies fractions."""
 
     trial_id: str
-    epoch: Count
+    epoch: PositiveCount
     """From 1."""
     train_loss: float | None
     train_accuracy: Share
@@ -153,7 +153,7 @@ class EpochMetrics(Record):
     """What it was trained on, and in which precision."""
     node: str | None = None
     """Address of the node that it was trained on."""
-    ended_at: str | None = None
+    ended_at: Instant | None = None
     """When the driver received it: ISO 8601, UTC."""
 
     @property
@@ -172,7 +172,7 @@ class TrialEvent(Record):
     """What happened to a trial, as the driver saw it."""
 
     what: Literal["started", "lost", "ended"]
-    at: str
+    at: Instant
     """ISO 8601, UTC."""
 
 
@@ -226,7 +226,7 @@ class SweepResult(Record):
     """Includes the finals, as do `wall_s`, `accelerator_seconds` and `cost`."""
     wall_s: Amount
     accelerator_seconds: Amount
-    finished_at: str
+    finished_at: Instant
     cost: Cost | None = None
     """None in sweeps of versions that did not record it."""
     finals: Finals | None = None

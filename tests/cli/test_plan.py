@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -132,6 +133,34 @@ def test_bad_input_is_one_line_and_a_hint(arguments: list[str], says: str) -> No
     assert done.exit_code == 2, done.output
     assert says in done.output
     assert "Traceback" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("file", "was", "instead", "says"),
+    [
+        ("sweep.json", '"started_at": "', '"started_at": "x', "sweep.json: SweepRecord.started_at: "),
+        ("result.json", '"finished_at": "', '"finished_at": "x', "result.json: SweepResult.finished_at: "),
+        ("sweep.json", '"cpus": "2"', '"cpus": "two"', "sweep.json: SweepRecord.hardware: "),
+        ("metrics.jsonl", '"epoch":1,', '"epoch":0,', "metrics.jsonl, line 1: EpochMetrics.epoch: "),
+        ("metrics.jsonl", "+00:00", "", "metrics.jsonl, line 1: EpochMetrics.ended_at: "),
+        ("trials/t0000/trial.json", '"at": "', '"at": "x', "trials/t0000/trial.json: TrialRecord.events.0.at: "),
+        (
+            "trials/t0000/trial.json",
+            '"model": ',
+            '"name": ',
+            "trials/t0000/trial.json: TrialRecord.config: no model\nhint: the record is damaged or from another",
+        ),
+    ],
+)
+def test_a_damaged_record_is_named(file: str, was: str, instead: str, says: str, tmp_path: Path) -> None:
+    folder = tmp_path / "cnn-24-seed-0"
+    shutil.copytree(Path(RESULTS) / folder.name, folder)
+    text = (folder / file).read_text()
+    assert was in text
+    (folder / file).write_text(text.replace(was, instead))
+    done = plan("cnn", "--max-epochs", "24", "--curves", str(folder), *SMALL, "--figure", str(tmp_path / "p.png"))
+    assert done.exit_code == 2, done.output
+    assert f"error: {folder.name}/{says}" in done.output
 
 
 def test_a_figure_without_a_folder_is_refused_before_anything_is_simulated(monkeypatch: pytest.MonkeyPatch) -> None:

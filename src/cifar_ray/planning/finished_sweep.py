@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from statistics import fmean
 
-from cifar_ray.errors import ConfigurationError
+from cifar_ray.errors import ConfigurationError, RecordError
 from cifar_ray.planning.curve_bank import TrialCurve
 from cifar_ray.provenance import seconds_between
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TrialRecord
 from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore
-from cifar_ray.studies import Study
+from cifar_ray.studies import Study, TrialConfig
 
 CPU = "CPU"
 """Stands for CPU cores where an accelerator type is expected."""
@@ -71,7 +71,7 @@ def read_finished(runs: RunStore, sweep_id: str, study: Study) -> FinishedSweep:
     """Read a sweep's records, without its finals.
 
     ConfigurationError where it has not finished, has no epoch of a trial that did not fail, or is of a population,
-    another study, or trains given configurations (--best-of).
+    another study, or trains given configurations (--best-of); RecordError where a record is damaged.
     """
     sweep, result = runs.sweep(sweep_id), runs.result(sweep_id)
     if sweep.searcher == "pbt":
@@ -101,7 +101,19 @@ def read_finished(runs: RunStore, sweep_id: str, study: Study) -> FinishedSweep:
             wall_s=seconds_between(sweep.started_at, began),
             num_epochs=result.num_epochs - result.finals.num_epochs,
         )
-    found = FinishedSweep(sweep=sweep, result=result, trials=runs.trials(sweep_id), metrics=runs.metrics(sweep_id))
+    trials = runs.trials(sweep_id)
+    _check_configs(sweep_id, trials)
+    found = FinishedSweep(sweep=sweep, result=result, trials=trials, metrics=runs.metrics(sweep_id))
     if not found.curves():
         raise ConfigurationError(f"no trial of sweep {sweep_id} finished an epoch unharmed", "take other --curves")
     return found
+
+
+def _check_configs(sweep_id: str, trials: Sequence[TrialRecord]) -> None:
+    needed = [each.name for each in fields(TrialConfig) if each.default is MISSING]
+    for trial in trials:
+        if lacking := [name for name in needed if name not in trial.config]:
+            raise RecordError(
+                f"{layout.trial_record(sweep_id, trial.trial_id)}: TrialRecord.config: no {', '.join(lacking)}",
+                "the record is damaged or from another version",
+            )
