@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -125,6 +127,7 @@ def test_cpu_in_small_letters_is_no_accelerator(tmp_path: Path) -> None:
         ),
         (["resnet", "--curves", ALONE, "--storage", RESULTS], "is of the study cnn"),
         (["cnn", "--curves", ALONE, "--storage", RESULTS], "trained individually"),
+        *((["cnn", "--accelerator", name], f"--accelerator: {name!r} is no type") for name in ("", " ")),
         (["cnn", "--reduction-factor", "0.5"], "write them as in --reduction-factor 2,4,8"),
     ],
 )
@@ -133,6 +136,18 @@ def test_bad_input_is_one_line_and_a_hint(arguments: list[str], says: str) -> No
     assert done.exit_code == 2, done.output
     assert says in done.output
     assert "Traceback" not in done.output
+
+
+def test_what_is_wrong_in_itself_is_refused_without_a_wait_for_ray() -> None:
+    """Which takes two seconds to load."""
+    wrong = ("--figure x.jpg", "--searcher pbt", "--max-epochs -3", "--grace-period 40", "--accelerator=")
+    code = (
+        "import sys; from click.testing import CliRunner; from cifar_ray.cli.main import main\n"
+        f"for words in {wrong!r}: print(CliRunner().invoke(main, ['plan', 'cnn', *words.split()]).exit_code)\n"
+        "print('ray' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["2"] * len(wrong) + ["False"]
 
 
 @pytest.mark.parametrize(

@@ -162,13 +162,13 @@ def plan(study: str, figure: Path, storage: str | None, sweeps: tuple[str, ...],
     cifar-ray plan resnet --epoch-s 20 --deadline 2h  the best search that finishes within two hours
     cifar-ray plan fast --epoch-s 5 --spot --autoscaling --budget 3
     """
+    check_figure(figure)
+    request = _request(study, **asked)
     # Ray takes two seconds to load
     from cifar_ray.planning.plan_command import plan_command  # noqa: PLC0415
     from cifar_ray.planning.plan_view import plan_renderable  # noqa: PLC0415
     from cifar_ray.planning.planner import make_plan  # noqa: PLC0415
 
-    check_figure(figure)
-    request = _request(study, **asked)
     prices = _prices(request.accelerator, is_spot=request.is_spot)
     finished = list(_finished(sweeps, storage, request.study))
     with _watching() as watch:
@@ -207,15 +207,19 @@ def _request(
     deadline_s: float | None,
     **asked: Any,
 ) -> Request:
+    planned = get_study(study, own_studies())
+    if (searcher or planned.searcher) == "pbt":
+        raise ConfigurationError("plans simulate ASHA, not the training of a population", "take another --searcher")
+    if accelerator is not None and not accelerator.strip():
+        raise ConfigurationError(f"--accelerator: {accelerator!r} is no type", "leave it out, or name a type or CPU")
+    planned = planned.with_searcher(searcher).with_budget(max_epochs=max_epochs, grace_period=grace_period)
+    # after these checks, since Ray takes two seconds to load
     from cifar_ray.planning.advice import Wish  # noqa: PLC0415
     from cifar_ray.planning.finished_sweep import CPU  # noqa: PLC0415
     from cifar_ray.planning.planner import Request  # noqa: PLC0415
 
-    planned = get_study(study, own_studies())
-    if (searcher or planned.searcher) == "pbt":
-        raise ConfigurationError("plans simulate ASHA, not the training of a population", "take another --searcher")
     return Request(
-        study=planned.with_searcher(searcher).with_budget(max_epochs=max_epochs, grace_period=grace_period),
+        study=planned,
         # `cpu` would be planned as a type of accelerator
         accelerator=CPU if accelerator and accelerator.upper() == CPU else accelerator,
         wish=Wish(chance=None if chance is None else chance / 100, budget=budget, deadline_s=deadline_s),
