@@ -90,6 +90,9 @@ def test_study_list_and_show() -> None:
     shown = run("study", "show", "resnet", "--sample", "2").output
     assert "0.0001 to 0.01, log-uniform" in shown
     assert "t0001" in shown
+    assert run("study", "show", "resnet", "--sample", "2", "--seed", "1").output != shown
+    refused = run("study", "show", "resnet", "--sample", "2", "--seed", "-1")
+    assert (refused.exit_code, "'--seed': -1 is not in the range" in refused.output) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -161,6 +164,23 @@ def test_a_pipe_that_closes_early_ends_it_quietly() -> None:
     assert (done.returncode, done.stderr) == (1, b"")
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [["study", "list"], ["results", "list", "--json"], ["--help"]])
+def test_a_disk_that_is_full_is_one_line(arguments: list[str], unbuffered: str) -> None:
+    command = [sys.executable, "-m", "cifar_ray.cli.main", *arguments]
+    with open("/dev/full", "wb") as full:
+        env = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+        done = subprocess.run(command, env=env, stdout=full, stderr=subprocess.PIPE, timeout=30, check=False)
+    said = b"error: the output cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
+def test_a_terminal_of_no_width_gets_tables_all_the_same() -> None:
+    command = [sys.executable, "-m", "cifar_ray.cli.main", "study", "list"]
+    done = subprocess.run(command, env=os.environ | {"COLUMNS": "0"}, capture_output=True, timeout=30, check=True)
+    assert b"resnet-schedule" in done.stdout
+
+
 def test_a_terminal_of_ascii_gets_question_marks() -> None:
     command = [sys.executable, "-m", "cifar_ray.cli.main", "study", "show", "cnn"]
     done = subprocess.run(
@@ -175,8 +195,12 @@ def test_a_default_place_that_is_not_there_yet_holds_no_sweep(monkeypatch: pytes
         if uri:
             monkeypatch.setenv("CIFAR_RAY_STORAGE", uri)
         listed = run("results", "list")
-        assert (listed.exit_code, listed.output.startswith("no sweep yet in /")) == (0, True)
-        assert "cifar-ray job submit cnn" in listed.output
+        assert (listed.exit_code, listed.stdout.startswith("no sweep yet in /")) == (0, True)
+        assert "cifar-ray job submit cnn" in listed.stdout
+        assert listed.stderr == (f"there is no folder {uri}, which CIFAR_RAY_STORAGE names\n" if uri else "")
+    assert run("results", "wait", "cnn-1", "--timeout-s", "0").stderr.startswith("error: not all sweeps"), (
+        "it may be new"
+    )
     (tmp_path / "new").write_text("")
     listed = run("results", "list")
     assert (listed.exit_code, f"{uri}: Not a directory" in listed.output) == (2, True)

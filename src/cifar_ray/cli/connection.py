@@ -131,13 +131,18 @@ def _is_in_local_cluster(storage: str | None, settings: Settings) -> bool:
 def connect_runs(storage: str | None, *, may_be_new: bool = False) -> RunStore:
     """The sweeps in the store that `find_store` finds.
 
-    If the local cluster's results are elsewhere, or its jobs write elsewhere, a line on stderr says so.
-    A folder that the option names must be there, unless it `may_be_new`: ConfigurationError.
+    If the local cluster's results are elsewhere, or its jobs write elsewhere, a line on stderr says so. A folder that
+    the option names must be there, unless it `may_be_new`: ConfigurationError. Of one that the environment names, which
+    the first job will make, a line on stderr says that it is not.
     """
     store = find_store(storage)
     settings = read_settings()
-    if storage and not may_be_new and "://" not in store.uri and not os.path.isdir(store.uri):
-        raise ConfigurationError(f"there is no folder {store.uri}", "give --storage an s3://bucket/prefix or a folder")
+    if not may_be_new and "://" not in store.uri and not os.path.isdir(store.uri):
+        what = f"there is no folder {store.uri}"
+        if storage:
+            raise ConfigurationError(what, "give --storage an s3://bucket/prefix or a folder")
+        if settings.storage:
+            click.echo(f"{what}, which CIFAR_RAY_STORAGE names", err=True)
     home = settings.home / LOCAL_FOLDER
     if not (storage or settings.storage) and (kept := local.kept_objects(home)):
         click.echo(

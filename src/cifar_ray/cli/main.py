@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cifar_ray.output import replace_unknown_characters
+from cifar_ray.output import exit_if_unwritable, forget_no_width, replace_unknown_characters
 
 _GROUPS = {
     "demo": "Try everything on this machine in under five minutes.",
@@ -28,7 +28,12 @@ class LazyGroup(click.Group):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """As a program: a terminal or pipe that cannot show a character gets a question mark."""
         replace_unknown_characters()
-        return super().__call__(*args, **kwargs)
+        forget_no_width()
+        try:
+            return super().__call__(*args, **kwargs)
+        except OSError:
+            exit_if_unwritable()
+            raise
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order in which a newcomer meets them."""

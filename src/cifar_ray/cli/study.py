@@ -38,7 +38,13 @@ def list_studies() -> None:
 @click.option(
     "--sample", type=click.IntRange(0, 1000), default=0, metavar="N", help="Also print N sampled configurations."
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of those samples.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    help="Seed of those samples; needs --sample.",
+)
 def show(name: str, sample: int, seed: int) -> None:
     """Show a study's space, budget and published result."""
     chosen = get_study(name, own_studies())
