@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,35 @@ def test_what_is_wrong_is_named(line: str, instead: str, says: str, tmp_path: Pa
     with pytest.raises(ConfigurationError, match=says) as refused:
         read_study(tmp_path / "mine.toml")
     assert refused.value.message.startswith(f"study file {tmp_path / 'mine.toml'}: ")
+
+
+BUDGET = "[budget]\nnum_trials = 4\nmax_epochs = 3\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "instead", "says", "hint"),
+    [
+        ('title = "Mine"\n', "", "title: Field required", "write it above the first table"),
+        ("max_epochs = 3", "", "budget.max_epochs: Field required", "write it in the table [budget]"),
+        (BUDGET, "", "budget: Field required", "write it as a table, [budget]"),
+        ("dropout = [0.0, 0.25]", "", "dropout: Field required", "write it in [fixed], or search it in [space]"),
+        ("title", "titel = 1\ntitle", "titel: Unexpected", "leave it out, or correct it: did you mean title?"),
+        ("num_trials", "max_epoch = 3\nnum_trials", "budget.max_epoch: Unexpected", "did you mean max_epochs?"),
+        ("num_trials", "zzz = 3\nnum_trials", "budget.zzz: Unexpected", "there are grace_period, max_epochs, num_"),
+        ("title", "names = 1\ntitle", "names: Unexpected", "correct it: "),
+        ('"Mine"', "3", "title: Input should be a valid string, not 3", ""),
+        ('optimizer = "sgd"', 'optimizer = "sdg"', "optimizer: Input should be .* or 'muon', not 'sdg'", ""),
+        ('"Mine"', f"[{'9' * 500}]", r"title: Input should be a valid string, not \[9{9,30}\.\.\.9{9,30}\]$", ""),
+    ],
+)
+def test_what_a_field_lacks_is_said(line: str, instead: str, says: str, hint: str) -> None:
+    assert OWN.count(line) == 1
+    with pytest.raises(ConfigurationError) as refused:
+        parse_study("mine", OWN.replace(line, instead))
+    assert re.search(says, refused.value.message)
+    assert hint in (refused.value.hint or "")
+    assert bool(refused.value.hint) == bool(hint)
+    assert "mean name" not in str(refused.value.hint), "which is not for a file to say"
 
 
 @pytest.mark.parametrize("model", ['["classic_cnn"]', "3", "{ of = 3 }"])

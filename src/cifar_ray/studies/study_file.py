@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import random
 import re
+import reprlib
 import tomllib
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, fields
 from itertools import combinations, product
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from cifar_ray.errors import ConfigurationError, UnknownNameError
 from cifar_ray.studies.space import Choice, Range, sample_space
 from cifar_ray.studies.study import SETTINGS, Budget, Study
 from cifar_ray.studies.trial_config import TrialConfig, check_effects
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,37}")
 """Of a study, and so of its file. The id of a sweep, which has up to 63 characters, is that, a time and a number."""
 _MAX_BYTES = 65_536
+_NOT_IN_FILES = ("name", "published", "definition")
+_PLACES: Mapping[type[Study | Budget], str] = {Study: "above the first table", Budget: "in the table [budget]"}
+"""Where a file has the fields of each."""
 _NUM_DRAWS = 64
 """Configurations that are drawn to see whether they are valid, besides one with each value or bound of each setting."""
 _FEW = 8
@@ -59,7 +67,7 @@ def parse_study(name: str, text: str) -> Study:
         written = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"it is not TOML: {error}") from error
-    for field in ("name", "published", "definition"):
+    for field in _NOT_IN_FILES:
         if field in written:
             raise ConfigurationError(f"{field} is not for a file to say", "leave it out")
     try:
@@ -71,16 +79,31 @@ def parse_study(name: str, text: str) -> Study:
         )
         configs = TypeAdapter(list[TrialConfig]).validate_json(to_json(_draw(study)), strict=True)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        # without the number of the configuration
-        where = ".".join(part for part in first["loc"] if isinstance(part, str))
-        raise ConfigurationError(f"{where}: {first['msg']}") from error
+        raise _explained(error.errors(include_url=False)[0]) from error
     except ValueError as error:  # such as a number of thousands of digits, or lists within lists by the hundred
         raise ConfigurationError(f"it cannot be read: {error}") from error
     # without bounds: at its own, such as 0, a range that has no effect may be what the network asks for
     num_bounds = sum(len(domain.ends) for domain in study.space.values() if isinstance(domain, Range))
     check_effects(configs[: len(configs) - num_bounds], [*study.space, *study.fixed])
     return study
+
+
+def _explained(error: ErrorDetails) -> ConfigurationError:
+    """Pydantic's error, with what to do next."""
+    # without the number of the configuration
+    *tables, name = (part for part in error["loc"] if isinstance(part, str))
+    owner = Budget if tables else Study
+    what = f"{'.'.join([*tables, name])}: {error['msg']}"
+    if error["type"] == "missing":
+        is_of_trial = isinstance(error["loc"][0], int)
+        place = "in [fixed], or search it in [space]" if is_of_trial else _PLACES[owner]
+        return ConfigurationError(what, "write it as a table, [budget]" if name == "budget" else f"write it {place}")
+    if error["type"] == "unexpected_keyword_argument":
+        known = {each.name for each in fields(owner)} - set(_NOT_IN_FILES)
+        return ConfigurationError(
+            what, f"leave it out, or correct it: {UnknownNameError.of('field', name, known).hint}"
+        )
+    return ConfigurationError(f"{what}, not {reprlib.repr(error['input'])}")
 
 
 def _draw(study: Study) -> list[dict[str, Any]]:
@@ -102,7 +125,7 @@ def _settings(table: str, written: object) -> dict[str, Any]:
     if not isinstance(written, dict):
         raise ConfigurationError(f"{table} is {written!r}", f"write it as a table, [{table}]")
     for setting in written:
-        for owner, place in ((Study, "above the first table"), (Budget, "in the table [budget]")):
+        for owner, place in _PLACES.items():
             if setting in owner.__dataclass_fields__:
                 raise ConfigurationError(f"{setting} stands in [{table}]", f"write it {place}")
         if setting not in SETTINGS:
