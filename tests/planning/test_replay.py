@@ -7,10 +7,12 @@ from statistics import mean
 
 import pytest
 
+from cifar_ray.planning.curve_bank import CurveBank
 from cifar_ray.planning.curve_source import measured
 from cifar_ray.planning.finished_sweep import FinishedSweep
 from cifar_ray.planning.replay import fleet_of, replay
 from cifar_ray.planning.simulation import FinalsPlan, simulate
+from cifar_ray.planning.timing import measured_timing
 from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import get_study
@@ -83,6 +85,10 @@ def test_finals_take_as_long_as_they_took(
     finals = FinalsPlan(num_finalists=2, num_seeds=2, num_epochs=num_epochs)
     took = results.finals(real.sweep.sweep_id).result(layout.finals(real.sweep.sweep_id))
     assert took is not None
-    without, with_finals = replay(real), replay(real, finals)
+    bank = CurveBank(real.curves(), max_epochs=real.sweep.max_epochs, num_images=real.sweep.dataset.num_validation)
+    budget, timing, fleet = real.sweep.budget, measured_timing(real), fleet_of(real.sweep)
+    without, with_finals = (
+        simulate(budget, bank, timing, fleet, 0, curves=iter(bank.originals()), finals=each) for each in (None, finals)
+    )
     assert with_finals.num_epochs - without.num_epochs == took.num_epochs
     assert with_finals.wall_s - without.wall_s == pytest.approx(took.wall_s, rel=0.15)

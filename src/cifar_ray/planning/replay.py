@@ -9,13 +9,13 @@ from cifar_ray.planning.curve_bank import CurveBank
 from cifar_ray.planning.finished_sweep import FinishedSweep
 from cifar_ray.planning.fleet import Fleet
 from cifar_ray.planning.search import SimulatedSweep
-from cifar_ray.planning.simulation import FinalsPlan, simulate
+from cifar_ray.planning.simulation import simulate
 from cifar_ray.planning.timing import measured_timing, num_places
 from cifar_ray.records import SweepRecord
 from cifar_ray.studies import trials_at_once
 
 
-def replay(finished: FinishedSweep, finals: FinalsPlan | None = None) -> SimulatedSweep:
+def replay(finished: FinishedSweep) -> SimulatedSweep:
     """Simulate the same trials in the same order, in the places that the sweep had, judged by today's rule."""
     sweep = finished.sweep
     curves = finished.curves()
@@ -27,7 +27,6 @@ def replay(finished: FinishedSweep, finals: FinalsPlan | None = None) -> Simulat
         fleet_of(sweep),
         0,
         curves=iter(bank.originals()),
-        finals=finals,
         most_at_once=trials_at_once(sweep.searcher, sweep.num_trials),
     )
 
