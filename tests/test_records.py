@@ -118,7 +118,7 @@ def test_a_time_that_is_no_instant_is_damage(at: str, sweep_record: SweepRecord,
 @pytest.mark.parametrize(
     ("change", "names"),
     [
-        *(({name: 0}, name) for name in ("num_trials", "max_epochs", "grace_period")),
+        *(({name: 0}, name) for name in ("max_epochs", "grace_period")),
         ({"reduction_factor": 1}, "reduction_factor"),
         *(({"hardware": {"cpus": number}}, "hardware") for number in ("many", "nan", "inf", "-1", "")),
         ({"hardware": {"cpus": "2", "accelerators": "A100"}}, "hardware"),
@@ -127,6 +127,12 @@ def test_a_time_that_is_no_instant_is_damage(at: str, sweep_record: SweepRecord,
 def test_a_sweep_that_cannot_be_is_damage(sweep_record: SweepRecord, change: dict[str, object], names: str) -> None:
     with pytest.raises(RecordError, match=names):
         SweepRecord.from_json(json.dumps(json.loads(sweep_record.to_json()) | change))
+
+
+def test_finals_for_which_no_trial_was_good_enough_have_none(sweep_record: SweepRecord) -> None:
+    """Their record says that the search is over, and is read when the sweep is resumed."""
+    finals = replace(sweep_record, sweep_id="cnn-1-finals", parent="cnn-1", num_trials=0)
+    assert SweepRecord.from_json(finals.to_json()) == finals
 
 
 @pytest.mark.parametrize("change", [{"epoch": 0}, {"ended_at": "soon"}])

@@ -56,7 +56,7 @@ class SweepRecord(Record):
     study: str
     seed: int
     """Of the sampled configurations, the split, the batches and the augmentation."""
-    num_trials: PositiveCount
+    num_trials: Count
     max_epochs: PositiveCount
     grace_period: PositiveCount
     reduction_factor: Factor
