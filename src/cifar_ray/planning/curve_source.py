@@ -196,7 +196,7 @@ def _cautions(sweeps: Sequence[FinishedSweep], study: Study) -> Iterator[str]:
         # completed curves go on like those that were kept, which takes their sweep's decisions for right
         yield (
             f"ASHA cut {num_cut} of the {num_finite} curves, and they are completed like those that it kept: the "
-            "chances of set-ups that cut likewise may be far too high, and the full search's winner too low. Curves of "
+            "chances of set-ups that cut trials may be far too high, and the full search's winner too low. Curves of "
             f"a sweep that cuts nothing (--grace-period {planned}) would tell"
         )
     others = sorted({each.sweep.max_epochs for each in sweeps} - {planned})
