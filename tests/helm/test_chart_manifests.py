@@ -158,7 +158,7 @@ def test_kueue_queues_what_makes_pods(chart: Chart) -> None:
 
 
 def test_a_sweep_that_is_tried_again_goes_on(chart: Chart) -> None:
-    own = {"enabled": True, "sweepId": "r-7", "args": ["--trials", "3", "--time-limit=2h"]}
+    own = {"enabled": True, "sweepId": "r-7", "args": ["--trials", "3"], "activeDeadlineSeconds": 7500}
     values = STORE | {"studies": {"cnn": {"enabled": True}, "resnet-schedule": own}}
     jobs = {each["metadata"]["name"]: each["spec"] for each in chart.render(values) if each["kind"] == "RayJob"}
     folder = "python /home/ray/cifar-ray/jobs"
@@ -166,7 +166,7 @@ def test_a_sweep_that_is_tried_again_goes_on(chart: Chart) -> None:
         # of which KubeRay stops none at its deadline, 86400 s
         "sweeps-cifar-ray-cnn": f"{folder}/tune_cnn.py --sweep-id cnn-sweeps --start-or-resume --time-limit 86100s",
         "sweeps-cifar-ray-resnet-schedule": (
-            f"{folder}/tune_resnet_schedule.py --sweep-id r-7 --start-or-resume --trials 3 --time-limit=2h"
+            f"{folder}/tune_resnet_schedule.py --sweep-id r-7 --start-or-resume --trials 3 --time-limit 7200s"
         ),
     }
     assert {job["clusterSelector"]["ray.io/cluster"] for job in jobs.values()} == {"sweeps-cifar-ray"}
@@ -193,6 +193,12 @@ def test_the_evaluation_waits_for_all_sweeps(chart: Chart) -> None:
     (wait,) = job["submitterPodTemplate"]["spec"]["initContainers"]
     assert wait["command"][-len(ids) - 2 :] == [*ids, "--timeout-s", "88200"]
     assert job["activeDeadlineSeconds"] == 97200
+
+
+def test_the_evaluation_may_name_a_sweep_of_the_release(chart: Chart) -> None:
+    studies = {"fast": {"enabled": True}, "evaluate": {"enabled": True, "sweeps": ["fast-sweeps", "older"]}}
+    job = one(chart.render(STORE | {"studies": studies}), "RayJob", "sweeps-cifar-ray-evaluate")["spec"]
+    assert job["entrypoint"].endswith("evaluate_best.py fast-sweeps older")
 
 
 def test_a_clusters_own_end_is_bounded(chart: Chart) -> None:
@@ -285,6 +291,12 @@ def test_a_submitter_that_is_lost_is_not_the_end_of_its_job(chart: Chart) -> Non
     job = one(chart.render(values), "RayJob")["spec"]
     assert job["submitterConfig"]["backoffLimit"] == 5
     assert "--time-limit" not in job["entrypoint"], "its cluster goes at the deadline"
+
+
+def test_a_study_on_its_own_cluster_may_end_before_that_is_deleted(chart: Chart) -> None:
+    own = {"enabled": True, "ownCluster": True, "args": ["--time-limit", "2h"]}
+    entrypoint = one(chart.render(STORE | {"studies": {"cnn": own}}), "RayJob")["spec"]["entrypoint"]
+    assert entrypoint.endswith("--sweep-id cnn-sweeps --start-or-resume --time-limit 2h")
 
 
 def test_jobs_have_time_to_write_their_books_when_they_are_stopped(chart: Chart) -> None:

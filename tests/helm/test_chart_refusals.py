@@ -80,6 +80,29 @@ def gpu(**values: Any) -> dict[str, Any]:
             },
             "studies.cnn.backoffLimit",
         ),
+        *[
+            (
+                STORE | {"studies": {"cnn": {"enabled": True, "args": [word]}}},
+                f"studies.cnn.args (or studyDefaults.args): {word} is",
+            )
+            for word in ("--sweep-id", "--sweep-id=a", "--storage=s3://mine", "--resume", "--start-or-resume")
+        ],
+        (
+            STORE | {"studyDefaults": {"args": ["--resume"]}, "studies": {"cnn": {"enabled": True}}},
+            "(or studyDefaults.args): --resume is the chart's to give",
+        ),
+        *[
+            (STORE | {"studies": {"cnn": {"enabled": True, "args": args}}}, "set studies.cnn.activeDeadlineSeconds")
+            for args in (["--time-limit", "2h"], ["--time-limit=2h"])
+        ],
+        (
+            STORE | {"studies": {name: {"enabled": True, "sweepId": "one"} for name in ("cnn", "fast")}},
+            'studies.fast.sweepId: another study has "one"',
+        ),
+        (
+            STORE | {"studies": {"cnn": {"enabled": True, "sweepId": "fast-sweeps"}, "fast": {"enabled": True}}},
+            'studies.fast.sweepId: another study has "fast-sweeps"',
+        ),
         (STORE | {"studies": {"evaluate": {"enabled": True}}}, "studies.evaluate.sweeps"),
         (STORE | {"cluster": {"enabled": False}, "studies": {"cnn": {"enabled": True}}}, "studies.cnn.ownCluster"),
         (STORE | {"gcsFaultTolerance": {"redisAddress": "redis"}}, "/gcsFaultTolerance/redisAddress"),

@@ -57,8 +57,7 @@
 {{- if and $values.autoscaler.enabled (not (regexMatch "^[a-z].{0,49}$" $account)) -}}
 {{- fail (printf "serviceAccount.name: KubeRay makes of %q another name, of at most 50 characters and starting with a letter: take one that is so" $account) -}}
 {{- end -}}
-{{- $sweeps := list -}}
-{{- $sweepsHere := false -}}
+{{- $ids := list -}}
 {{- range $name, $_ := $values.studies -}}
 {{- $study := include "cifar-ray.study" (dict "root" $ "name" $name) | fromYaml -}}
 {{- if $study.enabled -}}
@@ -68,24 +67,20 @@
 {{- if and $study.backoffLimit (not $study.ownCluster) -}}
 {{- fail (printf "studies.%s.backoffLimit: KubeRay tries a job again on a new cluster only; set studies.%s.ownCluster=true" $name $name) -}}
 {{- end -}}
-{{- range $study.args -}}
-{{- if and $study.backoffLimit (hasPrefix "--time-limit" .) -}}
-{{- fail (printf "studies.%s.backoffLimit: a sweep that reaches its --time-limit would be tried again, with all of it anew; leave out one of the two" $name) -}}
-{{- end -}}
-{{- end -}}
 {{- if not (or $study.ownCluster $values.cluster.enabled) -}}
 {{- fail (printf "studies.%s.ownCluster: with cluster.enabled=false there is no other to run on; set it to true" $name) -}}
 {{- end -}}
-{{- if eq $name "evaluate" -}}
-{{- $sweeps = concat $sweeps $study.sweeps -}}
-{{- else -}}
-{{- $sweeps = append $sweeps $study.sweepId -}}
-{{- $sweepsHere = true -}}
+{{- if ne $name "evaluate" -}}
+{{- if has $study.sweepId $ids -}}
+{{- fail (printf "studies.%s.sweepId: another study has %q, and a sweep is of one; take another id" $name $study.sweepId) -}}
+{{- end -}}
+{{- $ids = append $ids $study.sweepId -}}
+{{- include "cifar-ray.checkSweepArgs" (dict "name" $name "study" $study) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 {{- $evaluate := include "cifar-ray.study" (dict "root" $ "name" "evaluate") | fromYaml -}}
-{{- if and $evaluate.enabled $evaluate.ownCluster $sweepsHere -}}
+{{- if and $evaluate.enabled $evaluate.ownCluster $ids -}}
 {{- if not $values.autoscaler.enabled -}}
 {{- fail "studies.evaluate.ownCluster: its cluster would hold all its workers while it waits for the sweeps; enable it in an upgrade once they have ended, or set studies.evaluate.ownCluster=false" -}}
 {{- end -}}
@@ -95,7 +90,26 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- if and $evaluate.enabled (not $sweeps) -}}
+{{- if and $evaluate.enabled (not (or $evaluate.sweeps $ids)) -}}
 {{- fail "studies.evaluate.sweeps: nothing to evaluate; name sweeps, or enable a study" -}}
+{{- end -}}
+{{- end }}
+
+{{- /* The options of a sweep, its own or studyDefaults'. Takes: name, study. */}}
+{{- define "cifar-ray.checkSweepArgs" -}}
+{{- $study := .study -}}
+{{- $value := printf "studies.%s.args (or studyDefaults.args)" .name -}}
+{{- range $study.args -}}
+{{- if regexMatch "^--(sweep-id|storage|resume|start-or-resume)(=|$)" . -}}
+{{- fail (printf "%s: %s is the chart's to give; leave it out: sweepId names the sweep, objectStore its store, and a sweep that has begun is resumed" $value .) -}}
+{{- end -}}
+{{- if regexMatch "^--time-limit(=|$)" . -}}
+{{- if not $study.ownCluster -}}
+{{- fail (printf "%s: on the release's cluster, activeDeadlineSeconds sets --time-limit; leave it out, and set studies.%s.activeDeadlineSeconds" $value $.name) -}}
+{{- end -}}
+{{- if $study.backoffLimit -}}
+{{- fail (printf "studies.%s.backoffLimit: a sweep that reaches its --time-limit would be tried again, with all of it anew; leave out one of the two" $.name) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end }}
