@@ -38,6 +38,8 @@ def gpu(**values: Any) -> dict[str, Any]:
         (STORE | {"workerGroups": {"gpu": None}}, "/workerGroups"),
         (STORE | {"workerGroups": {"gpu": None, "spare": None}}, "workerGroups: all are null"),
         (STORE | {"workerGroups": {"GPU_1": {}}}, "GPU_1"),
+        (STORE | {"workerGroups": {"head": {}}}, "propertyName 'head'"),
+        (STORE | {"workerGroups": {"headgroup": {}}}, "propertyName 'headgroup'"),
         (STORE | {"rayVersion": "2.51.0"}, "rayVersion"),
         (STORE | {"rayVersion": "latest"}, "/rayVersion"),
         (STORE | {"image": {"digest": "sha256:abc"}}, "/image/digest"),
