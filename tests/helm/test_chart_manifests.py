@@ -37,7 +37,23 @@ def test_lint_finds_nothing(chart: Chart) -> None:
 
 @every_rendering
 def test_kubernetes_takes_it(chart: Chart, values: dict[str, Any]) -> None:
-    for manifest in chart.render(values):
+    _check_types(chart.render(values))
+
+
+@pytest.mark.parametrize("release", ["on", "null"])
+def test_a_releases_name_is_one_whatever_yaml_takes_it_for(chart: Chart, release: str) -> None:
+    for name in ("every study of the embedded store", "every study on its own cluster", "all monitoring"):
+        manifests = chart.render(RENDERINGS[name], release)
+        _check_types(manifests)
+        assert {each["metadata"]["labels"]["app.kubernetes.io/instance"] for each in manifests} == {release}
+    monitor = one(chart.render(RENDERINGS["all monitoring"], release), "PodMonitor")
+    assert monitor["spec"]["selector"]["matchLabels"]["app.kubernetes.io/instance"] == release
+
+
+def _check_types(manifests: list[Json]) -> None:
+    """Every pod and all but the specs of foreign kinds are as Kubernetes' own schemas say."""
+    for manifest in manifests:
+        assert all(isinstance(each, str) for each in manifest["metadata"]["labels"].values())
         core = [] if manifest["kind"] in {*FOREIGN, *kuberay_crds.KINDS} else [manifest]
         pods = [{"apiVersion": "v1", "kind": "Pod"} | each for each in pod_templates(manifest)]
         for each in [*core, *pods]:
@@ -58,8 +74,8 @@ def test_what_a_pod_refers_to_is_there(chart: Chart, values: dict[str, Any]) -> 
     manifests = chart.render(values)
     made = {each["metadata"]["name"] for each in manifests if each["kind"] == "Secret"}
     tokens = {each["metadata"]["name"] for each in manifests if each["kind"] == "RayCluster"}
-    given = {"keys", "minio-keys", "gcs-hmac"} | tokens
-    accounts = {each["metadata"]["name"] for each in manifests if each["kind"] == "ServiceAccount"} or {"theirs"}
+    given = {"1234", "keys", "minio-keys", "gcs-hmac"} | tokens
+    accounts = {each["metadata"]["name"] for each in manifests if each["kind"] == "ServiceAccount"} or {"theirs", "on"}
     for pod in (each for manifest in manifests for each in pod_templates(manifest)):
         spec = pod["spec"]
         claims = {"data"} if "serviceAccountName" not in spec else set()
