@@ -7,7 +7,20 @@ from typing import Any
 import pytest
 from chart import STORE, Chart
 
+from cifar_ray.errors import ConfigurationError
+from cifar_ray.settings import S3Settings
+from cifar_ray.storage.object_store import open_store
+
 LONG = "a-release-with-a-name-of-forty-one-letters"
+NOWHERE = S3Settings(endpoint_url=None, region="us-east-1")
+BAD_STORES = [
+    ("s3://bucket/a//b", "/objectStore/uri"),
+    ("s3://bucket//", "/objectStore/uri"),
+    ("s3://bucket/../x", "objectStore.uri: "),
+    ("s3://bucket/x/.", "objectStore.uri: "),
+    ("s3://10.0.0.1/x", "objectStore.uri: S3 takes no bucket with an address for a name"),
+    ("s3://10.0.0.1", "objectStore.uri: S3 takes no bucket with an address for a name"),
+]
 
 
 def gpu(**values: Any) -> dict[str, Any]:
@@ -21,6 +34,14 @@ def gpu(**values: Any) -> dict[str, Any]:
         (STORE | {"image": {"repository": ""}}, "image.repository: name your image's, REGISTRY/cifar-ray"),
         ({"objectStore": {"uri": "s3://bucket", "embedded": {"enabled": True}}}, "objectStore.uri"),
         ({"objectStore": {"uri": "https://bucket"}}, "/objectStore/uri"),
+        *[({"objectStore": {"uri": uri}}, named) for uri, named in BAD_STORES],
+        *[
+            (STORE | {"data": {"source": uri}}, named.replace("objectStore.uri", "data.source"))
+            for uri, named in BAD_STORES
+            if named.startswith("objectStore.uri")
+        ],
+        (STORE | {"data": {"source": "s3://bucket/a//b"}}, "/data/source"),
+        (STORE | {"data": {"source": "s3://Bucket"}}, "/data/source"),
         ({"objectStore": {"embedded": {"enabled": True}, "endpoint": "http://minio:9000"}}, "objectStore.endpoint"),
         ({"objectStore": {"embedded": {"enabled": True}, "existingSecret": "keys"}}, "objectStore.existingSecret"),
         (STORE | {"objectstore": {}}, "objectstore"),
@@ -33,6 +54,12 @@ def gpu(**values: Any) -> dict[str, Any]:
         (gpu(market="cheap"), "/workerGroups/gpu/market"),
         (gpu(resources={"memory": "16GB"}), "/workerGroups/gpu/resources/memory"),
         (gpu(terminationGracePeriodSeconds=5), "/workerGroups/gpu/terminationGracePeriodSeconds"),
+        (gpu(terminationGracePeriodSeconds=None), "/workerGroups/gpu/terminationGracePeriodSeconds"),
+        (
+            STORE | {"workerDefaults": {"terminationGracePeriodSeconds": None}},
+            "workerGroups.gpu.terminationGracePeriodSeconds",
+        ),
+        (STORE | {"security": {"runAsUser": 0}}, "security.runAsNonRoot=true; set that to false too"),
         (STORE | {"workerDefaults": {"resources": {"cpu": None}}}, "workerGroups.gpu.resources.cpu"),
         (gpu(priority=1) | {"rayVersion": "2.55.0"}, "workerGroups.gpu.priority"),
         (STORE | {"workerGroups": {"gpu": None}}, "/workerGroups"),
@@ -117,6 +144,29 @@ def test_bad_values_are_named(chart: Chart, values: dict[str, Any], named: str) 
     # schema messages write paths with slashes since Helm 4, with dots before
     said = chart.refusal(values)
     assert named in said or named.strip("/").replace("/", ".") in said
+
+
+@pytest.mark.parametrize("uri", ["s3://bucket", "s3://bucket/", "s3://a-1.b/.a/..b/c d../", "s3://1.2.3.4.5/x"])
+def test_a_store_that_the_chart_takes_is_one_to_every_pod(chart: Chart, uri: str) -> None:
+    assert chart.render({"objectStore": {"uri": uri}})
+    assert chart.render(STORE | {"data": {"source": uri}})
+    assert open_store(uri, NOWHERE).uri == uri.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *["s3://bucket/a//b", "s3://bucket/../x", "s3://bucket/x/..", "s3://bucket/.", "s3://bucket/./x"],
+        *["s3://10.0.0.1/x", "s3://10.0.0.1", "s3://10.0.0.1/"],
+        *["s3://ab", "s3://Bucket", "s3://bucket-", "s3://me@bucket", "s3://me:key@bucket/x", "s3://bucket?x"],
+        *["S3://bucket", "s3:/bucket", "s3://", f"s3://{64 * 'a'}"],
+    ],
+)
+def test_the_chart_takes_no_store_that_every_pod_refuses(chart: Chart, uri: str) -> None:
+    with pytest.raises(ConfigurationError):
+        open_store(uri, NOWHERE)
+    assert chart.refusal({"objectStore": {"uri": uri}})
+    assert chart.refusal(STORE | {"data": {"source": uri}})
 
 
 @pytest.mark.parametrize("release", [LONG, "1st"])

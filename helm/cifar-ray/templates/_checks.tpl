@@ -19,6 +19,14 @@
 {{- if eq (not $values.objectStore.uri) (not $values.objectStore.embedded.enabled) -}}
 {{- fail "objectStore.uri: say where results go, s3://bucket/prefix, or set objectStore.embedded.enabled=true to try out; not both" -}}
 {{- end -}}
+{{- range $name, $uri := dict "objectStore.uri" $values.objectStore.uri "data.source" $values.data.source -}}
+{{- if regexMatch "^s3://[0-9]+[.][0-9]+[.][0-9]+[.][0-9]+(/|$)" (toString $uri) -}}
+{{- fail (printf "%s: S3 takes no bucket with an address for a name; name the bucket, and a store other than AWS by objectStore.endpoint" $name) -}}
+{{- end -}}
+{{- if regexMatch "/[.][.]?(/|$)" (toString $uri) -}}
+{{- fail (printf "%s: %q has a part that is . or ..; name the prefix itself" $name $uri) -}}
+{{- end -}}
+{{- end -}}
 {{- range $name := list "endpoint" "existingSecret" -}}
 {{- if and $values.objectStore.embedded.enabled (index $values.objectStore $name) -}}
 {{- fail (printf "objectStore.%s: the embedded store has its own; leave it empty, or set objectStore.embedded.enabled=false" $name) -}}
@@ -35,12 +43,19 @@
 {{- if gt (int $group.min) (int $group.max) -}}
 {{- fail (printf "workerGroups.%s.min: %d is above max, which is %d" $name (int $group.min) (int $group.max)) -}}
 {{- end -}}
+{{- if not $group.terminationGracePeriodSeconds -}}
+{{- fail (printf "workerGroups.%s.terminationGracePeriodSeconds: a worker drains until 10 s before its end and must know it; set it, here or in workerDefaults" $name) -}}
+{{- end -}}
 {{- if and $values.autoscaler.enabled (not $group.resources.cpu) -}}
 {{- fail (printf "workerGroups.%s.resources.cpu: Ray's autoscaler must know it; set one, or autoscaler.enabled=false" $name) -}}
 {{- end -}}
 {{- if and $group.priority (semverCompare "<2.56.0" $values.rayVersion) -}}
 {{- fail (printf "workerGroups.%s.priority: Ray %s has none; take 2.56 or later, or leave it 0" $name $values.rayVersion) -}}
 {{- end -}}
+{{- end -}}
+{{- $user := $values.security.runAsUser -}}
+{{- if and $values.security.runAsNonRoot (not (kindIs "invalid" $user)) (eq (int $user) 0) -}}
+{{- fail "security.runAsUser: 0 is root, whose pods the kubelet does not start with security.runAsNonRoot=true; set that to false too" -}}
 {{- end -}}
 {{- $policy := $values.networkPolicy -}}
 {{- $peers := dict "store" (not $values.objectStore.embedded.enabled) "apiServer" $values.autoscaler.enabled "prometheus" $values.monitoring.podMonitor.enabled -}}
