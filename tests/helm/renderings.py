@@ -116,5 +116,26 @@ RENDERINGS: dict[str, Values] = {
             },
         },
     },
+    "names that YAML takes for numbers": STORE
+    | {
+        "image": {"repository": "12", "tag": "30", "pullSecrets": ["1234", "on"]},
+        "objectStore": {"uri": "s3://bucket", "existingSecret": "1234"},
+        "extraEnv": {"NO": "1234"},
+        "serviceAccount": {"create": False, "name": "on"},
+        "gcsFaultTolerance": {"redisAddress": "redis:6379", "existingSecret": "1234", "existingSecretKey": "on"},
+        "autoscaler": {"enabled": False},
+        "kueue": {"queueName": "1234"},
+        "networkPolicy": {"operatorNamespace": "1234"},
+        "studyDefaults": {"ownCluster": True, "args": ["--data", "shapes:", "--trials", "8"]},
+        "studies": {**EVERY_STUDY["studies"], "evaluate": {"enabled": True, "ownCluster": False}},
+        "workerGroups": {"gpu": None, "on": {"accelerator": "1234"}},
+    },
+    "names that YAML takes for numbers, of the embedded store": {
+        "image": {"pullSecrets": ["1234"]},
+        "serviceAccount": {"name": "on"},
+        "objectStore": {
+            "embedded": {"enabled": True, "image": "12:30", "storageClassName": "1234"},
+        },
+    },
 }
 RELAXED = STORE | EVERY_STUDY | OPENSHIFT

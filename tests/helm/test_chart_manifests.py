@@ -37,7 +37,23 @@ def test_lint_finds_nothing(chart: Chart) -> None:
 
 @every_rendering
 def test_kubernetes_takes_it(chart: Chart, values: dict[str, Any]) -> None:
-    for manifest in chart.render(values):
+    _check_types(chart.render(values))
+
+
+@pytest.mark.parametrize("release", ["on", "null"])
+def test_a_releases_name_is_one_whatever_yaml_takes_it_for(chart: Chart, release: str) -> None:
+    for name in ("every study of the embedded store", "every study on its own cluster", "all monitoring"):
+        manifests = chart.render(RENDERINGS[name], release)
+        _check_types(manifests)
+        assert {each["metadata"]["labels"]["app.kubernetes.io/instance"] for each in manifests} == {release}
+    monitor = one(chart.render(RENDERINGS["all monitoring"], release), "PodMonitor")
+    assert monitor["spec"]["selector"]["matchLabels"]["app.kubernetes.io/instance"] == release
+
+
+def _check_types(manifests: list[Json]) -> None:
+    """Every pod and all but the specs of foreign kinds are as Kubernetes' own schemas say."""
+    for manifest in manifests:
+        assert all(isinstance(each, str) for each in manifest["metadata"]["labels"].values())
         core = [] if manifest["kind"] in {*FOREIGN, *kuberay_crds.KINDS} else [manifest]
         pods = [{"apiVersion": "v1", "kind": "Pod"} | each for each in pod_templates(manifest)]
         for each in [*core, *pods]:
@@ -58,8 +74,8 @@ def test_what_a_pod_refers_to_is_there(chart: Chart, values: dict[str, Any]) -> 
     manifests = chart.render(values)
     made = {each["metadata"]["name"] for each in manifests if each["kind"] == "Secret"}
     tokens = {each["metadata"]["name"] for each in manifests if each["kind"] == "RayCluster"}
-    given = {"keys", "minio-keys", "gcs-hmac"} | tokens
-    accounts = {each["metadata"]["name"] for each in manifests if each["kind"] == "ServiceAccount"} or {"theirs"}
+    given = {"1234", "keys", "minio-keys", "gcs-hmac"} | tokens
+    accounts = {each["metadata"]["name"] for each in manifests if each["kind"] == "ServiceAccount"} or {"theirs", "on"}
     for pod in (each for manifest in manifests for each in pod_templates(manifest)):
         spec = pod["spec"]
         claims = {"data"} if "serviceAccountName" not in spec else set()
@@ -158,7 +174,7 @@ def test_kueue_queues_what_makes_pods(chart: Chart) -> None:
 
 
 def test_a_sweep_that_is_tried_again_goes_on(chart: Chart) -> None:
-    own = {"enabled": True, "sweepId": "r-7", "args": ["--trials", "3", "--time-limit=2h"]}
+    own = {"enabled": True, "sweepId": "r-7", "args": ["--trials", "3"], "activeDeadlineSeconds": 7500}
     values = STORE | {"studies": {"cnn": {"enabled": True}, "resnet-schedule": own}}
     jobs = {each["metadata"]["name"]: each["spec"] for each in chart.render(values) if each["kind"] == "RayJob"}
     folder = "python /home/ray/cifar-ray/jobs"
@@ -166,7 +182,7 @@ def test_a_sweep_that_is_tried_again_goes_on(chart: Chart) -> None:
         # of which KubeRay stops none at its deadline, 86400 s
         "sweeps-cifar-ray-cnn": f"{folder}/tune_cnn.py --sweep-id cnn-sweeps --start-or-resume --time-limit 86100s",
         "sweeps-cifar-ray-resnet-schedule": (
-            f"{folder}/tune_resnet_schedule.py --sweep-id r-7 --start-or-resume --trials 3 --time-limit=2h"
+            f"{folder}/tune_resnet_schedule.py --sweep-id r-7 --start-or-resume --trials 3 --time-limit 7200s"
         ),
     }
     assert {job["clusterSelector"]["ray.io/cluster"] for job in jobs.values()} == {"sweeps-cifar-ray"}
@@ -193,6 +209,12 @@ def test_the_evaluation_waits_for_all_sweeps(chart: Chart) -> None:
     (wait,) = job["submitterPodTemplate"]["spec"]["initContainers"]
     assert wait["command"][-len(ids) - 2 :] == [*ids, "--timeout-s", "88200"]
     assert job["activeDeadlineSeconds"] == 97200
+
+
+def test_the_evaluation_may_name_a_sweep_of_the_release(chart: Chart) -> None:
+    studies = {"fast": {"enabled": True}, "evaluate": {"enabled": True, "sweeps": ["fast-sweeps", "older"]}}
+    job = one(chart.render(STORE | {"studies": studies}), "RayJob", "sweeps-cifar-ray-evaluate")["spec"]
+    assert job["entrypoint"].endswith("evaluate_best.py fast-sweeps older")
 
 
 def test_a_clusters_own_end_is_bounded(chart: Chart) -> None:
@@ -285,6 +307,12 @@ def test_a_submitter_that_is_lost_is_not_the_end_of_its_job(chart: Chart) -> Non
     job = one(chart.render(values), "RayJob")["spec"]
     assert job["submitterConfig"]["backoffLimit"] == 5
     assert "--time-limit" not in job["entrypoint"], "its cluster goes at the deadline"
+
+
+def test_a_study_on_its_own_cluster_may_end_before_that_is_deleted(chart: Chart) -> None:
+    own = {"enabled": True, "ownCluster": True, "args": ["--time-limit", "2h"]}
+    entrypoint = one(chart.render(STORE | {"studies": {"cnn": own}}), "RayJob")["spec"]["entrypoint"]
+    assert entrypoint.endswith("--sweep-id cnn-sweeps --start-or-resume --time-limit 2h")
 
 
 def test_jobs_have_time_to_write_their_books_when_they_are_stopped(chart: Chart) -> None:

@@ -7,7 +7,20 @@ from typing import Any
 import pytest
 from chart import STORE, Chart
 
+from cifar_ray.errors import ConfigurationError
+from cifar_ray.settings import S3Settings
+from cifar_ray.storage.object_store import open_store
+
 LONG = "a-release-with-a-name-of-forty-one-letters"
+NOWHERE = S3Settings(endpoint_url=None, region="us-east-1")
+BAD_STORES = [
+    ("s3://bucket/a//b", "/objectStore/uri"),
+    ("s3://bucket//", "/objectStore/uri"),
+    ("s3://bucket/../x", "objectStore.uri: "),
+    ("s3://bucket/x/.", "objectStore.uri: "),
+    ("s3://10.0.0.1/x", "objectStore.uri: S3 takes no bucket with an address for a name"),
+    ("s3://10.0.0.1", "objectStore.uri: S3 takes no bucket with an address for a name"),
+]
 
 
 def gpu(**values: Any) -> dict[str, Any]:
@@ -21,6 +34,14 @@ def gpu(**values: Any) -> dict[str, Any]:
         (STORE | {"image": {"repository": ""}}, "image.repository: name your image's, REGISTRY/cifar-ray"),
         ({"objectStore": {"uri": "s3://bucket", "embedded": {"enabled": True}}}, "objectStore.uri"),
         ({"objectStore": {"uri": "https://bucket"}}, "/objectStore/uri"),
+        *[({"objectStore": {"uri": uri}}, named) for uri, named in BAD_STORES],
+        *[
+            (STORE | {"data": {"source": uri}}, named.replace("objectStore.uri", "data.source"))
+            for uri, named in BAD_STORES
+            if named.startswith("objectStore.uri")
+        ],
+        (STORE | {"data": {"source": "s3://bucket/a//b"}}, "/data/source"),
+        (STORE | {"data": {"source": "s3://Bucket"}}, "/data/source"),
         ({"objectStore": {"embedded": {"enabled": True}, "endpoint": "http://minio:9000"}}, "objectStore.endpoint"),
         ({"objectStore": {"embedded": {"enabled": True}, "existingSecret": "keys"}}, "objectStore.existingSecret"),
         (STORE | {"objectstore": {}}, "objectstore"),
@@ -33,11 +54,19 @@ def gpu(**values: Any) -> dict[str, Any]:
         (gpu(market="cheap"), "/workerGroups/gpu/market"),
         (gpu(resources={"memory": "16GB"}), "/workerGroups/gpu/resources/memory"),
         (gpu(terminationGracePeriodSeconds=5), "/workerGroups/gpu/terminationGracePeriodSeconds"),
+        (gpu(terminationGracePeriodSeconds=None), "/workerGroups/gpu/terminationGracePeriodSeconds"),
+        (
+            STORE | {"workerDefaults": {"terminationGracePeriodSeconds": None}},
+            "workerGroups.gpu.terminationGracePeriodSeconds",
+        ),
+        (STORE | {"security": {"runAsUser": 0}}, "security.runAsNonRoot=true; set that to false too"),
         (STORE | {"workerDefaults": {"resources": {"cpu": None}}}, "workerGroups.gpu.resources.cpu"),
         (gpu(priority=1) | {"rayVersion": "2.55.0"}, "workerGroups.gpu.priority"),
         (STORE | {"workerGroups": {"gpu": None}}, "/workerGroups"),
         (STORE | {"workerGroups": {"gpu": None, "spare": None}}, "workerGroups: all are null"),
         (STORE | {"workerGroups": {"GPU_1": {}}}, "GPU_1"),
+        (STORE | {"workerGroups": {"head": {}}}, "propertyName 'head'"),
+        (STORE | {"workerGroups": {"headgroup": {}}}, "propertyName 'headgroup'"),
         (STORE | {"rayVersion": "2.51.0"}, "rayVersion"),
         (STORE | {"rayVersion": "latest"}, "/rayVersion"),
         (STORE | {"image": {"digest": "sha256:abc"}}, "/image/digest"),
@@ -80,6 +109,29 @@ def gpu(**values: Any) -> dict[str, Any]:
             },
             "studies.cnn.backoffLimit",
         ),
+        *[
+            (
+                STORE | {"studies": {"cnn": {"enabled": True, "args": [word]}}},
+                f"studies.cnn.args (or studyDefaults.args): {word} is",
+            )
+            for word in ("--sweep-id", "--sweep-id=a", "--storage=s3://mine", "--resume", "--start-or-resume")
+        ],
+        (
+            STORE | {"studyDefaults": {"args": ["--resume"]}, "studies": {"cnn": {"enabled": True}}},
+            "(or studyDefaults.args): --resume is the chart's to give",
+        ),
+        *[
+            (STORE | {"studies": {"cnn": {"enabled": True, "args": args}}}, "set studies.cnn.activeDeadlineSeconds")
+            for args in (["--time-limit", "2h"], ["--time-limit=2h"])
+        ],
+        (
+            STORE | {"studies": {name: {"enabled": True, "sweepId": "one"} for name in ("cnn", "fast")}},
+            'studies.fast.sweepId: another study has "one"',
+        ),
+        (
+            STORE | {"studies": {"cnn": {"enabled": True, "sweepId": "fast-sweeps"}, "fast": {"enabled": True}}},
+            'studies.fast.sweepId: another study has "fast-sweeps"',
+        ),
         (STORE | {"studies": {"evaluate": {"enabled": True}}}, "studies.evaluate.sweeps"),
         (STORE | {"cluster": {"enabled": False}, "studies": {"cnn": {"enabled": True}}}, "studies.cnn.ownCluster"),
         (STORE | {"gcsFaultTolerance": {"redisAddress": "redis"}}, "/gcsFaultTolerance/redisAddress"),
@@ -92,6 +144,29 @@ def test_bad_values_are_named(chart: Chart, values: dict[str, Any], named: str) 
     # schema messages write paths with slashes since Helm 4, with dots before
     said = chart.refusal(values)
     assert named in said or named.strip("/").replace("/", ".") in said
+
+
+@pytest.mark.parametrize("uri", ["s3://bucket", "s3://bucket/", "s3://a-1.b/.a/..b/c d../", "s3://1.2.3.4.5/x"])
+def test_a_store_that_the_chart_takes_is_one_to_every_pod(chart: Chart, uri: str) -> None:
+    assert chart.render({"objectStore": {"uri": uri}})
+    assert chart.render(STORE | {"data": {"source": uri}})
+    assert open_store(uri, NOWHERE).uri == uri.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *["s3://bucket/a//b", "s3://bucket/../x", "s3://bucket/x/..", "s3://bucket/.", "s3://bucket/./x"],
+        *["s3://10.0.0.1/x", "s3://10.0.0.1", "s3://10.0.0.1/"],
+        *["s3://ab", "s3://Bucket", "s3://bucket-", "s3://me@bucket", "s3://me:key@bucket/x", "s3://bucket?x"],
+        *["S3://bucket", "s3:/bucket", "s3://", f"s3://{64 * 'a'}"],
+    ],
+)
+def test_the_chart_takes_no_store_that_every_pod_refuses(chart: Chart, uri: str) -> None:
+    with pytest.raises(ConfigurationError):
+        open_store(uri, NOWHERE)
+    assert chart.refusal({"objectStore": {"uri": uri}})
+    assert chart.refusal(STORE | {"data": {"source": uri}})
 
 
 @pytest.mark.parametrize("release", [LONG, "1st"])

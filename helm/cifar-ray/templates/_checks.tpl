@@ -19,6 +19,14 @@
 {{- if eq (not $values.objectStore.uri) (not $values.objectStore.embedded.enabled) -}}
 {{- fail "objectStore.uri: say where results go, s3://bucket/prefix, or set objectStore.embedded.enabled=true to try out; not both" -}}
 {{- end -}}
+{{- range $name, $uri := dict "objectStore.uri" $values.objectStore.uri "data.source" $values.data.source -}}
+{{- if regexMatch "^s3://[0-9]+[.][0-9]+[.][0-9]+[.][0-9]+(/|$)" (toString $uri) -}}
+{{- fail (printf "%s: S3 takes no bucket with an address for a name; name the bucket, and a store other than AWS by objectStore.endpoint" $name) -}}
+{{- end -}}
+{{- if regexMatch "/[.][.]?(/|$)" (toString $uri) -}}
+{{- fail (printf "%s: %q has a part that is . or ..; name the prefix itself" $name $uri) -}}
+{{- end -}}
+{{- end -}}
 {{- range $name := list "endpoint" "existingSecret" -}}
 {{- if and $values.objectStore.embedded.enabled (index $values.objectStore $name) -}}
 {{- fail (printf "objectStore.%s: the embedded store has its own; leave it empty, or set objectStore.embedded.enabled=false" $name) -}}
@@ -35,12 +43,19 @@
 {{- if gt (int $group.min) (int $group.max) -}}
 {{- fail (printf "workerGroups.%s.min: %d is above max, which is %d" $name (int $group.min) (int $group.max)) -}}
 {{- end -}}
+{{- if not $group.terminationGracePeriodSeconds -}}
+{{- fail (printf "workerGroups.%s.terminationGracePeriodSeconds: a worker drains until 10 s before its end and must know it; set it, here or in workerDefaults" $name) -}}
+{{- end -}}
 {{- if and $values.autoscaler.enabled (not $group.resources.cpu) -}}
 {{- fail (printf "workerGroups.%s.resources.cpu: Ray's autoscaler must know it; set one, or autoscaler.enabled=false" $name) -}}
 {{- end -}}
 {{- if and $group.priority (semverCompare "<2.56.0" $values.rayVersion) -}}
 {{- fail (printf "workerGroups.%s.priority: Ray %s has none; take 2.56 or later, or leave it 0" $name $values.rayVersion) -}}
 {{- end -}}
+{{- end -}}
+{{- $user := $values.security.runAsUser -}}
+{{- if and $values.security.runAsNonRoot (not (kindIs "invalid" $user)) (eq (int $user) 0) -}}
+{{- fail "security.runAsUser: 0 is root, whose pods the kubelet does not start with security.runAsNonRoot=true; set that to false too" -}}
 {{- end -}}
 {{- $policy := $values.networkPolicy -}}
 {{- $peers := dict "store" (not $values.objectStore.embedded.enabled) "apiServer" $values.autoscaler.enabled "prometheus" $values.monitoring.podMonitor.enabled -}}
@@ -57,8 +72,7 @@
 {{- if and $values.autoscaler.enabled (not (regexMatch "^[a-z].{0,49}$" $account)) -}}
 {{- fail (printf "serviceAccount.name: KubeRay makes of %q another name, of at most 50 characters and starting with a letter: take one that is so" $account) -}}
 {{- end -}}
-{{- $sweeps := list -}}
-{{- $sweepsHere := false -}}
+{{- $ids := list -}}
 {{- range $name, $_ := $values.studies -}}
 {{- $study := include "cifar-ray.study" (dict "root" $ "name" $name) | fromYaml -}}
 {{- if $study.enabled -}}
@@ -68,24 +82,20 @@
 {{- if and $study.backoffLimit (not $study.ownCluster) -}}
 {{- fail (printf "studies.%s.backoffLimit: KubeRay tries a job again on a new cluster only; set studies.%s.ownCluster=true" $name $name) -}}
 {{- end -}}
-{{- range $study.args -}}
-{{- if and $study.backoffLimit (hasPrefix "--time-limit" .) -}}
-{{- fail (printf "studies.%s.backoffLimit: a sweep that reaches its --time-limit would be tried again, with all of it anew; leave out one of the two" $name) -}}
-{{- end -}}
-{{- end -}}
 {{- if not (or $study.ownCluster $values.cluster.enabled) -}}
 {{- fail (printf "studies.%s.ownCluster: with cluster.enabled=false there is no other to run on; set it to true" $name) -}}
 {{- end -}}
-{{- if eq $name "evaluate" -}}
-{{- $sweeps = concat $sweeps $study.sweeps -}}
-{{- else -}}
-{{- $sweeps = append $sweeps $study.sweepId -}}
-{{- $sweepsHere = true -}}
+{{- if ne $name "evaluate" -}}
+{{- if has $study.sweepId $ids -}}
+{{- fail (printf "studies.%s.sweepId: another study has %q, and a sweep is of one; take another id" $name $study.sweepId) -}}
+{{- end -}}
+{{- $ids = append $ids $study.sweepId -}}
+{{- include "cifar-ray.checkSweepArgs" (dict "name" $name "study" $study) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 {{- $evaluate := include "cifar-ray.study" (dict "root" $ "name" "evaluate") | fromYaml -}}
-{{- if and $evaluate.enabled $evaluate.ownCluster $sweepsHere -}}
+{{- if and $evaluate.enabled $evaluate.ownCluster $ids -}}
 {{- if not $values.autoscaler.enabled -}}
 {{- fail "studies.evaluate.ownCluster: its cluster would hold all its workers while it waits for the sweeps; enable it in an upgrade once they have ended, or set studies.evaluate.ownCluster=false" -}}
 {{- end -}}
@@ -95,7 +105,26 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- if and $evaluate.enabled (not $sweeps) -}}
+{{- if and $evaluate.enabled (not (or $evaluate.sweeps $ids)) -}}
 {{- fail "studies.evaluate.sweeps: nothing to evaluate; name sweeps, or enable a study" -}}
+{{- end -}}
+{{- end }}
+
+{{- /* The options of a sweep, its own or studyDefaults'. Takes: name, study. */}}
+{{- define "cifar-ray.checkSweepArgs" -}}
+{{- $study := .study -}}
+{{- $value := printf "studies.%s.args (or studyDefaults.args)" .name -}}
+{{- range $study.args -}}
+{{- if regexMatch "^--(sweep-id|storage|resume|start-or-resume)(=|$)" . -}}
+{{- fail (printf "%s: %s is the chart's to give; leave it out: sweepId names the sweep, objectStore its store, and a sweep that has begun is resumed" $value .) -}}
+{{- end -}}
+{{- if regexMatch "^--time-limit(=|$)" . -}}
+{{- if not $study.ownCluster -}}
+{{- fail (printf "%s: on the release's cluster, activeDeadlineSeconds sets --time-limit; leave it out, and set studies.%s.activeDeadlineSeconds" $value $.name) -}}
+{{- end -}}
+{{- if $study.backoffLimit -}}
+{{- fail (printf "studies.%s.backoffLimit: a sweep that reaches its --time-limit would be tried again, with all of it anew; leave out one of the two" $.name) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end }}

@@ -47,8 +47,8 @@ gcsFaultToleranceOptions:
   redisPassword:
     valueFrom:
       secretKeyRef:
-        name: {{ .existingSecret }}
-        key: {{ .existingSecretKey }}
+        name: {{ .existingSecret | quote }}
+        key: {{ .existingSecretKey | quote }}
   {{- end }}
 {{- end }}
 {{- end }}
@@ -109,7 +109,7 @@ workerGroupSpecs:
 {{- $drain := list "/bin/bash" "-c" $script "drain" (sub (int .terminationGracePeriodSeconds) 10 | toString) -}}
 {{- $container := dict "name" "ray-worker" "resources" $resources "ports" $ports
   "lifecycle" (dict "preStop" (dict "exec" (dict "command" $drain))) -}}
-- groupName: {{ $.name }}
+- groupName: {{ $.name | quote }}
   {{- if not $autoscaler }}
   # the autoscaler's to set: an upgrade would take its workers away
   replicas: {{ int .max }}

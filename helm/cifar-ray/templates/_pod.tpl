@@ -14,7 +14,7 @@ metadata:
     karpenter.sh/do-not-disrupt: "true"
     cluster-autoscaler.kubernetes.io/safe-to-evict: "false"
 spec:
-  serviceAccountName: {{ include "cifar-ray.serviceAccountName" .root }}
+  serviceAccountName: {{ include "cifar-ray.serviceAccountName" .root | quote }}
   automountServiceAccountToken: false
   enableServiceLinks: false
   restartPolicy: Never
@@ -26,7 +26,7 @@ spec:
   {{- with .root.Values.image.pullSecrets }}
   imagePullSecrets:
     {{- range . }}
-    - name: {{ . }}
+    - name: {{ . | quote }}
     {{- end }}
   {{- end }}
   {{- range $field := list "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" "priorityClassName" "runtimeClassName" }}
@@ -77,7 +77,7 @@ spec:
 {{- define "cifar-ray.container" -}}
 {{- $own := omit .container "resources" -}}
 {{- toYaml $own }}
-image: {{ include "cifar-ray.image" .root }}
+image: {{ include "cifar-ray.image" .root | quote }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 workingDir: /home/ray/cifar-ray
 env:
@@ -93,7 +93,7 @@ env:
 {{- with include "cifar-ray.store.secret" .root }}
 envFrom:
   - secretRef:
-      name: {{ . }}
+      name: {{ . | quote }}
 {{- end }}
 resources:
   {{- include "cifar-ray.resources" .container.resources | trim | nindent 2 }}
@@ -128,7 +128,7 @@ volumeMounts:
 - name: RAY_USAGE_STATS_ENABLED
   value: "0"
 {{- range $name, $value := .Values.extraEnv }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   value: {{ $value | quote }}
 {{- end }}
 {{- end }}

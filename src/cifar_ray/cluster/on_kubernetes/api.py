@@ -6,8 +6,9 @@ import json
 import ssl
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
+from cifar_ray.cluster.on_kubernetes.proxy import find_proxy, tunnel_options
 from cifar_ray.errors import ClusterError, ConfigurationError, RefusedError, UnreachableError
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ class KubernetesApi:
         self.namespace = namespace
         self.url: str = configuration.host.rstrip("/")
         self._configuration = configuration
+        self._proxy = find_proxy(configuration)
+        if self._proxy and not self._proxy.is_socks:
+            configuration.proxy_headers = configuration.proxy_headers or self._proxy.headers()
         self._pool = RESTClientObject(configuration).pool_manager
 
     def get(self, *path: str, **query: str) -> Json:
@@ -89,9 +93,15 @@ class KubernetesApi:
         raise AssertionError("unreachable")
 
     def open_tunnel(self, namespace: str, pod: str, port: int) -> WebSocket:
-        """A websocket to that port of the pod, which speaks TUNNEL_PROTOCOL; errors as for `get`."""
-        import websocket  # noqa: PLC0415 - comes with the kubernetes client
+        """A websocket to that port of the pod, which speaks TUNNEL_PROTOCOL.
 
+        Errors as for `get`, and ClusterError where the proxy is none that it can go through.
+        """
+        # both come with the kubernetes client; the error is python-socks', where that is installed
+        import websocket  # noqa: PLC0415
+        from websocket._http import ProxyError  # type: ignore[attr-defined]  # noqa: PLC0415
+
+        options = tunnel_options(self._proxy)
         path = ("api", "v1", "namespaces", namespace, "pods", pod, "portforward")
         url = self._url(path, {"ports": str(port)})
         tunnel = websocket.WebSocket(sslopt=self._tls_options())
@@ -102,11 +112,12 @@ class KubernetesApi:
                 header=[f"{name}: {value}" for name, value in self._headers().items()],
                 subprotocols=[TUNNEL_PROTOCOL],
                 suppress_origin=True,
-                **self._proxy_options(),
+                http_proxy_timeout=TIMEOUT_S,
+                **options,
             )
         except websocket.WebSocketBadStatusException as error:
             raise self._refusal(error.status_code, error.resp_body or b"") from error
-        except (websocket.WebSocketException, OSError) as error:
+        except (websocket.WebSocketException, ProxyError, OSError) as error:
             raise self._unreachable(error) from error
         return tunnel
 
@@ -142,18 +153,6 @@ class KubernetesApi:
         required = ssl.CERT_REQUIRED if given.verify_ssl else ssl.CERT_NONE
         return {"cert_reqs": required} | {name: value for name, value in options.items() if value}
 
-    def _proxy_options(self) -> dict[str, Any]:
-        """The proxy of the kubeconfig or the environment, which HTTP requests go through too."""
-        if not self._configuration.proxy:
-            return {}
-        proxy = urlsplit(self._configuration.proxy)
-        return {
-            "http_proxy_host": proxy.hostname,
-            "http_proxy_port": proxy.port,
-            "proxy_type": proxy.scheme,
-            "http_no_proxy": (self._configuration.no_proxy or "").split(","),
-        }
-
     def _refusal(self, status: int, body: bytes) -> ClusterError:
         said = str(at(_parsed(body), "message") or "").strip()
         if status == HTTPStatus.UNAUTHORIZED or (status == HTTPStatus.FORBIDDEN and "system:anonymous" in said):
@@ -177,7 +176,7 @@ class KubernetesApi:
 def open_api(context: str | None = None, namespace: str | None = None) -> KubernetesApi:
     """The API of the kubeconfig's `context` (default: its current one); no request is made yet.
 
-    ConfigurationError where there is no such kubeconfig or context, or it is damaged.
+    ConfigurationError where there is no such kubeconfig or context, it is damaged, or its proxy cannot be used.
     """
     # takes half a second to load, and only requests to Kubernetes need it
     import yaml  # noqa: PLC0415
