@@ -1,12 +1,16 @@
-"""Prints where a terminal, pipe or file cannot take or show what a program prints."""
+"""Adapts a program's output to terminals, pipes and disks that cannot show or take it."""
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
 
 import click
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says of a file that a full disk refuses; it may be another one than stdout."""
 
 
 def replace_unknown_characters() -> None:

@@ -112,17 +112,20 @@ def test_an_address_in_the_local_clusters_bucket_is_of_its_server(
     assert ("AWS_ACCESS_KEY_ID" in os.environ) == (expected != "local")
 
 
-def test_a_shell_with_the_exports_is_a_client_of_the_cluster_and_nothing_else(cluster: LocalCluster) -> None:
+@pytest.mark.parametrize(("own", "expected"), [("intern", "intern,127.0.0.1,localhost"), ("", "127.0.0.1,localhost")])
+def test_a_shell_with_the_exports_is_a_client_of_the_cluster_and_nothing_else(
+    cluster: LocalCluster, own: str, expected: str
+) -> None:
     """Another cluster's token would be refused, other keys too, and a proxy would be sent this one's token."""
     others = {"RAY_AUTH_TOKEN": "x", "RAY_ADDRESS": "10.0.0.1:6379", "AWS_ACCESS_KEY_ID": "x", "AWS_PROFILE": "x"}
     environ = {name: value for name, value in os.environ.items() if name.upper() != "NO_PROXY"}
-    environ |= {"no_proxy": "intern", "http_proxy": "http://127.0.0.1:9", **others}
+    environ |= {"http_proxy": "http://127.0.0.1:9", **others, **({"no_proxy": own} if own else {})}
     program = f'eval "$({sys.executable} -m cifar_ray.cli.main local env)" && env -0'
     done = subprocess.run(["sh", "-euc", program], capture_output=True, text=True, check=True, env=environ)
     left = dict(line.split("=", 1) for line in done.stdout.strip("\0").split("\0"))
     assert left.items() >= cluster.environment().items()
     assert not others.keys() & left.keys()
-    assert left["no_proxy"] == left["NO_PROXY"] == "intern,127.0.0.1,localhost"
+    assert left["no_proxy"] == left["NO_PROXY"] == expected
     assert proxy_bypass_environment("127.0.0.1", {"no": left["no_proxy"]})
 
 

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import ray
 from ray import tune
+from ray.air._internal import usage
 from ray.tune.error import TuneError
+from ray.tune.execution import class_cache
 from ray.tune.tune import _setup_signal_catching
 
 from cifar_ray.capacity import Placement
@@ -38,6 +40,7 @@ from cifar_ray.tuning.sweep import (
     _trainable,
     run_trials,
 )
+from cifar_ray.tuning.trackers import Trackers
 from cifar_ray.tuning.watchdog import Watchdog
 
 
@@ -90,9 +93,10 @@ def build(
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(tune, "Tuner", lambda trainable, **options: options)
         scheduler = _build_scheduler(plan, [], None)
-        given: Any = _build_tuner(
-            plan, ended, None, None, scheduler, runs, "/nowhere", say, TimeLimit(None), Stopping()
-        )
+        stopping = Stopping()
+        given: Any = _build_tuner(plan, ended, None, None, scheduler, runs, "/nowhere", say, TimeLimit(None), stopping)
+    (trackers,) = (each for each in given["run_config"].callbacks if isinstance(each, Trackers))
+    assert trackers._stopping is stopping, "else it would not hear of a signal"
     return given
 
 
@@ -175,6 +179,8 @@ def tune_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """What `run_trials` sets is taken back."""
     for name, value in _TUNE_ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(class_cache, "ENV_VARS_TO_PROPAGATE", class_cache.ENV_VARS_TO_PROPAGATE)
+    monkeypatch.setattr(usage, "tag_callbacks", usage.tag_callbacks)
 
 
 Fit = Callable[[Callable[[], object]], None]
@@ -245,7 +251,7 @@ def test_the_first_signal_ends_ray_tune_in_order_and_soon(number: signal.Signals
         ended = _setup_signal_catching()
         signal.raise_signal(number)
         assert ended.is_set()
-        assert stopping.is_set
+        assert stopping.is_told
         assert handlers() == before
     assert hurried == [1, 2]
     assert handlers() == before
@@ -336,9 +342,7 @@ def test_a_winner_whose_weights_have_not_arrived_is_trained_on(
     """ASHA had stopped it, or its node died as it was uploading: Ray Tune looks after no trial that has ended."""
     in_place_of_ray_tune(lambda: end_trials(runs, trial_record, {"t0000": 3, "t0001": 4}))
     runs.create_sweep(plan.sweep)
-    with pytest.raises(
-        StorageError, match="epoch 4 of trial t0000, the best of sweep cnn-1, has not reached"
-    ) as caught:
+    with pytest.raises(StorageError, match="sweep cnn-1, epoch 4 of trial t0000, has not reached") as caught:
         run_trials(plan, runs, print)
     assert "--sweep-id cnn-1 --resume" in caught.value.hint
     assert [trial.outcome for trial in runs.trials("cnn-1")] == ["running", "completed"]

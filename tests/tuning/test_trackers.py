@@ -255,7 +255,7 @@ def test_one_that_hangs_keeps_no_sweep_from_ending(
     released = threading.Event()
     try:
         driver = Driver(runs, sweep_record, tmp_path)
-        driver.trackers._stopping.is_set = is_told_to
+        driver.trackers._stopping.is_told = is_told_to
         assert driver.stops() == ["TensorBoard has not taken the last epochs within 0.1 s"]
     finally:
         released.set()

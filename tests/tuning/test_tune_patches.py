@@ -142,5 +142,5 @@ def test_keys_are_not_in_the_runtime_environment_of_trials(monkeypatch: pytest.M
 def test_ray_tune_reads_the_variables_that_we_set() -> None:
     """Of its own, those that it still knows; the others are read where its processes start."""
     sources = "".join(path.read_text() for path in Path(inspect.getfile(TuneController)).parents[1].rglob("*.py"))
-    for name in _TUNE_ENVIRONMENT:
-        assert name in sources or not name.startswith("TUNE_"), name
+    for name in (each for each in _TUNE_ENVIRONMENT if each.startswith("TUNE_")):
+        assert name in sources, name

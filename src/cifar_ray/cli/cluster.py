@@ -75,7 +75,7 @@ def connect(release: ReleaseChoice, port: int | None) -> None:
         token_path = Path(folder) / "ray-token"
         _write_token(token_path, head.token)
         variables = head.environment(token_path)
-        click.echo("\n".join(shell_lines(variables, _ANY_CLUSTER - set(variables))))
+        click.echo("\n".join(shell_lines(variables, _ANY_CLUSTER)))
         click.echo(f"# {found.name} answers at {head.url}; Ctrl-C ends this", err=True)
         try:
             _follow(found, token_path, head.token)

@@ -131,9 +131,9 @@ def _is_in_local_cluster(storage: str | None, settings: Settings) -> bool:
 def connect_runs(storage: str | None, *, may_be_new: bool = False) -> RunStore:
     """The sweeps in the store that `find_store` finds.
 
-    If the local cluster's results are elsewhere, or its jobs write elsewhere, a line on stderr says so. A folder that
-    the option names must be there, unless it `may_be_new`: ConfigurationError. Of one that the environment names, which
-    the first job will make, a line on stderr says that it is not.
+    If the local cluster's results are elsewhere, or its jobs write elsewhere, a line on stderr says so; as it does if
+    the environment names a folder that is not there yet, which the first job makes. One that the option names must be
+    there, unless it `may_be_new`: ConfigurationError.
     """
     store = find_store(storage)
     settings = read_settings()

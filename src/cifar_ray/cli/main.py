@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cifar_ray.output import exit_if_unwritable, forget_no_width, replace_unknown_characters
+from cifar_ray.output import FULL, exit_if_unwritable, forget_no_width, replace_unknown_characters
 
 _GROUPS = {
     "demo": "Try everything on this machine in under five minutes.",
@@ -26,13 +26,14 @@ class LazyGroup(click.Group):
     """Imports `cifar_ray.cli.<name>` only for the command that is run."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """As a program: a terminal or pipe that cannot show a character gets a question mark."""
+        """As a program: what stdout cannot show is replaced, and what it cannot take is one line, not a traceback."""
         replace_unknown_characters()
         forget_no_width()
         try:
             return super().__call__(*args, **kwargs)
-        except OSError:
-            exit_if_unwritable()
+        except OSError as error:
+            if error.errno in FULL:
+                exit_if_unwritable()
             raise
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -1,4 +1,4 @@
-"""Derives the environment of the one-machine cluster's processes from the user's."""
+"""Derives the environment of a cluster's processes and clients from the user's."""
 
 from __future__ import annotations
 
@@ -42,11 +42,13 @@ def joined(environ: Mapping[str, str], variables: Mapping[str, str]) -> dict[str
 def shell_lines(variables: Mapping[str, str], shadowing: Iterable[str]) -> list[str]:
     """Lines for a shell whose programs are to be the cluster's clients, as those of an environment that is `joined`.
 
-    `shadowing`: the names, not among `variables`, that would lead them elsewhere.
+    `shadowing`: names that lead them elsewhere, unless they are among `variables`.
     """
     return [
-        *(f"unset {name}" for name in sorted(shadowing)),
-        f'export NO_PROXY="${{NO_PROXY:-${{no_proxy:-}}}},{_NO_PROXY}"',
+        *(f"unset {name}" for name in sorted(set(shadowing) - set(variables))),
+        # as `past_proxy`, of the shell's own: it need not be the one that this process was started from
+        'NO_PROXY="${NO_PROXY:-${no_proxy:-}}"',
+        f'export NO_PROXY="${{NO_PROXY:+$NO_PROXY,}}{_NO_PROXY}"',
         'export no_proxy="$NO_PROXY"',
         *(f"export {name}={shlex.quote(value)}" for name, value in variables.items()),
     ]

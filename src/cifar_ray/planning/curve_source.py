@@ -193,11 +193,11 @@ def _cautions(sweeps: Sequence[FinishedSweep], study: Study) -> Iterator[str]:
     planned = study.budget.max_epochs
     num_finite = sum(not curve.has_diverged for each in sweeps for curve in each.curves())
     if 2 * (num_cut := _num_cut(sweeps, planned)) > num_finite:
-        # completed curves go on like those that were kept, which takes their sweep's decisions for right
+        # which assumes that each cut was right
         yield (
             f"ASHA cut {num_cut} of the {num_finite} curves, and they are completed like those that it kept: the "
-            "chances of set-ups that cut trials may be far too high, and the full search's winner too low. Curves of "
-            f"a sweep that cuts nothing (--grace-period {planned}) would tell"
+            "chances of set-ups that cut trials may be far too high, and the full search's winner off by a point. To "
+            f"check, plan from a sweep that cut nothing (--grace-period {planned})"
         )
     others = sorted({each.sweep.max_epochs for each in sweeps} - {planned})
     has_schedule = study.fixed.get("schedule", "none") != "none" or "schedule" in study.space

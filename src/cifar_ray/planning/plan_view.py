@@ -25,7 +25,6 @@ NUM_SAMPLED = 6
 WAITS_FOR_DRIVER = 0.5
 """A note says so if the driver is busy for more than this share of the wall time."""
 POINTS = f"{100 * CLOSE:g} points"
-WIDER = "a wider terminal"
 
 
 def plan_renderable(plan: Plan) -> RenderableType:
@@ -75,7 +74,7 @@ def _sample(plan: Plan) -> RenderableType:
     for index, config in enumerate(plan.space.configs[:NUM_SAMPLED]):
         described = {**plan.study.fixed, **config}
         table.add_row(f"t{index:04d}", *(Text(setting(name, described, digits=2)) for name in plan.study.space))
-    return FittingTable(table, 1, WIDER)
+    return FittingTable(table, 1)
 
 
 def _number(heading: str) -> Column:
@@ -108,7 +107,7 @@ def _rungs(plan: Plan) -> RenderableType:
         name = f"epoch {epoch}" + (", the last" if epoch == budget.max_epochs else "")
         table.add_row(name, _range(reached, 1), share, f"{expected * budget.num_trials:.1f}")
         expected, before = expected * shares.get(epoch, 1.0), reached.mean
-    return FittingTable(table, 2, WIDER)
+    return FittingTable(table, 2)
 
 
 def _source(plan: Plan) -> Iterator[RenderableType]:
@@ -173,7 +172,7 @@ def _forecasts(plan: Plan) -> RenderableType:
         ]
         style = "bold" if cells[-1] else "dim" if each is plan.full else None
         table.add_row(*map(Text, cells), style=style)
-    return FittingTable(table, 3 + len(factor), WIDER)
+    return FittingTable(table, 3 + len(factor))
 
 
 def _legend(plan: Plan) -> Iterator[RenderableType]:

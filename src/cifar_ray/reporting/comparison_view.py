@@ -133,7 +133,7 @@ def _side_by_side(ids: Sequence[str], rows: Sequence[Row]) -> RenderableType:
         table.add_column(verbatim(sweep_id), justify="right", overflow="fold")
     for label, cells in rows:
         table.add_row(Text(label), *map(verbatim, cells), style=_style(label))
-    return FittingTable(table, len(table.columns), "a wider terminal")
+    return FittingTable(table, len(table.columns))
 
 
 def _below_each_other(ids: Sequence[str], rows: Sequence[Row]) -> RenderableType:
@@ -143,7 +143,7 @@ def _below_each_other(ids: Sequence[str], rows: Sequence[Row]) -> RenderableType
         table.add_column(Text(heading), justify="right", no_wrap=True, style=_style(label))
     for sweep_id, *cells in zip(ids, *(cells for _, cells in rows), strict=True):
         table.add_row(*map(verbatim, (sweep_id, *cells)))
-    return FittingTable(table, NUM_KEPT, "a wider terminal")
+    return FittingTable(table, NUM_KEPT)
 
 
 def _style(label: str) -> str:

@@ -115,7 +115,7 @@ def measure_curve_bias(runs: RunStore, sweep_id: str) -> CurveBias:
 def cuts_by_asha(
     curves: Curves, rungs: Sequence[int], reduction_factor: int, num_orders: int = NUM_ORDERS
 ) -> Iterator[Cut]:
-    """Simulate Ray Tune's ASHA with a rung after the first of these epochs alone, then with the first two, to all.
+    """Simulate Ray Tune's ASHA with a rung after the first of these epochs, then after the first two, up to all.
 
     Over seeded random orders in which the trials reach a rung, one by one. Those of a cohort's pass are judged
     together, which `cifar-ray plan` simulates.
@@ -169,8 +169,10 @@ def _passing(accuracies: NDArray[np.float64], is_here: NDArray[np.bool_], reduct
 def _quantile(ordered: NDArray[np.float64], number: NDArray[np.int64], share: float) -> NDArray[np.float64]:
     """Of the first so many of each column; as `numpy.quantile` computes it, to the last bit."""
     position = np.maximum(number - 1, 0) * share
-    ends = (side(position).astype(np.int64)[None] for side in (np.floor, np.ceil))
-    low, high, part = *(np.take_along_axis(ordered, end, 0)[0] for end in ends), position % 1
+    low, high = (
+        np.take_along_axis(ordered, side(position).astype(np.int64)[None], 0)[0] for side in (np.floor, np.ceil)
+    )
+    part = position % 1
     # as `statistics.between`
     value: NDArray[np.float64] = np.where(part >= 0.5, high - (high - low) * (1 - part), low + (high - low) * part)
     return value

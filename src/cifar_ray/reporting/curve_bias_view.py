@@ -59,7 +59,7 @@ def _table(*headings: str) -> Table:
 
 
 def _fitting(table: Table) -> FittingTable:
-    return FittingTable(table, 1, "a wider terminal")
+    return FittingTable(table, 1)
 
 
 def _columns(*names: str) -> list[str]:

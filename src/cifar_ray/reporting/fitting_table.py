@@ -22,7 +22,7 @@ class FittingTable:
     table: Table
     num_kept: int
     """How many of the first columns are never left out."""
-    elsewhere: str
+    elsewhere: str = "a wider terminal"
     """What shows all columns, for the line that counts those left out."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:

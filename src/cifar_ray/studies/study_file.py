@@ -91,7 +91,7 @@ def parse_study(name: str, text: str) -> Study:
 def _explained(error: ErrorDetails) -> ConfigurationError:
     """Pydantic's error, with what to do next."""
     # without the number of the configuration
-    *tables, name = (part for part in error["loc"] if isinstance(part, str))
+    *tables, name = [part for part in error["loc"] if isinstance(part, str)] or [""]
     owner = Budget if tables else Study
     what = f"{'.'.join([*tables, name])}: {error['msg']}"
     if error["type"] == "missing":

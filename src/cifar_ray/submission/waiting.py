@@ -16,9 +16,11 @@ from cifar_ray.submission.job_status import JobStatus, resume_command, resume_hi
 if TYPE_CHECKING:
     from cifar_ray.submission.jobs_client import JobsClient
 
-POLL_PERIOD_S, LONGEST_PERIOD_S = 1.0, 15.0
+POLL_PERIOD_S = 1.0
+LONGEST_PERIOD_S = 15.0
+"""The longest pause between two looks, even where they then take more than LOOKING_SHARE of the time."""
 LOOKING_SHARE = 0.25
-"""The most of the time that looks at a job may take: each reads the whole log, which grows by megabytes a day."""
+"""Of the time, for looks at a job: each reads the whole log, which grows by megabytes a day."""
 LOST_DEADLINE_S = 300.0
 """Seconds that the cluster may stay silent before we stop waiting. The job goes on without us."""
 STOP_DEADLINE_S = 30.0

@@ -19,7 +19,7 @@ class WeightAverage:
     """EMA or lookahead over all floating-point weights and statistics of a network.
 
     `ema` decays by 0.999 a step, less at the start: (1 + t) / (10 + t). `lookahead` (Zhang et al., arXiv 1907.08610),
-    in the variant of the CIFAR-10 speed runs, moves slow weights towards the fast ones every five steps, by less as
+    in the variant of the CIFAR-10 speed runs, moves slow weights towards the fast ones every EVERY steps, by less as
     training progresses, and sets the fast ones to them.
     """
 

@@ -1,4 +1,4 @@
-"""Checks that a sweep to resume is the one that was begun, and that one that has ended need not be resumed."""
+"""Says whether a sweep has to be resumed, how, and whether the one at hand is the one that was begun."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from cifar_ray.errors import ConfigurationError, StorageError, UnknownNameError
+from cifar_ray.errors import ConfigurationError, UnknownNameError
 from cifar_ray.records import SweepRecord, SweepResult, TrialRecord
 from cifar_ray.storage import layout
 from cifar_ray.storage.checkpoints import CheckpointStore
@@ -16,7 +16,7 @@ from cifar_ray.studies.options import SweepOptions
 from cifar_ray.studies.study import GENERATIONS
 
 
-def resume_hint(sweep_id: str) -> str:
+def resume_flags_hint(sweep_id: str) -> str:
     """How an interrupted sweep goes on."""
     return f"resume it: --sweep-id {sweep_id} --resume"
 
@@ -159,21 +159,15 @@ def _options_of(sweep: SweepRecord) -> SweepOptions:
     )
 
 
-def check_weights(runs: RunStore, sweep: SweepRecord, result: SweepResult) -> None:
-    """StorageError where the weights to be scored have not reached the store: a resumed sweep trains them again.
+def winner_without_weights(runs: RunStore, sweep: SweepRecord, result: SweepResult) -> TrialRecord | None:
+    """The winner, if its best checkpoint has not reached the store and training it on can bring that back; else None.
 
     A trial that ASHA stops has ended for Ray Tune, whatever becomes of its last uploads.
     """
     winner = result.winner
     # in a population, the next generation may have begun from the winner
-    if winner is None or sweep.searcher == "pbt":
-        return
+    if winner is None or winner.best_epoch is None or sweep.searcher == "pbt":
+        return None
     newest = max(CheckpointStore(runs.objects, sweep.sweep_id, winner.trial_id).epochs(), default=0)
-    # one that is gone though a later one is not was there, and training cannot bring it back
-    if newest < (winner.best_epoch or 0):
-        runs.write_trial(sweep.sweep_id, replace(winner, outcome="running"))
-        raise StorageError(
-            f"the checkpoint of epoch {winner.best_epoch} of trial {winner.trial_id}, the best of sweep "
-            f"{sweep.sweep_id}, has not reached the store",
-            f"see whether every node can write to it; then {resume_hint(sweep.parent or sweep.sweep_id)}",
-        )
+    # with a later one there, the best was there too and has been lost since: a resumed trial begins after it
+    return winner if newest < winner.best_epoch else None

@@ -20,7 +20,7 @@ from cifar_ray.records import Interruption
 from cifar_ray.storage.lease import Lease
 from cifar_ray.storage.object_store import ObjectStore
 from cifar_ray.storage.runs import RunStore
-from cifar_ray.tuning.resuming import resume_hint
+from cifar_ray.tuning.resuming import resume_flags_hint
 
 _TAKER = "another node, which took it over"
 
@@ -28,7 +28,7 @@ _TAKER = "another node, which took it over"
 class Stopping:
     """Whether this driver was told to stop. Not an Event: Ray Tune pickles whatever its callbacks hold."""
 
-    is_set = False
+    is_told = False
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def ending_in_order(hurry: Callable[[], None], stopping: Stopping) -> Iterator[N
             signal.signal(number, previous[number])
 
     def end(number: int, frame: FrameType | None) -> None:
-        stopping.is_set = True
+        stopping.is_told = True
         hurry()
         try:
             signal.raise_signal(signal.SIGUSR1)
@@ -81,7 +81,7 @@ def only_driver(store: ObjectStore, sweep_id: str, runs: RunStore, retire: Calla
                 yield
             # outside of Ray Tune's loop signals raise these: SIGINT and, by Ray's own handler, SIGTERM
             except (KeyboardInterrupt, SystemExit) as error:
-                raise InterruptedSweepError(f"sweep {sweep_id} was interrupted", resume_hint(sweep_id)) from error
+                raise InterruptedSweepError(f"sweep {sweep_id} was interrupted", resume_flags_hint(sweep_id)) from error
         except InterruptedSweepError as error:
             if lease.is_lost:
                 raise SweepHeldError.of(sweep_id, _TAKER) from error

@@ -8,7 +8,7 @@ import os
 import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -22,7 +22,7 @@ from cifar_ray.data.split import TrainingData
 from cifar_ray.errors import InterruptedSweepError, StorageError, TimeLimitError, last_line
 from cifar_ray.prices import Prices
 from cifar_ray.provenance import now
-from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult
+from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TrialRecord
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Study, TrialConfig
 from cifar_ray.studies.options import Keep
@@ -35,7 +35,7 @@ from cifar_ray.tuning.member_threads import CohortTrial
 from cifar_ray.tuning.pass_asha import HURRY_S, PassASHA
 from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
 from cifar_ray.tuning.pruner import Pruner
-from cifar_ray.tuning.resuming import check_weights, resume_hint
+from cifar_ray.tuning.resuming import resume_flags_hint, winner_without_weights
 from cifar_ray.tuning.searchers import open_search
 from cifar_ray.tuning.signals import Stopping, TimeLimit, ending_in_order
 from cifar_ray.tuning.trackers import Trackers
@@ -125,17 +125,17 @@ def run_trials(plan: SweepPlan, runs: RunStore, say: Callable[[str], None]) -> S
     except (OSError, TuneError, StorageError) as error:
         raise _broke_off(sweep_id, error) from error
     except KeyboardInterrupt as error:
-        if not stopping.is_set:
+        if not stopping.is_told:
             raise
         # Ray Tune had not begun yet, or a second signal did not let it end
         raise _interruption(sweep_id, limit) from error
     result = summarise_sweep(runs, plan.sweep, now(), plan.prices)
     # a search that was told to stop as its last trials ended does not go on to its finals
-    if result is None or (stopping.is_set and plan.finals is not None):
+    if result is None or (stopping.is_told and plan.finals is not None):
         raise _interruption(sweep_id, limit)
     # finals train anew
-    if plan.finals is None:
-        check_weights(runs, plan.sweep, result)
+    if plan.finals is None and (winner := winner_without_weights(runs, plan.sweep, result)):
+        raise _reopened(sweep_id, runs, plan.sweep, winner)
     return result
 
 
@@ -159,11 +159,19 @@ def _broke_off(sweep_id: str, error: Exception) -> StorageError:
         # not the fault of the disk or the store, perhaps ours
         traceback.print_exception(error)
         what, hint = last_line(error), "how it came to that stands in the job's log"
-    return StorageError(f"sweep {sweep_id} broke off: {what}", f"{hint}; then {resume_hint(sweep_id)}")
+    return StorageError(f"sweep {sweep_id} broke off: {what}", f"{hint}; then {resume_flags_hint(sweep_id)}")
+
+
+def _reopened(sweep_id: str, runs: RunStore, sweep: SweepRecord, winner: TrialRecord) -> StorageError:
+    """Has a resumed sweep train the winner on; the error that says so."""
+    runs.write_trial(sweep.sweep_id, replace(winner, outcome="running"))
+    what = f"the best checkpoint of sweep {sweep.sweep_id}, epoch {winner.best_epoch} of trial {winner.trial_id}"
+    hint = f"see whether every node can write to it; then {resume_flags_hint(sweep_id)}"
+    return StorageError(f"{what}, has not reached the store", hint)
 
 
 def _interruption(sweep_id: str, limit: TimeLimit) -> InterruptedSweepError:
-    hint = resume_hint(sweep_id)
+    hint = resume_flags_hint(sweep_id)
     if limit.is_over:
         return TimeLimitError(f"sweep {sweep_id} reached its time limit before all trials had ended", hint)
     return InterruptedSweepError(f"sweep {sweep_id} was interrupted before all trials had ended", hint)
@@ -241,7 +249,7 @@ def _trainable(plan: SweepPlan, num_left: int, stopping: Stopping) -> Iterator[t
     finally:
         watch.end()
         try:
-            if has_store and stopping.is_set:
+            if has_store and stopping.is_told:
                 # whoever stops a job kills it soon after, and what has not arrived is trained again
                 with suppress(StorageError):
                     watch.drain(HURRY_S)

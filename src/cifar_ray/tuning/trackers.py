@@ -103,7 +103,7 @@ class Trackers(Callback):
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
         """The sweep ended, or was interrupted: let the trackers take what is left."""
-        seconds = HURRIED_DEADLINE_S if self._stopping.is_set else CLOSE_DEADLINE_S
+        seconds = HURRIED_DEADLINE_S if self._stopping.is_told else CLOSE_DEADLINE_S
         deadline = time.monotonic() + seconds
         for feed in self._feeds:
             feed.end()

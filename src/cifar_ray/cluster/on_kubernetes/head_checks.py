@@ -70,9 +70,7 @@ def check_store(release: Release | None, settings: Settings) -> Iterator[Finding
     if release and theirs and storage.startswith("s3://"):
         here, there = settings.s3.endpoint_url or "", release.head_variable(ENDPOINT_VARIABLE)
         if here.rstrip("/") != there.rstrip("/"):
-            todo = (
-                "well if the one here is a port forwarded to the other; else set AWS_ENDPOINT_URL_S3 to the cluster's"
-            )
+            todo = f"nothing, if the one here is a port forwarded to the other; else correct {ENDPOINT_VARIABLE}"
             yield warning(checked, f"{storage} is at {here or 'AWS'} here, at {there or 'AWS'} on the cluster", todo)
             return
     yield ok(checked, f"{storage} takes, gives back and removes an object")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -27,7 +27,7 @@ class Proxy:
     port: int
     user: str
     """Empty: it asks for none."""
-    password: str
+    password: str = field(repr=False)
 
     @property
     def is_socks(self) -> bool:
