@@ -47,6 +47,14 @@ def test_what_a_file_may_say_beyond_that() -> None:
     assert (study.finalists, study.seeds, study.final_epochs) == (2, 3, 9)
 
 
+def test_a_setting_may_be_for_the_finals_alone() -> None:
+    """The search has one epoch, in which no image is shrunk."""
+    own = OWN.replace("max_epochs = 3", "max_epochs = 1").replace('"classic_cnn"', '"resnet"\nfirst_size = 24')
+    assert parse_study("mine", f"finalists = 2\nseeds = 3\nfinal_epochs = 9\n{own}").fixed["first_size"] == 24
+    with pytest.raises(ConfigurationError, match="a single epoch's images are not shrunk"):
+        parse_study("mine", own)
+
+
 @pytest.mark.parametrize(
     ("line", "instead", "says"),
     [

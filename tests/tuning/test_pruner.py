@@ -87,9 +87,12 @@ def test_the_end_of_a_sweep_does_not_wait_for_removals(sweep: Sweep) -> None:
     """A store that is away would keep a driver that was told to stop from saying so."""
     may_end = threading.Event()
     removal = sweep.callback._executor.submit(may_end.wait, 20)
+    left = sweep.callback._executor.submit(sweep.callback._remove, ["t0000"])
     sweep.callback.on_experiment_end([])
     assert not removal.done()
     may_end.set()
+    left.result()
+    assert sweep.store("t0000").epochs(), "what had not begun does not begin"
 
 
 def test_a_later_driver_knows_which_trials_have_ended(sweep: Sweep, trial_record: TrialRecord) -> None:

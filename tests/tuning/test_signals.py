@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from cifar_ray.errors import InterruptedSweepError, SweepHeldError
+from cifar_ray.errors import InterruptedSweepError, StoreUnavailableError, SweepHeldError
 from cifar_ray.records import EpochMetrics, SweepRecord
 from cifar_ray.storage import layout
 from cifar_ray.storage.folder import FolderStore
@@ -36,7 +36,7 @@ def test_a_driver_that_has_lost_its_sweep_leaves_the_books_to_the_other(
     runs.write_metrics("cnn-1", epoch_metrics)
 
     def drive() -> None:
-        with only_driver(store, "cnn-1", runs, patient.retire):
+        with only_driver(store, "cnn-1", patient.retire):
             store.delete(layout.lease("cnn-1"))
             try:
                 time.sleep(20)
@@ -69,7 +69,7 @@ def test_a_driver_that_is_stopped_before_or_after_its_training_says_so(
         runs.create_sweep(sweep_record)
     with (
         pytest.raises(InterruptedSweepError, match="sweep cnn-1 was interrupted"),
-        only_driver(store, "cnn-1", runs, lambda: None),
+        only_driver(store, "cnn-1", print),
     ):
         raise signalled
     if has_begun:
@@ -84,5 +84,24 @@ def test_a_sweep_that_ends_as_it_is_lost_is_not_this_drivers(
     lease = SimpleNamespace(is_lost=True)
     monkeypatch.setattr(signals, "Lease", lambda *arguments, **options: nullcontext(lease))
     store = FolderStore(tmp_path)
-    with pytest.raises(SweepHeldError, match="took it over"), only_driver(store, "cnn-1", RunStore(store), print):
+    with pytest.raises(SweepHeldError, match="took it over"), only_driver(store, "cnn-1", print):
         pass
+
+
+def test_a_driver_that_is_stopped_does_not_wait_for_a_store_that_is_away(
+    tmp_path: Path, sweep_record: SweepRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which keeps its end from being noted, but not from being an interruption."""
+    store = FolderStore(tmp_path)
+    RunStore(store).create_sweep(sweep_record)
+
+    read = FolderStore.read
+
+    def read_lease(store: FolderStore, key: str) -> bytes:
+        if key == layout.sweep_record("cnn-1"):
+            raise StoreUnavailableError("it is away")
+        return read(store, key)
+
+    monkeypatch.setattr(FolderStore, "read", read_lease)
+    with pytest.raises(InterruptedSweepError), only_driver(store, "cnn-1", print):
+        raise KeyboardInterrupt

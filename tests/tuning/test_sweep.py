@@ -342,7 +342,7 @@ def test_a_winner_whose_weights_have_not_arrived_is_trained_on(
     """ASHA had stopped it, or its node died as it was uploading: Ray Tune looks after no trial that has ended."""
     in_place_of_ray_tune(lambda: end_trials(runs, trial_record, {"t0000": 3, "t0001": 4}))
     runs.create_sweep(plan.sweep)
-    with pytest.raises(StorageError, match="sweep cnn-1, epoch 4 of trial t0000, has not reached") as caught:
+    with pytest.raises(StorageError, match="not reached the store: epoch 4 of trial t0000\n") as caught:
         run_trials(plan, runs, print)
     assert "--sweep-id cnn-1 --resume" in caught.value.hint
     assert [trial.outcome for trial in runs.trials("cnn-1")] == ["running", "completed"]
@@ -352,19 +352,52 @@ def test_a_winner_whose_weights_have_not_arrived_is_trained_on(
     assert winner.trial_id == "t0000"
 
 
-@pytest.mark.parametrize(("searcher", "saved"), [("pbt", {}), ("random", {"t0000": 5})])
+@pytest.mark.parametrize(
+    ("searcher", "outcome", "saved"),
+    [("pbt", "completed", {}), ("random", "failed", {}), ("random", "completed", {"t0000": 5})],
+)
 def test_a_winner_that_training_on_would_not_bring_back_is_one_without_weights(
     plan: SweepPlan,
     runs: RunStore,
     trial_record: TrialRecord,
     in_place_of_ray_tune: Fit,
     searcher: Any,
+    outcome: Any,
     saved: dict[str, int],
 ) -> None:
-    in_place_of_ray_tune(lambda: end_trials(runs, trial_record, saved))
+    in_place_of_ray_tune(lambda: end_trials(runs, replace(trial_record, outcome=outcome), saved))
     sweep = replace(plan.sweep, searcher=searcher)
     runs.create_sweep(sweep)
     assert run_trials(replace(plan, sweep=sweep), runs, print).winner
+
+
+def test_all_finals_need_their_weights(
+    plan: SweepPlan, runs: RunStore, trial_record: TrialRecord, in_place_of_ray_tune: Fit
+) -> None:
+    """Which of them are scored, their means decide later."""
+    in_place_of_ray_tune(lambda: end_trials(runs, trial_record))
+    finals = replace(plan.sweep, parent="cnn-0")
+    runs.create_sweep(finals)
+    with pytest.raises(StorageError, match="not reached the store: epoch 4 of trial t0001\n") as caught:
+        run_trials(replace(plan, sweep=finals), runs, print)
+    assert "--sweep-id cnn-0 --resume" in caught.value.hint
+
+
+def test_a_sweep_that_is_told_to_stop_as_it_ends_without_weights_was_interrupted(
+    plan: SweepPlan, runs: RunStore, trial_record: TrialRecord, in_place_of_ray_tune: Fit
+) -> None:
+    """The store is not to blame: nobody waited for it."""
+
+    def fit() -> None:
+        _setup_signal_catching()
+        end_trials(runs, trial_record, {})
+        signal.raise_signal(signal.SIGTERM)
+
+    in_place_of_ray_tune(fit)
+    runs.create_sweep(plan.sweep)
+    with pytest.raises(InterruptedSweepError):
+        run_trials(plan, runs, print)
+    assert [trial.outcome for trial in runs.trials("cnn-1")] == ["running", "completed"]
 
 
 def test_a_cohort_that_is_told_to_stop_waits_briefly_for_the_store(

@@ -178,8 +178,8 @@ class RunStore:
         # t10000 comes after t9999
         keys.sort(key=lambda key: (len(key), key))
         with ThreadPoolExecutor(NUM_READERS) as readers:
-            contents = readers.map(self.objects.read, keys)
-            return [_decoded(TrialRecord, content, key) for key, content in zip(keys, contents, strict=True)]
+            contents = list(readers.map(self.objects.read, keys))
+        return [_decoded(TrialRecord, content, key) for key, content in zip(keys, contents, strict=True)]
 
     def trials_so_far(self, sweep_id: str, metrics: Sequence[EpochMetrics] | None = None) -> list[TrialRecord]:
         """As `trials`, but running ones count the epochs of metrics.jsonl: their own records are updated at their end.

@@ -108,7 +108,9 @@ def _explained(error: ErrorDetails) -> ConfigurationError:
 
 def _draw(study: Study) -> list[dict[str, Any]]:
     """Some of the configurations that it may draw, then some with each pair of values, with each value, each bound."""
-    rng, given = random.Random(0), {**study.fixed, "max_epochs": study.trial_budget.max_epochs}
+    # a setting may be for the finals alone
+    epochs = max(study.trial_budget.max_epochs, (study.final_epochs or 0) if study.finalists else 0)
+    rng, given = random.Random(0), {**study.fixed, "max_epochs": epochs}
     drawn = [given | sample_space(study.space, rng) for _ in range(_NUM_DRAWS)]
     choices = {setting: domain.values for setting, domain in study.space.items() if isinstance(domain, Choice)}
     # few draws, perhaps none, have both of two values that exclude each other, such as Nesterov and no momentum

@@ -37,6 +37,7 @@ class Pruner(Callback):
         self._looked = time.monotonic()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="pruner")
         self._removing: Future[None] | None = None
+        self._has_ended = False
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial ended without an error."""
@@ -63,12 +64,13 @@ class Pruner(Callback):
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
         """Begin no more: whatever is left is removed at the end of the whole sweep."""
+        self._has_ended = True
         self._executor.shutdown(wait=False)
 
     def _remove(self, trial_ids: list[str]) -> None:
         for trial_id in trial_ids:
             try:
                 keys = self._runs.objects.keys(layout.checkpoints(self._sweep_id, trial_id))
-                remove_keys(self._runs, manifests_first(keys))
+                remove_keys(self._runs, manifests_first(keys), lambda: self._has_ended)
             except StorageError:
                 return  # they are removed at the sweep's end

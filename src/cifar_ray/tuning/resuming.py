@@ -159,15 +159,19 @@ def _options_of(sweep: SweepRecord) -> SweepOptions:
     )
 
 
-def winner_without_weights(runs: RunStore, sweep: SweepRecord, result: SweepResult) -> TrialRecord | None:
-    """The winner, if its best checkpoint has not reached the store and training it on can bring that back; else None.
+def lacking_weights(runs: RunStore, sweep: SweepRecord, result: SweepResult) -> list[TrialRecord]:
+    """The trials that may be scored, if their best checkpoint has not reached the store and training can bring it back.
 
     A trial that ASHA stops has ended for Ray Tune, whatever becomes of its last uploads.
     """
-    winner = result.winner
-    # in a population, the next generation may have begun from the winner
-    if winner is None or winner.best_epoch is None or sweep.searcher == "pbt":
-        return None
-    newest = max(CheckpointStore(runs.objects, sweep.sweep_id, winner.trial_id).epochs(), default=0)
+    if sweep.searcher == "pbt":
+        return []  # the next generation may have begun from the winner
+    # which finalist wins is decided by a mean, and all its trainings are scored
+    scored = runs.trials(sweep.sweep_id) if sweep.parent else [result.winner] if result.winner else []
+    return [trial for trial in scored if trial.outcome != "failed" and _lacks_weights(runs, sweep.sweep_id, trial)]
+
+
+def _lacks_weights(runs: RunStore, sweep_id: str, trial: TrialRecord) -> bool:
+    newest = max(CheckpointStore(runs.objects, sweep_id, trial.trial_id).epochs(), default=0)
     # with a later one there, the best was there too and has been lost since: a resumed trial begins after it
-    return winner if newest < winner.best_epoch else None
+    return newest < (trial.best_epoch or 0)

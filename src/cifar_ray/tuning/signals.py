@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -14,7 +14,7 @@ import click
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from cifar_ray.errors import InterruptedSweepError, SweepHeldError
+from cifar_ray.errors import InterruptedSweepError, StorageError, SweepHeldError
 from cifar_ray.provenance import now
 from cifar_ray.records import Interruption
 from cifar_ray.storage.lease import Lease
@@ -64,10 +64,11 @@ def ending_in_order(hurry: Callable[[], None], stopping: Stopping) -> Iterator[N
 
 
 @contextmanager
-def only_driver(store: ObjectStore, sweep_id: str, runs: RunStore, retire: Callable[[], None]) -> Iterator[None]:
+def only_driver(store: ObjectStore, sweep_id: str, retire: Callable[[], None]) -> Iterator[None]:
     """Hold the sweep's lease; SweepHeldError where another driver holds it, or takes it from this one.
 
-    Whatever told this driver to stop becomes an InterruptedSweepError, which is noted in the sweep's record.
+    Whatever told this driver to stop becomes an InterruptedSweepError, which is noted in the sweep's record, if the
+    store answers.
     """
 
     def interrupt() -> None:
@@ -85,8 +86,11 @@ def only_driver(store: ObjectStore, sweep_id: str, runs: RunStore, retire: Calla
         except InterruptedSweepError as error:
             if lease.is_lost:
                 raise SweepHeldError.of(sweep_id, _TAKER) from error
-            if runs.has_sweep(sweep_id):
-                runs.add_interruption(sweep_id, Interruption(at=now(), why=error.message))
+            # whoever stopped this driver does not wait for a store that is away
+            runs = RunStore(store.hurried())
+            with suppress(StorageError):
+                if runs.has_sweep(sweep_id):
+                    runs.add_interruption(sweep_id, Interruption(at=now(), why=error.message))
             raise
         if lease.is_lost:
             raise SweepHeldError.of(sweep_id, _TAKER)

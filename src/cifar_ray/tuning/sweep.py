@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -19,10 +18,10 @@ from ray.tune.search import Searcher
 
 from cifar_ray.capacity import TYPE_LABEL, Placement
 from cifar_ray.data.split import TrainingData
-from cifar_ray.errors import InterruptedSweepError, StorageError, TimeLimitError, last_line
+from cifar_ray.errors import StorageError
 from cifar_ray.prices import Prices
 from cifar_ray.provenance import now
-from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TrialRecord
+from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Study, TrialConfig
 from cifar_ray.studies.options import Keep
@@ -35,9 +34,10 @@ from cifar_ray.tuning.member_threads import CohortTrial
 from cifar_ray.tuning.pass_asha import HURRY_S, PassASHA
 from cifar_ray.tuning.patient_trainable import STOP_DEADLINE_S
 from cifar_ray.tuning.pruner import Pruner
-from cifar_ray.tuning.resuming import resume_flags_hint, winner_without_weights
+from cifar_ray.tuning.resuming import lacking_weights
 from cifar_ray.tuning.searchers import open_search
 from cifar_ray.tuning.signals import Stopping, TimeLimit, ending_in_order
+from cifar_ray.tuning.sweep_errors import broke_off, interruption, own_errors, without_weights
 from cifar_ray.tuning.trackers import Trackers
 from cifar_ray.tuning.trainable import TrialPlan, run_trial
 from cifar_ray.tuning.tune_patches import count_no_callbacks, pass_on_no_keys
@@ -58,7 +58,7 @@ _TUNE_ENVIRONMENT = {
     "TUNE_FORCE_TRIAL_CLEANUP_S": f"{STOP_DEADLINE_S:.0f}",
     # tuning/tune_patches.py subtracts lost nodes from the failures again, so preempted ones must be counted, too
     "RAY_TRAIN_COUNT_PREEMPTION_AS_FAILURE": "1",
-    # nobody reads its saved state (docs/decisions/0011); writing it took a third of the driver's time at 500 trials
+    # nobody reads its saved state (docs/decisions/0011), whose writing took a third of the time at 500 trials
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",
     # the job prints its own progress
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -120,61 +120,25 @@ def run_trials(plan: SweepPlan, runs: RunStore, say: Callable[[str], None]) -> S
                 _trainable(plan, num_left, stopping) as (trainable, watch),
             ):
                 scheduler = _build_scheduler(plan, runs.metrics(plan.sweep.sweep_id), watch)
-                with ending_in_order(scheduler.hurry, stopping), _own_errors():
+                with ending_in_order(scheduler.hurry, stopping), own_errors():
                     _build_tuner(plan, ended, trainable, watch, scheduler, runs, folder, say, limit, stopping).fit()
     except (OSError, TuneError, StorageError) as error:
-        raise _broke_off(sweep_id, error) from error
+        raise broke_off(sweep_id, error) from error
     except KeyboardInterrupt as error:
         if not stopping.is_told:
             raise
         # Ray Tune had not begun yet, or a second signal did not let it end
-        raise _interruption(sweep_id, limit) from error
+        raise interruption(sweep_id, limit) from error
     result = summarise_sweep(runs, plan.sweep, now(), plan.prices)
     # a search that was told to stop as its last trials ended does not go on to its finals
     if result is None or (stopping.is_told and plan.finals is not None):
-        raise _interruption(sweep_id, limit)
+        raise interruption(sweep_id, limit)
     # finals train anew
-    if plan.finals is None and (winner := winner_without_weights(runs, plan.sweep, result)):
-        raise _reopened(sweep_id, runs, plan.sweep, winner)
+    if plan.finals is None and (lacking := lacking_weights(runs, plan.sweep, result)):
+        for trial in lacking:
+            runs.write_trial(plan.sweep.sweep_id, replace(trial, outcome="running"))
+        raise interruption(sweep_id, limit) if stopping.is_told else without_weights(sweep_id, lacking)
     return result
-
-
-@contextmanager
-def _own_errors() -> Iterator[None]:
-    """Raises what a callback of ours said of the store: Ray Tune makes a TuneError of it."""
-    try:
-        yield
-    except TuneError as error:
-        if isinstance(error.__context__, StorageError):
-            raise error.__context__ from None
-        raise
-
-
-def _broke_off(sweep_id: str, error: Exception) -> StorageError:
-    if isinstance(error, StorageError):
-        what, hint = error.message, error.hint
-    elif isinstance(error, OSError) or "OSError" in str(error):
-        what, hint = last_line(error), "see whether the driver's disk has room"
-    else:
-        # not the fault of the disk or the store, perhaps ours
-        traceback.print_exception(error)
-        what, hint = last_line(error), "how it came to that stands in the job's log"
-    return StorageError(f"sweep {sweep_id} broke off: {what}", f"{hint}; then {resume_flags_hint(sweep_id)}")
-
-
-def _reopened(sweep_id: str, runs: RunStore, sweep: SweepRecord, winner: TrialRecord) -> StorageError:
-    """Has a resumed sweep train the winner on; the error that says so."""
-    runs.write_trial(sweep.sweep_id, replace(winner, outcome="running"))
-    what = f"the best checkpoint of sweep {sweep.sweep_id}, epoch {winner.best_epoch} of trial {winner.trial_id}"
-    hint = f"see whether every node can write to it; then {resume_flags_hint(sweep_id)}"
-    return StorageError(f"{what}, has not reached the store", hint)
-
-
-def _interruption(sweep_id: str, limit: TimeLimit) -> InterruptedSweepError:
-    hint = resume_flags_hint(sweep_id)
-    if limit.is_over:
-        return TimeLimitError(f"sweep {sweep_id} reached its time limit before all trials had ended", hint)
-    return InterruptedSweepError(f"sweep {sweep_id} was interrupted before all trials had ended", hint)
 
 
 def _build_tuner(
