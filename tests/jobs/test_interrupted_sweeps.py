@@ -91,6 +91,8 @@ def _trials(runs: RunStore, sweep_id: str) -> list[TrialRecord]:
     return runs.trials(sweep_id) if runs.has_sweep(sweep_id) else []
 
 
+@pytest.mark.fault("a sweep is told to stop")
+@pytest.mark.chaos
 def test_a_sweep_ends_at_its_time_limit(cluster: LocalCluster) -> None:
     """No machine starts a sweep's processes and trains in that time; resumed without it, the sweep goes on.
 
