@@ -21,6 +21,7 @@ FIGURES = Path(__file__).parents[1] / "benchmarks" / "out" / "chaos.json"
 FAULTS = (
     "a trial's process is killed",
     "all worker nodes die",
+    "nodes come and go",
     "the driver is killed",
     "the head is killed",
     "two drivers",
@@ -28,6 +29,7 @@ FAULTS = (
     "the store breaks calls",
     "the store is slow",
     "the store stays away",
+    "the store refuses trials alone",
     "credentials expire",
     "a checkpoint is damaged",
     "a disk is full",

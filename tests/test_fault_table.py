@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import fault_table
@@ -63,3 +64,13 @@ def test_the_second_half_goes_on_from_the_first(tmp_path: Path, monkeypatch: pyt
 def test_without_a_first_half_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fault_table, "FIGURES", tmp_path / "chaos.json")
     assert run(tmp_path / "chaos.json")["two drivers"] == "open 0/0 0 - 0"
+
+
+def test_every_test_of_a_fault_has_a_row() -> None:
+    """Only `make chaos` would say that it has none."""
+    named = {
+        name
+        for path in Path(__file__).parent.rglob("test_*.py")
+        for name in re.findall(r'pytest\.mark\.fault\("([^"]+)"\)', path.read_text())
+    }
+    assert named == set(fault_table.FAULTS)

@@ -17,7 +17,13 @@ from cifar_ray.cluster.autoscaling import IDLE_TIMEOUT_MINUTES, LocalPool
 from cifar_ray.cluster.credentials import read_token
 from cifar_ray.errors import CapacityError
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(500)]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.slow,
+    pytest.mark.chaos,
+    pytest.mark.fault("nodes come and go"),
+    pytest.mark.timeout(500),
+]
 
 WORKERS = LocalPool(min_nodes=0, max_nodes=2, num_cpus=1, num_gpus=1)
 
