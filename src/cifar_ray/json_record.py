@@ -21,6 +21,9 @@ def is_instant(text: str) -> bool:
         return False
 
 
+DAMAGED = "the record is damaged or from another version"
+"""What to think of one that is not as its type says."""
+
 # bounds of a record's field, checked when it is read
 Share = Annotated[float, Interval(ge=0, le=1)]
 Amount = Annotated[float, Ge(0)]
@@ -49,7 +52,7 @@ class Record:
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(map(str, (cls.__name__, *first["loc"])))
-            raise RecordError(f"{where}: {first['msg']}", "the record is damaged or from another version") from error
+            raise RecordError(f"{where}: {first['msg']}", DAMAGED) from error
         return record
 
 

@@ -13,6 +13,8 @@ from cifar_ray.studies.duration import read_duration
 
 MAX_VALUES = 20
 """In a list of numbers."""
+SEED = click.IntRange(0, 2**32 - 1)
+"""What a sweep can be seeded with."""
 
 
 class Numbers(click.ParamType[list[int]]):

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from cifar_ray.cli.completion import study_names, sweep_ids
 from cifar_ray.cli.connection import connect_runs
 from cifar_ray.cli.figure_file import check_figure, write_figure
-from cifar_ray.cli.flag_types import Duration, Numbers, Positive
+from cifar_ray.cli.flag_types import SEED, Duration, Numbers, Positive
 from cifar_ray.cli.own_studies import own_studies
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.prices import Prices, read_prices
@@ -131,7 +131,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--seed",
-    type=click.IntRange(0, 2**32 - 1),
+    type=SEED,
     default=0,
     show_default=True,
     help="Seed of the sampled configurations that are shown, and of the command. No forecast depends on it.",

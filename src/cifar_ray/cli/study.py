@@ -6,6 +6,7 @@ import click
 from rich.console import Console
 
 from cifar_ray.cli.completion import study_names
+from cifar_ray.cli.flag_types import SEED
 from cifar_ray.cli.own_studies import own_studies
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.reporting.terminal import studies_renderable, study_renderable
@@ -40,7 +41,7 @@ def list_studies() -> None:
 )
 @click.option(
     "--seed",
-    type=click.IntRange(0, 2**32 - 1),
+    type=SEED,
     default=0,
     show_default=True,
     help="Seed of those samples; needs --sample.",

@@ -9,6 +9,7 @@ from dataclasses import MISSING, dataclass, fields, replace
 from statistics import fmean
 
 from cifar_ray.errors import ConfigurationError, RecordError
+from cifar_ray.json_record import DAMAGED
 from cifar_ray.planning.curve_bank import TrialCurve
 from cifar_ray.provenance import seconds_between
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TrialRecord
@@ -115,5 +116,5 @@ def _check_configs(sweep_id: str, trials: Sequence[TrialRecord]) -> None:
         if lacking := [name for name in needed if name not in trial.config]:
             raise RecordError(
                 f"{layout.trial_record(sweep_id, trial.trial_id)}: TrialRecord.config: no {', '.join(lacking)}",
-                "the record is damaged or from another version",
+                DAMAGED,
             )
