@@ -11,7 +11,7 @@ from cifar_ray.storage.runs import RunStore
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1200)]
 
-EPOCHS = 4
+EPOCHS = 10
 DATA = "shapes:200"
 
 
@@ -26,7 +26,7 @@ def test_finals_are_resumed_and_their_winner_is_scored(cluster: LocalCluster) ->
     nested, finals_id = runs.finals("finals-1"), layout.finals("finals-1")
     assert run("job", "submit", *options, "--no-wait").exit_code == 0
     (job, *_) = run("job", "list").output.split()
-    # two of four train at once, long enough for a job to be stopped meanwhile on a busy machine
+    # two of four train at once; the next two then take three times as long as it takes to stop the job
     wait_for(lambda: has_ended_trials(nested, finals_id), deadline_s=600, job=job)
     assert run("job", "stop", job).exit_code == 0
     assert f"finals trainings=4 epochs={EPOCHS}" in run("job", "logs", job).output
