@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from ray.tune.schedulers.async_hyperband import _Bracket
 
 from cifar_ray.cli.main import main
-from cifar_ray.errors import ConfigurationError
+from cifar_ray.errors import ConfigurationError, RecordError
 from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
 from cifar_ray.reporting.curve_bias import Cut, _passing, cuts_by_asha, measure_curve_bias
 from cifar_ray.storage.runs import RunStore
@@ -152,6 +152,16 @@ def test_a_sweep_that_has_not_begun_all_its_trials_is_refused(
     with pytest.raises(ConfigurationError, match="has begun 3 of its 4 trials") as refused:
         measure_curve_bias(runs, "cnn-1")
     assert "--sweep-id cnn-1 --resume" in str(refused.value.hint)
+
+
+def test_an_epoch_after_the_last_is_named(
+    runs: RunStore, sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics], trial_record: TrialRecord
+) -> None:
+    put(runs, sweep_record, epoch_metrics[0], trial_record)
+    lines = runs.metrics("cnn-1")
+    runs.write_metrics("cnn-1", [*lines, replace(lines[-1], epoch=4)])
+    with pytest.raises(RecordError, match=r"cnn-1/metrics.jsonl: t0003: epoch 4 of 3"):
+        measure_curve_bias(runs, "cnn-1")
 
 
 def test_a_population_is_refused(

@@ -10,9 +10,11 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from cifar_ray.errors import ConfigurationError
+from cifar_ray.errors import ConfigurationError, RecordError
+from cifar_ray.json_record import DAMAGED
 from cifar_ray.progress.asha import milestones
 from cifar_ray.statistics import kendall, spearman
+from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Budget
 
@@ -100,6 +102,9 @@ def measure_curve_bias(runs: RunStore, sweep_id: str) -> CurveBias:
     # a diverged trial counts as 0 from there on
     curves = {trial_id: [0.0] * sweep.max_epochs for trial_id in used}
     for line in runs.metrics(sweep_id):
+        if line.epoch > sweep.max_epochs:
+            where = f"{layout.metrics(sweep_id)}: {line.trial_id}"
+            raise RecordError(f"{where}: epoch {line.epoch} of {sweep.max_epochs}", DAMAGED)
         if line.trial_id in curves and line.is_finite:
             curves[line.trial_id][line.epoch - 1] = line.validation_accuracy
     return CurveBias(
