@@ -10,6 +10,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -168,14 +169,21 @@ def _links(process):
                 yield os.readlink(link)
 
 
+def _texts(paths: Iterable[Path]) -> Iterator[bytes]:
+    """Of those that are still there: files and processes of a running cluster come and go."""
+    for path in paths:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            yield path.read_bytes()
+
+
 def test_secrets_are_in_their_files_alone(cluster, home):
     secrets = _secrets(cluster)
     for path in (home / "secrets").iterdir():
         assert path.stat().st_mode & 0o777 == 0o600
-    seen = [path.read_bytes() for path in (home / "state.json", *(home / "logs").iterdir())]
-    seen += [path.read_bytes() for path in Path(cluster.temp_dir).rglob("*") if path.is_file()]
-    seen += [Path(f"/proc/{process.pid}/cmdline").read_bytes() for process in _family(cluster)]
-    seen += [Path(f"/proc/{process.pid}/environ").read_bytes() for process in _family(cluster)]
+    seen = [*_texts([home / "state.json", *(home / "logs").iterdir()])]
+    seen += _texts(path for path in Path(cluster.temp_dir).rglob("*") if path.is_file())
+    seen += _texts(Path(f"/proc/{process.pid}/cmdline") for process in _family(cluster))
+    seen += _texts(Path(f"/proc/{process.pid}/environ") for process in _family(cluster))
     seen.append(json.dumps(cluster.environment()).encode())
     assert len(seen) > 20
     assert not [secret for secret in secrets for text in seen if secret.encode() in text]

@@ -77,6 +77,27 @@ def test_the_records_of_many_trials_are_read_together(
     assert runs.trials("cnn-1") == records
 
 
+def test_no_other_record_is_waited_for_where_one_cannot_be_read(
+    runs: RunStore, trial_record: TrialRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever interrupts a driver does not wait for a store that is away, either."""
+    for index in range(2):
+        runs.write_trial("cnn-1", replace(trial_record, trial_id=layout.trial_id(index)))
+    is_back, was_back = threading.Event(), []
+
+    def read(store: FolderStore, key: str) -> bytes:
+        if key == layout.trial_record("cnn-1", layout.trial_id(0)):
+            raise StorageError("it is away")
+        was_back.append(is_back.wait(20))
+        return b""
+
+    monkeypatch.setattr(FolderStore, "read", read)
+    with pytest.raises(StorageError, match="it is away"):
+        runs.trials("cnn-1")
+    assert not was_back
+    is_back.set()
+
+
 def test_interruptions_are_added_to_the_sweeps_record(runs: RunStore, sweep_record: SweepRecord) -> None:
     runs.create_sweep(sweep_record)
     ends = [Interruption(at=f"2026-01-0{day}T00:00:00+00:00", why="it was told to") for day in (1, 2)]

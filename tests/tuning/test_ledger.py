@@ -14,9 +14,11 @@ from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult
 from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.tuning.assignment import assign
+from cifar_ray.tuning.bookkeeper import Bookkeeper
 from cifar_ray.tuning.cost import PERIOD_S
 from cifar_ray.tuning.epoch_report import PASS_KEY, to_result
-from cifar_ray.tuning.ledger import Ledger, summarise_sweep
+from cifar_ray.tuning.ledger import STOPPED_DRAIN_S, Ledger, summarise_sweep
+from cifar_ray.tuning.signals import Stopping
 from cifar_ray.tuning.standing import Standing
 
 
@@ -35,7 +37,8 @@ class Books:
         self.reopen()
 
     def reopen(self) -> None:
-        self.ledger = Ledger(self.runs, self.sweep, self.said.append)
+        self.stopping = Stopping()
+        self.ledger = Ledger(self.runs, self.sweep, self.said.append, stopping=self.stopping)
         self.ledger.setup()
 
     def count(self, *running: str) -> int:
@@ -184,7 +187,7 @@ def test_a_trial_that_waits_for_a_process_or_an_engine_does_not_run(books: Books
     assert books.count("t0001") == 1
     for num_up, num_running in ((0, 0), (1, 1)):
         engines: Any = SimpleNamespace(num_up=lambda number=num_up: number)
-        books.ledger = Ledger(books.runs, sweep_record, books.said.append, engines=engines)
+        books.ledger = Ledger(books.runs, sweep_record, books.said.append, engines=engines, stopping=Stopping())
         books.ledger.setup()
         before = books.ledger._meter.use.held_s
         assert books.count("t0001") == num_running
@@ -342,3 +345,14 @@ def test_trials_of_a_cohort_share_what_they_use(books: Books, epoch_metrics: lis
         books.tell("", line.trial_id, replace(line, num_sharing=2))
     books.count("t0000", "t0001")
     assert books.ledger._accelerators_in_use() == 0.5
+
+
+def test_only_a_driver_that_is_told_to_stop_waits_briefly_for_the_store(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float | None] = []
+    monkeypatch.setattr(Bookkeeper, "drain", lambda books, deadline_s=None: waited.append(deadline_s))
+    books.ledger.on_experiment_end([])
+    books.stopping.tell()
+    books.ledger.on_experiment_end([])
+    assert waited == [None, STOPPED_DRAIN_S]

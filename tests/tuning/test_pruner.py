@@ -15,6 +15,7 @@ from cifar_ray.tuning.assignment import assign
 from cifar_ray.tuning.epoch_report import to_result
 from cifar_ray.tuning.ledger import Ledger
 from cifar_ray.tuning.pruner import Pruner
+from cifar_ray.tuning.signals import Stopping
 
 
 class Sweep:
@@ -30,7 +31,7 @@ class Sweep:
 
     def drive(self) -> None:
         """In a driver of its own, which begins with what the store has."""
-        self.ledger = Ledger(self.runs, self.record, lambda line: None)
+        self.ledger = Ledger(self.runs, self.record, lambda line: None, stopping=Stopping())
         self.callback = Pruner(self.runs, "cnn-1", self.ledger.trials)
         for each in (self.ledger, self.callback):
             each.setup()

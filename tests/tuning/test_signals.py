@@ -68,10 +68,11 @@ def test_a_driver_that_is_stopped_before_or_after_its_training_says_so(
     if has_begun:
         runs.create_sweep(sweep_record)
     with (
-        pytest.raises(InterruptedSweepError, match="sweep cnn-1 was interrupted"),
+        pytest.raises(InterruptedSweepError, match="sweep cnn-1 was interrupted") as caught,
         only_driver(store, "cnn-1", print),
     ):
         raise signalled
+    assert ("--resume" in caught.value.hint) == has_begun
     if has_begun:
         assert [each.why for each in runs.sweep("cnn-1").interruptions] == ["sweep cnn-1 was interrupted"]
     assert layout.lease("cnn-1") not in store.keys("")

@@ -177,8 +177,12 @@ class RunStore:
         keys = [key for key in self.objects.keys(layout.trials(sweep_id)) if key.endswith("/trial.json")]
         # t10000 comes after t9999
         keys.sort(key=lambda key: (len(key), key))
-        with ThreadPoolExecutor(NUM_READERS) as readers:
+        readers = ThreadPoolExecutor(NUM_READERS)
+        try:
             contents = list(readers.map(self.objects.read, keys))
+        finally:
+            # who interrupts it does not wait for a store that is away
+            readers.shutdown(wait=False, cancel_futures=True)
         return [_decoded(TrialRecord, content, key) for key, content in zip(keys, contents, strict=True)]
 
     def trials_so_far(self, sweep_id: str, metrics: Sequence[EpochMetrics] | None = None) -> list[TrialRecord]:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterable
 
+from cifar_ray.errors import StoreUnavailableError
 from cifar_ray.records import EpochMetrics, TrialRecord
 from cifar_ray.resource_use import ResourceUse
 from cifar_ray.storage.runs import RunStore
@@ -48,14 +49,18 @@ class Bookkeeper:
             self._metrics, self._use = list(lines), use
             self._changed.notify_all()
 
-    def drain(self) -> None:
-        """Wait until everything is in the store."""
+    def drain(self, deadline_s: float | None = None) -> None:
+        """Wait until everything is in the store; StoreUnavailableError where that takes longer than the deadline."""
         with self._changed:
             self._is_hurried = True
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._failure or not (self._is_writing or self._has_work))
+            has_ended = self._changed.wait_for(
+                lambda: self._failure or not (self._is_writing or self._has_work), timeout=deadline_s
+            )
             self._is_hurried = False
             self._raise_failure()
+        if not has_ended:
+            raise StoreUnavailableError(f"the records of {self._sweep_id} have not arrived after {deadline_s:.0f} s")
 
     @property
     def _has_work(self) -> bool:

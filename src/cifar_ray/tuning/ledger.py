@@ -35,10 +35,13 @@ from cifar_ray.tuning.cost import Meter, cost_of
 from cifar_ray.tuning.engine_watch import EngineWatch
 from cifar_ray.tuning.epoch_report import PASS_KEY, from_result
 from cifar_ray.tuning.gauges import SweepGauges
+from cifar_ray.tuning.signals import Stopping
 
 PROGRESS_PERIOD_S = 2.0
 MAX_ERROR_LENGTH = 500
 MAX_EVENTS = 100
+STOPPED_DRAIN_S = 5.0
+"""How long a driver that was told to stop waits for its last records to reach the store."""
 _OF_STORE = re.compile(r"cifar_ray\.errors\.(StorageError|StoreUnavailableError): ")
 
 
@@ -53,6 +56,7 @@ class Ledger(Callback):
         *,
         engines: EngineWatch | None = None,
         num_together: int = 1,
+        stopping: Stopping,
     ) -> None:
         """`engines` watches those of its cohorts, each of which trains at most `num_together` trials."""
         self._runs = runs
@@ -60,6 +64,7 @@ class Ledger(Callback):
         self._engines = engines
         self._has_said_idle = False
         self._num_together = num_together
+        self._stopping = stopping
         self._say = say
         self._trials: dict[str, TrialRecord] = {}
         self._metrics: dict[tuple[str, int], EpochMetrics] = {}
@@ -169,7 +174,7 @@ class Ledger(Callback):
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
         """The sweep ended, or was interrupted: write what is left."""
         self._books.keep_metrics(self._metrics.values(), self._meter.use)
-        self._books.drain()
+        self._books.drain(STOPPED_DRAIN_S if self._stopping.is_told else None)
         self._running = set()
         self._say_progress()
 

@@ -29,6 +29,15 @@ class Stopping:
     """Whether this driver was told to stop. Not an Event: Ray Tune pickles whatever its callbacks hold."""
 
     is_told = False
+    _told_at = 0.0
+
+    def tell(self) -> None:
+        """Stop."""
+        self.is_told, self._told_at = True, time.monotonic()
+
+    def left_s(self, seconds: float) -> float:
+        """What is left of so many seconds since; at least one."""
+        return max(1.0, self._told_at + seconds - time.monotonic())
 
 
 @contextmanager
@@ -44,7 +53,7 @@ def ending_in_order(hurry: Callable[[], None], stopping: Stopping) -> Iterator[N
             signal.signal(number, previous[number])
 
     def end(number: int, frame: FrameType | None) -> None:
-        stopping.is_told = True
+        stopping.tell()
         hurry()
         try:
             signal.raise_signal(signal.SIGUSR1)
@@ -91,6 +100,8 @@ def only_driver(store: ObjectStore, sweep_id: str, retire: Callable[[], None]) -
             with suppress(StorageError):
                 if runs.has_sweep(sweep_id):
                     runs.add_interruption(sweep_id, Interruption(at=now(), why=error.message))
+                else:
+                    error.hint = "it has left nothing yet: begin it again"
             raise
         if lease.is_lost:
             raise SweepHeldError.of(sweep_id, _TAKER)

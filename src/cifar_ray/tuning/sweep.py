@@ -18,7 +18,7 @@ from ray.tune.search import Searcher
 
 from cifar_ray.capacity import TYPE_LABEL, Placement
 from cifar_ray.data.split import TrainingData
-from cifar_ray.errors import StorageError
+from cifar_ray.errors import StorageError, StoreUnavailableError
 from cifar_ray.prices import Prices
 from cifar_ray.provenance import now
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult
@@ -96,8 +96,11 @@ class SweepPlan:
         return math.ceil(self.max_concurrent_trials / self.num_cohorts) if self.num_cohorts else 1
 
 
-def run_trials(plan: SweepPlan, runs: RunStore, say: Callable[[str], None]) -> SweepResult:
+def run_trials(plan: SweepPlan, runs: RunStore, say: Callable[[str], None], *, is_again: bool = False) -> SweepResult:
     """Train all trials of a sweep, or those that are left; its result is for the caller to store.
+
+    Trials whose best weights are needed and were lost with their node, as it uploaded them, are trained on: once, and
+    not where this already `is_again` of that.
 
     Raises InterruptedSweepError or TimeLimitError where a signal or the limit ended it before every trial had an
     outcome; StorageError where it broke off.
@@ -123,6 +126,9 @@ def run_trials(plan: SweepPlan, runs: RunStore, say: Callable[[str], None]) -> S
                 with ending_in_order(scheduler.hurry, stopping), own_errors():
                     _build_tuner(plan, ended, trainable, watch, scheduler, runs, folder, say, limit, stopping).fit()
     except (OSError, TuneError, StorageError) as error:
+        if stopping.is_told and isinstance(error, StoreUnavailableError):
+            # whoever stops a driver waits for no store, and what has not arrived is trained again
+            raise interruption(sweep_id, limit) from error
         raise broke_off(sweep_id, error) from error
     except KeyboardInterrupt as error:
         if not stopping.is_told:
@@ -137,7 +143,13 @@ def run_trials(plan: SweepPlan, runs: RunStore, say: Callable[[str], None]) -> S
     if plan.finals is None and (lacking := lacking_weights(runs, plan.sweep, result)):
         for trial in lacking:
             runs.write_trial(plan.sweep.sweep_id, replace(trial, outcome="running"))
-        raise interruption(sweep_id, limit) if stopping.is_told else without_weights(sweep_id, lacking)
+        if stopping.is_told:
+            raise interruption(sweep_id, limit)
+        lost = without_weights(sweep_id, lacking)
+        if is_again:
+            raise lost
+        say(f"{lost.message}; training on")
+        return run_trials(plan, runs, say, is_again=True)
     return result
 
 
@@ -154,7 +166,7 @@ def _build_tuner(
     stopping: Stopping,
 ) -> tune.Tuner:
     sweep = plan.sweep
-    ledger = Ledger(runs, sweep, say, engines=watch, num_together=plan.num_together)
+    ledger = Ledger(runs, sweep, say, engines=watch, num_together=plan.num_together, stopping=stopping)
     callbacks = [
         ledger,
         # a population's next generation is spread as it joins
@@ -216,7 +228,7 @@ def _trainable(plan: SweepPlan, num_left: int, stopping: Stopping) -> Iterator[t
             if has_store and stopping.is_told:
                 # whoever stops a job kills it soon after, and what has not arrived is trained again
                 with suppress(StorageError):
-                    watch.drain(HURRY_S)
+                    watch.drain(stopping.left_s(HURRY_S))
             elif has_store:
                 watch.drain()
         finally:

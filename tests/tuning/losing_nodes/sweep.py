@@ -24,6 +24,7 @@ from cifar_ray.data.image_set import ImageSet
 from cifar_ray.data.split import TrainingData, split
 from cifar_ray.provenance import now
 from cifar_ray.records import EpochMetrics, SweepRecord
+from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import get_study
@@ -38,6 +39,7 @@ NAP_S = 2.0
 
 def sleep_trial(assignment: dict[str, Any], *, data: TrainingData, plan: dict[str, Any]) -> None:
     """In place of training."""
+    checkpoints = CheckpointStore(FolderStore(Path(plan["storage"])), plan["sweep_id"], assignment["trial_id"])
     for epoch in range(1, NUM_EPOCHS + 1):
         time.sleep(NAP_S)
         luck = hashlib.sha256(f"{assignment['trial_id']} {epoch}".encode()).digest()[0] / 255
@@ -51,6 +53,8 @@ def sleep_trial(assignment: dict[str, Any], *, data: TrainingData, plan: dict[st
             learning_rate=0.1,
             seconds=NAP_S,
         )
+        checkpoint = Checkpoint(epoch=epoch, validation_accuracy=luck, config={}, weights=b"w", trainer_state=b"s")
+        checkpoints.save(checkpoint)
         report_epoch(line)
 
 
