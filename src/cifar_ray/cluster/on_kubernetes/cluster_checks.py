@@ -18,6 +18,7 @@ KINDS = ("rayclusters", "rayjobs")
 _INSTALL = (
     "helm repo add kuberay https://ray-project.github.io/kuberay-helm; "
     "helm install kuberay-operator kuberay/kuberay-operator --version 1.7.0 "
+    "--namespace kuberay --create-namespace --wait "
     # long enough to wait for a new head on a new node
     "--set 'env[0].name=RAYJOB_STATUS_CHECK_TIMEOUT_SECONDS' --set-string 'env[0].value=1800'"
 )
