@@ -39,13 +39,7 @@ def list_studies() -> None:
 @click.option(
     "--sample", type=click.IntRange(0, 1000), default=0, metavar="N", help="Also print N sampled configurations."
 )
-@click.option(
-    "--seed",
-    type=SEED,
-    default=0,
-    show_default=True,
-    help="Seed of those samples; needs --sample.",
-)
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of those samples; needs --sample.")
 def show(name: str, sample: int, seed: int) -> None:
     """Show a study's space, budget and published result."""
     chosen = get_study(name, own_studies())

@@ -47,11 +47,7 @@ class LocalPool(WorkerPool):
     def node_type(self) -> dict[str, Any]:
         """Its entry in the autoscaler's `available_node_types`."""
         return {
-            "resources": {
-                "CPU": self.num_cpus,
-                "GPU": self.num_gpus,
-                "object_store_memory": STORE_BYTES,
-            },
+            "resources": {"CPU": self.num_cpus, "GPU": self.num_gpus, "object_store_memory": STORE_BYTES},
             **({"labels": {TYPE_LABEL: self.accelerator}} if self.accelerator else {}),
             "node_config": {},
             "min_workers": self.min_nodes,

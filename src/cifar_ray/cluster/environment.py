@@ -10,15 +10,7 @@ from pathlib import Path
 MARK = "CIFAR_RAY_LOCAL_CLUSTER"
 """Set in every process that the cluster starts, to its temp dir and part: `down` finds orphans by it."""
 
-_SHADOWING = frozenset(
-    {
-        "RAY_ADDRESS",
-        "RAY_AUTH_TOKEN",
-        "RAY_JOB_CONFIG_JSON_ENV_VAR",
-        "RAY_NAMESPACE",
-        "RAY_TMPDIR",
-    }
-)
+_SHADOWING = frozenset({"RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_JOB_CONFIG_JSON_ENV_VAR", "RAY_NAMESPACE", "RAY_TMPDIR"})
 _FOLDERS = ("CIFAR_RAY_HOME", "CIFAR_RAY_CACHE")
 _DATA = "CIFAR_RAY_DATA"
 _NO_PROXY = "127.0.0.1,localhost"

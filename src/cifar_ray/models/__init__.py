@@ -42,7 +42,5 @@ def _build(config: TrialConfig) -> nn.Module:
             return NfResNet(depth=config.depth, dropout=config.dropout)
         case "speed_net":
             return SpeedNet(
-                block_depth=config.block_depth,
-                widening=config.widening,
-                is_flip_equivariant=config.flip_equivariant,
+                block_depth=config.block_depth, widening=config.widening, is_flip_equivariant=config.flip_equivariant
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from cifar_ray.errors import ConfigurationError
@@ -12,7 +12,8 @@ from cifar_ray.planning.curve_model import EPOCH_S, STATEMENT, expected_best, mo
 from cifar_ray.planning.finished_sweep import CPU, FinishedSweep
 from cifar_ray.planning.timing import COHORT_SETUP_S, Timing, assumed_timing, measured_timing
 from cifar_ray.progress.asha import PASS_EACH, PASS_FIXED
-from cifar_ray.studies import Study, TrialConfig, as_defined
+from cifar_ray.studies import Study, as_defined
+from cifar_ray.studies.trial_config import DEFAULTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,9 +224,8 @@ def _cautions(sweeps: Sequence[FinishedSweep], study: Study) -> Iterator[str]:
 
 def _changes(finished: FinishedSweep, study: Study) -> list[str]:
     """Settings in which its trials differ from those that every trial of the study shares today."""
-    usual = {each.name: each.default for each in fields(TrialConfig) if each.default is not MISSING}
-    today = {name: value for name, value in {**usual, **study.fixed}.items() if name not in study.space}
-    had = [{**usual, **trial.config} for trial in finished.trials]
+    today = {name: value for name, value in {**DEFAULTS, **study.fixed}.items() if name not in study.space}
+    had = [{**DEFAULTS, **trial.config} for trial in finished.trials]
     return [
         f"{name} {next(config[name] for config in had if config[name] != value)} (today {value})"
         for name, value in today.items()

@@ -70,10 +70,7 @@ def make_plan(
     timed_on = source.timed_on
     accelerator = request.accelerator or next((each.accelerator for each in (timed_on, *sweeps) if each), None)
     shape = worker_shape(
-        study,
-        is_cohort=is_cohort,
-        has_accelerators=accelerator != CPU,
-        timed_on=timed_on.sweep if timed_on else None,
+        study, is_cohort=is_cohort, has_accelerators=accelerator != CPU, timed_on=timed_on.sweep if timed_on else None
     )
     grid = _grid(request, shape)
     # the simulation does not model the time in which an interrupted sweep had no driver

@@ -31,9 +31,9 @@ def curve_bias_renderable(bias: CurveBias) -> RenderableType:
         verbatim(heading, "bold"),
         *left_out,
         Text("\nOne rung, after that epoch", style="bold"),
-        _fitting(_alone(bias.epochs)),
+        FittingTable(_alone(bias.epochs), 1),
         Text("\nAll rungs, that epoch being the grace period", style="bold"),
-        _fitting(_ladders(bias.epochs)),
+        FittingTable(_ladders(bias.epochs), 1),
         Text(f"\n{LEGEND}", style="dim"),
     )
 
@@ -56,10 +56,6 @@ def _ladders(epochs: Sequence[EpochBias]) -> Table:
 
 def _table(*headings: str) -> Table:
     return narrow_table(Column("epoch", no_wrap=True), numbers=headings)
-
-
-def _fitting(table: Table) -> FittingTable:
-    return FittingTable(table, 1)
 
 
 def _columns(*names: str) -> list[str]:

@@ -58,10 +58,7 @@ def curves_figure(sweep: SweepRecord, metrics: Sequence[EpochMetrics]) -> bytes:
     axes.set_xlim(left=0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.25)
-    set_title(
-        axes,
-        f"{plain(sweep.study)}: {counted(len(trials), 'trial')}, data: {data_name(sweep.dataset)}",
-    )
+    set_title(axes, f"{plain(sweep.study)}: {counted(len(trials), 'trial')}, data: {data_name(sweep.dataset)}")
     if trials:
         _add_legend(axes, len(trials))
     set_note(

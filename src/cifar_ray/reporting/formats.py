@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING as REQUIRED
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 from cifar_ray.cifar10 import CLASSES
@@ -15,7 +14,7 @@ from cifar_ray.resource_use import Cost
 from cifar_ray.studies import STUDIES
 from cifar_ray.studies.options import PUBLISHED
 from cifar_ray.studies.study import GENERATIONS, Budget
-from cifar_ray.studies.trial_config import DESCRIPTIONS, Setting, TrialConfig
+from cifar_ray.studies.trial_config import DEFAULTS, DESCRIPTIONS, Setting
 
 MISSING = "–"
 REPORTED = {name: study.published for name, study in STUDIES.items() if study.published}
@@ -107,13 +106,9 @@ def usage_text(sizes: Mapping[str, int]) -> str:
     return f"{counted(len(sizes), 'object')}, {sum(sizes.values()) / 2**20:,.1f} MiB"
 
 
-_DEFAULTS = {field.name: field.default for field in fields(TrialConfig) if field.default is not REQUIRED}
-
-
 def with_defaults(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
     """The trials, with the default of each setting that only others have: a later version may have resumed."""
-    names = {name for trial in trials for name in trial.config} & set(_DEFAULTS)
-    usual = {name: _DEFAULTS[name] for name in names}
+    usual = {name: value for name, value in DEFAULTS.items() if any(name in trial.config for trial in trials)}
     return [replace(trial, config=usual | dict(trial.config)) for trial in trials]
 
 
@@ -122,7 +117,7 @@ def setting(name: str, config: Mapping[str, Any], digits: int = 3) -> str:
     model, value, described = config.get("model"), config.get(name), DESCRIPTIONS.get(name, Setting())
     is_unused = bool(described.optimizers) and config.get("optimizer") not in described.optimizers
     is_of_others = model is not None and bool(described.models) and model not in described.models
-    is_off = described.is_method and value == _DEFAULTS.get(name)
+    is_off = described.is_method and value == DEFAULTS.get(name)
     if is_unused or is_of_others or is_off:
         return MISSING
     return value_text(value, digits)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, get_args
 
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.studies.space import SearchSpace, sample_space
-from cifar_ray.studies.trial_config import MAX_EPOCHS, TrialConfig, settings_where
+from cifar_ray.studies.trial_config import DEFAULTS, MAX_EPOCHS, TrialConfig, settings_where
 
 Searcher = Literal["random", "tpe", "bohb-style", "pbt"]
 """What chooses the configurations: chance, a model of how earlier trials did, or a population that hands on its best
@@ -244,8 +244,7 @@ def trials_at_once(searcher: Searcher, num_trials: int) -> int:
 
 def fits_cohort(config: TrialConfig) -> bool:
     """Whether a trial with this configuration can train in a cohort."""
-    usual = {field.name: field.default for field in fields(TrialConfig)}
-    is_usual = all(getattr(config, name) == usual[name] for name in NOT_IN_COHORTS)
+    is_usual = all(getattr(config, name) == DEFAULTS[name] for name in NOT_IN_COHORTS)
     return config.model == "classic_cnn" and config.optimizer != "muon" and is_usual
 
 

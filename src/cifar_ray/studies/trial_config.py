@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import KW_ONLY, asdict, dataclass, fields
+from dataclasses import KW_ONLY, MISSING, asdict, dataclass, fields
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from cifar_ray.errors import ConfigurationError, UnknownNameError
@@ -231,6 +231,8 @@ DESCRIPTIONS: Mapping[str, Setting] = {
     name: hint.__metadata__[0] for name, hint in get_type_hints(TrialConfig, include_extras=True).items()
 }
 """The description of each setting, by its name."""
+DEFAULTS = {field.name: field.default for field in fields(TrialConfig) if field.default is not MISSING}
+"""Of the settings that have one."""
 
 
 def settings_where(is_so: Callable[[Setting], bool]) -> frozenset[str]:

@@ -61,10 +61,7 @@ class Cohort:
     def add(self, trial: Trial) -> Learner:
         """Add a trial, restored from its newest complete checkpoint if it has one; CheckpointError as in `Learner`."""
         learner = Learner(
-            trial,
-            device=self._device,
-            steps_per_epoch=self._feed(trial.config).num_batches,
-            executor=self._uploads,
+            trial, device=self._device, steps_per_epoch=self._feed(trial.config).num_batches, executor=self._uploads
         )
         self._learners[trial.trial_id] = learner
         return learner

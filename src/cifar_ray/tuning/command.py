@@ -23,12 +23,7 @@ from cifar_ray.capacity import (
 from cifar_ray.data.image_set import ImageSet
 from cifar_ray.data.sources import load_images, resolve_source
 from cifar_ray.data.split import split
-from cifar_ray.errors import (
-    CifarRayError,
-    DataError,
-    StorageError,
-    SweepExistsError,
-)
+from cifar_ray.errors import CifarRayError, DataError, StorageError, SweepExistsError
 from cifar_ray.finals import describe
 from cifar_ray.prices import read_prices
 from cifar_ray.provenance import Resumption, cpu_model, now, package_versions, source_commit
