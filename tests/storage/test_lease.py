@@ -345,6 +345,15 @@ def test_a_renewal_that_is_never_answered_leaves_time_for_another(monkeypatch: p
     assert store._client.meta.config.read_timeout == s3.READ_TIMEOUT_S, "whoever else uses the store has its patience"
 
 
+def test_it_is_given_back_without_patience(store: FolderStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever stopped its holder waits for no store."""
+    hurried: list[ObjectStore] = []
+    monkeypatch.setattr(FolderStore, "hurried", lambda store: hurried.append(store) or store)
+    with _lease(store):
+        hurried.clear()
+    assert hurried == [store]
+
+
 def test_the_name_of_a_holders_host_steers_no_terminal(store: FolderStore) -> None:
     held = LeaseRecord(holder="x", host="\x1b]0;pwned\x07", num_renewals=0)
     store.write("cnn-1/lease.json", held.to_json().encode())

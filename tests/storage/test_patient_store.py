@@ -1,5 +1,6 @@
 """A store that is away, and a driver that has lost its sweep meanwhile."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -87,6 +88,20 @@ def test_what_is_asked_is_asked_again(tmp_path: Path, look: Callable[[ObjectStor
     store.on_call = patient.retire
     assert look(patient) == seen
     assert store.on_call is None, "it was away"
+
+
+@pytest.mark.timeout(30)
+def test_whoever_waits_is_let_go_where_the_driver_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing is written any more: the next driver may have begun."""
+    monkeypatch.setattr(patient_store, "FIRST_PAUSE_S", 100)
+    store = Away(tmp_path)
+    store.write("a", b"old")
+    patient = PatientStore(store)
+    store.on_call = lambda: threading.Timer(0.2, patient.give_up).start()
+    with pytest.raises(StoreUnavailableError, match="no answer"):
+        patient.read("a")
+    patient.write("a", b"new")
+    assert store.read("a") == b"old"
 
 
 def test_scores_wait_for_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

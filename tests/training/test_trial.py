@@ -4,11 +4,13 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 import trials
+from pytorch_lightning.plugins.precision import MixedPrecision
 from torch.nn import functional
 
+from cifar_ray.data import resident
 from cifar_ray.data.split import TrainingData
 from cifar_ray.errors import CheckpointError
-from cifar_ray.models import build_model
+from cifar_ray.models import build_model, convolution
 from cifar_ray.records import EpochMetrics
 from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore
@@ -249,3 +251,15 @@ def test_threads_follow_the_cpus_of_the_trial(make_trial: MakeTrial, training_da
     assert torch.get_num_threads() == 2
     run(make_trial("t0009", max_epochs=1))
     assert torch.get_num_threads() == 1
+
+
+def test_each_step_of_a_block_has_the_weights_of_the_one_before(
+    make_trial: MakeTrial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lightning opens one autocast for a block's steps, which keeps its bfloat16 copies of them if it caches."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    monkeypatch.setattr(convolution, "_is_faster_joined", lambda *arguments: False)
+    monkeypatch.setattr(MixedPrecision, "forward_context", lambda precision: torch.autocast("cpu", torch.bfloat16))
+    whole = run(make_trial(max_epochs=1))
+    monkeypatch.setattr(resident, "MAX_BLOCK", CONFIG.batch_size)
+    assert without_times(run(make_trial("t0001", max_epochs=1))) == without_times(whole)

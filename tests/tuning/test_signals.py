@@ -36,7 +36,7 @@ def test_a_driver_that_has_lost_its_sweep_leaves_the_books_to_the_other(
     runs.write_metrics("cnn-1", epoch_metrics)
 
     def drive() -> None:
-        with only_driver(store, "cnn-1", patient.retire):
+        with only_driver(store, "cnn-1", patient):
             store.delete(layout.lease("cnn-1"))
             try:
                 time.sleep(20)
@@ -69,7 +69,7 @@ def test_a_driver_that_is_stopped_before_or_after_its_training_says_so(
         runs.create_sweep(sweep_record)
     with (
         pytest.raises(InterruptedSweepError, match="sweep cnn-1 was interrupted") as caught,
-        only_driver(store, "cnn-1", print),
+        only_driver(store, "cnn-1", PatientStore(store)),
     ):
         raise signalled
     assert ("--resume" in caught.value.hint) == has_begun
@@ -85,7 +85,7 @@ def test_a_sweep_that_ends_as_it_is_lost_is_not_this_drivers(
     lease = SimpleNamespace(is_lost=True)
     monkeypatch.setattr(signals, "Lease", lambda *arguments, **options: nullcontext(lease))
     store = FolderStore(tmp_path)
-    with pytest.raises(SweepHeldError, match="took it over"), only_driver(store, "cnn-1", print):
+    with pytest.raises(SweepHeldError, match="took it over"), only_driver(store, "cnn-1", PatientStore(store)):
         pass
 
 
@@ -104,5 +104,5 @@ def test_a_driver_that_is_stopped_does_not_wait_for_a_store_that_is_away(
         return read(store, key)
 
     monkeypatch.setattr(FolderStore, "read", read_lease)
-    with pytest.raises(InterruptedSweepError), only_driver(store, "cnn-1", print):
+    with pytest.raises(InterruptedSweepError), only_driver(store, "cnn-1", PatientStore(store)):
         raise KeyboardInterrupt

@@ -95,8 +95,9 @@ def build(
         scheduler = _build_scheduler(plan, [], None)
         stopping = Stopping()
         given: Any = _build_tuner(plan, ended, None, None, scheduler, runs, "/nowhere", say, TimeLimit(None), stopping)
-    (trackers,) = (each for each in given["run_config"].callbacks if isinstance(each, Trackers))
-    assert trackers._stopping is stopping, "else it would not hear of a signal"
+    trackers, ledger, *_ = given["run_config"].callbacks
+    assert isinstance(trackers, Trackers), "the books may end Ray Tune's round where the store is away"
+    assert trackers._stopping is ledger._stopping is stopping, "else they would not hear of a signal"
     return given
 
 
@@ -197,12 +198,15 @@ def in_place_of_ray_tune(own_handlers: None, tune_environment: None, monkeypatch
     return set_fit
 
 
+CONFIG = get_study("cnn").sample(0)[0]
+
+
 def end_trials(
     runs: RunStore, trial_record: TrialRecord, saved: Mapping[str, int] = MappingProxyType({"t0000": 4})
 ) -> None:
     """Both end, with their best validation at epoch 4; `saved` are the epochs of checkpoints by trial."""
     for trial_id in ("t0000", "t0001"):
-        runs.write_trial("cnn-1", replace(trial_record, trial_id=trial_id))
+        runs.write_trial("cnn-1", replace(trial_record, trial_id=trial_id, config=CONFIG.to_dict()))
     for trial_id, epoch in saved.items():
         whole = Checkpoint(epoch=epoch, validation_accuracy=0.4, config={}, weights=b"w", trainer_state=b"s")
         CheckpointStore(runs.objects, "cnn-1", trial_id).save(whole)
@@ -351,22 +355,37 @@ def test_a_search_that_is_told_to_stop_as_it_ends_has_no_finals(
 
 
 def test_a_winner_whose_weights_have_not_arrived_is_trained_on(
-    plan: SweepPlan, runs: RunStore, trial_record: TrialRecord, in_place_of_ray_tune: Fit
+    plan: SweepPlan,
+    runs: RunStore,
+    trial_record: TrialRecord,
+    in_place_of_ray_tune: Fit,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """ASHA had stopped it, or its node died as it was uploading: Ray Tune looks after no trial that has ended."""
     passes: list[list[str]] = []
 
+    given: list[tuple[SweepPlan, set[str]]] = []
+
+    def build(plan: SweepPlan, ended: set[str], *_: object) -> SimpleNamespace:
+        given.append((plan, ended))
+        return SimpleNamespace(fit=fit)
+
     def fit() -> None:
         passes.append([trial.outcome for trial in runs.trials("cnn-1")])
         end_trials(runs, trial_record, {"t0000": 2 + len(passes), "t0001": 4})
+        runs.write_trial("cnn-1", replace(runs.trials("cnn-1")[1], outcome="failed"))
 
     in_place_of_ray_tune(fit)
+    monkeypatch.setattr(sweep_module, "_build_tuner", build)
     runs.create_sweep(plan.sweep)
     said: list[str] = []
     winner = run_trials(plan, runs, said.append).winner
     assert winner is not None
     assert winner.trial_id == "t0000"
-    assert passes == [[], ["running", "completed"]]
+    assert passes == [[], ["running", "failed"]]
+    (_, (again, ended)) = given
+    assert ended == {"t0001"}, "a failed trial is retried by --resume alone"
+    assert (again.study, again.configs) == (None, [CONFIG, CONFIG])
     (line,) = said
     assert line.endswith("not reached the store: epoch 4 of trial t0000; training on")
 

@@ -96,9 +96,10 @@ class Lease:
     def _give_back(self) -> None:
         # if this fails, the next driver watches the lease once, then takes it
         with suppress(StorageError):
+            store = self._store.hurried()
             # another may have taken it since the last renewal
-            if (found := self._read(self._store)) is not None and found.holder == self._mine.holder:
-                self._store.delete(self._key)
+            if (found := self._read(store)) is not None and found.holder == self._mine.holder:
+                store.delete(self._key)
 
     def _watch(self, found: LeaseRecord) -> None:
         """Return once the holder is known to be gone; SweepHeldError if it still lives after `wait_s`."""

@@ -11,7 +11,7 @@ from cifar_ray.storage.object_store import ObjectStore
 
 PATIENCE_S = 600.0
 """As long as the uploader waits for checkpoints."""
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 15.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S, LOOKING_PERIOD_S = 1.0, 15.0, 0.5
 
 T = TypeVar("T")
 
@@ -27,6 +27,15 @@ class PatientStore(ObjectStore):
     def retire(self) -> None:
         """Write and delete nothing from now on: another driver has taken over, and this one's state is out of date."""
         self._is_retired = True
+
+    def give_up(self) -> None:
+        """Retire, and wait for no call any longer: the driver ends, which its threads that still wait would hold up."""
+        self.retire()
+        self._patience_s = 0.0
+
+    def hurried(self) -> ObjectStore:
+        """The store's own, without patience."""
+        return self._store.hurried()
 
     @property
     def uri(self) -> str:
@@ -62,15 +71,16 @@ class PatientStore(ObjectStore):
         self._insist(unless_retired)
 
     def _insist(self, call: Callable[[], T]) -> T:
-        deadline = time.monotonic() + self._patience_s
+        began, patience_s = time.monotonic(), self._patience_s
         pause = FIRST_PAUSE_S
         while True:
             try:
                 return call()
             except StoreUnavailableError as error:
-                if time.monotonic() + pause > deadline:
-                    raise StoreUnavailableError(
-                        f"{error.message} (tried for {self._patience_s:g} s)", error.hint
-                    ) from error
-            time.sleep(pause)
+                next_try = time.monotonic() + pause
+                # looked at now and then: it may be given up meanwhile
+                while next_try <= began + self._patience_s and (left := next_try - time.monotonic()) > 0:
+                    time.sleep(min(left, LOOKING_PERIOD_S))
+                if next_try > began + self._patience_s:
+                    raise StoreUnavailableError(f"{error.message} (tried for {patience_s:g} s)", error.hint) from error
             pause = min(2 * pause, LONGEST_PAUSE_S)

@@ -61,6 +61,8 @@ class TrialModule(pl.LightningModule):
         for images, labels in block:
             loss, logits = self._step(self._objective.prepare(images, labels))
             optimizer.step()
+            # Lightning's autocast holds for the whole block: should it cache, it would keep the weights of before
+            torch.clear_autocast_cache()
             self._num_steps += 1
             if average is not None:
                 average.update(self._num_steps)

@@ -94,7 +94,7 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
     patient = PatientStore(store)
     runs = RunStore(patient)
     check_store_from_every_node(storage)
-    with only_driver(store, sweep_id, patient.retire):
+    with only_driver(store, sweep_id, patient):
         recorded = _find_recorded(runs, sweep_id, study, options, storage)
         if recorded and (result := runs.result(sweep_id)):
             check_finished(recorded, study, options)

@@ -19,6 +19,7 @@ from cifar_ray.provenance import now
 from cifar_ray.records import Interruption
 from cifar_ray.storage.lease import Lease
 from cifar_ray.storage.object_store import ObjectStore
+from cifar_ray.storage.patient_store import PatientStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.tuning.resuming import resume_flags_hint
 
@@ -73,8 +74,10 @@ def ending_in_order(hurry: Callable[[], None], stopping: Stopping) -> Iterator[N
 
 
 @contextmanager
-def only_driver(store: ObjectStore, sweep_id: str, retire: Callable[[], None]) -> Iterator[None]:
+def only_driver(store: ObjectStore, sweep_id: str, patient: PatientStore) -> Iterator[None]:
     """Hold the sweep's lease; SweepHeldError where another driver holds it, or takes it from this one.
+
+    `patient` is the store through which the driver keeps the sweep's books.
 
     Whatever told this driver to stop becomes an InterruptedSweepError, which is noted in the sweep's record, if the
     store answers.
@@ -82,7 +85,7 @@ def only_driver(store: ObjectStore, sweep_id: str, retire: Callable[[], None]) -
 
     def interrupt() -> None:
         """Interrupt as Ctrl-C does, so that Ray Tune ends its trials in order. Records are the other driver's now."""
-        retire()
+        patient.retire()
         os.kill(os.getpid(), signal.SIGINT)
 
     with Lease(store, sweep_id, say=click.echo, on_loss=interrupt) as lease:
@@ -96,6 +99,7 @@ def only_driver(store: ObjectStore, sweep_id: str, retire: Callable[[], None]) -
             if lease.is_lost:
                 raise SweepHeldError.of(sweep_id, _TAKER) from error
             # whoever stopped this driver does not wait for a store that is away
+            patient.give_up()
             runs = RunStore(store.hurried())
             with suppress(StorageError):
                 if runs.has_sweep(sweep_id):

@@ -112,7 +112,8 @@ def run_trials(plan: SweepPlan, runs: RunStore, say: Callable[[str], None], *, i
     count_no_callbacks()
     pass_on_no_keys()
     limit = TimeLimit(plan.ends_at)
-    ended = {trial.trial_id for trial in runs.trials(plan.sweep.sweep_id) if trial.has_ended}
+    trials = runs.trials(plan.sweep.sweep_id)
+    ended = {each.trial_id for each in trials if each.has_ended or (is_again and each.outcome == "failed")}
     num_left = plan.sweep.num_trials - len(ended)
     stopping = Stopping()
     try:
@@ -149,7 +150,9 @@ def run_trials(plan: SweepPlan, runs: RunStore, say: Callable[[str], None], *, i
         if is_again:
             raise lost
         say(f"{lost.message}; training on")
-        return run_trials(plan, runs, say, is_again=True)
+        # nothing is left to a searcher
+        configs = [TrialConfig.from_dict(each.config) for each in runs.trials(plan.sweep.sweep_id)]
+        return run_trials(replace(plan, study=None, configs=configs), runs, say, is_again=True)
     return result
 
 
@@ -168,10 +171,11 @@ def _build_tuner(
     sweep = plan.sweep
     ledger = Ledger(runs, sweep, say, engines=watch, num_together=plan.num_together, stopping=stopping)
     callbacks = [
+        # before the books, which end Ray Tune's round where the store is away
+        Trackers(runs, sweep, say, stopping),
         ledger,
         # a population's next generation is spread as it joins
         Watchdog(say, watch, num_slots=None if sweep.searcher == "pbt" else plan.num_together),
-        Trackers(runs, sweep, say, stopping),
         limit,
         # the next generation of a population starts from checkpoints of this one
         *([Pruner(runs, sweep.sweep_id, ledger.trials)] if plan.keep == "winner" and sweep.searcher != "pbt" else []),

@@ -115,12 +115,13 @@ class Trackers(Callback):
 
     def _keep_offline_runs(self, folder: Path) -> None:
         """Copy W&B's offline runs to the store; they are in the trials' folders, on the driver's node."""
+        objects = self._runs.objects.hurried() if self._stopping.is_told else self._runs.objects
         try:
             for path in folder.glob("*/wandb/offline-run-*/**/*"):
                 if path.is_file():
                     trial, _, *parts = path.relative_to(folder).parts
                     key = layout.offline_run(self._sweep.sweep_id, trial, "/".join(parts))
-                    self._runs.objects.write(key, path.read_bytes())
+                    objects.write(key, path.read_bytes())
         except (OSError, StorageError) as error:
             self._say(f"Weights & Biases' offline runs have not all been copied to the store: {_one_line(error)}")
 
