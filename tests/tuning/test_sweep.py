@@ -363,7 +363,6 @@ def test_a_winner_whose_weights_have_not_arrived_is_trained_on(
 ) -> None:
     """ASHA had stopped it, or its node died as it was uploading: Ray Tune looks after no trial that has ended."""
     passes: list[list[str]] = []
-
     given: list[tuple[SweepPlan, set[str]]] = []
 
     def build(plan: SweepPlan, ended: set[str], *_: object) -> SimpleNamespace:
@@ -476,3 +475,12 @@ def test_a_cohort_that_is_told_to_stop_waits_briefly_for_the_store(
         run_trials(replace(plan, num_cohorts=1), runs, print)
     (deadline_s,) = waited
     assert 1 <= deadline_s <= HURRY_S
+
+
+def test_what_a_stop_has_left_counts_from_the_signal() -> None:
+    stopping = Stopping()
+    stopping.tell()
+    stopping._told_at -= 4
+    assert 1 <= stopping.left_s(10) <= 6
+    stopping._told_at -= 60
+    assert stopping.left_s(10) == 1

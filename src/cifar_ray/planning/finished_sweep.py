@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from cifar_ray.errors import ConfigurationError, RecordError
@@ -15,7 +15,8 @@ from cifar_ray.provenance import seconds_between
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TrialRecord
 from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore
-from cifar_ray.studies import Study, TrialConfig
+from cifar_ray.studies import Study
+from cifar_ray.studies.trial_config import DEFAULTS, DESCRIPTIONS
 
 CPU = "CPU"
 """Stands for CPU cores where an accelerator type is expected."""
@@ -111,7 +112,7 @@ def read_finished(runs: RunStore, sweep_id: str, study: Study) -> FinishedSweep:
 
 
 def _check_configs(sweep_id: str, trials: Sequence[TrialRecord]) -> None:
-    needed = [each.name for each in fields(TrialConfig) if each.default is MISSING]
+    needed = [name for name in DESCRIPTIONS if name not in DEFAULTS]
     for trial in trials:
         if lacking := [name for name in needed if name not in trial.config]:
             raise RecordError(

@@ -223,7 +223,7 @@ def _trainable(plan: SweepPlan, num_left: int, stopping: Stopping) -> Iterator[t
     try:
         yield CohortTrial, watch
     except StorageError:
-        # the driver, or a trial, has waited for the store as long as the engines may
+        # the driver, or a trial, has waited for the store as long as it may
         has_store = False
         raise
     finally:
