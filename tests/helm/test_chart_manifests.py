@@ -146,6 +146,17 @@ def test_a_studys_own_cluster_is_like_the_releases(chart: Chart) -> None:
     assert one(manifests, "RayJob")["spec"]["rayClusterSpec"] == one(manifests, "RayCluster")["spec"]
 
 
+def test_a_study_that_changes_its_cluster_is_another_rayjob(chart: Chart) -> None:
+    """Without a clusterSelector KubeRay deletes the cluster that a RayJob ran on, and were it the release's."""
+    names = {
+        is_own: one(chart.render(STORE | {"studies": {"cnn": {"enabled": True, "ownCluster": is_own}}}), "RayJob")[
+            "metadata"
+        ]["name"]
+        for is_own in (False, True)
+    }
+    assert names == {False: "sweeps-cifar-ray-cnn", True: "sweeps-cifar-ray-cnn-own"}
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_examples_pools_are_within_reach_of_ray(chart: Chart, name: str) -> None:
     types = _node_types(one(chart.render(EXAMPLES[name]), "RayCluster"))

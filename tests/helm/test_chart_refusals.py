@@ -32,6 +32,12 @@ def gpu(**values: Any) -> dict[str, Any]:
     [
         ({}, "objectStore.uri"),
         (STORE | {"image": {"repository": ""}}, "image.repository: name your image's, REGISTRY/cifar-ray"),
+        (STORE | {"image": {"repository": "reg:5000/cifar-ray:1.0"}}, "/image/repository"),
+        (STORE | {"image": {"repository": "reg/cifar-ray@sha256:0"}}, "/image/repository"),
+        *[
+            (STORE | {"extraEnv": {name: "x"}}, f"propertyName '{name}'")
+            for name in ("RAY_AUTH_MODE", "REDIS_PASSWORD", "RAY_enable_autoscaler_v2")
+        ],
         ({"objectStore": {"uri": "s3://bucket", "embedded": {"enabled": True}}}, "objectStore.uri"),
         ({"objectStore": {"uri": "https://bucket"}}, "/objectStore/uri"),
         *[({"objectStore": {"uri": uri}}, named) for uri, named in BAD_STORES],

@@ -3,6 +3,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from aiohttp import web
 from fake_kubernetes import FakeKubernetes, refusal
 from recorded import TEAM, pod
@@ -120,6 +121,20 @@ def test_a_kubeconfig_that_cannot_be_used(
 def test_an_unknown_context_is_named(kubernetes: FakeKubernetes) -> None:
     with pytest.raises(ConfigurationError, match="context 'nope'"):
         open_api("nope")
+
+
+@pytest.mark.parametrize("current", [None, "", "gone"])
+def test_a_context_needs_no_current_one(
+    current: str | None, kubernetes: FakeKubernetes, tmp_path: Path, use_kubeconfig: Callable[[Path], None]
+) -> None:
+    document = yaml.safe_load(kubernetes.write_kubeconfig(tmp_path / "kubeconfig").read_text())
+    document |= {"current-context": current}
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(document))
+    use_kubeconfig(tmp_path / "kubeconfig")
+    assert open_api("here").namespace == "team"
+    assert open_api("here").get("version")
+    with pytest.raises(ConfigurationError, match="the kubeconfig cannot be used"):
+        open_api()
 
 
 def test_names_cannot_leave_their_place_in_a_path(kubernetes: FakeKubernetes, api: KubernetesApi) -> None:

@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from fake_kubernetes import FakeKubernetes
+from fake_kubernetes import FakeKubernetes, refusal
 from recorded import TEAM, pod
 
 from cifar_ray.cluster.on_kubernetes.api import KubernetesApi
@@ -50,6 +50,8 @@ def test_asks_the_events_where_the_status_says_nothing(kubernetes: FakeKubernete
     assert why_not_ready(api, stuck) == 'R: volume: secret "x" not found'
     kubernetes.objects[f"{TEAM}/events"] = []
     assert why_not_ready(api, stuck) == "ContainerCreating"
+    kubernetes.answers[f"{TEAM}/events"] = lambda _: refusal(403, "Forbidden", "events is forbidden")
+    assert why_not_ready(api, stuck) == "ContainerCreating", "who may read pods may not read events everywhere"
 
 
 def test_a_pod_that_is_being_deleted_is_not_ready(api: KubernetesApi) -> None:

@@ -54,6 +54,13 @@ def test_a_cluster_that_the_operator_has_not_seen_or_cannot_make(
     assert status(api).troubles == ("FailedCreateHeadPod: exceeded quota",)
 
 
+def test_pods_of_a_removed_worker_group_are_told(kubernetes: FakeKubernetes, api: KubernetesApi) -> None:
+    kubernetes.objects[f"{TEAM}/pods"] += [pod("left-1", group="t4", node_name="n"), pod("left-2", group="t4")]
+    (trouble,) = status(api).troubles
+    assert trouble.startswith("2 pods are of the worker group 't4', which the release no longer has")
+    assert trouble.endswith("--namespace team --selector ray.io/cluster=sweeps-cifar-ray,ray.io/group=t4")
+
+
 def test_pods_of_other_clusters_are_left_out(kubernetes: FakeKubernetes, api: KubernetesApi) -> None:
     other = pod("other", group="a100")
     other["metadata"]["labels"]["ray.io/cluster"] = "another"

@@ -181,19 +181,21 @@ def open_api(context: str | None = None, namespace: str | None = None) -> Kubern
     # takes half a second to load, and only requests to Kubernetes need it
     import yaml  # noqa: PLC0415
     from kubernetes import client, config  # noqa: PLC0415
+    from kubernetes.config import kube_config  # noqa: PLC0415
 
     configuration = client.Configuration()
     try:
-        contexts, active = config.list_kube_config_contexts()
-        config.load_kube_config(context=context, client_configuration=configuration, persist_config=False)
+        merged = kube_config.KubeConfigMerger(kube_config.KUBE_CONFIG_DEFAULT_LOCATION).config
+        # not load_kube_config, which does not tell the namespace; to ask for that needs a valid current context
+        loader = kube_config.KubeConfigLoader(merged, active_context=context, config_base_path=None)
+        loader.load_and_set(configuration)
     except (config.ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, KeyError) as error:
         which = f"context {context!r} of the kubeconfig" if context else "the kubeconfig"
         raise ConfigurationError(
             f"{which} cannot be used: {error}",
             "set KUBECONFIG to your cluster's file; `kubectl config get-contexts` lists the contexts",
         ) from error
-    chosen = next((each for each in contexts if each["name"] == context), active)
-    return KubernetesApi(configuration, namespace or at(chosen, "context", "namespace") or "default")
+    return KubernetesApi(configuration, namespace or at(loader.current_context, "context", "namespace") or "default")
 
 
 def _parsed(body: bytes | str) -> Json | None:

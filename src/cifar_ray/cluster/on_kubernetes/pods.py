@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from cifar_ray.cluster.on_kubernetes.api import Json, KubernetesApi, at, objects
+from cifar_ray.errors import RefusedError
 
 HEAD_GROUP = "headgroup"
 """The head pod's `ray.io/group` label; on workers it is the group's name."""
@@ -61,7 +62,11 @@ def _waiting(pod: Json) -> tuple[str, str] | None:
 def _newest_warning(api: KubernetesApi, pod: Json) -> str:
     namespace = str(at(pod, "metadata", "namespace") or api.namespace)
     fields = f"involvedObject.kind=Pod,involvedObject.name={name_of(pod)},type=Warning"
-    warnings = api.list_all("api", "v1", "namespaces", namespace, "events", fields=fields)
+    try:
+        warnings = api.list_all("api", "v1", "namespaces", namespace, "events", fields=fields)
+    except RefusedError:
+        # a right that people who may read pods do not always have
+        return ""
     if not warnings:
         return ""
     newest = max(warnings, key=lambda each: str(each.get("lastTimestamp") or each.get("eventTime") or ""))

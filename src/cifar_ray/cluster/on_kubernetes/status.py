@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from cifar_ray.cluster.on_kubernetes.api import Json, at, objects
-from cifar_ray.cluster.on_kubernetes.pods import HEAD_GROUP, is_ready, name_of, num_ready, why_not_ready
+from cifar_ray.cluster.on_kubernetes.pods import HEAD_GROUP, is_ended, is_ready, name_of, num_ready, why_not_ready
 from cifar_ray.cluster.on_kubernetes.release import INSTANCE, RAY_IO, Release
 
 
@@ -47,7 +48,7 @@ class ReleaseStatus:
     cluster: str
     state: str
     troubles: tuple[str, ...]
-    """Failures that the RayCluster's conditions report."""
+    """Failures that the RayCluster's conditions report, and pods of worker groups that it no longer has."""
     pools: tuple[Pool, ...]
     waiting: tuple[WaitingPod, ...]
     jobs: tuple[KubernetesJob, ...]
@@ -62,7 +63,7 @@ def release_status(release: Release) -> ReleaseStatus:
     return ReleaseStatus(
         cluster=release.cluster_name,
         state=str(at(release.cluster, "status", "state") or "not taken up by the KubeRay operator yet"),
-        troubles=tuple(_troubles(release.cluster)),
+        troubles=(*_failures(release.cluster), *_orphans(release, pods)),
         pools=tuple(_pools(release, pods)),
         waiting=tuple(
             WaitingPod(name=name_of(pod), why=why_not_ready(release.api, pod)) for pod in pods if not is_ready(pod)
@@ -71,11 +72,24 @@ def release_status(release: Release) -> ReleaseStatus:
     )
 
 
-def _troubles(cluster: Json) -> list[str]:
+def _failures(cluster: Json) -> list[str]:
     return [
         f"{each.get('reason')}: {each.get('message')}"
         for each in objects(cluster, "status", "conditions")
         if each.get("type") == "ReplicaFailure" and each.get("status") == "True"
+    ]
+
+
+def _orphans(release: Release, pods: list[Json]) -> list[str]:
+    """Of each group that was removed while it had pods: KubeRay leaves those, and Ray's autoscaler fails at them."""
+    known = {HEAD_GROUP, *(str(group.get("groupName")) for group in release.groups)}
+    living = Counter(str(at(pod, "metadata", "labels", "ray.io/group")) for pod in pods if not is_ended(pod))
+    return [
+        f"{num} pods are of the worker group {name!r}, which the release no longer has, and hold up the autoscaler:"
+        f" kubectl delete pods --namespace {release.namespace}"
+        f" --selector ray.io/cluster={release.cluster_name},ray.io/group={name}"
+        for name, num in sorted(living.items())
+        if name not in known
     ]
 
 
