@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from cifar_ray.cluster.ports import release_ports
 from cifar_ray.data.image_set import ImageSet
 from cifar_ray.data.split import TrainingData, split
 from cifar_ray.records import DatasetRecord, EpochMetrics, SweepRecord, SweepResult, TrialRecord
+from cifar_ray.storage import lease
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
 
@@ -86,6 +88,19 @@ def training_data(image_set: ImageSet) -> TrainingData:
 @pytest.fixture
 def runs(tmp_path: Path) -> RunStore:
     return RunStore(FolderStore(tmp_path / "store"))
+
+
+@pytest.fixture
+def lease_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[], float]:
+    """Tells the seconds on a lease's clock, which whoever sleeps moves on."""
+    now = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr(lease, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
+    return lambda: now
 
 
 @pytest.fixture(scope="session")

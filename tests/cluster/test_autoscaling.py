@@ -1,4 +1,4 @@
-"""The one-machine cluster's workers, as they are asked for; `tests/jobs/test_growing_cluster.py` has them at work."""
+"""The one-machine cluster's workers, as they are asked for; `jobs/test_pools_of_accelerators.py` has some at work."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ import time
 from dataclasses import replace
 from functools import partial
 from itertools import count
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -36,7 +35,6 @@ from cifar_ray.models import build_model
 from cifar_ray.records import EpochMetrics, SweepRecord, TestScores, TrialRecord
 from cifar_ray.settings import read_settings
 from cifar_ray.statistics import summarise_classes, wilson_interval
-from cifar_ray.storage import lease as leases
 from cifar_ray.storage.answers import TestAnswers
 from cifar_ray.storage.checkpoints import CheckpointStore
 from cifar_ray.storage.folder import FolderStore
@@ -284,23 +282,11 @@ def test_the_temperature_is_fitted_on_what_the_sweep_held_out_and_nothing_else(
     assert fitted == data.validation.labels.tolist()
 
 
-@pytest.fixture
-def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever watches a lease moves its clock on by that."""
-    now = 0.0
-
-    def sleep(seconds: float) -> None:
-        nonlocal now
-        now += seconds
-
-    monkeypatch.setattr(leases, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
-
-
 def lease_of(holder: str, num_renewals: int = 0) -> bytes:
     return LeaseRecord(holder=holder, host="elsewhere", num_renewals=num_renewals).to_json().encode()
 
 
-@pytest.mark.usefixtures("no_waits")
+@pytest.mark.usefixtures("lease_clock")
 def test_an_evaluation_leaves_a_sweep_to_another_that_is_at_work_on_it(
     finished: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -318,7 +304,7 @@ def test_an_evaluation_leaves_a_sweep_to_another_that_is_at_work_on_it(
     assert next(renewals) > scoring.WAIT_S, "a second each"
 
 
-@pytest.mark.usefixtures("no_waits")
+@pytest.mark.usefixtures("lease_clock")
 def test_scores_of_an_evaluation_that_ended_meanwhile_are_taken(
     finished: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -341,7 +327,7 @@ def test_scores_of_an_evaluation_that_ended_meanwhile_are_taken(
     assert loaded == []
 
 
-@pytest.mark.usefixtures("no_waits")
+@pytest.mark.usefixtures("lease_clock")
 def test_a_killed_evaluations_lease_is_watched_then_taken(
     finished: RunStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cifar_ray.cluster.state import LocalCluster
@@ -29,6 +31,21 @@ def children_of(parents: list[int], title: str = "") -> list[int]:
             if words[0].startswith(title) and parent in parents:
                 found.append(process)
     return found
+
+
+@contextmanager
+def held(cluster: LocalCluster, title: str) -> Iterator[None]:
+    """Stop the cluster's processes of that title, and let go on those that are left."""
+    found = children_of(raylets(cluster), title)
+    assert found
+    for process in found:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in found:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGCONT)
 
 
 def processes() -> Iterator[tuple[int, list[str]]]:

@@ -4,16 +4,15 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from interrupts import heed_interrupts
 from job_commands import BIN, RecordProperty, Recovery, check_books, num_epochs, run, submit, wait_for
-from node_processes import children_of, raylets
+from node_processes import children_of, held, raylets
 
 from cifar_ray.cli.connection import connect_runs
 from cifar_ray.cluster.local import LocalCluster
@@ -113,20 +112,6 @@ def test_a_sweep_ends_at_its_time_limit(cluster: LocalCluster) -> None:
     submit(*options, "--resume")
     check_books(runs, "limit-1", num_trials=2)
     assert runs.sweep("limit-1").interruptions == (interruption,)
-
-
-@contextmanager
-def held(cluster: LocalCluster, title: str) -> Iterator[None]:
-    """Stop the cluster's processes of that title, and let them go on."""
-    found = children_of(raylets(cluster), title)
-    assert found
-    for process in found:
-        os.kill(process, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for process in found:
-            os.kill(process, signal.SIGCONT)
 
 
 def check_watching_stops_nothing(submission_id: str) -> None:

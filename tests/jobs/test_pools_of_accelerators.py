@@ -120,6 +120,7 @@ def _check_refused(asked: Sequence[str], why: str) -> None:
     assert run("job", "list") == Result(0, "")
 
 
+@pytest.mark.fault("nodes come and go")
 def test_trials_go_where_they_fit_or_where_they_are_sent(cluster: local.LocalCluster, tmp_path: Path) -> None:
     assert _num_nodes(cluster) == 1, "the head alone"
     pools = "H100: 4 CPU, 2 GPU (H100); T4: 4 CPU, 1 GPU (T4)"

@@ -2,6 +2,7 @@
 
 import pytest
 from job_commands import check_books, run, submit, wait_for
+from node_processes import held
 
 from cifar_ray.cli.connection import connect_runs
 from cifar_ray.cluster.local import LocalCluster
@@ -11,7 +12,7 @@ from cifar_ray.storage.runs import RunStore
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1200)]
 
-EPOCHS = 10
+EPOCHS = 4
 DATA = "shapes:200"
 
 
@@ -20,15 +21,16 @@ def has_ended_trials(runs: RunStore, sweep_id: str) -> bool:
 
 
 def test_finals_are_resumed_and_their_winner_is_scored(cluster: LocalCluster) -> None:
-    options = ["fast", "--trials", "3", "--max-epochs", str(EPOCHS), "--grace-period", "1", "--data", DATA]
+    options = ["fast", "--trials", "2", "--max-epochs", str(EPOCHS), "--grace-period", "1", "--data", DATA]
     options += ["--sweep-id", "finals-1"]
     runs = connect_runs(None)
     nested, finals_id = runs.finals("finals-1"), layout.finals("finals-1")
     assert run("job", "submit", *options, "--no-wait").exit_code == 0
     (job, *_) = run("job", "list").output.split()
-    # two of four train at once; the next two then take three times as long as it takes to stop the job
     wait_for(lambda: has_ended_trials(nested, finals_id), deadline_s=600, job=job)
-    assert run("job", "stop", job).exit_code == 0
+    # two of four train at once, and the next two could end before the command has started
+    with held(cluster, "ray::ImplicitFunc"):
+        assert run("job", "stop", job).exit_code == 0
     assert f"finals trainings=4 epochs={EPOCHS}" in run("job", "logs", job).output
     assert (runs.result("finals-1"), nested.result(finals_id)) == (None, None)
     before, searched = nested.metrics(finals_id), runs.metrics("finals-1")
@@ -42,7 +44,7 @@ def test_finals_are_resumed_and_their_winner_is_scored(cluster: LocalCluster) ->
     assert {trial.num_epochs for trial in nested.trials(finals_id)} == {EPOCHS}, "nothing is cut"
     assert nested.metrics(finals_id)[: len(before)] == before, "nothing is trained twice"
     assert all(trial in nested.trials(finals_id) for trial in ended), "nothing that had ended was started again"
-    check_books(runs, "finals-1", num_trials=3)
+    check_books(runs, "finals-1", num_trials=2)
     assert runs.metrics("finals-1") == searched, "the sweep itself is over"
     result = runs.result("finals-1")
     assert result is not None

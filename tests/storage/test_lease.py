@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from loopback_s3 import loopback_s3
@@ -98,25 +97,12 @@ def test_a_holder_that_ends_in_order_while_it_is_watched_leaves_it(tmp_path: Pat
     assert not lease.is_lost
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[], float]:
-    """Tells the seconds on a lease's clock, which whoever sleeps moves on."""
-    now = 0.0
-
-    def sleep(seconds: float) -> None:
-        nonlocal now
-        now += seconds
-
-    monkeypatch.setattr(leases, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
-    return lambda: now
-
-
-def test_a_holder_of_which_two_renewals_fail_is_seen_to_live(tmp_path: Path, clock: Callable[[], float]) -> None:
+def test_a_holder_of_which_two_renewals_fail_is_seen_to_live(tmp_path: Path, lease_clock: Callable[[], float]) -> None:
     """By the periods that drivers have."""
 
     class Held(FolderStore):
         def read(self, key: str) -> bytes:
-            num_renewals = int(clock() // (3 * leases.PERIOD_S))
+            num_renewals = int(lease_clock() // (3 * leases.PERIOD_S))
             return LeaseRecord(holder="first", host="h", num_renewals=num_renewals).to_json().encode()
 
         def write(self, key: str, content: bytes) -> None:
@@ -128,15 +114,15 @@ def test_a_holder_of_which_two_renewals_fail_is_seen_to_live(tmp_path: Path, clo
 
 @pytest.mark.parametrize("ends_at_s", [60, None])
 def test_a_holder_that_lives_can_be_waited_for(
-    tmp_path: Path, clock: Callable[[], float], ends_at_s: float | None
+    tmp_path: Path, lease_clock: Callable[[], float], ends_at_s: float | None
 ) -> None:
     """Longer than one that is dead, but not for ever."""
 
     class Held(FolderStore):
         def read(self, key: str) -> bytes:
-            if ends_at_s is not None and clock() >= ends_at_s:
+            if ends_at_s is not None and lease_clock() >= ends_at_s:
                 return super().read(key)
-            num_renewals = int(clock() // leases.PERIOD_S)
+            num_renewals = int(lease_clock() // leases.PERIOD_S)
             return LeaseRecord(holder="first", host="h", num_renewals=num_renewals).to_json().encode()
 
     said: list[str] = []
@@ -144,19 +130,19 @@ def test_a_holder_that_lives_can_be_waited_for(
     if ends_at_s is None:
         with pytest.raises(SweepHeldError), lease:
             pytest.fail("two at once")
-        assert 100 <= clock() < 100 + 2 * leases.PERIOD_S
+        assert 100 <= lease_clock() < 100 + 2 * leases.PERIOD_S
     else:
         with lease:
-            assert ends_at_s <= clock() < ends_at_s + leases.PERIOD_S
+            assert ends_at_s <= lease_clock() < ends_at_s + leases.PERIOD_S
     assert said == ["sweep cnn-1 has a driver on h: looking for 20 s if it lives, waiting up to 100 s if so"]
 
 
-def test_a_holder_that_dies_while_it_is_waited_for_loses_it(tmp_path: Path, clock: Callable[[], float]) -> None:
+def test_a_holder_that_dies_while_it_is_waited_for_loses_it(tmp_path: Path, lease_clock: Callable[[], float]) -> None:
     class Dying(FolderStore):
         is_taken = False
 
         def read(self, key: str) -> bytes:
-            num_renewals = int(min(clock(), 30.0) // leases.PERIOD_S)
+            num_renewals = int(min(lease_clock(), 30.0) // leases.PERIOD_S)
             held = LeaseRecord(holder="first", host="h", num_renewals=num_renewals).to_json().encode()
             return super().read(key) if self.is_taken else held
 
@@ -165,7 +151,7 @@ def test_a_holder_that_dies_while_it_is_waited_for_loses_it(tmp_path: Path, cloc
             super().write(key, content)
 
     with Lease(Dying(tmp_path), "cnn-1", say=print, on_loss=threading.Event().set, wait_s=600):
-        assert 30 + leases.PATIENCE_S <= clock() < 30 + leases.PATIENCE_S + 2 * leases.PERIOD_S
+        assert 30 + leases.PATIENCE_S <= lease_clock() < 30 + leases.PATIENCE_S + 2 * leases.PERIOD_S
 
 
 def test_a_damaged_one_is_taken_over(store: FolderStore) -> None:
@@ -246,15 +232,15 @@ def test_of_two_that_come_at_once_at_most_one_gets_it(store: FolderStore) -> Non
     assert outcomes.count("held") == 1
 
 
-def test_of_two_that_come_at_once_one_waits_for_the_other(tmp_path: Path, clock: Callable[[], float]) -> None:
+def test_of_two_that_come_at_once_one_waits_for_the_other(tmp_path: Path, lease_clock: Callable[[], float]) -> None:
     """The other writes last, holds it for half a minute and ends in order."""
 
     class Raced(FolderStore):
         was_raced = False
 
         def read(self, key: str) -> bytes:
-            if self.was_raced and clock() < 30:
-                num_renewals = int(clock() // leases.PERIOD_S)
+            if self.was_raced and lease_clock() < 30:
+                num_renewals = int(lease_clock() // leases.PERIOD_S)
                 return LeaseRecord(holder="another", host="there", num_renewals=num_renewals).to_json().encode()
             return super().read(key)
 
@@ -264,7 +250,7 @@ def test_of_two_that_come_at_once_one_waits_for_the_other(tmp_path: Path, clock:
             self.was_raced = True
 
     with Lease(Raced(tmp_path), "cnn-1", say=print, on_loss=threading.Event().set, wait_s=600):
-        assert 30 <= clock() < 30 + 2 * leases.PERIOD_S
+        assert 30 <= lease_clock() < 30 + 2 * leases.PERIOD_S
 
 
 def test_it_outlasts_a_store_that_is_down(tmp_path: Path) -> None:
