@@ -125,7 +125,8 @@ def status(submission_id: str | None, is_watching: bool, is_json: bool, release:
     console = Console()
     console.print(live_renderable(seen.board, state=seen.state, job=submission_id))
     if seen.message:
-        console.print(tame(seen.message), markup=False, highlight=False, soft_wrap=True)
+        message = tame(seen.message, has_colours=console.is_terminal)
+        console.print(message, markup=False, highlight=False, soft_wrap=True)
 
 
 @job.command()
