@@ -1,9 +1,10 @@
 import json
 import math
+import re
 from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import pytest
 from hypothesis import given, settings
@@ -135,6 +136,14 @@ def test_finals_for_which_no_trial_was_good_enough_have_none(sweep_record: Sweep
     assert SweepRecord.from_json(finals.to_json()) == finals
 
 
+@pytest.mark.parametrize("change", [{"num_trials": 0}, {"grace_period": 9}, {"max_epochs": 2**50}])
+def test_a_budget_that_cannot_be_is_damage_of_the_sweep_that_it_names(
+    sweep_record: SweepRecord, change: dict[str, Any]
+) -> None:
+    with pytest.raises(RecordError, match=r"sweep cnn-1: "):
+        _ = replace(sweep_record, **change).budget
+
+
 @pytest.mark.parametrize("change", [{"epoch": 0}, {"ended_at": "soon"}])
 def test_a_line_that_cannot_be_is_damage(epoch_metrics: list[EpochMetrics], change: dict[str, object]) -> None:
     with pytest.raises(RecordError, match=next(iter(change))):
@@ -198,6 +207,18 @@ def test_a_number_that_no_float_holds_is_damage(epoch_metrics: list[EpochMetrics
 def test_endless_nesting_is_damage() -> None:
     with pytest.raises(RecordError):
         EpochMetrics.from_json("[" * 100_000)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e400"])
+@pytest.mark.parametrize("name", ["elapsed_s", "best_validation_accuracy"])
+def test_progress_of_what_is_not_finite_is_none(name: str, value: str) -> None:
+    """JSON has no number for it."""
+    line = (
+        "progress elapsed_s=1.0 trials=1 running=1 stopped=0 completed=0 diverged=0 failed=0 epochs=0 "
+        "best_validation_accuracy=0.5 best_trial=t0000 dataset=x"
+    )
+    assert SweepProgress.from_line(line) is not None
+    assert SweepProgress.from_line(re.sub(rf"{name}=[0-9.]+", f"{name}={value}", line)) is None
 
 
 def test_progress_survives_a_name_with_blanks() -> None:

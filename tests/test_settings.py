@@ -1,11 +1,12 @@
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cifar_ray.errors import ConfigurationError
-from cifar_ray.settings import WorkerPool, read_settings
+from cifar_ray.errors import ConfigurationError, without_user
+from cifar_ray.settings import WorkerPool, is_data_word, read_settings
 
 
 def test_defaults() -> None:
@@ -142,3 +143,34 @@ def test_a_user_in_the_clusters_address_is_refused_and_not_repeated(address: str
         read_settings({"RAY_API_SERVER_ADDRESS": address})
     assert "SECRET" not in caught.value.message
     assert "RAY_AUTH_TOKEN" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *("http://me:SE/CRET@host:5000", "http://me:SE?CRET@host", "http://me:SE#CRET@host", "http://me:SE CRET@host"),
+        *("http://me:SECRET/@host/x", "https://me@corp:SE/CRET@host", "me:SECRET@host", "http://me:SE\\CRET@host"),
+    ],
+)
+def test_a_password_that_mlflow_would_cut_in_two_is_refused_and_not_repeated(uri: str) -> None:
+    with pytest.raises(ConfigurationError, match="MLFLOW_TRACKING_URI") as caught:
+        read_settings({"MLFLOW_TRACKING_URI": uri})
+    assert not {"SE", "CRET"} & set(re.findall("SE|CRET", caught.value.message))
+    assert "MLFLOW_TRACKING_PASSWORD" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *("http://me:SE%2FCRET@host:5000/x", "http://me:SE$!CRET@host", "postgresql+psycopg2://me:SECRET@host/db"),
+        *("http://host:5000", "http://host/a@b", "sqlite:////home/me@x/ml.db", "databricks", "./a:b/ml", "me@host"),
+    ],
+)
+def test_what_mlflow_understands_is_left_to_it(uri: str) -> None:
+    assert read_settings({"MLFLOW_TRACKING_URI": uri}).mlflow_experiment
+    assert not re.search("SE|CRET", without_user(f"no answer from {uri}/api"))
+
+
+def test_data_known_by_name_is_so_whatever_folder_is_called_so() -> None:
+    words = ["cifar10", "auto", "shapes", "shapes:500", "shapes:", "cifar", "./shapes", "autos"]
+    assert [is_data_word(word) for word in words] == [True] * 4 + [False] * 4

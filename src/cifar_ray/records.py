@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from cifar_ray.errors import RecordError
+from cifar_ray.errors import ConfigurationError, RecordError
 from cifar_ray.finals import Finals
-from cifar_ray.json_record import Amount, Count, Factor, Instant, PositiveCount, Record, Share
+from cifar_ray.json_record import DAMAGED, Amount, Count, Factor, Instant, PositiveCount, Record, Share
 from cifar_ray.provenance import Hardware, Resumption
 from cifar_ray.resource_use import Cost, Device
 from cifar_ray.scrutiny import Calibration, Mistake, ReliabilityBin, Robustness, SeedScore
@@ -98,13 +98,11 @@ class SweepRecord(Record):
 
     @property
     def budget(self) -> Budget:
-        """The ASHA budget of its trials."""
-        return Budget(
-            num_trials=self.num_trials,
-            max_epochs=self.max_epochs,
-            grace_period=self.grace_period,
-            reduction_factor=self.reduction_factor,
-        )
+        """The ASHA budget of its trials; RecordError where it can be none, as without trials."""
+        try:
+            return Budget(**{each.name: getattr(self, each.name) for each in fields(Budget)})
+        except ConfigurationError as error:
+            raise RecordError(f"sweep {self.sweep_id}: {error.message}", DAMAGED) from error
 
     @property
     def has_pauses(self) -> bool:

@@ -21,6 +21,13 @@ _TOKEN_HINT = (
     "name the host alone: Ray's token goes into RAY_AUTH_TOKEN, or into a file (RAY_AUTH_TOKEN_PATH); renew what "
     "others may have seen"
 )
+_TRACKER_HINT = (
+    "name the host alone: they go into MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD; or write them in percent "
+    "encoding (/ is %2F)"
+)
+_USER = re.compile(r"[^:/@]+://[\w.~!$&'()*+,;=:@%-]+@[^@]*", re.ASCII)
+"""A URI from which any message's user and password can be cut: `errors.without_user` knows where they end."""
+_DATA_WORD = re.compile("cifar10|auto|shapes(:[0-9]{1,6})?")
 _POOL = re.compile(
     r"(?P<name>[\w.-]+):max=(?P<max>\d{1,6}),cpu=(?P<cpu>\d{1,6}(?:\.\d+)?),gpu=(?P<gpu>\d{1,6}(?:\.\d+)?)"
     r"(?:,accelerator=(?P<accelerator>[\w.-]+))?"
@@ -110,6 +117,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
 
     home = absolute("CIFAR_RAY_HOME", get("CIFAR_RAY_HOME") or "~/.cifar-ray")
     token_path = get("RAY_AUTH_TOKEN_PATH")
+    tracking = _check_tracking(get("MLFLOW_TRACKING_URI"))
     return Settings(
         home=home,
         cache=absolute("CIFAR_RAY_CACHE", get("CIFAR_RAY_CACHE") or home / "cache"),
@@ -125,7 +133,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             region=get("AWS_REGION", "AWS_DEFAULT_REGION") or DEFAULT_REGION,
         ),
         prices=absolute("CIFAR_RAY_PRICES", prices) if (prices := get("CIFAR_RAY_PRICES")) else None,
-        mlflow_experiment=(get("MLFLOW_EXPERIMENT_NAME") or TRACKED_AS) if get("MLFLOW_TRACKING_URI") else None,
+        mlflow_experiment=(get("MLFLOW_EXPERIMENT_NAME") or TRACKED_AS) if tracking else None,
         wandb_project=(get("WANDB_PROJECT") or TRACKED_AS) if _has_wandb(get) else None,
         compiles=_switch("CIFAR_RAY_COMPILE", word) if (word := get("CIFAR_RAY_COMPILE")) else None,
     )
@@ -136,11 +144,27 @@ def check_no_user(name: str, uri: str | None) -> str | None:
 
     They would be printed, and be in a job's command, which Ray shows to everyone with access to the cluster.
     """
-    scheme, separator, rest = (uri or "").partition("://")
-    # a secret key may have a slash; in the prefix of a bucket without keys, and in a folder's path, an @ is just an @
-    if re.match("(?s)(?=[^/]*[:@]).*@", rest) if separator else re.match("(?s)[^/@]*:.*@", scheme):
+    if _has_user(uri or ""):
         raise ConfigurationError(f"the URI of {name} holds a user or keys", _KEYS_HINT)
     return uri
+
+
+def _has_user(uri: str) -> bool:
+    scheme, separator, rest = uri.partition("://")
+    # a secret key may have a slash; in the prefix of a bucket without keys, and in a folder's path, an @ is just an @
+    return bool(re.match("(?s)(?=[^/]*[:@]).*@", rest) if separator else re.match("(?s)[^/@]*:.*@", scheme))
+
+
+def _check_tracking(uri: str | None) -> str | None:
+    """`uri`; ConfigurationError, which does not repeat it, where MLflow would take part of a password for a path."""
+    if _has_user(uri or "") and not _USER.fullmatch(uri or ""):
+        raise ConfigurationError("the user or password in MLFLOW_TRACKING_URI is not percent-encoded", _TRACKER_HINT)
+    return uri
+
+
+def is_data_word(source: str) -> bool:
+    """Whether the data source is one that the package knows by name, whatever folder is called so."""
+    return bool(_DATA_WORD.fullmatch(source))
 
 
 def _check_address(address: str | None) -> str | None:

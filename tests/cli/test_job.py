@@ -168,7 +168,10 @@ def test_folders_of_the_shell_are_named_in_full_to_a_job(monkeypatch: pytest.Mon
         assert given(flag, "cifar") == str(tmp_path / "cifar")
         assert given(flag, "~/x") == str(Path.home() / "x")
         assert given(flag, "s3://bucket/x") == "s3://bucket/x"
-    for word in ("shapes:500", "x" * 300, ""):
+    for word in ("cifar10", "auto", "shapes"):
+        (tmp_path / word).mkdir()
+        assert given("--storage", word) == str(tmp_path / word)
+    for word in ("cifar10", "auto", "shapes", "shapes:500", "x" * 300, ""):
         assert given("--data", word) == word
 
 

@@ -89,6 +89,16 @@ def test_a_line_of_a_log_may_have_colours_and_move_nothing() -> None:
     assert not any(each in said for each in ("\x1b]", "\x1b[2J", "\x07"))
 
 
+def test_colours_are_for_terminals() -> None:
+    """Not for files and pipes; colons, as some programs have them, included."""
+    seen = Observation(state="RUNNING", board=Board(), new_lines=("\x1b[36m(pid=1)\x1b[0m \x1b[38:5:1mhi\x1b[m",))
+    files = {is_terminal: io.StringIO() for is_terminal in (False, True)}
+    for is_terminal, file in files.items():
+        LiveView(Console(file=file, width=80, force_terminal=is_terminal), "j").observe(seen)
+    assert files[False].getvalue().splitlines()[0] == "(pid=1) hi"
+    assert files[True].getvalue().startswith("\x1b[36m")
+
+
 def test_a_terminal_gets_curves(tmp_path: Path) -> None:
     file = io.StringIO()
     console = Console(file=file, width=80, height=40, force_terminal=True, color_system=None)

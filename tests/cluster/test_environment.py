@@ -39,3 +39,14 @@ def test_relative_folders_become_absolute_and_proxy_exceptions_stay():
 @pytest.mark.parametrize("data", ["~no-such-user/cifar10", "x" * 300])
 def test_data_that_can_be_no_folder_is_left_to_the_job_to_refuse(data: str) -> None:
     assert joined({"CIFAR_RAY_DATA": data}, {})["CIFAR_RAY_DATA"] == data
+
+
+@pytest.mark.parametrize("word", ["cifar10", "shapes", "auto"])
+def test_data_known_by_name_is_no_folder_of_that_name(
+    word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (word, "mine"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    made = [joined({"CIFAR_RAY_DATA": data}, {})["CIFAR_RAY_DATA"] for data in (word, f"./{word}", "mine")]
+    assert made == [word, str(tmp_path / word), str(tmp_path / "mine")]

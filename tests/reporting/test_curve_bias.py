@@ -151,7 +151,10 @@ def test_a_sweep_that_has_not_begun_all_its_trials_is_refused(
     runs.objects.delete("cnn-1/trials/t0003/trial.json")
     with pytest.raises(ConfigurationError, match="has begun 3 of its 4 trials") as refused:
         measure_curve_bias(runs, "cnn-1")
-    assert "--sweep-id cnn-1 --resume" in str(refused.value.hint)
+    assert str(refused.value.hint).endswith("--sweep-id cnn-1 --resume")
+    with pytest.raises(ConfigurationError) as refused:
+        measure_curve_bias(RunStore(runs.objects, " --storage s3://b"), "cnn-1")
+    assert str(refused.value.hint).endswith("--sweep-id cnn-1 --resume --storage s3://b")
 
 
 def test_an_epoch_after_the_last_is_named(
@@ -168,5 +171,16 @@ def test_a_population_is_refused(
     runs: RunStore, sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics], trial_record: TrialRecord
 ) -> None:
     put(runs, replace(sweep_record, searcher="pbt"), epoch_metrics[0], trial_record)
-    with pytest.raises(ConfigurationError, match="whose trials do not start from scratch"):
+    with pytest.raises(ConfigurationError, match="whose trials do not start from scratch") as refused:
+        measure_curve_bias(runs, "cnn-1")
+    assert "--searcher random" in str(refused.value.hint), "else a study file may have its own searcher"
+
+
+def test_a_completed_trial_that_lacks_an_epoch_is_named_and_does_not_count_as_nothing(
+    runs: RunStore, sweep_record: SweepRecord, epoch_metrics: list[EpochMetrics], trial_record: TrialRecord
+) -> None:
+    put(runs, sweep_record, epoch_metrics[0], trial_record)
+    lines = runs.metrics("cnn-1")
+    runs.write_metrics("cnn-1", [line for line in lines if (line.trial_id, line.epoch) != ("t0001", 3)])
+    with pytest.raises(RecordError, match=r"cnn-1/metrics.jsonl: t0001 has 2 of its 3 epochs"):
         measure_curve_bias(runs, "cnn-1")

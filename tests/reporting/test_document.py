@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from cifar_ray.errors import RecordError
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TestScores
 from cifar_ray.reporting.document import render_report
@@ -35,3 +37,20 @@ def test_a_sweep_that_cannot_be_read_is_left_out_with_its_error(
     found: list[RecordError] = []
     assert render_report(runs, [scores], found.append) == {}
     assert found[0].message.startswith("no report of sweep cnn-1: cnn-1/metrics.jsonl, line 1: ")
+
+
+def test_a_sweep_that_cannot_be_costs_the_others_no_report(
+    runs: RunStore,
+    sweep_record: SweepRecord,
+    epoch_metrics: list[EpochMetrics],
+    result: SweepResult,
+    scores: TestScores,
+) -> None:
+    for sweep_id, num_trials in (("cnn-1", 2), ("cnn-2", 0)):
+        runs.create_sweep(replace(sweep_record, sweep_id=sweep_id, num_trials=num_trials))
+        runs.write_metrics(sweep_id, epoch_metrics)
+        runs.write_result(replace(result, sweep_id=sweep_id))
+    found: list[RecordError] = []
+    files = render_report(runs, [replace(scores, sweep_id="cnn-2"), scores], found.append)
+    assert {key.partition("/")[0] for key in files} == {"cnn-1"}
+    assert [error.message.partition(": ")[0] for error in found] == ["no report of sweep cnn-2"]

@@ -1,4 +1,7 @@
+import math
 from dataclasses import replace
+
+import pytest
 
 from cifar_ray.records import SweepRecord, TrialRecord
 from cifar_ray.reporting.parameters import MIN_TRIALS, varied_parameters
@@ -79,3 +82,14 @@ def test_strange_settings_are_choices(sweep_record: SweepRecord) -> None:
     (odd,) = (each for each in varied_parameters(replace(sweep_record, study="own"), strange) if each["name"] == "odd")
     assert odd["kind"] == "choice"
     assert len(odd["values"]) == 9
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf, 10**400], ids=["nan", "inf", "huge"])
+def test_a_number_that_no_axis_holds_is_none(sweep_record: SweepRecord, odd: float) -> None:
+    """A trial's own settings are not checked as they are read."""
+    drawn = trials(30)
+    drawn[0] = replace(drawn[0], config=drawn[0].config | {"learning_rate": odd, "own": odd})
+    drawn[1] = replace(drawn[1], config=drawn[1].config | {"own": 0.5})
+    found = {each["name"]: each for each in varied_parameters(sweep_record, drawn)}
+    assert (found["learning_rate"]["low"], found["learning_rate"]["high"]) == (1e-4, 1e-2)
+    assert found["own"]["kind"] == "choice"

@@ -1,12 +1,19 @@
 """What Ray's errors become."""
 
+import json
 import socket
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import ray
 
 from cifar_ray.errors import CifarRayError, ConfigurationError, UnknownNameError, UnreachableError
 from cifar_ray.submission import jobs_client
+from cifar_ray.submission.job_spec import JobSpec
 from cifar_ray.submission.jobs_client import JobsClient
 
 JOB = "cnn-20261126-140155-ab12cd34"
@@ -70,3 +77,62 @@ def test_an_address_that_is_no_url_is_refused_at_once(address: str) -> None:
     """Ray would take it for that of its own head, and wait for half a minute."""
     with pytest.raises(ConfigurationError, match=f"{address!r} is no http:// or https:// URL"):
         JobsClient(address)
+
+
+@pytest.fixture
+def half_deaf(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
+    """A cluster that hangs up at requests of one method, or, with `403`, refuses submissions; returns its address."""
+    servers = []
+
+    def start(deaf_to: str) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def handle_one_request(self) -> None:
+                self.raw_requestline = self.rfile.readline()
+                if not self.raw_requestline or not self.parse_request():
+                    self.close_connection = True
+                    return
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                is_version = self.path == "/api/version"
+                if self.command == deaf_to and not is_version:
+                    self.close_connection = True
+                    return
+                body = json.dumps({"ray_version": ray.__version__}).encode()
+                self.send_response(403 if deaf_to == "403" and self.command == "POST" else 200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *arguments: object) -> None: ...
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("deaf_to", "message", "hint"),
+    [
+        ("POST", f"; job {JOB} may run all the same", f"`cifar-ray job status {JOB} --release r` tells whether"),
+        ("GET", "no Ray cluster answers at http://", "start one with"),
+        ("403", "refuses the token", "set RAY_AUTH_TOKEN"),
+    ],
+)
+def test_a_job_that_the_cluster_may_have_taken_is_named(
+    half_deaf: Callable[[str], str], tmp_path: Path, deaf_to: str, message: str, hint: str
+) -> None:
+    (tmp_path / "tune_cnn.py").touch()
+    spec = JobSpec(
+        submission_id=JOB, entrypoint=("python", "tune_cnn.py"), working_dir=str(tmp_path), metadata={}, environment={}
+    )
+    client = JobsClient(half_deaf(deaf_to), " --release r")
+    with pytest.raises(UnreachableError) as caught:
+        client.submit(spec)
+    assert message in caught.value.message
+    assert str(caught.value.hint).startswith(hint)
+    assert (JOB in caught.value.message) == (deaf_to == "POST")

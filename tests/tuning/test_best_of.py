@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from cifar_ray.errors import ConfigurationError
+from cifar_ray.errors import ConfigurationError, RecordError
 from cifar_ray.records import SweepRecord, SweepResult, TrialRecord
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import STUDIES, Study, get_study
@@ -41,3 +41,20 @@ def test_the_best_of_a_study_file_with_another_text_are_not_this_studys(
     for other in (replace(study, definition="."), get_study("cnn")):
         with pytest.raises(ConfigurationError, match="began with another definition of cnn"):
             read_best(options.adapt(other), runs, options)
+
+
+def test_a_ranked_trial_whose_record_is_lost_is_named(
+    runs: RunStore, sweep_record: SweepRecord, sweep_result: SweepResult
+) -> None:
+    runs.create_sweep(sweep_record)
+    runs.write_result(sweep_result)
+    options = SweepOptions(best_of="cnn-1")
+    with pytest.raises(RecordError, match="sweep cnn-1 has lost the record of trial t0000"):
+        read_best(options.adapt(get_study("cnn")), runs, options)
+
+
+def test_where_to_look_for_a_finished_sweep_names_the_store(runs: RunStore) -> None:
+    options = SweepOptions(best_of="cnn-1")
+    with pytest.raises(ConfigurationError, match="no sweep cnn-1 has finished") as caught:
+        read_best(options.adapt(get_study("cnn")), RunStore(runs.objects, " --storage s3://b"), options)
+    assert str(caught.value.hint).endswith("results list --storage s3://b")

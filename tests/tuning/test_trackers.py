@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import pickle
+import re
 import signal
 import struct
 import subprocess
@@ -27,7 +28,7 @@ from cifar_ray.cli.connection import connect_runs
 from cifar_ray.cluster.local import LocalCluster
 from cifar_ray.cluster.ports import free_ports
 from cifar_ray.errors import ConfigurationError
-from cifar_ray.records import EpochMetrics, SweepRecord
+from cifar_ray.records import EpochMetrics, Interruption, SweepRecord
 from cifar_ray.settings import read_settings
 from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore
@@ -89,11 +90,14 @@ class MLflowServer:
         with urllib.request.urlopen(request, timeout=20) as answer:
             return json.load(answer)
 
-    def runs(self, sweep_id: str) -> dict[str, Any]:
-        """By trial; fails where a trial has two."""
+    def found(self, sweep_id: str) -> list[Any]:
         experiments = self.call("experiments/search", max_results=9)["experiments"]
         ids = [each["experiment_id"] for each in experiments if each["name"] == "cifar-ray"]
-        found = self.call("runs/search", experiment_ids=ids, filter=f"tags.sweep_id = '{sweep_id}'").get("runs", [])
+        return self.call("runs/search", experiment_ids=ids, filter=f"tags.sweep_id = '{sweep_id}'").get("runs", [])  # type: ignore[no-any-return]
+
+    def runs(self, sweep_id: str) -> dict[str, Any]:
+        """By trial; fails where a trial has two."""
+        found = self.found(sweep_id)
         named = {run["info"]["run_name"]: run for run in found}
         assert len(named) == len(found)
         return named
@@ -221,6 +225,54 @@ def test_mlflow_has_one_run_a_trial_over_two_drivers(
     assert run["info"]["status"] == "FINISHED"
     assert {"key": "learning_rate", "value": "0.01"} in run["data"]["params"]
     assert {"key": "dataset_sha256", "value": "ab" * 32} in run["data"]["tags"]
+
+
+@pytest.mark.usefixtures("own_environ")
+def test_another_sweep_of_the_same_id_has_runs_of_its_own(
+    server: MLflowServer,
+    runs: RunStore,
+    sweep_record: SweepRecord,
+    epoch_metrics: list[EpochMetrics],
+    tmp_path: Path,
+) -> None:
+    """As after the first one was deleted, or in another store."""
+    os.environ["MLFLOW_TRACKING_URI"] = server.url
+    for year in (2026, 2027):
+        sweep = replace(sweep_record, sweep_id="cnn-again", started_at=f"{year}-01-01T00:00:00+00:00")
+        driver = Driver(runs, sweep, tmp_path)
+        driver.trains(*epoch_metrics[:4])
+        assert driver.stops() == []
+    histories = [server.history(run) for run in server.found("cnn-again")]
+    assert histories == 2 * [expected(epoch_metrics[:4], "t0000")]
+
+
+def test_a_trials_id_is_the_same_in_its_sweeps_drivers_and_in_no_other_sweep(
+    runs: RunStore, sweep_record: SweepRecord, tmp_path: Path
+) -> None:
+    """W&B knows a run by it."""
+    first = replace(sweep_record, sweep_id="c" * 63)
+    resumed = replace(first, interruptions=(Interruption(at="2026-01-02T00:00:00+00:00", why="power"),))
+    again = replace(first, started_at="2026-01-03T00:00:00+00:00")
+    trial: Any = FakeTrial("t0000", tmp_path)
+    tracked = [Trackers(runs, each, print, Stopping())._tracked(trial) for each in (first, resumed, again)]
+    assert tracked[0] == tracked[1] != tracked[2]
+    assert {str(each) for each in tracked} == {"t0000"}
+    for each in tracked:
+        assert re.fullmatch(r"c{63}-t0000-[0-9]+", each.trial_id)
+        assert len(each.trial_id) <= 128
+
+
+@pytest.mark.skipif("not HAS_WANDB", reason="wandb is not installed")
+def test_at_a_stop_the_runs_of_trials_that_still_train_are_told_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else Ray waits in vain for them, and ends them without what they still hold."""
+    from cifar_ray.tuning.wandb_runs import WandbLoggerCallback, WandbRuns  # noqa: PLC0415  # an extra
+
+    callback = WandbRuns.__new__(WandbRuns)
+    asked: list[Any] = []
+    callback._trial_queues = {"t0000": SimpleNamespace(put=asked.append), "t0001": SimpleNamespace(put=asked.append)}
+    monkeypatch.setattr(WandbLoggerCallback, "on_experiment_end", lambda own, trials: asked.append("wait"))
+    callback.on_experiment_end([])
+    assert [getattr(each[0], "name", each) for each in asked] == ["END", "END", "wait"]
 
 
 @pytest.mark.skipif("mlflow" in MISSING, reason="mlflow is not installed")

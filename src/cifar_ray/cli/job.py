@@ -20,7 +20,7 @@ from cifar_ray.cli.release_flags import ReleaseChoice, release_flags
 from cifar_ray.cli.watching import stop_job, submit_job, watch
 from cifar_ray.errors import ConfigurationError, StorageError, StoreUnavailableError, plain
 from cifar_ray.reporting.live_view import live_renderable
-from cifar_ray.settings import absolute, check_no_user, read_settings
+from cifar_ray.settings import absolute, check_no_user, is_data_word, read_settings
 from cifar_ray.storage.object_store import open_store
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Study, get_study, study_files
@@ -125,7 +125,8 @@ def status(submission_id: str | None, is_watching: bool, is_json: bool, release:
     console = Console()
     console.print(live_renderable(seen.board, state=seen.state, job=submission_id))
     if seen.message:
-        console.print(tame(seen.message), markup=False, highlight=False, soft_wrap=True)
+        message = tame(seen.message, has_colours=console.is_terminal)
+        console.print(message, markup=False, highlight=False, soft_wrap=True)
 
 
 @job.command()
@@ -191,7 +192,7 @@ def _for_local_cluster(spec: JobSpec, study: Study | None, options: SweepOptions
     where `options.best_of` is in neither their `storage` nor the cluster's, which the job would say once it runs.
     """
     settings = read_settings()
-    own = _absolute("CIFAR_RAY_DATA", settings.data)
+    own = _absolute_data("CIFAR_RAY_DATA", settings.data)
     is_new = study is not None and not (options.resume or options.start_or_resume)
     taken = {"--data": options.data, "--storage": options.storage}
     if is_new and options.data is None:
@@ -216,9 +217,13 @@ def with_absolute_folders(options: SweepOptions) -> SweepOptions:
     return replace(
         options,
         # before they look like any other folder's path
-        data=_absolute("--data", check_no_user("--data", options.data)),
+        data=_absolute_data("--data", check_no_user("--data", options.data)),
         storage=_absolute("--storage", check_no_user("--storage", options.storage)),
     )
+
+
+def _absolute_data(name: str, value: str | None) -> str | None:
+    return value if value and is_data_word(value) else _absolute(name, value)
 
 
 def _absolute(name: str, value: str | None) -> str | None:

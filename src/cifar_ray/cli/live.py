@@ -29,6 +29,7 @@ _NOISE = re.compile(
 """What Ray says in every job, or in every one with a cohort, and nobody need act on; `job logs` has it."""
 _CONTROL = re.compile(r"(\x1b\[[\d;:]*m|[\t\n])|[\x00-\x1f\x7f-\x9f]")
 """Colours may come out of a log as they are; whatever else moves a terminal may not."""
+_COLOUR = re.compile(r"\x1b\[[\d;:]*m")
 _EVENTS = {
     Budget: "budget",
     Cohorts: "cohorts",
@@ -67,7 +68,9 @@ class LiveView:
             self._print(plain_progress(seen.board, state=seen.state, job=self._job))
 
     def _print(self, line: str) -> None:
-        self._console.print(tame(line), markup=False, highlight=False, soft_wrap=True)
+        self._console.print(
+            tame(line, has_colours=self._console.is_terminal), markup=False, highlight=False, soft_wrap=True
+        )
 
 
 class LogView:
@@ -89,9 +92,10 @@ class LogView:
         self._tail = self._tail if self._is_lost else None
 
 
-def tame(log: str) -> str:
+def tame(log: str, *, has_colours: bool = True) -> str:
     """Its text and colours, without what else a program might have a terminal do, such as to take another title."""
-    return _CONTROL.sub(lambda found: found[1] or " ", log)
+    tamed = _CONTROL.sub(lambda found: found[1] or " ", log)
+    return tamed if has_colours else _COLOUR.sub("", tamed)
 
 
 def last(lines: Sequence[str], num: int | None) -> Sequence[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -41,7 +42,7 @@ class ReleaseChoice:
     def flags(self) -> str:
         """The same choice for another command, with a blank before it; empty where nothing was chosen."""
         given = (("release", self.name), ("namespace", self.namespace), ("context", self.context))
-        return "".join(f" --{name} {value}" for name, value in given if value)
+        return "".join(f" --{name} {shlex.quote(value)}" for name, value in given if value)
 
 
 def release_flags(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from cifar_ray.settings import is_data_word
+
 MARK = "CIFAR_RAY_LOCAL_CLUSTER"
 """Set in every process that the cluster starts, to its temp dir and part: `down` finds orphans by it."""
 
@@ -26,7 +28,7 @@ def joined(environ: Mapping[str, str], variables: Mapping[str, str]) -> dict[str
     folders = {name: str(Path(kept[name]).expanduser().absolute()) for name in _FOLDERS if kept.get(name)}
     # unlike pathlib's, these leave what cannot be a folder to the job, which says what is wrong with it
     data = os.path.expanduser(kept.get(_DATA) or "/nowhere")
-    if os.path.isdir(data):  # else it is a word or a URI
+    if not is_data_word(data) and os.path.isdir(data):  # else it is a word or a URI
         folders[_DATA] = str(Path(data).absolute())
     return kept | folders | past_proxy(kept) | dict(variables)
 

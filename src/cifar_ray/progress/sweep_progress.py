@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 
 
@@ -45,10 +46,10 @@ class SweepProgress:
         values = dict(word.partition("=")[::2] for word in words[1:])
         try:
             return cls(
-                elapsed_s=float(values["elapsed_s"]),
+                elapsed_s=_finite(values["elapsed_s"]),
                 **{name: int(values[name]) for name in _PROGRESS_COUNTS},
                 best_validation_accuracy=(
-                    None if values["best_validation_accuracy"] == "-" else float(values["best_validation_accuracy"])
+                    None if values["best_validation_accuracy"] == "-" else _finite(values["best_validation_accuracy"])
                 ),
                 best_trial=None if values["best_trial"] == "-" else values["best_trial"],
                 dataset=values["dataset"],
@@ -58,3 +59,9 @@ class SweepProgress:
 
 
 _PROGRESS_COUNTS = ("trials", "running", "stopped", "completed", "diverged", "failed", "epochs")
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text} is no progress")
+    return value

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cifar_ray.errors import ConfigurationError, RecordError
 from cifar_ray.json_record import DAMAGED
 from cifar_ray.progress.asha import milestones
+from cifar_ray.records import Outcome, SweepRecord
 from cifar_ray.statistics import kendall, spearman
 from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore
@@ -84,14 +85,14 @@ def measure_curve_bias(runs: RunStore, sweep_id: str) -> CurveBias:
     if sweep.searcher == "pbt":
         raise ConfigurationError(
             f"sweep {sweep_id} is of a population, whose trials do not start from scratch",
-            f"run one that cuts nothing: cifar-ray job submit {sweep.study} --grace-period EPOCHS",
+            f"run one that cuts nothing: cifar-ray job submit {sweep.study} --searcher random --grace-period EPOCHS",
         )
     if len(trials) < sweep.num_trials:
         raise ConfigurationError(
             f"sweep {sweep_id} has begun {len(trials)} of its {sweep.num_trials} trials",
-            f"finish it first: cifar-ray job submit {sweep.study} --sweep-id {sweep_id} --resume",
+            f"finish it first: cifar-ray job submit {sweep.study} --sweep-id {sweep_id} --resume{runs.flags}",
         )
-    used = [trial.trial_id for trial in trials if trial.outcome in ("completed", "diverged")]
+    used = {trial.trial_id: trial.outcome for trial in trials if trial.outcome in ("completed", "diverged")}
     cut = [trial.trial_id for trial in trials if trial.outcome in ("stopped", "running")]
     if cut or len(used) < 3:
         raise ConfigurationError(
@@ -99,14 +100,7 @@ def measure_curve_bias(runs: RunStore, sweep_id: str) -> CurveBias:
             f"run one that cuts nothing: cifar-ray job submit {sweep.study} --max-epochs "
             f"{sweep.max_epochs} --grace-period {sweep.max_epochs}",
         )
-    # a diverged trial counts as 0 from there on
-    curves = {trial_id: [0.0] * sweep.max_epochs for trial_id in used}
-    for line in runs.metrics(sweep_id):
-        if line.epoch > sweep.max_epochs:
-            where = f"{layout.metrics(sweep_id)}: {line.trial_id}"
-            raise RecordError(f"{where}: epoch {line.epoch} of {sweep.max_epochs}", DAMAGED)
-        if line.trial_id in curves and line.is_finite:
-            curves[line.trial_id][line.epoch - 1] = line.validation_accuracy
+    curves = _curves(runs, sweep, used)
     return CurveBias(
         sweep_id=sweep_id,
         study=sweep.study,
@@ -115,6 +109,24 @@ def measure_curve_bias(runs: RunStore, sweep_id: str) -> CurveBias:
         num_left_out=len(trials) - len(used),
         epochs=tuple(_epoch_bias(curves, epoch, sweep.max_epochs) for epoch in range(1, sweep.max_epochs)),
     )
+
+
+def _curves(runs: RunStore, sweep: SweepRecord, outcomes: Mapping[str, Outcome]) -> Curves:
+    """Of these trials; one that diverged counts as 0 from there on."""
+    num_epochs, where = sweep.max_epochs, layout.metrics(sweep.sweep_id)
+    curves = {trial_id: [0.0] * num_epochs for trial_id in outcomes}
+    seen: dict[str, set[int]] = {trial_id: set() for trial_id in outcomes}
+    for line in runs.metrics(sweep.sweep_id):
+        if line.epoch > num_epochs:
+            raise RecordError(f"{where}: {line.trial_id}: epoch {line.epoch} of {num_epochs}", DAMAGED)
+        if line.trial_id in curves:
+            seen[line.trial_id].add(line.epoch)
+            if line.is_finite:
+                curves[line.trial_id][line.epoch - 1] = line.validation_accuracy
+    for trial_id, epochs in seen.items():
+        if outcomes[trial_id] == "completed" and len(epochs) < num_epochs:
+            raise RecordError(f"{where}: {trial_id} has {len(epochs)} of its {num_epochs} epochs", DAMAGED)
+    return curves
 
 
 def cuts_by_asha(

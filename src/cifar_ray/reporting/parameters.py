@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -115,7 +116,8 @@ def _coordinate(parameter: Mapping[str, Any], value: Any) -> Any:
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    # which no NaN is, nor what a trial's file may have for an integer
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _order(value: Any) -> tuple[bool, float, str]:

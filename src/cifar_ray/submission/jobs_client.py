@@ -31,8 +31,11 @@ ANSWER_DEADLINES_S = 10.0, 60.0
 class _Client(JobSubmissionClient):  # type: ignore[misc]  # Ray has no type for it
     """Ray's own, which would wait for ever for a cluster that takes connections and does not answer."""
 
-    def _do_request(self, *arguments: Any, **options: Any) -> requests.Response:
-        response: requests.Response = super()._do_request(*arguments, timeout=ANSWER_DEADLINES_S, **options)
+    last_method = ""
+
+    def _do_request(self, method: str, *arguments: Any, **options: Any) -> requests.Response:
+        self.last_method = method
+        response: requests.Response = super()._do_request(method, *arguments, timeout=ANSWER_DEADLINES_S, **options)
         return response
 
 
@@ -62,15 +65,27 @@ class JobsClient:
             self._client = _Client(address)
 
     def submit(self, spec: JobSpec) -> str:
-        """Upload the jobs and start the command; returns the submission id."""
-        with self._translated():
-            submission_id: str = self._client.submit_job(
-                entrypoint=shlex.join(spec.entrypoint),
-                submission_id=spec.submission_id,
-                runtime_env={"working_dir": spec.working_dir, "env_vars": {**_STOP_WAIT, **spec.environment}},
-                metadata=dict(spec.metadata),
-            )
-            return submission_id
+        """Upload the jobs and start the command; returns the submission id.
+
+        UnreachableError names the job where the cluster may have taken it.
+        """
+        try:
+            with self._translated():
+                submission_id: str = self._client.submit_job(
+                    entrypoint=shlex.join(spec.entrypoint),
+                    submission_id=spec.submission_id,
+                    runtime_env={"working_dir": spec.working_dir, "env_vars": {**_STOP_WAIT, **spec.environment}},
+                    metadata=dict(spec.metadata),
+                )
+                return submission_id
+        except UnreachableError as error:
+            # what comes before is an upload
+            if self._client.last_method != "POST" or isinstance(error.__cause__, AuthenticationError):
+                raise
+            raise UnreachableError(
+                f"{error.message}; job {spec.submission_id} may run all the same",
+                f"`cifar-ray job status {spec.submission_id}{self.flags}` tells whether it does",
+            ) from error
 
     def status(self, submission_id: str) -> JobStatus:
         """The job's status; UnknownNameError where there is no job of that id."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cifar_ray.errors import ConfigurationError
+from cifar_ray.errors import ConfigurationError, RecordError
 from cifar_ray.storage.layout import check_sweep_id
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Study, TrialConfig
@@ -31,7 +31,7 @@ def _best_of_sweep(study: Study, runs: RunStore, options: SweepOptions) -> list[
     sweep_id = check_sweep_id(options.best_of or "")
     result, num_trials = runs.result(sweep_id), study.budget.num_trials
     if result is None:
-        raise ConfigurationError(f"no sweep {sweep_id} has finished", "see cifar-ray results list")
+        raise ConfigurationError(f"no sweep {sweep_id} has finished", f"see cifar-ray results list{runs.flags}")
     if result.study != study.name:
         raise ConfigurationError(
             f"sweep {sweep_id} is of study {result.study}, not {study.name}", "take one of its own"
@@ -52,4 +52,7 @@ def _best_of_sweep(study: Study, runs: RunStore, options: SweepOptions) -> list[
             f"add --seed {seed}",
         )
     trials = {trial.trial_id: trial for trial in runs.trials(sweep_id)}
-    return [TrialConfig.from_dict(trials[trial_id].config) for trial_id in result.best_first[:num_trials]]
+    best = result.best_first[:num_trials]
+    if missing := [trial_id for trial_id in best if trial_id not in trials]:
+        raise RecordError(f"sweep {sweep_id} has lost the record of trial {missing[0]}", "take another sweep")
+    return [TrialConfig.from_dict(trials[trial_id].config) for trial_id in best]

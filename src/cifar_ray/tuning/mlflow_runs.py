@@ -34,8 +34,10 @@ class MLflowRuns(MLflowLoggerCallback):
             "dataset": sweep.dataset.name,
         }
         tags |= {"dataset_sha256": sweep.dataset.fingerprint, "commit": sweep.commit or "unknown"}
+        # resuming the sweep keeps it; another of the same id, as in another store, has its own
+        tags["started_at"] = sweep.started_at
         super().__init__(experiment_name=experiment, tags=tags)
-        self._sweep_id = sweep.sweep_id
+        self._sweep = sweep
         self._logged: dict[Any, int] = {}
 
     def log_trial_start(self, trial: Any) -> None:
@@ -53,6 +55,7 @@ class MLflowRuns(MLflowLoggerCallback):
 
     def _find(self, trial: Any) -> str | None:
         util = self.mlflow_util
-        wanted = f"tags.sweep_id = '{self._sweep_id}' and tags.trial_name = '{trial}'"
+        sweep = f"tags.sweep_id = '{self._sweep.sweep_id}' and tags.started_at = '{self._sweep.started_at}'"
+        wanted = f"{sweep} and tags.trial_name = '{trial}'"
         found = util._get_client().search_runs([util.experiment_id], wanted, max_results=1)
         return str(found[0].info.run_id) if found else None

@@ -46,7 +46,7 @@ class TrackedTrial:
     """A copy, for another thread, of what Ray Tune's callbacks read of a trial. Compared by its id."""
 
     trial_id: str
-    """Unique across sweeps, and the same in all of a sweep's drivers."""
+    """Unique across sweeps, also those of one id, and the same in all of a sweep's drivers."""
     name: str = field(compare=False)
     config: dict[str, Any] = field(compare=False)
     local_path: str = field(compare=False)
@@ -151,8 +151,9 @@ class Trackers(Callback):
 
     def _tracked(self, trial: Trial) -> TrackedTrial:
         name = trial.config["trial_id"]
+        started = "".join(filter(str.isdigit, self._sweep.started_at))
         return TrackedTrial(
-            trial_id=f"{self._sweep.sweep_id}-{name}",
+            trial_id=f"{self._sweep.sweep_id}-{name}-{started}",
             name=name,
             config=dict(trial.config["settings"]),
             local_path=str(trial.local_path),

@@ -29,3 +29,9 @@ class WandbRuns(WandbLoggerCallback):
         """Start the trial's run, in the trial's folder."""
         Path(trial.local_path).mkdir(parents=True, exist_ok=True)
         super().log_trial_start(trial)
+
+    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
+        """Have the runs of trials that still train end with what they were given: Ray waits for it, and never asks."""
+        for trial in self._trial_queues:
+            self._signal_logging_actor_stop(trial)
+        super().on_experiment_end(trials, **info)
