@@ -6,7 +6,7 @@ ray job submit --working-dir . -- python jobs/evaluate_best.py [SWEEP ...]
 import click
 from rich.console import Console
 
-from cifar_ray.evaluation.scoring import score_sweep
+from cifar_ray.evaluation import score_sweep
 from cifar_ray.evaluation.winners import newest_finished_sweeps
 from cifar_ray.reporting.document import write_reports
 from cifar_ray.reporting.terminal import scores_renderable

@@ -60,8 +60,10 @@ LAPTOP = ("cli.main", "cli.cluster", "submission.waiting", "reporting.document",
         ("cifar_ray.cli.job", "ray"),
         # half a second and a hundred megabytes, of which an engine needs nothing
         ("cifar_ray.tuning.engine", "ray.tune"),
-        # a driver trains nothing, and a sweep starts three seconds sooner
+        # drivers train nothing and score nothing, and start three seconds sooner
         ("cifar_ray.tuning.command", "torch"),
+        ("cifar_ray.tuning.remote", "torch"),
+        ("runpy; runpy.run_path('jobs/evaluate_best.py')", "torch"),
         ("cifar_ray.training.trial, cifar_ray.evaluation.scoring", "ray"),
     ],
 )

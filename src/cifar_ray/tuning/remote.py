@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 import click
 import ray
-import torch
 
 from cifar_ray.capacity import NodeKind, has_accelerator
 from cifar_ray.errors import CifarRayError, first_line, last_line
@@ -76,6 +75,9 @@ def _on_all_cores(function: Callable[..., Result], *arguments: Any) -> Result:
 
     It asks Ray for one core, so that it waits for no sweep to end.
     """
+    # takes seconds to load, for which whoever waits for the result need not wait first
+    import torch  # noqa: PLC0415
+
     here = ray.get_runtime_context().get_node_id()
     num_cores = next(node["Resources"].get("CPU", 1.0) for node in ray.nodes() if node["NodeID"] == here)
     torch.set_num_threads(max(1, int(num_cores)))
