@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -19,12 +18,14 @@ from cifar_ray.settings import read_settings
 
 PACKAGES = ("cifar-ray", "torch", "torchvision", "pytorch-lightning", "ray", "numpy", "pillow")
 GIT_TIMEOUT_S = 10
+MAX_DEVICES = 10**9
+"""Cores or accelerators that a sweep's nodes may have."""
 
 
 def has_numbers(hardware: Mapping[str, str]) -> bool:
     """Whether its cores and accelerators are numbers."""
     try:
-        return all(0 <= float(hardware.get(name, "0")) < math.inf for name in ("cpus", "accelerators"))
+        return all(0 <= float(hardware.get(name, "0")) <= MAX_DEVICES for name in ("cpus", "accelerators"))
     except ValueError:
         return False
 

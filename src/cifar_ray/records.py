@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from cifar_ray.errors import RecordError
 from cifar_ray.finals import Finals
-from cifar_ray.json_record import Amount, Count, Factor, Instant, PositiveCount, Record, Share
+from cifar_ray.json_record import Amount, Count, Factor, Held, Instant, PositiveCount, Rate, Record, Seconds, Share
 from cifar_ray.provenance import Hardware, Resumption
 from cifar_ray.resource_use import Cost, Device
 from cifar_ray.scrutiny import Calibration, Mistake, ReliabilityBin, Robustness, SeedScore
@@ -60,8 +60,8 @@ class SweepRecord(Record):
     max_epochs: PositiveCount
     grace_period: PositiveCount
     reduction_factor: Factor
-    accelerators_per_trial: Amount
-    cpus_per_trial: Amount
+    accelerators_per_trial: Held
+    cpus_per_trial: Held
     """As the accelerators, of a trial or of the cohort that it trains in."""
     dataset: DatasetRecord
     versions: Mapping[str, str]
@@ -143,9 +143,9 @@ class EpochMetrics(Record):
     train_accuracy: Share
     validation_loss: float | None
     validation_accuracy: Share
-    learning_rate: Amount
+    learning_rate: Rate
     """In the epoch's last step."""
-    seconds: Amount
+    seconds: Seconds
     """Wall time of the epoch, training and validation."""
     num_sharing: PositiveCount = 1
     """Trials that trained in the same pass of a cohort."""
