@@ -34,7 +34,7 @@ metrics = st.builds(
     validation_loss=st.none() | st.floats(0, 100),
     validation_accuracy=accuracies,
     learning_rate=accuracies,
-    seconds=st.floats(0, 1e6),
+    seconds=st.floats(0, 1e6, exclude_min=True),
 )
 progress = st.builds(
     SweepProgress,
@@ -123,6 +123,8 @@ def test_a_time_that_is_no_instant_is_damage(at: str, sweep_record: SweepRecord,
         ({"reduction_factor": 1}, "reduction_factor"),
         *(({"hardware": {"cpus": number}}, "hardware") for number in ("many", "nan", "inf", "-1", "")),
         ({"hardware": {"cpus": "2", "accelerators": "A100"}}, "hardware"),
+        ({"hardware": {"cpus": "1e300"}}, "hardware"),
+        *(({name: share}, name) for name in ("cpus_per_trial", "accelerators_per_trial") for share in (5e-324, 1e300)),
     ],
 )
 def test_a_sweep_that_cannot_be_is_damage(sweep_record: SweepRecord, change: dict[str, object], names: str) -> None:
@@ -144,19 +146,20 @@ def test_a_budget_that_cannot_be_is_damage_of_the_sweep_that_it_names(
         _ = replace(sweep_record, **change).budget
 
 
-@pytest.mark.parametrize("change", [{"epoch": 0}, {"ended_at": "soon"}])
+@pytest.mark.parametrize("change", [{"epoch": 0}, {"ended_at": "soon"}, {"seconds": 0.0}, {"seconds": 1e308}])
 def test_a_line_that_cannot_be_is_damage(epoch_metrics: list[EpochMetrics], change: dict[str, object]) -> None:
     with pytest.raises(RecordError, match=next(iter(change))):
         EpochMetrics.from_json(json.dumps(json.loads(epoch_metrics[0].to_json()) | change))
 
 
 def test_a_data_set_has_images_to_validate_on(sweep_record: SweepRecord) -> None:
-    """Every interval divides by their number."""
-    text = sweep_record.to_json().replace(
-        f'"num_validation": {sweep_record.dataset.num_validation}', '"num_validation": 0'
-    )
-    with pytest.raises(RecordError, match="num_validation"):
-        SweepRecord.from_json(text)
+    """Every interval divides by their number; a plan has a count for each."""
+    for num in (0, 10**9):
+        text = sweep_record.to_json().replace(
+            f'"num_validation": {sweep_record.dataset.num_validation}', f'"num_validation": {num}'
+        )
+        with pytest.raises(RecordError, match="num_validation"):
+            SweepRecord.from_json(text)
 
 
 def test_a_missing_field_is_named(trial_record: TrialRecord) -> None:

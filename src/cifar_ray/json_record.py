@@ -21,14 +21,22 @@ def is_instant(text: str) -> bool:
         return False
 
 
+def is_share(amount: float) -> bool:
+    """Whether Ray can give a trial so much of a resource, of which it counts ten thousandths."""
+    return amount == 0 or amount >= 0.0001
+
+
 DAMAGED = "the record is damaged or from another version"
 """What to think of one that is not as its type says."""
 
 # bounds of a record's field, checked when it is read
 Share = Annotated[float, Interval(ge=0, le=1)]
-Amount = Annotated[float, Ge(0)]
+Amount = Annotated[float, Interval(ge=0, le=2**53)]
+Seconds = Annotated[float, Interval(gt=0, le=2**53)]
+Rate = Annotated[float, Ge(0)]
+Held = Annotated[Amount, Predicate(is_share)]
 Count = Annotated[int, Interval(ge=0, le=2**53)]
-PositiveCount = Annotated[int, Interval(ge=1, le=2**53)]
+PositiveCount = Annotated[int, Interval(ge=1, le=10**7)]
 Factor = Annotated[int, Interval(ge=2, le=2**53)]
 Instant = Annotated[str, Predicate(is_instant)]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -19,18 +18,29 @@ from cifar_ray.settings import read_settings
 
 PACKAGES = ("cifar-ray", "torch", "torchvision", "pytorch-lightning", "ray", "numpy", "pillow")
 GIT_TIMEOUT_S = 10
+MAX_DEVICES = 10**9
+"""Cores or accelerators that a sweep's nodes may have."""
 
 
 def has_numbers(hardware: Mapping[str, str]) -> bool:
     """Whether its cores and accelerators are numbers."""
     try:
-        return all(0 <= float(hardware.get(name, "0")) < math.inf for name in ("cpus", "accelerators"))
+        return all(0 <= float(hardware.get(name, "0")) <= MAX_DEVICES for name in ("cpus", "accelerators"))
     except ValueError:
         return False
 
 
 Hardware = Annotated[Mapping[str, str], Predicate(has_numbers)]
 """What a sweep's nodes have, by name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interruption(Record):
+    """A driver's end before its sweep had ended, where the driver could still record it."""
+
+    at: Instant
+    """ISO 8601, UTC."""
+    why: str
 
 
 @dataclass(frozen=True, kw_only=True)

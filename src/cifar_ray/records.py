@@ -9,8 +9,20 @@ from typing import Any, Literal
 
 from cifar_ray.errors import ConfigurationError, RecordError
 from cifar_ray.finals import Finals
-from cifar_ray.json_record import DAMAGED, Amount, Count, Factor, Instant, PositiveCount, Record, Share
-from cifar_ray.provenance import Hardware, Resumption
+from cifar_ray.json_record import (
+    DAMAGED,
+    Amount,
+    Count,
+    Factor,
+    Held,
+    Instant,
+    PositiveCount,
+    Rate,
+    Record,
+    Seconds,
+    Share,
+)
+from cifar_ray.provenance import Hardware, Interruption, Resumption
 from cifar_ray.resource_use import Cost, Device
 from cifar_ray.scrutiny import Calibration, Mistake, ReliabilityBin, Robustness, SeedScore
 from cifar_ray.studies.study import VALIDATION_SHARE, Budget, Searcher
@@ -40,15 +52,6 @@ class DatasetRecord(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Interruption(Record):
-    """A driver's end before its sweep had ended, where the driver could still record it."""
-
-    at: Instant
-    """ISO 8601, UTC."""
-    why: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class SweepRecord(Record):
     """What a sweep set out to do, and on what."""
 
@@ -60,8 +63,8 @@ class SweepRecord(Record):
     max_epochs: PositiveCount
     grace_period: PositiveCount
     reduction_factor: Factor
-    accelerators_per_trial: Amount
-    cpus_per_trial: Amount
+    accelerators_per_trial: Held
+    cpus_per_trial: Held
     """As the accelerators, of a trial or of the cohort that it trains in."""
     dataset: DatasetRecord
     versions: Mapping[str, str]
@@ -141,9 +144,9 @@ class EpochMetrics(Record):
     train_accuracy: Share
     validation_loss: float | None
     validation_accuracy: Share
-    learning_rate: Amount
+    learning_rate: Rate
     """In the epoch's last step."""
-    seconds: Amount
+    seconds: Seconds
     """Wall time of the epoch, training and validation."""
     num_sharing: PositiveCount = 1
     """Trials that trained in the same pass of a cohort."""

@@ -18,6 +18,7 @@ from cifar_ray.planning.finished_sweep import FinishedSweep
 
 RESULTS = str(Path(__file__).parents[2] / "docs" / "results")
 ALONE, COHORT = "cnn-20261123-140840-f23b", "cnn-20261123-202106-86f1"
+FAST = "fast-20261127-103736-1b5cbc14"
 SMALL = ("--trials", "8", "--workers", "1,2", "--reduction-factor", "4", "--simulations", "3")
 
 
@@ -126,6 +127,11 @@ def test_cpu_in_small_letters_is_no_accelerator(tmp_path: Path) -> None:
             f"is a store of sweeps, and no sweep\nhint: name one of them: {RESULTS}/resnet18-",
         ),
         (["resnet", "--curves", ALONE, "--storage", RESULTS], "is of the study cnn"),
+        (
+            ["fast", "--curves", f"{RESULTS}/{FAST}/{FAST}-finals"],
+            f"is the finals of {FAST}, of its best configurations alone\nhint: take the curves of that sweep: --curves "
+            f"{RESULTS}/{FAST}\n",
+        ),
         (["cnn", "--curves", ALONE, "--storage", RESULTS], "trained individually"),
         *((["cnn", "--accelerator", name], f"--accelerator: {name!r} is no type") for name in ("", " ")),
         (["cnn", "--reduction-factor", "0.5"], "write them as in --reduction-factor 2,4,8"),
@@ -158,6 +164,10 @@ def test_what_is_wrong_in_itself_is_refused_without_a_wait_for_ray() -> None:
         ("sweep.json", '"cpus": "2"', '"cpus": "two"', "sweep.json: SweepRecord.hardware: "),
         ("metrics.jsonl", '"epoch":1,', '"epoch":0,', "metrics.jsonl, line 1: EpochMetrics.epoch: "),
         ("metrics.jsonl", "+00:00", "", "metrics.jsonl, line 1: EpochMetrics.ended_at: "),
+        *(
+            ("metrics.jsonl", f'"epoch":{epoch},', '"epoch":3,', "metrics.jsonl: not each epoch of t")
+            for epoch in (1, 2, 4)
+        ),
         ("trials/t0000/trial.json", '"at": "', '"at": "x', "trials/t0000/trial.json: TrialRecord.events.0.at: "),
         (
             "trials/t0000/trial.json",

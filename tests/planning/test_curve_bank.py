@@ -8,7 +8,7 @@ from statistics import mean
 import pytest
 
 from cifar_ray.errors import ConfigurationError
-from cifar_ray.planning.curve_bank import SHIFT, CurveBank, TrialCurve
+from cifar_ray.planning.curve_bank import SHIFT, CurveBank, TrialCurve, _Neighbours
 from cifar_ray.planning.curve_model import NUM_IMAGES, expected_best, model_bank
 from cifar_ray.planning.curve_source import modelled
 from cifar_ray.studies import get_study
@@ -35,6 +35,31 @@ def test_the_nearest_are_taken_and_the_farthest_left() -> None:
     made = bank([0.3], *near, [0.9, 0.1], max_epochs=2)
     ends = {made._rows[0][way][1] for way in range(len(made._rows[0]))}
     assert min(ends) > 0.49
+
+
+@pytest.mark.parametrize("digits", [1, 3, 16])
+def test_of_equally_near_ones_the_first_are_taken(digits: int) -> None:
+    """As if all longer ones were sorted."""
+    rng = random.Random(0)
+    curves = [[round(rng.random(), digits) for _ in range(rng.choice((1, 2, 8)))] for _ in range(60)]
+    for epoch in (1, 2):
+        longer = [curve for curve in curves if len(curve) > epoch]
+        for accuracy in [curve[-1] for curve in curves]:
+            in_order = sorted(longer, key=lambda curve: abs(curve[epoch - 1] - accuracy))
+            assert _Neighbours(curves).nearest(accuracy, epoch) == in_order[:3]
+
+
+def test_a_bank_of_many_curves_that_were_cut_off_is_made_without_comparing_each_with_all() -> None:
+    class Counted(list[float]):
+        num = 0
+
+        def __len__(self) -> int:
+            Counted.num += 1
+            return super().__len__()
+
+    rows = [Counted([0.001 * index]) for index in range(200)]
+    bank(*rows, [0.1, 0.2, 0.3], max_epochs=3)
+    assert Counted.num < 50 * len(rows)
 
 
 def test_draws_are_whole_images_and_no_better_than_the_best() -> None:

@@ -78,9 +78,19 @@ def test_it_makes_the_sweep_that_was_planned(name: str, epochs: int | None, sear
     assert adapted == replace(study, budget=budget)
 
 
-def test_trials_get_the_cores_that_they_had_in_the_sweep_whose_times_these_are(alone: FinishedSweep) -> None:
-    wide = replace(alone, sweep=replace(alone.sweep, cpus_per_trial=2.0))
-    for sweep, cpus in ((alone, None), (wide, 2.0)):
-        plan = make(get_study("cnn"), [sweep], no_cohort=True, trials=[8], reduction_factors=[4])
+def test_trials_get_the_share_of_a_node_that_they_had_in_the_sweep_whose_times_these_are(alone: FinishedSweep) -> None:
+    for had, cpus, accelerators in (
+        ((1.0, 0.0), None, 0),
+        ((2.0, 0.0), 2.0, 0),
+        ((1.0, 0.25), None, None),
+        ((4.0, 0.25), 4.0, None),
+        # as in full: a sixth that is rounded up fits five times
+        ((1.0, 1 / 6), None, 1 / 6),
+        ((2.0, 1.0), 2.0, 1.0),
+    ):
+        sweep = replace(alone.sweep, cpus_per_trial=had[0], accelerators_per_trial=had[1])
+        timed_on = replace(alone, sweep=sweep)
+        plan = make(get_study("cnn"), [timed_on], no_cohort=True, trials=[8], reduction_factors=[4])
         options = options_of(plan_command(plan))
-        assert (options.no_cohort, options.cpus_per_trial, options.accelerators_per_trial) == (True, cpus, 0)
+        given = (options.no_cohort, options.cpus_per_trial, options.accelerators_per_trial)
+        assert given == (True, cpus, accelerators)

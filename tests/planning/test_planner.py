@@ -24,7 +24,8 @@ from cifar_ray.planning.plan_view import plan_renderable
 from cifar_ray.planning.planner import Request, _grid, make_plan
 from cifar_ray.planning.worker_shape import worker_shape
 from cifar_ray.prices import Prices
-from cifar_ray.records import EpochMetrics, Interruption, Outcome, TrialRecord
+from cifar_ray.provenance import Interruption, Resumption
+from cifar_ray.records import EpochMetrics, Outcome, TrialRecord
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Study, get_study
 from cifar_ray.studies.study import MAX_TRIALS
@@ -267,6 +268,12 @@ def test_curves_that_do_not_fit_are_refused(results: RunStore, alone: FinishedSw
         measured([cohort], study, is_cohort=True, accelerator="A100", epoch_s=None)
     with pytest.raises(ConfigurationError, match="end at epoch 30"):
         measured([cohort], study.with_budget(max_epochs=31), is_cohort=True, accelerator=None, epoch_s=None)
+    # resumed on another type
+    first, later = ({"cpus": "8", "accelerator_types": types} for types in ("A100", "T4"))
+    resumption = Resumption(at=alone.sweep.started_at, commit=None, versions={}, hardware=later)
+    mixed = replace(alone.sweep, accelerators_per_trial=0.5, hardware=first, resumptions=(resumption,))
+    with pytest.raises(ConfigurationError, match="timed on A100, T4, not on A100"):
+        measured([replace(alone, sweep=mixed)], study, is_cohort=False, accelerator="A100", epoch_s=None)
     other = replace(alone.sweep.dataset, fingerprint="0" * 64, name="shapes")
     with pytest.raises(ConfigurationError, match="different images"):
         measured(
@@ -528,3 +535,11 @@ def test_twice_a_large_studys_trials_are_no_more_than_a_sweep_may_have() -> None
     study = get_study("resnet").with_budget(num_trials=60_000)
     shape = worker_shape(study, is_cohort=False, has_accelerators=True, timed_on=None)
     assert _grid(Request(study=study), shape).trials == [30_000, 60_000, MAX_TRIALS]
+
+
+def test_many_workers_are_simulated_less_often() -> None:
+    """Each simulation makes them all."""
+    study = get_study("resnet")
+    shape = worker_shape(study, is_cohort=False, has_accelerators=True, timed_on=None)
+    grids = [_grid(Request(study=study, workers=workers), shape) for workers in ([1, 2, 4, 8], [10_000], [100_000])]
+    assert [grid.num_seeds for grid in grids] == [50, 4, 1]

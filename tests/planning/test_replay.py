@@ -76,6 +76,12 @@ def test_a_searcher_that_learns_is_replayed_as_narrow_as_it_ran(alone: FinishedS
     assert replay(tpe).busy_s / replay(tpe).wall_s < 0.7 * replay(few).busy_s / replay(few).wall_s
 
 
+def test_a_machine_of_many_cores_is_replayed_as_far_as_trials_fill_it(alone: FinishedSweep) -> None:
+    huge = replace(alone, sweep=replace(alone.sweep, hardware={"cpus": "10000000"}))
+    assert fleet_of(huge.sweep).num_workers == 30
+    assert replay(huge).num_epochs >= 30
+
+
 @pytest.mark.parametrize(("name", "num_epochs"), [("deep", 12), ("deep_short", 16), ("speed_runs", 13)])
 def test_finals_take_as_long_as_they_took(
     name: str, num_epochs: int, results: RunStore, request: pytest.FixtureRequest

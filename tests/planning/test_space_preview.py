@@ -60,6 +60,8 @@ def test_in_a_uniform_range_near_is_a_share_of_it() -> None:
     assert (preview.num_repeated, preview.num_corners, preview.refused) == (0, 2, {})
     # at most ten values can lie farther than a tenth from one another
     assert 90 <= preview.num_near < 100
+    tiny = replace(study, space={"mixup": Range(0, 4e-324)})
+    assert preview_space(tiny.with_budget(num_trials=10), seed=0).num_repeated == 8
     whole = replace(study, space={"cutout": Range(0, 1, is_whole=True), "batch_size": Choice((64,))})
     preview = preview_space(whole.with_budget(num_trials=10), seed=0)
     assert (preview.num_repeated, preview.num_near, preview.num_combinations) == (8, 0, 1)

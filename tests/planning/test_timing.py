@@ -17,7 +17,8 @@ from cifar_ray.planning.timing import (
     num_places,
 )
 from cifar_ray.progress.asha import PASS_EACH, PASS_FIXED
-from cifar_ray.records import EpochMetrics, Interruption, SweepRecord, SweepResult, TrialEvent, TrialRecord
+from cifar_ray.provenance import Interruption
+from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TrialEvent, TrialRecord
 
 
 def at(second: float) -> str:

@@ -11,7 +11,8 @@ from browser import REAL, RESULTS, copied_sweeps, option_of, save_page
 from playwright.sync_api import Page
 
 from cifar_ray.finals import Finals
-from cifar_ray.records import EpochMetrics, Interruption, SweepRecord, SweepResult, TestScores, TrialRecord
+from cifar_ray.provenance import Interruption
+from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.storage import layout
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore

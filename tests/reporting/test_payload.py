@@ -8,8 +8,8 @@ import pytest
 
 from cifar_ray.errors import RecordError
 from cifar_ray.finals import Finals
-from cifar_ray.provenance import Resumption
-from cifar_ray.records import EpochMetrics, Interruption, SweepRecord, SweepResult, TestScores, TrialRecord
+from cifar_ray.provenance import Interruption, Resumption
+from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.reporting.payload import page_payload, sweep_payload, sweep_rows, to_json
 from cifar_ray.statistics import wilson_interval
 from cifar_ray.storage import layout

@@ -3,8 +3,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from cifar_ray.finals import Finals
-from cifar_ray.provenance import Resumption
-from cifar_ray.records import Interruption, SweepRecord, SweepResult, TestScores
+from cifar_ray.provenance import Interruption, Resumption
+from cifar_ray.records import SweepRecord, SweepResult, TestScores
 from cifar_ray.reporting.tables import confusion_table, report_markdown, scores_table
 from cifar_ray.scrutiny import SeedScore
 

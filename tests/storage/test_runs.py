@@ -13,8 +13,8 @@ from cifar_ray.errors import (
     SweepExistsError,
     UnknownNameError,
 )
-from cifar_ray.provenance import Resumption
-from cifar_ray.records import EpochMetrics, Interruption, SweepRecord, SweepResult, TrialRecord
+from cifar_ray.provenance import Interruption, Resumption
+from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TrialRecord
 from cifar_ray.storage import layout
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.lease import Lease, LeaseRecord

@@ -28,7 +28,8 @@ from cifar_ray.cli.connection import connect_runs
 from cifar_ray.cluster.local import LocalCluster
 from cifar_ray.cluster.ports import free_ports
 from cifar_ray.errors import ConfigurationError
-from cifar_ray.records import EpochMetrics, Interruption, SweepRecord
+from cifar_ray.provenance import Interruption
+from cifar_ray.records import EpochMetrics, SweepRecord
 from cifar_ray.settings import read_settings
 from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore

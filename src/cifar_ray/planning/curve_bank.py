@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import random
+from bisect import bisect
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,11 +55,11 @@ class CurveBank:
             )
         self.num_images = num_images
         self._epoch_s = [curve.epoch_s for curve in curves]
-        rng = random.Random(0)
+        rng, neighbours = random.Random(0), _Neighbours(finite)
         self._rows = [
             [np.array(curve.accuracies[:max_epochs])]
             if curve.has_diverged or len(curve.accuracies) >= max_epochs
-            else [np.array(_complete(curve.accuracies, finite, max_epochs, rng)) for _ in range(NUM_COMPLETIONS)]
+            else [np.array(_complete(curve.accuracies, neighbours, max_epochs, rng)) for _ in range(NUM_COMPLETIONS)]
             for curve in curves
         ]
 
@@ -81,13 +84,35 @@ class CurveBank:
         return TrialCurve(accuracies=accuracies.tolist(), epoch_s=self._epoch_s[index])
 
 
-def _complete(
-    accuracies: Sequence[float], finite: Sequence[Sequence[float]], max_epochs: int, rng: random.Random
-) -> list[float]:
+class _Neighbours:
+    """Finds the longer curves that are nearest where one ends; of equally near ones, the first."""
+
+    def __init__(self, curves: Sequence[Sequence[float]]) -> None:
+        self._curves = curves
+        # all curves that end at one epoch are compared with the same ones
+        self._longer = cache(self._sort)
+
+    def nearest(self, accuracy: float, epoch: int) -> list[Sequence[float]]:
+        """The NUM_NEIGHBOURS curves beyond `epoch` that are nearest to the accuracy there, or all if they are fewer."""
+        values, groups = self._longer(epoch)
+        place = bisect(values, accuracy)
+        around = groups[max(0, place - NUM_NEIGHBOURS) : place + NUM_NEIGHBOURS]
+        near = sorted((abs(self._curves[each][epoch - 1] - accuracy), each) for group in around for each in group)
+        return [self._curves[each] for _, each in near[:NUM_NEIGHBOURS]]
+
+    def _sort(self, epoch: int) -> tuple[list[float], list[list[int]]]:
+        """The accuracies there, in order, and the first curves that have each."""
+        groups = defaultdict[float, list[int]](list)
+        for index, curve in enumerate(self._curves):
+            if len(curve) > epoch and len(group := groups[curve[epoch - 1]]) < NUM_NEIGHBOURS:
+                group.append(index)
+        values = sorted(groups)
+        return values, [groups[value] for value in values]
+
+
+def _complete(accuracies: Sequence[float], neighbours: _Neighbours, max_epochs: int, rng: random.Random) -> list[float]:
     row = list(accuracies)
-    while (position := len(row)) < max_epochs:
-        longer = [each for each in finite if len(each) > position]
-        longer.sort(key=lambda each: abs(each[position - 1] - row[-1]))
-        chosen = rng.choice(longer[:NUM_NEIGHBOURS])
-        row += [row[-1] + each - chosen[position - 1] for each in chosen[position:max_epochs]]
+    while (epoch := len(row)) < max_epochs:
+        chosen = rng.choice(neighbours.nearest(row[-1], epoch))
+        row += [row[-1] + each - chosen[epoch - 1] for each in chosen[epoch:max_epochs]]
     return row

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
@@ -20,6 +21,7 @@ from cifar_ray.studies.trial_config import DEFAULTS, DESCRIPTIONS
 
 CPU = "CPU"
 """Stands for CPU cores where an accelerator type is expected."""
+_UNKNOWN = "accelerators of unknown type"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +35,11 @@ class FinishedSweep:
 
     @property
     def accelerator(self) -> str:
-        """The accelerator type that it ran on, by Ray's name; CPU where it used none."""
+        """The accelerator types that it and its resumptions ran on, by Ray's names; CPU where it used none."""
         if not self.sweep.accelerators_per_trial:
             return CPU
-        return self.sweep.hardware.get("accelerator_types") or "accelerators of unknown type"
+        nodes = (self.sweep.hardware, *(each.hardware for each in self.sweep.resumptions))
+        return ", ".join(sorted({kind for each in nodes for kind in _types_on(each)}))
 
     @property
     def is_whole(self) -> bool:
@@ -47,7 +50,7 @@ class FinishedSweep:
         """The curve of each trial that did not fail, in the order of starts or, in cohorts, of first reports.
 
         A first epoch may include one-off work such as compilation: in a trial's mean it counts no more than the
-        slowest of its later epochs or, where it has none, of all trials'.
+        slowest of its later epochs or, where it has none, of all trials'. RecordError where it lacks or repeats one.
         """
         slowest_s = max((line.seconds for line in self.metrics if line.epoch > 1), default=math.inf)
         lines: defaultdict[str, list[EpochMetrics]] = defaultdict(list)
@@ -58,6 +61,9 @@ class FinishedSweep:
         for trial in sorted(self.trials, key=lambda each: places.get(each.trial_id, 0)):
             if trial.outcome == "failed" or not (own := lines[trial.trial_id]):
                 continue
+            if [line.epoch for line in own] != [*range(1, len(own) + 1)]:
+                where = layout.metrics(self.sweep.sweep_id)
+                raise RecordError(f"{where}: not each epoch of {trial.trial_id} once, from the first", DAMAGED)
             first_s, *later_s = (line.seconds for line in own)
             found.append(
                 TrialCurve(
@@ -73,7 +79,7 @@ def read_finished(runs: RunStore, sweep_id: str, study: Study) -> FinishedSweep:
     """Read a sweep's records, without its finals.
 
     ConfigurationError where it has not finished, has no epoch of a trial that did not fail, or is of a population,
-    another study, or trains given configurations (--best-of); RecordError where a record is damaged.
+    another study, or trains given configurations (--best-of, finals); RecordError where a record is damaged.
     """
     sweep, result = runs.sweep(sweep_id), runs.result(sweep_id)
     if sweep.searcher == "pbt":
@@ -85,6 +91,12 @@ def read_finished(runs: RunStore, sweep_id: str, study: Study) -> FinishedSweep:
         raise ConfigurationError(
             f"sweep {sweep_id} is of what --best-of {sweep.best_of} gave, not of what the study draws",
             "take curves of a sweep that drew its trials",
+        )
+    if sweep.parent is not None:
+        raise ConfigurationError(
+            f"sweep {sweep_id} is the finals of {sweep.parent}, of its best configurations alone",
+            # in whose folder they are
+            f"take the curves of that sweep: --curves {shlex.quote(runs.objects.uri)}",
         )
     if sweep.study != study.name:
         raise ConfigurationError(
@@ -109,6 +121,10 @@ def read_finished(runs: RunStore, sweep_id: str, study: Study) -> FinishedSweep:
     if not found.curves():
         raise ConfigurationError(f"no trial of sweep {sweep_id} finished an epoch unharmed", "take other --curves")
     return found
+
+
+def _types_on(hardware: Mapping[str, str]) -> list[str]:
+    return (hardware.get("accelerator_types") or _UNKNOWN).split(", ")
 
 
 def _check_configs(sweep_id: str, trials: Sequence[TrialRecord]) -> None:

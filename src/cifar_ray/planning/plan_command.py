@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 
 from cifar_ray.planning.plan import Plan
-from cifar_ray.planning.worker_shape import worker_shape
 from cifar_ray.studies import as_defined
 
 
@@ -41,16 +40,25 @@ def _option(flag: str, value: object, usual: object) -> list[str]:
 
 
 def _share(plan: Plan) -> list[str]:
-    """The flags for a trial's cores or accelerators in the sweep whose times are used, if unusual.
+    """The flags for a trial's cores and accelerators in the sweep whose times are used, if unusual.
 
     A trial that is to train on cores asks for no accelerator, which it would get on a cluster that has some.
     """
-    shape = plan.shape
+    shape, timed_on = plan.shape, plan.source.timed_on
     if shape.is_cohort:
         return []
-    on_cores = shape.unit == "core"
-    words = ["--accelerators-per-trial", "0"] if on_cores else []
-    if shape == worker_shape(plan.study, is_cohort=False, has_accelerators=not on_cores, timed_on=None):
-        return words
-    flag = "--cpus-per-trial" if on_cores else "--accelerators-per-trial"
-    return [*words, flag, f"{shape.units / shape.places:g}"]
+    if shape.unit == "core":
+        return ["--accelerators-per-trial", "0", *_option("--cpus-per-trial", _amount(shape.units), "1")]
+    if timed_on is None or not timed_on.sweep.accelerators_per_trial:
+        return []
+    cpus, accelerators = timed_on.sweep.cpus_per_trial, timed_on.sweep.accelerators_per_trial
+    usual = _amount(plan.study.accelerators_per_trial)
+    return [
+        *_option("--cpus-per-trial", _amount(cpus), "1"),
+        *_option("--accelerators-per-trial", _amount(accelerators), usual),
+    ]
+
+
+def _amount(number: float) -> str:
+    """In full: a share that is rounded up fits an accelerator less often."""
+    return repr(float(number)).removesuffix(".0")

@@ -23,7 +23,8 @@ WORKERS = (1, 2, 4, 8)
 REDUCTION_FACTORS = (2, 4, 8)
 USUAL_SEEDS = 50
 MOST_SIMULATED = 400_000
-"""Simulated trials of up to USUAL_EPOCHS, over all set-ups and seeds, if no seeds are given: some ten seconds."""
+"""Simulated trials of up to USUAL_EPOCHS, or workers where they are more, over all set-ups and seeds, if no seeds are
+given: some ten seconds."""
 USUAL_EPOCHS = 50
 MAX_SETUPS = 200
 SPOT_PREEMPTIONS_PER_HOUR = 0.05
@@ -116,7 +117,8 @@ def _grid(request: Request, shape: WorkerShape) -> Grid:
         factors = request.reduction_factors or sorted({*REDUCTION_FACTORS, budget.reduction_factor})
     if (num_setups := len(workers) * len(trials) * len(factors)) > MAX_SETUPS:
         raise ConfigurationError(f"{num_setups} set-ups are too many", f"ask for at most {MAX_SETUPS}")
-    num_all = len(workers) * (len(factors) * sum(trials) + budget.num_trials)
+    # workers are made anew for each sweep
+    num_all = sum(max(each, number) for each in workers for number in (*len(factors) * [*trials], budget.num_trials))
     weight = max(1.0, budget.max_epochs / USUAL_EPOCHS)
     return Grid(
         study=request.study,

@@ -34,4 +34,5 @@ def replay(finished: FinishedSweep) -> SimulatedSweep:
 def fleet_of(sweep: SweepRecord) -> Fleet:
     """The fleet that the sweep ran on: a worker for each place, or for each cohort that there was room for."""
     places = max_cohort_size(sweep.cpus_per_trial) if sweep.is_cohort else 1
-    return Fleet(num_workers=num_places(sweep), places=places, is_cohort=sweep.is_cohort)
+    # more than trials would stay empty
+    return Fleet(num_workers=min(num_places(sweep), sweep.num_trials), places=places, is_cohort=sweep.is_cohort)

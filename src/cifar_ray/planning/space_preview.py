@@ -92,7 +92,7 @@ def _position(domain: Range, value: float) -> float:
     """In its range, by steps that are still near."""
     if domain.is_log:
         return math.log(value) / math.log1p(NEAR)
-    return value / (NEAR * (domain.high - domain.low))
+    return value / (domain.high - domain.low) / NEAR
 
 
 def _corners(study: Study, seed: int) -> tuple[list[tuple[Any, ...]], bool]:

@@ -20,8 +20,8 @@ from cifar_ray.errors import (
 )
 from cifar_ray.json_record import Record
 from cifar_ray.progress.counting import recounted
-from cifar_ray.provenance import Resumption, now, seconds_between
-from cifar_ray.records import EpochMetrics, Interruption, SweepRecord, SweepResult, TestScores, TrialRecord
+from cifar_ray.provenance import Interruption, Resumption, now, seconds_between
+from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.resource_use import ResourceUse
 from cifar_ray.settings import check_no_user
 from cifar_ray.storage import layout

@@ -125,7 +125,7 @@ def _draw(study: Study) -> list[dict[str, Any]]:
 def _settings(table: str, written: object) -> dict[str, Any]:
     """The table, if it is one of settings."""
     if not isinstance(written, dict):
-        raise ConfigurationError(f"{table} is {written!r}", f"write it as a table, [{table}]")
+        raise ConfigurationError(f"{table} is {reprlib.repr(written)}", f"write it as a table, [{table}]")
     for setting in written:
         for owner, place in _PLACES.items():
             if setting in owner.__dataclass_fields__:
@@ -151,4 +151,4 @@ def _domain(setting: str, written: Any) -> dict[str, Any]:
                 return asdict(Range(low, high, is_log="uniform" not in written, is_whole=kind is int))
             except ConfigurationError as error:
                 raise ConfigurationError(f"{setting}: {error.message}", error.hint) from error
-    raise ConfigurationError(f"{setting} is {written!r}", hint)
+    raise ConfigurationError(f"{setting} is {reprlib.repr(written)}", hint)

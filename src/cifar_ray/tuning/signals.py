@@ -15,8 +15,7 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from cifar_ray.errors import InterruptedSweepError, StorageError, SweepHeldError
-from cifar_ray.provenance import now
-from cifar_ray.records import Interruption
+from cifar_ray.provenance import Interruption, now
 from cifar_ray.storage.lease import Lease
 from cifar_ray.storage.object_store import ObjectStore
 from cifar_ray.storage.patient_store import PatientStore
