@@ -73,7 +73,6 @@ class SweepRecord(Record):
     """Of the source that began it, where it is known."""
     hardware: Hardware
     started_at: Instant
-    """ISO 8601, UTC."""
     searcher: Searcher = "random"
     """Who chose the configurations."""
     is_cohort: bool = False
