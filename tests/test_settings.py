@@ -164,6 +164,8 @@ def test_a_password_that_mlflow_would_cut_in_two_is_refused_and_not_repeated(uri
     [
         *("http://me:SE%2FCRET@host:5000/x", "http://me:SE$!CRET@host", "postgresql+psycopg2://me:SECRET@host/db"),
         *("http://host:5000", "http://host/a@b", "sqlite:////home/me@x/ml.db", "databricks", "./a:b/ml", "me@host"),
+        *("http://host:5000/a@b", "http://[::1]:5000/a@b", "file:/home/me@x/ml"),
+        "postgresql://me:SECRET@host/db?options=a@b",
     ],
 )
 def test_what_mlflow_understands_is_left_to_it(uri: str) -> None:

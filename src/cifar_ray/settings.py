@@ -25,8 +25,8 @@ _TRACKER_HINT = (
     "name the host alone: they go into MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD; or write them in percent "
     "encoding (/ is %2F)"
 )
-_USER = re.compile(r"[^:/@]+://[\w.~!$&'()*+,;=:@%-]+@[^@]*", re.ASCII)
-"""A URI from which any message's user and password can be cut: `errors.without_user` knows where they end."""
+_AUTHORITY = re.compile(r"([\w.~!$&'()*+,;=:@%-]*@)?(\[[\da-fA-F:.]+\]|[\w.~%-]*)(:\d*)?", re.ASCII)
+"""Of a URI whose user and password can be cut from any message: `errors.without_user` finds where they end."""
 _DATA_WORD = re.compile("cifar10|auto|shapes(:[0-9]{1,6})?")
 _POOL = re.compile(
     r"(?P<name>[\w.-]+):max=(?P<max>\d{1,6}),cpu=(?P<cpu>\d{1,6}(?:\.\d+)?),gpu=(?P<gpu>\d{1,6}(?:\.\d+)?)"
@@ -144,20 +144,19 @@ def check_no_user(name: str, uri: str | None) -> str | None:
 
     They would be printed, and be in a job's command, which Ray shows to everyone with access to the cluster.
     """
-    if _has_user(uri or ""):
+    scheme, separator, rest = (uri or "").partition("://")
+    # a secret key may have a slash; in the prefix of a bucket without keys, and in a folder's path, an @ is just an @
+    if re.match("(?s)(?=[^/]*[:@]).*@", rest) if separator else re.match("(?s)[^/@]*:.*@", scheme):
         raise ConfigurationError(f"the URI of {name} holds a user or keys", _KEYS_HINT)
     return uri
 
 
-def _has_user(uri: str) -> bool:
-    scheme, separator, rest = uri.partition("://")
-    # a secret key may have a slash; in the prefix of a bucket without keys, and in a folder's path, an @ is just an @
-    return bool(re.match("(?s)(?=[^/]*[:@]).*@", rest) if separator else re.match("(?s)[^/@]*:.*@", scheme))
-
-
 def _check_tracking(uri: str | None) -> str | None:
     """`uri`; ConfigurationError, which does not repeat it, where MLflow would take part of a password for a path."""
-    if _has_user(uri or "") and not _USER.fullmatch(uri or ""):
+    scheme, separator, rest = (uri or "").partition("://")
+    authority = re.split("[/?#]", rest)[0]
+    is_clear = _AUTHORITY.fullmatch(authority) if separator else not re.match("[^/@:]+:[^/].*@", scheme)
+    if "@" in (uri or "") and not is_clear:
         raise ConfigurationError("the user or password in MLFLOW_TRACKING_URI is not percent-encoded", _TRACKER_HINT)
     return uri
 

@@ -147,7 +147,7 @@ def test_a_studys_own_cluster_is_like_the_releases(chart: Chart) -> None:
 
 
 def test_a_study_that_changes_its_cluster_is_another_rayjob(chart: Chart) -> None:
-    """Without a clusterSelector KubeRay deletes the cluster that a RayJob ran on, and were it the release's."""
+    """Without a clusterSelector KubeRay deletes the cluster that a RayJob ran on, even the release's."""
     names = {
         is_own: one(chart.render(STORE | {"studies": {"cnn": {"enabled": True, "ownCluster": is_own}}}), "RayJob")[
             "metadata"

@@ -99,9 +99,5 @@ def test_extra_variables_are_none_of_the_charts_own(chart: Chart) -> None:
     containers = [each for pod in pods if component(pod) != "store" for each in pod["spec"]["containers"]]
     own = {variable["name"] for each in containers for variable in each["env"]}
     # which KubeRay sets unless they are there, or for which it refuses the cluster
-    operators = {"RAY_AUTH_MODE", "RAY_enable_autoscaler_v2"} | {
-        "RAY_REDIS_ADDRESS",
-        "REDIS_PASSWORD",
-        "REDIS_USERNAME",
-    }
+    operators = {"RAY_AUTH_MODE", "RAY_REDIS_ADDRESS", "RAY_enable_autoscaler_v2", "REDIS_PASSWORD", "REDIS_USERNAME"}
     assert own | operators == set(SCHEMA["properties"]["extraEnv"]["propertyNames"]["not"]["enum"])

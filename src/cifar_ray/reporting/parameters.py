@@ -116,7 +116,7 @@ def _coordinate(parameter: Mapping[str, Any], value: Any) -> Any:
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:
-    # which no NaN is, nor what a trial's file may have for an integer
+    # not NaN, nor an infinity, nor an integer that no float holds: a damaged record may have each
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 

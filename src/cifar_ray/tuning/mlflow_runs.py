@@ -55,7 +55,9 @@ class MLflowRuns(MLflowLoggerCallback):
 
     def _find(self, trial: Any) -> str | None:
         util = self.mlflow_util
-        sweep = f"tags.sweep_id = '{self._sweep.sweep_id}' and tags.started_at = '{self._sweep.started_at}'"
-        wanted = f"{sweep} and tags.trial_name = '{trial}'"
-        found = util._get_client().search_runs([util.experiment_id], wanted, max_results=1)
-        return str(found[0].info.run_id) if found else None
+        wanted = f"tags.sweep_id = '{self._sweep.sweep_id}' and tags.trial_name = '{trial}'"
+        for run in util._get_client().search_runs([util.experiment_id], wanted):
+            # runs of former versions say nothing of it
+            if run.data.tags.get("started_at", self._sweep.started_at) == self._sweep.started_at:
+                return str(run.info.run_id)
+        return None

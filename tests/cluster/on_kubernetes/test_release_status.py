@@ -55,9 +55,11 @@ def test_a_cluster_that_the_operator_has_not_seen_or_cannot_make(
 
 
 def test_pods_of_a_removed_worker_group_are_told(kubernetes: FakeKubernetes, api: KubernetesApi) -> None:
-    kubernetes.objects[f"{TEAM}/pods"] += [pod("left-1", group="t4", node_name="n"), pod("left-2", group="t4")]
+    going = pod("left-3", group="t4")
+    going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    kubernetes.objects[f"{TEAM}/pods"] += [pod("left-1", group="t4", node_name="n"), pod("left-2", group="t4"), going]
     (trouble,) = status(api).troubles
-    assert trouble.startswith("2 pods are of the worker group 't4', which the release no longer has")
+    assert "pods of worker group 't4', which the release no longer has and which hold up the autoscaler: 2; " in trouble
     assert trouble.endswith("--namespace team --selector ray.io/cluster=sweeps-cifar-ray,ray.io/group=t4")
 
 

@@ -186,6 +186,8 @@ def open_api(context: str | None = None, namespace: str | None = None) -> Kubern
     configuration = client.Configuration()
     try:
         merged = kube_config.KubeConfigMerger(kube_config.KUBE_CONFIG_DEFAULT_LOCATION).config
+        if merged is None:
+            raise config.ConfigException("there is none")
         # not load_kube_config, which does not tell the namespace; to ask for that needs a valid current context
         loader = kube_config.KubeConfigLoader(merged, active_context=context, config_base_path=None)
         loader.load_and_set(configuration)

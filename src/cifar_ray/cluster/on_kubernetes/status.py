@@ -82,10 +82,15 @@ def _failures(cluster: Json) -> list[str]:
 
 def _orphans(release: Release, pods: list[Json]) -> list[str]:
     """Of each group that was removed while it had pods: KubeRay leaves those, and Ray's autoscaler fails at them."""
+    harm = " and which hold up the autoscaler" if release.is_autoscaled else ""
     known = {HEAD_GROUP, *(str(group.get("groupName")) for group in release.groups)}
-    living = Counter(str(at(pod, "metadata", "labels", "ray.io/group")) for pod in pods if not is_ended(pod))
+    living = Counter(
+        str(at(pod, "metadata", "labels", "ray.io/group"))
+        for pod in pods
+        if not (is_ended(pod) or at(pod, "metadata", "deletionTimestamp"))
+    )
     return [
-        f"{num} pods are of the worker group {name!r}, which the release no longer has, and hold up the autoscaler:"
+        f"pods of worker group {name!r}, which the release no longer has{harm}: {num};"
         f" kubectl delete pods --namespace {release.namespace}"
         f" --selector ray.io/cluster={release.cluster_name},ray.io/group={name}"
         for name, num in sorted(living.items())
