@@ -7,16 +7,15 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.request import proxy_bypass_environment
 
 import pytest
 from click.testing import CliRunner
+from loopback_server import NotingServer, serving
 
 from cifar_ray.cli import job
 from cifar_ray.cli import local as command
@@ -43,29 +42,12 @@ NODES = [
 ]
 
 
-class Dashboard(BaseHTTPRequestHandler):
-    """Lists JOBS and NODES; as S3, it has every bucket."""
-
-    def do_GET(self) -> None:
-        self.do_HEAD()
-        nodes = {"data": {"result": {"result": NODES}}}
-        self.wfile.write(json.dumps(nodes if "nodes" in self.path else JOBS).encode())
-
-    def do_HEAD(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *arguments: object) -> None: ...
-
-
 @pytest.fixture
 def dashboard() -> Iterator[str]:
-    with HTTPServer(("127.0.0.1", 0), Dashboard) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    """Lists JOBS and NODES; as S3, it has every bucket."""
+    listed = {"data": {"result": {"result": NODES}}}
+    with serving(NotingServer(lambda path: json.dumps(listed if "nodes" in path else JOBS).encode())) as server:
+        yield server.url
 
 
 @pytest.fixture

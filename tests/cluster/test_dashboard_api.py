@@ -1,12 +1,11 @@
 """What is refused of a dashboard's answers, and of what answers in its place."""
 
 import json
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
+from loopback_server import NotingServer, serving
 
 from cifar_ray.cluster.dashboard_api import answers_without_token, living_nodes, running_jobs, versions
 from cifar_ray.errors import UnreachableError
@@ -14,44 +13,10 @@ from cifar_ray.errors import UnreachableError
 Ask = Callable[[str, str], object]
 
 
-class Dashboard(HTTPServer):
-    """Answers every request with these bytes, by HTTP where that has a status."""
-
-    status: int | None = 200
-    content = b"[]"
-    num_bytes: int | None = None
-    """That it says it has, if others than it has."""
-    asked: list[str | None]
-    """The token of each request."""
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class Answer(BaseHTTPRequestHandler):
-    server: Dashboard
-
-    def do_GET(self) -> None:
-        self.server.asked.append(self.headers["Authorization"])
-        if self.server.status:
-            self.send_response(self.server.status)
-            self.send_header("Content-Length", str(self.server.num_bytes or len(self.server.content)))
-            self.end_headers()
-        self.wfile.write(self.server.content)
-
-    def log_message(self, *arguments: object) -> None: ...
-
-
 @pytest.fixture
-def dashboard() -> Iterator[Dashboard]:
-    with Dashboard(("127.0.0.1", 0), Answer) as server:
-        server.asked = []
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+def dashboard() -> Iterator[NotingServer]:
+    with serving(NotingServer(b"[]")) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def nodes(*listed: object) -> object:
@@ -63,13 +28,13 @@ NODE = {"node_ip": "10.0.0.1", "resources_total": {"CPU": 2.0}, "labels": {}, "s
 
 
 def test_the_clusters_token_is_shown_whatever_proxy_there_is(
-    dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch
+    dashboard: NotingServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     assert running_jobs(dashboard.url, "secret") == []
     dashboard.content = json.dumps(nodes(NODE)).encode()
     assert [node.name for node in living_nodes(dashboard.url, None)] == ["10.0.0.1"]
-    assert dashboard.asked == ["Bearer secret", None]
+    assert dashboard.headers("Authorization") == ["Bearer secret", None]
 
 
 @pytest.mark.parametrize("ask", [running_jobs, living_nodes, versions])
@@ -87,7 +52,7 @@ def test_the_clusters_token_is_shown_whatever_proxy_there_is(
     ids=["refused", "busy", "a page", "no text", "cut off", "no HTTP", "nothing"],
 )
 def test_whatever_else_answers_there_is_no_dashboard(
-    dashboard: Dashboard, ask: Ask, status: int | None, content: bytes, num_bytes: int | None, says: str
+    dashboard: NotingServer, ask: Ask, status: int | None, content: bytes, num_bytes: int | None, says: str
 ) -> None:
     dashboard.status, dashboard.content, dashboard.num_bytes = status, content, num_bytes
     with pytest.raises(UnreachableError, match=says):
@@ -111,21 +76,21 @@ def test_where_nothing_listens_is_no_dashboard(ask: Ask) -> None:
         *((versions, answer) for answer in (None, [], {}, {"ray_version": "2"}, {"ray_version": "2", "data": [3]})),
     ],
 )
-def test_json_that_is_not_rays_is_refused(dashboard: Dashboard, ask: Ask, answer: Any) -> None:
+def test_json_that_is_not_rays_is_refused(dashboard: NotingServer, ask: Ask, answer: Any) -> None:
     dashboard.content = json.dumps(answer).encode()
     with pytest.raises(UnreachableError, match=r"in a way that is not Ray's"):
         ask(dashboard.url, "secret")
 
 
 @pytest.mark.parametrize(("status", "is_open"), [(200, True), (401, False), (403, False)])
-def test_whether_whoever_asks_is_let_in(dashboard: Dashboard, status: int, is_open: bool) -> None:
+def test_whether_whoever_asks_is_let_in(dashboard: NotingServer, status: int, is_open: bool) -> None:
     dashboard.status = status
     assert answers_without_token(dashboard.url) == is_open
-    assert dashboard.asked == [None]
+    assert dashboard.headers("Authorization") == [None]
 
 
 @pytest.mark.parametrize(("status", "content"), [(500, b"[]"), (200, b"<html>"), (None, b"")])
-def test_a_failure_does_not_pass_for_a_refusal(dashboard: Dashboard, status: int | None, content: bytes) -> None:
+def test_a_failure_does_not_pass_for_a_refusal(dashboard: NotingServer, status: int | None, content: bytes) -> None:
     """Else a cluster would seem to be closed that nobody has asked."""
     dashboard.status, dashboard.content = status, content
     with pytest.raises(UnreachableError):

@@ -1,16 +1,15 @@
 """The one-machine cluster's store keeps others out, and its own client the user's keys."""
 
 import stat
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import boto3
 import grpc
 import pytest
+from loopback_server import NotingServer, serving
 
 from cifar_ray.cluster import local, s3_server
 from cifar_ray.cluster.credentials import SecretFiles
@@ -23,33 +22,16 @@ ADMISSION = b"\x0a\x12/buckets/cifar-ray\x12\x09admission"
 KEYS = "[default]\naws_access_key_id = ours\naws_secret_access_key = secret\n"
 
 
-class Store(HTTPServer):
-    """Has every bucket."""
-
-    signed: list[str]
-    """The key that signed each request."""
-
-
-class Answer(BaseHTTPRequestHandler):
-    server: Store
-
-    def do_HEAD(self) -> None:
-        self.server.signed.append(self.headers["Authorization"].partition("Credential=")[2].partition("/")[0])
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *arguments: object) -> None: ...
-
-
 @pytest.fixture
-def store() -> Iterator[Store]:
-    with Store((HOST, 0), Answer) as server:
-        server.signed = []
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+def store() -> Iterator[NotingServer]:
+    """Has every bucket."""
+    with serving(NotingServer()) as server:
         yield server
-        server.shutdown()
-        thread.join()
+
+
+def keys_shown(store: NotingServer) -> list[str]:
+    """The key that signed each request."""
+    return [(signed or "").partition("Credential=")[2].partition("/")[0] for signed in store.headers("Authorization")]
 
 
 def ports(cluster: local.LocalCluster) -> dict[str, int]:
@@ -127,7 +109,7 @@ def test_it_hands_out_no_other_keys(cluster: local.LocalCluster, asks: bytes) ->
     ],
 )
 def test_its_client_signs_with_the_clusters_keys_alone(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+    store: NotingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     own = tmp_path / "own"
     own.write_text(KEYS + KEYS.replace("default", "theirs").replace("ours", "theirs"))
@@ -136,15 +118,15 @@ def test_its_client_signs_with_the_clusters_keys_alone(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "rubbish")
     monkeypatch.setenv(name, value)
-    s3_server.check(f"http://{HOST}:{store.server_port}", own)
-    assert store.signed == ["ours"]
+    s3_server.check(store.url, own)
+    assert keys_shown(store) == ["ours"]
 
 
 @pytest.mark.parametrize(
     "text", [None, "", "no section\n", "[default]\naws_access_key_id = ours\n", KEYS.replace("default", "theirs")]
 )
 def test_without_keys_of_the_clusters_nothing_is_asked(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None
+    store: NotingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None
 ) -> None:
     """Neither with keys of the environment's."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "rubbish")
@@ -153,7 +135,7 @@ def test_without_keys_of_the_clusters_nothing_is_asked(
     if text is not None:
         path.write_text(text)
     with pytest.raises(ClusterError, match=f"no keys can be read from {path}") as caught:
-        s3_server.check(f"http://{HOST}:{store.server_port}", path)
+        s3_server.check(store.url, path)
     assert not isinstance(caught.value, UnreachableError), "which is waited out"
     assert "cifar-ray local up" in str(caught.value.hint)
-    assert store.signed == []
+    assert store.asked == []

@@ -1,58 +1,22 @@
 """The download of the official archive, from a server of our own that serves a small one."""
 
 import hashlib
-import http.server
 import io
 import pickle
 import tarfile
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from loopback_server import NotingServer, serving
 
 from cifar_ray.data import official
 from cifar_ray.data.batches import FILES
 from cifar_ray.data.sources import load_images, resolve_source
 from cifar_ray.errors import DataError
 from cifar_ray.settings import Settings, read_settings
-
-
-class ArchiveServer:
-    """Serves `content` at every path, counts what it served and how."""
-
-    def __init__(self, content: bytes) -> None:
-        self.content = content
-        self.status = 200
-        self.num_requests = 0
-        outer = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                outer.num_requests += 1
-                self.send_response(outer.status)
-                self.send_header("Content-Length", str(len(outer.content)))
-                self.end_headers()
-                if self.command == "GET":
-                    self.wfile.write(outer.content)
-
-            do_HEAD = do_GET
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.handle_error = lambda request, client_address: None  # type: ignore[method-assign]  # hang-ups
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}/cifar-10-python.tar.gz"
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
 
 def md5(content: bytes) -> str:
@@ -69,7 +33,7 @@ def make_batches() -> dict[str, bytes]:
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ArchiveServer]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[NotingServer]:
     """torchvision's addresses and checksums, exchanged for those of the small archive."""
     batches = make_batches()
     buffer = io.BytesIO()
@@ -78,16 +42,16 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ArchiveServer]:
             entry = tarfile.TarInfo(f"{official.FOLDER}/{name}")
             entry.size = len(content)
             archive.addfile(entry, io.BytesIO(content))
-    running = ArchiveServer(buffer.getvalue())
+    server = NotingServer(buffer.getvalue())
     for name, value in {
-        "url": running.url,
+        "url": f"{server.url}/cifar-10-python.tar.gz",
         "tgz_md5": md5(buffer.getvalue()),
         "train_list": [[name, md5(batches[name])] for name in FILES["train"]],
         "test_list": [[name, md5(batches[name])] for name in FILES["test"]],
     }.items():
         monkeypatch.setattr(official.CIFAR10, name, value)
-    yield running
-    running.close()
+    with serving(server):
+        yield server
 
 
 @pytest.fixture
@@ -99,21 +63,21 @@ def leftovers(settings: Settings) -> list[str]:
     return sorted(path.name for path in settings.cache.iterdir())
 
 
-def test_it_is_downloaded_once(server: ArchiveServer, settings: Settings) -> None:
+def test_it_is_downloaded_once(server: NotingServer, settings: Settings) -> None:
     assert resolve_source("auto", settings) == "cifar10"
     train, test = (load_images("cifar10", part, settings) for part in ("train", "test"))
     assert (len(train.labels), len(test.labels)) == (50, 10)
     assert train.images[:, 0, 0, 0].tolist() == [number for number in range(5) for _ in range(10)]
     assert train.name == "cifar10"
     assert leftovers(settings) == [official.FOLDER]
-    num_requests = server.num_requests
+    num_requests = len(server.asked)
     load_images("cifar10", "train", settings)
     assert resolve_source("auto", settings) == "cifar10"
-    assert server.num_requests == num_requests
+    assert len(server.asked) == num_requests
 
 
 @pytest.mark.parametrize("damage", ["truncated", "absent"])
-def test_half_a_copy_is_not_taken_for_whole(server: ArchiveServer, settings: Settings, damage: str) -> None:
+def test_half_a_copy_is_not_taken_for_whole(server: NotingServer, settings: Settings, damage: str) -> None:
     official.fetch_official(settings.cache)
     batch = settings.cache / official.FOLDER / "data_batch_2"
     whole = batch.read_bytes()
@@ -126,7 +90,7 @@ def test_half_a_copy_is_not_taken_for_whole(server: ArchiveServer, settings: Set
     assert leftovers(settings) == [official.FOLDER]
 
 
-def test_a_download_that_breaks_off_leaves_nothing(server: ArchiveServer, settings: Settings) -> None:
+def test_a_download_that_breaks_off_leaves_nothing(server: NotingServer, settings: Settings) -> None:
     server.content = server.content[:-100]
     with pytest.raises(DataError, match=r"download of CIFAR-10 into .* failed") as caught:
         official.fetch_official(settings.cache)
@@ -134,20 +98,20 @@ def test_a_download_that_breaks_off_leaves_nothing(server: ArchiveServer, settin
     assert leftovers(settings) == []
 
 
-def test_a_server_that_refuses(server: ArchiveServer, settings: Settings) -> None:
+def test_a_server_that_refuses(server: NotingServer, settings: Settings) -> None:
     server.status = 503
     assert resolve_source("auto", settings) == "shapes"
     with pytest.raises(DataError, match="cannot be downloaded"):
         official.fetch_official(settings.cache)
 
 
-def test_a_cache_that_cannot_be_made(server: ArchiveServer, tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_made(server: NotingServer, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="failed"):
         official.fetch_official(tmp_path / "file" / "cache")
 
 
-def test_downloads_at_once_do_not_break_each_other(server: ArchiveServer, settings: Settings) -> None:
+def test_downloads_at_once_do_not_break_each_other(server: NotingServer, settings: Settings) -> None:
     def fetch(_: int) -> int:
         folder = official.fetch_official(settings.cache)
         return sum((folder / name).stat().st_size for name in make_batches())
@@ -159,7 +123,7 @@ def test_downloads_at_once_do_not_break_each_other(server: ArchiveServer, settin
 
 
 def test_a_copy_that_another_process_has_just_finished_is_kept(
-    server: ArchiveServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    server: NotingServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other one ends between our look at the cache and our download."""
     answers, kept = official._answers, []

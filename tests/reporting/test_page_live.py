@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 from browser import option_of, points_by_trial, write_large_sweep
+from loopback_server import serving
 from playwright.sync_api import Browser, Page
 
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
@@ -38,10 +38,8 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def server(runs: RunStore) -> Iterator[PageServer]:
-    with PageServer(RunStore(runs.objects, OPTIONS)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serving(PageServer(RunStore(runs.objects, OPTIONS))) as server:
         yield server
-        server.shutdown()
 
 
 def test_it_follows_a_sweep_from_its_first_epoch_to_its_result(

@@ -2,10 +2,10 @@
 
 import http.client
 import json
-import threading
 from collections.abc import Iterator
 
 import pytest
+from loopback_server import serving
 
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
@@ -23,10 +23,8 @@ def server(
     runs.write_trial("cnn-1", trial_record)
     runs.write_metrics("cnn-1", epoch_metrics)
     runs.objects.write("secret.txt", b"not for the page")
-    with PageServer(runs) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serving(PageServer(runs)) as server:
         yield server
-        server.shutdown()
 
 
 def ask(

@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from cifar_ray.settings import read_settings
 from cifar_ray.storage.s3 import S3Store
-
-
-@contextmanager
-def loopback_s3() -> Iterator[LoopbackS3]:
-    """It answers until the end of the block."""
-    with LoopbackS3() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 class LoopbackS3(ThreadingHTTPServer):

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from loopback_s3 import loopback_s3
+from loopback_s3 import LoopbackS3
+from loopback_server import serving
 
 from cifar_ray.errors import StorageError, SweepHeldError
 from cifar_ray.storage import lease as leases
@@ -314,7 +315,7 @@ def test_a_renewal_that_is_never_answered_leaves_time_for_another(monkeypatch: p
             is_over.wait(120)
 
     key = "/bucket/p/cnn-1/lease.json"
-    with loopback_s3() as server:
+    with serving(LoopbackS3()) as server:
         store = server.store()
         with Lease(store, "cnn-1", say=print, on_loss=print, period_s=PERIOD_S):
             server.before = hang_once

@@ -14,7 +14,8 @@ import urllib3
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import CredentialRetrievalError, EndpointConnectionError, MetadataRetrievalError
 from botocore.response import StreamingBody
-from loopback_s3 import loopback_s3
+from loopback_s3 import LoopbackS3
+from loopback_server import serving
 
 from cifar_ray.cluster.local import LocalCluster
 from cifar_ray.errors import ObjectNotFoundError, RecordError, StorageError, StoreUnavailableError
@@ -204,7 +205,7 @@ def test_an_answer_in_chunks_which_tells_no_length_is_read_no_further_than_a_rec
     whole = {"a.json": b"123456789", "b.json": b"12", "weights": b"1234567890"}
     is_over = threading.Event()
     calls = iter((lambda: None, lambda: is_over.wait(120)))
-    with loopback_s3() as server:
+    with serving(LoopbackS3()) as server:
         server.is_chunked = True
         server.objects = {f"/bucket/p/{key}": content for key, content in (*whole.items(), ("c.json", b"1" * 99))}
         store = server.store()
@@ -320,7 +321,7 @@ def test_a_body_that_breaks_off_in_the_middle_is_passing(monkeypatch: pytest.Mon
 
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "any")
-    with loopback_s3() as server:
+    with serving(LoopbackS3()) as server:
         server.objects["/bucket/p/x"] = b"content"
         monkeypatch.setattr(StreamingBody, "read", read)
         with pytest.raises(StoreUnavailableError, match="bad record mac"):

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 from aiohttp import WSMsgType, web
+from loopback_server import serving
 
 Json = dict[str, Any]
 
@@ -238,10 +239,5 @@ class FakeDashboard:
 
     @contextmanager
     def serving(self) -> Iterator[FakeDashboard]:
-        thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        try:
+        with serving(self._server):
             yield self
-        finally:
-            self._server.shutdown()
-            self._server.server_close()

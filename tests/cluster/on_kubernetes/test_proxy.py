@@ -1,14 +1,13 @@
 """Requests and tunnels take the same way, through a proxy that notes who comes and lets nobody pass."""
 
 import socket
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from fake_kubernetes import FakeKubernetes
+from loopback_server import NotingServer, serving
 from recorded import HEAD
 
 from cifar_ray.cluster.on_kubernetes.api import KubernetesApi, open_api
@@ -20,38 +19,14 @@ Behind = Callable[[str], KubernetesApi]
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
-class FakeProxy:
-    """Refuses every request with 502."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, str | None]] = []
-        """Of each request the method and who asks."""
-        fake = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                fake.asked.append((self.command, self.headers.get("Proxy-Authorization")))
-                self.send_error(502)
-
-            do_CONNECT = do_GET
-
-            def log_message(self, *_: object) -> None: ...
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"127.0.0.1:{self.server.server_address[1]}"
-
-
 @pytest.fixture
-def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeProxy]:
+def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[NotingServer]:
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
-    fake = FakeProxy()
-    thread = threading.Thread(target=fake.server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    yield fake
-    fake.server.shutdown()
-    fake.server.server_close()
+    with serving(NotingServer()) as server:
+        server.status = 502
+        yield server
 
 
 @pytest.fixture
@@ -66,14 +41,15 @@ def behind(kubernetes: FakeKubernetes, tmp_path: Path, use_kubeconfig: Callable[
     return opened
 
 
-def check_goes_through(proxy: FakeProxy, api: KubernetesApi, user: str | None = None) -> None:
+def check_goes_through(proxy: NotingServer, api: KubernetesApi, user: str | None = None) -> None:
     for ask in (lambda: api.get("version"), lambda: api.open_tunnel("team", HEAD, 8265)):
         with pytest.raises(UnreachableError, match="502"):
             ask()
-    assert proxy.asked == [("GET", user), ("CONNECT", user)]
+    assert [method for method, _ in proxy.asked] == ["GET", "CONNECT"]
+    assert proxy.headers("Proxy-Authorization") == [user, user]
 
 
-def check_goes_past(proxy: FakeProxy, api: KubernetesApi) -> None:
+def check_goes_past(proxy: NotingServer, api: KubernetesApi) -> None:
     assert api.get("version")
     api.open_tunnel("team", HEAD, 8265).shutdown()
     assert proxy.asked == []
@@ -81,10 +57,10 @@ def check_goes_past(proxy: FakeProxy, api: KubernetesApi) -> None:
 
 @pytest.mark.parametrize("spelling", ["", "x", "x, y", "ocalhost", ".ocalhost", "localhost:1", "127.0.0.1", " "])
 def test_what_no_proxy_does_not_name_goes_through(
-    spelling: str, proxy: FakeProxy, behind: Behind, monkeypatch: pytest.MonkeyPatch
+    spelling: str, proxy: NotingServer, behind: Behind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_PROXY", spelling)
-    check_goes_through(proxy, behind(f"http://{proxy.address}"))
+    check_goes_through(proxy, behind(proxy.url))
 
 
 @pytest.mark.parametrize(
@@ -94,40 +70,42 @@ def test_what_no_proxy_does_not_name_goes_through(
 def test_what_no_proxy_names_goes_past(
     spelling: str,
     is_variable: bool,
-    proxy: FakeProxy,
+    proxy: NotingServer,
     behind: Behind,
     kubernetes: FakeKubernetes,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("NO_PROXY", spelling.replace("PORT", kubernetes.url.rpartition(":")[2]))
     if is_variable:
-        monkeypatch.setenv("HTTP_PROXY", f"http://{proxy.address}")
-    check_goes_past(proxy, behind("" if is_variable else f"http://{proxy.address}"))
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    check_goes_past(proxy, behind("" if is_variable else proxy.url))
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
 def test_the_environments_proxy_is_that_of_the_urls_scheme(
-    variable: str, proxy: FakeProxy, behind: Behind, monkeypatch: pytest.MonkeyPatch
+    variable: str, proxy: NotingServer, behind: Behind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
-    monkeypatch.setenv(variable, f"http://{proxy.address}")
+    monkeypatch.setenv(variable, proxy.url)
     check_goes_through(proxy, behind(""))
 
 
 def test_a_proxy_of_another_scheme_is_passed_by(
-    proxy: FakeProxy, behind: Behind, monkeypatch: pytest.MonkeyPatch
+    proxy: NotingServer, behind: Behind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy.address}")
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
     check_goes_past(proxy, behind(""))
 
 
-def test_the_proxy_is_told_who_asks(proxy: FakeProxy, behind: Behind) -> None:
+def test_the_proxy_is_told_who_asks(proxy: NotingServer, behind: Behind) -> None:
     # b64encode(b"me@home:p\xc3\xa4ss")
-    check_goes_through(proxy, behind(f"http://me%40home:p%C3%A4ss@{proxy.address}"), "Basic bWVAaG9tZTpww6Rzcw==")
+    check_goes_through(
+        proxy, behind(f"http://me%40home:p%C3%A4ss@127.0.0.1:{proxy.server_port}"), "Basic bWVAaG9tZTpww6Rzcw=="
+    )
 
 
-def test_a_tunnel_that_no_proxy_takes_says_so(proxy: FakeProxy, behind: Behind) -> None:
-    api = behind(f"https://me:secret@{proxy.address}")
+def test_a_tunnel_that_no_proxy_takes_says_so(proxy: NotingServer, behind: Behind) -> None:
+    api = behind(f"https://me:secret@127.0.0.1:{proxy.server_port}")
     with pytest.raises(ClusterError, match="forwarded through the https:// proxy") as caught:
         api.open_tunnel("team", HEAD, 8265)
     assert "NO_PROXY" in str(caught.value.hint)
@@ -139,7 +117,7 @@ def test_a_tunnel_that_no_proxy_takes_says_so(proxy: FakeProxy, behind: Behind) 
 
 
 @pytest.mark.parametrize("url", ["ftp://proxy:3128", "proxy:3128", "http://", "http://proxy:port", "http://[::1"])
-def test_a_proxy_that_is_none_is_named(url: str, proxy: FakeProxy, behind: Behind) -> None:
+def test_a_proxy_that_is_none_is_named(url: str, proxy: NotingServer, behind: Behind) -> None:
     with pytest.raises(ConfigurationError, match="proxy to Kubernetes") as caught:
         behind(url)
     assert "NO_PROXY" in str(caught.value.hint)
@@ -147,9 +125,9 @@ def test_a_proxy_that_is_none_is_named(url: str, proxy: FakeProxy, behind: Behin
 
 @pytest.mark.skipif(find_spec("socks") is not None, reason="PySocks is installed")
 @pytest.mark.parametrize("scheme", ["socks4", "socks5", "socks5h", "SOCKS5"])
-def test_a_socks_proxy_needs_a_package(scheme: str, proxy: FakeProxy, behind: Behind) -> None:
+def test_a_socks_proxy_needs_a_package(scheme: str, proxy: NotingServer, behind: Behind) -> None:
     with pytest.raises(ConfigurationError, match="needs PySocks") as caught:
-        behind(f"{scheme}://{proxy.address}")
+        behind(f"{scheme}://127.0.0.1:{proxy.server_port}")
     assert "pip install PySocks" in str(caught.value.hint)
 
 
