@@ -188,28 +188,24 @@ def test_a_damaged_record_is_named(file: str, was: str, instead: str, says: str,
     assert f"error: {folder.name}/{says}" in done.output
 
 
-def test_a_figure_without_a_folder_is_refused_before_anything_is_simulated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planner, "make_plan", lambda *_: pytest.fail("it was simulated"))
-    done = plan("cnn", *SMALL, "--figure", "/no/such/folder/p.png")
-    assert done.exit_code == 2
-    assert "there is no folder /no/such/folder\nhint: make it, or take another --figure" in done.output
-
-
-def test_a_figure_of_another_kind_is_refused_before_anything_is_simulated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planner, "make_plan", lambda *_: pytest.fail("it was simulated"))
-    done = plan("cnn", *SMALL, "--figure", "p.svg")
-    assert done.exit_code == 2
-    assert "p.svg: figures are PNG files\nhint: take another --figure, whose name ends in .png" in done.output
-
-
-def test_a_figure_whose_name_is_too_long_is_refused_before_anything_is_simulated(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(
+    ("figure", "says"),
+    [
+        (
+            "/no/such/folder/p.png",
+            "/no/such/folder/p.png: there is no folder /no/such/folder\nhint: make it, or take another --figure",
+        ),
+        ("p.svg", "p.svg: figures are PNG files\nhint: take another --figure, whose name ends in .png"),
+        (f"/tmp/{'p' * 300}.png", f"/tmp/{'p' * 300}.png: File name too long\nhint: take another --figure"),
+    ],
+    ids=["no folder", "another kind", "too long"],
+)
+def test_a_figure_that_cannot_be_is_refused_before_anything_is_simulated(
+    figure: str, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(planner, "make_plan", lambda *_: pytest.fail("it was simulated"))
-    figure = tmp_path / f"{'p' * 300}.png"
-    done = plan("cnn", *SMALL, "--figure", str(figure))
-    assert done.exit_code == 2
-    assert done.output == f"error: {figure}: File name too long\nhint: take another --figure\n"
+    done = plan("cnn", *SMALL, "--figure", figure)
+    assert (done.exit_code, done.output) == (2, f"error: {says}\n")
 
 
 def test_a_figure_that_cannot_be_written_is_refused_before_anything_is_simulated(

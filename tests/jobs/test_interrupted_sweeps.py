@@ -5,14 +5,13 @@ import os
 import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from interrupts import heed_interrupts
 from job_commands import BIN, RecordProperty, Recovery, check_books, num_epochs, run, submit, wait_for
-from node_processes import children_of, held, raylets
+from node_processes import children_of, held, processes, raylets
 
 from cifar_ray.cli.connection import connect_runs
 from cifar_ray.cluster.local import LocalCluster
@@ -153,10 +152,4 @@ def test_a_driver_that_is_killed_is_followed_by_another(cluster: LocalCluster, r
 
 def processes_with(*words: str) -> list[int]:
     """Those whose interpreter has the words among its arguments."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with suppress(OSError):
-            arguments = path.read_text().split("\0")
-            if arguments[0].endswith("python") and all(word in arguments for word in words):
-                found.append(int(path.parent.name))
-    return found
+    return [pid for pid, said in processes() if said[0].endswith("python") and {*words} <= {*said}]
