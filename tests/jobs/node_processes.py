@@ -51,4 +51,4 @@ def held(cluster: LocalCluster, title: str) -> Iterator[None]:
 def processes() -> Iterator[tuple[int, list[str]]]:
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
-            yield int(path.parent.name), path.read_text().split("\0")
+            yield int(path.parent.name), path.read_text(errors="replace").split("\0")
