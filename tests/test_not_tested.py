@@ -25,7 +25,7 @@ def test_another():
 
 def test_skipped_tests_are_counted_by_reason_at_the_end(tmp_path: Path) -> None:
     (tmp_path / "test_all.py").write_text(SKIPPING)
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "COLUMNS": "200"}
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "COLUMNS": "200", "PYTEST_ADDOPTS": ""}
     words = [sys.executable, "-m", "pytest", "-p", "not_tested", "-c", os.devnull, "--numprocesses", "1", str(tmp_path)]
     done = subprocess.run(words, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
