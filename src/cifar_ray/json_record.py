@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from annotated_types import Ge, Interval, Predicate
 
 from cifar_ray.errors import RecordError
+from cifar_ray.studies.study import LEAST_SHARE
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -21,9 +22,9 @@ def is_instant(text: str) -> bool:
         return False
 
 
-def is_share(amount: float) -> bool:
-    """Whether Ray can give a trial so much of a resource, of which it counts ten thousandths."""
-    return amount == 0 or amount >= 0.0001
+def can_be_held(amount: float) -> bool:
+    """Whether a trial can hold so much of a resource."""
+    return amount == 0 or amount >= LEAST_SHARE
 
 
 DAMAGED = "the record is damaged or from another version"
@@ -34,7 +35,7 @@ Share = Annotated[float, Interval(ge=0, le=1)]
 Amount = Annotated[float, Interval(ge=0, le=2**53)]
 Seconds = Annotated[float, Interval(gt=0, le=2**53)]
 Rate = Annotated[float, Ge(0)]
-Held = Annotated[Amount, Predicate(is_share)]
+Held = Annotated[Amount, Predicate(can_be_held)]
 Count = Annotated[int, Interval(ge=0, le=2**53)]
 PositiveCount = Annotated[int, Interval(ge=1, le=10**7)]
 Factor = Annotated[int, Interval(ge=2, le=2**53)]

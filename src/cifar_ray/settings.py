@@ -27,7 +27,8 @@ _TRACKER_HINT = (
 )
 _AUTHORITY = re.compile(r"([\w.~!$&'()*+,;=:@%-]*@)?(\[[\da-fA-F:.]+\]|[\w.~%-]*)(:\d*)?", re.ASCII)
 """Of a URI whose user and password can be cut from any message: `errors.without_user` finds where they end."""
-_DATA_WORD = re.compile("cifar10|auto|shapes(:[0-9]{1,6})?")
+SHAPES_SOURCE = re.compile(r"shapes(?::(?P<num_train>[0-9]{1,6}))?")
+"""Names generated images as data, and how many."""
 _POOL = re.compile(
     r"(?P<name>[\w.-]+):max=(?P<max>\d{1,6}),cpu=(?P<cpu>\d{1,6}(?:\.\d+)?),gpu=(?P<gpu>\d{1,6}(?:\.\d+)?)"
     r"(?:,accelerator=(?P<accelerator>[\w.-]+))?"
@@ -163,7 +164,7 @@ def _check_tracking(uri: str | None) -> str | None:
 
 def is_data_word(source: str) -> bool:
     """Whether the data source is one that the package knows by name, whatever folder is called so."""
-    return bool(_DATA_WORD.fullmatch(source))
+    return source in ("cifar10", "auto") or bool(SHAPES_SOURCE.fullmatch(source))
 
 
 def _check_address(address: str | None) -> str | None:

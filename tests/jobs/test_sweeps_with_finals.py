@@ -21,7 +21,7 @@ def has_ended_trials(runs: RunStore, sweep_id: str) -> bool:
 
 
 def test_finals_are_resumed_and_their_winner_is_scored(cluster: LocalCluster) -> None:
-    options = ["fast", "--trials", "2", "--max-epochs", str(EPOCHS), "--grace-period", "1", "--data", DATA]
+    options = ["fast", "--trials", "3", "--max-epochs", str(EPOCHS), "--grace-period", "1", "--data", DATA]
     options += ["--sweep-id", "finals-1"]
     runs = connect_runs(None)
     nested, finals_id = runs.finals("finals-1"), layout.finals("finals-1")
@@ -44,7 +44,7 @@ def test_finals_are_resumed_and_their_winner_is_scored(cluster: LocalCluster) ->
     assert {trial.num_epochs for trial in nested.trials(finals_id)} == {EPOCHS}, "nothing is cut"
     assert nested.metrics(finals_id)[: len(before)] == before, "nothing is trained twice"
     assert all(trial in nested.trials(finals_id) for trial in ended), "nothing that had ended was started again"
-    check_books(runs, "finals-1", num_trials=2)
+    check_books(runs, "finals-1", num_trials=3)
     assert runs.metrics("finals-1") == searched, "the sweep itself is over"
     result = runs.result("finals-1")
     assert result is not None

@@ -2,14 +2,15 @@
 
 import json
 import socket
-import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import ray
+from loopback_server import serving
 
 from cifar_ray.errors import CifarRayError, ConfigurationError, UnknownNameError, UnreachableError
 from cifar_ray.submission import jobs_client
@@ -80,9 +81,8 @@ def test_an_address_that_is_no_url_is_refused_at_once(address: str) -> None:
 
 
 @pytest.fixture
-def half_deaf(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
+def half_deaf() -> Iterator[Callable[[str], str]]:
     """A cluster that hangs up at requests of one method, or, with `403`, refuses submissions; returns its address."""
-    servers = []
 
     def start(deaf_to: str) -> str:
         class Handler(BaseHTTPRequestHandler):
@@ -104,15 +104,11 @@ def half_deaf(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]
 
             def log_message(self, *arguments: object) -> None: ...
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        servers.append(server)
+        server = running.enter_context(serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)))
         return f"http://127.0.0.1:{server.server_port}"
 
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    with ExitStack() as running:
+        yield start
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,10 @@ class MLflowServer:
     def found(self, sweep_id: str) -> list[Any]:
         experiments = self.call("experiments/search", max_results=9)["experiments"]
         ids = [each["experiment_id"] for each in experiments if each["name"] == "cifar-ray"]
-        return self.call("runs/search", experiment_ids=ids, filter=f"tags.sweep_id = '{sweep_id}'").get("runs", [])  # type: ignore[no-any-return]
+        found: dict[str, list[Any]] = self.call(
+            "runs/search", experiment_ids=ids, filter=f"tags.sweep_id = '{sweep_id}'"
+        )
+        return found.get("runs", [])
 
     def runs(self, sweep_id: str) -> dict[str, Any]:
         """By trial; fails where a trial has two."""

@@ -27,9 +27,8 @@ _NOISE = re.compile(
     r"|'CohortEngine' .* has constructor arguments in the object store"
 )
 """What Ray says in every job, or in every one with a cohort, and nobody need act on; `job logs` has it."""
-_CONTROL = re.compile(r"(\x1b\[[\d;:]*m|[\t\n])|[\x00-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"(?P<colour>\x1b\[[\d;:]*m)|(?P<blank>[\t\n])|[\x00-\x1f\x7f-\x9f]")
 """Colours may come out of a log as they are; whatever else moves a terminal may not."""
-_COLOUR = re.compile(r"\x1b\[[\d;:]*m")
 _EVENTS = {
     Budget: "budget",
     Cohorts: "cohorts",
@@ -94,8 +93,13 @@ class LogView:
 
 def tame(log: str, *, has_colours: bool = True) -> str:
     """Its text and colours, without what else a program might have a terminal do, such as to take another title."""
-    tamed = _CONTROL.sub(lambda found: found[1] or " ", log)
-    return tamed if has_colours else _COLOUR.sub("", tamed)
+
+    def kept(found: re.Match[str]) -> str:
+        if found["colour"]:
+            return found["colour"] if has_colours else ""
+        return found["blank"] or " "
+
+    return _CONTROL.sub(kept, log)
 
 
 def last(lines: Sequence[str], num: int | None) -> Sequence[str]:

@@ -13,10 +13,9 @@ from cifar_ray.data.image_set import ImageSet, Part
 from cifar_ray.data.parquet import has_parquet, read_parquet
 from cifar_ray.data.shapes import SHAPES, draw_shapes
 from cifar_ray.errors import ConfigurationError, DataError
-from cifar_ray.settings import Settings, check_no_user
+from cifar_ray.settings import SHAPES_SOURCE, Settings, check_no_user
 from cifar_ray.storage.object_store import open_store
 
-SHAPES_SOURCE = re.compile(r"shapes(?::(?P<num_train>[0-9]{1,6}))?")
 NUM_SHAPES = 20_000
 MIN_SHAPES, MAX_SHAPES = 20, 200_000
 ALLOWED = "take cifar10, shapes, shapes:N, auto, a folder, or s3://bucket/prefix"
