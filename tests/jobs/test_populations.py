@@ -15,9 +15,8 @@ SIZE = 4
 
 
 @pytest.mark.fault("a sweep is told to stop")
-@pytest.mark.parametrize(
-    "way", [[], pytest.param(["--no-cohort"], marks=pytest.mark.chaos)], ids=["in a cohort", "one by one"]
-)
+@pytest.mark.chaos
+@pytest.mark.parametrize("way", [[], ["--no-cohort"]], ids=["in a cohort", "one by one"])
 def test_a_population_that_was_stopped_goes_on_from_its_books(cluster: LocalCluster, way: list[str]) -> None:
     sweep_id = f"population-{len(way)}"
     options = ["cnn", "--searcher", "pbt", "--trials", str(SIZE * GENERATIONS), "--max-epochs", "10", *way]

@@ -31,6 +31,8 @@ weight_decay = 1e-4
 """
 
 
+@pytest.mark.fault("a sweep is told to stop")
+@pytest.mark.chaos
 def test_a_search_that_was_stopped_goes_on_from_its_books(cluster: LocalCluster, tmp_path: Path) -> None:
     jobs = tmp_path / "jobs"
     shutil.copytree(ROOT / "jobs", jobs)

@@ -78,25 +78,3 @@ def test_finals_are_resumed_and_their_winner_is_scored(cluster: LocalCluster) ->
     assert (scores.robustness.num_images, scores.robustness.clean) == (40, scores.accuracy)
     assert {len(each) for each in scores.robustness.corrupted.values()} == {3}
     assert CheckpointStore(nested.objects, finals_id, chosen.best.trial_id).epochs() == [chosen.best.best_epoch]
-
-    # the winner once more, for longer and on more images, without finals
-    anew = ["fast", "--best-of", "finals-1", "--max-epochs", str(EPOCHS + 1), "--seeds", "0", "--data", DATA]
-    submit(*anew, "--validation-share", "0.02", "--setting", "cutout=4", "--sweep-id", "longer-1")
-    check_books(runs, "longer-1", num_trials=1)
-    (longer,) = runs.trials("longer-1")
-    assert longer.num_epochs == EPOCHS + 1
-    (searched_trial,) = (trial for trial in runs.trials("finals-1") if trial.trial_id == chosen.trial_id)
-    assert longer.config == {**searched_trial.config, "max_epochs": EPOCHS + 1, "cutout": 4}
-    assert runs.sweep("longer-1").best_of == "finals-1"
-    assert runs.sweep("longer-1").dataset.num_train == 190
-    result = runs.result("longer-1")
-    assert result is not None
-    assert result.finals is None
-    assert "searcher: the best of finals-1 with cutout=4" in " ".join(run("results", "show", "longer-1").output.split())
-
-
-def test_the_finals_of_a_cohort_have_what_it_held(cluster: LocalCluster) -> None:
-    """On a cluster of this size its engine leaves too little beside it for any of them."""
-    output = submit("cnn", "--trials", "1", "--max-epochs", "1", "--seeds", "1", "--data", "shapes:500")
-    assert "each retrained on 1 seed" in output
-    assert "waiting seconds" not in output

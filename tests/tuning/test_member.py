@@ -252,6 +252,8 @@ def test_all_trials_end_where_only_one_of_two_engines_has_a_node(tmp_path: Path)
     assert result.num_epochs == 8
 
 
+@pytest.mark.fault("nodes come and go")
+@pytest.mark.chaos
 def test_trials_go_on_in_an_engine_that_gets_its_node_late(tmp_path: Path) -> None:
     num_epochs = 20
     run_script(SWEEP, str(tmp_path), str(num_epochs), "2", timeout_s=200)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,11 @@ from cifar_ray.capacity import NodeKind
 from cifar_ray.data.sources import load_images
 from cifar_ray.data.split import split
 from cifar_ray.errors import ConfigurationError
+from cifar_ray.provenance import now
+from cifar_ray.records import SweepResult, TrialRecord
 from cifar_ray.settings import read_settings
+from cifar_ray.storage.folder import FolderStore
+from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import get_study
 from cifar_ray.studies.options import SweepOptions
 from cifar_ray.tuning import command
@@ -94,6 +99,32 @@ def test_finals_have_the_studys_epochs(planned: Planned) -> None:
     assert plan.sweep.final_epochs == get_study("fast").final_epochs
     assert plan.finals is not None
     assert planned("fast", seeds=0).finals is None
+
+
+def test_a_winner_is_trained_for_longer_on_more_images(planned: Planned, tmp_path: Path) -> None:
+    runs = RunStore(FolderStore(tmp_path))
+    searched = planned("fast", sweep_id="searched")
+    winner = searched.configs[3]
+    trial = TrialRecord(trial_id="t0003", config=winner.to_dict(), outcome="completed")
+    runs.write_trial("searched", trial)
+    runs.write_result(
+        SweepResult(
+            sweep_id="searched",
+            study="fast",
+            ranking=("t0003",),
+            winner=trial,
+            outcomes={"completed": 1},
+            num_epochs=1,
+            wall_s=1.0,
+            accelerator_seconds=0.0,
+            finished_at=now(),
+        )
+    )
+    setting = ("cutout=4",)
+    longer = planned("fast", best_of="searched", max_epochs=7, seeds=0, validation_share=0.02, setting=setting)
+    assert longer.configs == [replace(winner, max_epochs=7, cutout=4)]
+    assert longer.finals is None
+    assert (longer.sweep.best_of, longer.sweep.changes, longer.sweep.dataset.num_train) == ("searched", setting, 190)
 
 
 def test_a_setting_without_effect_is_refused(planned: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
