@@ -77,7 +77,7 @@ def test_ray_job_submit_and_a_folder_as_store(cluster: LocalCluster, tmp_path: P
 def test_a_trial_that_fails_does_not_end_the_sweep(cluster: LocalCluster) -> None:
     """A whole checkpoint of other settings lies where the trial looks for its own.
 
-    The finals of the others have what the cohort held: on a cluster of this size its engine leaves too little beside it.
+    The finals of the others have what the cohort held: in a cluster of this size its engine leaves too little beside.
     """
     runs = connect_runs(None)
     foreign = Checkpoint(epoch=1, validation_accuracy=0.9, config={"model": "x"}, weights=b"", trainer_state=b"")

@@ -10,7 +10,6 @@ import pytest
 from cifar_ray.planning.finished_sweep import FinishedSweep
 from cifar_ray.planning.timing import (
     COHORT_SETUP_S,
-    COHORT_START_S,
     Timing,
     assumed_timing,
     measured_timing,
@@ -84,8 +83,8 @@ def test_a_cohorts_passes_are_fitted(
     timing = measure(sweep, lines, 50)
     assert [timing.pass_s(size) for size in (1, 2, 3, 10)] == pytest.approx([6, 8, 10, 24])
     # no trial began after the first pass
-    assert timing.trial_start_s == COHORT_START_S
-    assert timing.setup_s == pytest.approx(20 - COHORT_START_S)
+    assert timing.trial_start_s == 0
+    assert timing.setup_s == pytest.approx(20)
     # a second between passes, in which the driver decides on each of three (twice) or of two
     assert timing.gap_s == pytest.approx(1 - 3 * timing.decision_s)
 
@@ -109,7 +108,7 @@ def test_a_cohorts_new_trials_are_waited_for(
     on_two = replace(sweep, accelerators_per_trial=0.5)
     interrupted = replace(sweep, interruptions=(Interruption(at=at(40), why="the node went away"),))
     for other in (on_two, interrupted):
-        assert measure(other, lines, 60).trial_start_s == COHORT_START_S
+        assert measure(other, lines, 60).trial_start_s == 0
 
 
 def test_time_without_a_driver_is_no_set_up_and_no_end(

@@ -16,8 +16,6 @@ from cifar_ray.records import EpochMetrics, SweepRecord
 
 COHORT_SETUP_S = 5.0
 """Seconds until a cohort's first pass: its engine starts. Two sweeps of 32 trials on 2 CPU cores took 4.2 and 5.0."""
-COHORT_START_S = 0.0
-"""Seconds that a pass waits for its new trials, beyond its gap to the one before: none, in the same two sweeps."""
 DECISION_S, COHORT_DECISION_S = 0.023, 0.012
 """Driver seconds per result, for trials one by one and in cohorts: 1,000 trials in docs/performance.md."""
 
@@ -29,7 +27,7 @@ class Timing:
     setup_s: float = 9.0
     """From the sweep's record to the first trial: the data, the first processes."""
     trial_start_s: float = 0.2
-    """From a free place to a trial's first epoch in it, in a warm process; new members of a cohort start together."""
+    """From a free place to a trial's first epoch in it, in a warm process; a cohort's passes wait for none."""
     gap_s: float = 0.03
     """Between two epochs of a trial, or two passes of a cohort, not counting the driver's time."""
     teardown_s: float = 1.0
@@ -52,7 +50,7 @@ def assumed_timing(epoch_s: float, *, is_cohort: bool) -> Timing:
         return Timing()
     return Timing(
         setup_s=COHORT_SETUP_S,
-        trial_start_s=COHORT_START_S,
+        trial_start_s=0.0,
         decision_s=COHORT_DECISION_S,
         pass_fixed_s=PASS_FIXED * epoch_s,
         pass_each_s=PASS_EACH * epoch_s,
