@@ -1,7 +1,7 @@
 """A sweep with finals, broken off in the midst of them, gone on with, and scored: a real cluster, real training."""
 
 import pytest
-from job_commands import check_books, run, submit, wait_for
+from job_commands import Result, check_books, run, submit, wait_for
 from node_processes import held
 
 from cifar_ray.cli.connection import connect_runs
@@ -30,7 +30,9 @@ def test_finals_are_resumed_and_their_winner_is_scored(cluster: LocalCluster) ->
     wait_for(lambda: has_ended_trials(nested, finals_id), deadline_s=600, job=job)
     # two of four train at once, and the next two could end before the command has started
     with held(cluster, "ray::ImplicitFunc"):
-        assert run("job", "stop", job).exit_code == 0
+        assert run("job", "stop", job) == Result(0, f"{job} STOPPED\n")
+    assert len(runs.sweep("finals-1").interruptions) == 1
+    assert layout.lease("finals-1") not in runs.objects.keys("finals-1")
     assert f"finals trainings=4 epochs={EPOCHS}" in run("job", "logs", job).output
     assert (runs.result("finals-1"), nested.result(finals_id)) == (None, None)
     before, searched = nested.metrics(finals_id), runs.metrics("finals-1")
