@@ -134,6 +134,7 @@ def test_whether_the_winner_wants_more_epochs_is_asked_of_the_winner(
     copied.write_trial(REAL, replace(trials[best], best_epoch=30))
     said = said_of(page, copied, f"sweep/{REAL}", tmp_path)
     assert "The winner was best at epoch 30 of 30; it may want more" in said
+    assert f"--best-of {REAL} --max-epochs 60 --data /tmp/w/cifar10-jpeg" in said
     copied.write_result(replace(result, finals=finals_of(other, 0.44, 0.5)))
     copied.objects.delete(layout.test_scores(REAL))
     said = said_of(page, copied, f"sweep/{REAL}", tmp_path)

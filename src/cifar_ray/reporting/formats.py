@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ from cifar_ray.records import DatasetRecord, SweepRecord, TrialRecord
 from cifar_ray.resource_use import Cost
 from cifar_ray.studies import STUDIES
 from cifar_ray.studies.options import PUBLISHED
-from cifar_ray.studies.study import GENERATIONS, Budget
+from cifar_ray.studies.study import GENERATIONS, VALIDATION_SHARE, Budget
 from cifar_ray.studies.trial_config import DEFAULTS, DESCRIPTIONS, Setting
 
 MISSING = "–"
@@ -90,6 +91,14 @@ def population_text(budget: Budget) -> str:
     """The size of a population whose trials have this budget, and how long its generations are."""
     size = budget.num_trials // GENERATIONS
     return f"a population of {size}, {GENERATIONS} generations of {counted(budget.max_epochs, 'epoch')}"
+
+
+def same_images(sweep: SweepRecord, *, is_best_of: bool = False) -> str:
+    """The options by which another sweep has the same images; a share for validation is for `--best-of` alone."""
+    source, share = sweep.dataset.source, sweep.dataset.validation_share
+    data = "" if source == "cifar10" else f" --data {shlex.quote(source)}"
+    held_out = f" --validation-share {share}" if is_best_of and share != VALIDATION_SHARE else ""
+    return f"{data}{f' --seed {sweep.seed}' if sweep.seed else ''}{held_out}"
 
 
 def resumed_text(resumption: Resumption, sweep: SweepRecord) -> str:

@@ -26,6 +26,7 @@ from cifar_ray.reporting.formats import (
     is_cifar10,
     percent,
     resumed_text,
+    same_images,
     setting,
     with_defaults,
 )
@@ -78,6 +79,7 @@ def sweep_payload(runs: RunStore, sweep_id: str) -> dict[str, Any]:
         | {
             "chosen_by": chosen_by(sweep),
             "budget": budget_text(sweep),
+            "same_images": same_images(sweep, is_best_of=True),
             "commits": [commit or "unknown" for commit in sweep.commits],
             "resumed": [resumed_text(each, sweep) for each in sweep.resumptions],
         },
