@@ -12,6 +12,7 @@ from cifar_ray.errors import plain
 from cifar_ray.provenance import Resumption
 from cifar_ray.records import DatasetRecord, SweepRecord, TrialRecord
 from cifar_ray.resource_use import Cost
+from cifar_ray.storage.runs import State
 from cifar_ray.studies import STUDIES
 from cifar_ray.studies.options import PUBLISHED
 from cifar_ray.studies.study import GENERATIONS, VALIDATION_SHARE, Budget
@@ -141,6 +142,11 @@ def value_text(value: object, digits: int = 3) -> str:
     if isinstance(value, float):
         return f"{value:.{digits}g}"
     return plain(str(value)).replace("_", " ")
+
+
+def outcome_name(trial: TrialRecord, state: State) -> str:
+    """What became of a trial of a sweep in that state: an interrupted one's records still call some running."""
+    return state if state == "interrupted" and trial.outcome == "running" else trial.outcome
 
 
 def is_cifar10(dataset: DatasetRecord) -> bool:
