@@ -295,6 +295,5 @@ class TestScores(Record):
     robustness: Robustness | None = None
 
     def __post_init__(self) -> None:
-        sides = {len(self.accuracy_by_class), len(self.confusion_matrix), *map(len, self.confusion_matrix)}
-        if len(sides) != 1:
+        if {len(self.confusion_matrix), *map(len, self.confusion_matrix)} != {len(self.accuracy_by_class)}:
             raise RecordError("TestScores.confusion_matrix: not a row and a column for each class")
