@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cifar_ray.cluster.state import LocalCluster
 from cifar_ray.errors import RecordError
 from cifar_ray.finals import Finals
-from cifar_ray.json_record import Record
+from cifar_ray.json_record import Record, is_study_name
 from cifar_ray.progress.sweep_progress import SweepProgress
 from cifar_ray.records import DatasetRecord, EpochMetrics, SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.resource_use import Cost, ResourceUse
@@ -21,6 +21,7 @@ from cifar_ray.storage.checkpoints import Manifest
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.lease import LeaseRecord
 from cifar_ray.storage.runs import RunStore
+from cifar_ray.studies import STUDIES
 
 RESULTS = Path(__file__).parents[1] / "docs/results"
 
@@ -114,6 +115,17 @@ def test_a_time_that_is_no_instant_is_damage(at: str, sweep_record: SweepRecord,
     for event in ({"interruptions": [{"at": at, "why": ""}]}, {"resumptions": [{"at": at}]}):
         with pytest.raises(RecordError, match="is_instant"):
             SweepRecord.from_json(json.dumps(json.loads(sweep_record.to_json()) | event))
+
+
+@pytest.mark.parametrize("study", ["", "CNN", "a b", "cnn;touch${IFS}x", "-cnn", "cnn\n", 39 * "a"])
+def test_a_study_that_no_file_can_define_is_damage(
+    study: str, sweep_record: SweepRecord, sweep_result: SweepResult
+) -> None:
+    """Its name is part of commands that a person pastes."""
+    assert all(map(is_study_name, STUDIES))
+    for record in (sweep_record, sweep_result):
+        with pytest.raises(RecordError, match=r"study.*is_study_name"):
+            type(record).from_json(json.dumps(json.loads(record.to_json()) | {"study": study}))
 
 
 @pytest.mark.parametrize(

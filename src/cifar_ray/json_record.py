@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from annotated_types import Ge, Interval, Predicate
 
 from cifar_ray.errors import RecordError
-from cifar_ray.studies.study import LEAST_SHARE
+from cifar_ray.studies.study import LEAST_SHARE, NAME
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -27,6 +27,11 @@ def can_be_held(amount: float) -> bool:
     return amount == 0 or amount >= LEAST_SHARE
 
 
+def is_study_name(text: str) -> bool:
+    """Whether a study can have that name, which commands for pasting hold as it is."""
+    return NAME.fullmatch(text) is not None
+
+
 DAMAGED = "the record is damaged or from another version"
 """What to think of one that is not as its type says."""
 
@@ -40,6 +45,7 @@ Count = Annotated[int, Interval(ge=0, le=2**53)]
 PositiveCount = Annotated[int, Interval(ge=1, le=10**7)]
 Factor = Annotated[int, Interval(ge=2, le=2**53)]
 Instant = Annotated[str, Predicate(is_instant)]
+StudyName = Annotated[str, Predicate(is_study_name)]
 
 
 class Record:

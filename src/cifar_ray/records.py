@@ -21,6 +21,7 @@ from cifar_ray.json_record import (
     Record,
     Seconds,
     Share,
+    StudyName,
 )
 from cifar_ray.provenance import Hardware, Interruption, Resumption
 from cifar_ray.resource_use import Cost, Device
@@ -56,7 +57,7 @@ class SweepRecord(Record):
     """What a sweep set out to do, and on what."""
 
     sweep_id: str
-    study: str
+    study: StudyName
     seed: int
     """Of the sampled configurations, the split, the batches and the augmentation."""
     num_trials: Count
@@ -215,7 +216,7 @@ class SweepResult(Record):
     """How a finished sweep ended. Its presence in the store says that the sweep has finished."""
 
     sweep_id: str
-    study: str
+    study: StudyName
     ranking: tuple[str, ...]
     """Trial ids by best validation accuracy, best first; the winner is the first."""
     winner: TrialRecord | None
@@ -252,7 +253,7 @@ class TestScores(Record):
     __test__ = False  # not a test class, whatever pytest thinks of the name
 
     sweep_id: str
-    study: str
+    study: StudyName
     trial_id: str
     """In the sweep; where it was retrained in finals, the first of `seeds` is the training that was scored."""
     epoch: Count
@@ -294,6 +295,5 @@ class TestScores(Record):
     robustness: Robustness | None = None
 
     def __post_init__(self) -> None:
-        sides = {len(self.accuracy_by_class), len(self.confusion_matrix), *map(len, self.confusion_matrix)}
-        if len(sides) != 1:
+        if {len(self.confusion_matrix), *map(len, self.confusion_matrix)} != {len(self.accuracy_by_class)}:
             raise RecordError("TestScores.confusion_matrix: not a row and a column for each class")

@@ -198,6 +198,9 @@ def test_a_default_place_that_is_not_there_yet_holds_no_sweep(monkeypatch: pytes
         assert (listed.exit_code, listed.stdout.startswith("no sweep yet in /")) == (0, True)
         assert "cifar-ray job submit cnn" in listed.stdout
         assert listed.stderr == (f"there is no folder {uri}, which CIFAR_RAY_STORAGE names\n" if uri else "")
+    (empty := tmp_path / "a store").mkdir()
+    for verb in ("list", "show"):
+        assert f"cifar-ray job submit cnn --storage '{empty}'" in run("results", verb, "--storage", str(empty)).output
     # a command that waits for a sweep says nothing of a folder that is yet to come
     assert run("results", "wait", "cnn-1", "--timeout-s", "0").stderr.startswith("error: not all sweeps")
     (tmp_path / "new").write_text("")

@@ -117,7 +117,9 @@ def put(
 
     def put(sweep_id: str, accuracy: float | None = None, **changes: Any) -> None:
         dataset = {
-            name: changes.pop(name) for name in ("fingerprint", "classes", "validation_share") if name in changes
+            name: changes.pop(name)
+            for name in ("name", "fingerprint", "classes", "validation_share")
+            if name in changes
         }
         sweep = replace(sweep_record, sweep_id=sweep_id, dataset=replace(sweep_record.dataset, **dataset), **changes)
         runs.create_sweep(sweep)

@@ -146,7 +146,7 @@ def test_one_sweep_is_no_comparison(runs: RunStore, put: Put) -> None:
 
 def test_sweeps_without_an_epoch_and_hostile_names_are_drawn(runs: RunStore, put: Put, tmp_path: Path) -> None:
     put("cnn-1", 0.6)
-    put("cnn-2", study="$x^$[red]\x1b[31m", commit="$")
+    put("cnn-2", name="$x^$[red]\x1b[31m", commit="$")
     runs.write_metrics("cnn-2", [])
     figure = tmp_path / "c.png"
     arguments = ["cnn-1", "cnn-2", "--storage", runs.objects.uri, "--figure", str(figure)]

@@ -12,6 +12,7 @@ from cifar_ray.cli.main import main
 from cifar_ray.errors import ConfigurationError, RecordError
 from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
 from cifar_ray.reporting.curve_bias import Cut, _passing, cuts_by_asha, measure_curve_bias
+from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore
 
 CURVES = {"t0000": [0.5, 0.6, 0.6], "t0001": [0.2, 0.4, 0.9], "t0002": [0.3, 0.3, 0.5], "t0003": [0.1, 0.7, 0.8]}
@@ -141,6 +142,14 @@ def test_a_sweep_that_cut_is_refused_with_the_way_out(
     with pytest.raises(ConfigurationError, match="3 full learning curves and 1 that end early") as refused:
         measure_curve_bias(runs, "cnn-1")
     assert "cifar-ray job submit cnn --max-epochs 3 --grace-period 3" in str(refused.value.hint)
+    sweep = replace(runs.sweep("cnn-1"), seed=3, num_trials=2)
+    runs.objects.write(layout.sweep_record("cnn-1"), sweep.to_json().encode())
+    for name in ("t0002", "t0003"):
+        runs.objects.delete(layout.trial_record("cnn-1", name))
+    with pytest.raises(ConfigurationError, match="2 full learning curves: it takes three") as refused:
+        measure_curve_bias(RunStore(runs.objects, " --storage s3://b"), "cnn-1")
+    again = "cifar-ray job submit cnn --max-epochs 3 --grace-period 3 --trials N --seed 3 --storage s3://b"
+    assert refused.value.hint == f"run one of three trials or more: {again}"
 
 
 def test_a_sweep_that_has_not_begun_all_its_trials_is_refused(

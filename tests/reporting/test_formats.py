@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from cifar_ray.cifar10 import CLASSES
-from cifar_ray.records import DatasetRecord
-from cifar_ray.reporting.formats import MISSING, caution, data_name, percent, seconds, setting
+from cifar_ray.records import DatasetRecord, SweepRecord
+from cifar_ray.reporting.formats import MISSING, caution, data_name, percent, same_images, seconds, setting
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,12 @@ def test_other_classes_are_not_cifar10(dataset_record: DatasetRecord) -> None:
     assert said is not None
     assert "not CIFAR-10" in said
     assert "not comparable" in said
+
+
+def test_another_sweep_of_the_same_images(sweep_record: SweepRecord) -> None:
+    """A share for validation is refused where it is no retraining."""
+    assert same_images(sweep_record, is_best_of=True) == ""
+    dataset = replace(sweep_record.dataset, source="s3://b/my data", validation_share=0.02)
+    other = replace(sweep_record, seed=3, dataset=dataset)
+    assert same_images(other) == " --data 's3://b/my data' --seed 3"
+    assert same_images(other, is_best_of=True) == " --data 's3://b/my data' --seed 3 --validation-share 0.02"

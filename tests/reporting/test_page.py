@@ -306,9 +306,7 @@ def test_hostile_names_are_text(
     tmp_path: Path,
 ) -> None:
     dataset = replace(sweep_record.dataset, name=HOSTILE, source=HOSTILE)
-    runs.create_sweep(
-        replace(sweep_record, study=HOSTILE, dataset=dataset, commit=HOSTILE, hardware={HOSTILE: HOSTILE})
-    )
+    runs.create_sweep(replace(sweep_record, dataset=dataset, commit=HOSTILE, hardware={HOSTILE: HOSTILE}))
     config = {"model": HOSTILE, HOSTILE: HOSTILE, "__proto__": 1}
     runs.write_trial("cnn-1", replace(trial_record, config=config))
     failed = replace(trial_record, trial_id="t0001", config=config | {"model": "b"}, outcome="failed", error=HOSTILE)

@@ -59,13 +59,20 @@ def test_a_sweep_interrupted_before_its_first_epoch_is_to_go_on(
 
 
 def test_no_trial_of_an_interrupted_sweep_is_running(
-    page: Page, runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord, tmp_path: Path
+    page: Page,
+    runs: RunStore,
+    sweep_record: SweepRecord,
+    trial_record: TrialRecord,
+    epoch_metrics: list[EpochMetrics],
+    tmp_path: Path,
 ) -> None:
     runs.create_sweep(sweep_record)
     runs.write_trial("cnn-1", replace(trial_record, outcome="running"))
+    runs.write_metrics("cnn-1", epoch_metrics[:1])
     said_of(page, runs, "sweep/cnn-1", tmp_path)
     assert page.locator(".tile .words").inner_text() == "1 interrupted, 1 to come"
     assert page.locator("#trials .outcome").inner_text().endswith("interrupted")
+    assert option_of(page, "chart-rungs")["series"][1]["data"][0]["fate"] == "interrupted here"
     assert "1 interrupted, 1 to come" in said_of(page, runs, "", tmp_path)
 
 
@@ -134,6 +141,7 @@ def test_whether_the_winner_wants_more_epochs_is_asked_of_the_winner(
     copied.write_trial(REAL, replace(trials[best], best_epoch=30))
     said = said_of(page, copied, f"sweep/{REAL}", tmp_path)
     assert "The winner was best at epoch 30 of 30; it may want more" in said
+    assert f"--best-of {REAL} --max-epochs 60 --data /tmp/w/cifar10-jpeg" in said
     copied.write_result(replace(result, finals=finals_of(other, 0.44, 0.5)))
     copied.objects.delete(layout.test_scores(REAL))
     said = said_of(page, copied, f"sweep/{REAL}", tmp_path)

@@ -51,8 +51,14 @@ def test_it_follows_a_sweep_from_its_first_epoch_to_its_result(
     epoch_metrics: list[EpochMetrics],
     result: SweepResult,
 ) -> None:
+    # neither the first answer nor a later one is the last if it cannot be drawn
+    spoilt = {"sweeps": [{"id": "cnn-1", "started_at": 0.5}]}
+    page.add_init_script("addEventListener('unhandledrejection', (event) => event.preventDefault(), { once: true })")
+    page.route("**/api/store.json", lambda route: route.fulfill(json=spoilt), times=1)
     page.goto(server.url)
     page.get_by_text("There is no sweep in this store yet").wait_for()
+    begin = f"Start one with cifar-ray job submit cnn{OPTIONS} or try the whole way with cifar-ray demo."
+    assert begin in page.locator("main").inner_text()
     runs.create_sweep(sweep_record)
     runs.objects.write(layout.lease("cnn-1"), b"{}")
     page.get_by_role("link", name="cnn-1").click()
@@ -76,6 +82,11 @@ def test_it_follows_a_sweep_from_its_first_epoch_to_its_result(
     drawn = points_by_trial(option_of(page, "chart-curves"))
     assert drawn["t0001"] == [[1, pytest.approx(epoch_metrics[4].validation_loss)]]
 
+    page.route("**/api/sweeps/*", lambda route: route.fulfill(json={**route.fetch().json(), "rungs": 0}), times=1)
+    page.evaluate(
+        "new Promise((resolve, reject) => { setTimeout(reject, 30000, 'it was drawn');"
+        " addEventListener('unhandledrejection', (event) => (event.preventDefault(), resolve())); })"
+    )
     runs.write_trial("cnn-1", trial_record)
     runs.write_result(result)
     page.locator(".title .state").get_by_text("finished").wait_for()
@@ -92,6 +103,8 @@ def test_a_server_that_is_gone_is_told(
     server.server_close()
     page.get_by_text("server does not answer").wait_for()
     assert page.locator("main h1").is_visible()
+    page.evaluate("() => { location.hash = '#/sweep/cnn-2'; }")
+    page.get_by_text(f"Start it again: cifar-ray dashboard --port {server.server_port}{OPTIONS}.").wait_for()
 
 
 def test_an_unknown_sweep_says_which_there_are(
@@ -222,6 +235,11 @@ def test_a_sweep_whose_driver_is_silent_is_not_drawn_again(
     advice = page.locator("main").inner_text()
     assert "Its driver has been silent since 2026-01-01 00:00 UTC." in advice
     assert "cifar-ray job submit cnn --sweep-id cnn-1 --resume" in advice
+    # by a clock that is behind; the browser's stands, so that a beat is never long ago
+    page.evaluate("(now => Date.now = () => now)(Date.now())")
+    runs.objects.write(layout.lease("cnn-1"), replace(left, num_renewals=10).to_json().encode())
+    page.locator("#liveness").get_by_text("live", exact=True).wait_for()
+    page.locator("main .tag.state").get_by_text("running", exact=True).wait_for()
 
 
 def test_a_comparison_has_the_mean_of_what_is_evaluated_meanwhile(

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +11,7 @@ from loopback_server import serving
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
 from cifar_ray.reporting import html
-from cifar_ray.reporting.page_server import PageServer
+from cifar_ray.reporting.page_server import PART_BYTES, PageServer
 from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore
 
@@ -57,6 +58,7 @@ def test_another_name_for_it_is_refused(server: PageServer, host: str) -> None:
         answer, content = ask(server, path, host=host.format(port=server.server_port))
         assert answer.status == 421
         assert b"cnn-1" not in content
+        assert f"(ssh -L {server.server_port}:127.0.0.1:{server.server_port})" in content.decode()
     assert ask(server, "/api/store.json", host=f"localhost:{server.server_port}")[0].status == 200
 
 
@@ -95,6 +97,18 @@ def test_the_policys_checksums_are_of_the_first_answer_alone(
     policy = ask(server, "/")[0].getheader("Content-Security-Policy")
     monkeypatch.delattr(html, "_checksum")
     assert ask(server, "/api/store.json")[0].getheader("Content-Security-Policy") == policy
+
+
+def test_a_slow_reader_has_the_time_limit_for_each_part(server: PageServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    send, sizes = socket.socket.sendall, []
+
+    def noted(self: socket.socket, data: bytes) -> None:
+        sizes.append(len(data))
+        send(self, data)
+
+    monkeypatch.setattr(socket.socket, "sendall", noted)
+    assert ask(server, "/")[1] == html.live_page().encode()
+    assert max(sizes) == PART_BYTES
 
 
 def test_a_damaged_record_is_told(server: PageServer, runs: RunStore) -> None:

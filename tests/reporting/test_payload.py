@@ -113,7 +113,8 @@ def test_finals_are_told_while_they_run(
     runs.create_sweep(replace(sweep_record, num_finalists=1, num_seeds=2))
     assert sweep_payload(runs, "cnn-1")["finals"] is None
     finals, name = runs.finals("cnn-1"), layout.finals("cnn-1")
-    finals.create_sweep(replace(sweep_record, sweep_id=name, max_epochs=8))
+    finals.create_sweep(replace(sweep_record, sweep_id=name, max_epochs=8, parent="cnn-1"))
+    runs.objects.write(layout.lease("cnn-1"), b"{}")
     finals.write_trial(name, trial_record)
     finals.write_trial(name, TrialRecord(trial_id="t0001", config=trial_record.config, outcome="running"))
     finals.write_metrics(name, epoch_metrics)
@@ -122,6 +123,10 @@ def test_finals_are_told_while_they_run(
     assert found["rows"] == [["t0000", "completed", "4", "45.00"], ["t0001", "running", "1", "10.00"]]
     assert len(found["heading"]) == 4
     assert sweep_payload(runs, "cnn-1")["row"]["num_epochs"] == page_payload(runs)["sweeps"][0]["num_epochs"] == 5
+    assert page_payload(finals)["sweeps"][0]["state"] == "running", "by the driver of their sweep"
+    runs.objects.delete(layout.lease("cnn-1"))
+    assert page_payload(finals)["sweeps"][0]["state"] == "interrupted"
+    assert sweep_payload(runs, "cnn-1")["finals"]["rows"][1][1] == "interrupted"
 
 
 def test_finished_then_evaluated(running: RunStore, result: SweepResult, scores: TestScores) -> None:

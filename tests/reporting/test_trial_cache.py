@@ -4,6 +4,7 @@ import pytest
 
 from cifar_ray.records import SweepRecord, SweepResult, TestScores, TrialRecord
 from cifar_ray.reporting.trial_cache import TrialCache
+from cifar_ray.storage import layout
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
 
@@ -41,7 +42,7 @@ def test_a_trial_that_failed_again_in_a_resumed_sweep_is_seen(runs: RunStore, tr
         assert cached.trials("cnn-1") == [failed], "of as many bytes as the former one's"
 
 
-def test_an_evaluated_sweep_is_read_once_but_for_its_record(
+def test_an_evaluated_sweep_is_read_once_but_for_its_record_and_scores(
     runs: RunStore, sweep_record: SweepRecord, result: SweepResult, scores: TestScores
 ) -> None:
     store = CountingStore(runs.objects._root)  # type: ignore[attr-defined]
@@ -54,7 +55,17 @@ def test_an_evaluated_sweep_is_read_once_but_for_its_record(
         assert cached.summary("cnn-1") == runs.summary("cnn-1")
     before = store.num_reads
     assert cached.summary("cnn-1").state == "evaluated"
-    assert store.num_reads == before + 1
+    assert store.num_reads == before + 2
+    for seconds in (200.0, 300.0):
+        # evaluated anew, after a result that was mended
+        runs.write_result(replace(result, wall_s=seconds))
+        runs.write_test_scores(replace(scores, loss=seconds))
+        assert cached.summary("cnn-1").scores == runs.summary("cnn-1").scores
+        assert cached.summary("cnn-1") == runs.summary("cnn-1")
+    runs.objects.delete(layout.test_scores("cnn-1"))
+    assert cached.summary("cnn-1").state == "finished"
+    runs.objects.delete(layout.result("cnn-1"))
+    assert cached.summary("cnn-1").state == "interrupted", "its deletion broke off"
 
 
 def test_a_sweep_that_takes_the_id_anew_is_seen(

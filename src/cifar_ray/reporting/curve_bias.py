@@ -14,6 +14,7 @@ from cifar_ray.errors import ConfigurationError, RecordError
 from cifar_ray.json_record import DAMAGED
 from cifar_ray.progress.asha import milestones
 from cifar_ray.records import Outcome, SweepRecord
+from cifar_ray.reporting.formats import same_images
 from cifar_ray.statistics import kendall, spearman
 from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore
@@ -76,29 +77,30 @@ def measure_curve_bias(runs: RunStore, sweep_id: str) -> CurveBias:
     alone, and for a population.
     """
     sweep, trials = runs.sweep(sweep_id), runs.trials(sweep_id)
+    again, images = f"cifar-ray job submit {sweep.study}", f"{same_images(sweep)}{runs.flags}"
     if sweep.max_epochs < 2:
         raise ConfigurationError(
             f"the trials of sweep {sweep_id} have one epoch: there is none before the last to compare with it",
-            f"run one of more epochs that cuts nothing: cifar-ray job submit {sweep.study} --max-epochs N "
-            "--grace-period N",
+            f"run one of more epochs that cuts nothing: {again} --max-epochs N --grace-period N{images}",
         )
     if sweep.searcher == "pbt":
         raise ConfigurationError(
             f"sweep {sweep_id} is of a population, whose trials do not start from scratch",
-            f"run one that cuts nothing: cifar-ray job submit {sweep.study} --searcher random --grace-period EPOCHS",
+            f"run one that cuts nothing: {again} --searcher random --grace-period EPOCHS{images}",
         )
     if len(trials) < sweep.num_trials:
         raise ConfigurationError(
             f"sweep {sweep_id} has begun {len(trials)} of its {sweep.num_trials} trials",
-            f"finish it first: cifar-ray job submit {sweep.study} --sweep-id {sweep_id} --resume{runs.flags}",
+            f"finish it first: {again} --sweep-id {sweep_id} --resume{runs.flags}",
         )
     used = {trial.trial_id: trial.outcome for trial in trials if trial.outcome in ("completed", "diverged")}
     cut = [trial.trial_id for trial in trials if trial.outcome in ("stopped", "running")]
     if cut or len(used) < 3:
         raise ConfigurationError(
-            f"sweep {sweep_id} has {len(used)} full learning curves and {len(cut)} that end early",
-            f"run one that cuts nothing: cifar-ray job submit {sweep.study} --max-epochs "
-            f"{sweep.max_epochs} --grace-period {sweep.max_epochs}",
+            f"sweep {sweep_id} has {len(used)} full learning curves"
+            f"{f' and {len(cut)} that end early' if cut else ': it takes three'}",
+            f"run one {'that cuts nothing' if cut else 'of three trials or more'}: {again} --max-epochs "
+            f"{sweep.max_epochs} --grace-period {sweep.max_epochs}{'' if cut else ' --trials N'}{images}",
         )
     curves = _curves(runs, sweep, used)
     return CurveBias(

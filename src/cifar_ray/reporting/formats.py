@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,9 +12,10 @@ from cifar_ray.errors import plain
 from cifar_ray.provenance import Resumption
 from cifar_ray.records import DatasetRecord, SweepRecord, TrialRecord
 from cifar_ray.resource_use import Cost
+from cifar_ray.storage.runs import State
 from cifar_ray.studies import STUDIES
 from cifar_ray.studies.options import PUBLISHED
-from cifar_ray.studies.study import GENERATIONS, Budget
+from cifar_ray.studies.study import GENERATIONS, VALIDATION_SHARE, Budget
 from cifar_ray.studies.trial_config import DEFAULTS, DESCRIPTIONS, Setting
 
 MISSING = "–"
@@ -92,6 +94,14 @@ def population_text(budget: Budget) -> str:
     return f"a population of {size}, {GENERATIONS} generations of {counted(budget.max_epochs, 'epoch')}"
 
 
+def same_images(sweep: SweepRecord, *, is_best_of: bool = False) -> str:
+    """The options by which another sweep has the same images; a share for validation is for `--best-of` alone."""
+    source, share = sweep.dataset.source, sweep.dataset.validation_share
+    data = "" if source == "cifar10" else f" --data {shlex.quote(source)}"
+    held_out = f" --validation-share {share}" if is_best_of and share != VALIDATION_SHARE else ""
+    return f"{data}{f' --seed {sweep.seed}' if sweep.seed else ''}{held_out}"
+
+
 def resumed_text(resumption: Resumption, sweep: SweepRecord) -> str:
     """When the sweep was resumed, and in what that run differed from its first one."""
     found, first = {**resumption.versions, **resumption.hardware}, {**sweep.versions, **sweep.hardware}
@@ -132,6 +142,11 @@ def value_text(value: object, digits: int = 3) -> str:
     if isinstance(value, float):
         return f"{value:.{digits}g}"
     return plain(str(value)).replace("_", " ")
+
+
+def outcome_name(trial: TrialRecord, state: State) -> str:
+    """What became of a trial of a sweep in that state: an interrupted one's records still call some running."""
+    return state if state == "interrupted" and trial.outcome == "running" else trial.outcome
 
 
 def is_cifar10(dataset: DatasetRecord) -> bool:

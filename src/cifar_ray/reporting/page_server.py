@@ -20,6 +20,8 @@ from cifar_ray.storage.runs import RunStore
 
 LOOPBACK = "127.0.0.1"
 TIMEOUT_S = 10
+"""For a request, and for each part of an answer."""
+PART_BYTES = 65_536
 _SWEEP = re.compile(r"/api/sweeps/([^/]+)\.json")
 
 
@@ -60,7 +62,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         if not self._is_for_us():
-            self._send(HTTPStatus.MISDIRECTED_REQUEST, b"this server answers to 127.0.0.1 and localhost only\n")
+            self._send(HTTPStatus.MISDIRECTED_REQUEST, self._where_it_answers().encode())
         elif path == "/":
             self._send(HTTPStatus.OK, live_page().encode(), "text/html; charset=utf-8")
         elif path == "/api/store.json":
@@ -77,6 +79,13 @@ class _Handler(BaseHTTPRequestHandler):
         # a browser leaves out its scheme's default port
         port = "" if self.server.server_port == HTTP_PORT else f":{self.server.server_port}"
         return self.headers.get("Host") in {f"{name}{port}" for name in (LOOPBACK, "localhost")}
+
+    def _where_it_answers(self) -> str:
+        port = self.server.server_port
+        return (
+            f"this server answers to {LOOPBACK} and localhost only, under port {port}: "
+            f"forward the same port (ssh -L {port}:{LOOPBACK}:{port})\n"
+        )
 
     def _send_json(self, make: Callable[[], dict[str, Any]]) -> None:
         try:
@@ -100,5 +109,5 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Cross-Origin-Resource-Policy", "same-origin")
         self.send_header("Cache-Control", "no-cache")
         self.end_headers()
-        if not is_known:
-            self.wfile.write(content)
+        for start in range(0, 0 if is_known else len(content), PART_BYTES):
+            self.wfile.write(content[start : start + PART_BYTES])

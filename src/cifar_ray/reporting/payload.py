@@ -24,8 +24,10 @@ from cifar_ray.reporting.formats import (
     cost_amount,
     cost_text,
     is_cifar10,
+    outcome_name,
     percent,
     resumed_text,
+    same_images,
     setting,
     with_defaults,
 )
@@ -35,7 +37,7 @@ from cifar_ray.reporting.seed_means import seed_means
 from cifar_ray.resource_use import Cost
 from cifar_ray.statistics import wilson_interval
 from cifar_ray.storage import layout
-from cifar_ray.storage.runs import RunStore, SweepSummary
+from cifar_ray.storage.runs import RunStore, State, SweepSummary
 
 
 def page_payload(runs: RunStore, details: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -78,6 +80,7 @@ def sweep_payload(runs: RunStore, sweep_id: str) -> dict[str, Any]:
         | {
             "chosen_by": chosen_by(sweep),
             "budget": budget_text(sweep),
+            "same_images": same_images(sweep, is_best_of=True),
             "commits": [commit or "unknown" for commit in sweep.commits],
             "resumed": [resumed_text(each, sweep) for each in sweep.resumptions],
         },
@@ -92,7 +95,7 @@ def sweep_payload(runs: RunStore, sweep_id: str) -> dict[str, Any]:
         ],
         "metrics": _columns(search.metrics),
         "evaluation": None if scores is None else _evaluation(scores),
-        "finals": _finals(result.finals) if result else _running_finals(finals),
+        "finals": _finals(result.finals) if result else _running_finals(finals, summary.state),
     }
 
 
@@ -215,7 +218,7 @@ def _finals_so_far(runs: RunStore, sweep: SweepRecord) -> SoFar | None:
     return _so_far(nested, nested.sweep(name)) if sweep.num_finalists and nested.has_sweep(name) else None
 
 
-def _running_finals(finals: SoFar | None) -> dict[str, Any] | None:
+def _running_finals(finals: SoFar | None, state: State) -> dict[str, Any] | None:
     if finals is None:
         return None
     sweep, trials = finals.sweep, finals.trials
@@ -224,8 +227,8 @@ def _running_finals(finals: SoFar | None) -> dict[str, Any] | None:
         "text": f"{sweep.num_trials} trainings of {sweep.max_epochs} epochs: {done} of {planned} epochs so far.",
         "heading": ("training", "outcome", "epochs", "best validation %"),
         "rows": [
-            [trial.trial_id, trial.outcome, str(trial.num_epochs), percent(trial.best_validation_accuracy, 2)]
-            for trial in trials
+            [each.trial_id, outcome_name(each, state), str(each.num_epochs), percent(each.best_validation_accuracy, 2)]
+            for each in trials
         ],
         "note": "The best settings retrained: the mean over seeds chooses the winner once all have ended.",
     }

@@ -23,6 +23,7 @@ from cifar_ray.reporting.formats import (
     counted,
     data_name,
     interval_text,
+    outcome_name,
     percent,
     population_text,
     seconds,
@@ -110,12 +111,8 @@ def _silence(summary: SweepSummary) -> str | None:
 
 
 def trials_renderable(summary: SweepSummary, trials: Sequence[TrialRecord]) -> RenderableType:
-    """A sweep's trials, best first, with the settings in which they differ, and what they cost.
-
-    Trials that an interrupted sweep's records still call running are shown as interrupted.
-    """
+    """A sweep's trials, best first, with the settings in which they differ, and what they cost."""
     sweep, cost = summary.sweep, summary.result.cost if summary.result else None
-    is_interrupted = summary.state == "interrupted" and not sweep.parent
     trials = with_defaults(trials)
     ranked = best_first(trials)
     used = [name for name in SETTINGS if len({str(trial.config.get(name)) for trial in trials}) > 1]
@@ -129,7 +126,7 @@ def trials_renderable(summary: SweepSummary, trials: Sequence[TrialRecord]) -> R
         table.add_row(
             verbatim(trial.trial_id),
             *([verbatim(trial.parent or MISSING)] if has_heirs else []),
-            "interrupted" if is_interrupted and trial.outcome == "running" else trial.outcome,
+            outcome_name(trial, summary.state),
             percent(trial.best_validation_accuracy, 2),
             f"{MISSING if trial.best_epoch is None else trial.best_epoch}/{trial.num_epochs}",
             *(Text(setting(name, trial.config, digits=2)) for name in used),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cifar_ray.errors import ObjectNotFoundError
 from cifar_ray.storage.layout import SWEEP_RECORD
 from cifar_ray.storage.object_store import ObjectStore
 
@@ -28,16 +29,19 @@ class TrialCache(ObjectStore):
         return self._store.uri
 
     def read(self, key: str) -> bytes:
-        """Read an evaluated sweep once, except for its own record: if that changes, the id has been reused."""
+        """Read an evaluated sweep once, except for its own record and its scores.
+
+        If the record changes, the id has been reused; if the scores do, or are gone, it is evaluated anew.
+        """
         sweep_id, _, name = key.partition("/")
         if name == SWEEP_RECORD:
             return self._read_sweep(sweep_id, key)
+        if key.endswith("/test_scores.json"):
+            return self._read_scores(sweep_id, key)
         kept = self._evaluated.get(sweep_id)
         if kept is not None and key in kept:
             return kept[key]
         content = self._read_trial(sweep_id, key) if key.endswith("/trial.json") else self._store.read(key)
-        if key.endswith("/test_scores.json") and sweep_id in self._sweeps:
-            kept = self._evaluated.setdefault(sweep_id, {})
         if kept is not None:
             kept[key] = content
         return content
@@ -48,6 +52,16 @@ class TrialCache(ObjectStore):
             self._sweeps[sweep_id] = content
             self._evaluated.pop(sweep_id, None)
             self._ended.pop(sweep_id, None)
+        return content
+
+    def _read_scores(self, sweep_id: str, key: str) -> bytes:
+        try:
+            content = self._store.read(key)
+        except ObjectNotFoundError:
+            self._evaluated.pop(sweep_id, None)
+            raise
+        if sweep_id in self._sweeps and self._evaluated.get(sweep_id, {}).get(key) != content:
+            self._evaluated[sweep_id] = {key: content}
         return content
 
     def _read_trial(self, sweep_id: str, key: str) -> bytes:

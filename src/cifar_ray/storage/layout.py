@@ -14,6 +14,7 @@ _CHECKPOINT = re.compile(rf"[^/]+/trials/({TRIAL_ID.pattern})/checkpoints/epoch-
 
 SWEEP_RECORD = "sweep.json"
 RESULT = "result.json"
+LEASE = "lease.json"
 
 WEIGHTS = "model.safetensors"
 TRAINER_STATE = "trainer.pt"
@@ -52,7 +53,7 @@ def sweep_record(sweep_id: str) -> str:
 
 def lease(sweep_id: str) -> str:
     """lease.json: present while a driver or an evaluation is at work."""
-    return f"{check_sweep_id(sweep_id)}/lease.json"
+    return f"{check_sweep_id(sweep_id)}/{LEASE}"
 
 
 def metrics(sweep_id: str) -> str:

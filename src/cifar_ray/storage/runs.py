@@ -158,14 +158,15 @@ class RunStore:
     def summary(self, sweep_id: str) -> SweepSummary:
         """The summary of one sweep; UnknownNameError where there is none."""
         sweep, result = self.sweep(sweep_id), self.result(sweep_id)
-        heartbeat = None if result else self._heartbeat(sweep_id)
+        heartbeat = None if result else self._heartbeat(sweep)
         if result is None and heartbeat is None:
             # a driver removes its lease after writing the result: it may have done both in between
             result = self.result(sweep_id)
         return SweepSummary(sweep=sweep, result=result, scores=self.test_scores(sweep_id), heartbeat=heartbeat)
 
-    def _heartbeat(self, sweep_id: str) -> str | None:
-        lease = self._find(layout.lease(sweep_id))
+    def _heartbeat(self, sweep: SweepRecord) -> str | None:
+        # finals are in the folder of their sweep, whose driver trains them
+        lease = self._find(layout.LEASE if sweep.parent else layout.lease(sweep.sweep_id))
         return None if lease is None else lease.decode(errors="replace")[:500]
 
     def write_trial(self, sweep_id: str, trial: TrialRecord) -> None:

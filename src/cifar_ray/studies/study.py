@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, get_args
@@ -22,6 +23,8 @@ GENERATIONS = 5
 MIN_POPULATION = 4
 """A smaller population has no best quarter and no worst one."""
 
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,37}")
+"""Of a study, and so of its file. The id of a sweep, which has up to 63 characters, is that, a time and a number."""
 VALIDATION_SHARE = 0.1
 """Share of the training images held out for validation in every search."""
 LEAST_SHARE = 0.0001

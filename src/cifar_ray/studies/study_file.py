@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 import reprlib
 import tomllib
 from collections.abc import Mapping
@@ -14,14 +13,12 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from cifar_ray.errors import ConfigurationError, UnknownNameError
 from cifar_ray.studies.space import Choice, Range, sample_space
-from cifar_ray.studies.study import SETTINGS, Budget, Study
+from cifar_ray.studies.study import NAME, SETTINGS, Budget, Study
 from cifar_ray.studies.trial_config import TrialConfig, check_effects
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,37}")
-"""Of a study, and so of its file. The id of a sweep, which has up to 63 characters, is that, a time and a number."""
 _MAX_BYTES = 65_536
 _NOT_IN_FILES = ("name", "published", "definition")
 _PLACES: Mapping[type[Study | Budget], str] = {Study: "above the first table", Budget: "in the table [budget]"}
@@ -59,7 +56,7 @@ def parse_study(name: str, text: str) -> Study:
     from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415
     from pydantic_core import to_json  # noqa: PLC0415
 
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise ConfigurationError(
             f"{name!r} is no name of a study", "take at most 38 lower-case letters, digits and dashes"
         )

@@ -4,7 +4,7 @@ const POLL_MS = 1500;
 const QUIET_MS = 25000; // a lease is renewed every 5 s
 const PRESS_MS = 5000;
 let pressedUntil = 0; // no click reaches a link that is replaced under a pressed button
-const pulses = new Map(); // by sweep: the last heartbeat and when it changed
+const pulses = new Map(); // by sweep: the last heartbeat, when it was first seen, and whether another was seen before it
 
 const main = document.getElementById("main");
 let failure = null;
@@ -89,9 +89,12 @@ async function fetchJson(path) {
 
 /** One sweep that cannot be had keeps none of the others away. All sweeps are for their list, and for means over seeds. */
 async function fetchAll(needs) {
-  if (needs.length !== 1 || !app.payload) app.payload = await fetchJson("api/store.json");
+  if (needs.length !== 1 || !app.payload) {
+    app.payload = await fetchJson("api/store.json");
+    app.payload.sweeps.forEach(feelPulse);
+  }
   const failures = [];
-  for (const id of needs) await fetchJson(`api/sweeps/${encodeURIComponent(id)}.json`).then((detail) => app.details.set(id, whole(detail)), (error) => failures.push(error));
+  for (const id of needs) await fetchJson(`api/sweeps/${encodeURIComponent(id)}.json`).then((detail) => (feelPulse(detail.row), app.details.set(id, whole(detail))), (error) => failures.push(error));
   if (failures.length) throw failures[0];
 }
 
@@ -102,7 +105,7 @@ function whole(detail) {
 }
 
 function problem(missing) {
-  if (failure instanceof TypeError) return empty("The server does not answer", "Start it again: ", command("cifar-ray dashboard"), ". This page tries on.");
+  if (failure instanceof TypeError) return empty("The server does not answer", "Start it again: ", command(`cifar-ray dashboard --port ${location.port || 80}${app.payload?.options ?? ""}`), ". This page tries on.");
   if (failure) return empty(failure.message, failure.hint ?? "", " ", link("#/", "All sweeps"));
   return empty(`This file holds nothing about ${missing.join(", ")}`, link("#/", "What it holds"));
 }
@@ -125,12 +128,15 @@ function showState(view) {
   fill(document.getElementById("foot"), el("p", {}, app.isLive ? "Live from " : "A file made from ", app.payload?.store ?? "", app.payload && !app.isLive ? ` · ${moment(app.payload.generated_at)} UTC` : ""), [...new Set(notes)].map((text) => el("p", {}, text)));
 }
 
-function isAlive(row) {
-  if (row.silent_since) return false;
+/** A heartbeat that was seen to change outranks a silence by the driver's clock and the server's, which may differ. */
+function feelPulse(row) {
   const known = pulses.get(row.id);
-  if (!known || known.heartbeat !== row.heartbeat) pulses.set(row.id, { heartbeat: row.heartbeat, at: Date.now() });
-  return Date.now() - pulses.get(row.id).at < QUIET_MS;
+  if (known?.heartbeat !== row.heartbeat) pulses.set(row.id, { heartbeat: row.heartbeat, at: Date.now(), isChange: Boolean(known) });
+  if (pulses.get(row.id)?.isChange && hasPulse(row)) row.silent_since = null;
 }
+
+const hasPulse = ({ id }) => Date.now() - pulses.get(id)?.at < QUIET_MS;
+const isAlive = (row) => !row.silent_since && hasPulse(row);
 
 function setTheme(name) {
   document.documentElement.dataset.theme = name;
@@ -176,15 +182,18 @@ function start() {
   addEventListener("pointerdown", () => (pressedUntil = Date.now() + PRESS_MS), true);
   for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => (pressedUntil = 0), true);
   addEventListener("hashchange", show);
-  show().then(poll);
+  show().finally(poll);
 }
 
-/** One question after the other, never two at once; none while nobody looks. */
+/** One question after the other, never two at once; none while nobody looks. One that cannot be drawn is not the last. */
 async function poll() {
   if (!app.isLive) return;
   await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  if (!document.hidden) await refresh();
-  poll();
+  try {
+    if (!document.hidden) await refresh();
+  } finally {
+    poll();
+  }
 }
 
 start();

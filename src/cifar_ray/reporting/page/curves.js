@@ -120,7 +120,7 @@ function curveTip(detail, id, params, isAccuracy) {
   const trial = detail.trials.find((each) => each.trial_id === id);
   if (!trial) return null;
   const here = Array.isArray(params.value) ? [["here", isAccuracy ? `${params.value[1].toFixed(2)} %` : number(params.value[1], 4)]] : [];
-  return [`${id} · ${trial.outcome}`, [...here,
+  return [`${id} · ${outcomeName(trial.outcome, detail.row)}`, [...here,
     ["best validation", `${percentSign(trial.best_validation_accuracy)} (epoch ${trial.best_epoch ?? MISSING})`], ["epochs", String(trial.num_epochs)],
     ...detail.parameters.slice(0, 6).map(({ name, label }) => [label, trial.settings[name] ?? MISSING])]];
 }

@@ -65,7 +65,7 @@ function nextSteps(detail, ranked, winner) {
   if (sweep.parent || !row.finished_at) return first;
   const steps = first ? [el("li", {}, first)] : [];
   const { max_epochs: epochs, final_epochs: finalEpochs } = sweep;
-  if (winner.best_epoch >= epochs - 1 && !finalEpochs && sweep.searcher !== "pbt") steps.push(el("li", {}, `The winner was best at epoch ${winner.best_epoch} of ${epochs}; it may want more: `, submit(`${row.study} --best-of ${row.id} --max-epochs ${2 * epochs}`)));
+  if (winner.best_epoch >= epochs - 1 && !finalEpochs && sweep.searcher !== "pbt") steps.push(el("li", {}, `The winner was best at epoch ${winner.best_epoch} of ${epochs}; it may want more: `, submit(`${row.study} --best-of ${row.id} --max-epochs ${2 * epochs}${sweep.same_images}`)));
   const top = ranked.slice(0, Math.max(4, Math.ceil(ranked.length / 4)));
   const important = [...detail.parameters].sort((one, other) => (other.importance ?? 0) - (one.importance ?? 0)).slice(0, 3);
   for (const parameter of ranked.length >= 8 ? important : []) {

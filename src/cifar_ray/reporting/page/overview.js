@@ -36,7 +36,7 @@ function overviewView(root) {
       (words.length ? `, ${rows.length} shown` : "");
     fill(nothing, rows.length ? null : app.payload.sweeps.length
       ? empty("No sweep matches the filter", "Clear it to see all.")
-      : empty("There is no sweep in this store yet", "Start one with ", command("cifar-ray job submit cnn"), " or try the whole way with ", command("make demo"), "."));
+      : empty("There is no sweep in this store yet", "Start one with ", submit("cnn"), " or try the whole way with ", command("cifar-ray demo"), "."));
     showChosen();
   }
 

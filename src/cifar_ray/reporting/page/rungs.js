@@ -8,7 +8,7 @@ function rungResults(detail) {
       const index = columns ? columns.epoch.indexOf(epoch) : -1;
       if (index < 0) return [];
       const isStopped = trial.outcome === "stopped" && trial.num_epochs === epoch;
-      return [{ id: trial.trial_id, accuracy: columns.validation_accuracy[index], fate: isStopped ? "stopped here" : trial.num_epochs > epoch ? "went on" : `${trial.outcome} here` }];
+      return [{ id: trial.trial_id, accuracy: columns.validation_accuracy[index], fate: isStopped ? "stopped here" : trial.num_epochs > epoch ? "went on" : `${outcomeName(trial.outcome, detail.row)} here` }];
     });
     const spent = sum(Object.values(detail.metrics).map(({ epoch: epochs }) => epochs.filter((each) => each <= epoch).length));
     const numOf = (fate) => reached.filter((each) => each.fate === fate).length;
