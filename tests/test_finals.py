@@ -60,4 +60,4 @@ def test_without_any_accuracy_there_is_no_winner() -> None:
     finals = Finals(finalists=(lost,), num_epochs=0, accelerator_seconds=0.0)
     assert (lost.mean, lost.interval, lost.best, lost.shrinkage, finals.winner) == (None,) * 5
     assert "the sweep's own best stands" in describe(finals)
-    assert "of 60.00 % over 1 seeds; the sweep" in describe(replace(finals, finalists=(finalist("t0003", 0.5, 0.6),)))
+    assert "of 60.00 % over 1 seed; the sweep" in describe(replace(finals, finalists=(finalist("t0003", 0.5, 0.6),)))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from cifar_ray.json_record import Amount, Count, Record, Share
+from cifar_ray.output import counted
 from cifar_ray.statistics import mean_accuracy_interval
 
 
@@ -109,5 +110,5 @@ def describe(finals: Finals) -> str:
     searched = f"the sweep had given it {100 * winner.searched_accuracy:.2f} %, {difference}"
     return (
         f"finals: {winner.trial_id} wins with a mean validation accuracy of {100 * winner.mean:.2f} % over "
-        f"{len(winner.accuracies)} seeds{interval}; {searched}"
+        f"{counted(len(winner.accuracies), 'seed')}{interval}; {searched}"
     )

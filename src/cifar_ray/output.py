@@ -1,4 +1,4 @@
-"""Adapts a program's output to terminals, pipes and disks that cannot show or take it."""
+"""Words a program's output, and adapts it to terminals, pipes and disks that cannot show or take it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import io
 import os
 import sys
 
-import click
-
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """What the system says of a file that a full disk refuses; it may be another one than stdout."""
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 trial`, `1,000 trials`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def replace_unknown_characters() -> None:
@@ -33,5 +36,5 @@ def exit_if_unwritable() -> None:
     except OSError as error:
         # what is left would be tried again at the interpreter's end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        click.echo(f"error: the output cannot be written: {error.strerror}", err=True)
+        print(f"error: the output cannot be written: {error.strerror}", file=sys.stderr)
         sys.exit(1)

@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Column
 from rich.text import Text
 
+from cifar_ray.output import counted
 from cifar_ray.planning.advice import excess
 from cifar_ray.planning.forecast import CLOSE, Estimate, Forecast
 from cifar_ray.planning.plan import Plan
@@ -15,7 +16,7 @@ from cifar_ray.planning.simulation import FinalsPlan
 from cifar_ray.planning.space_preview import SpacePreview
 from cifar_ray.progress.asha import milestones, shares_passing
 from cifar_ray.reporting.fitting_table import FittingTable, narrow_table
-from cifar_ray.reporting.formats import counted, percent, seconds, setting
+from cifar_ray.reporting.formats import percent, seconds, setting
 from cifar_ray.reporting.score_rows import setting_label
 from cifar_ray.reporting.terminal import SHORT, study_renderable, verbatim
 from cifar_ray.statistics import wilson_interval

@@ -7,8 +7,8 @@ import os
 from dataclasses import dataclass
 
 from cifar_ray.capacity import max_cohort_size
+from cifar_ray.output import counted
 from cifar_ray.records import SweepRecord
-from cifar_ray.reporting.formats import counted
 from cifar_ray.resource_use import Device
 from cifar_ray.studies import Study
 

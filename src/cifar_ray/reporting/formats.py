@@ -9,6 +9,7 @@ from typing import Any
 
 from cifar_ray.cifar10 import CLASSES
 from cifar_ray.errors import plain
+from cifar_ray.output import counted
 from cifar_ray.provenance import Resumption
 from cifar_ray.records import DatasetRecord, SweepRecord, TrialRecord
 from cifar_ray.resource_use import Cost
@@ -31,11 +32,6 @@ def percent(fraction: float | None, digits: int = 1) -> str:
 def interval_text(interval: tuple[float, float] | None) -> str:
     """Both ends as per cent, such as `63.44 to 65.31`."""
     return MISSING if interval is None else f"{percent(interval[0], 2)} to {percent(interval[1], 2)}"
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 trial`, `1,000 trials`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def seconds(duration_s: float) -> str:
@@ -82,10 +78,9 @@ def budget_text(sweep: SweepRecord) -> str:
     if sweep.searcher == "pbt":
         return population_text(sweep.budget)
     budget = f"ASHA: grace period {sweep.grace_period}, reduction factor {sweep.reduction_factor}"
-    finals = (
-        f"; finals: the best {sweep.num_finalists} on {sweep.num_seeds} seeds each, {sweep.epochs_of_finals} epochs"
-    )
-    return f"{budget}, at most {sweep.max_epochs} epochs{finals if sweep.num_finalists else ''}"
+    length = counted(sweep.epochs_of_finals, "epoch")
+    finals = f"; finals: the best {sweep.num_finalists} on {counted(sweep.num_seeds, 'seed')} each, {length}"
+    return f"{budget}, at most {counted(sweep.max_epochs, 'epoch')}{finals if sweep.num_finalists else ''}"
 
 
 def population_text(budget: Budget) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from cifar_ray.output import counted
 from cifar_ray.reporting.comparison import Comparison, Contender, Score
-from cifar_ray.reporting.formats import counted, percent
+from cifar_ray.reporting.formats import percent
 from cifar_ray.reporting.paired import Paired
 from cifar_ray.reporting.replicates import Lead, Replicates, lead_over_seeds
 from cifar_ray.reporting.seed_groups import SeedGroup

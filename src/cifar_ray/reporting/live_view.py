@@ -10,12 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from cifar_ray.errors import plain
+from cifar_ray.output import counted
 from cifar_ray.progress.asha import Rung, rungs, seconds_left
 from cifar_ray.progress.board import Board, Curve
 from cifar_ray.progress.ranking import rank_key
 from cifar_ray.progress.sweep_log import FinalsAhead, Waiting
 from cifar_ray.progress.sweep_progress import SweepProgress
-from cifar_ray.reporting.formats import counted, percent, seconds
+from cifar_ray.reporting.formats import percent, seconds
 from cifar_ray.reporting.terminal import verbatim
 from cifar_ray.studies import Budget
 

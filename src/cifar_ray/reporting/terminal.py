@@ -10,6 +10,7 @@ from rich.text import Text
 
 from cifar_ray.errors import plain
 from cifar_ray.finals import Finals, describe
+from cifar_ray.output import counted
 from cifar_ray.progress.ranking import best_first
 from cifar_ray.provenance import now, seconds_between
 from cifar_ray.records import TestScores, TrialRecord
@@ -20,7 +21,6 @@ from cifar_ray.reporting.formats import (
     caution,
     chosen_by,
     cost_text,
-    counted,
     data_name,
     interval_text,
     outcome_name,
@@ -181,8 +181,8 @@ def study_renderable(study: Study) -> RenderableType:
         f"{_trials_text(study)}; searcher: {study.searcher}; accelerators per trial: {study.accelerators_per_trial:g}",
     ]
     if study.finalists:
-        length = f", {study.final_epochs} epochs" if study.final_epochs else ""
-        lines.append(f"finals: the best {study.finalists} retrained on {study.seeds} seeds each{length}")
+        length = f", {counted(study.final_epochs, 'epoch')}" if study.final_epochs else ""
+        lines.append(f"finals: the best {study.finalists} retrained on {counted(study.seeds, 'seed')} each{length}")
     if published:
         lines.append(
             f"report: validation {percent(published.validation_accuracy)} %, test {100 * published.test_accuracy:.4g} %"

@@ -25,6 +25,7 @@ from cifar_ray.data.sources import load_images, resolve_source
 from cifar_ray.data.split import split
 from cifar_ray.errors import CifarRayError, DataError, StorageError, SweepExistsError
 from cifar_ray.finals import describe
+from cifar_ray.output import counted
 from cifar_ray.prices import read_prices
 from cifar_ray.provenance import Resumption, cpu_model, now, package_versions, source_commit
 from cifar_ray.records import DatasetRecord, SweepRecord, SweepResult
@@ -227,8 +228,8 @@ def _say_plan(plan: SweepPlan) -> None:
     networks = {0: "", 1: " as one network"}.get(plan.num_cohorts, f" as {plan.num_cohorts} networks")
     at_once = f"{plan.max_concurrent_trials} at once{networks}"
     click.echo(
-        f"sweep {sweep.sweep_id}: {_counted(sweep.num_trials, 'trial')} of {sweep.study}, "
-        f"at most {_counted(sweep.max_epochs, 'epoch')}, {at_once}, data {sweep.dataset.name}, "
+        f"sweep {sweep.sweep_id}: {counted(sweep.num_trials, 'trial')} of {sweep.study}, "
+        f"at most {counted(sweep.max_epochs, 'epoch')}, {at_once}, data {sweep.dataset.name}, "
         f"results in {plan.storage}"
     )
 
@@ -241,10 +242,6 @@ def _say_idle_cores(plan: SweepPlan, kinds: list[NodeKind]) -> None:
         click.echo(
             f"cores stand idle: each trial has {sweep.cpus_per_trial:g}, with --cpus-per-trial {cpus} it has {cpus}"
         )
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _say_result(result: SweepResult, storage: str, options: SweepOptions) -> None:

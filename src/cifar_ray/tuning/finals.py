@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from cifar_ray.capacity import Placement
 from cifar_ray.finals import Finalist, Finals, Retraining, rank_finalists
+from cifar_ray.output import counted
 from cifar_ray.provenance import now
 from cifar_ray.records import SweepRecord, SweepResult, TrialRecord
 from cifar_ray.resource_use import Cost
@@ -55,7 +56,8 @@ def _run_both(plan: SweepPlan, placement: Placement, runs: RunStore, say: Callab
         nested.create_sweep(record)
     trials = {trial.trial_id: trial for trial in runs.trials(sweep_id)}
     if record.finalists:
-        say(f"finals of {sweep_id}: {', '.join(record.finalists)}, each retrained on {record.num_seeds} seeds")
+        seeds = counted(record.num_seeds, "seed")
+        say(f"finals of {sweep_id}: {', '.join(record.finalists)}, each retrained on {seeds}")
         if nested.result(record.sweep_id) is None:
             nested.write_result(run_trials(_finals_plan(plan, placement, record, trials), nested, say))
     return _with_finals(plan, runs, record, trials)

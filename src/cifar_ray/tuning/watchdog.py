@@ -15,6 +15,7 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from cifar_ray.capacity import ACCELERATOR
+from cifar_ray.output import counted
 from cifar_ray.progress.sweep_log import Waiting
 from cifar_ray.storage.uploading import DRAIN_DEADLINE_S
 from cifar_ray.tuning.engine_watch import EngineWatch
@@ -140,7 +141,7 @@ def describe_waiting(status: ClusterStatus, waited_s: float) -> Waiting:
     failed = [launch.details or "no reason given" for launch in status.failed_launches]
     parts = [
         f"asked for {' and '.join(asked)}" if asked else "asked for nothing that its nodes lack",
-        f"{num_starting} node{'s' * (num_starting != 1)} starting" if num_starting else "no node is starting",
+        f"{counted(num_starting, 'node')} starting" if num_starting else "no node is starting",
         *(f"the last could not start: {reason}" for reason in failed[-1:]),
     ]
     return Waiting(seconds=waited_s, is_stuck=not num_starting and waited_s > STUCK_AFTER_S, what="; ".join(parts))
