@@ -1,3 +1,4 @@
+import math
 import os
 import resource
 import subprocess
@@ -45,13 +46,16 @@ def test_help_answers_in_half_a_second_without_torch_and_ray(arguments: str) -> 
         "print({'torch', 'ray', 'pytorch_lightning', 'matplotlib', 'kubernetes'} & set(sys.modules))"
     )
     command = [sys.executable, "-c", code, *arguments.split()]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert "Usage: " in done.stdout
-    assert done.stdout.endswith("set()\n")
-    # of the processor's time, which other work on the machine does not lengthen
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
+    taken_s: list[float] = []
+    # of the processor's time, which other work on the machine does not lengthen, or not as much, nor each time
+    while min(taken_s, default=math.inf) >= 0.5 and len(taken_s) < 5:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert "Usage: " in done.stdout
+        assert done.stdout.endswith("set()\n")
+        taken_s.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(taken_s) < 0.5
 
 
 def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
