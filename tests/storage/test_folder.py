@@ -67,6 +67,21 @@ def test_a_broken_write_leaves_the_old_object(
     assert [path.name for path in (tmp_path / "root").iterdir()] == ["a"]
 
 
+def test_a_record_is_on_the_disk_before_it_has_its_name(
+    store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loss of power would otherwise leave an empty one."""
+    synced: list[tuple[int, bool]] = []
+
+    def sync(number: int) -> None:
+        synced.append((os.fstat(number).st_size, (tmp_path / "root/a.json").exists()))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    for key in ("a.json", "a.jsonl", "weights"):
+        store.write(key, key.encode())
+    assert synced == [(6, False), (7, True)]
+
+
 def test_a_root_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError) as caught:

@@ -5,7 +5,7 @@ import pytest
 from cifar_ray.errors import ConfigurationError, ObjectNotFoundError
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.nested_store import NestedStore
-from cifar_ray.storage.object_store import open_store
+from cifar_ray.storage.object_store import ObjectStore, open_store
 
 
 def test_a_folder_is_a_store_of_its_own(tmp_path: Path) -> None:
@@ -24,6 +24,18 @@ def test_a_folder_is_a_store_of_its_own(tmp_path: Path) -> None:
     with pytest.raises(ObjectNotFoundError):
         nested.read("b/c")
     assert outer.keys() == ["ab/d", "other"]
+
+
+def test_its_hurried_one_is_in_the_stores_hurried_one(tmp_path: Path) -> None:
+    class Slow(FolderStore):
+        def hurried(self) -> ObjectStore:
+            return FolderStore(tmp_path)
+
+        def read(self, key: str) -> bytes:
+            pytest.fail("it has patience")
+
+    NestedStore(FolderStore(tmp_path), "a").write("b", b"1")
+    assert NestedStore(Slow(tmp_path), "a").hurried().read("b") == b"1"
 
 
 @pytest.mark.parametrize("key", ["../other", "", "/x"])

@@ -20,6 +20,7 @@ from cifar_ray.storage.runs import open_sweep
         ("s3://bucket", "s3://bucket"),
         ("s3://bucket/", "s3://bucket"),
         ("s3://my.bucket-1/a/b/", "s3://my.bucket-1/a/b"),
+        ("s3://my_bucket/a", "s3://my_bucket/a"),
         ("/tmp/x", "/tmp/x"),
     ],
 )
@@ -35,7 +36,7 @@ def test_a_relative_folder_becomes_absolute(monkeypatch: pytest.MonkeyPatch, tmp
 @pytest.mark.parametrize(
     "uri",
     [
-        *("", "  ", "gs://bucket/x", "http://host/x", "s3://", "s3://a", "s3://UPPER/x", "s3://b_c/x"),
+        *("", "  ", "gs://bucket/x", "http://host/x", "s3://", "s3://a", "s3://UPPER/x", "s3://_bc/x"),
         *("s3://1.2.3.4/x", "s3://bucket/../x", "s3://bucket/a//b", "file:///tmp/x", "s3:// bucket", "a\0b"),
         *("s3:/bucket/x", "/somewhere/s3:/bucket/x", "~no-such-user/x", "a\ud800"),
     ],

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from cifar_ray.errors import StoreUnavailableError
+from cifar_ray.errors import ConfigurationError, StoreUnavailableError
 from cifar_ray.records import SweepRecord, TrialRecord
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.pulling import pull_sweep
@@ -60,3 +60,22 @@ def test_a_copy_that_is_cut_off_is_no_sweep(
     copied = RunStore(FolderStore(tmp_path / "copy"))
     assert copied.trials("cnn-1")
     assert not copied.has_sweep("cnn-1")
+
+
+def test_a_copy_is_renewed_but_takes_no_other_sweep_of_its_id(
+    runs: RunStore, sweep_record: SweepRecord, trial_record: TrialRecord, tmp_path: Path
+) -> None:
+    """A name is used again once its sweep has been deleted: of the two together, each record would be true alone."""
+    copies = RunStore(FolderStore(tmp_path / "copy"))
+    runs.create_sweep(sweep_record)
+    runs.write_trial("cnn-1", trial_record)
+    runs.objects.write("cnn-1/trials/t0000/checkpoints/epoch-0001/x", b"x")
+    assert pull_sweep(runs, "cnn-1", tmp_path / "copy", with_checkpoints=True) == 3
+    copies.objects.write("cnn-1/sweep.json", b"")
+    assert pull_sweep(runs, "cnn-1", tmp_path / "copy") == 2
+    assert copies.objects.keys() == runs.objects.keys(), "checkpoints that it has stay"
+    runs.objects.delete("cnn-1/sweep.json")
+    runs.create_sweep(replace(sweep_record, started_at="2027-01-01T00:00:00+00:00"))
+    with pytest.raises(ConfigurationError, match="copy has another sweep cnn-1, begun at 20"):
+        pull_sweep(runs, "cnn-1", tmp_path / "copy")
+    assert copies.sweep("cnn-1") == sweep_record

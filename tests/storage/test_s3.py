@@ -1,9 +1,10 @@
 """Against the real S3 server of the one-machine cluster."""
 
+import itertools
 import pickle
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,14 @@ import boto3
 import pytest
 import urllib3
 from botocore.awsrequest import AWSResponse
-from botocore.exceptions import CredentialRetrievalError, EndpointConnectionError, MetadataRetrievalError
+from botocore.exceptions import (
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    LoginRefreshRequired,
+    MetadataRetrievalError,
+    TokenRetrievalError,
+    UnauthorizedSSOTokenError,
+)
 from botocore.response import StreamingBody
 from loopback_s3 import LoopbackS3
 from loopback_server import serving
@@ -20,6 +28,7 @@ from loopback_server import serving
 from cifar_ray.cluster.local import LocalCluster
 from cifar_ray.errors import ObjectNotFoundError, RecordError, StorageError, StoreUnavailableError
 from cifar_ray.settings import read_settings
+from cifar_ray.storage import s3
 from cifar_ray.storage.object_store import MAX_BYTES, ObjectStore, open_store
 from cifar_ray.storage.probe import check_marker, check_write_read_delete, leave_marker
 from cifar_ray.storage.s3 import MULTIPART_BYTES, S3Store
@@ -122,6 +131,8 @@ def test_a_part_that_is_refused_leaves_the_old_object_and_no_parts(store: Object
         (403, b"<Error><Code>RequestTimeTooSkewed</Code></Error>"),
         (409, b"<Error><Code>OperationAborted</Code></Error>"),
         (404, b"<Error><Code>NoSuchUpload</Code></Error>"),
+        (400, b"<Error><Code>IncompleteBody</Code></Error>"),
+        (400, b"<Error><Code>IDPCommunicationError</Code></Error>"),
     ],
 )
 def test_what_a_busy_store_or_proxy_says_is_passing(store: ObjectStore, status: int, body: bytes) -> None:
@@ -148,15 +159,59 @@ def silent(any_keys: None) -> S3Store:
 
 
 def test_a_store_that_answers_404_has_deleted(silent: S3Store) -> None:
-    codes = iter(["NoSuchKey", "NoSuchBucket"])
-
-    def answer(request: Any, **_: Any) -> AWSResponse:
-        return AWSResponse(request.url, 404, {}, FixedBody(f"<Error><Code>{next(codes)}</Code></Error>".encode()))
-
-    silent._client.meta.events.register("before-send.s3.DeleteObject", answer)
+    bodies = iter([b"<Error><Code>NoSuchKey</Code></Error>", b"", b"<Error><Code>NoSuchBucket</Code></Error>"])
+    answering(silent, 404, bodies)
+    silent.delete("x")
     silent.delete("x")
     with pytest.raises(StorageError, match="NoSuchBucket"):
         silent.delete("x")
+
+
+CHANGES_AND_LISTS: list[Callable[[ObjectStore], object]] = [
+    *(lambda store: store.write("x", b""), lambda store: store.write("x", bytes(LARGE))),
+    *(lambda store: store.sizes(), lambda store: store.folders()),
+]
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(404, b"404 page not found"), (404, b"<html>nothing here</html>"), (502, b"<html></html>")]
+)
+def test_what_something_else_answers_in_place_of_the_store_is_passing(
+    silent: S3Store, status: int, body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a proxy whose store restarts: no object is gone, and none has been written."""
+    monkeypatch.setattr(s3, "MAX_ATTEMPTS", 1)
+    answering(silent, status, itertools.repeat(body))
+    for call in (lambda store: store.read("x"), *CHANGES_AND_LISTS):
+        with pytest.raises(StoreUnavailableError, match=str(status)) as caught:
+            call(silent)
+        assert "no S3 store" in str(caught.value.hint)
+
+
+def test_only_a_read_finds_no_object(silent: S3Store) -> None:
+    answering(silent, 404, itertools.repeat(b"<Error><Code>NoSuchKey</Code></Error>"))
+    for call in CHANGES_AND_LISTS:
+        with pytest.raises(StorageError, match="NoSuchKey") as caught:
+            call(silent)
+        assert type(caught.value) is StorageError
+    with pytest.raises(ObjectNotFoundError):
+        silent.read("x")
+
+
+def test_another_region_is_named_as_such(silent: S3Store) -> None:
+    answering(silent, 400, itertools.repeat(b"<Error><Code>AuthorizationHeaderMalformed</Code></Error>"))
+    with pytest.raises(StorageError, match="AuthorizationHeaderMalformed") as caught:
+        silent.read("x")
+    assert "AWS_REGION" in str(caught.value.hint)
+
+
+def answering(store: S3Store, status: int, bodies: Iterator[bytes]) -> None:
+    """Each call of the store gets the next body."""
+
+    def answer(request: Any, **_: Any) -> AWSResponse:
+        return AWSResponse(request.url, status, {}, FixedBody(next(bodies)))
+
+    store._client.meta.events.register("before-send.s3", answer)
 
 
 def test_other_tools_marks_of_folders_are_no_objects(silent: S3Store) -> None:
@@ -188,6 +243,33 @@ def test_whoever_hands_out_credentials_is_waited_for_as_the_store_is(silent: S3S
     silent._client.meta.events.register("before-sign.s3.PutObject", refuse)
     with pytest.raises(StoreUnavailableError, match="PutObject 'x' in bucket 'bucket'"):
         silent.write("x", b"")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [UnauthorizedSSOTokenError(), TokenRetrievalError(provider="sso", error_msg="expired"), LoginRefreshRequired()],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_login_that_has_expired_may_be_renewed(silent: S3Store, error: Exception) -> None:
+    def refuse(**_: Any) -> None:
+        raise error
+
+    silent._client.meta.events.register("before-sign.s3.PutObject", refuse)
+    with pytest.raises(StoreUnavailableError, match=r"no credentials: .*(expired|reauthenticate)") as caught:
+        silent.write("x", b"")
+    assert "AWS_PROFILE" in str(caught.value.hint)
+    assert silent._made_client is None, "the next call asks for credentials anew"
+
+
+@pytest.mark.parametrize(("variable", "value"), [("AWS_PROFILE", "none"), ("AWS_SECRET_ACCESS_KEY", "")])
+def test_credentials_that_are_half_there_are_no_outage(
+    silent: S3Store, variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(StorageError, match=r"none|missing") as caught:
+        silent.write("x", b"")
+    assert type(caught.value) is StorageError
+    assert "AWS_PROFILE" in str(caught.value.hint)
 
 
 def test_no_checksum_is_sent_or_wanted_that_only_some_servers_know(store: ObjectStore) -> None:

@@ -58,3 +58,20 @@ def test_where_to_look_for_a_finished_sweep_names_the_store(runs: RunStore) -> N
     with pytest.raises(ConfigurationError, match="no sweep cnn-1 has finished") as caught:
         read_best(options.adapt(get_study("cnn")), RunStore(runs.objects, " --storage s3://b"), options)
     assert str(caught.value.hint).endswith("results list --storage s3://b")
+
+
+def test_a_sweep_goes_on_without_the_one_that_its_configurations_came_from(
+    runs: RunStore, sweep_record: SweepRecord
+) -> None:
+    """Once it has begun them all: whoever deletes the other one thinks that it has served its purpose."""
+    resumed = replace(sweep_record, sweep_id="cnn-2", best_of="cnn-1", num_trials=2)
+    options = SweepOptions(best_of="cnn-1", trials=2)
+    study = options.adapt(get_study("cnn"))
+    configs = study.sample(5)
+    for number, config in enumerate(configs):
+        with pytest.raises(
+            ConfigurationError, match=r"no sweep cnn-1 has finished; .* configurations that sweep cnn-2 has not begun"
+        ):
+            read_best(study, runs, options, resumed)
+        runs.write_trial("cnn-2", TrialRecord(trial_id=f"t000{number}", config=config.to_dict(), outcome="running"))
+    assert read_best(study, runs, options, resumed) == configs

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from cifar_ray.errors import InterruptedSweepError, StoreUnavailableError, SweepHeldError
+from cifar_ray.errors import InterruptedSweepError, StorageError, StoreUnavailableError, SweepHeldError
 from cifar_ray.records import EpochMetrics, SweepRecord
 from cifar_ray.storage import layout
 from cifar_ray.storage.folder import FolderStore
@@ -106,3 +106,16 @@ def test_a_driver_that_is_stopped_does_not_wait_for_a_store_that_is_away(
     monkeypatch.setattr(FolderStore, "read", read_lease)
     with pytest.raises(InterruptedSweepError), only_driver(store, "cnn-1", PatientStore(store)):
         raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), StorageError("it stays away"), RuntimeError()])
+def test_no_thread_of_a_driver_that_ends_waits_for_a_store_that_is_away(tmp_path: Path, error: BaseException) -> None:
+    class Away(FolderStore):
+        def read(self, key: str) -> bytes:
+            raise StoreUnavailableError("it is away")
+
+    patient = PatientStore(Away(tmp_path), patience_s=1)
+    with pytest.raises((InterruptedSweepError, type(error))), only_driver(FolderStore(tmp_path), "cnn-1", patient):
+        raise error
+    with pytest.raises(StoreUnavailableError, match="tried for 0 s"):
+        patient.read("x")

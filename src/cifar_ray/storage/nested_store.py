@@ -38,5 +38,9 @@ class NestedStore(ObjectStore):
         """The names of the top folders."""
         return sorted({key.partition("/")[0] for key in self.keys() if "/" in key})
 
+    def hurried(self) -> ObjectStore:
+        """The folder in the store's own hurried one."""
+        return NestedStore(self._store.hurried(), self._folder)
+
     def _outer(self, key: str) -> str:
         return f"{self._folder}/{check_key(key)}"

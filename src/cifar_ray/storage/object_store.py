@@ -9,7 +9,7 @@ from typing import Protocol
 from cifar_ray.errors import ConfigurationError, RecordError
 from cifar_ray.settings import S3Settings, check_no_user, read_settings
 
-BUCKET = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+BUCKET = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
 MAX_BYTES = {".json": 16 * 2**20, ".jsonl": 512 * 2**20}
 """Largest records, by the suffix of the key: ten times those of a sweep of 10,000 trials of ten epochs each."""
 
@@ -73,7 +73,7 @@ def open_store(uri: str, s3: S3Settings | None = None, *, has_links: bool = Fals
     if not BUCKET.fullmatch(bucket):
         raise ConfigurationError(
             f"storage {uri!r}: {bucket!r} is no bucket name",
-            "3 to 63 lower-case letters, digits, dots and dashes: s3://bucket/prefix",
+            "3 to 63 lower-case letters, digits, dots, dashes and underscores: s3://bucket/prefix",
         )
     parts = prefix.strip("/").split("/") if prefix.strip("/") else []
     if any(part in ("", ".", "..") for part in parts):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import uuid
 
-from cifar_ray.errors import ObjectNotFoundError, StorageError
+from cifar_ray.errors import ObjectNotFoundError, StorageError, StoreUnavailableError
 from cifar_ray.storage.object_store import ObjectStore
 
 FOLDER = ".probe"
 
 
 def check_write_read_delete(store: ObjectStore) -> None:
-    """Write, read and delete a small object; StorageError that names the call that failed."""
+    """Write, read and delete a small object, and miss another; StorageError that names the call that failed."""
     key = f"{FOLDER}/{uuid.uuid4().hex}"
     content = uuid.uuid4().bytes
     # listed first, as some servers create a missing bucket on a write: a mistyped one would go unnoticed
@@ -22,6 +22,21 @@ def check_write_read_delete(store: ObjectStore) -> None:
             raise StorageError(f"{store.uri} gave back other bytes than were written")
     finally:
         store.delete(key)
+    _check_absence(store)
+
+
+def _check_absence(store: ObjectStore) -> None:
+    try:
+        store.read(f"{FOLDER}/{uuid.uuid4().hex}")
+    except ObjectNotFoundError:
+        return
+    except StoreUnavailableError:
+        raise
+    except StorageError as error:
+        raise StorageError(
+            f"{error.message}, of an object that is not there",
+            "allow s3:ListBucket on the whole bucket, not on the prefix alone: some stores refuse this otherwise",
+        ) from error
 
 
 def leave_marker(store: ObjectStore) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
-from cifar_ray.errors import ObjectNotFoundError
+from cifar_ray.errors import ConfigurationError, ObjectNotFoundError, RecordError
+from cifar_ray.records import SweepRecord
 from cifar_ray.storage import layout
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
@@ -15,9 +17,10 @@ def pull_sweep(runs: RunStore, sweep_id: str, folder: Path, *, with_checkpoints:
 
     What a running sweep removes meanwhile, such as a checkpoint that a newer one replaces, is left out.
     sweep.json comes last: of a copy that is cut off, nothing reads the trials that it has as if they were all.
+    ConfigurationError where the folder has another sweep of that id.
     """
-    runs.sweep(sweep_id)
     target = FolderStore(folder.absolute())
+    _check_same(runs.sweep(sweep_id), RunStore(target))
     keys = [
         key
         for key in runs.objects.keys(sweep_id)
@@ -35,3 +38,14 @@ def pull_sweep(runs: RunStore, sweep_id: str, folder: Path, *, with_checkpoints:
         target.write(key, content)
         num_files += 1
     return num_files
+
+
+def _check_same(sweep: SweepRecord, copies: RunStore) -> None:
+    """A sweep may be deleted and its id used again: an older copy keeps what the newer sweep does not replace."""
+    # a damaged record is replaced
+    with suppress(RecordError):
+        if copies.has_sweep(sweep.sweep_id) and (begun := copies.sweep(sweep.sweep_id).started_at) != sweep.started_at:
+            raise ConfigurationError(
+                f"{copies.objects.uri} has another sweep {sweep.sweep_id}, begun at {begun}",
+                "take another --to, or remove that copy",
+            )

@@ -9,6 +9,7 @@ from io import BytesIO
 from typing import Any
 
 import boto3
+import botocore.exceptions
 import urllib3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
@@ -21,6 +22,10 @@ from botocore.exceptions import (
     IncompleteReadError,
     MetadataRetrievalError,
     NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
 )
 
 from cifar_ray.errors import ObjectNotFoundError, StorageError, StoreUnavailableError, without_user
@@ -48,12 +53,14 @@ _PARTS = TransferConfig(
 _CREDENTIALS = (
     "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, for whoever reads: this shell, or the nodes"
 )
+_NO_CODE = "the store is busy (try again later), or no S3 store answers there (check AWS_ENDPOINT_URL_S3)"
 _HINTS = {
     "NoSuchBucket": "create the bucket first, or correct CIFAR_RAY_STORAGE",
     "AccessDenied": "give these credentials read, write, list and delete on the prefix",
     "SignatureDoesNotMatch": f"the secret key is wrong: {_CREDENTIALS}",
     "InvalidAccessKeyId": f"the access key is unknown there, or no longer known: {_CREDENTIALS}",
     "ExpiredToken": "the session token has expired: renew the credentials",
+    "AuthorizationHeaderMalformed": "set AWS_REGION to the bucket's region, and check the access key",
     "SlowDown": "the store asks for fewer requests: try again later",
     "RequestTimeTooSkewed": "the clock of this machine is off",
 }
@@ -66,16 +73,27 @@ _PASSING_ERRORS = (
     CredentialRetrievalError,
     MetadataRetrievalError,
 )
+_NO_LOGIN = (
+    # a node's role, or a file that is being replaced, may be there a moment later
+    NoCredentialsError,
+    # a login that has expired, until somebody renews it
+    SSOError,
+    TokenRetrievalError,
+    # older ones of botocore lack it
+    getattr(botocore.exceptions, "LoginError", SSOError),
+)
 _RENEWABLE = ("ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidToken", "RequestExpired")
 """Credentials that were valid once: their provider may have new ones already, or soon."""
 _BUSY = (
     *("SlowDown", "RequestTimeout", "RequestTimeoutException", "Throttling", "ThrottlingException", "TooManyRequests"),
-    *("OperationAborted", "PriorRequestNotComplete", "RequestTimeTooSkewed"),
+    *("OperationAborted", "PriorRequestNotComplete", "RequestTimeTooSkewed", "IncompleteBody", "IDPCommunicationError"),
     # the completion of a multipart upload was answered, but the answer was lost and the call repeated
     "NoSuchUpload",
 )
 _BUSY_STATUS = (408, 429)
 """From proxies, too, which answer in HTML, without a code."""
+_ABSENT = (("GetObject", "NoSuchKey"), ("DeleteObject", "NoSuchKey"), ("DeleteObject", "404"))
+"""Calls, and what a store answers to them where there is no object: a bare 404 to a read is a proxy's."""
 _MAKING = threading.Lock()
 """Held to make a client: threads that begin together share one."""
 
@@ -197,22 +215,12 @@ class S3Store(ObjectStore):
         try:
             yield
         except ClientError as error:
-            code = str(error.response.get("Error", {}).get("Code", "unknown"))
-            if code in ("NoSuchKey", "404"):
-                raise ObjectNotFoundError(f"no object {key!r} in {self.uri}") from error
-            status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-            if code in _RENEWABLE:
-                # the next call asks the whole credential chain anew: variables, files, programs, roles
-                self._made_client = None
-            is_passing = status >= 500 or status in _BUSY_STATUS or code in (*_BUSY, *_RENEWABLE)
-            unknown = "check CIFAR_RAY_STORAGE, AWS_ENDPOINT_URL_S3 and the credentials"
-            hint = _HINTS.get(code, "the store is busy: try again later" if is_passing else unknown)
-            kind = StoreUnavailableError if is_passing else StorageError
-            raise kind(f"{where}: {code or status}", hint) from error
-        except NoCredentialsError as error:
-            # a node's role, or a file that is being replaced, may be there a moment later
+            raise self._refusal(call, key, where, error) from error
+        except _NO_LOGIN as error:
             self._made_client = None
-            raise StoreUnavailableError(f"{where}: no credentials", _CREDENTIALS) from error
+            raise StoreUnavailableError(f"{where}: no credentials: {error}", _CREDENTIALS) from error
+        except (PartialCredentialsError, ProfileNotFound) as error:
+            raise StorageError(f"{where}: {error}", _CREDENTIALS) from error
         except (BotoCoreError, ValueError) as error:
             hint = "check AWS_ENDPOINT_URL_S3, AWS_REGION and that the store runs"
             kind = StoreUnavailableError if isinstance(error, _PASSING_ERRORS) else StorageError
@@ -224,3 +232,21 @@ class S3Store(ObjectStore):
         except OSError as error:
             # of the chain of credentials: a program or a token's file is not there, or not now
             raise StoreUnavailableError(f"{where}: {error}", _CREDENTIALS) from error
+
+    def _refusal(self, call: str, key: str, where: str, error: ClientError) -> StorageError:
+        """Our error for an answer that is one."""
+        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        # botocore takes the status for a code where the answer has none
+        code = str(error.response.get("Error", {}).get("Code") or status)
+        if (call, code) in _ABSENT:
+            return ObjectNotFoundError(f"no object {key!r} in {self.uri}")
+        if code in _RENEWABLE:
+            # the next call asks the whole credential chain anew: variables, files, programs, roles
+            self._made_client = None
+        is_passing = status >= 500 or status in _BUSY_STATUS or code in (*_BUSY, *_RENEWABLE, "404")
+        hint = "check CIFAR_RAY_STORAGE, AWS_ENDPOINT_URL_S3 and the credentials"
+        if is_passing:
+            is_stores = code != str(status) or status in _BUSY_STATUS
+            hint = "the store is busy: try again later" if is_stores else _NO_CODE
+        kind = StoreUnavailableError if is_passing else StorageError
+        return kind(f"{where}: {code}", _HINTS.get(code, _CREDENTIALS if code in _RENEWABLE else hint))

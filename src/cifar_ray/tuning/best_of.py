@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cifar_ray.errors import ConfigurationError, RecordError
+from cifar_ray.records import SweepRecord
 from cifar_ray.storage.layout import check_sweep_id
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Study, TrialConfig
@@ -12,12 +13,24 @@ from cifar_ray.studies.options import PUBLISHED, SweepOptions
 from cifar_ray.tuning.resuming import check_definition
 
 
-def read_best(study: Study, runs: RunStore, options: SweepOptions) -> list[TrialConfig]:
+def read_best(
+    study: Study, runs: RunStore, options: SweepOptions, resumed: SweepRecord | None = None
+) -> list[TrialConfig]:
     """As many configurations as the study's budget has trials, for its epochs, changed as `options` say.
 
+    A `resumed` sweep that has begun them all has them in its own records: the other one may be gone.
     Raises ConfigurationError where `options.best_of` has no such configurations of the study.
     """
-    found = _published_winner(study) if options.best_of == PUBLISHED else _best_of_sweep(study, runs, options)
+    begun = runs.trials(resumed.sweep_id) if resumed else []
+    if resumed and len(begun) == resumed.num_trials:
+        return [TrialConfig.from_dict(trial.config) for trial in begun]
+    try:
+        found = _published_winner(study) if options.best_of == PUBLISHED else _best_of_sweep(study, runs, options)
+    except ConfigurationError as error:
+        if resumed is None:
+            raise
+        missing = f"from it come the configurations that sweep {resumed.sweep_id} has not begun"
+        raise ConfigurationError(f"{error.message}; {missing}", error.hint) from error
     return [replace(each, max_epochs=study.budget.max_epochs, **options.settings) for each in found]
 
 

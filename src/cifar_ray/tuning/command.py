@@ -105,7 +105,7 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
         if recorded:
             options = as_begun(options, recorded)
         study = options.adapt(study)
-        configs = read_best(study, runs, options) if options.best_of else study.sample(options.sweep_seed)
+        configs = read_best(study, runs, options, recorded) if options.best_of else study.sample(options.sweep_seed)
         # another sweep's configurations may have settings that the study lacks
         study = replace(study, is_cohort=study.is_cohort and all(map(fits_cohort, configs)))
         plan = _make_plan(study, configs, options, settings, fitting, sweep_id, storage, recorded)

@@ -94,11 +94,12 @@ def only_driver(store: ObjectStore, sweep_id: str, patient: PatientStore) -> Ite
             # outside of Ray Tune's loop signals raise these: SIGINT and, by Ray's own handler, SIGTERM
             except (KeyboardInterrupt, SystemExit) as error:
                 raise InterruptedSweepError(f"sweep {sweep_id} was interrupted", resume_flags_hint(sweep_id)) from error
+            finally:
+                # however it ends: a thread that waits for a store that is away would hold it up
+                patient.give_up()
         except InterruptedSweepError as error:
             if lease.is_lost:
                 raise SweepHeldError.of(sweep_id, _TAKER) from error
-            # whoever stopped this driver does not wait for a store that is away
-            patient.give_up()
             runs = RunStore(store.hurried())
             with suppress(StorageError):
                 if runs.has_sweep(sweep_id):
