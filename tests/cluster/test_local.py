@@ -275,8 +275,11 @@ def test_a_failed_start_is_undone_and_told(home, monkeypatch):
     program = s3_server.binary()
     monkeypatch.setattr(s3_server, "binary", lambda: program)
     monkeypatch.setattr(local.ray_head.sys, "executable", shutil.which("false"))
+    monkeypatch.setattr(s3_server, "is_full", lambda state: True)
+    said = []
     with pytest.raises(ClusterError, match="Ray ended as it started") as caught:
-        up(LocalClusterOptions(home=home))
+        up(LocalClusterOptions(home=home), said.append)
+    assert said[1].startswith("the store is full: less than 1024 MiB are free on the disk of")
     assert "ray.log" in caught.value.hint
     assert not (home / "state.json").exists()
     assert list(_marked_pids(home)) == []

@@ -81,6 +81,11 @@ def up(
             if port is not None:
                 check_port_free(port, option)
         say("starting Ray and the S3 server")
+        if s3_server.is_full(state):
+            say(
+                f"the store is full: less than {s3_server.MIN_FREE_BYTES // 2**20} MiB are free on the disk of "
+                f"{state.home}; it can be read, and takes more once there is room"
+            )
         try:
             return _start(options, state, program, environ)
         except BaseException as error:
@@ -159,7 +164,7 @@ def _start(options: LocalClusterOptions, state: StateFolder, program: str, envir
     )
     cluster = replace(cluster, ray=ray.process)
     state.write(cluster)
-    s3_server.wait(s3, ray, cluster.s3_endpoint_url, state.secrets.credentials)
+    s3_server.wait(s3, ray, cluster.s3_endpoint_url, state)
     ray_head.wait(ray, s3, cluster.dashboard_url, read_token(state.secrets.token))
     cluster = replace(cluster, ready_at=now())
     state.write(cluster)
