@@ -83,8 +83,9 @@ def up(
         pools = read_pool_file(Path(autoscaling))
     elif autoscaling is not None:
         pools = (_workers(workers or "0:4", cpus, 1 if accelerators_per_worker is None else accelerators_per_worker),)
+    settings = read_settings()
     options = cluster.LocalClusterOptions(
-        home=read_settings().home / LOCAL_FOLDER,
+        home=settings.home / LOCAL_FOLDER,
         workers=pools,
         num_cpus=cpus,
         num_gpus=gpus,
@@ -95,6 +96,8 @@ def up(
     started = cluster.up(options, click.echo)
     click.echo(f"dashboard  {started.dashboard_url}  (token: {started.token_path})")
     click.echo(f"store      {started.storage} at {started.s3_endpoint_url}")
+    if settings.ray_address:
+        click.echo(f"RAY_API_SERVER_ADDRESS names another cluster, {settings.ray_address}: unset it to use this one")
     click.echo("next       cifar-ray job submit cnn --trials 8 --max-epochs 8")
     click.echo('           for `ray job submit`: eval "$(cifar-ray local env)"')
 
