@@ -2,9 +2,12 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -283,6 +286,24 @@ def test_a_failed_start_is_undone_and_told(home, monkeypatch):
     assert "ray.log" in caught.value.hint
     assert not (home / "state.json").exists()
     assert list(_marked_pids(home)) == []
+
+
+def test_an_interpreter_whose_path_has_a_blank_starts_workers(home, tmp_path, monkeypatch):
+    """Ray has a shell start them, by `exec` and the path as it is."""
+    (blank := tmp_path / "a b").symlink_to(sys.prefix)
+    monkeypatch.setattr(local.ray_head.sys, "executable", str(blank / "bin" / "python"))
+    monkeypatch.setattr(local.ray_head, "launch", lambda name, command, environ, *_: (command, environ))
+    made = local.plan(LocalClusterOptions(home=home), StateFolder(home=home))
+    command, environ = local.ray_head.start(
+        made, StateFolder(home=home), {"PATH": "/usr/bin:/bin"}, num_cpus=None, num_gpus=None, workers=()
+    )
+    code = "import ray, sys; print(sys.prefix)"
+    for python in (command[0], "python"):
+        shell = ["bash", "-c", f"exec {python} -c {shlex.quote(code)}"]
+        done = subprocess.run(shell, env=environ, capture_output=True, text=True, check=True)
+        assert done.stdout == f"{made.temp_dir}/python\n"
+    shutil.rmtree(made.temp_dir)
+    assert (blank / "bin" / "python").exists()
 
 
 def test_an_interrupt_while_it_starts_is_undone(home, monkeypatch):
