@@ -141,9 +141,9 @@ class JobsClient:
     def _translated(self, submission_id: str | None = None) -> Iterator[None]:
         try:
             yield
-        except (requests.exceptions.InvalidHeader, UnicodeEncodeError):
+        except requests.exceptions.InvalidHeader:
             # whose message repeats it
-            raise ConfigurationError("the token has characters that no header can have", self._token_hint) from None
+            raise self._malformed_token() from None
         except (ConnectionError, requests.RequestException) as error:
             raise UnreachableError(
                 f"no Ray cluster answers at {self._address} ({_reason(error)})", self._unreachable_hint
@@ -156,6 +156,9 @@ class JobsClient:
             ) from error
         except (RuntimeError, ValueError) as error:
             raise self._explain(error, submission_id) from error
+
+    def _malformed_token(self) -> ConfigurationError:
+        return ConfigurationError("the token has characters that no header can have", self._token_hint)
 
     def _refused(self, said: str) -> UnreachableError:
         if "authentication token" in said:
@@ -180,6 +183,9 @@ class JobsClient:
 
     def _explain(self, error: Exception, submission_id: str | None) -> Exception:
         """Our error for one of Ray's, whose text holds the HTTP status and the server's traceback."""
+        if isinstance(error, UnicodeEncodeError) and error.encoding == "latin-1":
+            # that of headers
+            return self._malformed_token()
         text = str(error)
         match = _STATUS.match(text)
         status = int(match[1]) if match else 0
