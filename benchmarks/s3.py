@@ -45,7 +45,7 @@ def running_s3() -> Iterator[RunningS3]:
         started = s3_server.start(program, cluster, state, joined(os.environ, environ))
         cluster = replace(cluster, s3=started.process)
         try:
-            s3_server.wait(started, started, cluster.s3_endpoint_url, state.secrets.credentials)
+            s3_server.wait(started, started, cluster.s3_endpoint_url, state)
             yield RunningS3(
                 host=HOST,
                 port=int(cluster.s3_endpoint_url.rpartition(":")[2]),

@@ -14,7 +14,7 @@ def test_defaults() -> None:
     assert settings.home == Path.home() / ".cifar-ray"
     assert settings.cache == settings.home / "cache"
     assert (settings.data, settings.storage, settings.ray_address) == (None, None, None)
-    assert (settings.s3.endpoint_url, settings.s3.region) == (None, "us-east-1")
+    assert (settings.s3.endpoint_url, settings.s3.region) == (None, None)
 
 
 def test_an_empty_variable_counts_as_unset() -> None:

@@ -213,7 +213,7 @@ def without_user(text: str) -> str:
     return _USER_INFO.sub("://…@", text)
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of the error's text; its type's name where it has none."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from cifar_ray.errors import ConfigurationError
 
-DEFAULT_REGION = "us-east-1"
 TRACKED_AS = "cifar-ray"
 """MLflow's experiment, or W&B's project, where the environment names none."""
 _KEYS_HINT = (
@@ -41,8 +40,8 @@ class S3Settings:
 
     endpoint_url: str | None
     """`AWS_ENDPOINT_URL_S3`, else `AWS_ENDPOINT_URL`; None for AWS itself."""
-    region: str
-    """`AWS_REGION`, else `AWS_DEFAULT_REGION`, else us-east-1."""
+    region: str | None
+    """`AWS_REGION`, else `AWS_DEFAULT_REGION`; None for the profile's, else us-east-1."""
 
     def __post_init__(self) -> None:
         if "@" in (self.endpoint_url or ""):
@@ -131,7 +130,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         worker_pools=read_pools(get("CIFAR_RAY_POOLS") or ""),
         s3=S3Settings(
             endpoint_url=get("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
-            region=get("AWS_REGION", "AWS_DEFAULT_REGION") or DEFAULT_REGION,
+            region=get("AWS_REGION", "AWS_DEFAULT_REGION"),
         ),
         prices=absolute("CIFAR_RAY_PRICES", prices) if (prices := get("CIFAR_RAY_PRICES")) else None,
         mlflow_experiment=(get("MLFLOW_EXPERIMENT_NAME") or TRACKED_AS) if tracking else None,

@@ -7,8 +7,9 @@ import click
 import pytest
 
 from cifar_ray.cli import connection
+from cifar_ray.cli.release_flags import ReleaseChoice
 from cifar_ray.cluster.on_kubernetes.head_access import HeadAccess
-from cifar_ray.errors import ConfigurationError
+from cifar_ray.errors import ConfigurationError, UnreachableError
 from cifar_ray.reporting.comparison import compare
 
 
@@ -42,3 +43,11 @@ def test_a_release_without_a_token_gets_no_other_clusters(monkeypatch: pytest.Mo
         connection.use_release(SimpleNamespace(find=lambda: None))  # type: ignore[arg-type]
     assert os.environ["RAY_AUTH_MODE"] == "disabled"
     assert not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ)
+
+
+def test_a_release_that_does_not_answer_is_looked_at_by_its_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "use_release", lambda release: None)
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:9")
+    with pytest.raises(UnreachableError) as caught:
+        connection.connect_jobs(ReleaseChoice(name="r", namespace=None, context=None))
+    assert caught.value.hint == "look with `cifar-ray cluster doctor --release r`"

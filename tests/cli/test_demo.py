@@ -6,15 +6,21 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 from interrupts import heed_interrupts
 
+from cifar_ray.cli import demo
 from cifar_ray.cli.main import main
 from cifar_ray.cluster import local
 from cifar_ray.cluster.state import StateFolder
-from cifar_ray.errors import ClusterError
+from cifar_ray.errors import ClusterError, UnreachableError
+from cifar_ray.storage.runs import RunStore
+from cifar_ray.studies import get_study
+from cifar_ray.studies.options import SweepOptions
+from cifar_ray.submission.job_spec import find_jobs
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -108,3 +114,18 @@ def test_what_a_killed_demo_left_is_stopped_and_not_what_another_runs(home: Path
     down = CliRunner().invoke(main, ["local", "down"])
     assert (down.exit_code, "stopping Ray and the S3 server" in down.output) == (0, True), down.output
     assert processes_of(home) == []
+
+
+def test_an_answer_that_is_lost_is_told_without_a_command_to_a_cluster_that_ends(
+    monkeypatch: pytest.MonkeyPatch, runs: RunStore, tmp_path: Path
+) -> None:
+    def lose(job: object) -> None:
+        raise UnreachableError("no answer; job cnn-1 may run", "`cifar-ray job status cnn-1` tells whether it does")
+
+    monkeypatch.setattr(demo, "connect_jobs", lambda: SimpleNamespace(submit=lose))
+    monkeypatch.setattr(demo, "connect_runs", lambda storage: runs)
+    page = SimpleNamespace(serve_forever=lambda: None, sweep_url=str)
+    monkeypatch.setattr(demo, "PageServer", lambda runs: page)
+    with pytest.raises(UnreachableError) as caught:
+        demo._run(get_study("cnn"), SweepOptions(), find_jobs(), tmp_path)
+    assert caught.value.hint == f"its logs are in {tmp_path}/logs"

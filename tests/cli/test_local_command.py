@@ -150,6 +150,22 @@ def test_two_servers_are_refused_one_port(monkeypatch: pytest.MonkeyPatch) -> No
     assert (done.exit_code, "are the same: take two ports" in done.stderr) == (2, True), done.output
 
 
+def test_up_tells_which_variable_leads_past_it(cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command.cluster, "up", lambda options, say: cluster)
+    assert "unset" not in CliRunner().invoke(main, ["local", "up"]).stdout
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://head:8265")
+    done = CliRunner().invoke(main, ["local", "up"])
+    assert "RAY_API_SERVER_ADDRESS names another cluster, http://head:8265: unset it to use this one" in done.stdout
+
+
+def test_a_local_cluster_that_does_not_answer_is_looked_at(
+    cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", cluster.dashboard_url)
+    done = CliRunner().invoke(main, ["job", "list"])
+    assert (done.exit_code, "hint: look with `cifar-ray local status`" in done.stderr) == (4, True)
+
+
 @pytest.mark.parametrize("answers", [True, False])
 def test_down_says_which_jobs_were_running(
     cluster: LocalCluster, state: StateFolder, monkeypatch: pytest.MonkeyPatch, answers: bool

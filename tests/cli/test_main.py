@@ -126,6 +126,7 @@ def test_study_list_and_show() -> None:
         ),
         (["job", "submit", "cnn"], "cifar-ray local up"),
         (["job", "status"], "cifar-ray local up"),
+        (["job", "list"], "RAY_ADDRESS is not read"),
         (["results", "show", "--storage", "s3://UP"], "no bucket name"),
         *((["results", *verb, "--storage", "/no/such"], "there is no folder /no/such") for verb in LOOKS),
         (["results", "list", "--storage", __file__], f"there is no folder {__file__}"),
@@ -243,7 +244,9 @@ def test_an_unreachable_cluster_has_its_own_exit_code(monkeypatch: pytest.Monkey
     monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:9")
     result = run("job", "list")
     assert (result.exit_code, "Traceback" in result.output) == (4, False)
-    assert "no Ray cluster answers at http://127.0.0.1:9" in result.output
+    assert "no Ray cluster answers at http://127.0.0.1:9 ([Errno 111] Connection refused)" in result.output
+    assert "reading" in (stderr := run("results", "list").stderr)
+    assert "set CIFAR_RAY_STORAGE" in stderr
 
 
 def test_a_script_can_tell_that_there_is_no_local_cluster() -> None:

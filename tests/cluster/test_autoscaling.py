@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from cifar_ray.capacity import TYPE_LABEL
-from cifar_ray.cli.local import _workers, local
+from cifar_ray.cli.local import _workers
+from cifar_ray.cli.main import main
 from cifar_ray.cluster.autoscaling import LocalPool, autoscaling_config, autoscaling_environment
 from cifar_ray.cluster.pool_file import read_pool_file
 from cifar_ray.errors import ConfigurationError
@@ -123,7 +124,7 @@ def test_workers_share_the_cores_and_each_has_one() -> None:
 
 @pytest.mark.parametrize("text", ["4", "a:b", "1:", "-1:2"])
 def test_a_misspelt_range_is_refused(text: str) -> None:
-    done = CliRunner().invoke(local, ["up", "--autoscaling", f"--workers={text}"])
+    done = CliRunner().invoke(main, ["local", "up", "--autoscaling", f"--workers={text}"])
     assert done.exit_code == 2
     assert "--workers" in done.output
 
@@ -131,7 +132,7 @@ def test_a_misspelt_range_is_refused(text: str) -> None:
 @pytest.mark.parametrize("autoscaling", [[], ["--autoscaling", str(SPEC)]])
 @pytest.mark.parametrize("flag", [["--workers", "0:2"], ["--accelerators-per-worker", "2"]])
 def test_flags_that_would_be_ignored_are_refused(autoscaling: list[str], flag: list[str]) -> None:
-    outcome = CliRunner().invoke(local, ["up", *autoscaling, *flag])
+    outcome = CliRunner().invoke(main, ["local", "up", *autoscaling, *flag])
     assert outcome.exit_code == 2
     assert "apply only to --autoscaling without FILE" in outcome.output
 
@@ -145,6 +146,6 @@ def test_flags_that_would_be_ignored_are_refused(autoscaling: list[str], flag: l
     ],
 )
 def test_numbers_that_the_workers_have_of_their_own_are_refused(flags: list[str], says: str) -> None:
-    outcome = CliRunner().invoke(local, ["up", *flags])
+    outcome = CliRunner().invoke(main, ["local", "up", *flags])
     assert outcome.exit_code == 2
     assert says in outcome.output

@@ -2,9 +2,12 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -275,11 +278,32 @@ def test_a_failed_start_is_undone_and_told(home, monkeypatch):
     program = s3_server.binary()
     monkeypatch.setattr(s3_server, "binary", lambda: program)
     monkeypatch.setattr(local.ray_head.sys, "executable", shutil.which("false"))
+    monkeypatch.setattr(s3_server, "is_full", lambda state: True)
+    said = []
     with pytest.raises(ClusterError, match="Ray ended as it started") as caught:
-        up(LocalClusterOptions(home=home))
+        up(LocalClusterOptions(home=home), said.append)
+    assert said[1].startswith("the store is full: less than 1024 MiB are free on the disk of")
     assert "ray.log" in caught.value.hint
     assert not (home / "state.json").exists()
     assert list(_marked_pids(home)) == []
+
+
+def test_an_interpreter_whose_path_has_a_blank_starts_workers(home, tmp_path, monkeypatch):
+    """Ray has a shell start them, by `exec` and the path as it is."""
+    (blank := tmp_path / "a b").symlink_to(sys.prefix)
+    monkeypatch.setattr(local.ray_head.sys, "executable", str(blank / "bin" / "python"))
+    monkeypatch.setattr(local.ray_head, "launch", lambda name, command, environ, *_: (command, environ))
+    made = local.plan(LocalClusterOptions(home=home), StateFolder(home=home))
+    command, environ = local.ray_head.start(
+        made, StateFolder(home=home), {"PATH": "/usr/bin:/bin"}, num_cpus=None, num_gpus=None, workers=()
+    )
+    code = "import ray, sys; print(sys.prefix)"
+    for python in (command[0], "python"):
+        shell = ["bash", "-c", f"exec {python} -c {shlex.quote(code)}"]
+        done = subprocess.run(shell, env=environ, capture_output=True, text=True, check=True)
+        assert done.stdout == f"{made.temp_dir}/python\n"
+    shutil.rmtree(made.temp_dir)
+    assert (blank / "bin" / "python").exists()
 
 
 def test_an_interrupt_while_it_starts_is_undone(home, monkeypatch):

@@ -1,10 +1,12 @@
 """The one-machine cluster's store keeps others out, and its own client the user's keys."""
 
+import os
 import stat
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import boto3
 import grpc
@@ -12,8 +14,11 @@ import pytest
 from loopback_server import NotingServer, serving
 
 from cifar_ray.cluster import local, s3_server
-from cifar_ray.cluster.credentials import SecretFiles
+from cifar_ray.cluster.credentials import SecretFiles, make_secrets
 from cifar_ray.cluster.ports import HOST
+from cifar_ray.cluster.processes import identify
+from cifar_ray.cluster.server import Server
+from cifar_ray.cluster.state import StateFolder
 from cifar_ray.errors import ClusterError, UnreachableError
 
 LOOK_UP = "/filer_pb.SeaweedFiler/LookupDirectoryEntry"
@@ -139,3 +144,23 @@ def test_without_keys_of_the_clusters_nothing_is_asked(
     assert not isinstance(caught.value, UnreachableError), "which is waited out"
     assert "cifar-ray local up" in str(caught.value.hint)
     assert store.asked == []
+
+
+@pytest.mark.cluster
+def test_its_disk_alone_limits_what_it_holds(cluster: local.LocalCluster) -> None:
+    assert cluster.s3
+    flags = Path(f"/proc/{cluster.s3.pid}/cmdline").read_text().split("\0")
+    assert {"-volume.max=0", "-volume.minFreeSpace=1024MiB", "-master.vacuumIntervalSeconds=60"} <= set(flags)
+
+
+def test_a_full_store_is_ready_once_it_answers(
+    store: NotingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.content = (
+        b"<ListAllMyBucketsResult><Buckets><Bucket><Name>cifar-ray</Name></Bucket></Buckets></ListAllMyBucketsResult>"
+    )
+    make_secrets((state := StateFolder(home=tmp_path)).secrets)
+    monkeypatch.setattr(s3_server.shutil, "disk_usage", lambda folder: SimpleNamespace(free=2**30 - 1))
+    me = Server(name="S3", process=identify(os.getpid()), log_path=tmp_path / "log")
+    s3_server.wait(me, me, store.url, state)
+    assert [method for method, _ in store.asked] == ["GET", "HEAD"]

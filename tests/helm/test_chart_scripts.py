@@ -210,6 +210,7 @@ def store(chart: Chart, tmp_path: Path) -> Iterator[Json]:
 @pytest.mark.cluster
 @pytest.mark.slow
 def test_the_embedded_store_makes_its_bucket_and_takes_only_its_keys(chart: Chart, store: Json, tmp_path: Path) -> None:
+    assert "-master.vacuumIntervalSeconds=60" in store["container"]["command"]
     (*shell, script) = store["container"]["lifecycle"]["postStart"]["exec"]["command"]
     for part in ("master", "filer"):
         default = {"master": 9333, "filer": 8888}[part]

@@ -48,7 +48,10 @@ def test_one_ray_and_one_python(path: Path) -> None:
 def test_the_project_asks_for_that_ray_and_that_python() -> None:
     (ray,) = (each for each in PYPROJECT["project"]["dependencies"] if each.startswith("ray["))
     assert f">={RAY.rpartition('.')[0]}," in ray
-    assert PYPROJECT["project"]["requires-python"] == f">={PYTHON}"
+    first, _, bound = PYPROJECT["project"]["requires-python"].partition(",<3.")
+    assert first == f">={PYTHON}"
+    for name in ("README.md", "Makefile"):
+        assert f"{PYTHON} to 3.{int(bound) - 1}" in (ROOT / name).read_text()
     assert PYPROJECT["tool"]["ruff"]["target-version"] == f"py{PYTHON.replace('.', '')}"
 
 

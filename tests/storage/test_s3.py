@@ -408,3 +408,20 @@ def test_a_body_that_breaks_off_in_the_middle_is_passing(monkeypatch: pytest.Mon
         monkeypatch.setattr(StreamingBody, "read", read)
         with pytest.raises(StoreUnavailableError, match="bad record mac"):
             server.store().read("x")
+
+
+@pytest.mark.parametrize(
+    ("variable", "config", "expected"),
+    [
+        ("", "", "us-east-1"),
+        ("", "region = eu-west-1", "eu-west-1"),
+        ("eu-north-1", "region = eu-west-1", "eu-north-1"),
+    ],
+)
+def test_the_region_is_the_variables_or_the_profiles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, config: str, expected: str
+) -> None:
+    (path := tmp_path / "config").write_text(f"[default]\n{config}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(path))
+    monkeypatch.setenv("AWS_REGION", variable)
+    assert S3Store("bucket", "", read_settings().s3)._make_client().meta.region_name == expected

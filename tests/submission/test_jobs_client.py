@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import ray
-from loopback_server import serving
+from loopback_server import NotingServer, serving
 
 from cifar_ray.errors import CifarRayError, ConfigurationError, UnknownNameError, UnreachableError
 from cifar_ray.submission import jobs_client
@@ -23,12 +23,14 @@ JOB = "cnn-20261126-140155-ab12cd34"
 @pytest.mark.parametrize(
     ("text", "submission_id", "becomes"),
     [
-        ("Request failed with status code 401: Unauthorized.", JOB, UnreachableError),
-        ("Request failed with status code 403: Forbidden.", None, UnreachableError),
+        ("Request failed with status code 401: Unauthorized: Missing authentication token.", JOB, UnreachableError),
+        ("Request failed with status code 403: Forbidden: Invalid authentication token.", None, UnreachableError),
         (f"Request failed with status code 404: Job {JOB} does not exist.", JOB, UnknownNameError),
         ("Job resnet-403 does not exist", "resnet-403", UnknownNameError),
         # the head is busy, or a proxy before it
         ("Request failed with status code 503: Service Unavailable.", None, UnreachableError),
+        ("Request failed with status code 429: <html>\nToo many\n</html>.", JOB, UnreachableError),
+        ("Request failed with status code 520: <!DOCTYPE html>\n</html>.", None, UnreachableError),
         ("Request failed with status code 500: Traceback\n  line 401, in f\nNo agent answers.", JOB, UnreachableError),
         ("Request failed with status code 500: Traceback\n  line 401, in f\nNo such folder.", None, ConfigurationError),
         ("Request failed with status code 400: took 403 s, 404 files.", None, ConfigurationError),
@@ -44,6 +46,7 @@ def test_the_status_alone_decides(
     found = client._explain(RuntimeError(text), submission_id)
     assert type(found) is becomes
     assert ("refuses the token" in str(found)) == ("code 401" in text or "code 403" in text)
+    assert "html" not in str(found)
 
 
 def test_the_command_that_lists_the_jobs_names_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,15 +65,70 @@ def test_a_job_whose_id_is_taken_is_named() -> None:
     assert "--start-or-resume" in str(found.hint)
 
 
+def client_of(address: str, headers: dict[str, str]) -> JobsClient:
+    """It has asked nothing yet."""
+    client = JobsClient.__new__(JobsClient)
+    client._address, client.flags, client._hint = address, "", "look"
+    client._client = jobs_client._Client.__new__(jobs_client._Client)
+    vars(client._client).update(_address=address, _cookies=None, _headers=headers, _verify=True)
+    return client
+
+
 def test_a_cluster_that_takes_connections_and_never_answers_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs_client, "ANSWER_DEADLINES_S", (5.0, 0.2))
     with socket.create_server(("127.0.0.1", 0)) as mute:
-        client = JobsClient.__new__(JobsClient)
-        client._address, client.flags = f"http://127.0.0.1:{mute.getsockname()[1]}", ""
-        client._client = jobs_client._Client.__new__(jobs_client._Client)
-        vars(client._client).update(_address=client._address, _cookies=None, _headers={}, _verify=True)
-        with pytest.raises(UnreachableError, match="no Ray cluster answers"):
+        client = client_of(f"http://127.0.0.1:{mute.getsockname()[1]}", {})
+        with pytest.raises(UnreachableError, match=r"no Ray cluster answers at http://[\d.:]+ \(timed out\)"):
             client.status(JOB)
+
+
+def test_the_token_alone_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (netrc := tmp_path / "netrc").write_text("machine 127.0.0.1 login me password mine\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    with serving(NotingServer(b"{}")) as server, pytest.raises(CifarRayError):
+        client_of(server.url, {"authorization": "Bearer abc"}).status(JOB)
+    assert server.headers("Authorization") == ["Bearer abc"]
+
+
+@pytest.mark.parametrize("token", ["€", "a\nb"])
+def test_a_token_that_no_header_can_have_is_told_and_not_repeated(token: str) -> None:
+    with pytest.raises(ConfigurationError, match="the token has characters") as caught:
+        client_of("http://127.0.0.1:9", {"authorization": f"Bearer {token}"}).status(JOB)
+    assert token not in caught.value.message
+    assert caught.value.__suppress_context__
+
+
+NO_TOKEN = b"Unauthorized: Missing authentication token"
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "message", "hint"),
+    [
+        (200, b'{"version": "0.5"}', "answers in a way that is not Ray's", "correct RAY_API_SERVER_ADDRESS, or unset"),
+        (502, b"<html>", "no Ray cluster answers at {} (502 Server Error", "correct RAY_API_SERVER_ADDRESS, or unset"),
+        (403, b"<html>", "something on the way to the cluster at {} refuses", "correct RAY_API_SERVER_ADDRESS"),
+        (
+            401,
+            NO_TOKEN,
+            "the cluster at {} refuses",
+            "correct the token in /run/token, which RAY_AUTH_TOKEN_PATH names",
+        ),
+    ],
+)
+def test_what_answers_in_place_of_a_cluster_is_told(
+    monkeypatch: pytest.MonkeyPatch, status: int, content: bytes, message: str, hint: str
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "/run/token")
+    with serving(NotingServer(content)) as server:
+        server.status = status
+        with pytest.raises(UnreachableError) as caught:
+            JobsClient(server.url)
+        assert message.format(server.url) in caught.value.message
+        assert str(caught.value.hint).startswith(hint)
+        monkeypatch.setenv("http_proxy", server.url)
+        with pytest.raises(UnreachableError) as behind:
+            JobsClient("http://head:8265")
+    assert str(behind.value.hint).endswith("; past the proxy: NO_PROXY=head") == (content != NO_TOKEN)
 
 
 @pytest.mark.parametrize("address", ["head:8265", "127.0.0.1:9", "ray://head:10001", "htp:/foo"])
@@ -82,7 +140,7 @@ def test_an_address_that_is_no_url_is_refused_at_once(address: str) -> None:
 
 @pytest.fixture
 def half_deaf() -> Iterator[Callable[[str], str]]:
-    """A cluster that hangs up at requests of one method, or, with `403`, refuses submissions; returns its address."""
+    """A cluster that hangs up at requests of one method, or answers submissions with a status; returns its address."""
 
     def start(deaf_to: str) -> str:
         class Handler(BaseHTTPRequestHandler):
@@ -97,7 +155,11 @@ def half_deaf() -> Iterator[Callable[[str], str]]:
                     self.close_connection = True
                     return
                 body = json.dumps({"ray_version": ray.__version__}).encode()
-                self.send_response(403 if deaf_to == "403" and self.command == "POST" else 200)
+                answers = self.command != "POST" or not deaf_to.isdigit()
+                if not answers:
+                    body = b"Forbidden: Invalid authentication token"
+                self.send_response(200 if answers else int(deaf_to))
+                self.send_header("Location", f"https://head{self.path}")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -115,8 +177,9 @@ def half_deaf() -> Iterator[Callable[[str], str]]:
     ("deaf_to", "message", "hint"),
     [
         ("POST", f"; job {JOB} may run all the same", f"`cifar-ray job status {JOB} --release r` tells whether"),
-        ("GET", "no Ray cluster answers at http://", "start one with"),
+        ("GET", "no Ray cluster answers at http://", "correct RAY_API_SERVER_ADDRESS"),
         ("403", "refuses the token", "set RAY_AUTH_TOKEN"),
+        ("301", "redirects to https://head", "set RAY_API_SERVER_ADDRESS"),
     ],
 )
 def test_a_job_that_the_cluster_may_have_taken_is_named(
@@ -127,7 +190,7 @@ def test_a_job_that_the_cluster_may_have_taken_is_named(
         submission_id=JOB, entrypoint=("python", "tune_cnn.py"), working_dir=str(tmp_path), metadata={}, environment={}
     )
     client = JobsClient(half_deaf(deaf_to), " --release r")
-    with pytest.raises(UnreachableError) as caught:
+    with pytest.raises(ConfigurationError if deaf_to == "301" else UnreachableError) as caught:
         client.submit(spec)
     assert message in caught.value.message
     assert str(caught.value.hint).startswith(hint)

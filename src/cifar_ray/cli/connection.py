@@ -70,7 +70,7 @@ def use_release(release: ReleaseChoice) -> None:
 
 def connect_jobs(release: ReleaseChoice | None = None) -> JobsClient:
     """The Jobs API of the release, else of the environment's or the local cluster; ClusterError where none is known."""
-    if release is not None and release.is_given:
+    if is_release := release is not None and release.is_given:
         use_release(release)
     else:
         use_local_cluster()
@@ -78,14 +78,20 @@ def connect_jobs(release: ReleaseChoice | None = None) -> JobsClient:
     if settings.ray_address is None:
         raise ClusterError(
             "no cluster is known",
-            "start one with `cifar-ray local up`, name a --release, or set RAY_API_SERVER_ADDRESS",
+            "start one with `cifar-ray local up`, name a --release, or set RAY_API_SERVER_ADDRESS (RAY_ADDRESS is "
+            "not read)",
         )
     if settings.ray_auth_token or settings.ray_auth_token_path:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     # Ray takes most of a second to load, and reads those variables as it loads
-    from cifar_ray.submission.jobs_client import JobsClient  # noqa: PLC0415
+    from cifar_ray.submission.jobs_client import OWN_ADDRESS_HINT, JobsClient  # noqa: PLC0415
 
-    return JobsClient(settings.ray_address, release.flags if release else "")
+    flags = release.flags if release else ""
+    if is_release:
+        hint = f"look with `cifar-ray cluster doctor{flags}`"
+    else:
+        hint = "look with `cifar-ray local status`" if joined_local_cluster() else OWN_ADDRESS_HINT
+    return JobsClient(settings.ray_address, flags, hint)
 
 
 def joined_local_cluster() -> LocalCluster | None:
@@ -131,9 +137,9 @@ def _is_in_local_cluster(storage: str | None, settings: Settings) -> bool:
 def connect_runs(storage: str | None, *, may_be_new: bool = False) -> RunStore:
     """The sweeps in the store that `find_store` finds.
 
-    If the local cluster's results are elsewhere, or its jobs write elsewhere, a line on stderr says so; as it does if
-    the environment names a folder that is not there yet, which the first job makes. One that the option names must be
-    there, unless it `may_be_new`: ConfigurationError.
+    A line on stderr says so if the local cluster's results are elsewhere, or its jobs write elsewhere, if the
+    environment names a cluster and no store, or a folder that is not there yet, which the first job makes. One that the
+    option names must be there, unless it `may_be_new`: ConfigurationError.
     """
     store = find_store(storage)
     settings = read_settings()
@@ -147,6 +153,12 @@ def connect_runs(storage: str | None, *, may_be_new: bool = False) -> RunStore:
     if not (storage or settings.storage) and (kept := local.kept_objects(home)):
         click.echo(
             f"the local cluster is down; its results are in {kept}: `cifar-ray local up` makes them readable", err=True
+        )
+    if settings.ray_address and not (storage or settings.storage):
+        click.echo(
+            f"reading {store.uri}; if the cluster of RAY_API_SERVER_ADDRESS writes elsewhere, set CIFAR_RAY_STORAGE to "
+            "that",
+            err=True,
         )
     cluster = _found(home) if settings.storage and not storage else None
     # the environment may name another cluster, whose store that is

@@ -16,7 +16,7 @@ from cifar_ray.cli.interrupts import end_as_at_ctrl_c
 from cifar_ray.cli.job import with_absolute_folders
 from cifar_ray.cli.watching import watch
 from cifar_ray.cluster import local
-from cifar_ray.errors import InterruptedSweepError, JobFailedError
+from cifar_ray.errors import InterruptedSweepError, JobFailedError, UnreachableError
 from cifar_ray.reporting.page_server import PageServer
 from cifar_ray.settings import read_settings
 from cifar_ray.storage.object_store import open_store
@@ -83,9 +83,11 @@ def _run(study: Study, options: SweepOptions, jobs: Path, home: Path) -> str:
     click.echo(f"see it live: {page.sweep_url(sweep_id)}")
     for job in (sweep, evaluation_job([sweep_id], None, jobs)):
         # without what hints tell how to resume it by: the cluster ends with the demo
-        client.submit(replace(job, metadata={}))
         try:
+            client.submit(replace(job, metadata={}))
             watch(client, job.submission_id)
+        except UnreachableError as error:
+            raise UnreachableError("the demo's cluster answers no more", f"its logs are in {home}/logs") from error
         except JobFailedError as error:
             (log := home / f"{job.submission_id}.log").write_text(client.logs(job.submission_id), encoding="utf-8")
             raise JobFailedError(error.message, f"its log is kept in {log}") from error

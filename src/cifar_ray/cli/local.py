@@ -83,8 +83,9 @@ def up(
         pools = read_pool_file(Path(autoscaling))
     elif autoscaling is not None:
         pools = (_workers(workers or "0:4", cpus, 1 if accelerators_per_worker is None else accelerators_per_worker),)
+    settings = read_settings()
     options = cluster.LocalClusterOptions(
-        home=read_settings().home / LOCAL_FOLDER,
+        home=settings.home / LOCAL_FOLDER,
         workers=pools,
         num_cpus=cpus,
         num_gpus=gpus,
@@ -92,11 +93,7 @@ def up(
         s3_port=s3_port,
     )
     end_as_at_ctrl_c()
-    started = cluster.up(options, click.echo)
-    click.echo(f"dashboard  {started.dashboard_url}  (token: {started.token_path})")
-    click.echo(f"store      {started.storage} at {started.s3_endpoint_url}")
-    click.echo("next       cifar-ray job submit cnn --trials 8 --max-epochs 8")
-    click.echo('           for `ray job submit`: eval "$(cifar-ray local env)"')
+    _present(cluster.up(options, click.echo), settings.ray_address)
 
 
 @local.command()
@@ -170,6 +167,15 @@ def examine(found: LocalCluster) -> tuple[dict[str, str | None], list[NodeKind] 
     except ClusterError as error:
         problems["S3"] = error.message
     return problems, nodes
+
+
+def _present(started: LocalCluster, ray_address: str | None) -> None:
+    click.echo(f"dashboard  {started.dashboard_url}  (token: {started.token_path})")
+    click.echo(f"store      {started.storage} at {started.s3_endpoint_url}")
+    if ray_address not in (None, started.dashboard_url):
+        click.echo(f"RAY_API_SERVER_ADDRESS names another cluster, {ray_address}: unset it to use this one")
+    click.echo("next       cifar-ray job submit cnn --trials 8 --max-epochs 8")
+    click.echo('           for `ray job submit`: eval "$(cifar-ray local env)"')
 
 
 def _running_jobs(home: Path) -> list[RunningJob]:

@@ -23,6 +23,10 @@ from cifar_ray.provenance import now
 # Ray's sockets are below it and a Unix socket's path has at most 107 bytes: the user's TMPDIR may be too long
 _TEMP_ROOT = "/tmp"
 _TEMP_PREFIX = "cifar-ray-"
+_FULL = (
+    f"the store is full: less than {s3_server.MIN_FREE_BYTES // 2**20} MiB are free on the disk of {{}}; "
+    "it can be read, and takes more once there is room"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +85,8 @@ def up(
             if port is not None:
                 check_port_free(port, option)
         say("starting Ray and the S3 server")
+        if s3_server.is_full(state):
+            say(_FULL.format(state.home))
         try:
             return _start(options, state, program, environ)
         except BaseException as error:
@@ -159,7 +165,7 @@ def _start(options: LocalClusterOptions, state: StateFolder, program: str, envir
     )
     cluster = replace(cluster, ray=ray.process)
     state.write(cluster)
-    s3_server.wait(s3, ray, cluster.s3_endpoint_url, state.secrets.credentials)
+    s3_server.wait(s3, ray, cluster.s3_endpoint_url, state)
     ray_head.wait(ray, s3, cluster.dashboard_url, read_token(state.secrets.token))
     cluster = replace(cluster, ready_at=now())
     state.write(cluster)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -40,9 +41,9 @@ def start(
     # 0 lets Ray take any free port; its client server does not accept that, nor can a port that others must know be 0
     client_port, own_port = free_ports(2)
     gcs_port = own_port if workers else 0
+    python = _interpreter(temp_dir)
     command = [
-        # this very interpreter, so that the cluster has its packages
-        sys.executable,
+        str(python),
         *("-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"),
         *("--node-ip-address", HOST, "--dashboard-host", HOST, "--dashboard-port", port),
         *("--port", str(gcs_port), "--dashboard-agent-listen-port", "0", "--metrics-export-port", "0"),
@@ -50,7 +51,7 @@ def start(
         *("--ray-client-server-port", str(client_port)),
         *("--temp-dir", cluster.temp_dir, "--object-store-memory", str(_object_store_bytes())),
     ]
-    variables = _environment(environ, cluster)
+    variables = _environment(environ, cluster, python.parent)
     if workers:
         config = temp_dir / "autoscaling.yaml"
         config.write_text(yaml.safe_dump(autoscaling_config(workers, gcs_port)))
@@ -86,12 +87,24 @@ def keep_logs(cluster: LocalCluster, state: StateFolder) -> None:
         shutil.copytree(Path(cluster.temp_dir) / "session_latest" / "logs", folder)
 
 
-def _environment(environ: Mapping[str, str], cluster: LocalCluster) -> dict[str, str]:
-    """The environment of the head, which every job and worker inherits."""
-    folder = str(Path(sys.executable).parent)
+def _interpreter(temp_dir: Path) -> Path:
+    """This very interpreter, so that the cluster has its packages.
+
+    By a link in `temp_dir` where its path has a blank or the like: Ray has a shell start workers with it, unquoted.
+    """
+    own = Path(sys.executable)
+    if shlex.quote(sys.executable) == sys.executable:
+        return own
+    link = temp_dir / "python"
+    link.symlink_to(own.parent.parent)
+    return link / own.parent.name / own.name
+
+
+def _environment(environ: Mapping[str, str], cluster: LocalCluster, scripts: Path) -> dict[str, str]:
+    """The environment of the head, which every job and worker inherits; `scripts`: the folder of its interpreter."""
     return dict(environ) | {
-        # an entrypoint `python ...` runs this interpreter
-        "PATH": os.pathsep.join(filter(None, (folder, environ.get("PATH")))),
+        # an entrypoint `python ...` runs that interpreter
+        "PATH": os.pathsep.join(filter(None, (str(scripts), environ.get("PATH")))),
         # left-overs of Ray's dashboard and of jobs are removed with the temp dir
         "TMPDIR": str(Path(cluster.temp_dir) / "tmp"),
         MARK: cluster.lineage("ray").mark,

@@ -31,6 +31,8 @@ _PARTS = ("MASTER", "VOLUME", "FILER", "S3", "CLIENT")
 """They call each other by gRPC, with certificates: without them, any process on the machine could list and
 delete all objects."""
 _TIMEOUT_S = 10
+MIN_FREE_BYTES = 2**30
+"""Of its disk: with less, it answers, but takes no object."""
 PORTS = (
     "s3.port.grpc",
     "filer.port",
@@ -65,8 +67,13 @@ def start(program: str, cluster: LocalCluster, state: StateFolder, environ: Mapp
         "ip": HOST,
         "master.resumeState": "false",
         "master.telemetry": "false",
+        # what `results gc` deletes makes room after a minute, not after 14
+        "master.vacuumIntervalSeconds": 60,
         "master.volumeSizeLimitMB": 256,
-        "volume.max": 50,
+        # as many as the disk holds
+        "volume.max": 0,
+        # not its default, 1 % of the disk
+        "volume.minFreeSpace": f"{MIN_FREE_BYTES // 2**20}MiB",
         "filer": "true",
         # of the master and the filer: any web page that found their ports could read and delete everything
         "disableHttp": "true",
@@ -107,20 +114,25 @@ def stop(cluster: LocalCluster) -> bool:
     return was_running
 
 
-def wait(server: Server, beside: Server, endpoint_url: str, credentials: Path) -> None:
-    """Wait until the bucket exists and takes an object; ClusterError where that does not happen."""
+def is_full(state: StateFolder) -> bool:
+    """Whether its disk has no room for another object."""
+    return shutil.disk_usage(state.home).free < MIN_FREE_BYTES
+
+
+def wait(server: Server, beside: Server, endpoint_url: str, state: StateFolder) -> None:
+    """Wait until the bucket exists and, unless it is full, takes an object; ClusterError where it does not."""
 
     def is_ready() -> bool:
-        check(endpoint_url, credentials, is_first=True)
+        check(endpoint_url, state.secrets.credentials, is_first=True, writes=not is_full(state))
         return True
 
     wait_until(server, is_ready, beside)
 
 
-def check(endpoint_url: str, credentials: Path, *, is_first: bool = False) -> None:
-    """UnreachableError unless the bucket answers to the keys in `credentials`; `is_first` creates it and writes to it.
+def check(endpoint_url: str, credentials: Path, *, is_first: bool = False, writes: bool = False) -> None:
+    """UnreachableError unless the bucket answers to the keys in `credentials`; `is_first` creates it.
 
-    ClusterError where that file has no keys.
+    With `writes` it must take an object, too. ClusterError where that file has no keys.
     """
     # botocore takes 0.3 s to load, and looking for a running cluster needs none of it
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
@@ -129,7 +141,7 @@ def check(endpoint_url: str, credentials: Path, *, is_first: bool = False) -> No
     try:
         if is_first and BUCKET not in [each["Name"] for each in client.list_buckets()["Buckets"]]:
             client.create_bucket(Bucket=BUCKET)
-        if is_first:
+        if writes:
             client.put_object(Bucket=BUCKET, Key=".ready", Body=b"ready")
             client.delete_object(Bucket=BUCKET, Key=".ready")
         client.head_bucket(Bucket=BUCKET)

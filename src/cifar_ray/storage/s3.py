@@ -32,6 +32,7 @@ from cifar_ray.errors import ObjectNotFoundError, StorageError, StoreUnavailable
 from cifar_ray.settings import S3Settings
 from cifar_ray.storage.object_store import ObjectStore, check_key, check_size, is_key, max_bytes
 
+DEFAULT_REGION = "us-east-1"
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
 MAX_ATTEMPTS = 5
@@ -203,14 +204,16 @@ class S3Store(ObjectStore):
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )
-        return boto3.session.Session().client(
-            "s3", endpoint_url=self._settings.endpoint_url, region_name=self._settings.region, config=config
-        )
+        session = boto3.session.Session()
+        # which does not read AWS_REGION itself
+        region = self._settings.region or session.region_name or DEFAULT_REGION
+        return session.client("s3", endpoint_url=self._settings.endpoint_url, region_name=region, config=config)
 
     @contextmanager
     def _translated(self, call: str, key: str) -> Iterator[None]:
         """Turn boto3's errors into ours: which call, which bucket, which endpoint, what to set."""
-        endpoint = self._settings.endpoint_url or f"AWS ({self._settings.region})"
+        region = self._settings.region
+        endpoint = self._settings.endpoint_url or (f"AWS ({region})" if region else "AWS")
         where = f"{call} {key!r} in bucket {self._bucket!r} at {endpoint}"
         try:
             yield
