@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from cifar_ray.json_record import Amount, Count, Record, Share
-from cifar_ray.output import counted
 from cifar_ray.statistics import mean_accuracy_interval
+from cifar_ray.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Words a program's output, and adapts it to terminals, pipes and disks that cannot show or take it."""
+"""Adapts a program's output to terminals, pipes and disks that cannot show or take it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,6 @@ import sys
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """What the system says of a file that a full disk refuses; it may be another one than stdout."""
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 trial`, `1,000 trials`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def replace_unknown_characters() -> None:

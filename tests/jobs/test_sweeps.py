@@ -93,7 +93,7 @@ def test_a_trial_that_fails_does_not_end_the_sweep(cluster: LocalCluster) -> Non
     assert result is not None
     assert result.outcomes == {"completed": 2, "failed": 1}
     assert "t0001" not in result.ranking
-    assert "each retrained on 1 seed" in output
+    assert "each retrained on 1 seed\n" in output
     assert "waiting seconds" not in output
 
 

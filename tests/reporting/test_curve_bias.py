@@ -146,10 +146,10 @@ def test_a_sweep_that_cut_is_refused_with_the_way_out(
     runs.objects.write(layout.sweep_record("cnn-1"), sweep.to_json().encode())
     for name in ("t0002", "t0003"):
         runs.objects.delete(layout.trial_record("cnn-1", name))
-    with pytest.raises(ConfigurationError, match="2 full learning curves: it takes three") as refused:
+    with pytest.raises(ConfigurationError, match="2 full learning curves: the bias takes three") as refused:
         measure_curve_bias(RunStore(runs.objects, " --storage s3://b"), "cnn-1")
     again = "cifar-ray job submit cnn --max-epochs 3 --grace-period 3 --trials N --seed 3 --storage s3://b"
-    assert refused.value.hint == f"run one of three trials or more: {again}"
+    assert refused.value.hint == f"run one in which three trials or more end well: {again}"
 
 
 def test_a_sweep_that_has_not_begun_all_its_trials_is_refused(

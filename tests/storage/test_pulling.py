@@ -60,6 +60,11 @@ def test_a_copy_that_is_cut_off_is_no_sweep(
     copied = RunStore(FolderStore(tmp_path / "copy"))
     assert copied.trials("cnn-1")
     assert not copied.has_sweep("cnn-1")
+    copied.write_trial("cnn-1", replace(trial_record, trial_id="t0009"))
+    with pytest.raises(ConfigurationError, match="copy has another sweep cnn-1, with cnn-1/trials/t0009/trial"):
+        pull_sweep(runs, "cnn-1", tmp_path / "copy")
+    copied.objects.delete("cnn-1/trials/t0009/trial.json")
+    assert pull_sweep(runs, "cnn-1", tmp_path / "copy") == 3
 
 
 def test_a_copy_is_renewed_but_takes_no_other_sweep_of_its_id(

@@ -95,7 +95,17 @@ def test_a_token_that_no_header_can_have_is_told_and_not_repeated(token: str) ->
     with pytest.raises(ConfigurationError, match="the token has characters") as caught:
         client_of("http://127.0.0.1:9", {"authorization": f"Bearer {token}"}).status(JOB)
     assert token not in caught.value.message
+    assert caught.value.__cause__ is None or token in "€"
     assert caught.value.__suppress_context__
+
+
+def test_a_token_that_cannot_be_read_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as of a cluster that has ended, whose secrets have gone with it."""
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "/no/such")
+    client = JobsClient.__new__(JobsClient)
+    refused = client._refused("RAY_AUTH_TOKEN_PATH is set but file cannot be opened or is empty: /no/such")
+    assert "there is no token to send: RAY_AUTH_TOKEN_PATH is set but" in refused.message
+    assert "/no/such" in str(refused.hint)
 
 
 NO_TOKEN = b"Unauthorized: Missing authentication token"
@@ -105,6 +115,7 @@ NO_TOKEN = b"Unauthorized: Missing authentication token"
     ("status", "content", "message", "hint"),
     [
         (200, b'{"version": "0.5"}', "answers in a way that is not Ray's", "correct RAY_API_SERVER_ADDRESS, or unset"),
+        (200, b"<html>", "answers in a way that is not Ray's", "correct RAY_API_SERVER_ADDRESS, or unset"),
         (502, b"<html>", "no Ray cluster answers at {} (502 Server Error", "correct RAY_API_SERVER_ADDRESS, or unset"),
         (403, b"<html>", "something on the way to the cluster at {} refuses", "correct RAY_API_SERVER_ADDRESS"),
         (
@@ -190,7 +201,7 @@ def test_a_job_that_the_cluster_may_have_taken_is_named(
         submission_id=JOB, entrypoint=("python", "tune_cnn.py"), working_dir=str(tmp_path), metadata={}, environment={}
     )
     client = JobsClient(half_deaf(deaf_to), " --release r")
-    with pytest.raises(ConfigurationError if deaf_to == "301" else UnreachableError) as caught:
+    with pytest.raises(UnreachableError) as caught:
         client.submit(spec)
     assert message in caught.value.message
     assert str(caught.value.hint).startswith(hint)

@@ -87,7 +87,8 @@ def _run(study: Study, options: SweepOptions, jobs: Path, home: Path) -> str:
             client.submit(replace(job, metadata={}))
             watch(client, job.submission_id)
         except UnreachableError as error:
-            raise UnreachableError("the demo's cluster answers no more", f"its logs are in {home}/logs") from error
+            message = f"the demo's cluster answers no more: {error.message}"
+            raise UnreachableError(message, f"its logs are in {home}/logs") from error
         except JobFailedError as error:
             (log := home / f"{job.submission_id}.log").write_text(client.logs(job.submission_id), encoding="utf-8")
             raise JobFailedError(error.message, f"its log is kept in {log}") from error

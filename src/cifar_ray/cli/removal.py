@@ -11,11 +11,11 @@ from cifar_ray.cli.completion import sweep_ids
 from cifar_ray.cli.connection import connect_runs, storage_option
 from cifar_ray.cli.interrupts import end_as_at_ctrl_c
 from cifar_ray.errors import CifarRayError, ConfigurationError, RecordError, plain
-from cifar_ray.output import counted
 from cifar_ray.reporting.formats import usage_text
 from cifar_ray.storage.lease import Lease
 from cifar_ray.storage.retention import everything, remove_keys, surplus
 from cifar_ray.storage.runs import RunStore
+from cifar_ray.wording import counted
 
 
 @click.command()

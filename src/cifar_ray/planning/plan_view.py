@@ -8,7 +8,6 @@ from rich.console import Group, RenderableType
 from rich.table import Column
 from rich.text import Text
 
-from cifar_ray.output import counted
 from cifar_ray.planning.advice import excess
 from cifar_ray.planning.forecast import CLOSE, Estimate, Forecast
 from cifar_ray.planning.plan import Plan
@@ -20,6 +19,7 @@ from cifar_ray.reporting.formats import percent, seconds, setting
 from cifar_ray.reporting.score_rows import setting_label
 from cifar_ray.reporting.terminal import SHORT, study_renderable, verbatim
 from cifar_ray.statistics import wilson_interval
+from cifar_ray.wording import counted
 
 NUM_SAMPLED = 6
 """Sampled configurations that are shown."""
@@ -188,8 +188,9 @@ def _legend(plan: Plan) -> Iterator[RenderableType]:
     if not plan.cuts_trials:
         yield verbatim("nothing cuts the trials of this study: a reduction factor would change nothing", "dim")
     if finals := FinalsPlan.of(plan.study, budget.num_trials):
+        length = counted(finals.num_epochs, "epoch")
         yield verbatim(
-            f"with the finals: {finals.num_trainings} trainings of {finals.num_epochs} epochs are in times and hours; "
+            f"with the finals: {counted(finals.num_trainings, 'training')} of {length} are in times and hours; "
             "the winner's accuracy is the search's",
             "dim",
         )

@@ -7,10 +7,10 @@ import os
 from dataclasses import dataclass
 
 from cifar_ray.capacity import max_cohort_size
-from cifar_ray.output import counted
 from cifar_ray.records import SweepRecord
 from cifar_ray.resource_use import Device
 from cifar_ray.studies import Study
+from cifar_ray.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -98,8 +98,8 @@ def measure_curve_bias(runs: RunStore, sweep_id: str) -> CurveBias:
     if cut or len(used) < 3:
         raise ConfigurationError(
             f"sweep {sweep_id} has {len(used)} full learning curves"
-            f"{f' and {len(cut)} that end early' if cut else ': it takes three'}",
-            f"run one {'that cuts nothing' if cut else 'of three trials or more'}: {again} --max-epochs "
+            f"{f' and {len(cut)} that end early' if cut else ': the bias takes three'}",
+            f"run one {'that cuts nothing' if cut else 'in which three trials or more end well'}: {again} --max-epochs "
             f"{sweep.max_epochs} --grace-period {sweep.max_epochs}{'' if cut else ' --trials N'}{images}",
         )
     curves = _curves(runs, sweep, used)

@@ -16,10 +16,10 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from cifar_ray.errors import plain
-from cifar_ray.output import counted
 from cifar_ray.progress.ranking import rank_key
 from cifar_ray.records import EpochMetrics, SweepRecord, TestScores
 from cifar_ray.reporting.formats import data_name, percent
+from cifar_ray.wording import counted
 
 DPI = 120
 TITLE_WIDTH = 64

@@ -9,7 +9,6 @@ from typing import Any
 
 from cifar_ray.cifar10 import CLASSES
 from cifar_ray.errors import plain
-from cifar_ray.output import counted
 from cifar_ray.provenance import Resumption
 from cifar_ray.records import DatasetRecord, SweepRecord, TrialRecord
 from cifar_ray.resource_use import Cost
@@ -18,6 +17,7 @@ from cifar_ray.studies import STUDIES
 from cifar_ray.studies.options import PUBLISHED
 from cifar_ray.studies.study import GENERATIONS, VALIDATION_SHARE, Budget
 from cifar_ray.studies.trial_config import DEFAULTS, DESCRIPTIONS, Setting
+from cifar_ray.wording import counted
 
 MISSING = "–"
 REPORTED = {name: study.published for name, study in STUDIES.items() if study.published}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from cifar_ray.output import counted
 from cifar_ray.reporting.comparison import Comparison, Contender, Score
 from cifar_ray.reporting.formats import percent
 from cifar_ray.reporting.paired import Paired
 from cifar_ray.reporting.replicates import Lead, Replicates, lead_over_seeds
 from cifar_ray.reporting.seed_groups import SeedGroup
+from cifar_ray.wording import counted
 
 TEST = "the test set"
 MAX_P = 0.05

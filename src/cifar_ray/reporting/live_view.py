@@ -10,7 +10,6 @@ from rich.table import Table
 from rich.text import Text
 
 from cifar_ray.errors import plain
-from cifar_ray.output import counted
 from cifar_ray.progress.asha import Rung, rungs, seconds_left
 from cifar_ray.progress.board import Board, Curve
 from cifar_ray.progress.ranking import rank_key
@@ -19,6 +18,7 @@ from cifar_ray.progress.sweep_progress import SweepProgress
 from cifar_ray.reporting.formats import percent, seconds
 from cifar_ray.reporting.terminal import verbatim
 from cifar_ray.studies import Budget
+from cifar_ray.wording import counted
 
 BARS = "▁▂▃▄▅▆▇█"
 CURVE_WIDTH = 32
@@ -147,7 +147,7 @@ def plain_progress(board: Board, *, state: str, job: str) -> str:
 
 
 def _finals(finals: FinalsAhead) -> str:
-    return f"finals: {finals.num_trainings} trainings of {finals.num_epochs} epochs"
+    return f"finals: {counted(finals.num_trainings, 'training')} of {counted(finals.num_epochs, 'epoch')}"
 
 
 def _waiting(waiting: Waiting) -> str:

@@ -38,6 +38,7 @@ from cifar_ray.resource_use import Cost
 from cifar_ray.statistics import wilson_interval
 from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore, State, SweepSummary
+from cifar_ray.wording import counted
 
 
 def page_payload(runs: RunStore, details: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -224,7 +225,8 @@ def _running_finals(finals: SoFar | None, state: State) -> dict[str, Any] | None
     sweep, trials = finals.sweep, finals.trials
     done, planned = sum(trial.num_epochs for trial in trials), sweep.num_trials * sweep.max_epochs
     return {
-        "text": f"{sweep.num_trials} trainings of {sweep.max_epochs} epochs: {done} of {planned} epochs so far.",
+        "text": f"{counted(sweep.num_trials, 'training')} of {counted(sweep.max_epochs, 'epoch')}: {done} of {planned} "
+        "epochs so far.",
         "heading": ("training", "outcome", "epochs", "best validation %"),
         "rows": [
             [each.trial_id, outcome_name(each, state), str(each.num_epochs), percent(each.best_validation_accuracy, 2)]

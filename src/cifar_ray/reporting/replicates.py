@@ -8,9 +8,9 @@ from math import comb
 from statistics import fmean, stdev
 from typing import Any
 
-from cifar_ray.output import counted
 from cifar_ray.reporting.formats import interval_text, percent
 from cifar_ray.statistics import mean_accuracy_interval, mean_interval
+from cifar_ray.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from cifar_ray.reporting.formats import (
     seconds,
 )
 from cifar_ray.reporting.score_rows import report_note, score_columns
+from cifar_ray.wording import counted
 
 CURVES = "figures/curves.png"
 CONFUSION = "figures/confusion.png"
@@ -76,7 +77,8 @@ def _section(scores: TestScores, sweep: SweepRecord, result: SweepResult | None,
     if result is not None:
         outcomes = ", ".join(f"{count} {name}" for name, count in sorted(result.outcomes.items()))
         lines.append(
-            f"cost: {sweep.num_trials} trials ({outcomes}){_and_finals(result)}, {result.num_epochs} epochs, "
+            f"cost: {counted(sweep.num_trials, 'trial')} ({outcomes}){_and_finals(result)}, "
+            f"{counted(result.num_epochs, 'epoch')}, "
             f"{seconds(result.wall_s)} of wall time{' with pauses' if sweep.has_pauses else ''}, "
             f"{seconds(result.accelerator_seconds)} of accelerators"
         )
@@ -97,7 +99,7 @@ def _section(scores: TestScores, sweep: SweepRecord, result: SweepResult | None,
 
 def _and_finals(result: SweepResult) -> str:
     num_trained = sum(len(each.retrainings) for each in result.finals.finalists) if result.finals else 0
-    return f" and {num_trained} trainings of its finals" if num_trained else ""
+    return f" and {counted(num_trained, 'training')} of its finals" if num_trained else ""
 
 
 def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

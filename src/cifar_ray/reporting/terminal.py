@@ -10,7 +10,6 @@ from rich.text import Text
 
 from cifar_ray.errors import plain
 from cifar_ray.finals import Finals, describe
-from cifar_ray.output import counted
 from cifar_ray.progress.ranking import best_first
 from cifar_ray.provenance import now, seconds_between
 from cifar_ray.records import TestScores, TrialRecord
@@ -36,6 +35,7 @@ from cifar_ray.storage.runs import SweepSummary
 from cifar_ray.studies import Choice, Study
 from cifar_ray.studies.space import Domain
 from cifar_ray.studies.trial_config import DESCRIPTIONS
+from cifar_ray.wording import counted
 
 SHORT = {name: described.short for name, described in DESCRIPTIONS.items() if described.short}
 """What narrow columns call settings whose label is too long for their heading."""

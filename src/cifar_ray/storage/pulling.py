@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,13 +18,14 @@ def pull_sweep(runs: RunStore, sweep_id: str, folder: Path, *, with_checkpoints:
 
     What a running sweep removes meanwhile, such as a checkpoint that a newer one replaces, is left out.
     sweep.json comes last: of a copy that is cut off, nothing reads the trials that it has as if they were all.
-    ConfigurationError where the folder has another sweep of that id.
+    ConfigurationError where the folder has another sweep of that id, whole or in part.
     """
-    target = FolderStore(folder.absolute())
-    _check_same(runs.sweep(sweep_id), RunStore(target))
+    target, sweep = FolderStore(folder.absolute()), runs.sweep(sweep_id)
+    found = runs.objects.keys(sweep_id)
+    _check_same(sweep, RunStore(target), found)
     keys = [
         key
-        for key in runs.objects.keys(sweep_id)
+        for key in found
         if (with_checkpoints or "/checkpoints/" not in key)
         # whoever holds it is at work on the store, not on the copy
         and key != layout.lease(sweep_id)
@@ -40,12 +42,21 @@ def pull_sweep(runs: RunStore, sweep_id: str, folder: Path, *, with_checkpoints:
     return num_files
 
 
-def _check_same(sweep: SweepRecord, copies: RunStore) -> None:
+def _check_same(sweep: SweepRecord, copies: RunStore, found: Sequence[str]) -> None:
     """A sweep may be deleted and its id used again: an older copy keeps what the newer sweep does not replace."""
-    # a damaged record is replaced
+    # a damaged record is as none: it is replaced
     with suppress(RecordError):
-        if copies.has_sweep(sweep.sweep_id) and (begun := copies.sweep(sweep.sweep_id).started_at) != sweep.started_at:
-            raise ConfigurationError(
-                f"{copies.objects.uri} has another sweep {sweep.sweep_id}, begun at {begun}",
-                "take another --to, or remove that copy",
-            )
+        if copies.has_sweep(sweep.sweep_id):
+            if (begun := copies.sweep(sweep.sweep_id).started_at) != sweep.started_at:
+                raise _others(copies, sweep.sweep_id, f"begun at {begun}")
+            return
+    # of a copy that was cut off; only checkpoints are replaced by newer ones
+    others = {key for key in copies.objects.keys(sweep.sweep_id) if "/checkpoints/" not in key} - {*found}
+    if others:
+        raise _others(copies, sweep.sweep_id, f"with {min(others)}")
+
+
+def _others(copies: RunStore, sweep_id: str, what: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{copies.objects.uri} has another sweep {sweep_id}, {what}", "take another --to, or remove that copy"
+    )

@@ -57,7 +57,7 @@ _CREDENTIALS = (
 _NO_CODE = "the store is busy (try again later), or no S3 store answers there (check AWS_ENDPOINT_URL_S3)"
 _HINTS = {
     "NoSuchBucket": "create the bucket first, or correct CIFAR_RAY_STORAGE",
-    "AccessDenied": "give these credentials read, write, list and delete on the prefix",
+    "AccessDenied": "give these credentials read, write and delete on the prefix, and list on the bucket",
     "SignatureDoesNotMatch": f"the secret key is wrong: {_CREDENTIALS}",
     "InvalidAccessKeyId": f"the access key is unknown there, or no longer known: {_CREDENTIALS}",
     "ExpiredToken": "the session token has expired: renew the credentials",

@@ -54,13 +54,13 @@ class _Client(JobSubmissionClient):  # type: ignore[misc]  # Ray has no type for
             timeout=ANSWER_DEADLINES_S,
             # else one of ~/.netrc would take the place of the token
             auth=lambda request: request,
-            # it would make a POST a GET
+            # most would make a POST a GET
             allow_redirects=False,
             **options,
         )
         if response.is_redirect:
             target = without_user(response.headers["Location"].partition("?")[0].removesuffix(endpoint))
-            raise ConfigurationError(
+            raise UnreachableError(
                 f"{self._address} redirects to {target}", "set RAY_API_SERVER_ADDRESS to where the dashboard itself is"
             )
         return response
@@ -107,8 +107,8 @@ class JobsClient:
                 )
                 return submission_id
         except UnreachableError as error:
-            # what comes before is an upload
-            if self._client.last_method != "POST" or isinstance(error.__cause__, AuthenticationError):
+            # what comes before is an upload; a redirect is our own error, and nobody took the job
+            if self._client.last_method != "POST" or isinstance(error.__cause__, AuthenticationError | None):
                 raise
             raise UnreachableError(
                 f"{error.message}; job {spec.submission_id} may run all the same",
@@ -144,16 +144,16 @@ class JobsClient:
         except requests.exceptions.InvalidHeader:
             # whose message repeats it
             raise self._malformed_token() from None
+        except (requests.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            raise UnreachableError(
+                f"{self._address} answers in a way that is not Ray's", self._unreachable_hint
+            ) from error
         except (ConnectionError, requests.RequestException) as error:
             raise UnreachableError(
                 f"no Ray cluster answers at {self._address} ({_reason(error)})", self._unreachable_hint
             ) from error
         except AuthenticationError as error:
             raise self._refused(first_line(error)) from error
-        except (KeyError, TypeError, AttributeError) as error:
-            raise UnreachableError(
-                f"{self._address} answers in a way that is not Ray's", self._unreachable_hint
-            ) from error
         except (RuntimeError, ValueError) as error:
             raise self._explain(error, submission_id) from error
 
@@ -163,6 +163,9 @@ class JobsClient:
     def _refused(self, said: str) -> UnreachableError:
         if "authentication token" in said:
             return UnreachableError(f"the cluster at {self._address} refuses the token", self._token_hint)
+        if said.startswith("RAY_AUTH_TOKEN"):
+            # nothing was asked yet
+            return UnreachableError(f"there is no token to send: {said}", self._token_hint)
         return UnreachableError(
             f"something on the way to the cluster at {self._address} refuses", self._unreachable_hint
         )

@@ -25,7 +25,6 @@ from cifar_ray.data.sources import load_images, resolve_source
 from cifar_ray.data.split import split
 from cifar_ray.errors import CifarRayError, DataError, StorageError, SweepExistsError
 from cifar_ray.finals import describe
-from cifar_ray.output import counted
 from cifar_ray.prices import read_prices
 from cifar_ray.provenance import Resumption, cpu_model, now, package_versions, source_commit
 from cifar_ray.records import DatasetRecord, SweepRecord, SweepResult
@@ -47,6 +46,7 @@ from cifar_ray.tuning.resuming import as_begun, check_drawn, check_finished, che
 from cifar_ray.tuning.signals import only_driver
 from cifar_ray.tuning.sweep import SweepPlan
 from cifar_ray.tuning.trackers import check_trackers
+from cifar_ray.wording import counted
 
 
 def tune_command(study_name: str) -> click.Command:

@@ -68,7 +68,7 @@ class EventFiles(TBXLoggerCallback):
 
 @contextmanager
 def _without_torch() -> Iterator[None]:
-    """Hide it from tensorboardX, which does without: a driver trains nothing, and would hold 300 MB more for it."""
+    """Hide it from tensorboardX, which does without: a driver trains nothing, and would hold 180 MB more for it."""
     if "torch" in sys.modules:
         yield
         return

@@ -12,7 +12,6 @@ from dataclasses import replace
 
 from cifar_ray.capacity import Placement
 from cifar_ray.finals import Finalist, Finals, Retraining, rank_finalists
-from cifar_ray.output import counted
 from cifar_ray.provenance import now
 from cifar_ray.records import SweepRecord, SweepResult, TrialRecord
 from cifar_ray.resource_use import Cost
@@ -23,6 +22,7 @@ from cifar_ray.studies import TrialConfig
 from cifar_ray.studies.options import Keep
 from cifar_ray.tuning.ledger import summarise_sweep
 from cifar_ray.tuning.sweep import SweepPlan, run_trials
+from cifar_ray.wording import counted
 
 SEEDS = range(1_000, 1_000_000)
 """Far from those that the package's studies search."""

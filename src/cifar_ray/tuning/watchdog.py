@@ -15,11 +15,11 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from cifar_ray.capacity import ACCELERATOR
-from cifar_ray.output import counted
 from cifar_ray.progress.sweep_log import Waiting
 from cifar_ray.storage.uploading import DRAIN_DEADLINE_S
 from cifar_ray.tuning.engine_watch import EngineWatch
 from cifar_ray.tuning.epoch_report import from_result
+from cifar_ray.wording import counted
 
 PERIOD_S = 5.0
 """Seconds between two checks."""
