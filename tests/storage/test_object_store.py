@@ -147,7 +147,7 @@ class Client:
 def test_credentials_that_are_refused_are_asked_for_anew(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     """A sweep of hours outlasts a session token: variables, files and roles are looked at again."""
     clients = iter([Client(error), Client()])
-    session = SimpleNamespace(client=lambda *arguments, **settings: next(clients))
+    session = SimpleNamespace(client=lambda *arguments, **settings: next(clients), region_name=None)
     monkeypatch.setattr(s3.boto3.session, "Session", lambda: session)
     store = open_store("s3://bucket/x")
     with pytest.raises(StoreUnavailableError):
