@@ -116,7 +116,7 @@ def test_a_part_that_is_refused_leaves_the_old_object_and_no_parts(store: Object
     store._client.meta.events.register("before-send.s3.UploadPart", refuse_the_second)  # type: ignore[attr-defined]
     with pytest.raises(StorageError, match=r"multipart upload of 'x' in bucket 'cifar-ray'.*AccessDenied") as caught:
         store.write("x", bytes(LARGE))
-    assert "read, write, list and delete" in str(caught.value.hint)
+    assert "read, write and delete on the prefix, and list on the bucket" in str(caught.value.hint)
     assert store.read("x") == b"old"
     assert "Uploads" not in observer.list_multipart_uploads(Bucket="cifar-ray")
 
