@@ -205,6 +205,8 @@ class TimeLimitError(InterruptedSweepError):
     exit_code: ClassVar[int] = 124
 
 
+BUSY_STATUS = (408, 429)
+"""HTTP's below 500 that ask to come again; from proxies, too, which answer in HTML."""
 _USER_INFO = re.compile(r"://[^/\s]*@")
 
 

@@ -70,7 +70,7 @@ def list_sweeps(is_json: bool, storage: str | None) -> None:
         Console().print(sweeps_renderable(summaries))
     elif not unreadable:
         runs.check_is_store()
-        click.echo(f"no sweep yet in {runs.objects.uri}: start one with `cifar-ray job submit cnn{runs.flags}`")
+        click.echo(f"no sweep yet in {runs.objects.uri}: {_how_to_start(runs)}")
     for error in unreadable:
         _tell_unreadable(error)
 
@@ -259,9 +259,12 @@ def _newest(runs: RunStore) -> str:
     summaries = runs.summaries(_tell_unreadable)
     if not summaries:
         runs.check_is_store()
-        start = f"start one with `cifar-ray job submit cnn{runs.flags}`"
-        raise UnknownNameError(f"there is no sweep in {runs.objects.uri}", start)
+        raise UnknownNameError(f"there is no sweep in {runs.objects.uri}", _how_to_start(runs))
     return summaries[0].sweep.sweep_id
+
+
+def _how_to_start(runs: RunStore) -> str:
+    return f"start one with `cifar-ray job submit cnn{runs.flags}`"
 
 
 def _tell_unreadable(error: StorageError) -> None:

@@ -27,7 +27,7 @@ class Timing:
     setup_s: float = 9.0
     """From the sweep's record to the first trial: the data, the first processes."""
     trial_start_s: float = 0.2
-    """From a free place to a trial's first epoch in it, in a warm process; a cohort's passes wait for none."""
+    """From a free place to a trial's first epoch in it, in a warm process. A cohort's passes wait for no new member."""
     gap_s: float = 0.03
     """Between two epochs of a trial, or two passes of a cohort, not counting the driver's time."""
     teardown_s: float = 1.0

@@ -28,7 +28,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
-from cifar_ray.errors import ObjectNotFoundError, StorageError, StoreUnavailableError, without_user
+from cifar_ray.errors import BUSY_STATUS, ObjectNotFoundError, StorageError, StoreUnavailableError, without_user
 from cifar_ray.settings import S3Settings
 from cifar_ray.storage.object_store import ObjectStore, check_key, check_size, is_key, max_bytes
 
@@ -91,8 +91,6 @@ _BUSY = (
     # the completion of a multipart upload was answered, but the answer was lost and the call repeated
     "NoSuchUpload",
 )
-_BUSY_STATUS = (408, 429)
-"""From proxies, too, which answer in HTML, without a code."""
 _ABSENT = (("GetObject", "NoSuchKey"), ("DeleteObject", "NoSuchKey"), ("DeleteObject", "404"))
 """Calls, and what a store answers to them where there is no object: a bare 404 to a read is a proxy's."""
 _MAKING = threading.Lock()
@@ -246,10 +244,10 @@ class S3Store(ObjectStore):
         if code in _RENEWABLE:
             # the next call asks the whole credential chain anew: variables, files, programs, roles
             self._made_client = None
-        is_passing = status >= 500 or status in _BUSY_STATUS or code in (*_BUSY, *_RENEWABLE, "404")
+        is_passing = status >= 500 or status in BUSY_STATUS or code in (*_BUSY, *_RENEWABLE, "404")
         hint = "check CIFAR_RAY_STORAGE, AWS_ENDPOINT_URL_S3 and the credentials"
         if is_passing:
-            is_stores = code != str(status) or status in _BUSY_STATUS
+            is_stores = code != str(status) or status in BUSY_STATUS
             hint = "the store is busy: try again later" if is_stores else _NO_CODE
         kind = StoreUnavailableError if is_passing else StorageError
         return kind(f"{where}: {code}", _HINTS.get(code, _CREDENTIALS if code in _RENEWABLE else hint))

@@ -15,6 +15,7 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobSubmissionClient
 
 from cifar_ray.errors import (
+    BUSY_STATUS,
     CifarRayError,
     ConfigurationError,
     UnknownNameError,
@@ -30,7 +31,6 @@ from cifar_ray.submission.job_status import JobStatus
 _TAKEN = re.compile(r"Job with submission_id (\S+) already exists")
 _STATUS = re.compile(r"Request failed with status code (\d{3})\b")
 _PAGE = re.compile(r"<(!doctype|html|head|body)\b", re.IGNORECASE)
-_BUSY_STATUS = (408, 429)
 _STOP_WAIT = {"RAY_JOB_STOP_WAIT_TIME_S": "20"}
 """For Ray's supervisor of the job: by default it kills a job 3 s after telling it to stop, before it has written its
 records."""
@@ -203,7 +203,7 @@ class JobsClient:
                 "take another --sweep-id; or add --start-or-resume, which goes on with what it left, if anything",
             )
         # for a known job, 500 means that its node did not answer the head node
-        if status > 500 or status in _BUSY_STATUS or (status == 500 and submission_id is not None):
+        if status > 500 or status in BUSY_STATUS or (status == 500 and submission_id is not None):
             return UnreachableError(f"the cluster at {self._address} cannot answer: {said}", "try again in a minute")
         return ConfigurationError(f"the cluster refused: {said}")
 
