@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +30,15 @@ pytest_plugins = ("not_tested",)
 # a machine that is busy with other things as well fails no example
 settings.register_profile("house", deadline=None)
 settings.load_profile("house")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is left out unasked must be slow, too: a person's `-m "not slow"` takes the place of pyproject.toml's -m."""
+    left_out = re.findall(r"not (\w+)", " ".join(config.getini("addopts")))
+    for item in items:
+        marks = {mark.name for mark in item.iter_markers()}
+        if marks & {*left_out} and not marks & {"cluster", "slow"}:
+            raise pytest.UsageError(f"{item.nodeid} is marked as {marks & {*left_out}}: mark it as slow, too")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -34,6 +34,8 @@ def end(data: TrainingData) -> None:
     os._exit(3)
 
 
+@pytest.mark.slow
+@pytest.mark.bench
 def test_it_runs_functions_on_its_data_in_a_process_of_its_own(setting: Setting) -> None:
     with Contender(setting, environ={"BENCH_MARK": "here"}) as contender:
         first = contender.run(describe, "BENCH_MARK")
@@ -42,6 +44,8 @@ def test_it_runs_functions_on_its_data_in_a_process_of_its_own(setting: Setting)
     assert first[1:] == (len(setting.data.train), "here")
 
 
+@pytest.mark.slow
+@pytest.mark.bench
 def test_what_goes_wrong_there_is_said_here(setting: Setting) -> None:
     with Contender(setting) as contender:
         with pytest.raises(BenchmarkError, match="ValueError: no such luck"):

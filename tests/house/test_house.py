@@ -116,19 +116,6 @@ def test_what_commands_leave_in_a_checkout_is_ignored() -> None:
     assert done.stdout.splitlines() == left
 
 
-@pytest.mark.slow
-def test_what_is_left_out_unasked_is_marked_as_slow() -> None:
-    """Else `-m "not cluster and not slow"` would take it in: a person's -m replaces that of pyproject.toml."""
-    marks = re.findall(r"not (\w+)", PROJECT["tool"]["pytest"]["ini_options"]["addopts"])
-    used = re.compile(rf"mark\.({'|'.join(marks)})\b")
-    files = [path for path in (ROOT / "tests").rglob("test_*.py") if used.search(path.read_text())]
-    assert {mark for path in files for mark in used.findall(path.read_text())} == {*marks}
-    expression = f"({' or '.join(marks)}) and not cluster and not slow"
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--collect-only", "-q", "-m", expression]
-    done = subprocess.run([*command, *files], cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
-    assert done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED, done.stdout + done.stderr
-
-
 def test_shell_scripts_parse() -> None:
     scripts = [*(ROOT / "helm").rglob("*.sh"), *(ROOT / "tests").rglob("*.sh")]
     assert scripts

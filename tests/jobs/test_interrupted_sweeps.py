@@ -27,18 +27,18 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(400)]
 def test_a_stopped_sweep_is_resumed_where_it_was(cluster: LocalCluster, record_property: RecordProperty) -> None:
     """Ctrl-C in mid-sweep; nothing is lost, nothing is done twice.
 
-    The engine is held while a command starts: few epochs are then enough for a quick machine, and no more than a slow
+    The engine is held while commands start: few epochs are then enough for a quick machine, and no more than a slow
     one can do.
     """
-    options = ["cnn", "--trials", "2", "--max-epochs", "14", "--data", "shapes:8000", "--sweep-id", "stop-1"]
+    options = ["cnn", "--trials", "2", "--max-epochs", "6", "--data", "shapes:2000", "--sweep-id", "stop-1"]
     runs = connect_runs(None)
     command = [BIN / "cifar-ray", "job", "submit", *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts) as waiting:
         wait_for(lambda: num_epochs(runs, "stop-1") >= 2, job="stop-1")
         with held(cluster, "ray::CohortEngine"):
             check_watching_stops_nothing("stop-1")
-        waiting.send_signal(signal.SIGINT)
-        _, said = waiting.communicate(timeout=60)
+            waiting.send_signal(signal.SIGINT)
+            _, said = waiting.communicate(timeout=60)
     assert waiting.returncode == 130
     assert "continue with `cifar-ray job submit cnn --sweep-id stop-1 --resume`" in said
     assert run("job", "status", "stop-1", "--watch").exit_code == 3

@@ -120,14 +120,24 @@ def _check_refused(asked: Sequence[str], why: str) -> None:
     assert run("job", "list") == Result(0, "")
 
 
-@pytest.mark.fault("nodes come and go")
-def test_trials_go_where_they_fit_or_where_they_are_sent(cluster: local.LocalCluster, tmp_path: Path) -> None:
+def test_trials_start_the_node_that_they_are_sent_to(cluster: local.LocalCluster, tmp_path: Path) -> None:
     assert _num_nodes(cluster) == 1, "the head alone"
     pools = "H100: 4 CPU, 2 GPU (H100); T4: 4 CPU, 1 GPU (T4)"
     _check_refused(("--accelerator", "A100"), f"no node has an accelerator of type A100 (nodes: {HEAD}; {pools})")
     _check_refused(("--cpus-per-trial", "5"), f"which asks for 5 CPU, 0.25 GPU (nodes: {HEAD}; {pools})")
     _check_refused(("--cpus-per-trial", "5", "--accelerator", "T4"), "(nodes: T4: 4 CPU, 1 GPU (T4))")
 
+    sent = ("--no-cohort", "--trials", "2", "--accelerators-per-trial", "0.6", "--accelerator", "H100")
+    with _watching(cluster, tmp_path / "looks") as watcher:
+        assert "2 at once" in submit("cnn", *sent, *SIZE, "--sweep-id", "sent")
+    assert [*watcher.nodes().values()] == ["H100"]
+    assert {(held.accelerator, held.share) for look in watcher.held() for held in look} == {("H100", 0.6)}
+    check_books(connect_runs(None), "sent", num_trials=2)
+
+
+@pytest.mark.fault("nodes come and go")
+@pytest.mark.chaos
+def test_trials_go_where_they_fit_or_where_they_are_sent(cluster: local.LocalCluster, tmp_path: Path) -> None:
     cheap = ("--no-cohort", "--trials", "4", "--accelerators-per-trial", "0.25")
     # two GPUs would hold three of them, were they one
     sent = ("--no-cohort", "--trials", "3", "--accelerators-per-trial", "0.6", "--accelerator", "H100")

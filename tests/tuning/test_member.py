@@ -244,6 +244,8 @@ def test_a_trial_joins_an_engine_that_is_there(tmp_path: Path) -> None:
     assert found["standings"] == [[1], [2]], "of each pass"
 
 
+@pytest.mark.fault("nodes come and go")
+@pytest.mark.chaos
 def test_all_trials_end_where_only_one_of_two_engines_has_a_node(tmp_path: Path) -> None:
     run_script(SWEEP, str(tmp_path), "2", "1", timeout_s=200)
     result = RunStore(FolderStore(tmp_path)).result("two")
