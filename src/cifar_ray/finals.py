@@ -51,7 +51,7 @@ class Finalist(Record):
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95 % interval of that mean over seeds, by Student's t: wide for few seeds, None for fewer than two."""
+        """The 95 % interval of that mean over seeds, by Student's t: wide for few seeds, None for one, or alike."""
         return mean_accuracy_interval(self.accuracies)
 
     @property

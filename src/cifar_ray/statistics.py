@@ -105,15 +105,17 @@ def _within_student(t: float, degrees: int) -> float:
 
 
 def mean_interval(values: Sequence[float], num_comparisons: int = 1) -> tuple[float, float] | None:
-    """The 95 % interval of the mean of what the values are drawn from (Student's t); None for fewer than two.
+    """The 95 % interval of the mean of what the values are drawn from (Student's t); None where they show no spread.
 
+    That is for fewer than two, and where all are equal: images are counted, so values may agree by chance.
     For several comparisons it holds for all of them jointly, by Bonferroni's inequality: each has its part of the 5 %.
     """
-    if len(values) < 2:
+    # differences of equal shares may differ in their last bits
+    if len(values) < 2 or (spread := stdev(values)) < 1e-9:
         return None
     mean = fmean(values)
     quantile = student_quantile(len(values) - 1, 1 - 0.05 / num_comparisons)
-    half = quantile * stdev(values) / math.sqrt(len(values))
+    half = quantile * spread / math.sqrt(len(values))
     return mean - half, mean + half
 
 

@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 from fake_jobs import FakeJobs
 
-from cifar_ray.cli import job
+from cifar_ray.capacity import NodeKind
+from cifar_ray.cli import demand, job
 from cifar_ray.cli import main as main_module
 from cifar_ray.cli.main import main
 from cifar_ray.errors import UnknownNameError, UnreachableError
@@ -124,6 +125,19 @@ def test_the_last_object_after_an_interrupt_is_the_jobs_end(monkeypatch: pytest.
     done = run(monkeypatch, client, "submit", "cnn", "--sweep-id", "job-1", "--json")
     last = json.loads(done.stdout.splitlines()[-1])
     assert (done.exit_code, last["event"], last["state"]) == (130, "state", "STOPPED")
+
+
+@pytest.mark.parametrize("flags", ["--best-of cnn-1", "--sweep-id cnn-1 --start-or-resume"])
+def test_what_only_the_store_could_refuse_is_submitted(monkeypatch: pytest.MonkeyPatch, flags: str) -> None:
+    """On a cluster of known size, too: these may train individually."""
+    monkeypatch.setattr(demand, "_pools", lambda release: ())
+    monkeypatch.setattr(
+        demand, "_living_nodes", lambda settings: [NodeKind(name="head", resources={"CPU": 4.0}, max_nodes=1)]
+    )
+    size = ("--cpus-per-trial", "2", "--no-wait")
+    done = run(monkeypatch, FakeJobs(("RUNNING", "")), "submit", "cnn", *flags.split(), *size)
+    assert done.exit_code == 0, done.output
+    assert "train together" in run(monkeypatch, FakeJobs(("RUNNING", "")), "submit", "cnn", *size).output
 
 
 def test_the_folder_of_the_jobs_goes_with_a_job_that_named_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,10 +72,21 @@ def test_images_are_shrunk_as_pillow_shrinks_them(training_data: TrainingData) -
     assert torch.equal(epoch(resident, 2)[0], whole)
 
 
-@pytest.mark.parametrize(("shuffle", "sizes"), [(True, [32, 32]), (False, [32, 32, 1])])
-def test_a_last_training_batch_of_one_is_left_out(training_data: TrainingData, shuffle: bool, sizes: list[int]) -> None:
-    few = PackedImages(pixels=training_data.train.pixels[:65], labels=training_data.train.labels[:65])
-    resident = batches(replace(training_data, train=few), shuffle=shuffle)
+@pytest.mark.parametrize(
+    ("num_images", "shuffle", "sizes"),
+    [
+        (65, True, [32, 32]),
+        (67, True, [32, 32]),
+        (68, True, [32, 32, 4]),
+        (67, False, [32, 32, 3]),
+        (3, True, [3]),
+    ],
+)
+def test_a_last_training_batch_of_less_than_an_eighth_is_left_out(
+    training_data: TrainingData, num_images: int, shuffle: bool, sizes: list[int]
+) -> None:
+    pixels, labels = training_data.train.pixels[:num_images], training_data.train.labels[:num_images]
+    resident = batches(replace(training_data, train=PackedImages(pixels=pixels, labels=labels)), shuffle=shuffle)
     assert [len(labels) for _, labels in chain.from_iterable(resident)] == sizes
     assert resident.num_batches == len(sizes)
 

@@ -188,7 +188,8 @@ def test_a_searcher_that_learns_is_planned_with_fewer_at_once() -> None:
     assert tpe.base.utilisation.mean < 0.51, "four of eight workers"
     said = " ".join(shown(tpe).split())
     assert "what tpe learns is not simulated: its trials, at most 4 of 16 at once" in said
-    assert "16 trials can fill 4 workers" in said
+    assert "the sweep can fill 4 workers" in said
+    assert "of 16 that random search would sample, no two are the same" in said
     assert "is not simulated" not in shown(random)
 
 
@@ -287,6 +288,15 @@ def test_curves_that_do_not_fit_are_refused(results: RunStore, alone: FinishedSw
     given = measured([cohort, alone], study, is_cohort=True, accelerator="A100", epoch_s=2.0)
     assert len(given.bank.originals()) == 60
     assert given.timing.pass_s(16) == pytest.approx(2.0 * (0.91 + 16 * 0.28))
+
+
+def test_times_are_those_of_the_planned_accelerator_in_whatever_order(cohort: FinishedSweep) -> None:
+    hardware = {"cpus": "8", "accelerator_types": "A100"}
+    faster = replace(cohort, sweep=replace(cohort.sweep, accelerators_per_trial=1.0, hardware=hardware))
+    for sweeps in ([cohort, faster], [faster, cohort]):
+        for accelerator, expected in (("CPU", cohort), ("A100", faster), (None, sweeps[0])):
+            found = measured(sweeps, get_study("cnn"), is_cohort=True, accelerator=accelerator, epoch_s=None)
+            assert found.timed_on is expected
 
 
 def test_the_best_of_another_sweep_are_refused(runs: RunStore, cohort: FinishedSweep) -> None:

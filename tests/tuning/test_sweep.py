@@ -20,7 +20,7 @@ from cifar_ray.data.split import TrainingData
 from cifar_ray.errors import InterruptedSweepError, StorageError, StoreUnavailableError
 from cifar_ray.prices import Prices
 from cifar_ray.progress.sweep_log import budget_line
-from cifar_ray.records import SweepRecord, TrialRecord
+from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
 from cifar_ray.storage.checkpoints import Checkpoint, CheckpointStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import get_study
@@ -92,13 +92,25 @@ def build(
     """What Ray Tune would be given."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(tune, "Tuner", lambda trainable, **options: options)
-        scheduler = _build_scheduler(plan, [], None)
+        scheduler = _build_scheduler(plan, runs, None)
         stopping = Stopping()
         given: Any = _build_tuner(plan, ended, None, None, scheduler, runs, "/nowhere", say, TimeLimit(None), stopping)
     trackers, ledger, *_ = given["run_config"].callbacks
     assert isinstance(trackers, Trackers), "the books may end Ray Tune's round where the store is away"
     assert trackers._stopping is ledger._stopping is stopping, "else they would not hear of a signal"
     return given
+
+
+def test_a_trial_that_a_searcher_chooses_anew_is_judged_although_a_deleted_one_of_its_number_passed(
+    plan: SweepPlan, runs: RunStore, epoch_metrics: list[EpochMetrics]
+) -> None:
+    line = next(each for each in epoch_metrics if each.epoch == 1)
+    for searcher, known in (("random", {line.trial_id}), ("tpe", set())):
+        sweep = replace(plan.sweep, sweep_id=searcher, searcher=searcher)
+        runs.create_sweep(sweep)
+        runs.write_metrics(searcher, [line])
+        scheduler = _build_scheduler(replace(plan, sweep=sweep), runs, None)
+        assert {trial for rung in scheduler._brackets[0]._rungs for trial in rung[1]} == known
 
 
 def test_ray_tune_is_given_the_sweeps_budget(plan: SweepPlan, runs: RunStore) -> None:

@@ -88,7 +88,7 @@ def submit(
     client = connect_jobs(release)
     if (cluster := joined_local_cluster()) is not None:
         spec = _for_local_cluster(spec, study, options, cluster.storage)
-    if study is not None and not options.resume:
+    if study is not None and _is_drawn_anew(options):
         check_demand(study, options, release)
     submit_job(client, spec)
     view = JsonView(spec.submission_id) if is_json else None
@@ -178,11 +178,14 @@ def _make_spec(
     study = study if options.resume else options.adapt(study)
     if sweeps:
         raise ConfigurationError(f"unexpected {sweeps[0]!r}", "only `evaluate` takes sweep ids")
-    is_drawn_anew = not (options.resume or options.start_or_resume or options.best_of)
-    if is_drawn_anew:
-        # for the others, the store says whether their trials train together
+    if _is_drawn_anew(options):
         is_in_cohorts(study, options)
     return tuning_job(study, options, jobs_folder), study
+
+
+def _is_drawn_anew(options: SweepOptions) -> bool:
+    """Of others the store says whether their trials train together, and so what each asks for: their jobs refuse."""
+    return not (options.resume or options.start_or_resume or options.best_of)
 
 
 def _for_local_cluster(spec: JobSpec, study: Study | None, options: SweepOptions, storage: str) -> JobSpec:

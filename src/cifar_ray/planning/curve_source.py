@@ -66,12 +66,13 @@ def modelled(study: Study, *, is_cohort: bool, epoch_s: float | None) -> CurveSo
 def measured(
     sweeps: Sequence[FinishedSweep], study: Study, *, is_cohort: bool, accelerator: str | None, epoch_s: float | None
 ) -> CurveSource:
-    """The curves of all these sweeps, with the times of the first that trained as the plan does.
+    """The curves of all these sweeps, with the times of the first that trained as the plan does, on its accelerator.
 
     ConfigurationError where they are of different images, or none has times that apply to the plan.
     """
     _check_alike(sweeps)
-    timed_on = next((each for each in sweeps if each.sweep.is_cohort == is_cohort), None)
+    alike = [each for each in sweeps if each.sweep.is_cohort == is_cohort]
+    timed_on = next((each for each in alike if accelerator in (None, each.accelerator)), alike[0] if alike else None)
     if epoch_s is None:
         times = _measured_times(timed_on, is_cohort=is_cohort, accelerator=accelerator)
     else:

@@ -59,7 +59,7 @@ def _space(plan: Plan) -> Iterator[RenderableType]:
         yield verbatim(f"this study cannot be sampled: {space.sample_error}", "bold red")
     if space.configs:
         yield _sample(plan)
-    yield verbatim(_repeats(space))
+    yield verbatim(_repeats(space, plan.study.searcher))
     kind = "all" if space.is_every_corner else "of many, at random:"
     num_refused = sum(count for count, _ in space.refused.values())
     if not num_refused:
@@ -82,15 +82,16 @@ def _number(heading: str) -> Column:
     return Column(heading, justify="right")
 
 
-def _repeats(space: SpacePreview) -> str:
+def _repeats(space: SpacePreview, searcher: str) -> str:
     num, more = len(space.configs), len(space.configs) - NUM_SAMPLED
     rest = f"and {more:,} more; " if more > 0 else ""
     repeated = f"{space.num_repeated:,} repeat an earlier one" if space.num_repeated else "no two are the same"
     alike = "equal choices, numbers within 10 %, of their range if uniform"
     near = f", {space.num_near:,} near an earlier one ({alike})" if space.num_near else ""
     compared = f"the first {space.num_compared:,} compared: " if space.num_compared < num else ""
+    sampled = "sampled" if searcher == "random" else "that random search would sample"
     return (
-        f"{rest}of {num:,} sampled, {compared}{repeated}{near}; {space.num_combinations:,.0f} combinations of choices"
+        f"{rest}of {num:,} {sampled}, {compared}{repeated}{near}; {space.num_combinations:,.0f} combinations of choices"
     )
 
 
@@ -199,11 +200,11 @@ def _legend(plan: Plan) -> Iterator[RenderableType]:
             f"{hidden} more set-ups were simulated: the figure has some of them, the advice looks at all.", "dim"
         )
     fleet = plan.grid.fleet
-    num_filled = fleet.num_filled(plan.grid.most_at_once(plan.base.setup))
+    num_filled = fleet.num_filled(max(plan.grid.most_at_once(plan.base.setup), finals.num_trainings if finals else 0))
     if not fleet.is_autoscaled and max(plan.grid.workers) > num_filled:
         yield verbatim(
-            f"{counted(plan.base.setup.num_trials, 'trial')} can fill {counted(num_filled, 'worker')}: more would "
-            "idle, and be paid for (not with --autoscaling)",
+            f"the sweep can fill {counted(num_filled, 'worker')}: more would idle, and be paid for (not with "
+            "--autoscaling)",
             "yellow",
         )
     slow = [each for each in plan.shown if each.driver.mean > WAITS_FOR_DRIVER]

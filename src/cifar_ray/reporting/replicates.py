@@ -74,7 +74,7 @@ class Replicates:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """95 % interval of the mean over seeds (Student's t); None for one seed."""
+        """95 % interval of the mean over seeds (Student's t); None for one seed, and where all have the same."""
         return mean_accuracy_interval(list(self.accuracies.values()))
 
     @property
@@ -117,7 +117,10 @@ def lead_over_seeds(one: Replicates, other: Replicates, on: str, num_groups: int
     difference = fmean(differences) if differences else None
     pairs = f"{counted(num_pairs, 'pair')} of one seed"
     is_clear = interval is not None and interval[0] > 0
-    if difference is None or interval is None:
+    if num_pairs > 1 and interval is None:
+        each = f"{100 * fmean(differences):.2f} points in each of {pairs}"
+        text = f"{one.name} and {other.name} differ by {each}, which gives no interval."
+    elif difference is None or interval is None:
         text = f"{one.name} and {other.name} have {pairs}: too few to tell them apart."
     else:
         together = f" of all {num_comparisons} comparisons together" if num_comparisons > 1 else ""

@@ -25,7 +25,8 @@ class Tally:
     def means(self) -> list[tuple[float | None, float]]:
         """For each model, mean loss (None where not finite) and accuracy. Waits for the device."""
         losses = (self._loss / self._num_images).tolist()
-        accuracies = (self._num_correct / self._num_images).tolist()
+        # k / n to the last bit, as ASHA's cut-offs are counted: torch would divide in float32
+        accuracies = [num_correct / self._num_images for num_correct in self._num_correct.tolist()]
         return [
             (loss if math.isfinite(loss) else None, accuracy) for loss, accuracy in zip(losses, accuracies, strict=True)
         ]

@@ -66,7 +66,7 @@ def _run_both(plan: SweepPlan, placement: Placement, runs: RunStore, say: Callab
 def finals_seeds(sweep: SweepRecord) -> list[int]:
     """The same for every finalist, so that all share the same luck.
 
-    With `best_of`, not those of that sweep's finals either: the configurations were chosen by them.
+    With `best_of`, drawn anew: the configurations were chosen by those of that sweep's finals.
     """
     names = ["finals", sweep.study, str(sweep.seed), *([sweep.best_of] if sweep.best_of else [])]
     return random.Random(":".join(names)).sample(SEEDS, sweep.num_seeds)

@@ -45,6 +45,16 @@ STOPPED_DRAIN_S = 5.0
 _OF_STORE = re.compile(r"cifar_ray\.errors\.(StorageError|StoreUnavailableError): ")
 
 
+def metrics_of_trials(runs: RunStore, sweep: SweepRecord) -> list[EpochMetrics]:
+    """All that the sweep has, but those of trials that have been deleted."""
+    lines = runs.metrics(sweep.sweep_id)
+    if sweep.searcher == "random":
+        return lines
+    # a searcher records a trial before its first epoch; one without a record it chooses anew, as another
+    recorded = {each.trial_id for each in runs.trials(sweep.sweep_id)}
+    return [line for line in lines if line.trial_id in recorded]
+
+
 class Ledger(Callback):
     """Ray Tune's callback in the driver. Every trial has one record, every (trial, epoch) one line."""
 
@@ -73,12 +83,9 @@ class Ledger(Callback):
 
     def setup(self, *args: Any, **info: Any) -> None:
         """Read the records: Ray Tune calls this in each of the sweep's drivers."""
-        lines = self._runs.metrics(self._sweep.sweep_id)
+        lines = metrics_of_trials(self._runs, self._sweep)
         # metrics are written more often than records, so those of a killed driver are newer
         self._trials = {each.trial_id: each for each in self._runs.trials_so_far(self._sweep.sweep_id, lines)}
-        if self._sweep.searcher != "random":
-            # a searcher records a trial before its first epoch: without a record they are of one that has been deleted
-            lines = [line for line in lines if line.trial_id in self._trials]
         self._metrics = {(line.trial_id, line.epoch): line for line in lines}
         # a driver killed between the two writes has left a trial's first metrics without a record
         self._orphans = [line for line in lines if line.trial_id not in self._trials]

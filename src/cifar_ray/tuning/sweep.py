@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from tempfile import TemporaryDirectory
@@ -21,14 +21,14 @@ from cifar_ray.data.split import TrainingData
 from cifar_ray.errors import StorageError, StoreUnavailableError
 from cifar_ray.prices import Prices
 from cifar_ray.provenance import now
-from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult
+from cifar_ray.records import SweepRecord, SweepResult
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Study, TrialConfig
 from cifar_ray.studies.options import Keep
 from cifar_ray.tuning.engine import EnginePlan
 from cifar_ray.tuning.engine_watch import EngineWatch, start_engines
 from cifar_ray.tuning.epoch_report import asha_settings
-from cifar_ray.tuning.ledger import Ledger, summarise_sweep
+from cifar_ray.tuning.ledger import Ledger, metrics_of_trials, summarise_sweep
 from cifar_ray.tuning.listed_search import ListedSearch
 from cifar_ray.tuning.member_threads import CohortTrial
 from cifar_ray.tuning.pass_asha import HURRY_S, PassASHA
@@ -123,7 +123,7 @@ def run_trials(plan: SweepPlan, runs: RunStore, say: Callable[[str], None], *, i
                 TemporaryDirectory(prefix="cifar-ray-tune-", ignore_cleanup_errors=True) as folder,
                 _trainable(plan, num_left, stopping) as (trainable, watch),
             ):
-                scheduler = _build_scheduler(plan, runs.metrics(plan.sweep.sweep_id), watch)
+                scheduler = _build_scheduler(plan, runs, watch)
                 with ending_in_order(scheduler.hurry, stopping), own_errors():
                     _build_tuner(plan, ended, trainable, watch, scheduler, runs, folder, say, limit, stopping).fit()
     except (OSError, TuneError, StorageError) as error:
@@ -256,8 +256,8 @@ def _alone(plan: SweepPlan, where: Mapping[str, str]) -> Any:
     return tune.with_resources(trial, tune.PlacementGroupFactory([demand], **labels))
 
 
-def _build_scheduler(plan: SweepPlan, known: Iterable[EpochMetrics], watch: EngineWatch | None) -> PassASHA:
-    return PassASHA(**asha_settings(plan.sweep.budget), known=known, watch=watch)
+def _build_scheduler(plan: SweepPlan, runs: RunStore, watch: EngineWatch | None) -> PassASHA:
+    return PassASHA(**asha_settings(plan.sweep.budget), known=metrics_of_trials(runs, plan.sweep), watch=watch)
 
 
 def _tune_config(plan: SweepPlan, search: Searcher, scheduler: PassASHA, num_left: int) -> tune.TuneConfig:
