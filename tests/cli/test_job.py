@@ -176,6 +176,9 @@ def test_folders_of_the_shell_are_named_in_full_to_a_job(monkeypatch: pytest.Mon
         return words[words.index(flag) + 1]
 
     monkeypatch.chdir(tmp_path)
+    for source in ("nope", "x" * 300, "shapes:5", "http://x/y"):
+        done = CliRunner().invoke(main, ["job", "submit", "cnn", "--data", source, "--dry-run"])
+        assert (done.exit_code, source in done.output) == (2, True), "for want of a cluster, too"
     (tmp_path / "cifar").mkdir()
     for flag in ("--data", "--storage"):
         assert given(flag, "./new") == str(tmp_path / "new")
@@ -185,7 +188,7 @@ def test_folders_of_the_shell_are_named_in_full_to_a_job(monkeypatch: pytest.Mon
     for word in ("cifar10", "auto", "shapes"):
         (tmp_path / word).mkdir()
         assert given("--storage", word) == str(tmp_path / word)
-    for word in ("cifar10", "auto", "shapes", "shapes:500", "x" * 300, ""):
+    for word in ("cifar10", "auto", "shapes", "shapes:500", ""):
         assert given("--data", word) == word
 
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from cifar_ray.cifar10 import CLASSES
 from cifar_ray.data.batches import FILES, find_batches, read_batches
 from cifar_ray.data.image_set import ImageSet
 from cifar_ray.errors import DataError
@@ -48,7 +49,7 @@ def official(tmp_path: Path, image_set: ImageSet) -> FolderStore:
         batch = {"batch_label": name, "labels": image_set.labels[part].tolist(), "data": rows[part], "filenames": ["a"]}
         write_python_two(tmp_path / name, batch)
     write_python_two(tmp_path / "test_batch", {"labels": image_set.labels[:5].tolist(), "data": rows[:5]})
-    write_python_two(tmp_path / "batches.meta", {"label_names": ["airplane"]})
+    write_python_two(tmp_path / "batches.meta", {"label_names": [*CLASSES]})
     return FolderStore(tmp_path)
 
 
@@ -145,6 +146,32 @@ def test_a_batch_of_the_wrong_make_is_refused_with_the_files_name(
     official.write("test_batch", pickle.dumps(batch, protocol=4))
     with pytest.raises(DataError, match=f"test_batch.* {says}"):
         read_batches(official, "", "test")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (
+            pickle.dumps({"label_names": [*CLASSES[:-1], "lorry"]}),
+            "names other classes than .*: airplane, .*lorry",
+        ),
+        (pickle.dumps({b"label_names": [b"apple"]}), "other classes than CIFAR-10's: apple"),
+        (pickle.dumps({"label_names": 3}), "no list"),
+        (pickle.dumps({}), "it has no label_names"),
+        (b"", "truncated or damaged"),
+    ],
+)
+def test_batches_of_other_classes_are_refused(official: FolderStore, content: bytes, says: str) -> None:
+    official.write("batches.meta", content)
+    with pytest.raises(DataError, match=f"batches.meta.*{says}"):
+        read_batches(official, "", "train")
+
+
+def test_batches_without_names_are_taken(official: FolderStore) -> None:
+    official.write("batches.meta", pickle.dumps({b"label_names": [name.encode() for name in CLASSES]}, protocol=2))
+    assert len(read_batches(official, "", "train")[1]) == 200
+    official.delete("batches.meta")
+    assert len(read_batches(official, "", "train")[1]) == 200
 
 
 def test_a_batch_that_is_missing_is_named(official: FolderStore) -> None:

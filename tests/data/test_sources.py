@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cifar_ray.data import official
-from cifar_ray.data.image_set import ImageSet
+from cifar_ray.data.image_set import ImageSet, Part
 from cifar_ray.data.sources import load_images, resolve_source
 from cifar_ray.errors import CifarRayError, ConfigurationError, DataError
 from cifar_ray.settings import Settings, read_settings
@@ -84,6 +84,16 @@ def test_training_images_without_a_test_part_are_refused(
     with pytest.raises(DataError, match="has no test images") as caught:
         load_images(str(folder), "train", settings)
     assert "test_batch" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_images_of_some_classes_alone_are_refused(
+    tmp_path: Path, image_set: ImageSet, settings: Settings, part: Part
+) -> None:
+    """A sweep on them could never be scored."""
+    folder = write_batches(tmp_path, image_set.images, np.minimum(image_set.labels, 6))
+    with pytest.raises(DataError, match=f"the {part} part of .* has no image of horse, ship, truck"):
+        load_images(str(folder), part, settings)
 
 
 def test_a_folder_without_data(tmp_path: Path, settings: Settings) -> None:

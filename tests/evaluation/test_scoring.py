@@ -486,18 +486,3 @@ def test_training_images_that_cannot_be_loaded_now_leave_the_test_set_closed(
     with pytest.raises(StoreUnavailableError):
         score_sweep(finished.objects.uri, "cnn-1")
     assert opened == ["train"]
-
-
-def test_a_test_part_that_lacks_a_class_is_refused_before_anything_is_scored(
-    finished: RunStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Scores without an accuracy for each class could not be read again."""
-
-    def load(source: str, part: Any, settings: Any) -> ImageSet:
-        images = load_images(source, part, settings)
-        return replace(images, labels=np.zeros_like(images.labels)) if part == "test" else images
-
-    monkeypatch.setattr(scoring, "load_images", load)
-    with pytest.raises(DataError, match="has no image of"):
-        score_sweep(finished.objects.uri, "cnn-1")
-    assert finished.test_scores("cnn-1") is None

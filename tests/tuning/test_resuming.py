@@ -57,7 +57,11 @@ def test_what_differs_is_named(begun: SweepRecord) -> None:
 def test_another_definition_of_the_study_is_refused(begun: SweepRecord) -> None:
     own = replace(begun, definition="…")
     for recorded, sweep, hint in (
-        (own, replace(own, definition="."), r"restore that \(its sweep.json has the text\), or start"),
+        (
+            own,
+            replace(own, definition="."),
+            r"its sweep.json has the text, by which --resume goes on\), or",
+        ),
         (begun, own, "restore that, or start"),
     ):
         with pytest.raises(ConfigurationError, match=hint):

@@ -19,8 +19,9 @@ from cifar_ray.records import SweepResult, TrialRecord
 from cifar_ray.settings import read_settings
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
-from cifar_ray.studies import get_study
+from cifar_ray.studies import Study, get_study
 from cifar_ray.studies.options import SweepOptions
+from cifar_ray.studies.study_file import parse_study
 from cifar_ray.tuning import command
 from cifar_ray.tuning.sweep import SweepPlan
 
@@ -33,7 +34,7 @@ class BeginsError(Exception):
 
 @pytest.fixture
 def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Planned:
-    """The plan of a sweep of a study with these options, on two nodes of eight cores."""
+    """The plan of a sweep of a study, which may be the package's by its name, on two nodes of eight cores."""
     plans: list[SweepPlan] = []
     (prices := tmp_path / "prices.toml").write_text('currency = "EUR"\n[CPU]\non_demand = 0.05\n')
     settings = read_settings({"CIFAR_RAY_STORAGE": str(tmp_path), "CIFAR_RAY_PRICES": str(prices)})
@@ -47,9 +48,10 @@ def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Planned:
     monkeypatch.setattr(command, "check_store_from_every_node", lambda uri: None)
     monkeypatch.setattr(command, "run_with_finals", begin)
 
-    def plan_of(study: str, **options: object) -> SweepPlan:
+    def plan_of(study: str | Study, **options: object) -> SweepPlan:
+        asked = SweepOptions(data="shapes:200", **options)  # type: ignore[arg-type]
         with pytest.raises(BeginsError):
-            command.run_job(get_study(study), SweepOptions(data="shapes:200", **options), settings)  # type: ignore[arg-type]
+            command.run_job(get_study(study) if isinstance(study, str) else study, asked, settings)
         return plans[-1]
 
     return plan_of
@@ -99,6 +101,33 @@ def test_finals_have_the_studys_epochs(planned: Planned) -> None:
     assert plan.sweep.final_epochs == get_study("fast").final_epochs
     assert plan.finals is not None
     assert planned("fast", seeds=0).finals is None
+
+
+def test_a_study_whose_file_has_changed_goes_on_as_it_began(
+    planned: Planned, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = """title = "Mine"
+        [budget]
+        num_trials = 4
+        max_epochs = 3
+        [space]
+        dropout = [0.0, 0.25]
+        [fixed]
+        model = "classic_cnn"
+        optimizer = "sgd"
+        learning_rate = 0.01
+        weight_decay = 0
+        batch_size = 32
+    """
+    begun = planned(parse_study("tiny", own), sweep_id="tiny-1")
+    changed = parse_study("tiny", own.replace("0.01", "0.02"))
+    resumed = planned(changed, sweep_id="tiny-1", resume=True)
+    assert "tiny.toml has changed since tiny-1 began" in capsys.readouterr().out
+    assert (resumed.sweep.definition, resumed.configs) == (own, begun.configs)
+    with pytest.raises(ConfigurationError, match="began with another definition of tiny"):
+        planned(changed, sweep_id="tiny-1", start_or_resume=True)
+    planned(parse_study("tiny", own), sweep_id="tiny-1", resume=True)
+    assert "has changed" not in capsys.readouterr().out
 
 
 def test_a_winner_is_trained_for_longer_on_more_images(planned: Planned, tmp_path: Path) -> None:

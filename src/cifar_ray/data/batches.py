@@ -124,8 +124,31 @@ def find_batches(keys: Sequence[str]) -> str | None:
 
 def read_batches(store: ObjectStore, prefix: str, part: Part) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Images (N, 3, 32, 32) and labels (N,); DataError that names the file, and the row, at fault."""
+    _check_names(store, f"{prefix}batches.meta")
     batches = [_read_batch(store, f"{prefix}{name}") for name in FILES[part]]
     return np.concatenate([images for images, _ in batches]), np.concatenate([labels for _, labels in batches])
+
+
+def _check_names(store: ObjectStore, key: str) -> None:
+    """Refuse batches whose classes have other names, if a file says so: another data set may look like this one."""
+    where = f"{store.uri}/{key}"
+    try:
+        content = store.read(key)
+    except ObjectNotFoundError:
+        return
+    try:
+        names = [name.decode() if isinstance(name, bytes) else name for name in _label_names(content)]
+    except Exception as error:  # a damaged pickle raises nearly anything
+        raise DataError(f"{where} is truncated or damaged: {first_line(error)}", "unpack the archive again") from error
+    if names != [*CLASSES]:
+        raise DataError(f"{where} names other classes than CIFAR-10's: {', '.join(map(str, names))[:200]}")
+
+
+def _label_names(content: bytes) -> list[object]:
+    names = _column(_ArrayUnpickler(content).load(), "label_names")
+    if not isinstance(names, list):
+        raise TypeError("its label_names are no list")
+    return names
 
 
 def _read_batch(store: ObjectStore, key: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

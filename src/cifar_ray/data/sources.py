@@ -13,7 +13,7 @@ from cifar_ray.data.image_set import ImageSet, Part
 from cifar_ray.data.parquet import has_parquet, read_parquet
 from cifar_ray.data.shapes import SHAPES, draw_shapes
 from cifar_ray.errors import ConfigurationError, DataError
-from cifar_ray.settings import SHAPES_SOURCE, Settings, check_no_user
+from cifar_ray.settings import SHAPES_SOURCE, Settings, check_no_user, is_data_word
 from cifar_ray.storage.object_store import open_store
 
 NUM_SHAPES = 20_000
@@ -31,18 +31,23 @@ def resolve_source(source: str | None, settings: Settings) -> str:
     chosen = source or settings.data or "cifar10"
     if chosen == "auto":
         chosen = default or ("cifar10" if _official().is_available(settings.cache) else "shapes")
-    if chosen == "cifar10":
+    check_source(chosen)
+    if is_data_word(chosen):
         return chosen
-    if match := SHAPES_SOURCE.fullmatch(chosen):
-        _num_shapes(match)
-        return chosen
-    is_word = "/" not in chosen and not chosen.startswith((".", "~"))
-    if is_word and not _is_folder(chosen):
-        raise ConfigurationError(f"data {chosen!r} is no source and no folder", ALLOWED)
     try:
         return open_store(chosen, settings.s3).uri
     except ConfigurationError as error:
         raise ConfigurationError(f"data {chosen!r} is no source: {error.message}", ALLOWED) from error
+
+
+def check_source(source: str) -> None:
+    """Raise ConfigurationError where it is wrong wherever it is looked for."""
+    if match := SHAPES_SOURCE.fullmatch(source):
+        _num_shapes(match)
+    elif not (is_data_word(source) or "/" in source or source.startswith((".", "~")) or _is_folder(source)):
+        raise ConfigurationError(f"data {source!r} is no source and no folder", ALLOWED)
+    elif "://" in source and not source.startswith("s3://"):
+        raise ConfigurationError(f"data {source!r} is no source", ALLOWED)
 
 
 def _official() -> ModuleType:
@@ -60,7 +65,7 @@ def _is_folder(path: str) -> bool:
 
 
 def load_images(source: str, part: Part, settings: Settings) -> ImageSet:
-    """Decode one part of a resolved source; DataError where it is missing or damaged, or has no test part beside it."""
+    """Decode one part of a resolved source; DataError where it is missing, damaged or lacks a class, or a test part."""
     if match := SHAPES_SOURCE.fullmatch(source):
         return _load_shapes(source, part, _num_shapes(match))
     folder = str(_official().fetch_official(settings.cache)) if source == "cifar10" else source
@@ -83,6 +88,8 @@ def load_images(source: str, part: Part, settings: Settings) -> ImageSet:
     if part == "train":
         _check_has_test(source, keys, prefix)
     images, labels = read_parquet(store, keys, part) if prefix is None else read_batches(store, prefix, part)
+    if missing := [name for label, name in enumerate(CLASSES) if label not in labels]:
+        raise DataError(f"the {part} part of {source} has no image of {', '.join(missing)}", "it needs some of each")
     name = source if source == "cifar10" else source.rstrip("/").rpartition("/")[2]
     return ImageSet(source=source, name=name, images=images, labels=labels, classes=CLASSES)
 

@@ -115,11 +115,11 @@ def _load_both(sweep: SweepRecord, remarks: list[str]) -> tuple[ImageSet, Packed
     training = _find_training_images(sweep, remarks)
     if training is None:
         try:
-            return _load_test_images(sweep.dataset.source), None
+            return load_images(sweep.dataset.source, "test", read_settings()), None
         except DataError as error:
             raise DataError(error.message, _COPY_HINT) from error
     validation = split(training, sweep.seed, sweep.dataset.validation_share).validation
-    return _load_test_images(training.source), validation
+    return load_images(training.source, "test", read_settings()), validation
 
 
 def _find_training_images(sweep: SweepRecord, remarks: list[str]) -> ImageSet | None:
@@ -150,16 +150,6 @@ def _load_own(source: str, dataset: DatasetRecord, settings: Settings) -> ImageS
     """The training images of `source`; None where they are not those that `dataset` records."""
     images = load_images(source, "train", settings)
     return images if images.fingerprint() == dataset.fingerprint else None
-
-
-def _load_test_images(source: str) -> ImageSet:
-    """The test images; DataError where a class has none, as it could not be scored."""
-    test = load_images(source, "test", read_settings())
-    if missing := sorted({*test.classes} - {test.classes[label] for label in set(test.labels.tolist())}):
-        raise DataError(
-            f"the test part of {source} has no image of {', '.join(missing)}", "take one that has every class"
-        )
-    return test
 
 
 def _score_classes(test: ImageSet, predicted: NDArray[np.int64]) -> dict[str, Any]:

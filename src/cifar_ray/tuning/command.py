@@ -36,6 +36,7 @@ from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import VALIDATION_SHARE, Study, TrialConfig, fits_cohort, get_study, study_files
 from cifar_ray.studies.flags import sweep_flags
 from cifar_ray.studies.options import SweepOptions
+from cifar_ray.studies.study_file import parse_study
 from cifar_ray.studies.trial_config import check_effects
 from cifar_ray.tuning.best_of import read_best
 from cifar_ray.tuning.connecting import connect
@@ -97,6 +98,7 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
     check_store_from_every_node(storage)
     with only_driver(store, sweep_id, patient):
         recorded = _find_recorded(runs, sweep_id, study, options, storage)
+        study = _as_it_began(study, recorded, options)
         if recorded and (result := runs.result(sweep_id)):
             check_finished(recorded, study, options)
             # the driver that wrote the result may have been killed before it had removed all of them
@@ -133,6 +135,14 @@ def _find_recorded(
     if runs.has_sweep(sweep_id):
         raise SweepExistsError.of(sweep_id, storage)
     return None
+
+
+def _as_it_began(study: Study, recorded: SweepRecord | None, options: SweepOptions) -> Study:
+    """With --resume, a study whose file has changed goes on by the text that its sweep began with."""
+    if not (recorded and options.resume and recorded.definition not in (None, study.definition)):
+        return study
+    click.echo(f"{study.name}.toml has changed since {recorded.sweep_id} began: going on by the text in its record")
+    return parse_study(study.name, recorded.definition)
 
 
 def _make_plan(

@@ -104,7 +104,7 @@ def check_same(recorded: SweepRecord, sweep: SweepRecord) -> None:
 def check_definition(recorded: SweepRecord, definition: str | None) -> None:
     """Raise ConfigurationError unless the sweep's study was defined by that text; None stands for the package's own."""
     if recorded.definition != definition:
-        has_it = f" (its {layout.SWEEP_RECORD} has the text)" if recorded.definition else ""
+        has_it = f" (its {layout.SWEEP_RECORD} has the text, by which --resume goes on)" if recorded.definition else ""
         raise ConfigurationError(
             f"sweep {recorded.sweep_id} began with another definition of {recorded.study}",
             f"restore that{has_it}, or start another sweep",
