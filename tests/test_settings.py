@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cifar_ray.errors import ConfigurationError, without_user
-from cifar_ray.settings import WorkerPool, is_data_word, read_settings
+from cifar_ray.settings import WorkerPool, read_settings
 
 
 def test_defaults() -> None:
@@ -171,8 +171,3 @@ def test_a_password_that_mlflow_would_cut_in_two_is_refused_and_not_repeated(uri
 def test_what_mlflow_understands_is_left_to_it(uri: str) -> None:
     assert read_settings({"MLFLOW_TRACKING_URI": uri}).mlflow_experiment
     assert not re.search("SE|CRET", without_user(f"no answer from {uri}/api"))
-
-
-def test_data_known_by_name_is_so_whatever_folder_is_called_so() -> None:
-    words = ["cifar10", "auto", "shapes", "shapes:500", "shapes:", "cifar", "./shapes", "autos"]
-    assert [is_data_word(word) for word in words] == [True] * 4 + [False] * 4

@@ -26,8 +26,6 @@ _TRACKER_HINT = (
 )
 _AUTHORITY = re.compile(r"([\w.~!$&'()*+,;=:@%-]*@)?(\[[\da-fA-F:.]+\]|[\w.~%-]*)(:\d*)?", re.ASCII)
 """Of a URI whose user and password can be cut from any message: `errors.without_user` finds where they end."""
-SHAPES_SOURCE = re.compile(r"shapes(?::(?P<num_train>[0-9]{1,6}))?")
-"""Names generated images as data, and how many."""
 _POOL = re.compile(
     r"(?P<name>[\w.-]+):max=(?P<max>\d{1,6}),cpu=(?P<cpu>\d{1,6}(?:\.\d+)?),gpu=(?P<gpu>\d{1,6}(?:\.\d+)?)"
     r"(?:,accelerator=(?P<accelerator>[\w.-]+))?"
@@ -159,11 +157,6 @@ def _check_tracking(uri: str | None) -> str | None:
     if "@" in (uri or "") and not is_clear:
         raise ConfigurationError("the user or password in MLFLOW_TRACKING_URI is not percent-encoded", _TRACKER_HINT)
     return uri
-
-
-def is_data_word(source: str) -> bool:
-    """Whether the data source is one that the package knows by name, whatever folder is called so."""
-    return source in ("cifar10", "auto") or bool(SHAPES_SOURCE.fullmatch(source))
 
 
 def _check_address(address: str | None) -> str | None:

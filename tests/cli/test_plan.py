@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -34,6 +35,25 @@ def test_curves_from_the_store_make_a_table_and_a_figure(tmp_path: Path) -> None
     assert figure.read_bytes().startswith(b"\x89PNG")
     assert "simulating" not in done.stdout
     assert done.stdout.splitlines()[-1].startswith("next: cifar-ray job submit cnn"), "what to do with the advice"
+
+
+def test_a_plan_for_a_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (prices := tmp_path / "prices.toml").write_text('currency = "EUR"\n[CPU]\non_demand = 0.5\n')
+    monkeypatch.setenv("CIFAR_RAY_PRICES", str(prices))
+    monkeypatch.chdir(tmp_path)
+    done = plan("cnn", "--curves", COHORT, "--storage", RESULTS, *SMALL, "--deadline", "1s", "--json")
+    found = json.loads(done.stdout)
+    assert [(each["workers"], each["trials"], each["reduction_factor"]) for each in found["setups"]] == [
+        *((workers, 8, 4) for workers in (1, 2)),
+        *((workers, 30, None) for workers in (1, 2)),
+    ]
+    assert [each["is_full_search"] for each in found["setups"]] == [False, False, True, True]
+    for each in found["setups"]:
+        assert each["cost"]["mean"] == pytest.approx(0.5 * each["hours"]["mean"])
+        assert each["accuracy"]["low"] <= each["accuracy"]["mean"] <= each["accuracy"]["high"] < 1
+    assert (found["advised"] in found["setups"], found["is_met"], found["currency"]) == (True, False, "EUR")
+    assert found["command"].startswith("cifar-ray job submit cnn --trials 8")
+    assert not list(tmp_path.glob("*.png"))
 
 
 def test_curves_by_the_path_of_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:

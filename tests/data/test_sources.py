@@ -14,6 +14,7 @@ from PIL import Image
 
 from cifar_ray.data import official
 from cifar_ray.data.image_set import ImageSet, Part
+from cifar_ray.data.source_name import is_data_word
 from cifar_ray.data.sources import load_images, resolve_source
 from cifar_ray.errors import CifarRayError, ConfigurationError, DataError
 from cifar_ray.settings import Settings, read_settings
@@ -188,3 +189,8 @@ def test_the_folder_of_the_batches_may_be_a_link(tmp_path: Path, image_set: Imag
     loaded = load_images(str(tmp_path / "mine"), "train", settings)
     assert loaded.fingerprint() == image_set.fingerprint()
     assert (loaded.source, loaded.name) == (str(tmp_path / "mine"), "mine")
+
+
+def test_data_known_by_name_is_so_whatever_folder_is_called_so() -> None:
+    words = ["cifar10", "auto", "shapes", "shapes:500", "shapes:", "cifar", "./shapes", "autos"]
+    assert [is_data_word(word) for word in words] == [True] * 4 + [False] * 4

@@ -70,7 +70,7 @@ def test_a_plan_by_curves_shows_all_its_parts(by_cohort: Plan) -> None:
         "the cheapest of these set-ups with a 90 % chance of a winner within 0.5 points of the full search's: 1 worker",
         "1 worker, 30 trials, none cut 44 min 03 s, 1.47 core-hours, 0.07 USD; winner 66.2 %: this is the full search",
         "the likeliest of those that cut trials: ",
-        "more set-ups were simulated: the figure has some of them, the advice looks at all.",
+        "more set-ups were simulated: the figure has some, the advice looks at all.",
     ):
         assert part in words
     assert max(len(line) for line in text.splitlines()) <= 80

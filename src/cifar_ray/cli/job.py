@@ -18,9 +18,10 @@ from cifar_ray.cli.demand import check_demand
 from cifar_ray.cli.live import JsonView, LogView, last, tame
 from cifar_ray.cli.release_flags import ReleaseChoice, release_flags
 from cifar_ray.cli.watching import stop_job, submit_job, watch
+from cifar_ray.data.source_name import check_source, is_data_word
 from cifar_ray.errors import ConfigurationError, StorageError, StoreUnavailableError, plain
 from cifar_ray.reporting.live_view import live_renderable
-from cifar_ray.settings import absolute, check_no_user, is_data_word, read_settings
+from cifar_ray.settings import absolute, check_no_user, read_settings
 from cifar_ray.storage.object_store import open_store
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Study, get_study, study_files
@@ -227,9 +228,6 @@ def with_absolute_folders(options: SweepOptions) -> SweepOptions:
 
 def _absolute_data(name: str, value: str | None) -> str | None:
     if value:
-        # takes pyarrow's tenth of a second
-        from cifar_ray.data.sources import check_source  # noqa: PLC0415
-
         check_source(value)
     return value if value and is_data_word(value) else _absolute(name, value)
 

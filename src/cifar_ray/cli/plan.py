@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
@@ -141,14 +143,17 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, dir_okay=False),
     default=Path("plan.png"),
     show_default=True,
-    help="PNG file to write the figure to.",
+    help="PNG file to write the figure to; with --json only where it is given.",
+)
+@click.option(
+    "--json", "is_json", is_flag=True, help="Print one JSON document, for programs; accuracies are fractions."
 )
 @click.option(
     "--storage",
     metavar="URI",
     help="Store of the curves. [default: CIFAR_RAY_STORAGE, else the local cluster's, else ~/.cifar-ray/results]",
 )
-def plan(study: str, figure: Path, storage: str | None, sweeps: tuple[str, ...], **asked: Any) -> None:
+def plan(study: str, figure: Path, is_json: bool, storage: str | None, sweeps: tuple[str, ...], **asked: Any) -> None:
     """Forecast a sweep's time, cost and accuracy.
 
     Starts nothing; shows what a sweep of STUDY would search, and the command that starts the one advised. The sweep is
@@ -162,10 +167,14 @@ def plan(study: str, figure: Path, storage: str | None, sweeps: tuple[str, ...],
     cifar-ray plan resnet --epoch-s 20 --deadline 2h  the best search that finishes within two hours
     cifar-ray plan fast --epoch-s 5 --spot --autoscaling --budget 3
     """
-    check_figure(figure)
+    source = click.get_current_context().get_parameter_source("figure")
+    is_drawn = not is_json or source is not ParameterSource.DEFAULT
+    if is_drawn:
+        check_figure(figure)
     request = _request(study, **asked)
     # Ray takes two seconds to load
     from cifar_ray.planning.plan_command import plan_command  # noqa: PLC0415
+    from cifar_ray.planning.plan_document import plan_document  # noqa: PLC0415
     from cifar_ray.planning.plan_view import plan_renderable  # noqa: PLC0415
     from cifar_ray.planning.planner import make_plan  # noqa: PLC0415
 
@@ -173,13 +182,18 @@ def plan(study: str, figure: Path, storage: str | None, sweeps: tuple[str, ...],
     finished = list(_finished(sweeps, storage, request.study))
     with _watching() as watch:
         made = make_plan(request, finished, prices, watch)
-    Console().print(plan_renderable(made))
-    # matplotlib takes half a second to load: the table comes first
-    from cifar_ray.planning.plan_figure import plan_figure  # noqa: PLC0415
+    if is_json:
+        click.echo(json.dumps(plan_document(made), indent=2))
+    else:
+        Console().print(plan_renderable(made))
+    if is_drawn:
+        # matplotlib takes half a second to load: the table comes first
+        from cifar_ray.planning.plan_figure import plan_figure  # noqa: PLC0415
 
-    write_figure(figure, plan_figure(made))
-    click.echo(f"figure: {figure}")
-    click.echo(f"next: {plan_command(made)}")
+        write_figure(figure, plan_figure(made))
+    if not is_json:
+        click.echo(f"figure: {figure}")
+        click.echo(f"next: {plan_command(made)}")
 
 
 def _finished(sweeps: Sequence[str], storage: str | None, study: Study) -> Iterator[FinishedSweep]:

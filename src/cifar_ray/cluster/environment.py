@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from cifar_ray.settings import is_data_word
+from cifar_ray.data.source_name import is_data_word
 
 MARK = "CIFAR_RAY_LOCAL_CLUSTER"
 """Set in every process that the cluster starts, to its temp dir and part: `down` finds orphans by it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -12,13 +11,10 @@ from cifar_ray.data.batches import FILES, FOLDER, find_batches, read_batches
 from cifar_ray.data.image_set import ImageSet, Part
 from cifar_ray.data.parquet import has_parquet, read_parquet
 from cifar_ray.data.shapes import SHAPES, draw_shapes
+from cifar_ray.data.source_name import ALLOWED, check_source, is_data_word, is_folder, num_shapes
 from cifar_ray.errors import ConfigurationError, DataError
-from cifar_ray.settings import SHAPES_SOURCE, Settings, check_no_user, is_data_word
+from cifar_ray.settings import Settings, check_no_user
 from cifar_ray.storage.object_store import open_store
-
-NUM_SHAPES = 20_000
-MIN_SHAPES, MAX_SHAPES = 20, 200_000
-ALLOWED = "take cifar10, shapes, shapes:N, auto, a folder, or s3://bucket/prefix"
 
 
 def resolve_source(source: str | None, settings: Settings) -> str:
@@ -40,16 +36,6 @@ def resolve_source(source: str | None, settings: Settings) -> str:
         raise ConfigurationError(f"data {chosen!r} is no source: {error.message}", ALLOWED) from error
 
 
-def check_source(source: str) -> None:
-    """Raise ConfigurationError where it is wrong wherever it is looked for."""
-    if match := SHAPES_SOURCE.fullmatch(source):
-        _num_shapes(match)
-    elif not (is_data_word(source) or "/" in source or source.startswith((".", "~")) or _is_folder(source)):
-        raise ConfigurationError(f"data {source!r} is no source and no folder", ALLOWED)
-    elif "://" in source and not source.startswith("s3://"):
-        raise ConfigurationError(f"data {source!r} is no source", ALLOWED)
-
-
 def _official() -> ModuleType:
     """Import it only where needed: torchvision and torch, which it imports, take three seconds."""
     from cifar_ray.data import official  # noqa: PLC0415
@@ -57,19 +43,12 @@ def _official() -> ModuleType:
     return official
 
 
-def _is_folder(path: str) -> bool:
-    try:
-        return Path(path).is_dir()
-    except OSError:  # such as a name that is too long
-        return False
-
-
 def load_images(source: str, part: Part, settings: Settings) -> ImageSet:
     """Decode one part of a resolved source; DataError where it is missing, damaged or lacks a class, or a test part."""
-    if match := SHAPES_SOURCE.fullmatch(source):
-        return _load_shapes(source, part, _num_shapes(match))
+    if num_train := num_shapes(source):
+        return _load_shapes(source, part, num_train)
     folder = str(_official().fetch_official(settings.cache)) if source == "cifar10" else source
-    if "://" not in folder and not _is_folder(folder):
+    if "://" not in folder and not is_folder(folder):
         raise DataError(
             f"there is no folder {folder} where the job runs", "name one that its node has, or an s3:// prefix"
         )
@@ -109,10 +88,3 @@ def _load_shapes(source: str, part: Part, num_train: int) -> ImageSet:
     images, labels = draw_shapes(num_train if is_train else max(num_train // 5, 10), seed=0 if is_train else 1)
     name = "shapes" if source == "shapes" else f"shapes ({num_train})"
     return ImageSet(source=source, name=name, images=images, labels=labels, classes=tuple(SHAPES))
-
-
-def _num_shapes(match: re.Match[str]) -> int:
-    num_train = int(match["num_train"] or NUM_SHAPES)
-    if not MIN_SHAPES <= num_train <= MAX_SHAPES:
-        raise ConfigurationError(f"shapes:{num_train} is out of range", f"take {MIN_SHAPES} to {MAX_SHAPES} images")
-    return num_train

@@ -125,11 +125,13 @@ def _source(plan: Plan) -> Iterator[RenderableType]:
             f"check of the mechanics: {plan.source.timed_on.sweep.sweep_id}, replayed with its own curves, takes "
             f"{seconds(plan.replayed.wall_s)}; it took {seconds(took_s)} ({100 * off:+.0f} %){note}"
         )
-    for text in (*plan.source.cautions, *_cautions(plan)):
+    for text in cautions(plan):
         yield verbatim(f"caution: {text}", "yellow")
 
 
-def _cautions(plan: Plan) -> Iterator[str]:
+def cautions(plan: Plan) -> Iterator[str]:
+    """What a reader should know of the curves and of what is not simulated."""
+    yield from plan.source.cautions
     num_curves = plan.source.bank.num_curves
     if max(plan.grid.trials) > num_curves:
         yield f"only {num_curves:,} curves: more trials repeat them, and are hardly better than their best"
@@ -196,9 +198,7 @@ def _legend(plan: Plan) -> Iterator[RenderableType]:
             "dim",
         )
     if hidden := len(plan.forecasts) - len(plan.shown):
-        yield verbatim(
-            f"{hidden} more set-ups were simulated: the figure has some of them, the advice looks at all.", "dim"
-        )
+        yield verbatim(f"{hidden} more set-ups were simulated: the figure has some, the advice looks at all.", "dim")
     fleet = plan.grid.fleet
     num_filled = fleet.num_filled(max(plan.grid.most_at_once(plan.base.setup), finals.num_trainings if finals else 0))
     if not fleet.is_autoscaled and max(plan.grid.workers) > num_filled:
