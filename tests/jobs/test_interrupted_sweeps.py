@@ -30,7 +30,7 @@ def test_a_stopped_sweep_is_resumed_where_it_was(cluster: LocalCluster, record_p
     The engine is held while commands start: few epochs are then enough for a quick machine, and no more than a slow
     one can do.
     """
-    options = ["cnn", "--trials", "2", "--max-epochs", "6", "--data", "shapes:2000", "--sweep-id", "stop-1"]
+    options = ["cnn", "--trials", "2", "--max-epochs", "8", "--data", "shapes:8000", "--sweep-id", "stop-1"]
     runs = connect_runs(None)
     command = [BIN / "cifar-ray", "job", "submit", *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts) as waiting:

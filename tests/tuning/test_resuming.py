@@ -1,18 +1,22 @@
 """Which options and studies go on with a sweep that was begun."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from cifar_ray.errors import ConfigurationError, DataError, UnknownNameError
 from cifar_ray.records import SweepRecord, TrialRecord
 from cifar_ray.settings import read_settings
+from cifar_ray.storage import layout
+from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import Choice, Range, get_study
 from cifar_ray.studies.options import SweepOptions
 from cifar_ray.tuning.command import _load_training_images
-from cifar_ray.tuning.resuming import as_begun, check_drawn, check_finished, check_same, find_begun
+from cifar_ray.tuning.resuming import as_begun, check_drawn, check_finished, check_same, find_begun, has_more_trials
 
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
 STUDY = get_study("cnn").with_budget(num_trials=3, max_epochs=4)
 
 
@@ -197,3 +201,26 @@ def test_a_sweep_resumes_with_its_images(
     gone = replace(begun, dataset=replace(begun.dataset, source="/no/such/folder"))
     with pytest.raises(DataError, match="no folder /no/such/folder"):
         _load_training_images(SweepOptions(), read_settings({}), gone)
+
+
+def test_what_has_been_chosen_among_a_sweeps_trials_is_not_chosen_among_more(
+    begun: SweepRecord, runs: RunStore
+) -> None:
+    runs.create_sweep(begun)
+    more = SweepOptions(sweep_id=begun.sweep_id, resume=True, trials=begun.num_trials + 1)
+    assert has_more_trials(runs, begun, more)
+    assert not has_more_trials(runs, begun, replace(more, trials=begun.num_trials))
+    for change, says in (({"searcher": "pbt"}, "a population"), ({"best_of": "cnn-2"}, "another sweep's best")):
+        with pytest.raises(ConfigurationError, match=f"cannot have more: .*{says}"):
+            has_more_trials(runs, replace(begun, **change), more)
+    real = RunStore(FolderStore(RESULTS))
+    scores = real.test_scores(real.sweep_ids()[0])
+    assert scores is not None
+    runs.write_test_scores(replace(scores, sweep_id=begun.sweep_id))
+    with pytest.raises(ConfigurationError, match="has been scored on the test set"):
+        has_more_trials(runs, begun, more)
+    runs.finals(begun.sweep_id).create_sweep(
+        replace(begun, sweep_id=layout.finals(begun.sweep_id), parent=begun.sweep_id)
+    )
+    with pytest.raises(ConfigurationError, match="its finals have begun"):
+        has_more_trials(runs, begun, more)

@@ -130,6 +130,30 @@ def test_a_study_whose_file_has_changed_goes_on_as_it_began(
     assert "has changed" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("study", ["cnn", "resnet"])
+def test_a_finished_sweep_gets_more_trials(
+    study: str, planned: Planned, tmp_path: Path, trial_record: TrialRecord, sweep_result: SweepResult
+) -> None:
+    runs = RunStore(FolderStore(tmp_path))
+    begun = planned(study, trials=4, sweep_id="s-1", seed=3)
+    for index, config in enumerate(begun.configs):
+        runs.write_trial("s-1", replace(trial_record, trial_id=f"t{index:04d}", config=config.to_dict()))
+    runs.write_result(replace(sweep_result, sweep_id="s-1", study=study))
+    with pytest.raises(ConfigurationError, match="num_trials was 4, now 3"):
+        planned(study, trials=3, sweep_id="s-1", resume=True)
+    with pytest.raises(ConfigurationError, match="num_trials was 4, now 6"):
+        planned(study, trials=6, sweep_id="s-1", start_or_resume=True)
+    with pytest.raises(ConfigurationError, match="seed was 3, now 4"):
+        planned(study, trials=6, sweep_id="s-1", resume=True, seed=4)
+    assert (runs.result("s-1") is None, runs.sweep("s-1").num_trials) == (False, 4), "refused, and nothing changed"
+
+    more = planned(study, trials=6, sweep_id="s-1", resume=True)
+    assert (more.sweep.num_trials, more.configs[:4]) == (6, begun.configs)
+    assert (runs.result("s-1"), runs.sweep("s-1").num_trials) == (None, 6)
+    assert len(runs.sweep("s-1").resumptions) == 1
+    assert planned(study, sweep_id="s-1", resume=True).sweep.num_trials == 6, "from now on"
+
+
 def test_a_winner_is_trained_for_longer_on_more_images(planned: Planned, tmp_path: Path) -> None:
     runs = RunStore(FolderStore(tmp_path))
     searched = planned("fast", sweep_id="searched")

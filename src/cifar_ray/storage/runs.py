@@ -97,6 +97,12 @@ class RunStore:
         sweep = self.sweep(sweep_id)
         self._write(layout.sweep_record(sweep_id), replace(sweep, resumptions=(*sweep.resumptions, resumption)))
 
+    def add_trials(self, sweep_id: str, num_trials: int) -> None:
+        """Put sweep.json with so many trials in all: what was finished is so no more."""
+        # broken off in between, it is a sweep of the former number, which finishes anew
+        self.objects.delete(layout.result(sweep_id))
+        self._write(layout.sweep_record(sweep_id), replace(self.sweep(sweep_id), num_trials=num_trials))
+
     def has_sweep(self, sweep_id: str) -> bool:
         """Whether the sweep id is taken."""
         try:

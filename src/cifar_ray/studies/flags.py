@@ -131,7 +131,8 @@ _FLAGS = (
         "--resume",
         is_flag=True,
         help="Continue the sweep of --sweep-id, with the options that it began with, except --accelerator, --keep, "
-        "--storage and --time-limit, which belong to each job. Ended trials are not trained again.",
+        "--storage and --time-limit, which belong to each job. Ended trials are not trained again. With more --trials "
+        "than it has, a sweep that is not evaluated yet, finished or not, gets those besides.",
     ),
     click.option(
         "--start-or-resume",

@@ -43,7 +43,15 @@ from cifar_ray.tuning.connecting import connect
 from cifar_ray.tuning.finals import keep_chosen, run_with_finals
 from cifar_ray.tuning.nodes import read_node_kinds
 from cifar_ray.tuning.preflight import check_store_from_every_node, choose_storage
-from cifar_ray.tuning.resuming import as_begun, check_drawn, check_finished, check_same, find_begun, search_fields
+from cifar_ray.tuning.resuming import (
+    as_begun,
+    check_drawn,
+    check_finished,
+    check_same,
+    find_begun,
+    has_more_trials,
+    search_fields,
+)
 from cifar_ray.tuning.signals import only_driver
 from cifar_ray.tuning.sweep import SweepPlan
 from cifar_ray.tuning.trackers import check_trackers
@@ -99,7 +107,9 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
     with only_driver(store, sweep_id, patient):
         recorded = _find_recorded(runs, sweep_id, study, options, storage)
         study = _as_it_began(study, recorded, options)
-        if recorded and (result := runs.result(sweep_id)):
+        if recorded and has_more_trials(runs, recorded, options):
+            recorded = replace(recorded, num_trials=options.trials or recorded.num_trials)
+        elif recorded and (result := runs.result(sweep_id)):
             check_finished(recorded, study, options)
             # the driver that wrote the result may have been killed before it had removed all of them
             keep_chosen(options.keep, runs, sweep_id)
@@ -116,10 +126,7 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
             check_effects(configs, options.settings)
             runs.create_sweep(plan.sweep)
         else:
-            # finals take their settings from the records
-            if not runs.finals(sweep_id).has_sweep(layout.finals(sweep_id)):
-                check_drawn(recorded, runs.trials(sweep_id), configs, study)
-            runs.add_resumption(sweep_id, Resumption(at=now(), **_provenance(fitting)))
+            _record_resumption(runs, recorded, study, configs, fitting)
         _say_plan(plan)
         if options.cpus_per_trial is None and not study.is_cohort:
             _say_idle_cores(plan, fitting)
@@ -143,6 +150,19 @@ def _as_it_began(study: Study, recorded: SweepRecord | None, options: SweepOptio
         return study
     click.echo(f"{study.name}.toml has changed since {recorded.sweep_id} began: going on by the text in its record")
     return parse_study(study.name, recorded.definition)
+
+
+def _record_resumption(
+    runs: RunStore, recorded: SweepRecord, study: Study, configs: list[TrialConfig], kinds: list[NodeKind]
+) -> None:
+    """Put into the sweep's record that it goes on, with as many trials as `recorded` has."""
+    sweep_id = recorded.sweep_id
+    # finals take their settings from the records
+    if not runs.finals(sweep_id).has_sweep(layout.finals(sweep_id)):
+        check_drawn(recorded, runs.trials(sweep_id), configs, study)
+    if runs.sweep(sweep_id).num_trials < recorded.num_trials:
+        runs.add_trials(sweep_id, recorded.num_trials)
+    runs.add_resumption(sweep_id, Resumption(at=now(), **_provenance(kinds)))
 
 
 def _make_plan(

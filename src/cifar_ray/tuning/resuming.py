@@ -37,6 +37,23 @@ def find_begun(runs: RunStore, sweep_id: str, study: Study) -> SweepRecord:
     return recorded
 
 
+def has_more_trials(runs: RunStore, recorded: SweepRecord, options: SweepOptions) -> bool:
+    """Whether it is resumed for more trials than it has; ConfigurationError where it cannot have any more."""
+    if not options.resume or options.trials is None or options.trials <= recorded.num_trials:
+        return False
+    if recorded.searcher == "pbt" or recorded.best_of:
+        why = "a population is bred from its first" if recorded.best_of is None else "they are another sweep's best"
+    elif runs.finals(recorded.sweep_id).has_sweep(layout.finals(recorded.sweep_id)):
+        why = "its finals have begun, among those that it has"
+    elif runs.test_scores(recorded.sweep_id) is not None:
+        why = "its winner has been scored on the test set, which is opened once"
+    else:
+        return True
+    raise ConfigurationError(
+        f"sweep {recorded.sweep_id} of {recorded.num_trials} trials cannot have more: {why}", "start another sweep"
+    )
+
+
 def as_begun(options: SweepOptions, recorded: SweepRecord) -> SweepOptions:
     """The options; those left open are what the sweep was begun with, whatever its study's own have become."""
     own = vars(_options_of(recorded))
