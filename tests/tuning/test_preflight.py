@@ -53,7 +53,7 @@ def check_from_two_nodes(monkeypatch: pytest.MonkeyPatch, first: Path, second: P
 
     monkeypatch.setattr(preflight, "ray", SimpleNamespace(nodes=lambda: NODES, get=get, exceptions=ray.exceptions))
     monkeypatch.setattr(preflight, "_check_from_node", Mounts({"a" * 56: first, "b" * 56: second}))
-    check_store_from_every_node(str(first))
+    check_store_from_every_node(FolderStore(first))
 
 
 def test_a_folder_of_all_living_nodes_is_a_store_and_is_left_as_it_was(

@@ -9,7 +9,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cifar_ray.errors import CifarRayError, ConfigurationError, StorageError, first_line
 from cifar_ray.settings import Settings
-from cifar_ray.storage.object_store import open_store
+from cifar_ray.storage.object_store import ObjectStore, open_store
 from cifar_ray.storage.probe import check_marker, check_write_read_delete, leave_marker
 
 DEADLINE_S = 120
@@ -27,12 +27,11 @@ def choose_storage(option: str | None, settings: Settings, num_nodes: int) -> st
     return settings.default_storage
 
 
-def check_store_from_every_node(uri: str) -> None:
+def check_store_from_every_node(store: ObjectStore) -> None:
     """Write, read and delete from every node that is alive; StorageError names the first that cannot.
 
     A node that leaves meanwhile, as an autoscaler's may, is passed over.
     """
-    store = open_store(uri)
     check_write_read_delete(store)
     marker = leave_marker(store)
     addresses = _living_nodes()
@@ -40,7 +39,7 @@ def check_store_from_every_node(uri: str) -> None:
         checks = {
             node_id: _check_from_node.options(
                 scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False)
-            ).remote(uri, marker)
+            ).remote(store.uri, marker)
             for node_id in addresses
         }
         for node_id, check in checks.items():
