@@ -8,8 +8,9 @@ import subprocess
 import sys
 from typing import Any
 
+import kubernetes_validate
 import pytest
-from chart import FOLDER, STORE, Chart, Json, cluster_specs, component, one, pod_templates
+from chart import FOLDER, STORE, Chart, Json, cluster_specs, component, load_yaml, one, pod_templates
 from renderings import EXAMPLES, RENDERINGS
 
 from cifar_ray.tuning import remote
@@ -35,6 +36,14 @@ def test_an_example_says_what_disks_its_pods_need(chart: Chart, name: str, says:
     wanted = sum(asked) if name == "one-gpu-node" else max(asked)
     assert says in (FOLDER / "examples" / f"{name}.yaml").read_text()
     assert 20 < wanted <= int(re.findall(r"\d+", says)[0]) / 2
+
+
+def test_a_head_that_is_not_ready_holds_up_no_drain_where_kubernetes_can_be_told(chart: Chart) -> None:
+    for version, policy in (("1.26.9", None), ("v1.27.3-eks-a5df82a", "AlwaysAllow")):
+        done = chart.run(STORE, "sweeps", "--kube-version", version, "--show-only", "templates/poddisruptionbudget.yaml")
+        budget = load_yaml(done.stdout)
+        assert budget["spec"].get("unhealthyPodEvictionPolicy") == policy
+        kubernetes_validate.validate(budget, "1.27" if policy else "1.25", strict=True)
 
 
 def _disk(group: Json) -> int:
