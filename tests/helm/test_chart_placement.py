@@ -40,7 +40,9 @@ def test_an_example_says_what_disks_its_pods_need(chart: Chart, name: str, says:
 
 def test_a_head_that_is_not_ready_holds_up_no_drain_where_kubernetes_can_be_told(chart: Chart) -> None:
     for version, policy in (("1.26.9", None), ("v1.27.3-eks-a5df82a", "AlwaysAllow")):
-        done = chart.run(STORE, "sweeps", "--kube-version", version, "--show-only", "templates/poddisruptionbudget.yaml")
+        done = chart.run(
+            STORE, "sweeps", "--kube-version", version, "--show-only", "templates/poddisruptionbudget.yaml"
+        )
         budget = load_yaml(done.stdout)
         assert budget["spec"].get("unhealthyPodEvictionPolicy") == policy
         kubernetes_validate.validate(budget, "1.27" if policy else "1.25", strict=True)
