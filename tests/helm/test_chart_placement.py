@@ -53,6 +53,20 @@ def _disk(group: Json) -> int:
     return int(container["resources"]["requests"]["ephemeral-storage"].removesuffix("Gi"))
 
 
+def test_the_embedded_store_runs_where_the_head_may(chart: Chart) -> None:
+    head = {"nodeSelector": {"pool": "system"}, "tolerations": [{"key": "system", "operator": "Exists"}]}
+    store = one(chart.render({"objectStore": {"embedded": {"enabled": True}}, "head": head}), "StatefulSet")
+    assert {name: store["spec"]["template"]["spec"][name] for name in head} == head
+
+
+def test_one_tainted_node_is_enough_for_every_pod_of_its_example(chart: Chart) -> None:
+    manifests = chart.render(EXAMPLES["one-gpu-node"] | {"studies": {"cnn": {"enabled": True}}})
+    pods = {component(pod): pod["spec"] for manifest in manifests for pod in pod_templates(manifest)}
+    assert set(pods) == {"head", "worker", "submitter", "test", "store"}
+    for spec in pods.values():
+        assert {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"} in spec["tolerations"]
+
+
 def test_a_null_that_removes_a_group_may_stay_among_the_values(chart: Chart) -> None:
     """As one does with `helm upgrade --reuse-values`; here helm keeps it since the chart has no such group."""
     spare = STORE | {"workerGroups": {"spare": None}}
