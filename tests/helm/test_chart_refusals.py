@@ -13,6 +13,7 @@ from cifar_ray.storage.object_store import open_store
 
 LONG = "a-release-with-a-name-of-forty-one-letters"
 NOWHERE = S3Settings(endpoint_url=None, region="us-east-1")
+CNN_SCORED = {name: {"enabled": True} for name in ("cnn", "evaluate")}
 BAD_STORES = [
     ("s3://bucket/a//b", "/objectStore/uri"),
     ("s3://bucket//", "/objectStore/uri"),
@@ -139,6 +140,15 @@ def gpu(**values: Any) -> dict[str, Any]:
             'studies.fast.sweepId: another study has "fast-sweeps"',
         ),
         (STORE | {"studies": {"evaluate": {"enabled": True}}}, "studies.evaluate.sweeps"),
+        (
+            STORE | {"studyDefaults": {"activeDeadlineSeconds": 172_800}, "studies": CNN_SCORED},
+            "studies.evaluate.activeDeadlineSeconds: it would stop waiting before the sweeps' own deadline, 172800 s "
+            "with all tries; set it to 183600",
+        ),
+        (
+            STORE | {"studies": CNN_SCORED | {"cnn": {"enabled": True, "ownCluster": True, "backoffLimit": 3}}},
+            "set it to 356400",
+        ),
         (STORE | {"cluster": {"enabled": False}, "studies": {"cnn": {"enabled": True}}}, "studies.cnn.ownCluster"),
         (STORE | {"gcsFaultTolerance": {"redisAddress": "redis"}}, "/gcsFaultTolerance/redisAddress"),
         (STORE | {"data": {"source": "imagenet"}}, "/data/source"),
@@ -173,6 +183,17 @@ def test_the_chart_takes_no_store_that_every_pod_refuses(chart: Chart, uri: str)
         open_store(uri, NOWHERE)
     assert chart.refusal({"objectStore": {"uri": uri}})
     assert chart.refusal(STORE | {"data": {"source": uri}})
+
+
+def test_an_evaluation_need_not_see_out_sweeps_that_it_is_named(chart: Chart) -> None:
+    longer = {"studyDefaults": {"activeDeadlineSeconds": 172_800}}
+    assert chart.render(STORE | longer | {"studies": CNN_SCORED | {"evaluate": {"enabled": True, "sweeps": ["old"]}}})
+    # to the second
+    for seconds in (181_800, 181_799):
+        values = (
+            STORE | longer | {"studies": CNN_SCORED | {"evaluate": {"enabled": True, "activeDeadlineSeconds": seconds}}}
+        )
+        assert (chart.run(values).returncode == 0) is (seconds == 181_800)
 
 
 @pytest.mark.parametrize("release", [LONG, "1st"])

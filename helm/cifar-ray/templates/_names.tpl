@@ -83,3 +83,10 @@ http://{{ include "cifar-ray.fullname" . }}-head-svc.{{ .Release.Namespace }}.sv
 {{- $_ := set $study "sweepId" ($study.sweepId | default (printf "%s-%s" .name .root.Release.Name)) -}}
 {{- toYaml $study -}}
 {{- end }}
+
+{{- /* The seconds for which an evaluation waits for its sweeps: two and a half hours, or half the time, less than the deadline of its job,
+       which counts from before the pod. Scoring may take two of them, a node's coming included. */}}
+{{- define "cifar-ray.patience" -}}
+{{- $deadline := int .activeDeadlineSeconds -}}
+{{- max (sub $deadline 9000) (div $deadline 2) -}}
+{{- end }}
