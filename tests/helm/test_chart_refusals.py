@@ -104,6 +104,7 @@ def gpu(**values: Any) -> dict[str, Any]:
             "studies.evaluate.ownCluster: its cluster would hold the 1 workers of workerGroups.gpu.min",
         ),
         (STORE | {"studies": {"cnn": {"args": ["; rm -rf /"]}}}, "/studies/cnn/args/0"),
+        (STORE | {"studies": {"evaluate": {"args": ["--storage=s3://mine"]}}}, "args"),
         (STORE | {"studies": {"cnn": {"sweepId": "a b"}}}, "/studies/cnn/sweepId"),
         (STORE | {"studies": {"cnn": {"sweepId": "CNN_v2"}}}, "/studies/cnn/sweepId"),
         (STORE | {"studies": {"evaluate": {"enabled": True, "sweeps": ["CNN_v2"]}}}, "/studies/evaluate/sweeps/0"),

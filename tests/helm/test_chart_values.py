@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 import values_table
 import yaml
-from chart import FOLDER, ROOT, Chart, component, load_yaml, one, pod_templates
+from chart import FOLDER, ROOT, STORE, Chart, component, load_yaml, one, pod_templates
 from renderings import EXAMPLES, RENDERINGS
 
 from cifar_ray.studies import STUDIES
@@ -107,6 +107,13 @@ def test_the_evaluation_does_not_take_the_options_of_the_sweeps(chart: Chart) ->
     jobs = {each["metadata"]["name"]: each["spec"]["entrypoint"] for each in manifests if each["kind"] == "RayJob"}
     assert "--trials" not in jobs.pop("sweeps-cifar-ray-evaluate-own")
     assert all("--trials 8" in entrypoint for entrypoint in jobs.values())
+
+
+@pytest.mark.parametrize("name", ["cnn", "evaluate"])
+def test_a_study_that_is_null_has_no_job(chart: Chart, name: str) -> None:
+    manifests = chart.render(STORE | {"studyDefaults": {"enabled": True}, "studies": {name: None}})
+    jobs = {each["metadata"]["name"] for each in manifests if each["kind"] == "RayJob"}
+    assert jobs == {f"sweeps-cifar-ray-{each}" for each in {*STUDIES, "evaluate"} - {name}}
 
 
 def test_extra_variables_are_none_of_the_charts_own(chart: Chart) -> None:

@@ -76,9 +76,11 @@ http://{{ include "cifar-ray.fullname" . }}-head-svc.{{ .Release.Namespace }}.sv
 {{- end }}
 
 {{- /* The study `name`: its values over the defaults, its RayJob and, for a sweep, its id. A RayJob that changes between a cluster
-       of its own and the release's needs another name: KubeRay would delete, with the job's end, the cluster that it first ran on. */}}
+       of its own and the release's needs another name: KubeRay would delete, with the job's end, the cluster that it first ran on.
+       One that is null is not enabled, whatever studyDefaults says. */}}
 {{- define "cifar-ray.study" -}}
 {{- $study := include "cifar-ray.over" (dict "defaults" .root.Values.studyDefaults "own" (index .root.Values.studies .name)) | fromYaml -}}
+{{- $_ := set $study "enabled" (and $study.enabled (not (kindIs "invalid" (index .root.Values.studies .name)))) -}}
 {{- $_ := set $study "jobName" (printf "%s-%s%s" (include "cifar-ray.fullname" .root) .name (ternary "-own" "" $study.ownCluster)) -}}
 {{- $_ := set $study "sweepId" ($study.sweepId | default (printf "%s-%s" .name .root.Release.Name)) -}}
 {{- toYaml $study -}}
