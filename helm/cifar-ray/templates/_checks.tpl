@@ -32,6 +32,11 @@
 {{- fail (printf "objectStore.%s: the embedded store has its own; leave it empty, or set objectStore.embedded.enabled=false" $name) -}}
 {{- end -}}
 {{- end -}}
+{{- range $name, $address := dict "objectStore.endpoint" $values.objectStore.endpoint "gcsFaultTolerance.redisAddress" $values.gcsFaultTolerance.redisAddress -}}
+{{- if gt (regexFind ":[0-9]+/?$" $address | trimPrefix ":" | trimSuffix "/" | int) 65535 -}}
+{{- fail (printf "%s: ports end at 65535, %q has a higher one" $name $address) -}}
+{{- end -}}
+{{- end -}}
 {{- $groups := include "cifar-ray.workerGroups" . | fromYaml -}}
 {{- if not $groups -}}
 {{- fail "workerGroups: all are null; name one" -}}
