@@ -117,7 +117,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """With a cluster of one node of two cores, and none of Ray's own."""
     nodes = [NodeKind(name="node", resources={"CPU": 2.0}, max_nodes=1)]
     monkeypatch.setattr(command, "read_node_kinds", lambda pools: nodes)
-    monkeypatch.setattr(command, "check_store_from_every_node", lambda store: None)
+    monkeypatch.setattr(command, "check_every_node", lambda store: None)
     monkeypatch.delattr(command, "run_with_finals")
     return read_settings({"CIFAR_RAY_STORAGE": str(tmp_path)})
 

@@ -48,7 +48,7 @@ from cifar_ray.tuning.best_of import read_best
 from cifar_ray.tuning.connecting import connect
 from cifar_ray.tuning.finals import keep_chosen, run_with_finals
 from cifar_ray.tuning.nodes import read_node_kinds
-from cifar_ray.tuning.preflight import check_store_from_every_node, choose_storage
+from cifar_ray.tuning.preflight import check_every_node, choose_storage
 from cifar_ray.tuning.resuming import as_begun, check_drawn, check_finished, check_same, find_begun, search_fields
 from cifar_ray.tuning.signals import only_driver
 from cifar_ray.tuning.sweep import SweepPlan
@@ -134,12 +134,12 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
 def _check_store(store: ObjectStore, patient: PatientStore, options: SweepOptions) -> None:
     """Whoever submits a job with a mistake in its store is told at once; a job that is retried waits for the store."""
     try:
-        check_store_from_every_node(store)
+        check_every_node(store)
     except StoreUnavailableError as error:
         if not options.start_or_resume or isinstance(error, CredentialsError):
             raise
         click.echo(f"the store is tried for {PATIENCE_S / 60:g} minutes: {error.message}")
-        check_store_from_every_node(patient)
+        check_every_node(patient)
 
 
 def _find_recorded(
