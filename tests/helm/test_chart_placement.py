@@ -11,7 +11,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 from chart import FOLDER, STORE, Chart, Json, cluster_specs, component, load_yaml, one, pod_templates
-from renderings import EXAMPLES, RENDERINGS
+from renderings import EVERY_STUDY, EXAMPLES, RENDERINGS
 
 from cifar_ray.tuning import remote
 
@@ -57,6 +57,12 @@ def test_the_embedded_store_runs_where_the_head_may(chart: Chart) -> None:
     head = {"nodeSelector": {"pool": "system"}, "tolerations": [{"key": "system", "operator": "Exists"}]}
     store = one(chart.render({"objectStore": {"embedded": {"enabled": True}}, "head": head}), "StatefulSet")
     assert {name: store["spec"]["template"]["spec"][name] for name in head} == head
+
+
+def test_the_pods_of_the_eks_example_find_no_arm_node(chart: Chart) -> None:
+    pods = [pod["spec"] for each in chart.render(EXAMPLES["eks-spot"] | EVERY_STUDY) for pod in pod_templates(each)]
+    assert pods
+    assert {spec["nodeSelector"]["kubernetes.io/arch"] for spec in pods} == {"amd64"}
 
 
 def test_one_tainted_node_is_enough_for_every_pod_of_its_example(chart: Chart) -> None:
