@@ -9,6 +9,7 @@ CifarRayError                    an error that a person can act on; carries a hi
 ├── DataError                    the data set is missing, damaged or not what it says
 ├── StorageError                 the object store refuses or cannot be reached
 │   ├── StoreUnavailableError    it does not answer, or asks to be called later
+│   │   └── CredentialsError     it knows no such credentials, or there are none
 │   ├── ObjectNotFoundError      there is no object of that key
 │   └── RecordError              an object is not the record that it should be
 ├── DeviceError                  an accelerator, or a process's context on it, has become unusable
@@ -130,6 +131,10 @@ class StorageError(CifarRayError):
 
 class StoreUnavailableError(StorageError):
     """The object store does not answer, or asks to be left alone for a while: the same call may succeed later."""
+
+
+class CredentialsError(StoreUnavailableError):
+    """The object store knows no such credentials, or there are none: their provider may have others later."""
 
 
 class ObjectNotFoundError(StorageError):

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from cifar_ray.cli.main import main
 from cifar_ray.cli.results import wait_for_results
-from cifar_ray.errors import CifarRayError, ConfigurationError, StorageError
+from cifar_ray.errors import CifarRayError, ConfigurationError, CredentialsError, StorageError, StoreUnavailableError
 from cifar_ray.records import SweepRecord, SweepResult, TrialRecord
 from cifar_ray.storage.runs import RunStore
 
@@ -71,22 +71,23 @@ def test_bad_input(arguments: list[str], says: str, tmp_path: Path) -> None:
 class Flaky:
     """A store that fails at the looks of those numbers, counted from 0, and holds nothing."""
 
-    def __init__(self, runs: RunStore, failing: set[int]) -> None:
-        self.objects, self._runs, self._failing, self._looks = runs.objects, runs, failing, 0
+    def __init__(self, runs: RunStore, failing: set[int], kind: type[StorageError] = StorageError) -> None:
+        self.objects, self._runs, self._failing, self._looks, self._kind = runs.objects, runs, failing, 0, kind
 
     def result(self, sweep_id: str) -> SweepResult | None:
         self._looks += 1
         if self._looks - 1 in self._failing:
-            raise StorageError("SlowDown", "later")
+            raise self._kind("SlowDown", "later")
         return self._runs.result(sweep_id)
 
     def has_sweep(self, sweep_id: str) -> bool:
         return self._runs.has_sweep(sweep_id)
 
 
-def test_a_store_that_fails_first_is_a_mistake_later_a_disturbance(runs: RunStore, sweep_result: SweepResult) -> None:
-    with pytest.raises(StorageError, match="SlowDown"):
-        wait_for_results(Flaky(runs, {0}), ["cnn-1"], 5, period_s=0.01)  # type: ignore[arg-type]
+def test_a_store_that_refuses_first_is_a_mistake_later_a_disturbance(runs: RunStore, sweep_result: SweepResult) -> None:
+    for kind in (StorageError, CredentialsError):
+        with pytest.raises(kind, match="SlowDown"):
+            wait_for_results(Flaky(runs, {0}, kind), ["cnn-1"], 5, period_s=0.01)  # type: ignore[arg-type]
     with pytest.raises(CifarRayError, match="cnn-1: SlowDown") as caught:
         wait_for_results(Flaky(runs, set(range(1, 999))), ["cnn-1"], 0.1, period_s=0.02)  # type: ignore[arg-type]
     assert type(caught.value) is CifarRayError
@@ -94,6 +95,17 @@ def test_a_store_that_fails_first_is_a_mistake_later_a_disturbance(runs: RunStor
     late.start()
     wait_for_results(Flaky(runs, {1, 2}), ["cnn-1"], 10, period_s=0.02)  # type: ignore[arg-type]
     late.join()
+
+
+def test_a_store_that_is_not_up_yet_is_waited_for(
+    runs: RunStore, sweep_result: SweepResult, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs.write_result(sweep_result)
+    wait_for_results(Flaky(runs, {0, 1}, StoreUnavailableError), ["cnn-1"], 10, period_s=0.01)  # type: ignore[arg-type]
+    assert capsys.readouterr() == ("cnn-1 has finished\n", "waiting for the store: SlowDown\n")
+    away = Flaky(runs, set(range(999)), StoreUnavailableError)
+    with pytest.raises(StoreUnavailableError, match="SlowDown"):
+        wait_for_results(away, ["cnn-1"], 0.05, period_s=0.01)  # type: ignore[arg-type]
 
 
 def test_malformed_ids_are_refused_before_any_wait(runs: RunStore) -> None:

@@ -16,6 +16,8 @@ Json = dict[str, Any]
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "helm" / "cifar-ray"
 STORE = {"objectStore": {"uri": "s3://bucket/prefix"}}
+KUBE_VERSION = "1.25.0"
+"""The oldest that the chart takes."""
 REPOSITORY = "registry.example.com/cifar-ray"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -51,7 +53,8 @@ class Chart:
         self, values: dict[str, Any], release: str = "sweeps", *more: str, **environ: str
     ) -> subprocess.CompletedProcess[str]:
         """`helm template` with the values, and an image where they name none."""
-        command = [str(self.helm), "template", release, str(FOLDER), "--namespace", "ml", "--values", "-", *more]
+        command = [str(self.helm), "template", release, str(FOLDER), "--namespace", "ml", "--values", "-"]
+        command += ["--kube-version", KUBE_VERSION, *more]
         text = json.dumps(values | {"image": {"repository": REPOSITORY} | values.get("image", {})})
         return subprocess.run(
             command, input=text, capture_output=True, text=True, timeout=60, check=False, env=environ or None

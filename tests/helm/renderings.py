@@ -44,6 +44,7 @@ RENDERINGS: dict[str, Values] = {
     | {
         "cluster": {"enabled": False},
         "studyDefaults": {"ownCluster": True, "backoffLimit": 2, "args": ["--trials", "8"]},
+        "studies": {**EVERY_STUDY["studies"], "evaluate": {"enabled": True, "activeDeadlineSeconds": 270_000}},
     },
     "every study of the embedded store": {"objectStore": {"embedded": {"enabled": True, "storageClassName": "fast"}}}
     | EVERY_STUDY,

@@ -14,10 +14,12 @@ STRANGER = Peer(labels={"app": "other"})
 OPERATOR = Peer(labels={"app.kubernetes.io/component": "kuberay-operator"}, namespace="kuberay")
 PROMETHEUS = Peer(labels={"app": "prometheus"}, namespace="monitoring")
 MINIO = Peer(labels={"app": "minio"}, namespace="minio", address="10.0.0.9")
+METADATA = Peer(address="169.254.169.254")
 DNS = Peer(labels={"k8s-app": "kube-dns"}, namespace="kube-system", address="10.0.0.10")
 
 BASE = STORE | EVERY_STUDY
 EMBEDDED = {"objectStore": {"embedded": {"enabled": True}}, "data": {"source": "shapes"}} | EVERY_STUDY
+PLAIN = {"objectStore": {"uri": "s3://bucket", "endpoint": "http://minio.example.com"}} | EVERY_STUDY
 SHAPES = BASE | {"data": {"source": "shapes"}}
 MONITORED = RENDERINGS["all monitoring"]
 REDIS = RENDERINGS["redis"]
@@ -33,6 +35,7 @@ def _peers(manifests: list[Json]) -> dict[str, Peer]:
         "prometheus": PROMETHEUS,
         "minio": MINIO,
         "dns": DNS,
+        "metadata": METADATA,
     }
 
 
@@ -57,6 +60,8 @@ def _peers(manifests: list[Json]) -> dict[str, Peer]:
         (REDIS, "head", "outside", 6380),
         (EXAMPLES["on-premises"], "worker", "minio", 9000),
         (RENDERINGS["narrow policies"], "worker", "outside", 443),
+        (RENDERINGS["narrow policies"], "worker", "metadata", 80),
+        (PLAIN, "worker", "outside", 80),
         (RENDERINGS["no policies"], "stranger", "head", 6379),
     ],
 )
@@ -81,6 +86,8 @@ def test_is_let_through(chart: Chart, values: dict[str, Any], source: str, targe
         (BASE, "worker", "stranger", 444),
         (BASE, "worker", "outside", 6443),
         (BASE, "worker", "outside", 80),
+        (PLAIN, "worker", "metadata", 80),
+        (PLAIN, "submitter", "metadata", 80),
         (BASE, "stranger", "submitter", 8265),
         (MONITORED, "stranger", "worker", 8080),
         (MONITORED, "prometheus", "worker", 6379),

@@ -8,9 +8,10 @@ import subprocess
 import sys
 from typing import Any
 
+import kubernetes_validate
 import pytest
-from chart import FOLDER, STORE, Chart, Json, cluster_specs, component, one, pod_templates
-from renderings import EXAMPLES, RENDERINGS
+from chart import FOLDER, STORE, Chart, Json, cluster_specs, component, load_yaml, one, pod_templates
+from renderings import EVERY_STUDY, EXAMPLES, RENDERINGS
 
 from cifar_ray.tuning import remote
 
@@ -37,9 +38,39 @@ def test_an_example_says_what_disks_its_pods_need(chart: Chart, name: str, says:
     assert 20 < wanted <= int(re.findall(r"\d+", says)[0]) / 2
 
 
+def test_a_head_that_is_not_ready_holds_up_no_drain_where_kubernetes_can_be_told(chart: Chart) -> None:
+    for version, policy in (("1.26.9", None), ("v1.27.3-eks-a5df82a", "AlwaysAllow")):
+        done = chart.run(
+            STORE, "sweeps", "--kube-version", version, "--show-only", "templates/poddisruptionbudget.yaml"
+        )
+        budget = load_yaml(done.stdout)
+        assert budget["spec"].get("unhealthyPodEvictionPolicy") == policy
+        kubernetes_validate.validate(budget, "1.27" if policy else "1.25", strict=True)
+
+
 def _disk(group: Json) -> int:
     (container,) = group["template"]["spec"]["containers"]
     return int(container["resources"]["requests"]["ephemeral-storage"].removesuffix("Gi"))
+
+
+def test_the_embedded_store_runs_where_the_head_may(chart: Chart) -> None:
+    head = {"nodeSelector": {"pool": "system"}, "tolerations": [{"key": "system", "operator": "Exists"}]}
+    store = one(chart.render({"objectStore": {"embedded": {"enabled": True}}, "head": head}), "StatefulSet")
+    assert {name: store["spec"]["template"]["spec"][name] for name in head} == head
+
+
+def test_the_pods_of_the_eks_example_find_no_arm_node(chart: Chart) -> None:
+    pods = [pod["spec"] for each in chart.render(EXAMPLES["eks-spot"] | EVERY_STUDY) for pod in pod_templates(each)]
+    assert pods
+    assert {spec["nodeSelector"]["kubernetes.io/arch"] for spec in pods} == {"amd64"}
+
+
+def test_one_tainted_node_is_enough_for_every_pod_of_its_example(chart: Chart) -> None:
+    manifests = chart.render(EXAMPLES["one-gpu-node"] | {"studies": {"cnn": {"enabled": True}}})
+    pods = {component(pod): pod["spec"] for manifest in manifests for pod in pod_templates(manifest)}
+    assert set(pods) == {"head", "worker", "submitter", "test", "store"}
+    for spec in pods.values():
+        assert {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"} in spec["tolerations"]
 
 
 def test_a_null_that_removes_a_group_may_stay_among_the_values(chart: Chart) -> None:

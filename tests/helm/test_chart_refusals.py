@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from chart import STORE, Chart
+from chart import STORE, Chart, one
 
 from cifar_ray.errors import ConfigurationError
 from cifar_ray.settings import S3Settings
@@ -13,6 +13,7 @@ from cifar_ray.storage.object_store import open_store
 
 LONG = "a-release-with-a-name-of-forty-one-letters"
 NOWHERE = S3Settings(endpoint_url=None, region="us-east-1")
+CNN_SCORED = {name: {"enabled": True} for name in ("cnn", "evaluate")}
 BAD_STORES = [
     ("s3://bucket/a//b", "/objectStore/uri"),
     ("s3://bucket//", "/objectStore/uri"),
@@ -33,7 +34,28 @@ def gpu(**values: Any) -> dict[str, Any]:
         ({}, "objectStore.uri"),
         (STORE | {"image": {"repository": ""}}, "image.repository: name your image's, REGISTRY/cifar-ray"),
         (STORE | {"image": {"repository": "reg:5000/cifar-ray:1.0"}}, "/image/repository"),
-        (STORE | {"image": {"repository": "reg/cifar-ray@sha256:0"}}, "/image/repository"),
+        *[
+            (STORE | {"image": {"repository": name}}, "/image/repository")
+            for name in (
+                "reg/cifar-ray@sha256:0",
+                "https://reg/cifar-ray",
+                "reg/cifar-ray/",
+                "reg/Cifar",
+                "reg//x",
+                "/x",
+            )
+        ],
+        *[
+            (
+                {"objectStore": {"uri": "s3://bucket", "endpoint": f"https://minio:{port}"}},
+                "objectStore.endpoint: ports",
+            )
+            for port in (65536, "99999/")
+        ],
+        ({"objectStore": {"uri": "s3://bucket", "endpoint": "http://minio:0"}}, "/objectStore/endpoint"),
+        ({"objectStore": {"uri": "s3://bucket", "endpoint": "http://minio:100000"}}, "/objectStore/endpoint"),
+        (STORE | {"gcsFaultTolerance": {"redisAddress": "redis:65536"}}, "gcsFaultTolerance.redisAddress: ports"),
+        (STORE | {"gcsFaultTolerance": {"redisAddress": "redis:163790"}}, "/gcsFaultTolerance/redisAddress"),
         *[
             (STORE | {"extraEnv": {name: "x"}}, f"propertyName '{name}'")
             for name in ("RAY_AUTH_MODE", "REDIS_PASSWORD", "RAY_enable_autoscaler_v2")
@@ -58,7 +80,13 @@ def gpu(**values: Any) -> dict[str, Any]:
         (gpu(accelerators=0.5), "/workerGroups/gpu/accelerators"),
         (gpu(acceleratorResource="nvidia.com/mig-1g.5gb"), "/workerGroups/gpu/acceleratorResource"),
         (gpu(market="cheap"), "/workerGroups/gpu/market"),
-        (gpu(resources={"memory": "16GB"}), "/workerGroups/gpu/resources/memory"),
+        *[
+            (gpu(resources={"memory": size}), "/workerGroups/gpu/resources/memory")
+            for size in ("16GB", "512m", "16", "0Gi", "0.0Gi", "0000000")
+        ],
+        (STORE | {"security": {"writableSize": "20"}}, "/security/writableSize"),
+        ({"objectStore": {"embedded": {"enabled": True, "size": "20m"}}}, "/objectStore/embedded/size"),
+        *[(gpu(resources={"cpu": cpu}), "/workerGroups/gpu/resources/cpu") for cpu in ("0", "0.0", "0m")],
         (gpu(terminationGracePeriodSeconds=5), "/workerGroups/gpu/terminationGracePeriodSeconds"),
         (gpu(terminationGracePeriodSeconds=None), "/workerGroups/gpu/terminationGracePeriodSeconds"),
         (
@@ -103,6 +131,7 @@ def gpu(**values: Any) -> dict[str, Any]:
             "studies.evaluate.ownCluster: its cluster would hold the 1 workers of workerGroups.gpu.min",
         ),
         (STORE | {"studies": {"cnn": {"args": ["; rm -rf /"]}}}, "/studies/cnn/args/0"),
+        (STORE | {"studies": {"evaluate": {"args": ["--storage=s3://mine"]}}}, "args"),
         (STORE | {"studies": {"cnn": {"sweepId": "a b"}}}, "/studies/cnn/sweepId"),
         (STORE | {"studies": {"cnn": {"sweepId": "CNN_v2"}}}, "/studies/cnn/sweepId"),
         (STORE | {"studies": {"evaluate": {"enabled": True, "sweeps": ["CNN_v2"]}}}, "/studies/evaluate/sweeps/0"),
@@ -139,6 +168,15 @@ def gpu(**values: Any) -> dict[str, Any]:
             'studies.fast.sweepId: another study has "fast-sweeps"',
         ),
         (STORE | {"studies": {"evaluate": {"enabled": True}}}, "studies.evaluate.sweeps"),
+        (
+            STORE | {"studyDefaults": {"activeDeadlineSeconds": 172_800}, "studies": CNN_SCORED},
+            "studies.evaluate.activeDeadlineSeconds: it would stop waiting before the sweeps' own deadline, 172800 s "
+            "with all tries; set it to 183600",
+        ),
+        (
+            STORE | {"studies": CNN_SCORED | {"cnn": {"enabled": True, "ownCluster": True, "backoffLimit": 3}}},
+            "set it to 356400",
+        ),
         (STORE | {"cluster": {"enabled": False}, "studies": {"cnn": {"enabled": True}}}, "studies.cnn.ownCluster"),
         (STORE | {"gcsFaultTolerance": {"redisAddress": "redis"}}, "/gcsFaultTolerance/redisAddress"),
         (STORE | {"data": {"source": "imagenet"}}, "/data/source"),
@@ -150,6 +188,31 @@ def test_bad_values_are_named(chart: Chart, values: dict[str, Any], named: str) 
     # schema messages write paths with slashes since Helm 4, with dots before
     said = chart.refusal(values)
     assert named in said or named.strip("/").replace("/", ".") in said
+
+
+@pytest.mark.parametrize("size", ["16Gi", "1.5Gi", "500M", "0.5Ti", "1048576k", "17179869184"])
+def test_a_size_that_kubernetes_takes_is_taken(chart: Chart, size: str) -> None:
+    (group,) = one(chart.render(gpu(resources={"memory": size})), "RayCluster")["spec"]["workerGroupSpecs"]
+    (container,) = group["template"]["spec"]["containers"]
+    assert container["resources"]["limits"]["memory"] == size
+
+
+@pytest.mark.parametrize(
+    "name", ["x", "a/b-c/d__e.f", "REGISTRY/cifar-ray", "reg.example.com:5000/a/b", "localhost/x", "12"]
+)
+def test_an_images_name_is_taken(chart: Chart, name: str) -> None:
+    assert chart.render(STORE | {"image": {"repository": name}})
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"objectStore": {"uri": "s3://b-1", "endpoint": "http://minio7:65535/"}},
+        {"gcsFaultTolerance": {"redisAddress": "r:65535"}},
+    ],
+)
+def test_the_highest_port_is_taken(chart: Chart, more: dict[str, Any]) -> None:
+    assert chart.render(STORE | more)
 
 
 @pytest.mark.parametrize("uri", ["s3://bucket", "s3://bucket/", "s3://a-1.b_c/.a/..b/c d../", "s3://1.2.3.4.5/x"])
@@ -173,6 +236,17 @@ def test_the_chart_takes_no_store_that_every_pod_refuses(chart: Chart, uri: str)
         open_store(uri, NOWHERE)
     assert chart.refusal({"objectStore": {"uri": uri}})
     assert chart.refusal(STORE | {"data": {"source": uri}})
+
+
+def test_an_evaluation_need_not_see_out_sweeps_that_it_is_named(chart: Chart) -> None:
+    longer = {"studyDefaults": {"activeDeadlineSeconds": 172_800}}
+    assert chart.render(STORE | longer | {"studies": CNN_SCORED | {"evaluate": {"enabled": True, "sweeps": ["old"]}}})
+    # to the second
+    for seconds in (181_800, 181_799):
+        values = (
+            STORE | longer | {"studies": CNN_SCORED | {"evaluate": {"enabled": True, "activeDeadlineSeconds": seconds}}}
+        )
+        assert (chart.run(values).returncode == 0) is (seconds == 181_800)
 
 
 @pytest.mark.parametrize("release", [LONG, "1st"])

@@ -51,6 +51,20 @@ def test_the_stores_check_writes_and_says_what_is_wrong(chart: Chart, cluster: l
     assert "no-such-bucket" in done.stderr
 
 
+def test_the_stores_check_waits_for_a_store_that_is_not_up_yet(chart: Chart) -> None:
+    pod = one(chart.render(STORE), "Pod", "sweeps-cifar-ray-check-store")
+    script = pod["spec"]["containers"][0]["command"][2]
+    assert "PATIENCE_S = 120\n" in script
+    command = [sys.executable, "-c", script.replace("PATIENCE_S = 120\n", "PATIENCE_S = 2\n")]
+    env = os.environ | {
+        "CIFAR_RAY_STORAGE": "s3://bucket",
+        "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{free_ports(1)[0]}",
+    }
+    env |= {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, "tried for 2 s" in done.stderr) == (1, True), done.stderr
+
+
 def test_the_evaluation_goes_on_without_sweeps_that_never_finish_but_not_without_a_store(
     chart: Chart, tmp_path: Path
 ) -> None:

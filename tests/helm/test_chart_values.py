@@ -10,7 +10,8 @@ from typing import Any
 import jsonschema
 import pytest
 import values_table
-from chart import FOLDER, ROOT, Chart, component, load_yaml, pod_templates
+import yaml
+from chart import FOLDER, ROOT, STORE, Chart, component, load_yaml, one, pod_templates
 from renderings import EXAMPLES, RENDERINGS
 
 from cifar_ray.studies import STUDIES
@@ -85,11 +86,34 @@ def test_the_dashboard_is_whole() -> None:
     }
 
 
+def test_each_releases_dashboard_is_one_of_its_own_to_grafana(chart: Chart) -> None:
+    values = RENDERINGS["all monitoring"]
+    places = [("sweeps", "ml"), ("other", "ml"), ("sweeps", "lab")]
+    made = []
+    for release, namespace in places:
+        done = chart.run(values, release, "--namespace", namespace)
+        data = one(list(yaml.safe_load_all(done.stdout)), "ConfigMap")["data"]
+        made += [(name, json.loads(text)) for name, text in data.items()]
+    assert len({name for name, _ in made}) == len({each["uid"] for _, each in made}) == len(places)
+    assert [each["title"] for _, each in made] == [
+        f"CIFAR-10 sweeps: {namespace}/{name}-cifar-ray" for name, namespace in places
+    ]
+    shipped = json.loads((FOLDER / "dashboards" / "sweeps.json").read_text())
+    assert all(len(each["uid"]) <= 40 and each["panels"] == shipped["panels"] for _, each in made)
+
+
 def test_the_evaluation_does_not_take_the_options_of_the_sweeps(chart: Chart) -> None:
     manifests = chart.render(RENDERINGS["every study on its own cluster"])
     jobs = {each["metadata"]["name"]: each["spec"]["entrypoint"] for each in manifests if each["kind"] == "RayJob"}
     assert "--trials" not in jobs.pop("sweeps-cifar-ray-evaluate-own")
     assert all("--trials 8" in entrypoint for entrypoint in jobs.values())
+
+
+@pytest.mark.parametrize("name", ["cnn", "evaluate"])
+def test_a_study_that_is_null_has_no_job(chart: Chart, name: str) -> None:
+    manifests = chart.render(STORE | {"studyDefaults": {"enabled": True}, "studies": {name: None}})
+    jobs = {each["metadata"]["name"] for each in manifests if each["kind"] == "RayJob"}
+    assert jobs == {f"sweeps-cifar-ray-{each}" for each in {*STUDIES, "evaluate"} - {name}}
 
 
 def test_extra_variables_are_none_of_the_charts_own(chart: Chart) -> None:

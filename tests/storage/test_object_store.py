@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError, NoCredentialsError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cifar_ray.errors import ConfigurationError, RecordError, StorageError, StoreUnavailableError
+from cifar_ray.errors import ConfigurationError, CredentialsError, RecordError, StorageError
 from cifar_ray.storage import s3
 from cifar_ray.storage.object_store import MAX_BYTES, check_key, open_store
 from cifar_ray.storage.runs import open_sweep
@@ -150,7 +150,7 @@ def test_credentials_that_are_refused_are_asked_for_anew(monkeypatch: pytest.Mon
     session = SimpleNamespace(client=lambda *arguments, **settings: next(clients), region_name=None)
     monkeypatch.setattr(s3.boto3.session, "Session", lambda: session)
     store = open_store("s3://bucket/x")
-    with pytest.raises(StoreUnavailableError):
+    with pytest.raises(CredentialsError):
         store.delete("key")
     store.delete("key")
     store.delete("key")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ray.tune.experiment import Trial
 
-from cifar_ray.errors import StorageError, StoreUnavailableError
+from cifar_ray.errors import CredentialsError, StorageError, StoreUnavailableError
 from cifar_ray.records import EpochMetrics, SweepRecord, SweepResult
 from cifar_ray.storage import layout
 from cifar_ray.storage.runs import RunStore
@@ -145,7 +145,7 @@ def test_a_failed_trial_has_its_last_reason(books: Books, tmp_path: Path, failur
     assert (record.outcome, record.error) == ("running", None)
 
 
-@pytest.mark.parametrize("kind", [StorageError, StoreUnavailableError])
+@pytest.mark.parametrize("kind", [StorageError, StoreUnavailableError, CredentialsError])
 def test_a_trial_that_the_store_failed_has_not_failed_itself(books: Books, tmp_path: Path, kind: type) -> None:
     trial: Any = FakeTrial("t0000")
     books.ledger.on_trial_start(0, [], trial)

@@ -9,7 +9,7 @@ from cifar_ray.errors import CifarRayError, ConfigurationError, StorageError
 from cifar_ray.settings import read_settings
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.tuning import preflight
-from cifar_ray.tuning.preflight import check_store_from_every_node, choose_storage
+from cifar_ray.tuning.preflight import check_every_node, choose_storage
 
 CHECK = preflight._check_from_node._function  # type: ignore[attr-defined]
 NODES = [
@@ -27,7 +27,7 @@ class Mounts:
 
     def options(self, scheduling_strategy: NodeAffinitySchedulingStrategy) -> SimpleNamespace:
         folder = self._by_node[scheduling_strategy.node_id]
-        return SimpleNamespace(remote=lambda uri, marker: CHECK(str(folder), marker))
+        return SimpleNamespace(remote=lambda uri, marker, commit: CHECK(str(folder), marker, commit))
 
 
 def test_an_unset_store_is_the_home_of_one_node(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def check_from_two_nodes(monkeypatch: pytest.MonkeyPatch, first: Path, second: P
 
     monkeypatch.setattr(preflight, "ray", SimpleNamespace(nodes=lambda: NODES, get=get, exceptions=ray.exceptions))
     monkeypatch.setattr(preflight, "_check_from_node", Mounts({"a" * 56: first, "b" * 56: second}))
-    check_store_from_every_node(str(first))
+    check_every_node(FolderStore(first))
 
 
 def test_a_folder_of_all_living_nodes_is_a_store_and_is_left_as_it_was(
@@ -66,4 +66,20 @@ def test_a_folder_of_all_living_nodes_is_a_store_and_is_left_as_it_was(
 def test_a_folder_that_each_node_has_for_itself_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"from node 10\.0\.0\.2: .* is not the same store on every node"):
         check_from_two_nodes(monkeypatch, tmp_path / "here", tmp_path / "there")
+    assert FolderStore(tmp_path).keys() == []
+
+
+@pytest.mark.parametrize(("driver", "node", "is_refused"), [("a1", "b2", True), ("a1", "a1", False), ("a1", "", False)])
+def test_a_node_with_another_image_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, driver: str, node: str, is_refused: bool
+) -> None:
+    read = iter([read_settings({"CIFAR_RAY_COMMIT": each}) for each in (driver, driver, node)])
+    monkeypatch.setattr(preflight, "read_settings", lambda: next(read))
+    if not is_refused:
+        check_from_two_nodes(monkeypatch, tmp_path, tmp_path)
+        return
+    with pytest.raises(
+        ConfigurationError, match=r"from node 10\.0\.0\.2: its image is of commit b2, the driver's of a1"
+    ):
+        check_from_two_nodes(monkeypatch, tmp_path, tmp_path)
     assert FolderStore(tmp_path).keys() == []

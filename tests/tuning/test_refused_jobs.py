@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from cifar_ray.capacity import NodeKind
-from cifar_ray.errors import CifarRayError
+from cifar_ray.errors import CifarRayError, CredentialsError, StorageError, StoreUnavailableError
 from cifar_ray.records import SweepRecord, SweepResult, TrialRecord
 from cifar_ray.settings import Settings, read_settings
 from cifar_ray.storage.folder import FolderStore
@@ -18,7 +19,7 @@ from cifar_ray.storage.lease import Lease
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import get_study
 from cifar_ray.studies.options import SweepOptions
-from cifar_ray.tuning import command
+from cifar_ray.tuning import command, preflight
 
 
 def resumed(sweep_id: str, **options: Any) -> dict[str, Any]:
@@ -116,7 +117,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """With a cluster of one node of two cores, and none of Ray's own."""
     nodes = [NodeKind(name="node", resources={"CPU": 2.0}, max_nodes=1)]
     monkeypatch.setattr(command, "read_node_kinds", lambda pools: nodes)
-    monkeypatch.setattr(command, "check_store_from_every_node", lambda uri: None)
+    monkeypatch.setattr(command, "check_every_node", lambda store: None)
     monkeypatch.delattr(command, "run_with_finals")
     return read_settings({"CIFAR_RAY_STORAGE": str(tmp_path)})
 
@@ -131,3 +132,45 @@ def test_a_sweep_refuses_bad_input_before_anything_is_written(
     assert says in caught.value.message
     assert caught.value.hint
     assert store.keys() == before
+
+
+class Booting(FolderStore):
+    """A store that does not answer its first two calls."""
+
+    kind: type[StorageError] = StoreUnavailableError
+    calls = 0
+
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        self.calls += 1
+        if self.calls <= 2:
+            raise self.kind("no answer", "see whether it runs")
+        return super().sizes(prefix)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "is_refused"),
+    [
+        ({"start_or_resume": True}, StoreUnavailableError, False),
+        ({}, StoreUnavailableError, True),
+        ({"start_or_resume": True}, CredentialsError, True),
+        ({"start_or_resume": True}, StorageError, True),
+    ],
+)
+def test_a_job_that_is_retried_waits_for_a_store_that_is_not_up_yet(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: dict[str, Any],
+    kind: type[StorageError],
+    is_refused: bool,
+) -> None:
+    monkeypatch.setattr(Booting, "kind", kind)
+    monkeypatch.setattr(command, "open_store", lambda *_: Booting(tmp_path))
+    monkeypatch.setattr(command, "read_node_kinds", lambda pools: [])
+    monkeypatch.setattr(preflight, "ray", SimpleNamespace(nodes=list))
+    settings = read_settings({"CIFAR_RAY_STORAGE": str(tmp_path)})
+    with pytest.raises(CifarRayError) as caught:
+        command.run_job(get_study("cnn"), SweepOptions(sweep_id="cnn-1", data="shapes:100", **options), settings)
+    # there are no nodes
+    assert (caught.value.message == "no answer") is is_refused
+    assert ("the store is tried for 10 minutes: no answer\n" in capsys.readouterr().out) is not is_refused

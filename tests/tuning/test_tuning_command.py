@@ -45,7 +45,7 @@ def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Planned:
         raise BeginsError
 
     monkeypatch.setattr(command, "read_node_kinds", lambda pools: nodes)
-    monkeypatch.setattr(command, "check_store_from_every_node", lambda uri: None)
+    monkeypatch.setattr(command, "check_every_node", lambda store: None)
     monkeypatch.setattr(command, "run_with_finals", begin)
 
     def plan_of(study: str | Study, **options: object) -> SweepPlan:

@@ -3,14 +3,18 @@
 from cifar_ray.errors import CifarRayError
 from cifar_ray.settings import read_settings
 from cifar_ray.storage.object_store import open_store
+from cifar_ray.storage.patient_store import PatientStore
 from cifar_ray.storage.probe import check_write_read_delete
+
+# less than helm waits for a test
+PATIENCE_S = 120
 
 if __name__ == "__main__":
     settings = read_settings()
     if settings.storage is None:
         raise SystemExit("CIFAR_RAY_STORAGE is not set")
     try:
-        check_write_read_delete(open_store(settings.storage, settings.s3))
+        check_write_read_delete(PatientStore(open_store(settings.storage, settings.s3), PATIENCE_S))
     except CifarRayError as error:
         raise SystemExit(str(error)) from error
     print(f"{settings.storage} takes, gives back and removes an object")

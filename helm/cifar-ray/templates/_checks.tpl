@@ -32,6 +32,11 @@
 {{- fail (printf "objectStore.%s: the embedded store has its own; leave it empty, or set objectStore.embedded.enabled=false" $name) -}}
 {{- end -}}
 {{- end -}}
+{{- range $name, $address := dict "objectStore.endpoint" $values.objectStore.endpoint "gcsFaultTolerance.redisAddress" $values.gcsFaultTolerance.redisAddress -}}
+{{- if gt (regexFind ":[0-9]+/?$" $address | trimPrefix ":" | trimSuffix "/" | int) 65535 -}}
+{{- fail (printf "%s: ports end at 65535, %q has a higher one" $name $address) -}}
+{{- end -}}
+{{- end -}}
 {{- $groups := include "cifar-ray.workerGroups" . | fromYaml -}}
 {{- if not $groups -}}
 {{- fail "workerGroups: all are null; name one" -}}
@@ -73,6 +78,7 @@
 {{- fail (printf "serviceAccount.name: KubeRay makes of %q another name, of at most 50 characters and starting with a letter: take one that is so" $account) -}}
 {{- end -}}
 {{- $ids := list -}}
+{{- $longest := 0 -}}
 {{- range $name, $_ := $values.studies -}}
 {{- $study := include "cifar-ray.study" (dict "root" $ "name" $name) | fromYaml -}}
 {{- if $study.enabled -}}
@@ -90,6 +96,7 @@
 {{- fail (printf "studies.%s.sweepId: another study has %q, and a sweep is of one; take another id" $name $study.sweepId) -}}
 {{- end -}}
 {{- $ids = append $ids $study.sweepId -}}
+{{- $longest = max $longest (mul (int $study.activeDeadlineSeconds) (add1 (int $study.backoffLimit))) -}}
 {{- include "cifar-ray.checkSweepArgs" (dict "name" $name "study" $study) -}}
 {{- end -}}
 {{- end -}}
@@ -104,6 +111,9 @@
 {{- fail (printf "studies.evaluate.ownCluster: its cluster would hold the %d workers of workerGroups.%s.min while it waits for the sweeps; set that to 0, enable evaluate in an upgrade once they have ended, or set studies.evaluate.ownCluster=false" (int $group.min) $name) -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- if and $evaluate.enabled (not $evaluate.sweeps) (lt (include "cifar-ray.patience" $evaluate | int64) $longest) -}}
+{{- fail (printf "studies.evaluate.activeDeadlineSeconds: it would stop waiting before the sweeps' own deadline, %d s with all tries; set it to %d, or name studies.evaluate.sweeps" $longest (add $longest 10800)) -}}
 {{- end -}}
 {{- if and $evaluate.enabled (not (or $evaluate.sweeps $ids)) -}}
 {{- fail "studies.evaluate.sweeps: nothing to evaluate; name sweeps, or enable a study" -}}

@@ -76,10 +76,19 @@ http://{{ include "cifar-ray.fullname" . }}-head-svc.{{ .Release.Namespace }}.sv
 {{- end }}
 
 {{- /* The study `name`: its values over the defaults, its RayJob and, for a sweep, its id. A RayJob that changes between a cluster
-       of its own and the release's needs another name: KubeRay would delete, with the job's end, the cluster that it first ran on. */}}
+       of its own and the release's needs another name: KubeRay would delete, with the job's end, the cluster that it first ran on.
+       One that is null is not enabled, whatever studyDefaults says. */}}
 {{- define "cifar-ray.study" -}}
 {{- $study := include "cifar-ray.over" (dict "defaults" .root.Values.studyDefaults "own" (index .root.Values.studies .name)) | fromYaml -}}
+{{- $_ := set $study "enabled" (and $study.enabled (not (kindIs "invalid" (index .root.Values.studies .name)))) -}}
 {{- $_ := set $study "jobName" (printf "%s-%s%s" (include "cifar-ray.fullname" .root) .name (ternary "-own" "" $study.ownCluster)) -}}
 {{- $_ := set $study "sweepId" ($study.sweepId | default (printf "%s-%s" .name .root.Release.Name)) -}}
 {{- toYaml $study -}}
+{{- end }}
+
+{{- /* The seconds for which an evaluation waits for its sweeps: two and a half hours, or half the time, less than the deadline of its job,
+       which counts from before the pod. Scoring may take two of them, a node's coming included. */}}
+{{- define "cifar-ray.patience" -}}
+{{- $deadline := int .activeDeadlineSeconds -}}
+{{- max (sub $deadline 9000) (div $deadline 2) -}}
 {{- end }}

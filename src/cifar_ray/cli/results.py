@@ -15,7 +15,16 @@ from cifar_ray.cli.connection import connect_runs, storage_option
 from cifar_ray.cli.figure_file import check_figure, write_figure
 from cifar_ray.cli.flag_types import Positive
 from cifar_ray.cli.removal import delete, gc
-from cifar_ray.errors import CifarRayError, ConfigurationError, RecordError, StorageError, UnknownNameError, plain
+from cifar_ray.errors import (
+    CifarRayError,
+    ConfigurationError,
+    CredentialsError,
+    RecordError,
+    StorageError,
+    StoreUnavailableError,
+    UnknownNameError,
+    plain,
+)
 from cifar_ray.reporting.formats import usage_text
 from cifar_ray.reporting.payload import sweep_document, sweep_rows, to_json
 from cifar_ray.reporting.terminal import (
@@ -211,7 +220,7 @@ def curves_bias(sweep: str, storage: str | None) -> None:
 def wait(sweeps: tuple[str, ...], timeout_s: float, storage: str | None) -> None:
     """Wait until all of the sweeps have finished.
 
-    A sweep has finished once the store has its result.json; it need not have started yet.
+    A sweep has finished once the store has its result.json; it need not have started yet, nor the store be up.
 
     Exit codes: 0 all have finished, 1 not all in time, 2 the store cannot be used.
     """
@@ -225,27 +234,24 @@ results.add_command(delete)
 def wait_for_results(runs: RunStore, sweeps: Sequence[str], timeout_s: float, period_s: float = WAIT_PERIOD_S) -> None:
     """Look until all have finished; CifarRayError, naming the others, where `timeout_s` is over before.
 
-    A store that fails at the first look is taken for a mistake, one that fails later for a passing disturbance.
+    A store that refuses the first look is taken for a mistake; one that does not answer, or refuses a later look, for a
+    passing disturbance. StoreUnavailableError where it has not answered by the end.
     """
     deadline = time.monotonic() + timeout_s
     waiting = dict.fromkeys(sweeps, "not looked at yet")
-    has_looked = False
+    has_answered = has_told = False
     while True:
-        for sweep in list(waiting):
-            try:
-                if runs.result(sweep) is not None:
-                    del waiting[sweep]
-                    click.echo(f"{sweep} has finished")
-                else:
-                    waiting[sweep] = "running" if runs.has_sweep(sweep) else "not started"
-            except StorageError as error:
-                if not has_looked:
-                    raise
-                waiting[sweep] = error.message
-        has_looked = True
+        failure = _look(runs, waiting, has_answered)
         if not waiting:
             return
+        has_answered = has_answered or failure is None
         left_s = deadline - time.monotonic()
+        if failure and not has_answered:
+            if left_s <= 0:
+                raise failure
+            if not has_told:
+                click.echo(plain(f"waiting for the store: {failure.message}"), err=True)
+                has_told = True
         if left_s <= 0:
             states = "; ".join(f"{sweep}: {state}" for sweep, state in waiting.items())
             raise CifarRayError(
@@ -253,6 +259,24 @@ def wait_for_results(runs: RunStore, sweeps: Sequence[str], timeout_s: float, pe
                 "look at their jobs, then wait again, with a longer --timeout-s if they are merely slow",
             )
         time.sleep(min(period_s, left_s))
+
+
+def _look(runs: RunStore, waiting: dict[str, str], has_answered: bool) -> StorageError | None:
+    """Take out the sweeps that have finished, note the others' states; the last failure that may pass, if any."""
+    failure: StorageError | None = None
+    for sweep in list(waiting):
+        try:
+            if runs.result(sweep) is not None:
+                del waiting[sweep]
+                click.echo(f"{sweep} has finished")
+            else:
+                waiting[sweep] = "running" if runs.has_sweep(sweep) else "not started"
+        except StorageError as error:
+            is_away = isinstance(error, StoreUnavailableError) and not isinstance(error, CredentialsError)
+            if not (has_answered or is_away):
+                raise
+            waiting[sweep], failure = error.message, error
+    return failure
 
 
 def _newest(runs: RunStore) -> str:

@@ -28,7 +28,14 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
-from cifar_ray.errors import BUSY_STATUS, ObjectNotFoundError, StorageError, StoreUnavailableError, without_user
+from cifar_ray.errors import (
+    BUSY_STATUS,
+    CredentialsError,
+    ObjectNotFoundError,
+    StorageError,
+    StoreUnavailableError,
+    without_user,
+)
 from cifar_ray.settings import S3Settings
 from cifar_ray.storage.object_store import ObjectStore, check_key, check_size, is_key, max_bytes
 
@@ -219,7 +226,7 @@ class S3Store(ObjectStore):
             raise self._refusal(call, key, where, error) from error
         except _NO_LOGIN as error:
             self._made_client = None
-            raise StoreUnavailableError(f"{where}: no credentials: {error}", _CREDENTIALS) from error
+            raise CredentialsError(f"{where}: no credentials: {error}", _CREDENTIALS) from error
         except (PartialCredentialsError, ProfileNotFound) as error:
             raise StorageError(f"{where}: {error}", _CREDENTIALS) from error
         except (BotoCoreError, ValueError) as error:
@@ -232,7 +239,7 @@ class S3Store(ObjectStore):
             raise StoreUnavailableError(f"{where}: {without_user(str(error))}", "try again") from error
         except OSError as error:
             # of the chain of credentials: a program or a token's file is not there, or not now
-            raise StoreUnavailableError(f"{where}: {error}", _CREDENTIALS) from error
+            raise CredentialsError(f"{where}: {error}", _CREDENTIALS) from error
 
     def _refusal(self, call: str, key: str, where: str, error: ClientError) -> StorageError:
         """Our error for an answer that is one."""
@@ -244,10 +251,11 @@ class S3Store(ObjectStore):
         if code in _RENEWABLE:
             # the next call asks the whole credential chain anew: variables, files, programs, roles
             self._made_client = None
-        is_passing = status >= 500 or status in BUSY_STATUS or code in (*_BUSY, *_RENEWABLE, "404")
+            return CredentialsError(f"{where}: {code}", _HINTS.get(code, _CREDENTIALS))
+        is_passing = status >= 500 or status in BUSY_STATUS or code in (*_BUSY, "404")
         hint = "check CIFAR_RAY_STORAGE, AWS_ENDPOINT_URL_S3 and the credentials"
         if is_passing:
             is_stores = code != str(status) or status in BUSY_STATUS
             hint = "the store is busy: try again later" if is_stores else _NO_CODE
         kind = StoreUnavailableError if is_passing else StorageError
-        return kind(f"{where}: {code}", _HINTS.get(code, _CREDENTIALS if code in _RENEWABLE else hint))
+        return kind(f"{where}: {code}", _HINTS.get(code, hint))

@@ -23,15 +23,22 @@ from cifar_ray.capacity import (
 from cifar_ray.data.image_set import ImageSet
 from cifar_ray.data.sources import load_images, resolve_source
 from cifar_ray.data.split import split
-from cifar_ray.errors import CifarRayError, DataError, StorageError, SweepExistsError
+from cifar_ray.errors import (
+    CifarRayError,
+    CredentialsError,
+    DataError,
+    StorageError,
+    StoreUnavailableError,
+    SweepExistsError,
+)
 from cifar_ray.finals import describe
 from cifar_ray.prices import read_prices
 from cifar_ray.provenance import Resumption, cpu_model, now, package_versions, source_commit
 from cifar_ray.records import DatasetRecord, SweepRecord, SweepResult
 from cifar_ray.settings import Settings, read_settings
 from cifar_ray.storage import layout
-from cifar_ray.storage.object_store import open_store
-from cifar_ray.storage.patient_store import PatientStore
+from cifar_ray.storage.object_store import ObjectStore, open_store
+from cifar_ray.storage.patient_store import PATIENCE_S, PatientStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import VALIDATION_SHARE, Study, TrialConfig, fits_cohort, get_study, study_files
 from cifar_ray.studies.flags import sweep_flags
@@ -42,7 +49,7 @@ from cifar_ray.tuning.best_of import read_best
 from cifar_ray.tuning.connecting import connect
 from cifar_ray.tuning.finals import keep_chosen, run_with_finals
 from cifar_ray.tuning.nodes import read_node_kinds
-from cifar_ray.tuning.preflight import check_store_from_every_node, choose_storage
+from cifar_ray.tuning.preflight import check_every_node, choose_storage
 from cifar_ray.tuning.resuming import (
     as_begun,
     check_drawn,
@@ -103,7 +110,7 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
     store = open_store(storage, settings.s3)
     patient = PatientStore(store)
     runs = RunStore(patient)
-    check_store_from_every_node(storage)
+    _check_store(store, patient, options)
     with only_driver(store, sweep_id, patient):
         recorded = _find_recorded(runs, sweep_id, study, options, storage)
         study = _as_it_began(study, recorded, options)
@@ -131,6 +138,17 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
         if options.cpus_per_trial is None and not study.is_cohort:
             _say_idle_cores(plan, fitting)
         _say_result(run_with_finals(plan, runs, click.echo), storage, options)
+
+
+def _check_store(store: ObjectStore, patient: PatientStore, options: SweepOptions) -> None:
+    """Whoever submits a job with a mistake in its store is told at once; a job that is retried waits for the store."""
+    try:
+        check_every_node(store)
+    except StoreUnavailableError as error:
+        if not options.start_or_resume or isinstance(error, CredentialsError):
+            raise
+        click.echo(f"the store is tried for {PATIENCE_S / 60:g} minutes: {error.message}")
+        check_every_node(patient)
 
 
 def _find_recorded(

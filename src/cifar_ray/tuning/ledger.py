@@ -42,7 +42,7 @@ MAX_ERROR_LENGTH = 500
 MAX_EVENTS = 100
 STOPPED_DRAIN_S = 5.0
 """How long a driver that was told to stop waits for its last records to reach the store."""
-_OF_STORE = re.compile(r"cifar_ray\.errors\.(StorageError|StoreUnavailableError): ")
+_OF_STORE = re.compile(r"cifar_ray\.errors\.(StorageError|StoreUnavailableError|CredentialsError): ")
 
 
 def metrics_of_trials(runs: RunStore, sweep: SweepRecord) -> list[EpochMetrics]:

@@ -1,4 +1,4 @@
-"""Checks, before a sweep starts, that every node can use its store."""
+"""Checks, before a sweep starts, that every node can take part in it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cifar_ray.errors import CifarRayError, ConfigurationError, StorageError, first_line
-from cifar_ray.settings import Settings
-from cifar_ray.storage.object_store import open_store
+from cifar_ray.settings import Settings, read_settings
+from cifar_ray.storage.object_store import ObjectStore, open_store
 from cifar_ray.storage.probe import check_marker, check_write_read_delete, leave_marker
 
 DEADLINE_S = 120
@@ -27,20 +27,21 @@ def choose_storage(option: str | None, settings: Settings, num_nodes: int) -> st
     return settings.default_storage
 
 
-def check_store_from_every_node(uri: str) -> None:
+def check_every_node(store: ObjectStore) -> None:
     """Write, read and delete from every node that is alive; StorageError names the first that cannot.
 
+    ConfigurationError where a node's image is of another commit than the driver's, as where one tag was built twice.
     A node that leaves meanwhile, as an autoscaler's may, is passed over.
     """
-    store = open_store(uri)
     check_write_read_delete(store)
     marker = leave_marker(store)
     addresses = _living_nodes()
+    commit = read_settings().commit
     try:
         checks = {
             node_id: _check_from_node.options(
                 scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False)
-            ).remote(uri, marker)
+            ).remote(store.uri, marker, commit)
             for node_id in addresses
         }
         for node_id, check in checks.items():
@@ -67,12 +68,18 @@ def _wait_for(node_id: str, address: str, check: ray.ObjectRef) -> None:
             return
         raise StorageError(f"node {address} could not check the store: {first_line(error)}") from error
     if failure is not None:
-        raise StorageError(f"from node {address}: {failure.message}", failure.hint)
+        kind = ConfigurationError if isinstance(failure, ConfigurationError) else StorageError
+        raise kind(f"from node {address}: {failure.message}", failure.hint)
 
 
 @ray.remote(num_cpus=0, max_retries=1)
-def _check_from_node(uri: str, marker: str) -> CifarRayError | None:
+def _check_from_node(uri: str, marker: str, commit: str | None) -> CifarRayError | None:
     """Runs on the node; the error is returned so that it arrives as it is, without Ray's traceback."""
+    own = read_settings().commit
+    if commit and own and own != commit:
+        return ConfigurationError(
+            f"its image is of commit {own}, the driver's of {commit}", "give each image that you build a tag of its own"
+        )
     try:
         store = open_store(uri)
         check_marker(store, marker)

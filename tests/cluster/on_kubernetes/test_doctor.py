@@ -236,6 +236,40 @@ def test_references_in_volumes_env_from_and_pull_secrets_count_optional_ones_do_
     assert [finding.checked for finding in doctor.problems()] == ["Secret e", "Secret p", "Secret v"]
 
 
+@pytest.mark.parametrize(
+    ("held", "missing"),
+    [
+        ({"accesskey": "a", "secretkey": "b"}, "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"),
+        ({"AWS_ACCESS_KEY_ID": "a", "secretkey": "b"}, "AWS_SECRET_ACCESS_KEY"),
+        ({"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}, None),
+    ],
+)
+def test_a_secret_of_the_store_without_its_keys_is_a_warning(
+    kubernetes: FakeKubernetes, doctor: Doctor, held: dict[str, str], missing: str | None
+) -> None:
+    """The pods would start, and ask the store as nobody."""
+    (container,) = kubernetes.objects[CLUSTERS][0]["spec"]["headGroupSpec"]["template"]["spec"]["containers"]
+    container["envFrom"] = [{"secretRef": {"name": "minio"}}]
+    kubernetes.objects[f"{TEAM}/secrets/minio"] = secret("minio", **held)
+    if missing is None:
+        assert doctor.problems() == []
+        return
+    found = doctor.only_problem()
+    assert (found.checked, found.severity) == ("Secret minio", Severity.WARNING)
+    assert found.found == f"lacks {missing}, by which pods reach the store"
+
+
+def test_the_secret_with_the_password_of_redis_counts(kubernetes: FakeKubernetes, doctor: Doctor) -> None:
+    reference = {"valueFrom": {"secretKeyRef": {"name": "redis", "key": "redis-password"}}}
+    options = {"redisAddress": "redis:6379", "redisPassword": reference}
+    kubernetes.objects[CLUSTERS][0]["spec"]["gcsFaultToleranceOptions"] = options
+    assert (doctor.only_problem().checked, doctor.only_problem().severity) == ("Secret redis", Severity.ERROR)
+    kubernetes.objects[f"{TEAM}/secrets/redis"] = secret("redis", password="p")
+    assert doctor.only_problem().found == "lacks redis-password"
+    kubernetes.objects[f"{TEAM}/secrets/redis"] = secret("redis", **{"redis-password": "p"})
+    assert doctor.problems() == []
+
+
 def test_a_release_without_a_token_is_a_warning(
     kubernetes: FakeKubernetes, dashboard: FakeDashboard, doctor: Doctor
 ) -> None:

@@ -34,6 +34,15 @@ def test_releases_that_are_not_there(kubernetes: FakeKubernetes, api: Kubernetes
         find_release(api, "sweeps")
 
 
+def test_a_release_whose_studies_have_the_only_clusters(kubernetes: FakeKubernetes, api: KubernetesApi) -> None:
+    kubernetes.objects[CLUSTERS] = kubernetes.objects[CLUSTERS][1:]
+    with pytest.raises(ConfigurationError, match=r"but those of its studies \(cluster\.enabled=false\)") as caught:
+        find_release(api, "sweeps")
+    assert "kubectl get rayjobs,pods --namespace team --selector app.kubernetes.io/instance=sweeps" in str(
+        caught.value.hint
+    )
+
+
 def test_a_secret_of_another_name_holds_the_token(kubernetes: FakeKubernetes, api: KubernetesApi) -> None:
     kubernetes.objects[CLUSTERS][0]["spec"]["authOptions"]["secretName"] = "mine"
     kubernetes.objects[f"{TEAM}/secrets/mine"] = secret("mine", auth_token="other\n")

@@ -63,6 +63,24 @@ def test_pods_of_a_removed_worker_group_are_told(kubernetes: FakeKubernetes, api
     assert trouble.endswith("--namespace team --selector ray.io/cluster=sweeps-cifar-ray,ray.io/group=t4")
 
 
+def test_pods_that_wait_beside_the_releases_cluster_are_told(kubernetes: FakeKubernetes, api: KubernetesApi) -> None:
+    """A study's own cluster, a submitter, the embedded store; a submitter that is done waits for nothing."""
+    pods = {name: pod(name, group="a100") for name in ("own-worker", "submitter", "done", "store", "theirs")}
+    for each in pods.values():
+        each["metadata"]["labels"] = {"app.kubernetes.io/instance": "sweeps"}
+    pods["own-worker"]["metadata"]["labels"] |= {
+        "ray.io/cluster": "sweeps-cifar-ray-cnn-own-x7x2p",
+        "ray.io/group": "a100",
+    }
+    pods["theirs"]["metadata"]["labels"]["app.kubernetes.io/instance"] = "another"
+    pods["done"]["status"]["phase"] = "Succeeded"
+    kubernetes.objects[f"{TEAM}/pods"] += pods.values()
+    found = status(api)
+    assert [each.name for each in found.waiting] == ["own-worker", "submitter", "store"]
+    assert found.troubles == ()
+    assert [pool.ready for pool in found.pools] == [1, 1]
+
+
 def test_pods_of_other_clusters_are_left_out(kubernetes: FakeKubernetes, api: KubernetesApi) -> None:
     other = pod("other", group="a100")
     other["metadata"]["labels"]["ray.io/cluster"] = "another"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cifar_ray.cluster.on_kubernetes.api import Json, KubernetesApi, at, objects
-from cifar_ray.cluster.on_kubernetes.pods import is_ready, name_of, why_not_ready
+from cifar_ray.cluster.on_kubernetes.pods import is_ended, is_ready, name_of, why_not_ready
 from cifar_ray.errors import ClusterError, ConfigurationError, RefusedError, UnreachableError
 
 if TYPE_CHECKING:
@@ -99,6 +99,13 @@ class Release:
         labels = f"ray.io/cluster={self.cluster_name}"
         return self.api.list_all("api", "v1", "namespaces", self.namespace, "pods", labels=labels)
 
+    def other_pods(self) -> list[Json]:
+        """Those besides that have not ended: of submitters, of studies' own clusters, of the embedded store."""
+        labels = f"{INSTANCE}={self.name}"
+        found = self.api.list_all("api", "v1", "namespaces", self.namespace, "pods", labels=labels)
+        mine = self.cluster_name
+        return [pod for pod in found if at(pod, "metadata", "labels", "ray.io/cluster") != mine and not is_ended(pod)]
+
     def head_pod(self) -> str:
         """The ready head pod's name; UnreachableError, with the reason, where there is none."""
         labels = f"ray.io/cluster={self.cluster_name},ray.io/node-type=head"
@@ -130,6 +137,12 @@ def find_release(api: KubernetesApi, name: str) -> Release:
             ) from error
         raise
     if not found:
+        if api.list_all(*RAY_IO, "namespaces", api.namespace, "rayjobs", labels=f"{INSTANCE}={name}"):
+            raise ConfigurationError(
+                f"release {name!r} has no cluster but those of its studies (cluster.enabled=false)",
+                f"`kubectl get rayjobs,pods --namespace {api.namespace} --selector {INSTANCE}={name}` shows "
+                "how they are, `cifar-ray results list` their sweeps",
+            )
         raise ConfigurationError(
             f"there is no release {name!r} with a RayCluster in namespace {api.namespace!r}",
             "`helm list --all-namespaces` shows where it is: name it with --namespace",

@@ -15,6 +15,7 @@ from cifar_ray.errors import RefusedError
 
 MAX_REASONS = 3
 EPHEMERAL_STORAGE = "ephemeral-storage"
+AWS_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
 def check_groups(release: Release, inventory: Inventory) -> Iterator[Finding]:
@@ -81,6 +82,10 @@ def check_references(release: Release) -> Iterator[Finding]:
     for spec in specs:
         for name, key in _secrets(spec):
             secrets.setdefault(name, set()).update({key} if key else ())
+    for each in (at(release.cluster, "spec", "gcsFaultToleranceOptions") or {}).values():
+        if reference := at(each, "valueFrom", "secretKeyRef"):
+            secrets.setdefault(str(reference.get("name")), set()).add(str(reference.get("key")))
+    whole = {str(at(each, "secretRef", "name")) for spec in specs for each in _sources(spec)}
     if release.has_token:
         release.token()
         yield ok(f"Secret {release.token_secret}", "holds Ray's token")
@@ -88,7 +93,7 @@ def check_references(release: Release) -> Iterator[Finding]:
         todo = "set authOptions.mode: token, unless the network alone keeps others out"
         yield warning("Ray's token", "this release lets in whoever reaches its ports", todo)
     for name, keys in sorted(secrets.items()):
-        yield _check_secret(release, name, keys)
+        yield _check_secret(release, name, keys, is_stores=name in whole)
     for name in sorted({str(spec["serviceAccountName"]) for spec in specs if spec.get("serviceAccountName")}):
         is_there = _look_up(release, "serviceaccounts", name) is not None
         checked = f"ServiceAccount {name}"
@@ -99,12 +104,20 @@ def _groups(release: Release) -> list[Json]:
     return [at(release.cluster, "spec", "headGroupSpec") or {}, *release.groups]
 
 
+def _containers(spec: Json) -> list[Json]:
+    return [*objects(spec, "containers"), *objects(spec, "initContainers")]
+
+
+def _sources(spec: Json) -> list[Json]:
+    """What its containers take as variables whole: in the chart's pods, the Secret of the store's keys alone."""
+    return [each for container in _containers(spec) for each in objects(container, "envFrom")]
+
+
 def _secrets(spec: Json) -> Iterator[tuple[str, str | None]]:
     """Names of the Secrets that a pod of that spec cannot start without, each with the key that it reads, if any."""
-    containers = [*objects(spec, "containers"), *objects(spec, "initContainers")]
     references = [
-        *(at(each, "valueFrom", "secretKeyRef") for container in containers for each in objects(container, "env")),
-        *(at(each, "secretRef") for container in containers for each in objects(container, "envFrom")),
+        *(at(each, "valueFrom", "secretKeyRef") for each in _containers(spec) for each in objects(each, "env")),
+        *(at(each, "secretRef") for each in _sources(spec)),
         *(at(each, "secret") for each in objects(spec, "volumes")),
         *objects(spec, "imagePullSecrets"),
     ]
@@ -114,13 +127,17 @@ def _secrets(spec: Json) -> Iterator[tuple[str, str | None]]:
             yield str(name), reference.get("key")
 
 
-def _check_secret(release: Release, name: str, keys: set[str]) -> Finding:
+def _check_secret(release: Release, name: str, keys: set[str], *, is_stores: bool) -> Finding:
     checked = f"Secret {name}"
     secret = _look_up(release, "secrets", name)
     if secret is None:
         return error(checked, "is missing: pods that need it do not start", _create("Secret"))
-    if missing := sorted(keys - set(at(secret, "data") or {})):
+    held = set(at(secret, "data") or {})
+    if missing := sorted(keys - held):
         return error(checked, f"lacks {', '.join(missing)}", "add the keys that the values name")
+    if is_stores and (missing := sorted(set(AWS_KEYS) - held)):
+        todo = "add them under these names; for an identity of the pods, leave objectStore.existingSecret empty"
+        return warning(checked, f"lacks {', '.join(missing)}, by which pods reach the store", todo)
     return ok(checked, f"is there, with {', '.join(sorted(keys))}" if keys else "is there")
 
 

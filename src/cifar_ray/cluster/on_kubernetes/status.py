@@ -66,7 +66,9 @@ def release_status(release: Release) -> ReleaseStatus:
         troubles=(*_failures(release.cluster), *_orphans(release, pods)),
         pools=tuple(_pools(release, pods)),
         waiting=tuple(
-            WaitingPod(name=name_of(pod), why=why_not_ready(release.api, pod)) for pod in pods if not is_ready(pod)
+            WaitingPod(name=name_of(pod), why=why_not_ready(release.api, pod))
+            for pod in (*pods, *release.other_pods())
+            if not is_ready(pod)
         ),
         jobs=tuple(map(_job, sorted(jobs, key=name_of))),
     )
