@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 
 from cifar_ray.capacity import (
-    ACCELERATOR,
     NodeKind,
-    Placement,
     most_cpus,
     place,
     place_without_cohorts,
@@ -33,8 +29,8 @@ from cifar_ray.errors import (
 )
 from cifar_ray.finals import describe
 from cifar_ray.prices import read_prices
-from cifar_ray.provenance import Resumption, cpu_model, now, package_versions, source_commit
-from cifar_ray.records import DatasetRecord, SweepRecord, SweepResult
+from cifar_ray.provenance import Resumption, now
+from cifar_ray.records import SweepRecord, SweepResult
 from cifar_ray.settings import Settings, read_settings
 from cifar_ray.storage import layout
 from cifar_ray.storage.object_store import ObjectStore, open_store
@@ -47,6 +43,7 @@ from cifar_ray.studies.study_file import parse_study
 from cifar_ray.studies.trial_config import check_effects
 from cifar_ray.tuning.best_of import read_best
 from cifar_ray.tuning.connecting import connect
+from cifar_ray.tuning.description import describe_sweep, driver_provenance
 from cifar_ray.tuning.finals import keep_chosen, run_with_finals
 from cifar_ray.tuning.nodes import read_node_kinds
 from cifar_ray.tuning.preflight import check_every_node, choose_storage
@@ -57,7 +54,6 @@ from cifar_ray.tuning.resuming import (
     check_same,
     find_begun,
     has_more_trials,
-    search_fields,
 )
 from cifar_ray.tuning.signals import only_driver
 from cifar_ray.tuning.sweep import SweepPlan
@@ -180,7 +176,7 @@ def _record_resumption(
         check_drawn(recorded, runs.trials(sweep_id), configs, study)
     if runs.sweep(sweep_id).num_trials < recorded.num_trials:
         runs.add_trials(sweep_id, recorded.num_trials)
-    runs.add_resumption(sweep_id, Resumption(at=now(), **_provenance(kinds)))
+    runs.add_resumption(sweep_id, Resumption(at=now(), **driver_provenance(kinds)))
 
 
 def _make_plan(
@@ -196,7 +192,7 @@ def _make_plan(
     placement = place(study, options, kinds)
     images = _load_training_images(options, settings, recorded)
     data = split(images, options.sweep_seed, options.validation_share or VALIDATION_SHARE)
-    sweep = _describe_sweep(sweep_id, study, options, placement, kinds, data.record)
+    sweep = describe_sweep(sweep_id, study, options, placement, kinds, data.record)
     if recorded is not None:
         check_same(recorded, sweep)
         # a cohort's engines use the CPUs that a node has now
@@ -212,32 +208,6 @@ def _make_plan(
         accelerator=options.accelerator,
         finals=place_without_cohorts(study, options, kinds) if sweep.num_finalists else None,
     )
-
-
-def _describe_sweep(
-    sweep_id: str,
-    study: Study,
-    options: SweepOptions,
-    placement: Placement,
-    kinds: list[NodeKind],
-    dataset: DatasetRecord,
-) -> SweepRecord:
-    """The record of a sweep that would begin now."""
-    return SweepRecord(
-        **search_fields(study, options),
-        sweep_id=sweep_id,
-        accelerators_per_trial=placement.accelerators,
-        cpus_per_trial=placement.cpus,
-        dataset=dataset,
-        **_provenance(kinds),
-        started_at=now(),
-        is_cohort=placement.num_cohorts > 0,
-    )
-
-
-def _provenance(kinds: list[NodeKind]) -> dict[str, Any]:
-    """The fields of a record that say by what source and packages, and on what, this driver runs."""
-    return {"versions": package_versions(), "commit": source_commit(), "hardware": _hardware(kinds)}
 
 
 def _load_training_images(options: SweepOptions, settings: Settings, recorded: SweepRecord | None) -> ImageSet:
@@ -256,19 +226,6 @@ def _load_training_images(options: SweepOptions, settings: Settings, recorded: S
 def _load(source: str, settings: Settings) -> ImageSet:
     click.echo(f"loading data {source}")
     return load_images(source, "train", settings)
-
-
-def _hardware(kinds: list[NodeKind]) -> Mapping[str, str]:
-    def total(name: str) -> str:
-        return f"{sum(kind.resources.get(name, 0) * kind.max_nodes for kind in kinds):g}"
-
-    return {
-        "nodes": str(sum(kind.max_nodes for kind in kinds)),
-        "cpus": total("CPU"),
-        "cpu_model": cpu_model(),
-        "accelerators": total(ACCELERATOR),
-        "accelerator_types": ", ".join(sorted({kind.accelerator for kind in kinds if kind.accelerator})),
-    }
 
 
 def _say_plan(plan: SweepPlan) -> None:
