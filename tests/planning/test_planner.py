@@ -187,7 +187,7 @@ def test_a_searcher_that_learns_is_planned_with_fewer_at_once() -> None:
     assert tpe.base.wall_s.mean > random.base.wall_s.mean
     assert tpe.base.utilisation.mean < 0.51, "four of eight workers"
     said = " ".join(shown(tpe).split())
-    assert "what tpe learns is not simulated: its trials, at most 4 of 16 at once" in said
+    assert "how tpe chooses is not simulated: its trials, at most 4 of 16 at once" in said
     assert "the sweep can fill 4 workers" in said
     assert "of 16 that random search would sample, no two are the same" in said
     assert "is not simulated" not in shown(random)
