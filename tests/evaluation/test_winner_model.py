@@ -19,10 +19,9 @@ from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import get_study
 
-EXAMPLE = re.search(
-    r"```python\n([^`]*load_model\(\"results/([\w-]+)\"[^`]*)```",
-    (Path(__file__).parents[2] / "docs/following.md").read_text(),
-)
+FOLLOWING = (Path(__file__).parents[2] / "docs/following.md").read_text()
+EXAMPLE = re.search(r"```python\n([^`]*load_model\(\"results/([\w-]+)\"[^`]*)```", FOLLOWING)
+RECIPE = re.search(r"```python\n([^`]*torch\.export\.save[^`]*)```", FOLLOWING)
 
 
 @pytest.fixture
@@ -73,3 +72,13 @@ def test_the_documents_example_runs(uri: str, capsys: pytest.CaptureFixture[str]
     name, chance = capsys.readouterr().out.split()
     assert name in cifar_ray.load_model(uri).classes
     assert 0 < float(chance) <= 1
+
+
+# of weights in channels-last format; they are whole
+@pytest.mark.filterwarnings("ignore:No complete tensor found in the group")
+def test_the_documents_exported_program_is_the_network(uri: str) -> None:
+    assert RECIPE is not None
+    model = cifar_ray.load_model(uri)
+    exec(RECIPE[1], {"model": model})
+    images = torch.randn(5, 3, 32, 32)
+    torch.testing.assert_close(torch.export.load("winner.pt2").module()(images), model.network(images))
