@@ -186,6 +186,12 @@ def test_a_terminal_of_no_width_gets_tables_all_the_same() -> None:
     assert b"resnet-schedule" in done.stdout
 
 
+def test_the_package_is_the_command() -> None:
+    command = [sys.executable, "-m", "cifar_ray", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout.startswith("cifar-ray, version ")
+
+
 def test_a_terminal_of_ascii_gets_question_marks() -> None:
     command = [sys.executable, "-m", "cifar_ray.cli.main", "study", "show", "cnn"]
     done = subprocess.run(

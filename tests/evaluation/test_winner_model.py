@@ -49,6 +49,8 @@ def test_it_predicts_what_its_network_makes_of_normalised_images(uri: str, image
     assert (found.shape, model.network.training) == ((20, len(model.classes)), False)
     assert (model.winner.trial.trial_id, model.winner.checkpoint.epoch) == ("t0000", 4)
     assert model.predict(images[:0]).shape == (0, 10)
+    for given in (list(images), torch.from_numpy(images)):
+        np.testing.assert_array_equal(model.predict(given), found)
 
 
 @pytest.mark.parametrize("images", [np.zeros((2, 32, 32, 3), np.uint8), np.zeros((2, 3, 32, 32), np.float32)])
