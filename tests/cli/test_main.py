@@ -88,6 +88,11 @@ def test_every_command_is_told_whole_in_the_list_of_its_group() -> None:
         assert "..." not in run(name, "--help").output.rpartition("Commands:")[2]
 
 
+def test_the_help_says_where_a_study_of_ones_own_is_explained() -> None:
+    for verb in ("list", "show"):
+        assert "docs/extending.md" in run("study", verb, "--help").output
+
+
 def test_study_list_and_show() -> None:
     listed = run("study", "list").output
     assert all(name in listed for name in ("cnn", "resnet", "resnet-schedule", "92.37"))

@@ -163,7 +163,8 @@ def test_the_best_of_a_search_is_not_called_the_winner_where_finals_chose(
         replace(sweep_result, winner=trial_record),
         replace(sweep_result, winner=trial_record, finals=finals),
     ):
-        command._say_result(result, "a-store", SweepOptions())
+        command._say_result(result, "a store", SweepOptions(storage="a store"))
         said = capsys.readouterr().out
+        assert said.endswith(", `python jobs/evaluate_best.py cnn-1 --storage 'a store'`\n")
         assert ("\nwinner t0000: " in said) == (result.finals is None)
         assert ("\nbest of the search t0000: " in said) == ("\nfinals: t0001 wins" in said) == bool(result.finals)

@@ -260,5 +260,8 @@ def _say_result(result: SweepResult, storage: str, options: SweepOptions) -> Non
     )
     if result.finals:
         click.echo(describe(result.finals))
-    store = f" --storage {shlex.quote(options.storage)}" if options.storage else ""
-    click.echo(f"next: `cifar-ray job submit evaluate {result.sweep_id}{store}` scores it once on the test set")
+    sweep = result.sweep_id + (f" --storage {shlex.quote(options.storage)}" if options.storage else "")
+    click.echo(
+        f"next: `cifar-ray job submit evaluate {sweep}` scores it once on the test set; without a cluster, "
+        f"`python jobs/evaluate_best.py {sweep}`"
+    )
