@@ -88,6 +88,11 @@ def test_every_command_is_told_whole_in_the_list_of_its_group() -> None:
         assert "..." not in run(name, "--help").output.rpartition("Commands:")[2]
 
 
+def test_the_help_says_where_a_study_of_ones_own_is_explained() -> None:
+    for verb in ("list", "show"):
+        assert "docs/extending.md" in run("study", verb, "--help").output
+
+
 def test_study_list_and_show() -> None:
     listed = run("study", "list").output
     assert all(name in listed for name in ("cnn", "resnet", "resnet-schedule", "92.37"))
@@ -184,6 +189,12 @@ def test_a_terminal_of_no_width_gets_tables_all_the_same() -> None:
     command = [sys.executable, "-m", "cifar_ray.cli.main", "study", "list"]
     done = subprocess.run(command, env=os.environ | {"COLUMNS": "0"}, capture_output=True, timeout=30, check=True)
     assert b"resnet-schedule" in done.stdout
+
+
+def test_the_package_is_the_command() -> None:
+    command = [sys.executable, "-m", "cifar_ray", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout.startswith("cifar-ray, version ")
 
 
 def test_a_terminal_of_ascii_gets_question_marks() -> None:

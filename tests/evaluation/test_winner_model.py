@@ -19,10 +19,9 @@ from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import get_study
 
-EXAMPLE = re.search(
-    r"```python\n([^`]*load_model\(\"results/([\w-]+)\"[^`]*)```",
-    (Path(__file__).parents[2] / "docs/following.md").read_text(),
-)
+FOLLOWING = (Path(__file__).parents[2] / "docs/following.md").read_text()
+EXAMPLE = re.search(r"```python\n([^`]*load_model\(\"results/([\w-]+)\"[^`]*)```", FOLLOWING)
+RECIPE = re.search(r"```python\n([^`]*torch\.export\.save[^`]*)```", FOLLOWING)
 
 
 @pytest.fixture
@@ -50,6 +49,8 @@ def test_it_predicts_what_its_network_makes_of_normalised_images(uri: str, image
     assert (found.shape, model.network.training) == ((20, len(model.classes)), False)
     assert (model.winner.trial.trial_id, model.winner.checkpoint.epoch) == ("t0000", 4)
     assert model.predict(images[:0]).shape == (0, 10)
+    for given in (list(images), torch.from_numpy(images)):
+        np.testing.assert_array_equal(model.predict(given), found)
 
 
 @pytest.mark.parametrize("images", [np.zeros((2, 32, 32, 3), np.uint8), np.zeros((2, 3, 32, 32), np.float32)])
@@ -73,3 +74,13 @@ def test_the_documents_example_runs(uri: str, capsys: pytest.CaptureFixture[str]
     name, chance = capsys.readouterr().out.split()
     assert name in cifar_ray.load_model(uri).classes
     assert 0 < float(chance) <= 1
+
+
+# of weights in channels-last format; they are whole
+@pytest.mark.filterwarnings("ignore:No complete tensor found in the group")
+def test_the_documents_exported_program_is_the_network(uri: str) -> None:
+    assert RECIPE is not None
+    model = cifar_ray.load_model(uri)
+    exec(RECIPE[1], {"model": model})
+    images = torch.randn(5, 3, 32, 32)
+    torch.testing.assert_close(torch.export.load("winner.pt2").module()(images), model.network(images))

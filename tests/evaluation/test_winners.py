@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from finished import finish
 
-from cifar_ray.errors import CheckpointError, ConfigurationError, UnknownNameError
+from cifar_ray.errors import CheckpointError, ConfigurationError, RecordError, UnknownNameError
 from cifar_ray.evaluation.winners import load_winner, newest_finished_sweeps
 from cifar_ray.finals import Finalist, Finals, Retraining
 from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
@@ -75,8 +75,12 @@ def test_a_damaged_best_checkpoint_is_passed_over_and_said_so(runs: RunStore, ch
 
 
 def test_no_whole_checkpoint_left(runs: RunStore, checkpoints: CheckpointStore) -> None:
+    for epoch in (3, 4):
+        runs.objects.write(f"{layout.checkpoint('cnn-1', 't0000', epoch)}/{layout.WEIGHTS}", b"cut")
+    with pytest.raises(CheckpointError, match=r"no complete checkpoint left: .*epoch-0004.* does not match its man"):
+        load_winner(runs, "cnn-1")
     checkpoints.prune(keep=(), known=(3, 4))
-    with pytest.raises(CheckpointError, match="no complete checkpoint"):
+    with pytest.raises(CheckpointError, match=r"no complete checkpoint left\n"):
         load_winner(runs, "cnn-1")
 
 
@@ -140,9 +144,16 @@ def test_a_training_whose_checkpoint_is_gone_is_left_out_and_said_so(runs: RunSt
     winner = load_winner(runs, "cnn-1")
     assert winner.checkpoint.config == {"seed": 2}, "of those left the best on validation"
     assert winner.remarks == ("2 of 3 trainings of t0001 could be scored",)
-    for index in (0, 2):
-        CheckpointStore(runs.finals("cnn-1").objects, "cnn-1-finals", f"t000{index}").prune(keep=(), known=(2,))
-    with pytest.raises(CheckpointError, match="no training of t0001"):
+    nested = runs.finals("cnn-1").objects
+    CheckpointStore(nested, "cnn-1-finals", "t0000").prune(keep=(), known=(2,))
+    nested.write(f"{layout.checkpoint('cnn-1-finals', 't0002', 2)}/{layout.WEIGHTS}", b"cut")
+    with pytest.raises(CheckpointError, match=r"no training of t0001 .* left: .*t0002.* does not match its manifest"):
+        load_winner(runs, "cnn-1")
+
+
+def test_a_chosen_trial_without_a_record_is_said_so(runs: RunStore, finalist: Finalist) -> None:
+    runs.objects.delete(layout.trial_record("cnn-1", "t0001"))
+    with pytest.raises(RecordError, match="sweep cnn-1 has lost the record of trial t0001"):
         load_winner(runs, "cnn-1")
 
 

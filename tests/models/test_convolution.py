@@ -88,6 +88,16 @@ def test_code_with_it_can_be_compiled_as_a_whole():
     torch.testing.assert_close(compiled(images, weight), functional.conv2d(images, weight, padding=1))
 
 
+@pytest.mark.parametrize("settings", [{"model": "deep_cnn", "depth": 2}, {"model": "speed_net"}])
+def test_an_exported_network_takes_any_number_of_images(settings):
+    fixed = {"max_epochs": 1, "optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 0.0, "dropout": 0.0}
+    network = build_model(TrialConfig(**fixed, **settings)).eval()
+    program = torch.export.export(network, (torch.zeros(4, 3, 32, 32),), dynamic_shapes=({0: torch.export.Dim("n")},))
+    images = torch.randn(7, 3, 32, 32)
+
+    torch.testing.assert_close(program.module()(images), network(images))
+
+
 SPEED_NET = {"model": "speed_net", "optimizer": "muon"}
 MODELS = [
     ({"model": "resnet"}, {(256, 8, 8), (512, 4, 4)}),

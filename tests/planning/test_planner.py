@@ -12,7 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from cifar_ray.errors import ConfigurationError
+from cifar_ray.errors import ConfigurationError, RecordError
 from cifar_ray.planning import space_preview
 from cifar_ray.planning.advice import Wish, advise
 from cifar_ray.planning.curve_source import measured
@@ -187,7 +187,7 @@ def test_a_searcher_that_learns_is_planned_with_fewer_at_once() -> None:
     assert tpe.base.wall_s.mean > random.base.wall_s.mean
     assert tpe.base.utilisation.mean < 0.51, "four of eight workers"
     said = " ".join(shown(tpe).split())
-    assert "what tpe learns is not simulated: its trials, at most 4 of 16 at once" in said
+    assert "how tpe chooses is not simulated: its trials, at most 4 of 16 at once" in said
     assert "the sweep can fill 4 workers" in said
     assert "of 16 that random search would sample, no two are the same" in said
     assert "is not simulated" not in shown(random)
@@ -209,8 +209,17 @@ def test_finals_after_cohorts_are_refused() -> None:
     assert "with the finals: 6 trainings" in " ".join(shown(plan).split())
 
 
+def until(epoch: int, finished: FinishedSweep) -> FinishedSweep:
+    """The sweep, as if no trial had trained longer."""
+    return replace(
+        finished,
+        trials=[replace(each, num_epochs=min(each.num_epochs, epoch)) for each in finished.trials],
+        metrics=[line for line in finished.metrics if line.epoch <= epoch],
+    )
+
+
 def test_a_sweep_of_which_no_trial_reached_the_end_is_planned_from_and_not_replayed(cohort: FinishedSweep) -> None:
-    cut = replace(cohort, metrics=[line for line in cohort.metrics if line.epoch <= 16])
+    cut = until(16, cohort)
     for sweep, is_checked in ((cohort, True), (cut, False)):
         plan = make(get_study("cnn").with_budget(max_epochs=8), [sweep], **FEW)
         assert (plan.replayed is not None) == is_checked
@@ -337,6 +346,12 @@ def test_failed_trials_have_no_curve_and_diverged_ones_end_where_they_did(cohort
     assert diverged.accuracies == pytest.approx([0.3734])
 
 
+@pytest.mark.parametrize("num_lines", [1, -1])
+def test_metrics_that_were_cut_at_the_end_of_a_line_are_refused(alone: FinishedSweep, num_lines: int) -> None:
+    with pytest.raises(RecordError, match=r"f23b/metrics\.jsonl: not each epoch of t\d+ once, from 1 to \d+\n"):
+        replace(alone, metrics=alone.metrics[:num_lines]).curves()
+
+
 def test_what_comes_once_is_no_part_of_a_trials_pace(alone: FinishedSweep) -> None:
     """A first epoch waits for compilation, where later ones are short; one that is the shortest stays."""
 
@@ -351,7 +366,7 @@ def test_what_comes_once_is_no_part_of_a_trials_pace(alone: FinishedSweep) -> No
         first = 1.0 if trial.trial_id == "t0000" else 2.0
         assert each.epoch_s == pytest.approx((first + sum(later)) / num)
     # nothing to compare with
-    short = replace(alone, metrics=[each for each in alone.metrics if each.epoch == 1])
+    short = until(1, alone)
     assert {each.epoch_s for each in short.curves()} == {each.seconds for each in short.metrics}
 
 

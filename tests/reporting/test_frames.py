@@ -164,3 +164,14 @@ def test_a_place_that_cannot_be_written_is_told(real: SweepFrames, tmp_path: Pat
 def test_a_spreadsheet_computes_no_name_of_a_setting(real: SweepFrames, tmp_path: Path) -> None:
     export_frames(replace(real, trials=real.trials.assign(**{"=1+1": -0.5})), tmp_path, "csv")
     assert set(pd.read_csv(tmp_path / "trials.csv")["'=1+1"]) == {-0.5}
+
+
+def test_a_store_is_not_exported_into_itself(runs: RunStore, sweep_record: SweepRecord, tmp_path: Path) -> None:
+    """Its own record would be written again, whoever is at work on it."""
+    runs.create_sweep(sweep_record)
+    (tmp_path / "link").symlink_to(runs.objects.uri)
+    for folder in (runs.objects.uri, str(tmp_path / "link")):
+        arguments = ["results", "export", "cnn-1", "--format", "csv", "--to", folder, "--storage", runs.objects.uri]
+        done = CliRunner().invoke(main, arguments)
+        assert (done.exit_code, "is the store itself" in done.output) == (2, True), done.output
+    assert runs.objects.keys() == ["cnn-1/sweep.json"]

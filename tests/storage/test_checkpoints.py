@@ -108,6 +108,15 @@ def test_a_manifest_of_another_format_or_epoch_is_refused(
         store.load(3)
 
 
+def test_an_accuracy_that_is_no_share_is_of_a_damaged_manifest(store: CheckpointStore, objects: ObjectStore) -> None:
+    """The store would refuse it in test scores, once the test set has been opened."""
+    manifest = json.loads(objects.read(key(3, layout.MANIFEST)))
+    objects.write(key(3, layout.MANIFEST), json.dumps(manifest | {"validation_accuracy": 7.0}).encode())
+    passed_over: list[str] = []
+    assert store.load_best(passed_over.append) == checkpoint(2, 0.5)
+    assert "epoch-0003: the manifest is damaged: Manifest.validation_accuracy" in passed_over[0]
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),

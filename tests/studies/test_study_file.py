@@ -131,6 +131,16 @@ BUDGET = "[budget]\nnum_trials = 4\nmax_epochs = 3\n"
         ("num_trials", "zzz = 3\nnum_trials", "budget.zzz: Unexpected", "there are grace_period, max_epochs, num_"),
         ("title", "names = 1\ntitle", "names: Unexpected", "correct it: "),
         ('"Mine"', "3", "title: Input should be a valid string, not 3", ""),
+        ("title", "cpus_per_trial = 2\ntitle", "cpus_per_trial: Unexpected", "of the command, --cpus-per-trial"),
+        ("num_trials", "trials = 3\nnum_trials", "budget.trials: Unexpected", "did you mean num_trials?"),
+        (
+            'model = "classic_cnn"',
+            'model = "deep_cnn"',
+            "depth is 18",
+            "one of 2, 4, 6, 8 of a deep_cnn; left out, it is",
+        ),
+        ("weight_decay = 0", f"weight_decay = {2**53 + 1}", "weight_decay is 9", "must be 2^53 or less, if whole"),
+        ("dropout = [0.0", f"bias_rate = [1, {2**53 + 1}]\ndropout = [0.0", "bias_rate is 9", "2^53 or less"),
         ('optimizer = "sgd"', 'optimizer = "sdg"', "optimizer: Input should be .* or 'muon', not 'sdg'", ""),
         ('"Mine"', f"[{'9' * 500}]", r"title: Input should be a valid string, not \[9{9,30}\.\.\.9{9,30}\]$", ""),
     ],
@@ -252,6 +262,9 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(ConfigurationError, match=says):
             read_study(path)
+    with pytest.raises(ConfigurationError) as refused:
+        parse_study("-mine", OWN)
+    assert "no dash first" in str(refused.value.hint)
     with pytest.raises(ConfigurationError, match="No such file"):
         read_study(tmp_path / "none.toml")
 

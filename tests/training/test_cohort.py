@@ -292,6 +292,18 @@ def test_members_come_and_go_at_epochs_of_their_own(runs: RunStore, training_dat
     assert late.data_pass == 3
 
 
+def test_images_are_kept_only_for_batch_sizes_that_train(runs: RunStore, training_data: TrainingData) -> None:
+    """On an accelerator those of each size are a copy."""
+    cohort = Cohort(training_data, data_seed=0)
+    cohort.add(make_trial(runs, "t0000"))
+    cohort.add(make_trial(runs, "t0001", batch_size=32))
+    cohort.train_epoch(["t0000", "t0001"])
+    assert {size for size, _ in cohort._feeds} == {16, 32}
+    cohort.remove("t0000")
+    cohort.train_epoch(["t0001"])
+    assert {size for size, _ in cohort._feeds} == {32}
+
+
 def test_a_cohort_goes_on_from_checkpoints(runs: RunStore, training_data: TrainingData) -> None:
     undisturbed = Cohort(training_data, data_seed=0)
     broken_off = Cohort(training_data, data_seed=0)

@@ -14,6 +14,7 @@ from cifar_ray.capacity import NodeKind
 from cifar_ray.data.sources import load_images
 from cifar_ray.data.split import split
 from cifar_ray.errors import ConfigurationError
+from cifar_ray.finals import Finalist, Finals, Retraining
 from cifar_ray.provenance import now
 from cifar_ray.records import SweepResult, TrialRecord
 from cifar_ray.settings import read_settings
@@ -203,3 +204,20 @@ def test_cores_that_stand_idle_are_named(
     said = capsys.readouterr().out
     assert ("cores stand idle" in said) == (says is not None)
     assert says is None or says in said
+
+
+def test_the_best_of_a_search_is_not_called_the_winner_where_finals_chose(
+    sweep_result: SweepResult, trial_record: TrialRecord, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained = Retraining(trial_id="t0000", seed=1, outcome="completed", best_epoch=2, best_validation_accuracy=0.5)
+    chosen = Finalist(trial_id="t0001", searched_accuracy=0.4, retrainings=(trained,))
+    finals = Finals(finalists=(chosen,), num_epochs=2, accelerator_seconds=0.0)
+    for result in (
+        replace(sweep_result, winner=trial_record),
+        replace(sweep_result, winner=trial_record, finals=finals),
+    ):
+        command._say_result(result, "a store", SweepOptions(storage="a store"))
+        said = capsys.readouterr().out
+        assert said.endswith(", `python jobs/evaluate_best.py cnn-1 --storage 'a store'`\n")
+        assert ("\nwinner t0000: " in said) == (result.finals is None)
+        assert ("\nbest of the search t0000: " in said) == ("\nfinals: t0001 wins" in said) == bool(result.finals)

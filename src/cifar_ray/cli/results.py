@@ -153,6 +153,8 @@ def export(sweep: str | None, kind: ExportFormat, folder: Path, storage: str | N
     from cifar_ray.reporting.frames import export_frames, read_frames  # noqa: PLC0415
 
     runs = connect_runs(storage)
+    if folder.resolve() == Path(runs.objects.uri).resolve():
+        raise ConfigurationError(f"--to {folder} is the store itself", "take another folder")
     sweep = sweep or _newest(runs)
     for path in export_frames(read_frames(runs, sweep), folder / sweep, kind):
         click.echo(str(path))

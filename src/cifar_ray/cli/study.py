@@ -20,7 +20,10 @@ def study() -> None:
 
 @study.command("list")
 def list_studies() -> None:
-    """List the studies: the package's, and your own in jobs/*.toml."""
+    """List the studies: the package's, and your own in jobs/*.toml.
+
+    A file there defines a study by its search space, fixed settings and budget: docs/extending.md has an example.
+    """
     files = own_studies()
     found = list(STUDIES.values())
     broken: list[ConfigurationError] = []
@@ -41,7 +44,10 @@ def list_studies() -> None:
 )
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of those samples; needs --sample.")
 def show(name: str, sample: int, seed: int) -> None:
-    """Show a study's space, budget and published result."""
+    """Show a study's space, budget and published result.
+
+    STUDY is one of the package's, or your own, defined by a file jobs/STUDY.toml: docs/extending.md has an example.
+    """
     chosen = get_study(name, own_studies())
     console = Console()
     console.print(study_renderable(chosen))

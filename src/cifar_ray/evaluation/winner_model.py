@@ -6,7 +6,7 @@ from os import PathLike
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from cifar_ray.cifar10 import SIZE
 from cifar_ray.data.packing import pack
@@ -32,11 +32,12 @@ class WinnerModel:
         self.mean, self.standard_deviation = dataset.mean, dataset.standard_deviation
         """Of each channel (RGB) of images in [0, 1], to normalise by."""
 
-    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    def predict(self, images: ArrayLike) -> NDArray[np.float64]:
         """Class probabilities, (N, classes), of RGB images (N, 3, 32, 32) that are not normalised.
 
         ConfigurationError for images of another shape or type.
         """
+        images = np.asarray(images)
         if images.dtype != np.uint8 or images.shape[1:] != (3, SIZE, SIZE):
             raise ConfigurationError(
                 f"images are {images.dtype} {images.shape}", f"give them as uint8 (N, 3, {SIZE}, {SIZE})"

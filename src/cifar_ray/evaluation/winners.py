@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from cifar_ray.errors import CheckpointError, ConfigurationError, StorageError
+from cifar_ray.errors import CheckpointError, ConfigurationError, RecordError, StorageError
 from cifar_ray.finals import Finalist, Retraining
 from cifar_ray.records import EpochMetrics, SweepRecord, TrialRecord
 from cifar_ray.storage import layout
@@ -15,8 +15,8 @@ from cifar_ray.storage.runs import RunStore
 logger = logging.getLogger(__name__)
 
 _NO_WEIGHTS = (
-    "a copy has weights where `cifar-ray results pull` was told --checkpoints; if they are gone from the store, train "
-    "again: `cifar-ray job submit STUDY --best-of SWEEP`"
+    "a copy has weights where `cifar-ray results pull` was told --checkpoints; if the store's are gone or damaged, "
+    "train again: `cifar-ray job submit STUDY --best-of SWEEP`"
 )
 
 
@@ -61,8 +61,9 @@ def load_winner(runs: RunStore, sweep_id: str) -> Winner:
     """The winner of a finished sweep.
 
     A damaged checkpoint is refused: the trial's intact one of the next best validation accuracy takes its place, and
-    `remarks` say so. CheckpointError where none is intact. ConfigurationError for a sweep that is unfinished or has no
-    winner, and for finals, which are not scored by themselves: the test set would be opened twice for one sweep.
+    `remarks` say so. CheckpointError where none is intact, RecordError where the finals' winner has no record left.
+    ConfigurationError for a sweep that is unfinished or has no winner, and for finals, which are not scored by
+    themselves: the test set would be opened twice for one sweep.
     """
     sweep = runs.sweep(sweep_id)
     if sweep.parent:
@@ -80,12 +81,12 @@ def load_winner(runs: RunStore, sweep_id: str) -> Winner:
     if result.finals and (finalist := result.finals.winner):
         return _load_finalist(runs, sweep, finalist)
     trial = result.winner
-    remarks = ["no training of its finals can be scored: this is the sweep's own best"] if result.finals else []
+    remarks: list[str] = []
     checkpoint = _load_best(runs, sweep_id, trial, remarks)
     if checkpoint is None:
-        raise CheckpointError(
-            f"trial {trial.trial_id} of sweep {sweep_id} has no complete checkpoint left", _NO_WEIGHTS
-        )
+        raise _no_weights(f"trial {trial.trial_id} of sweep {sweep_id} has no complete checkpoint left", remarks)
+    if result.finals:
+        remarks.insert(0, "no training of its finals can be scored: this is the sweep's own best")
     return Winner(
         sweep=sweep,
         trial=trial,
@@ -102,13 +103,15 @@ def _load_finalist(runs: RunStore, sweep: SweepRecord, finalist: Finalist) -> Wi
     found = [(each, _load_best(nested, finals_id, each, remarks)) for each in ranked if each.best_epoch is not None]
     whole = tuple((each, checkpoint) for each, checkpoint in found if checkpoint is not None)
     if not whole:
-        raise CheckpointError(
-            f"no training of {finalist.trial_id} of {finals_id} has a complete checkpoint left", _NO_WEIGHTS
-        )
+        raise _no_weights(f"no training of {finalist.trial_id} of {finals_id} has a complete checkpoint left", remarks)
     if len(whole) < len(ranked):
         remarks.append(f"{len(whole)} of {len(ranked)} trainings of {finalist.trial_id} could be scored")
     scored, checkpoint = whole[0]
-    (trial,) = (each for each in runs.trials(sweep.sweep_id) if each.trial_id == finalist.trial_id)
+    trial = next((each for each in runs.trials(sweep.sweep_id) if each.trial_id == finalist.trial_id), None)
+    if trial is None:
+        raise RecordError(
+            f"sweep {sweep.sweep_id} has lost the record of trial {finalist.trial_id}", "take another sweep"
+        )
     return Winner(
         sweep=sweep,
         trial=trial,
@@ -132,6 +135,11 @@ def _load_best(runs: RunStore, sweep_id: str, trial: TrialRecord | Retraining, r
             f"have {100 * found:.2f} % on validation; by {100 * recorded:.2f} % it was chosen"
         )
     return checkpoint
+
+
+def _no_weights(what: str, remarks: list[str]) -> CheckpointError:
+    """With what is wrong with the first damaged checkpoint, if one is left."""
+    return CheckpointError(": ".join([what, *remarks[:1]]), _NO_WEIGHTS)
 
 
 def _metrics(runs: RunStore, sweep_id: str, trial_id: str) -> tuple[EpochMetrics, ...]:

@@ -31,8 +31,9 @@ def convolution(images: Tensor, weight: Tensor, bias: Tensor | None = None) -> T
     Takes (N, C, H, W). oneDNN fills AMX's tiles with pixels of one row, so that short rows leave them nearly empty. So
     up to 16 small images are joined side by side first, each followed by a column of zeros (docs/performance.md).
     """
-    num_in_row = math.gcd(len(images), MAX_IN_ROW)
-    if num_in_row == 1 or not len(images) or not _is_faster_joined(images, weight):
+    # their number comes last: of a program that is exported it is not known yet
+    num_in_row = math.gcd(len(images), MAX_IN_ROW) if _is_faster_joined(images, weight) and len(images) else 1
+    if num_in_row == 1:
         return functional.conv2d(images, weight, bias, padding=1)
     _, num_channels, height, width = images.shape
     rows = images.permute(0, 2, 3, 1).reshape(-1, num_in_row, height, width, num_channels).transpose(1, 2)

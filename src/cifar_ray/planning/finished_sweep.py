@@ -59,11 +59,15 @@ class FinishedSweep:
         places = {trial_id: place for place, trial_id in enumerate(lines)} if self.sweep.is_cohort else {}
         found = []
         for trial in sorted(self.trials, key=lambda each: places.get(each.trial_id, 0)):
-            if trial.outcome == "failed" or not (own := lines[trial.trial_id]):
+            if trial.outcome == "failed":
                 continue
-            if [line.epoch for line in own] != [*range(1, len(own) + 1)]:
+            own = lines[trial.trial_id]
+            if [line.epoch for line in own] != [*range(1, trial.num_epochs + 1)]:
                 where = layout.metrics(self.sweep.sweep_id)
-                raise RecordError(f"{where}: not each epoch of {trial.trial_id} once, from the first", DAMAGED)
+                what = f"not each epoch of {trial.trial_id} once, from 1 to {trial.num_epochs}"
+                raise RecordError(f"{where}: {what}", DAMAGED)
+            if not own:
+                continue
             first_s, *later_s = (line.seconds for line in own)
             found.append(
                 TrialCurve(

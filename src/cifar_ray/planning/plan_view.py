@@ -137,7 +137,7 @@ def cautions(plan: Plan) -> Iterator[str]:
         yield f"only {num_curves:,} curves: more trials repeat them, and are hardly better than their best"
     if plan.study.searcher != "random":
         yield (
-            f"what {plan.study.searcher} learns is not simulated: its trials, at most {plan.study.trials_at_once} of "
+            f"how {plan.study.searcher} chooses is not simulated: its trials, at most {plan.study.trials_at_once} of "
             f"{plan.study.budget.num_trials} at once, are drawn as random search would"
         )
 

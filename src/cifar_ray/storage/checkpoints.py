@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cifar_ray.errors import CheckpointError, ObjectNotFoundError, RecordError
-from cifar_ray.json_record import Record
+from cifar_ray.json_record import Record, Share
 from cifar_ray.storage import layout
 from cifar_ray.storage.object_store import ObjectStore
 
@@ -43,7 +43,7 @@ class Manifest(Record):
     format: int
     trial_id: str
     epoch: int
-    validation_accuracy: float
+    validation_accuracy: Share
     config: Mapping[str, Any]
     files: Mapping[str, FileDigest]
 

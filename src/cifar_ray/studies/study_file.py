@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from cifar_ray.errors import ConfigurationError, UnknownNameError
+from cifar_ray.studies.options import SweepOptions
 from cifar_ray.studies.space import Choice, Range, sample_space
 from cifar_ray.studies.study import NAME, SETTINGS, Budget, Study
 from cifar_ray.studies.trial_config import TrialConfig, check_effects
@@ -23,6 +24,11 @@ _MAX_BYTES = 65_536
 _NOT_IN_FILES = ("name", "published", "definition")
 _PLACES: Mapping[type[Study | Budget], str] = {Study: "above the first table", Budget: "in the table [budget]"}
 """Where a file has the fields of each."""
+_OF_COMMANDS = {each.name for each in fields(SweepOptions)} - {
+    "trials",
+    *(each.name for owner in _PLACES for each in fields(owner)),
+}
+"""Options that no study has; of `trials` it has num_trials."""
 _NUM_DRAWS = 64
 """Configurations that are drawn to see whether they are valid, besides one with each value or bound of each setting."""
 _FEW = 8
@@ -58,7 +64,8 @@ def parse_study(name: str, text: str) -> Study:
 
     if not NAME.fullmatch(name):
         raise ConfigurationError(
-            f"{name!r} is no name of a study", "take at most 38 lower-case letters, digits and dashes"
+            f"{name!r} is no name of a study",
+            "take at most 38 lower-case letters, digits and dashes, and no dash first",
         )
     try:
         written = tomllib.loads(text)
@@ -74,11 +81,14 @@ def parse_study(name: str, text: str) -> Study:
         study: Study = TypeAdapter(Study).validate_json(
             to_json({**written, **tables, "name": name, "definition": text}), strict=True
         )
-        configs = TypeAdapter(list[TrialConfig]).validate_json(to_json(_draw(study)), strict=True)
+        drawn = _draw(study)
+        configs = TypeAdapter(list[TrialConfig]).validate_json(to_json(drawn), strict=True)
     except ValidationError as error:
         raise _explained(error.errors(include_url=False)[0]) from error
     except ValueError as error:  # such as a number of thousands of digits, or lists within lists by the hundred
         raise ConfigurationError(f"it cannot be read: {error}") from error
+    for each in drawn:
+        TrialConfig.from_dict(each)  # as records are read: a whole number may be too great for a float
     # without bounds: at its own, such as 0, a range that has no effect may be what the network asks for
     num_bounds = sum(len(domain.ends) for domain in study.space.values() if isinstance(domain, Range))
     check_effects(configs[: len(configs) - num_bounds], [*study.space, *study.fixed])
@@ -96,6 +106,9 @@ def _explained(error: ErrorDetails) -> ConfigurationError:
         place = "in [fixed], or search it in [space]" if is_of_trial else _PLACES[owner]
         return ConfigurationError(what, "write it as a table, [budget]" if name == "budget" else f"write it {place}")
     if error["type"] == "unexpected_keyword_argument":
+        if name in _OF_COMMANDS:
+            flag = "--" + name.replace("_", "-")
+            return ConfigurationError(what, f"leave it out: it is an option of the command, {flag}")
         known = {each.name for each in fields(owner)} - set(_NOT_IN_FILES)
         return ConfigurationError(
             what, f"leave it out, or correct it: {UnknownNameError.of('field', name, known).hint}"

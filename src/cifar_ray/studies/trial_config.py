@@ -143,8 +143,9 @@ class TrialConfig:
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
             _check_choice(name, getattr(self, name), allowed)
-        if self.model in DEPTHS:
-            _check_choice("depth", self.depth, tuple(DEPTHS[self.model]))
+        if depths := DEPTHS.get(self.model):
+            listed = ", ".join(map(str, depths))
+            _check(self.depth in depths, "depth", self.depth, f"one of {listed} of a {self.model}; left out, it is 18")
         _check(1 <= self.max_epochs <= MAX_EPOCHS, "max_epochs", self.max_epochs, f"in [1, {MAX_EPOCHS}]")
         _check(2 <= self.batch_size <= 50_000, "batch_size", self.batch_size, "in [2, 50000]")
         _check(0 < self.learning_rate < float("inf"), "learning_rate", self.learning_rate, "above 0")
@@ -215,7 +216,8 @@ class TrialConfig:
             # a bool is an int, too
             if (kind := _KINDS[name]) in (bool, int, float):
                 is_kind = type(value) is kind or (kind is float and type(value) is int and abs(value) <= _MAX_WHOLE)
-                _check(is_kind, name, value, _WANTED[kind])
+                is_whole = kind is float and type(value) is int
+                _check(is_kind, name, value, "2^53 or less, if whole" if is_whole else _WANTED[kind])
         try:
             return cls(**values)
         except TypeError as error:

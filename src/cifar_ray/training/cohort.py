@@ -87,8 +87,12 @@ class Cohort:
         if not learners:
             return []
         self._data_pass = 1 + max(self._data_pass, *(learner.data_pass for learner in learners))
-        for feed in list(self._feeds.values()):
+        feeds = {_shape(learner)[:2]: self._feed(learner.trial.config) for learner in learners}
+        for feed in feeds.values():
             feed.set_epoch(self._data_pass)
+        with self._feeding:
+            # others would keep the images on an accelerator once more, for no member of this pass
+            self._feeds = feeds
         try:
             metrics = self._make_pass(learners)
         except RuntimeError as error:

@@ -258,11 +258,15 @@ def _say_result(result: SweepResult, storage: str, options: SweepOptions) -> Non
             f"no trial of sweep {result.sweep_id} finished an epoch with a finite loss",
             f"see the errors in {storage}/{result.sweep_id}/trials/*/trial.json",
         )
+    best = "best of the search" if result.finals else "winner"
     click.echo(
-        f"winner {winner.trial_id}: validation accuracy {100 * winner.best_validation_accuracy:.2f} % "
+        f"{best} {winner.trial_id}: validation accuracy {100 * winner.best_validation_accuracy:.2f} % "
         f"after epoch {winner.best_epoch}; results in {storage}/{result.sweep_id}"
     )
     if result.finals:
         click.echo(describe(result.finals))
-    store = f" --storage {shlex.quote(options.storage)}" if options.storage else ""
-    click.echo(f"next: `cifar-ray job submit evaluate {result.sweep_id}{store}` scores it once on the test set")
+    sweep = result.sweep_id + (f" --storage {shlex.quote(options.storage)}" if options.storage else "")
+    click.echo(
+        f"next: `cifar-ray job submit evaluate {sweep}` scores it once on the test set; without a cluster, "
+        f"`python jobs/evaluate_best.py {sweep}`"
+    )

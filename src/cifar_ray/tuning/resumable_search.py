@@ -50,6 +50,9 @@ class ResumableSearch(Searcher):
         self._given[trial_id] = record
         return assign(record.trial_id, record.config, record.parent)
 
+    def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
+        """Does nothing, where Ray Tune's own raises; a searcher that learns from its trials overrides it."""
+
     def save(self, checkpoint_path: str) -> None:
         """Does nothing: the records hold the state."""
 
