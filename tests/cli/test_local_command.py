@@ -282,6 +282,17 @@ def test_a_job_of_the_local_cluster_reads_the_data_of_the_shell_that_submits_it(
     assert not any("--data" in spec.entrypoint for spec in submitted)
 
 
+def test_the_shells_data_are_checked_where_the_job_takes_them(
+    submitted: list[JobSpec], monkeypatch: pytest.MonkeyPatch, is_local: bool
+) -> None:
+    monkeypatch.setenv("CIFAR_RAY_DATA", "nope")
+    refused = CliRunner().invoke(main, ["job", "submit", "cnn", "--no-wait"])
+    assert ("CIFAR_RAY_DATA: data 'nope' is no source" in refused.output) == is_local
+    for arguments in (["evaluate"], ["cnn", "--data", "shapes"], ["cnn", "--sweep-id", "cnn-1", "--resume"]):
+        done = CliRunner().invoke(main, ["job", "submit", *arguments, "--no-wait"])
+        assert done.exit_code == 0, done.output
+
+
 def test_the_best_of_no_sweep_is_refused_before_it_takes_a_sweep_id(
     submitted: list[JobSpec], tmp_path: Path, is_local: bool
 ) -> None:

@@ -15,6 +15,7 @@ OPERATOR = Peer(labels={"app.kubernetes.io/component": "kuberay-operator"}, name
 PROMETHEUS = Peer(labels={"app": "prometheus"}, namespace="monitoring")
 MINIO = Peer(labels={"app": "minio"}, namespace="minio", address="10.0.0.9")
 METADATA = Peer(address="169.254.169.254")
+METADATA_V6 = Peer(address="fd00:ec2::254")
 DNS = Peer(labels={"k8s-app": "kube-dns"}, namespace="kube-system", address="10.0.0.10")
 
 BASE = STORE | EVERY_STUDY
@@ -36,6 +37,7 @@ def _peers(manifests: list[Json]) -> dict[str, Peer]:
         "minio": MINIO,
         "dns": DNS,
         "metadata": METADATA,
+        "metadata by IPv6": METADATA_V6,
     }
 
 
@@ -87,6 +89,7 @@ def test_is_let_through(chart: Chart, values: dict[str, Any], source: str, targe
         (BASE, "worker", "outside", 6443),
         (BASE, "worker", "outside", 80),
         (PLAIN, "worker", "metadata", 80),
+        (PLAIN, "worker", "metadata by IPv6", 80),
         (PLAIN, "submitter", "metadata", 80),
         (BASE, "stranger", "submitter", 8265),
         (MONITORED, "stranger", "worker", 8080),

@@ -131,8 +131,8 @@ def test_a_store_that_takes_no_report_hides_no_scores_and_no_failure(
     assert "report: " not in done.stdout
     assert done.stderr == (
         "error: no room\nerror: trial t0000 of sweep a-1 has no complete checkpoint left\n"
-        "hint: a copy has weights where `cifar-ray results pull` was told --checkpoints; if they are gone from the "
-        "store, train again: `cifar-ray job submit STUDY --best-of SWEEP`\n"
+        "hint: a copy has weights where `cifar-ray results pull` was told --checkpoints; if the store's are gone or "
+        "damaged, train again: `cifar-ray job submit STUDY --best-of SWEEP`\n"
     )
 
 

@@ -25,10 +25,10 @@ def test_the_local_cluster_reads_the_data_of_the_shell_that_submits_and_no_other
     state = StateFolder(home=read_settings().home / LOCAL_FOLDER)
     state.prepare()
     state.write(cluster)
-    monkeypatch.setenv("CIFAR_RAY_DATA", "cifar100")
+    monkeypatch.setenv("CIFAR_RAY_DATA", "/no/such/images")
     refused = run("job", "submit", "cnn")
     assert "submitted cnn-" in refused.output
-    assert "data 'cifar100' is no source and no folder" in refused.output
+    assert "there is no folder /no/such/images where the job runs" in refused.output
     monkeypatch.setenv("CIFAR_RAY_DATA", "s3://mine/cifar10")
     for options in ([], ["--data", "s3://mine/x"], ["--data", "shapes:500", "--storage", "s3://mine/x"]):
         refused = run("job", "submit", "cnn", *options)

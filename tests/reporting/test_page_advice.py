@@ -209,3 +209,6 @@ def test_sweeps_that_differ_in_their_seed_have_a_mean(
     assert "Over seeds" in said
     # 65.08, 64.08 and 63.08: t of two degrees of freedom is 4.30
     assert "seeds 0-2\t64.08\t61.60 to 66.56" in said
+    for seed in (1, 2):
+        copied.write_test_scores(replace(found, sweep_id=f"cnn-seed-{seed}"))
+    assert "seeds 0-2\t65.08\t–" in said_of(page, copied, f"compare/{REAL},cnn-seed-1", tmp_path), "no spread is told"

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from cifar_ray.errors import ConfigurationError, StoreUnavailableError
-from cifar_ray.records import SweepRecord, TrialRecord
+from cifar_ray.records import SweepRecord, SweepResult, TrialRecord
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.storage.pulling import pull_sweep
 from cifar_ray.storage.runs import RunStore
@@ -84,3 +84,16 @@ def test_a_copy_is_renewed_but_takes_no_other_sweep_of_its_id(
     with pytest.raises(ConfigurationError, match="copy has another sweep cnn-1, begun at 20"):
         pull_sweep(runs, "cnn-1", tmp_path / "copy")
     assert copies.sweep("cnn-1") == sweep_record
+
+
+def test_the_copy_of_a_sweep_that_was_given_more_trials_has_no_former_winner(
+    runs: RunStore, sweep_record: SweepRecord, sweep_result: SweepResult, tmp_path: Path
+) -> None:
+    runs.create_sweep(sweep_record)
+    runs.write_result(sweep_result)
+    copied = RunStore(FolderStore(tmp_path / "copy"))
+    pull_sweep(runs, "cnn-1", tmp_path / "copy", with_checkpoints=False)
+    assert copied.result("cnn-1") == sweep_result
+    runs.add_trials("cnn-1", sweep_record.num_trials + 1)
+    pull_sweep(runs, "cnn-1", tmp_path / "copy", with_checkpoints=False)
+    assert (copied.result("cnn-1"), copied.sweep("cnn-1").num_trials) == (None, sweep_record.num_trials + 1)

@@ -5,7 +5,7 @@ import pytest
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from cifar_ray.errors import CifarRayError, ConfigurationError, StorageError
+from cifar_ray.errors import CifarRayError, ConfigurationError, CredentialsError, StorageError, StoreUnavailableError
 from cifar_ray.settings import read_settings
 from cifar_ray.storage.folder import FolderStore
 from cifar_ray.tuning import preflight
@@ -67,6 +67,21 @@ def test_a_folder_that_each_node_has_for_itself_is_refused(monkeypatch: pytest.M
     with pytest.raises(StorageError, match=r"from node 10\.0\.0\.2: .* is not the same store on every node"):
         check_from_two_nodes(monkeypatch, tmp_path / "here", tmp_path / "there")
     assert FolderStore(tmp_path).keys() == []
+
+
+@pytest.mark.parametrize("failure", [CredentialsError("no keys", "give some"), StoreUnavailableError("none", "wait")])
+def test_what_keeps_a_node_from_the_store_is_said_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, failure: StorageError
+) -> None:
+    """Whether it may pass is for the job to see."""
+
+    def fail(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(preflight, "check_marker", fail)
+    with pytest.raises(type(failure), match=rf"from node 10\.0\.0\.1: {failure.message}") as caught:
+        check_from_two_nodes(monkeypatch, tmp_path, tmp_path)
+    assert (type(caught.value), caught.value.hint) == (type(failure), failure.hint)
 
 
 @pytest.mark.parametrize(("driver", "node", "is_refused"), [("a1", "b2", True), ("a1", "a1", False), ("a1", "", False)])

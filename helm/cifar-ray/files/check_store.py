@@ -1,6 +1,6 @@
 """Checks that the pod's object store takes, gives back and removes an object."""
 
-from cifar_ray.errors import CifarRayError
+from cifar_ray.errors import CifarRayError, CredentialsError, StoreUnavailableError
 from cifar_ray.settings import read_settings
 from cifar_ray.storage.object_store import open_store
 from cifar_ray.storage.patient_store import PatientStore
@@ -13,8 +13,14 @@ if __name__ == "__main__":
     settings = read_settings()
     if settings.storage is None:
         raise SystemExit("CIFAR_RAY_STORAGE is not set")
+    store = open_store(settings.storage, settings.s3)
     try:
-        check_write_read_delete(PatientStore(open_store(settings.storage, settings.s3), PATIENCE_S))
+        try:
+            check_write_read_delete(store)
+        except StoreUnavailableError as error:
+            if isinstance(error, CredentialsError):
+                raise
+            check_write_read_delete(PatientStore(store, PATIENCE_S))
     except CifarRayError as error:
         raise SystemExit(str(error)) from error
     print(f"{settings.storage} takes, gives back and removes an object")

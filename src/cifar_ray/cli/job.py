@@ -201,6 +201,7 @@ def _for_local_cluster(spec: JobSpec, study: Study | None, options: SweepOptions
     taken = {"--data": options.data, "--storage": options.storage}
     if is_new and options.data is None:
         taken["CIFAR_RAY_DATA"] = own
+        _check_source("CIFAR_RAY_DATA", settings.data)
     for name, uri in taken.items():
         if uri and uri.startswith("s3://"):
             try:
@@ -221,14 +222,20 @@ def with_absolute_folders(options: SweepOptions) -> SweepOptions:
     return replace(
         options,
         # before they look like any other folder's path
-        data=_absolute_data("--data", check_no_user("--data", options.data)),
+        data=_absolute_data("--data", _check_source("--data", check_no_user("--data", options.data))),
         storage=_absolute("--storage", check_no_user("--storage", options.storage)),
     )
 
 
+def _check_source(name: str, value: str | None) -> str | None:
+    try:
+        check_source(value or "auto")
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{name}: {error.message}", error.hint) from error
+    return value
+
+
 def _absolute_data(name: str, value: str | None) -> str | None:
-    if value:
-        check_source(value)
     return value if value and is_data_word(value) else _absolute(name, value)
 
 

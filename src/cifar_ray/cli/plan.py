@@ -27,6 +27,7 @@ from cifar_ray.studies.study import Searcher
 
 if TYPE_CHECKING:
     from cifar_ray.planning.finished_sweep import FinishedSweep
+    from cifar_ray.planning.plan import Plan
     from cifar_ray.planning.planner import Request
 
 
@@ -173,27 +174,32 @@ def plan(study: str, figure: Path, is_json: bool, storage: str | None, sweeps: t
         check_figure(figure)
     request = _request(study, **asked)
     # Ray takes two seconds to load
-    from cifar_ray.planning.plan_command import plan_command  # noqa: PLC0415
-    from cifar_ray.planning.plan_document import plan_document  # noqa: PLC0415
-    from cifar_ray.planning.plan_view import plan_renderable  # noqa: PLC0415
     from cifar_ray.planning.planner import make_plan  # noqa: PLC0415
 
     prices = _prices(request.accelerator, is_spot=request.is_spot)
     finished = list(_finished(sweeps, storage, request.study))
     with _watching() as watch:
         made = make_plan(request, finished, prices, watch)
+    _show(made, figure if is_drawn else None, is_json=is_json)
+
+
+def _show(plan: Plan, figure: Path | None, *, is_json: bool) -> None:
+    from cifar_ray.planning.plan_command import plan_command  # noqa: PLC0415
+    from cifar_ray.planning.plan_document import plan_document  # noqa: PLC0415
+    from cifar_ray.planning.plan_view import plan_renderable  # noqa: PLC0415
+
     if is_json:
-        click.echo(json.dumps(plan_document(made), indent=2))
+        click.echo(json.dumps(plan_document(plan), indent=2))
     else:
-        Console().print(plan_renderable(made))
-    if is_drawn:
+        Console().print(plan_renderable(plan))
+    if figure:
         # matplotlib takes half a second to load: the table comes first
         from cifar_ray.planning.plan_figure import plan_figure  # noqa: PLC0415
 
-        write_figure(figure, plan_figure(made))
+        write_figure(figure, plan_figure(plan))
     if not is_json:
         click.echo(f"figure: {figure}")
-        click.echo(f"next: {plan_command(made)}")
+        click.echo(f"next: {plan_command(plan)}")
 
 
 def _finished(sweeps: Sequence[str], storage: str | None, study: Study) -> Iterator[FinishedSweep]:

@@ -243,16 +243,17 @@ def wait_for_results(runs: RunStore, sweeps: Sequence[str], timeout_s: float, pe
     waiting = dict.fromkeys(sweeps, "not looked at yet")
     has_answered = has_told = False
     while True:
-        failure = _look(runs, waiting, has_answered)
+        num_waiting = len(waiting)
+        failures = _look(runs, waiting, has_answered)
         if not waiting:
             return
-        has_answered = has_answered or failure is None
+        has_answered = has_answered or len(failures) < num_waiting
         left_s = deadline - time.monotonic()
-        if failure and not has_answered:
+        if not has_answered:
             if left_s <= 0:
-                raise failure
+                raise failures[-1]
             if not has_told:
-                click.echo(plain(f"waiting for the store: {failure.message}"), err=True)
+                click.echo(plain(f"waiting for the store: {failures[-1].message}"), err=True)
                 has_told = True
         if left_s <= 0:
             states = "; ".join(f"{sweep}: {state}" for sweep, state in waiting.items())
@@ -263,9 +264,9 @@ def wait_for_results(runs: RunStore, sweeps: Sequence[str], timeout_s: float, pe
         time.sleep(min(period_s, left_s))
 
 
-def _look(runs: RunStore, waiting: dict[str, str], has_answered: bool) -> StorageError | None:
-    """Take out the sweeps that have finished, note the others' states; the last failure that may pass, if any."""
-    failure: StorageError | None = None
+def _look(runs: RunStore, waiting: dict[str, str], has_answered: bool) -> list[StorageError]:
+    """Take out the sweeps that have finished, note the others' states; returns the failures, which may pass."""
+    failures: list[StorageError] = []
     for sweep in list(waiting):
         try:
             if runs.result(sweep) is not None:
@@ -277,8 +278,9 @@ def _look(runs: RunStore, waiting: dict[str, str], has_answered: bool) -> Storag
             is_away = isinstance(error, StoreUnavailableError) and not isinstance(error, CredentialsError)
             if not (has_answered or is_away):
                 raise
-            waiting[sweep], failure = error.message, error
-    return failure
+            waiting[sweep] = error.message
+            failures.append(error)
+    return failures
 
 
 def _newest(runs: RunStore) -> str:

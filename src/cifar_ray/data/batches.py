@@ -146,9 +146,9 @@ def _check_names(store: ObjectStore, key: str) -> None:
 
 def _label_names(content: bytes) -> list[object]:
     names = _column(_ArrayUnpickler(content).load(), "label_names")
-    if not isinstance(names, list):
+    if not isinstance(names, list | tuple):
         raise TypeError("its label_names are no list")
-    return names
+    return [*names]
 
 
 def _read_batch(store: ObjectStore, key: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -32,7 +32,7 @@ class ResidentBatches:
     The order and the augmentation of an epoch depend on the seed and the epoch alone: all trials of a sweep see
     the same, and a resumed trial continues as if it had never stopped. What is left of the images for a last training
     batch is left out where it is one image, which batch norm cannot use, or less than an eighth of a batch: a whole
-    step by so few has cost up to half of the accuracy (docs/methods.md).
+    step by so few has cost up to a third of the accuracy (docs/methods.md).
     """
 
     def __init__(

@@ -17,6 +17,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "study": plan.study.name,
         "curves": plan.source.statement,
         "cautions": [*cautions(plan)],
+        "sample_error": plan.space.sample_error,
         "worker": {"unit": plan.shape.unit, "units": plan.shape.units, "device": plan.device, "market": plan.market},
         "currency": plan.rate.currency if plan.rate else None,
         "setups": [_setup(plan, each) for each in plan.forecasts],

@@ -31,6 +31,10 @@ def pull_sweep(runs: RunStore, sweep_id: str, folder: Path, *, with_checkpoints:
         and key != layout.lease(sweep_id)
     ]
     keys.sort(key=lambda key: key == layout.sweep_record(sweep_id))
+    if layout.result(sweep_id) not in found:
+        # a sweep that has been given more trials: its former winner may not be the one
+        for key in (layout.test_scores(sweep_id), layout.result(sweep_id)):
+            target.delete(key)
     num_files = 0
     for key in keys:
         try:

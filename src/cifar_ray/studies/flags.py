@@ -132,7 +132,7 @@ _FLAGS = (
         is_flag=True,
         help="Continue the sweep of --sweep-id, with the options that it began with, except --accelerator, --keep, "
         "--storage and --time-limit, which belong to each job. Ended trials are not trained again. With more --trials "
-        "than it has, a sweep that is not evaluated yet, finished or not, gets those besides.",
+        "than it has, a sweep gets those besides, finished or not, unless its finals have begun or it is evaluated.",
     ),
     click.option(
         "--start-or-resume",

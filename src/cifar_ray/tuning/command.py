@@ -60,6 +60,9 @@ from cifar_ray.tuning.sweep import SweepPlan
 from cifar_ray.tuning.trackers import check_trackers
 from cifar_ray.wording import counted
 
+STORE_PERIOD_S = 5.0
+"""Between two looks for a store that is not up yet."""
+
 
 def tune_command(study_name: str) -> click.Command:
     """The command of the study's `jobs/tune_*.py`."""
@@ -106,7 +109,7 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
     store = open_store(storage, settings.s3)
     patient = PatientStore(store)
     runs = RunStore(patient)
-    _check_store(store, patient, options)
+    _check_store(store, options)
     with only_driver(store, sweep_id, patient):
         recorded = _find_recorded(runs, sweep_id, study, options, storage)
         study = _as_it_began(study, recorded, options)
@@ -136,15 +139,20 @@ def run_job(study: Study, options: SweepOptions, settings: Settings) -> None:
         _say_result(run_with_finals(plan, runs, click.echo), storage, options)
 
 
-def _check_store(store: ObjectStore, patient: PatientStore, options: SweepOptions) -> None:
+def _check_store(store: ObjectStore, options: SweepOptions) -> None:
     """Whoever submits a job with a mistake in its store is told at once; a job that is retried waits for the store."""
-    try:
-        check_every_node(store)
-    except StoreUnavailableError as error:
-        if not options.start_or_resume or isinstance(error, CredentialsError):
-            raise
-        click.echo(f"the store is tried for {PATIENCE_S / 60:g} minutes: {error.message}")
-        check_every_node(patient)
+    ends_at, has_told = time.monotonic() + PATIENCE_S, False
+    while True:
+        try:
+            return check_every_node(store)
+        except StoreUnavailableError as error:
+            is_for_retries = options.start_or_resume and not isinstance(error, CredentialsError)
+            if not is_for_retries or time.monotonic() > ends_at:
+                raise
+            if not has_told:
+                click.echo(f"the store is tried for {PATIENCE_S / 60:g} minutes: {error.message}")
+                has_told = True
+        time.sleep(STORE_PERIOD_S)
 
 
 def _find_recorded(

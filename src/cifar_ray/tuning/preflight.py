@@ -68,8 +68,7 @@ def _wait_for(node_id: str, address: str, check: ray.ObjectRef) -> None:
             return
         raise StorageError(f"node {address} could not check the store: {first_line(error)}") from error
     if failure is not None:
-        kind = ConfigurationError if isinstance(failure, ConfigurationError) else StorageError
-        raise kind(f"from node {address}: {failure.message}", failure.hint)
+        raise type(failure)(f"from node {address}: {failure.message}", failure.hint)
 
 
 @ray.remote(num_cpus=0, max_retries=1)

@@ -40,7 +40,7 @@ def test_a_job_is_submitted_watched_and_read_through_the_forward(tmp_path: Path)
         command = [sys.executable, "-m", "cifar_ray.cli.main", "job", *arguments, "--release", "sweeps"]
         return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
-    submitted = job("submit", "cnn", "--sweep-id", "through", "--data", "no-such-data", "--storage", str(tmp_path))
+    submitted = job("submit", "cnn", "--sweep-id", "through", "--data", "/no-such-data", "--storage", str(tmp_path))
     assert submitted.returncode == 1, submitted.stderr
     assert "no-such-data" in submitted.stderr
     assert "through FAILED" in " ".join(job("status", "through").stdout.split())

@@ -64,8 +64,10 @@ def test_pods_of_a_removed_worker_group_are_told(kubernetes: FakeKubernetes, api
 
 
 def test_pods_that_wait_beside_the_releases_cluster_are_told(kubernetes: FakeKubernetes, api: KubernetesApi) -> None:
-    """A study's own cluster, a submitter, the embedded store; a submitter that is done waits for nothing."""
-    pods = {name: pod(name, group="a100") for name in ("own-worker", "submitter", "done", "store", "theirs")}
+    """A study's own cluster, a submitter, the embedded store; not a submitter that is done, or waits for sweeps."""
+    pods = {
+        name: pod(name, group="a100") for name in ("own-worker", "submitter", "done", "store", "theirs", "evaluate")
+    }
     for each in pods.values():
         each["metadata"]["labels"] = {"app.kubernetes.io/instance": "sweeps"}
     pods["own-worker"]["metadata"]["labels"] |= {
@@ -74,6 +76,9 @@ def test_pods_that_wait_beside_the_releases_cluster_are_told(kubernetes: FakeKub
     }
     pods["theirs"]["metadata"]["labels"]["app.kubernetes.io/instance"] = "another"
     pods["done"]["status"]["phase"] = "Succeeded"
+    pods["evaluate"]["status"]["initContainerStatuses"] = [
+        {"state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}}
+    ]
     kubernetes.objects[f"{TEAM}/pods"] += pods.values()
     found = status(api)
     assert [each.name for each in found.waiting] == ["own-worker", "submitter", "store"]

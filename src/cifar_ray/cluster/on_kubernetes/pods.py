@@ -23,6 +23,11 @@ def is_ended(pod: Json) -> bool:
     return at(pod, "status", "phase") in ("Succeeded", "Failed")
 
 
+def is_initialising(pod: Json) -> bool:
+    """Whether one of the containers that come before its own runs."""
+    return any(at(each, "state", "running") for each in objects(pod, "status", "initContainerStatuses"))
+
+
 def is_ready(pod: Json) -> bool:
     """Whether all its containers are ready and it is not being deleted."""
     conditions = {each.get("type"): each.get("status") for each in objects(pod, "status", "conditions")}

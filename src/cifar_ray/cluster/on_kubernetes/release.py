@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cifar_ray.cluster.on_kubernetes.api import Json, KubernetesApi, at, objects
-from cifar_ray.cluster.on_kubernetes.pods import is_ended, is_ready, name_of, why_not_ready
+from cifar_ray.cluster.on_kubernetes.pods import is_ended, is_initialising, is_ready, name_of, why_not_ready
 from cifar_ray.errors import ClusterError, ConfigurationError, RefusedError, UnreachableError
 
 if TYPE_CHECKING:
@@ -104,7 +104,9 @@ class Release:
         labels = f"{INSTANCE}={self.name}"
         found = self.api.list_all("api", "v1", "namespaces", self.namespace, "pods", labels=labels)
         mine = self.cluster_name
-        return [pod for pod in found if at(pod, "metadata", "labels", "ray.io/cluster") != mine and not is_ended(pod)]
+        others = [pod for pod in found if at(pod, "metadata", "labels", "ray.io/cluster") != mine]
+        # the evaluation's submitter waits for the sweeps before it begins
+        return [pod for pod in others if not (is_ended(pod) or is_initialising(pod))]
 
     def head_pod(self) -> str:
         """The ready head pod's name; UnreachableError, with the reason, where there is none."""

@@ -23,7 +23,7 @@ const outcomeColour = (outcome) => ink(`outcome-${OUTCOMES.includes(outcome) ? o
 const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 const percent = (value, digits = 2) => (isNumber(value) ? (100 * value).toFixed(digits) : MISSING);
 const percentSign = (value, digits = 2) => (isNumber(value) ? `${percent(value, digits)} %` : MISSING);
-const intervalText = ([low, high], digits = 2) => `${percent(low, digits)} to ${percent(high, digits)}`;
+const intervalText = (interval, digits = 2) => (interval ? interval.map((end) => percent(end, digits)).join(" to ") : MISSING);
 const count = (value) => (isNumber(value) ? value.toLocaleString("en-US") : MISSING);
 const plural = (number, word) => `${count(number)} ${word}${number === 1 ? "" : "s"}`;
 
