@@ -35,7 +35,7 @@ test-image: install  ## take the steps of the Dockerfile in a folder, and try wh
 CHAOS := PYTHONPATH=tests $(BIN)/python -m pytest -p fault_table
 
 # both halves run, whatever the first finds; the second prints the rows of both. 5: ARGS left no test of a half
-chaos: install  ## break processes, nodes, stores and disks in mid-sweep, check the records, print a table of it: 30 to 50 min
+chaos: install  ## break processes, nodes, stores and disks in mid-sweep, check the records, print a table of it: 20 to 50 min
 	@rm -f benchmarks/out/chaos.json
 	@$(CHAOS) -m 'fault and not alone' --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS); first=$$?; \
 	$(CHAOS) -m 'fault and alone' --faults-before benchmarks/out/chaos.json $(ARGS); second=$$?; \
