@@ -218,6 +218,23 @@ def test_the_best_of_a_search_is_not_called_the_winner_where_finals_chose(
     ):
         command._say_result(result, "a store", SweepOptions(storage="a store"))
         said = capsys.readouterr().out
-        assert said.endswith(", `python jobs/evaluate_best.py cnn-1 --storage 'a store'`\n")
         assert ("\nwinner t0000: " in said) == (result.finals is None)
         assert ("\nbest of the search t0000: " in said) == ("\nfinals: t0001 wins" in said) == bool(result.finals)
+
+
+@pytest.mark.parametrize(
+    ("address", "command_line"),
+    [("auto", "cifar-ray job submit evaluate"), (None, "python jobs/evaluate_best.py")],
+)
+def test_the_last_line_says_how_to_score_the_winner_on_what_it_ran_on(
+    address: str | None,
+    command_line: str,
+    sweep_result: SweepResult,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if address:
+        monkeypatch.setenv("RAY_ADDRESS", address)
+    command._say_result(sweep_result, "a store", SweepOptions(storage="a store"))
+    said = capsys.readouterr().out
+    assert said.endswith(f"next: `{command_line} cnn-1 --storage 'a store'` scores it once on the test set\n")

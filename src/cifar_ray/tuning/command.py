@@ -42,7 +42,7 @@ from cifar_ray.studies.options import SweepOptions
 from cifar_ray.studies.study_file import parse_study
 from cifar_ray.studies.trial_config import check_effects
 from cifar_ray.tuning.best_of import read_best
-from cifar_ray.tuning.connecting import connect
+from cifar_ray.tuning.connecting import connect, is_on_cluster
 from cifar_ray.tuning.description import describe_sweep, driver_provenance
 from cifar_ray.tuning.finals import keep_chosen, run_with_finals
 from cifar_ray.tuning.nodes import read_node_kinds
@@ -273,8 +273,6 @@ def _say_result(result: SweepResult, storage: str, options: SweepOptions) -> Non
     )
     if result.finals:
         click.echo(describe(result.finals))
-    sweep = result.sweep_id + (f" --storage {shlex.quote(options.storage)}" if options.storage else "")
-    click.echo(
-        f"next: `cifar-ray job submit evaluate {sweep}` scores it once on the test set; without a cluster, "
-        f"`python jobs/evaluate_best.py {sweep}`"
-    )
+    store = f" --storage {shlex.quote(options.storage)}" if options.storage else ""
+    command = "cifar-ray job submit evaluate" if is_on_cluster() else "python jobs/evaluate_best.py"
+    click.echo(f"next: `{command} {result.sweep_id}{store}` scores it once on the test set")

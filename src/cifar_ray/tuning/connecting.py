@@ -19,6 +19,11 @@ VARIABLES = {
 """Set unless the job's own environment says otherwise."""
 
 
+def is_on_cluster() -> bool:
+    """Whether a cluster was named to this job, as Ray's Jobs API does; else it may have started Ray for itself."""
+    return "RAY_ADDRESS" in os.environ
+
+
 def connect() -> None:
     """Connect to the cluster that this job runs on; whatever its node's locale, the job can then print anything."""
     replace_unknown_characters()
