@@ -144,6 +144,11 @@ class ObjectNotFoundError(StorageError):
 class RecordError(StorageError):
     """A stored object is not the record that it should be."""
 
+    @classmethod
+    def of_lost_trial(cls, sweep_id: str, trial_id: str) -> RecordError:
+        """The error for a trial that the sweep's result names, and that has no record."""
+        return cls(f"sweep {sweep_id} has lost the record of trial {trial_id}", "take another sweep")
+
 
 class DeviceError(CifarRayError):
     """An accelerator, or this process's context on it, has become unusable; another process may be able to go on."""

@@ -18,10 +18,8 @@ from cifar_ray.cli.removal import delete, gc
 from cifar_ray.errors import (
     CifarRayError,
     ConfigurationError,
-    CredentialsError,
     RecordError,
     StorageError,
-    StoreUnavailableError,
     UnknownNameError,
     plain,
 )
@@ -34,6 +32,7 @@ from cifar_ray.reporting.terminal import (
     sweeps_renderable,
     trials_renderable,
 )
+from cifar_ray.storage.patient_store import may_come_up
 from cifar_ray.storage.pulling import pull_sweep
 from cifar_ray.storage.runs import RunStore
 
@@ -275,8 +274,7 @@ def _look(runs: RunStore, waiting: dict[str, str], has_answered: bool) -> list[S
             else:
                 waiting[sweep] = "running" if runs.has_sweep(sweep) else "not started"
         except StorageError as error:
-            is_away = isinstance(error, StoreUnavailableError) and not isinstance(error, CredentialsError)
-            if not (has_answered or is_away):
+            if not (has_answered or may_come_up(error)):
                 raise
             waiting[sweep] = error.message
             failures.append(error)

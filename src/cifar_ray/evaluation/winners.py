@@ -109,9 +109,7 @@ def _load_finalist(runs: RunStore, sweep: SweepRecord, finalist: Finalist) -> Wi
     scored, checkpoint = whole[0]
     trial = next((each for each in runs.trials(sweep.sweep_id) if each.trial_id == finalist.trial_id), None)
     if trial is None:
-        raise RecordError(
-            f"sweep {sweep.sweep_id} has lost the record of trial {finalist.trial_id}", "take another sweep"
-        )
+        raise RecordError.of_lost_trial(sweep.sweep_id, finalist.trial_id)
     return Winner(
         sweep=sweep,
         trial=trial,

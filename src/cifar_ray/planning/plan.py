@@ -70,6 +70,20 @@ class Plan:
         return None not in self.grid.reduction_factors
 
     @property
+    def cautions(self) -> list[str]:
+        """What a reader should know of the curves and of what is not simulated."""
+        found = [*self.source.cautions]
+        num_curves = self.source.bank.num_curves
+        if max(self.grid.trials) > num_curves:
+            found.append(f"only {num_curves:,} curves: more trials repeat them, and are hardly better than their best")
+        if self.study.searcher != "random":
+            found.append(
+                f"how {self.study.searcher} chooses is not simulated: its trials, at most {self.study.trials_at_once} "
+                f"of {self.study.budget.num_trials} at once, are drawn as random search would"
+            )
+        return found
+
+    @property
     def unit_hours(self) -> str:
         """The unit of use: core-hours or accelerator-hours."""
         return f"{self.shape.unit}-hours"

@@ -8,7 +8,6 @@ from typing import Any
 from cifar_ray.planning.forecast import Forecast
 from cifar_ray.planning.plan import Plan
 from cifar_ray.planning.plan_command import plan_command
-from cifar_ray.planning.plan_view import cautions
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
@@ -16,7 +15,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
     return {
         "study": plan.study.name,
         "curves": plan.source.statement,
-        "cautions": [*cautions(plan)],
+        "cautions": plan.cautions,
         "sample_error": plan.space.sample_error,
         "worker": {"unit": plan.shape.unit, "units": plan.shape.units, "device": plan.device, "market": plan.market},
         "currency": plan.rate.currency if plan.rate else None,

@@ -125,21 +125,8 @@ def _source(plan: Plan) -> Iterator[RenderableType]:
             f"check of the mechanics: {plan.source.timed_on.sweep.sweep_id}, replayed with its own curves, takes "
             f"{seconds(plan.replayed.wall_s)}; it took {seconds(took_s)} ({100 * off:+.0f} %){note}"
         )
-    for text in cautions(plan):
+    for text in plan.cautions:
         yield verbatim(f"caution: {text}", "yellow")
-
-
-def cautions(plan: Plan) -> Iterator[str]:
-    """What a reader should know of the curves and of what is not simulated."""
-    yield from plan.source.cautions
-    num_curves = plan.source.bank.num_curves
-    if max(plan.grid.trials) > num_curves:
-        yield f"only {num_curves:,} curves: more trials repeat them, and are hardly better than their best"
-    if plan.study.searcher != "random":
-        yield (
-            f"how {plan.study.searcher} chooses is not simulated: its trials, at most {plan.study.trials_at_once} of "
-            f"{plan.study.budget.num_trials} at once, are drawn as random search would"
-        )
 
 
 def _fleet(plan: Plan) -> str:

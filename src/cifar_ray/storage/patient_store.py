@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from cifar_ray.errors import StoreUnavailableError
+from cifar_ray.errors import CredentialsError, StorageError, StoreUnavailableError
 from cifar_ray.storage.object_store import ObjectStore
 
 PATIENCE_S = 600.0
@@ -14,6 +14,11 @@ PATIENCE_S = 600.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S, LOOKING_PERIOD_S = 1.0, 15.0, 0.5
 
 T = TypeVar("T")
+
+
+def may_come_up(error: StorageError) -> bool:
+    """Whether a store that fails at the first look may be up soon: later, credentials too may be renewed."""
+    return isinstance(error, StoreUnavailableError) and not isinstance(error, CredentialsError)
 
 
 class PatientStore(ObjectStore):

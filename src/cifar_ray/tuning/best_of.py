@@ -67,5 +67,5 @@ def _best_of_sweep(study: Study, runs: RunStore, options: SweepOptions) -> list[
     trials = {trial.trial_id: trial for trial in runs.trials(sweep_id)}
     best = result.best_first[:num_trials]
     if missing := [trial_id for trial_id in best if trial_id not in trials]:
-        raise RecordError(f"sweep {sweep_id} has lost the record of trial {missing[0]}", "take another sweep")
+        raise RecordError.of_lost_trial(sweep_id, missing[0])
     return [TrialConfig.from_dict(trials[trial_id].config) for trial_id in best]

@@ -21,10 +21,8 @@ from cifar_ray.data.sources import load_images, resolve_source
 from cifar_ray.data.split import split
 from cifar_ray.errors import (
     CifarRayError,
-    CredentialsError,
     DataError,
     StorageError,
-    StoreUnavailableError,
     SweepExistsError,
 )
 from cifar_ray.finals import describe
@@ -34,7 +32,7 @@ from cifar_ray.records import SweepRecord, SweepResult
 from cifar_ray.settings import Settings, read_settings
 from cifar_ray.storage import layout
 from cifar_ray.storage.object_store import ObjectStore, open_store
-from cifar_ray.storage.patient_store import PATIENCE_S, PatientStore
+from cifar_ray.storage.patient_store import PATIENCE_S, PatientStore, may_come_up
 from cifar_ray.storage.runs import RunStore
 from cifar_ray.studies import VALIDATION_SHARE, Study, TrialConfig, fits_cohort, get_study, study_files
 from cifar_ray.studies.flags import sweep_flags
@@ -145,9 +143,8 @@ def _check_store(store: ObjectStore, options: SweepOptions) -> None:
     while True:
         try:
             return check_every_node(store)
-        except StoreUnavailableError as error:
-            is_for_retries = options.start_or_resume and not isinstance(error, CredentialsError)
-            if not is_for_retries or time.monotonic() > ends_at:
+        except StorageError as error:
+            if not (options.start_or_resume and may_come_up(error)) or time.monotonic() > ends_at:
                 raise
             if not has_told:
                 click.echo(f"the store is tried for {PATIENCE_S / 60:g} minutes: {error.message}")

@@ -41,8 +41,10 @@ def has_more_trials(runs: RunStore, recorded: SweepRecord, options: SweepOptions
     """Whether it is resumed for more trials than it has; ConfigurationError where it cannot have any more."""
     if not options.resume or options.trials is None or options.trials <= recorded.num_trials:
         return False
-    if recorded.searcher == "pbt" or recorded.best_of:
-        why = "a population is bred from its first" if recorded.best_of is None else "they are another sweep's best"
+    if recorded.searcher == "pbt":
+        why = "a population is bred from its first"
+    elif recorded.best_of:
+        why = "they are another sweep's best"
     elif runs.finals(recorded.sweep_id).has_sweep(layout.finals(recorded.sweep_id)):
         why = "its finals have begun, among those that it has"
     elif runs.test_scores(recorded.sweep_id) is not None:
